@@ -1,0 +1,290 @@
+"""Every failure that Mintage knows, in one tree.
+
+::
+
+    MintageError
+    ├── ConfigError                 a setting is wrong: names its key
+    ├── OAuthError                  a refusal on its way to a client or a browser
+    │   ├── InvalidRequest          400 invalid_request
+    │   │   ├── ContentTooLarge     413
+    │   │   ├── UriTooLong          414
+    │   │   └── MethodNotAllowed    405
+    │   ├── InvalidClient           401 invalid_client
+    │   ├── InvalidGrant            400 invalid_grant
+    │   ├── UnauthorizedClient      400 unauthorized_client
+    │   ├── UnsupportedGrantType    400 unsupported_grant_type
+    │   ├── UnsupportedResponseType 400 unsupported_response_type
+    │   ├── UnsupportedTokenType    400 unsupported_token_type
+    │   ├── InvalidScope            400 invalid_scope
+    │   ├── InvalidTarget           400 invalid_target
+    │   ├── AccessDenied            403 access_denied
+    │   ├── InvalidRedirectUri      400 invalid_redirect_uri
+    │   ├── InvalidClientMetadata   400 invalid_client_metadata
+    │   ├── InvalidToken            401 invalid_token
+    │   ├── InsufficientScope       403 insufficient_scope
+    │   ├── BadUpstream             502 server_error
+    │   └── TemporarilyUnavailable  503 temporarily_unavailable, with Retry-After
+    ├── StoreError
+    │   ├── Exists                  the key is taken
+    │   ├── Stale                   somebody else's write came first
+    │   ├── StoreUnavailable        an outage: the same call may work later
+    │   └── StoreUnusable           a newer, foreign or corrupt store: a person must act
+    ├── SealError                   a box does not open
+    ├── RecordError                 the bytes of a record are not one
+    │   └── NewerRecord             ... because a newer Mintage wrote it
+    └── UpstreamError
+        ├── UpstreamUnavailable     time-out, 5xx, no connection: nothing is known
+        ├── UpstreamRefused         the upstream said no: the login is over
+        └── UpstreamMisbehaved      an answer that breaks the protocol
+
+    joserfc.errors.JoseError
+    └── TokenError                  all that leaves ``verify_token``
+        ├── MalformedToken
+        ├── UnknownKey
+        ├── BadSignature
+        ├── ExpiredToken
+        ├── NotYetValid
+        ├── WrongIssuer
+        ├── WrongAudience
+        └── WrongTokenUse
+
+Exceptions here are plain classes: a frozen dataclass could not carry its own traceback.
+"""
+
+from typing import ClassVar
+
+from joserfc.errors import JoseError
+
+
+class MintageError(Exception):
+    """The root of all errors of this package, tokens aside."""
+
+
+class ConfigError(MintageError):
+    """A setting is missing or wrong.
+
+    *key* is the dotted name as it stands in the file; *advice* is a sentence.
+    """
+
+    def __init__(self, key: str, advice: str) -> None:
+        super().__init__(f"{key}: {advice}")
+        self.key = key
+        self.advice = advice
+
+
+class OAuthError(MintageError):
+    """A refusal on its way to the client. Everything else is a 500 and a bug.
+
+    *advice* is for the client's developer: what to do next. *reason* is for our log alone.
+    """
+
+    code: ClassVar[str] = "server_error"
+    status: ClassVar[int] = 400
+
+    def __init__(self, advice: str, *, reason: str = "") -> None:
+        super().__init__(advice)
+        self.advice = advice
+        self.reason = reason
+
+
+class InvalidRequest(OAuthError):
+    code = "invalid_request"
+
+
+class ContentTooLarge(InvalidRequest):
+    status = 413
+
+
+class UriTooLong(InvalidRequest):
+    status = 414
+
+
+class MethodNotAllowed(InvalidRequest):
+    status = 405
+
+    def __init__(self, advice: str, *, allow: str) -> None:
+        super().__init__(advice)
+        self.allow = allow
+
+
+class InvalidClient(OAuthError):
+    """*challenge*: the client tried HTTP Basic, so the answer names that scheme (RFC 6749 §5.2)."""
+
+    code = "invalid_client"
+    status = 401
+
+    def __init__(self, advice: str, *, reason: str = "", challenge: bool = False) -> None:
+        super().__init__(advice, reason=reason)
+        self.challenge = challenge
+
+
+class InvalidGrant(OAuthError):
+    code = "invalid_grant"
+
+
+class UnauthorizedClient(OAuthError):
+    code = "unauthorized_client"
+
+
+class UnsupportedGrantType(OAuthError):
+    code = "unsupported_grant_type"
+
+
+class UnsupportedResponseType(OAuthError):
+    code = "unsupported_response_type"
+
+
+class UnsupportedTokenType(OAuthError):
+    code = "unsupported_token_type"
+
+
+class InvalidScope(OAuthError):
+    code = "invalid_scope"
+
+
+class InvalidTarget(OAuthError):
+    code = "invalid_target"
+
+
+class AccessDenied(OAuthError):
+    code = "access_denied"
+    status = 403
+
+
+class InvalidRedirectUri(OAuthError):
+    code = "invalid_redirect_uri"
+
+
+class InvalidClientMetadata(OAuthError):
+    code = "invalid_client_metadata"
+
+
+class InvalidToken(OAuthError):
+    code = "invalid_token"
+    status = 401
+
+
+class InsufficientScope(OAuthError):
+    code = "insufficient_scope"
+    status = 403
+
+
+class BadUpstream(OAuthError):
+    code = "server_error"
+    status = 502
+
+
+class TemporarilyUnavailable(OAuthError):
+    """*retry_after* is in seconds."""
+
+    code = "temporarily_unavailable"
+    status = 503
+
+    def __init__(self, advice: str, *, reason: str = "", retry_after: int = 5) -> None:
+        super().__init__(advice, reason=reason)
+        self.retry_after = retry_after
+
+
+class StoreError(MintageError):
+    """Something about a store."""
+
+
+class Exists(StoreError):
+    """The key is taken."""
+
+
+class Stale(StoreError):
+    """Somebody else's write came first: load and decide again."""
+
+
+class StoreUnavailable(StoreError):
+    """The store can't be reached or can't write just now."""
+
+
+class StoreUnusable(StoreError):
+    """The store is newer than this program, foreign, or damaged. Nothing in it was touched."""
+
+
+class SealError(MintageError):
+    """A box does not open: another key, another place, or other bytes."""
+
+
+class RecordError(MintageError):
+    """These bytes are not a record."""
+
+
+class NewerRecord(RecordError):
+    """A newer Mintage wrote this record."""
+
+
+class UpstreamError(MintageError):
+    """Something about the identity provider. The text is for our log; nobody outside reads it."""
+
+
+class UpstreamUnavailable(UpstreamError):
+    """No answer, a 5xx, or ``temporarily_unavailable``: nothing is known about the login.
+
+    *retry_after* is in seconds.
+    """
+
+    def __init__(self, reason: str, *, retry_after: int = 5) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class UpstreamRefused(UpstreamError):
+    """The upstream said no: this login is over. *error* is its OAuth error code."""
+
+    def __init__(self, error: str, description: str = "") -> None:
+        super().__init__(f"{error}: {description}" if description else error)
+        self.error = error
+
+
+class UpstreamMisbehaved(UpstreamError):
+    """The upstream's answer breaks the protocol: it is not believed."""
+
+
+class TokenError(JoseError):
+    """Why a token is refused. Its subclasses tell the reasons apart without reading text."""
+
+    error = "invalid_token"
+
+
+class MalformedToken(TokenError):
+    error = "malformed_token"
+    description = "The token is malformed"
+
+
+class UnknownKey(TokenError):
+    error = "unknown_key"
+    description = "The token's header names no key of this issuer"
+
+
+class BadSignature(TokenError):
+    error = "bad_signature"
+    description = "The token's signature does not verify"
+
+
+class ExpiredToken(TokenError):
+    error = "expired_token"
+    description = "The token has expired"
+
+
+class NotYetValid(TokenError):
+    error = "not_yet_valid"
+    description = "The token is not valid yet"
+
+
+class WrongIssuer(TokenError):
+    error = "invalid_issuer"
+    description = "Invalid token issuer"
+
+
+class WrongAudience(TokenError):
+    error = "invalid_audience"
+    description = "Invalid token audience"
+
+
+class WrongTokenUse(TokenError):
+    error = "wrong_token_use"
+    description = "The token is for another use"

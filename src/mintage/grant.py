@@ -1,0 +1,282 @@
+"""A login, as one value and the transitions it can make. No clock, no dice, no I/O.
+
+::
+
+    Pending ──redeem──▶ Active(1) ──refresh──▶ Active(2) ──refresh──▶ …
+       └──────────────────┴── replay, reuse, revocation, upstream's no ──▶ Revoked
+
+Each function here looks at a grant and a request and says what to do; the vault does it
+in one compare-and-swap. Whatever races, exactly one of the competing writes wins, and
+the losers come back here with what the winner wrote.
+"""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from mintage.values import ClientId, Scopes
+
+
+class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True):
+    """What the identity provider gave us. Never shown to a client, never printed.
+
+    *expires_at* is in seconds since the epoch; None where the provider did not say.
+    """
+
+    access_token: str
+    token_type: str = "Bearer"  # noqa: S105
+    refresh_token: str | None = None
+    expires_at: int | None = None
+    scope: str | None = None
+
+    def __repr__(self) -> str:
+        return f"UpstreamTokens(…, expires_at={self.expires_at})"
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who logged in, as the upstream *issuer* tells it. *claims*: e-mail, name, groups, …"""
+
+    issuer: str
+    subject: str
+    claims: dict[str, Any] = {}
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided when the user consented. It never changes afterwards."""
+
+    client_id: ClientId
+    resource: str  # the audience of its access tokens (RFC 8707)
+    scopes: Scopes
+    identity: Identity
+    created_at: int
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """One process's right to ask the upstream, until *until* (seconds since the epoch)."""
+
+    holder: bytes
+    until: int
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True, tag="pending"):
+    """Consented and logged in; the client has yet to redeem its code."""
+
+    login: Login
+    upstream: UpstreamTokens
+    code_hash: bytes
+    code_challenge: str  # S256 (RFC 7636 §4.2)
+    redirect_uri: str
+    code_expires_at: int
+
+
+class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active"):
+    """In use. *generation* counts its refresh tokens; *code_hash* still knows a replay."""
+
+    login: Login
+    upstream: UpstreamTokens
+    code_hash: bytes
+    generation: int
+    rotated_at: int
+    lease: Lease | None = None
+
+
+class Revoked(msgspec.Struct, frozen=True, kw_only=True, tag="revoked"):
+    """Over. The record stays, empty, until the last of its tokens would have expired."""
+
+    reason: "Reason"
+    client_id: ClientId
+    at: int
+
+
+Grant: TypeAlias = Pending | Active | Revoked
+
+
+class Reason(StrEnum):
+    """Why a grant ended or a request about it was refused: for our log, one word each."""
+
+    UNKNOWN = "unknown_grant"
+    NOT_ACTIVE = "grant_not_active"
+    REVOKED = "grant_revoked"
+    CODE_EXPIRED = "code_expired"
+    CODE_REPLAYED = "code_replayed"
+    WRONG_CODE = "wrong_code"
+    WRONG_CLIENT = "wrong_client"
+    WRONG_REDIRECT_URI = "wrong_redirect_uri"
+    WRONG_RESOURCE = "wrong_resource"
+    WRONG_VERIFIER = "wrong_code_verifier"
+    REFRESH_REUSED = "refresh_token_reused"
+    SCOPE_WIDENED = "scope_widened"
+    CLIENT_REVOKED = "revoked_by_client"
+    UPSTREAM_REFUSED = "upstream_refused"
+    UPSTREAM_EXPIRED = "upstream_expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Nothing to write: *grant* is as it should be."""
+
+    grant: Active
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write *grant*, and it is granted."""
+
+    grant: Active
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Refused, and nothing changes."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Refused, and the grant ends. *upstream* is what may still live at the provider."""
+
+    grant: Revoked
+    upstream: UpstreamTokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redemption:
+    """A token request with a code. *redirect_uri*, *resource*: None where left out."""
+
+    client_id: ClientId
+    code_hash: bytes
+    code_verifier: str
+    redirect_uri: str | None
+    resource: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshment:
+    """A token request with a refresh token of *generation*. *scopes*: None for all."""
+
+    client_id: ClientId
+    generation: int
+    scopes: Scopes | None
+    resource: str | None
+
+
+def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | Revoke:
+    """What a code earns (RFC 6749 §4.1.3, RFC 7636 §4.6).
+
+    Somebody who holds the code but not its verifier is not the one who asked for it, so
+    one wrong verifier spends the code. A code seen again ends the grant (RFC 6749 §4.1.2).
+    """
+    if isinstance(grant, Revoked):
+        return Refuse(Reason.REVOKED)
+    if not hmac.compare_digest(grant.code_hash, request.code_hash):
+        return Refuse(Reason.WRONG_CODE)
+    if isinstance(grant, Active):
+        return _revoke(grant, Reason.CODE_REPLAYED, now)
+    if grant.login.client_id != request.client_id:
+        return Refuse(Reason.WRONG_CLIENT)
+    if now >= grant.code_expires_at:
+        return Refuse(Reason.CODE_EXPIRED)
+    if request.redirect_uri not in (None, grant.redirect_uri):
+        return Refuse(Reason.WRONG_REDIRECT_URI)
+    if request.resource not in (None, grant.login.resource):
+        return Refuse(Reason.WRONG_RESOURCE)
+    if not hmac.compare_digest(s256(request.code_verifier), grant.code_challenge):
+        return _revoke(grant, Reason.WRONG_VERIFIER, now)
+    active = Active(
+        login=grant.login,
+        upstream=grant.upstream,
+        code_hash=grant.code_hash,
+        generation=1,
+        rotated_at=now,
+    )
+    return Write(active)
+
+
+def refresh(
+    grant: Grant, request: Refreshment, *, now: int, grace: int
+) -> Write | Keep | Refuse | Revoke:
+    """What a refresh token earns (RFC 6749 §6, RFC 9700 §4.14.2).
+
+    The current generation rotates. A client whose answer got lost comes back with the
+    one before: that is not theft, and within *grace* seconds it gets the same successor
+    again. Anything else is a stolen token in somebody's hands, and the grant ends.
+    """
+    if isinstance(grant, Revoked):
+        return Refuse(Reason.REVOKED)
+    if isinstance(grant, Pending):
+        return Refuse(Reason.NOT_ACTIVE)
+    if grant.login.client_id != request.client_id:
+        return Refuse(Reason.WRONG_CLIENT)
+    if request.resource not in (None, grant.login.resource):
+        return Refuse(Reason.WRONG_RESOURCE)
+    if request.scopes is not None and not set(request.scopes) <= set(grant.login.scopes):
+        return Refuse(Reason.SCOPE_WIDENED)
+    if request.generation == grant.generation:
+        return Write(replace(grant, generation=grant.generation + 1, rotated_at=now))
+    if request.generation == grant.generation - 1 and now - grant.rotated_at < grace:
+        return Keep(grant)
+    return _revoke(grant, Reason.REFRESH_REUSED, now)
+
+
+def revoke(grant: Grant, client_id: ClientId, *, now: int) -> Refuse | Revoke:
+    """A client asks to end its grant (RFC 7009 §2.1). Another client's is not its to end."""
+    if isinstance(grant, Revoked):
+        return Refuse(Reason.REVOKED)
+    if grant.login.client_id != client_id:
+        return Refuse(Reason.WRONG_CLIENT)
+    return _revoke(grant, Reason.CLIENT_REVOKED, now)
+
+
+def end(grant: Active, reason: Reason, *, now: int) -> Revoke:
+    """The grant ends without anybody having asked: the upstream said no."""
+    return _revoke(grant, reason, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Another process is asking the upstream, until *until* at the latest."""
+
+    until: int
+
+
+def is_due(tokens: UpstreamTokens, *, now: int, margin: int) -> bool:
+    """Whether the upstream's access token ends within *margin* seconds."""
+    return tokens.expires_at is not None and now + margin >= tokens.expires_at
+
+
+def lease(
+    grant: Active, holder: bytes, *, now: int, margin: int, duration: int
+) -> Keep | Write | Wait:
+    """Who may ask the upstream for new tokens: nobody yet, *holder*, or another first."""
+    if not is_due(grant.upstream, now=now, margin=margin):
+        return Keep(grant)
+    if grant.lease is not None and now < grant.lease.until and grant.lease.holder != holder:
+        return Wait(grant.lease.until)
+    return Write(replace(grant, lease=Lease(holder, now + duration)))
+
+
+def renewed(grant: Active, tokens: UpstreamTokens) -> Active:
+    """*grant* with the upstream's new tokens, and nobody's turn any more."""
+    return replace(grant, upstream=tokens, lease=None)
+
+
+def released(grant: Active) -> Active:
+    """*grant* after the upstream gave no answer: the next may ask at once."""
+    return replace(grant, lease=None)
+
+
+def s256(code_verifier: str) -> str:
+    """The S256 code challenge of *code_verifier* (RFC 7636 §4.2)."""
+    digest = hashlib.sha256(code_verifier.encode("ascii")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _revoke(grant: Pending | Active, reason: Reason, now: int) -> Revoke:
+    return Revoke(Revoked(reason=reason, client_id=grant.login.client_id, at=now), grant.upstream)

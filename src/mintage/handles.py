@@ -1,0 +1,94 @@
+"""The handle of a grant: a secret *S* that opens it, and the names made from it.
+
+*S* travels in the code and in every token's ``jti``. The store sees only a hash of
+it, so a database alone opens nothing (see ``sealing``).
+
+==========  ==============================  =======================================
+name        made of                         who may see it
+==========  ==============================  =======================================
+code        S, 16 bytes of its own          the client, once
+jti         S, generation, kind             the client, inside its token
+store key   SHA-256 of S                    the store
+GrantId     the store key's first 10 bytes  everybody: logs, admin pages, references
+==========  ==============================  =======================================
+"""
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+from mintage.values import GrantId, Jti
+
+SECRET_BYTES = 16
+CODE_BYTES = SECRET_BYTES + 16
+_JTI_BYTES = SECRET_BYTES + 5
+
+Kind = Literal["access", "refresh"]
+_KINDS: dict[Kind, bytes] = {"access": b"a", "refresh": b"r"}
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What a ``jti`` says: which grant, and which of its generations. *secret* stays secret."""
+
+    secret: bytes
+    generation: int
+    kind: Kind
+
+    def __repr__(self) -> str:
+        return f"Handle({grant_id(store_key(self.secret))}, {self.kind} {self.generation})"
+
+
+def store_key(secret: bytes) -> bytes:
+    """The 32-byte key under which the store holds the grant of *secret*."""
+    return hashlib.sha256(b"mintage grant\0" + secret).digest()
+
+
+def grant_id(key: bytes) -> GrantId:
+    """The public name of the grant under store key *key*."""
+    return GrantId(base64.b32encode(key[:10]).decode().lower())
+
+
+def make_jti(secret: bytes, generation: int, kind: Kind) -> Jti:
+    return Jti(_encode(secret + generation.to_bytes(4, "big") + _KINDS[kind]))
+
+
+def parse_jti(jti: str) -> Handle | None:
+    """The handle in *jti*, or None where it is none of ours."""
+    raw = _decode(jti, _JTI_BYTES)
+    if raw is None:
+        return None
+    for kind, mark in _KINDS.items():
+        if raw[-1:] == mark:
+            return Handle(raw[:SECRET_BYTES], int.from_bytes(raw[SECRET_BYTES:-1], "big"), kind)
+    return None
+
+
+def make_code(raw: bytes) -> str:
+    """The authorization code of 32 random bytes; the first 16 of them are the grant's secret."""
+    return _encode(raw)
+
+
+def parse_code(code: str) -> tuple[bytes, bytes] | None:
+    """(grant secret, hash of the code) of an authorization code, or None where it is none."""
+    raw = _decode(code, CODE_BYTES)
+    return None if raw is None else (raw[:SECRET_BYTES], code_hash(raw))
+
+
+def code_hash(raw: bytes) -> bytes:
+    return hashlib.sha256(b"mintage code\0" + raw).digest()
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decode(text: str, size: int) -> bytes | None:
+    """*text* as exactly *size* bytes of canonical unpadded base64url, else None."""
+    try:
+        raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+    except (UnicodeEncodeError, binascii.Error):
+        return None
+    return raw if len(raw) == size and _encode(raw) == text else None

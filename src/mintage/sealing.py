@@ -1,0 +1,51 @@
+"""The box: AES-256-GCM, with everything it depends on as an argument.
+
+A box opens only under the key and the *context* it was sealed with; the context is where
+it lives (its store key, its cookie's name), so a box moved elsewhere does not open.
+"""
+
+from typing import Final, NewType
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from mintage.errors import SealError
+
+BoxKey = NewType("BoxKey", bytes)  # 32 bytes
+
+NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+
+
+def record_key(seal_key: bytes, secret: bytes) -> BoxKey:
+    """The key of one grant's record: the server's seal key and the grant's own secret.
+
+    Neither opens the record without the other (RFC 5869).
+    """
+    derived = HKDF(algorithm=SHA256(), length=32, salt=secret, info=b"mintage record").derive(
+        seal_key
+    )
+    return BoxKey(derived)
+
+
+def seal(plaintext: bytes, *, key: BoxKey, context: bytes, nonce: bytes) -> bytes:
+    """A box that opens only with the same *key* and *context*.
+
+    *nonce* is 12 random bytes. A record key seals a few thousand boxes in its life at the
+    most, far from the 2^32 at which random nonces would need care (NIST SP 800-38D §8.3).
+    """
+    if len(nonce) != NONCE_BYTES:
+        raise ValueError("a nonce is 12 bytes")
+    return nonce + AESGCM(key).encrypt(nonce, plaintext, context)
+
+
+def open_box(box: bytes, *, key: BoxKey, context: bytes) -> bytes:
+    """What was sealed. Raises `SealError` where key, context or a single bit differ."""
+    if len(box) < NONCE_BYTES + _TAG_BYTES:
+        raise SealError("the box is too short")
+    try:
+        return AESGCM(key).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], context)
+    except InvalidTag:
+        raise SealError("the box does not open") from None

@@ -1,0 +1,1 @@
+"""Where sealed records are kept: one protocol, one file for each engine."""

@@ -1,0 +1,95 @@
+"""What every store promises. `mintage.testing.StoreSuite` holds each of them to it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final, NewType, Protocol
+
+Cursor = NewType("Cursor", bytes)
+
+EVERYTHING: Final = b""
+"""What `Store.changes` yields when it can't tell which keys changed: forget them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """A record as it stood when it was read. *version* never names two states of one key."""
+
+    record: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """How a record is listed. *subject* and *client* are keyed hashes, *summary* is sealed."""
+
+    subject: bytes
+    client: bytes
+    summary: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    key: bytes
+    summary: bytes
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """*next* is where the following page starts, or None after the last."""
+
+    entries: tuple[Entry, ...]
+    next: Cursor | None
+
+
+class Store(Protocol):
+    """Sealed records by key. All times are whole seconds since the epoch.
+
+    A record is gone from the second *expires_at* on, whether or not it was swept yet: it is
+    not loaded, not replaced, not listed, and its key is free again.
+
+    Every method raises `StoreUnavailable` while the engine can't be reached or can't
+    write, and leaves things as they were. Whatever returned is durable as far as the
+    engine's own setting promises; for SQLite that is: on disk.
+    """
+
+    async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
+        """Write a record under a free *key*; otherwise raise `Exists`.
+
+        Of any number of callers with one *key*, at most one returns.
+        """
+
+    async def load(self, key: bytes) -> Versioned | None:
+        """The record under *key* as of now, or None."""
+
+    async def replace(self, key: bytes, old: Versioned, record: bytes, expires_at: int) -> None:
+        """Write *record* if *old* is still current; otherwise raise `Stale`.
+
+        Of any number of callers holding the same *old*, at most one returns. The index
+        stays as it is.
+        """
+
+    async def delete(self, key: bytes) -> None:
+        """Remove what is under *key*; nothing there is fine too."""
+
+    def changes(self) -> AsyncIterator[bytes]:
+        """Keys that other processes replaced or deleted, as they do; runs until closed.
+
+        Yields `EVERYTHING` where keys may have been missed.
+        """
+
+    async def list(
+        self,
+        *,
+        subject: bytes | None = None,
+        client: bytes | None = None,
+        after: Cursor | None = None,
+        limit: int = 100,
+    ) -> Page:
+        """Indexed records, a page at a time, in one stable order."""
+
+    async def sweep(self, limit: int = 1000) -> int:
+        """Remove at most *limit* expired records; how many went."""
+
+    async def close(self) -> None:
+        """Finish what was begun, and let go. Calls after this raise `StoreUnavailable`."""

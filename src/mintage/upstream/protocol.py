@@ -1,0 +1,86 @@
+"""The identity provider, as values. Nothing here sends anything.
+
+A provider's module builds an `HttpRequest` and reads an `HttpResponse`; `transport` alone
+carries them. What the rest of the house sees is `Upstream`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from mintage.grant import Identity, UpstreamTokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """A request to the provider. *safe*: it may be sent twice (it changes nothing there)."""
+
+    method: Literal["GET", "POST"]
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+    safe: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """An answer, whole and within the size limit. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Transport(Protocol):
+    """The only HTTP that leaves for the provider: time-outs, sizes and retries live there."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """The provider's answer, whatever its status below 500.
+
+        Raises `UpstreamUnavailable` on a time-out, a failed connection, a 5xx or a 429, and
+        `UpstreamMisbehaved` on an oversized answer. Redirects are not followed.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRequest:
+    """One user on the way to the provider: our own client leg (RFC 9700 §2.1)."""
+
+    redirect_uri: str
+    state: str
+    nonce: str
+    code_verifier: str = field(repr=False)
+
+
+class Upstream(Protocol):
+    """One identity provider. Every method raises `UpstreamError` and nothing else."""
+
+    @property
+    def name(self) -> str:
+        """How a page calls it: a host name or a brand."""
+
+    async def authorization_url(self, login: LoginRequest) -> str:
+        """Where to send the browser (RFC 6749 §4.1.1, with PKCE S256, state and nonce)."""
+
+    async def check_issuer(self, iss: str | None) -> None:
+        """Refuse a callback that another server sent (RFC 9207 §2.4).
+
+        *iss* is the callback's parameter, None where it had none. Raises
+        `UpstreamMisbehaved` where it differs, or is missing though the provider promises it.
+        """
+
+    async def redeem(
+        self, code: str, login: LoginRequest, *, now: int
+    ) -> tuple[UpstreamTokens, Identity]:
+        """The tokens that *code* stands for, and who logged in; the id_token is verified."""
+
+    async def refresh(self, tokens: UpstreamTokens, *, now: int) -> UpstreamTokens:
+        """New tokens; a refresh token that the provider did not replace is carried over.
+
+        Raises `UpstreamRefused` on ``invalid_grant``: the login is over.
+        """
+
+    async def revoke(self, tokens: UpstreamTokens) -> None:
+        """End the tokens at the provider, where it can (RFC 7009)."""
+
+    async def close(self) -> None: ...
