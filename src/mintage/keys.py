@@ -1,0 +1,111 @@
+"""Keys: derived, separated by purpose, and refused when anybody could guess them."""
+
+import base64
+from typing import Final, Literal, get_args, overload
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+
+from mintage.values import Secret
+
+Purpose = Literal["sign", "seal", "client-id", "cookie", "index"]
+
+KEY_BYTES: Final = 32
+PBKDF2_ITERATIONS: Final = 1_000_000
+
+_ADVICE = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+# Secrets that stand in templates and tutorials, lower case, letters and digits only.
+_PLACEHOLDERS: Final = frozenset(
+    b"changeme changeit changethis replaceme secret mysecret mysecretkey secretkey supersecret "
+    b"supersecretkey topsecret password passw0rd yoursecret yoursecretkey yoursecrethere "
+    b"yoursecretkeyhere your256bitsecret yoursupersecretkey thisisasecret thisisasecretkey "
+    b"placeholder example test todo xxxx 0123456789 1234567890 0123456789abcdef deadbeef "
+    b"abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz123456 "
+    b"abcdefghijklmnopqrstuvwxyz0123456789 yoursecretkeyatleast32byteslong "
+    b"asecretofatleast32bytes changemetoarandomsecret changemeinproduction "
+    b"youwillneverguessthissecretkey thisisaverysecretkeydontshareit".split()
+)
+
+
+@overload
+def derive_jwt_key(*, high_entropy_material: str, salt: str) -> bytes: ...
+@overload
+def derive_jwt_key(*, low_entropy_material: str, salt: str) -> bytes: ...
+def derive_jwt_key(
+    *,
+    high_entropy_material: str | None = None,
+    low_entropy_material: str | None = None,
+    salt: str,
+) -> bytes:
+    """A signing key: 44 bytes, the base64url of 32, always the same for the same arguments.
+
+    High-entropy material (a client secret, a random string) goes through HKDF-SHA256
+    (RFC 5869); low-entropy material (what a person thought up) through a million rounds of
+    PBKDF2 (RFC 8018), which takes a noticeable part of a second. Raises ``ValueError`` unless
+    exactly one is given, and where it is empty or one character over and over: anybody could
+    compute that key.
+    """
+    if high_entropy_material is not None and low_entropy_material is None:
+        material, derive = high_entropy_material, _hkdf
+    elif low_entropy_material is not None and high_entropy_material is None:
+        material, derive = low_entropy_material, _pbkdf2
+    else:
+        raise ValueError("give either high_entropy_material or low_entropy_material")
+    if len(set(material)) <= 1:
+        raise ValueError(f"the key material is empty or one character repeated; {_ADVICE}")
+    return base64.urlsafe_b64encode(derive(material.encode(), salt.encode()))
+
+
+def check_secret(material: bytes) -> None:
+    """Raises ``ValueError``, with a sentence on how to make a good one, if *material* is weak.
+
+    Weak is: empty, under 32 bytes, one byte over and over, or known from templates. It can't
+    tell whether the rest is random.
+    """
+    if not material:
+        raise ValueError(f"the secret is empty; {_ADVICE}")
+    if len(material) < KEY_BYTES:
+        raise ValueError(f"the secret is shorter than {KEY_BYTES} bytes; {_ADVICE}")
+    if len(set(material)) == 1:
+        raise ValueError(f"the secret is one byte repeated; {_ADVICE}")
+    if _is_placeholder(material):
+        raise ValueError(f"the secret is a well-known placeholder; {_ADVICE}")
+
+
+def check_signing_key(key: bytes) -> None:
+    """Raises ``ValueError`` unless *key* can be an HS256 key (RFC 7518 §3.2: 256 bits or more)."""
+    if not isinstance(key, bytes) or len(key) < KEY_BYTES or len(set(key)) == 1:
+        raise ValueError(
+            f"a signing key is at least {KEY_BYTES} bytes, not all the same; "
+            "make one with derive_jwt_key(high_entropy_material=…, salt=…)"
+        )
+
+
+def purpose_key(root: Secret, purpose: Purpose) -> bytes:
+    """The 32-byte key that *root* gives for one *purpose*; no other purpose's key tells it."""
+    if purpose not in get_args(Purpose):
+        raise ValueError(f"no such purpose: {purpose}")
+    hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"mintage key: " + purpose.encode())
+    return hkdf.derive(root.reveal())
+
+
+def _hkdf(material: bytes, salt: bytes) -> bytes:
+    # The info is FastMCP's. Its keys and ours are the same for the same arguments.
+    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=b"Fernet").derive(material)
+
+
+def _pbkdf2(material: bytes, salt: bytes) -> bytes:
+    kdf = PBKDF2HMAC(algorithm=SHA256(), length=32, salt=salt, iterations=PBKDF2_ITERATIONS)
+    return kdf.derive(material)
+
+
+def _is_placeholder(material: bytes) -> bool:
+    """Whether *material* is a placeholder, or one written several times in a row."""
+    plain = bytes(byte for byte in material.lower() if chr(byte).isalnum() and byte < 0x80)  # noqa: PLR2004
+    return any(_repeats(plain, word) for word in _PLACEHOLDERS)
+
+
+def _repeats(text: bytes, word: bytes) -> bool:
+    return text != b"" and text == (word * (len(text) // len(word) + 1))[: len(text)]
