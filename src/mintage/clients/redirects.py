@@ -1,0 +1,127 @@
+"""Redirect URIs: which may be registered, and which request matches one. Pure.
+
+Two readers of one URI must never see two different places. So what is unusual is refused
+before it is parsed, and what is compared is compared byte by byte (RFC 9700 §2.1). The one
+exception is the port of a loopback IP literal (RFC 8252 §7.3).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+MAX_LENGTH: Final = 512
+
+# RFC 3986's characters, without the ones that parsers disagree about.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9\-._~:/?\[\]!$&'()*+,;=%@]+")
+_DOT_SEGMENT: Final = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+_LOOPBACK_IP: Final = re.compile(r"http://(?:127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?(?=/|\?|$)")
+_REVERSE_DOMAIN: Final = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+")
+
+LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+# RFC 8252 §7.1 wants a private-use scheme to hold a dot, so that it names a domain its app
+# controls. These well-known clients registered theirs before anybody asked; nothing that
+# runs code or opens files is, or may come, among them.
+KNOWN_SCHEMES: Final = frozenset(
+    {
+        "claude", "cursor", "goose", "raycast", "vscode", "vscode-insiders", "vscodium",
+        "warp", "windsurf", "zed",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectUri:
+    """A redirect URI that may be registered: one that exists is acceptable."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        check_redirect_uri(self.text)
+
+
+def check_redirect_uri(text: str) -> None:
+    """Raises ``ValueError``, with a sentence, for what no client may register."""
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"a redirect URI has at most {MAX_LENGTH} characters")
+    if not _PLAIN.fullmatch(text):
+        raise ValueError(
+            "a redirect URI holds no spaces, backslashes, fragment or non-ASCII characters"
+        )
+    if _BAD_PERCENT.search(text):
+        raise ValueError("a redirect URI has whole percent escapes")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("a redirect URI is a well-formed absolute URI") from None
+    scheme = text.partition(":")[0]
+    if not parts.scheme or scheme != scheme.lower():
+        raise ValueError("a redirect URI begins with its scheme, in lower case")
+    if _DOT_SEGMENT.search(parts.path):
+        raise ValueError("a redirect URI has no . or .. segments")
+    if scheme in ("http", "https"):
+        _check_web(parts, port)
+    elif scheme not in KNOWN_SCHEMES and not _REVERSE_DOMAIN.fullmatch(scheme):
+        raise ValueError(
+            "a redirect URI is https, http on a loopback address, or a private-use scheme "
+            "that holds a dot, like com.example.app:/callback (RFC 8252 §7.1)"
+        )
+    elif "@" in parts.netloc:
+        raise ValueError("a redirect URI has no user name")
+
+
+def _check_web(parts: SplitResult, port: int | None) -> None:
+    if "@" in parts.netloc:
+        raise ValueError("a redirect URI has no user name")
+    host = parts.netloc.rsplit(":", 1)[0] if port is not None else parts.netloc
+    if not _HOST.fullmatch(host) or ".." in host:
+        raise ValueError("a redirect URI has a host, in lower case (punycode where needed)")
+    if port == 0 or parts.netloc.endswith(":"):
+        raise ValueError("a redirect URI has a port from 1 to 65535, or none")
+    if "//" in parts.path:
+        raise ValueError("a redirect URI has no empty path segments")
+    if parts.scheme == "http" and host not in LOOPBACK_HOSTS:
+        raise ValueError("a redirect URI on plain http is for loopback addresses only")
+
+
+def matches(registered: RedirectUri, requested: str) -> bool:
+    """Whether *requested* is the registered URI: the same bytes, a loopback IP's port aside."""
+    if registered.text == requested:
+        return True
+    ours, theirs = _LOOPBACK_IP.match(registered.text), _LOOPBACK_IP.match(requested)
+    if ours is None or theirs is None:
+        return False
+    try:
+        check_redirect_uri(requested)
+    except ValueError:
+        return False
+    return _without_port(ours, registered.text) == _without_port(theirs, requested)
+
+
+def _without_port(prefix: re.Match[str], text: str) -> tuple[str, str]:
+    return re.sub(r":[0-9]+$", "", prefix[0]), text[prefix.end() :]
+
+
+def is_loopback(text: str) -> bool:
+    """Whether the URI leads to a program on the user's own machine."""
+    parts = urlsplit(text)
+    return (parts.scheme == "http" and parts.netloc.rsplit(":", 1)[0] in LOOPBACK_HOSTS) or (
+        parts.netloc in LOOPBACK_HOSTS
+    )
+
+
+def display_host(text: str) -> str:
+    """Where the URI leads, in words for a person: its host, or the app's own scheme."""
+    parts = urlsplit(text)
+    if parts.scheme in ("http", "https"):
+        return parts.netloc
+    return f"the application behind {parts.scheme}:"
+
+
+def append_query(uri: str, parameters: dict[str, str]) -> str:
+    """*uri* with *parameters* added to what query it has (RFC 6749 §3.1.2)."""
+    return f"{uri}{'&' if '?' in uri else '?'}{urlencode(parameters)}"

@@ -1,0 +1,255 @@
+"""Dynamic registration (RFC 7591) without a table: the ``client_id`` *is* the registration.
+
+It is signed, so only what this server accepted comes back, and compressed. There is nothing
+to flood, to lose or to migrate (RFC 7591 Appendix A.5.2)::
+
+    "mc1." + base64url( MAC(16) + compressed msgpack(registration, issued at, salt) )
+"""
+
+import base64
+import binascii
+import hmac
+import re
+import zlib
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import msgspec
+
+from mintage.clients.redirects import RedirectUri
+from mintage.errors import InvalidClientMetadata, InvalidRedirectUri
+from mintage.values import ClientId
+
+AuthMethod = Literal["none", "client_secret_basic", "client_secret_post"]
+AUTH_METHODS: Final = ("none", "client_secret_basic", "client_secret_post")
+GRANT_TYPES: Final = ("authorization_code", "refresh_token")
+
+_PREFIX: Final = "mc1."
+_MAC_BYTES: Final = 16
+_MAX_CLIENT_ID: Final = 1200
+_MAX_PLAIN: Final = 16 * 1024
+_MAX_REDIRECT_URIS: Final = 10
+_MAX_NAME: Final = 100
+# Control characters, and those that turn the direction of what follows them.
+_DECEPTIVE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_COMMON: Final = (
+    b"com.example.://callback/oauth/callback/auth/callbackhttps://vscode.dev/redirect"
+    b"https://claude.ai/api/mcp/auth_callbackhttp://localhost:6274/oauth/callback"
+    b"http://localhost:/callbackhttp://127.0.0.1:/callback"
+)
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's metadata as this server registers it (RFC 7591 §2)."""
+
+    redirect_uris: tuple[str, ...]
+    client_name: str
+    token_endpoint_auth_method: AuthMethod
+    grant_types: tuple[str, ...]
+    scope: str | None = None
+
+
+class _Request(msgspec.Struct, frozen=True):
+    """The members that matter, with the defaults of RFC 7591 §2; others are ignored."""
+
+    redirect_uris: list[str]
+    client_name: str | None = None
+    token_endpoint_auth_method: str = "client_secret_basic"  # noqa: S105
+    grant_types: tuple[str, ...] = ("authorization_code",)
+    response_types: tuple[str, ...] = ("code",)
+    scope: str | None = None
+    jwks: msgspec.Raw | None = None
+    jwks_uri: str | None = None
+
+
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    """What a client_id holds, with small numbers for the words."""
+
+    redirect_uris: tuple[str, ...]
+    client_name: str
+    auth_method: int
+    refreshable: bool
+    scope: str | None
+    issued_at: int
+    salt: bytes
+
+
+_requests: msgspec.json.Decoder[_Request] = msgspec.json.Decoder(_Request)
+_stored: msgspec.msgpack.Decoder[_Stored] = msgspec.msgpack.Decoder(_Stored)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A registered client, whatever way it registered."""
+
+    client_id: ClientId
+    name: str
+    redirect_uris: tuple[RedirectUri, ...]
+    auth_method: AuthMethod
+    grant_types: tuple[str, ...]
+    secret: str | None = field(default=None, repr=False)
+
+    def secret_matches(self, presented: str) -> bool:
+        """Compares in constant time; a client without a secret has none that matches."""
+        return self.secret is not None and hmac.compare_digest(
+            self.secret.encode(), presented.encode("utf-8", "surrogatepass")
+        )
+
+
+def parse_registration(body: bytes) -> Registration:
+    """The registration that a JSON body asks for, as this server will have it.
+
+    Raises `InvalidClientMetadata` or `InvalidRedirectUri` (RFC 7591 §3.2.2).
+    """
+    try:
+        request = _requests.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidClientMetadata(str(error).replace("`", "'")) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidClientMetadata("the body is not a JSON object") from None
+    if request.jwks is not None and request.jwks_uri is not None:
+        raise InvalidClientMetadata("jwks and jwks_uri must not both be there")
+    if request.token_endpoint_auth_method not in AUTH_METHODS:
+        raise InvalidClientMetadata(
+            "token_endpoint_auth_method must be one of: " + ", ".join(AUTH_METHODS)
+        )
+    return Registration(
+        redirect_uris=_redirect_uris(request.redirect_uris),
+        client_name=_name(request),
+        token_endpoint_auth_method=request.token_endpoint_auth_method,  # type: ignore[arg-type]
+        grant_types=_grant_types(request),
+        scope=request.scope,
+    )
+
+
+def _redirect_uris(uris: list[str]) -> tuple[str, ...]:
+    if not uris:
+        raise InvalidRedirectUri("redirect_uris must hold at least one URI")
+    if len(uris) > _MAX_REDIRECT_URIS:
+        raise InvalidRedirectUri(f"redirect_uris may hold at most {_MAX_REDIRECT_URIS} URIs")
+    for uri in uris:
+        try:
+            RedirectUri(uri)
+        except ValueError as error:
+            raise InvalidRedirectUri(str(error)) from None
+    return tuple(dict.fromkeys(uris))
+
+
+def _name(request: _Request) -> str:
+    name = (request.client_name or "").strip()
+    if len(name) > _MAX_NAME:
+        raise InvalidClientMetadata(f"client_name may have at most {_MAX_NAME} characters")
+    if _DECEPTIVE.search(name):
+        raise InvalidClientMetadata("client_name may hold no control characters")
+    return name or "An application without a name"
+
+
+def _grant_types(request: _Request) -> tuple[str, ...]:
+    """What is supported of what was asked for; the server may put in its own (§3.2.1)."""
+    if "code" not in request.response_types:
+        raise InvalidClientMetadata("response_types must hold code")
+    granted = tuple(name for name in GRANT_TYPES if name in request.grant_types)
+    if "authorization_code" not in granted:
+        raise InvalidClientMetadata("grant_types must hold authorization_code")
+    return granted
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredClient:
+    """A fresh registration: the client, and what it is told."""
+
+    client: Client
+    registration: Registration
+    issued_at: int
+
+    def response(self) -> dict[str, Any]:
+        """The client information response (RFC 7591 §3.2.1)."""
+        body: dict[str, Any] = {
+            "client_id": self.client.client_id,
+            "client_id_issued_at": self.issued_at,
+            "redirect_uris": list(self.registration.redirect_uris),
+            "client_name": self.registration.client_name,
+            "token_endpoint_auth_method": self.registration.token_endpoint_auth_method,
+            "grant_types": list(self.registration.grant_types),
+            "response_types": ["code"],
+        }
+        if self.registration.scope is not None:
+            body["scope"] = self.registration.scope
+        if self.client.secret is not None:
+            body |= {"client_secret": self.client.secret, "client_secret_expires_at": 0}
+        return body
+
+
+class ClientIds:
+    """Makes and reads the client ids of one server. *key*: 32 bytes for nothing else."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def issue(self, registration: Registration, *, now: int, salt: bytes) -> RegisteredClient:
+        """A client id for *registration*; *salt* (8 random bytes) makes it unique.
+
+        Raises `InvalidClientMetadata` where it would become too long to carry around.
+        """
+        stored = _Stored(
+            registration.redirect_uris,
+            registration.client_name,
+            AUTH_METHODS.index(registration.token_endpoint_auth_method),
+            "refresh_token" in registration.grant_types,
+            registration.scope,
+            now,
+            salt,
+        )
+        payload = _compress(msgspec.msgpack.encode(stored))
+        client_id = _PREFIX + _b64(self._mac(b"id\0", payload)[:_MAC_BYTES] + payload)
+        if len(client_id) > _MAX_CLIENT_ID:
+            raise InvalidClientMetadata("this is too much: register fewer or shorter redirect_uris")
+        return RegisteredClient(self._client(ClientId(client_id), stored), registration, now)
+
+    def read(self, client_id: str) -> Client | None:
+        """The client whose id this is, or None if this server never issued it."""
+        if not client_id.startswith(_PREFIX) or len(client_id) > _MAX_CLIENT_ID:
+            return None
+        raw = _unb64(client_id.removeprefix(_PREFIX))
+        if raw is None:
+            return None
+        mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(b"id\0", payload)[:_MAC_BYTES]):
+            return None
+        return self._client(ClientId(client_id), _stored.decode(_decompress(payload)))
+
+    def _client(self, client_id: ClientId, stored: _Stored) -> Client:
+        method: AuthMethod = AUTH_METHODS[stored.auth_method]
+        secret = None if method == "none" else _b64(self._mac(b"secret\0", client_id.encode()))
+        return Client(
+            client_id=client_id,
+            name=stored.client_name,
+            redirect_uris=tuple(map(RedirectUri, stored.redirect_uris)),
+            auth_method=method,
+            grant_types=GRANT_TYPES if stored.refreshable else GRANT_TYPES[:1],
+            secret=secret,
+        )
+
+    def _mac(self, purpose: bytes, message: bytes) -> bytes:
+        return hmac.digest(self._key, purpose + message, "sha256")
+
+
+def _compress(plain: bytes) -> bytes:
+    deflate = zlib.compressobj(9, wbits=-15, zdict=_COMMON)
+    return deflate.compress(plain) + deflate.flush()
+
+
+def _decompress(packed: bytes) -> bytes:
+    return zlib.decompressobj(wbits=-15, zdict=_COMMON).decompress(packed, _MAX_PLAIN)
+
+
+def _b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _unb64(text: str) -> bytes | None:
+    try:
+        raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+    except (UnicodeEncodeError, binascii.Error):
+        return None
+    return raw if _b64(raw) == text else None

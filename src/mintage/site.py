@@ -1,0 +1,67 @@
+"""What the endpoints of one server share: its name, its resources, and where things are."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mintage.values import Scopes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A protected resource (RFC 9728): *identifier* is the audience, *scopes* it requires."""
+
+    identifier: str
+    scopes: Scopes
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """*issuer*: the server's public base URL, as it stands in tokens and metadata."""
+
+    issuer: str
+    resources: tuple[Resource, ...]
+
+    @property
+    def base_path(self) -> str:
+        """The issuer's path: "" for most, "/auth" for ``https://example.com/auth``."""
+        return urlsplit(self.issuer).path
+
+    @property
+    def secure(self) -> bool:
+        """Whether the issuer is on https; plain http is for loopback only."""
+        return self.issuer.startswith("https://")
+
+    @property
+    def callback(self) -> str:
+        """Our redirect URI at the upstream."""
+        return f"{self.issuer}/callback"
+
+    def resource(self, identifier: str) -> Resource | None:
+        """The resource of that name.
+
+        Scheme and host compare without case, the path with or without a slash at its end:
+        clients differ in both.
+        """
+        wanted = _comparable(identifier)
+        for resource in self.resources:
+            if _comparable(resource.identifier) == wanted:
+                return resource
+        return None
+
+    def metadata_url(self, resource: Resource) -> str:
+        """Where the resource's metadata is (RFC 9728 §3.1: the path is inserted)."""
+        parts = urlsplit(resource.identifier)
+        path = parts.path.rstrip("/")
+        return f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource{path}"
+
+
+def _comparable(identifier: str) -> str | None:
+    try:
+        parts = urlsplit(identifier)
+    except ValueError:
+        return None
+    if parts.fragment or "#" in identifier or not parts.netloc:
+        return None
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path.rstrip('/')}{query}"
