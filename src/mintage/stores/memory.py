@@ -1,0 +1,103 @@
+"""Records in a dictionary: for tests, and for one process that may forget everything."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from itertools import islice
+
+from mintage.errors import Exists, Stale, StoreUnavailable
+from mintage.stores.protocol import Cursor, Entry, Index, Page, Versioned
+from mintage.values import Clock
+
+
+@dataclass(slots=True)
+class _Row:
+    versioned: Versioned
+    index: Index | None
+    expires_at: int
+
+
+class MemoryStore:
+    """Atomic because nothing in a method waits: between two lines nobody else runs."""
+
+    def __init__(self, *, clock: Clock = time.time) -> None:
+        self._clock = clock
+        self._rows: dict[bytes, _Row] = {}
+        self._version = 0
+        self._closed = asyncio.Event()
+
+    async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
+        if self._live(key) is not None:
+            raise Exists
+        self._rows[key] = _Row(self._next(record), index, expires_at)
+
+    async def load(self, key: bytes) -> Versioned | None:
+        row = self._live(key)
+        return None if row is None else row.versioned
+
+    async def replace(self, key: bytes, old: Versioned, record: bytes, expires_at: int) -> None:
+        row = self._live(key)
+        if row is None or row.versioned.version != old.version:
+            raise Stale
+        row.versioned = self._next(record)
+        row.expires_at = expires_at
+
+    async def delete(self, key: bytes) -> None:
+        self._check_open()
+        self._rows.pop(key, None)
+
+    async def changes(self) -> AsyncIterator[bytes]:
+        """Nothing ever: no other process can reach this memory."""
+        self._check_open()
+        await self._closed.wait()
+        for key in self._rows:  # empty by then
+            yield key
+
+    async def list(
+        self,
+        *,
+        subject: bytes | None = None,
+        client: bytes | None = None,
+        after: Cursor | None = None,
+        limit: int = 100,
+    ) -> Page:
+        self._check_open()
+        now = int(self._clock())
+        found = (
+            Entry(key, row.index.summary, row.expires_at)
+            for key, row in sorted(self._rows.items())
+            if row.index is not None
+            and row.expires_at > now
+            and subject in (None, row.index.subject)
+            and client in (None, row.index.client)
+            and (after is None or key > after)
+        )
+        entries = tuple(islice(found, limit))
+        more = next(found, None) is not None
+        return Page(entries, Cursor(entries[-1].key) if more else None)
+
+    async def sweep(self, limit: int = 1000) -> int:
+        self._check_open()
+        now = int(self._clock())
+        gone = [key for key, row in self._rows.items() if row.expires_at <= now][:limit]
+        for key in gone:
+            del self._rows[key]
+        return len(gone)
+
+    async def close(self) -> None:
+        self._closed.set()
+        self._rows.clear()
+
+    def _live(self, key: bytes) -> _Row | None:
+        self._check_open()
+        row = self._rows.get(key)
+        return row if row is not None and row.expires_at > int(self._clock()) else None
+
+    def _next(self, record: bytes) -> Versioned:
+        self._version += 1
+        return Versioned(record, self._version)
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise StoreUnavailable("the store is closed")

@@ -1,0 +1,290 @@
+"""The embedded default: one SQLite file, durable, shared by as many processes as like.
+
+Reads run where they are asked: a lookup takes some ten microseconds, a thread hop twenty
+times that. Writes go through one thread, which puts all that wait into one transaction, so
+that they share one fsync. A write that returned is on disk (WAL, synchronous=FULL).
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Final, Self
+
+from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
+from mintage.stores.protocol import EVERYTHING, Cursor, Entry, Index, Page, Versioned
+from mintage.stores.sqlite_schema import connect, prepare
+from mintage.values import Clock
+
+_BATCH: Final = 256  # writes in one transaction at the most
+_KEEP_CHANGES: Final = 300  # seconds that the log of changes goes back
+_TRIM: Final = 1000  # rows of that log removed at once
+
+_Operation = Callable[[sqlite3.Connection], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    operation: _Operation
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+
+class SQLiteStore:
+    """Open it with `open`. *poll*: seconds between two looks for other processes' writes."""
+
+    def __init__(
+        self, path: Path, reader: sqlite3.Connection, writer: sqlite3.Connection, clock: Clock,
+        poll: float,
+    ) -> None:  # fmt: skip
+        self._path = path
+        self._reader = reader
+        self._clock = clock
+        self._poll = poll
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(
+            target=_write, args=(writer, self._queue), name="mintage-sqlite", daemon=True
+        )
+        self._thread.start()
+
+    @classmethod
+    async def open(cls, path: str | Path, *, clock: Clock = time.time, poll: float = 0.05) -> Self:
+        """The store in the file *path*, made if there is none (its directory must exist).
+
+        Raises `StoreUnusable` for a file that is no store of ours, newer than this program
+        or damaged, and leaves it as it is; `StoreUnavailable` where it can't be opened.
+        """
+        file = Path(path)
+        await asyncio.to_thread(prepare, file)
+        try:
+            return cls(file, connect(file, readonly=True), connect(file), clock, poll)
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
+        now = self._now()
+        names = (index.subject, index.client, index.summary) if index else (None, None, None)
+
+        def operation(db: sqlite3.Connection) -> None:
+            if _version(db, key, now) is not None:
+                raise Exists
+            db.execute(
+                "INSERT OR REPLACE INTO record"
+                " (key, version, record, expires_at, subject, client, summary)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (key, _log(db, key, now), record, expires_at, *names),
+            )
+
+        await self._do(operation)
+
+    async def load(self, key: bytes) -> Versioned | None:
+        row = self._read(
+            "SELECT record, version FROM record WHERE key = ? AND expires_at > ?",
+            (key, self._now()),
+        ).fetchone()
+        return None if row is None else Versioned(*row)
+
+    async def replace(self, key: bytes, old: Versioned, record: bytes, expires_at: int) -> None:
+        now = self._now()
+
+        def operation(db: sqlite3.Connection) -> None:
+            if _version(db, key, now) != old.version:
+                raise Stale
+            db.execute(
+                "UPDATE record SET version = ?, record = ?, expires_at = ? WHERE key = ?",
+                (_log(db, key, now), record, expires_at, key),
+            )
+
+        await self._do(operation)
+
+    async def delete(self, key: bytes) -> None:
+        now = self._now()
+
+        def operation(db: sqlite3.Connection) -> None:
+            if db.execute("DELETE FROM record WHERE key = ?", (key,)).rowcount:
+                _log(db, key, now)
+
+        await self._do(operation)
+
+    async def changes(self) -> AsyncIterator[bytes]:
+        """Changed keys, own ones among them, within *poll* seconds and a little."""
+        seen_data: int | None = None
+        seen = self._last_change()
+        while True:
+            await asyncio.sleep(self._poll)
+            (data,) = self._read("PRAGMA data_version").fetchone()
+            if data == seen_data:
+                continue
+            seen_data = data
+            rows = self._read(
+                "SELECT version, key FROM change WHERE version >= ? ORDER BY version", (seen,)
+            ).fetchall()
+            if seen and (not rows or rows[0][0] != seen):
+                yield EVERYTHING  # the log was trimmed past what we had seen
+                seen = self._last_change()
+                continue
+            for version, key in rows:
+                if version > seen:
+                    yield key
+                    seen = version
+
+    async def list(
+        self,
+        *,
+        subject: bytes | None = None,
+        client: bytes | None = None,
+        after: Cursor | None = None,
+        limit: int = 100,
+    ) -> Page:
+        conditions, values = ["subject IS NOT NULL", "expires_at > ?"], [self._now()]
+        for column, value in (("subject", subject), ("client", client)):
+            if value is not None:
+                conditions.append(f"{column} = ?")
+                values.append(value)  # type: ignore[arg-type]
+        if after is not None:
+            conditions.append("key > ?")
+            values.append(after)  # type: ignore[arg-type]
+        rows = self._read(
+            "SELECT key, summary, expires_at FROM record"  # noqa: S608  (conditions are ours)
+            f" WHERE {' AND '.join(conditions)} ORDER BY key LIMIT ?",
+            (*values, limit + 1),
+        ).fetchall()
+        entries = tuple(Entry(*row) for row in rows[:limit])
+        return Page(entries, Cursor(entries[-1].key) if len(rows) > limit else None)
+
+    async def sweep(self, limit: int = 1000) -> int:
+        now = self._now()
+
+        def operation(db: sqlite3.Connection) -> int:
+            db.execute(
+                "DELETE FROM change WHERE version IN"
+                " (SELECT version FROM change WHERE at <= ? ORDER BY version LIMIT ?)",
+                (now - _KEEP_CHANGES, _TRIM),
+            )
+            return db.execute(
+                "DELETE FROM record WHERE key IN"
+                " (SELECT key FROM record WHERE expires_at <= ? LIMIT ?)",
+                (now, limit),
+            ).rowcount
+
+        swept: int = await self._do(operation)
+        return swept
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._reader.close()
+
+    async def _do(self, operation: _Operation) -> Any:
+        """What *operation* returned or raised, once its transaction is on disk."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._queue.put(_Job(operation, loop, future))
+        return await future
+
+    def _read(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        try:
+            return self._reader.execute(sql, values)
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def _last_change(self) -> int:
+        row = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'change'").fetchone()
+        return row[0] if row else 0
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def _version(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
+    """The version under *key* inside a write transaction: nobody can change it meanwhile."""
+    row = db.execute(
+        "SELECT version FROM record WHERE key = ? AND expires_at > ?", (key, now)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def _log(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
+    """Tell other processes that *key* changes; the record's new version.
+
+    It is the log's own number, so it never comes twice, not even for a key that was
+    deleted in between.
+    """
+    return db.execute("INSERT INTO change (key, at) VALUES (?, ?)", (key, now)).lastrowid
+
+
+def _write(db: sqlite3.Connection, queue: "SimpleQueue[_Job | None]") -> None:
+    """The writer thread: everything that waits goes into one transaction."""
+    job = queue.get()
+    while job is not None:
+        batch = [job]
+        while len(batch) < _BATCH and not queue.empty() and (job := queue.get()) is not None:
+            batch.append(job)
+        _settle(batch, _commit(db, batch))
+        if job is not None:
+            job = queue.get()
+    db.close()
+
+
+def _commit(db: sqlite3.Connection, batch: list[_Job]) -> list[Any]:
+    """What each of *batch* came to. If the transaction fails, all of them fail."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        outcomes = [_outcome(db, job.operation) for job in batch]
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        failure = _translated(error)
+        try:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        except sqlite3.Error as second:
+            failure = _translated(second)
+        return [failure] * len(batch)
+    return outcomes
+
+
+def _outcome(db: sqlite3.Connection, operation: _Operation) -> Any:
+    try:
+        return operation(db)
+    except StoreError as refused:  # decided before anything was written
+        return refused
+
+
+def _settle(batch: list[_Job], outcomes: list[Any]) -> None:
+    for job, outcome in zip(batch, outcomes, strict=True):
+        try:
+            job.loop.call_soon_threadsafe(_resolve, job.future, outcome)
+        except RuntimeError:  # its loop is closed: nobody waits there any more
+            continue
+
+
+def _resolve(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    if future.done():  # its caller went away; what was written stays written
+        return
+    if isinstance(outcome, StoreError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def _translated(error: sqlite3.Error) -> StoreError:
+    """SQLite's word in ours: what a person must mend, and what passes by itself."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreUnusable(f"the database is damaged ({name}); restore it from a backup")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreUnavailable(f"the disk is full ({name})")
+    return StoreUnavailable(f"the database does not answer ({name})")

@@ -1,0 +1,133 @@
+"""The file of the SQLite store: made, checked and upgraded before anything is written to it."""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final
+
+from mintage.errors import StoreUnavailable, StoreUnusable
+
+APPLICATION_ID: Final = 0x4D696E74  # "Mint"
+_MAGIC: Final = b"SQLite format 3\0"
+_BUSY_SECONDS: Final = 5.0
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE record (
+        key BLOB PRIMARY KEY NOT NULL,
+        version INTEGER NOT NULL,
+        record BLOB NOT NULL,
+        expires_at INTEGER NOT NULL,
+        subject BLOB,
+        client BLOB,
+        summary BLOB
+    ) STRICT;
+    CREATE INDEX record_by_expiry ON record (expires_at);
+    CREATE INDEX record_by_subject ON record (subject, key) WHERE subject IS NOT NULL;
+    CREATE INDEX record_by_client ON record (client, key) WHERE client IS NOT NULL;
+    CREATE TABLE change (
+        version INTEGER PRIMARY KEY AUTOINCREMENT,
+        key BLOB NOT NULL,
+        at INTEGER NOT NULL
+    ) STRICT;
+    """,
+)
+"""Number n brings a file from version n to n + 1; a new one is added, an old one never changes."""
+
+
+def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
+    """A connection for any thread, one at a time. Raises ``sqlite3.Error``."""
+    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    if readonly:
+        db.execute("PRAGMA query_only = ON")
+    return db
+
+
+def prepare(path: Path) -> None:
+    """Make the file if there is none, upgrade an older one, refuse what is not ours.
+
+    Raises `StoreUnusable` and `StoreUnavailable`; a file refused is a file untouched.
+    """
+    _create(path)
+    try:
+        _check(path)
+        db = connect(path)
+        try:
+            _use_wal(db)
+            _migrate(db)
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        if isinstance(error, sqlite3.OperationalError):
+            raise StoreUnavailable(f"{path} can't be opened ({name})") from error
+        raise StoreUnusable(f"{path} is damaged or no database ({name})") from error
+
+
+def _create(path: Path) -> None:
+    """An empty file that its owner alone may read; SQLite gives its companions the same mode."""
+    if not path.parent.is_dir():
+        raise StoreUnusable(f"the directory {path.parent} does not exist; create it first")
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreUnusable(f"{path} can't be opened: {error.strerror}") from error
+
+
+def _check(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(len(_MAGIC))
+    if not start:
+        return
+    if start != _MAGIC:
+        raise StoreUnusable(f"{path} is no SQLite database; name another file")
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+    try:
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    finally:
+        db.close()
+    if application != APPLICATION_ID and (application or version or tables):
+        raise StoreUnusable(f"{path} is another program's database; name another file")
+    if version > len(MIGRATIONS):
+        raise StoreUnusable(
+            f"{path} was written by a newer Mintage (format {version}; this one knows "
+            f"{len(MIGRATIONS)}): upgrade Mintage, or name another file"
+        )
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """SQLite does not wait for others while it changes the journal mode; so we do."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """All missing steps in one transaction; of several processes one does them."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == len(MIGRATIONS):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        for script in MIGRATIONS[version:]:
+            for statement in script.split(";"):
+                db.execute(statement)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
