@@ -1,0 +1,121 @@
+"""The JWTs of one server: an issuer for each audience, and the handles inside them.
+
+An access token is for one resource. A refresh token is for the server itself, so that
+neither can pass for the other: they differ in ``aud`` and in ``token_use``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mintage.errors import TokenError, WrongAudience
+from mintage.handles import Handle, Kind, make_jti, parse_jti
+from mintage.jwt_issuer import JWTIssuer
+from mintage.values import Clock, Scopes
+from mintage.vault.vault import Lifetimes, Opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenResponse:
+    """A successful answer of the token endpoint (RFC 6749 §5.1)."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    scope: str
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+class UnknownHandle(TokenError):
+    """Signed by us, and yet its ``jti`` is none of ours: a foreign token under a shared key."""
+
+    error = "unknown_jti"
+    description = "The token names no grant"
+
+
+class Tokens:
+    """Issues and reads the tokens of *issuer* for its *resources*.
+
+    *leeway* (seconds) is what clocks of several replicas may differ by.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        resources: Iterable[str],
+        signing_key: bytes,
+        lifetimes: Lifetimes,
+        clock: Clock,
+        leeway: int = 5,
+    ) -> None:
+        self._lifetimes = lifetimes
+        self._clock = clock
+
+        def issuer_for(audience: str) -> JWTIssuer:
+            return JWTIssuer(issuer, audience, signing_key, leeway=leeway, clock=clock)
+
+        self._refresh = issuer_for(issuer)
+        self._access = {resource: issuer_for(resource) for resource in resources}
+
+    def issue(
+        self, opened: Opened, *, scopes: Scopes | None = None, refreshable: bool = True
+    ) -> TokenResponse:
+        """The tokens of the grant's current generation.
+
+        They depend on the grant alone, not on the clock: asked again, the same bytes come
+        out, and so a client that lost an answer gets the very same successor.
+        """
+        grant = opened.grant
+        granted = list(grant.login.scopes if scopes is None else scopes)
+        access_token = self._access[grant.login.resource].issue_access_token(
+            grant.login.client_id,
+            granted,
+            make_jti(opened.secret, grant.generation, "access"),
+            self._lifetimes.access,
+            issued_at=grant.rotated_at,
+        )
+        refresh_token = self._refresh.issue_refresh_token(
+            grant.login.client_id,
+            list(grant.login.scopes),
+            make_jti(opened.secret, grant.generation, "refresh"),
+            self._lifetimes.refresh,
+            issued_at=grant.rotated_at,
+        )
+        age = int(self._clock()) - grant.rotated_at
+        return TokenResponse(
+            access_token=access_token,
+            expires_in=max(self._lifetimes.access - age, 0),
+            scope=" ".join(granted),
+            refresh_token=refresh_token if refreshable else None,
+        )
+
+    def read_refresh(self, token: str) -> tuple[Handle, str]:
+        """(handle, client_id) of a refresh token. Raises `TokenError`."""
+        claims = self._refresh.verify(token, "refresh")
+        return _handle(claims.jti, "refresh"), claims.client_id
+
+    def read_access(self, token: str, resource: str) -> tuple[Handle, Scopes]:
+        """(handle, scopes) of an access token for *resource*. Raises `TokenError`."""
+        claims = self._access[resource].verify(token)
+        return _handle(claims.jti, "access"), claims.scopes
+
+    def read_any(self, token: str) -> Handle:
+        """The handle of any of our tokens, for revocation. Raises `TokenError`."""
+        failure: TokenError = WrongAudience()
+        for issuer, kind in self._readers():
+            try:
+                return _handle(issuer.verify(token, kind).jti, kind)
+            except WrongAudience as error:
+                failure = error
+        raise failure
+
+    def _readers(self) -> Iterable[tuple[JWTIssuer, Kind]]:
+        yield self._refresh, "refresh"
+        for issuer in self._access.values():
+            yield issuer, "access"
+
+
+def _handle(jti: str, kind: Kind) -> Handle:
+    handle = parse_jti(jti)
+    if handle is None or handle.kind != kind:
+        raise UnknownHandle
+    return handle

@@ -1,0 +1,49 @@
+"""One piece of work for each key at a time, however many wait for it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+log = logging.getLogger("mintage.vault")
+
+
+class SingleFlight(Generic[T]):
+    """Joins callers of the same key.
+
+    The work runs in a task of its own: a caller who goes away does not stop it, for
+    what it brings back (a rotated upstream token) must be saved whoever still waits.
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[bytes, asyncio.Task[T]] = {}
+
+    def start(self, key: bytes, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+        """The task that does *work* for *key*: the running one, or a new one."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.create_task(_run(work))
+            self._flights[key] = flight
+            flight.add_done_callback(lambda done: self._landed(key, done))
+        return flight
+
+    async def join(self, key: bytes, work: Callable[[], Awaitable[T]]) -> T:
+        """What *work* returns or raises, done once for all who join meanwhile."""
+        return await asyncio.shield(self.start(key, work))
+
+    def _landed(self, key: bytes, flight: asyncio.Task[T]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if not flight.cancelled() and (error := flight.exception()) is not None:
+            log.debug("background work ended with %s", type(error).__name__)
+
+    async def drain(self) -> None:
+        """Wait for everything under way."""
+        while self._flights:
+            await asyncio.wait(list(self._flights.values()))
+
+
+async def _run(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()
