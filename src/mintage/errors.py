@@ -86,6 +86,12 @@ class OAuthError(MintageError):
         self.advice = advice
         self.reason = reason
 
+    @property
+    def description(self) -> str:
+        """*advice* in the characters that an error_description may hold (RFC 6749 §5.2)."""
+        plain = self.advice.replace('"', "'").replace("\\", "/")
+        return "".join(c if " " <= c <= "~" else "?" for c in plain)
+
 
 class InvalidRequest(OAuthError):
     code = "invalid_request"

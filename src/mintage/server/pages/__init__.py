@@ -1,0 +1,90 @@
+"""The pages that a person sees: plain HTML, no script, nothing from elsewhere."""
+
+import base64
+import hashlib
+import logging
+from importlib.resources import files
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from mintage.server.http import Failure, Handler, failure_of
+from mintage.values import Dice
+
+log = logging.getLogger("mintage.server")
+
+_STYLE: Final = files(__name__).joinpath("style.css").read_text(encoding="utf-8")
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+HEADERS: Final = {
+    # form-action may be this strict because no form here answers with a redirect:
+    # Chromium applies it to every hop that follows a submitted form, and nobody knows
+    # all the hops of somebody else's login.
+    "content-security-policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+_templates: Final = Environment(
+    loader=PackageLoader("mintage.server", "pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(name: str, *, status: int = 200, **values: object) -> Response:
+    """The page of template *name*; every value is escaped."""
+    html = _templates.get_template(f"{name}.html").render(style=_STYLE, **values)
+    return Response(html, status_code=status, headers=HEADERS, media_type="text/html")
+
+
+def onward(url: str, *, to: str) -> Response:
+    """A page that goes on to *url* by itself; *to* names the place for those who wait."""
+    return page("onward", url=url, to=to)
+
+
+def error_page(failure: Failure, *, retry: str | None = None) -> Response:
+    """What went wrong, what to do, and the reference for whoever reads the log."""
+    response = page(
+        "error",
+        status=failure.error.status,
+        title=_TITLES.get(failure.error.code, "This login can't go on"),
+        advice=failure.error.advice,
+        reference=failure.reference,
+        retry=retry,
+    )
+    for name, value in failure.headers.items():
+        response.headers[name] = value
+    return response
+
+
+_TITLES: Final = {
+    "temporarily_unavailable": "Not available just now",
+    "server_error": "Something went wrong here",
+    "access_denied": "Access denied",
+    "invalid_client": "This application is not known here",
+}
+
+
+def for_browsers(handler: Handler, dice: Dice) -> Handler:
+    """*handler* with its refusals as pages."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
+            return error_page(failure_of(error, request, dice))
+
+    return endpoint

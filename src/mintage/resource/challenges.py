@@ -1,0 +1,20 @@
+"""``WWW-Authenticate``: how a resource says what it wants (RFC 6750 §3, RFC 9728 §5.1)."""
+
+from mintage.errors import OAuthError
+from mintage.site import Resource, Site
+
+
+def challenge(site: Site, resource: Resource, error: OAuthError | None) -> str:
+    """The header's value. *error* is None where no token came at all: then no code is named."""
+    attributes = (
+        {}
+        if error is None
+        else {
+            "error": error.code,
+            "error_description": error.description,
+        }
+    )
+    if resource.scopes:
+        attributes["scope"] = " ".join(resource.scopes)
+    attributes["resource_metadata"] = site.metadata_url(resource)
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in attributes.items())

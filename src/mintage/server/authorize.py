@@ -1,0 +1,97 @@
+"""``/authorize``: the request is validated whole, and then a person is asked (RFC 6749 §3.1).
+
+Until that person agrees, nothing is stored anywhere: the validated request travels, sealed,
+in the consent form.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from mintage.clients.directory import Directory
+from mintage.clients.redirects import display_host, is_loopback
+from mintage.errors import MethodNotAllowed, OAuthError
+from mintage.forms import one
+from mintage.server.consent_form import ConsentForm, ConsentSeal
+from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
+from mintage.server.http import NO_STORE, read_form, read_query
+from mintage.server.pages import page
+from mintage.server.requests import (
+    AuthorizationRequest,
+    parse_authorization,
+    redirect_uri_of,
+    state_of,
+)
+from mintage.server.responses import error_redirect
+from mintage.site import Site
+from mintage.values import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizeEndpoint:
+    site: Site
+    directory: Directory
+    cookies: Cookies
+    seal: ConsentSeal
+    upstream_name: str
+    upstream_scopes: tuple[str, ...]
+    clock: Clock
+
+    async def __call__(self, request: Request) -> Response:
+        """The consent page; or a refusal, to the client once its address is known for its own."""
+        match request.method:
+            case "GET" | "HEAD":
+                form = read_query(request)
+            case "POST":
+                form = await read_form(request)
+            case _:
+                raise MethodNotAllowed("use GET or POST", allow="GET, HEAD, POST")
+        client = await self.directory.find(one(form, "client_id"))
+        redirect_uri = redirect_uri_of(form, client)
+        try:
+            wanted = parse_authorization(form, client, redirect_uri, self.site)
+            self._check_it_fits(wanted)
+        except OAuthError as refusal:
+            target = error_redirect(redirect_uri, state_of(form), refusal, issuer=self.site.issuer)
+            return RedirectResponse(target, status_code=303, headers=NO_STORE)
+        return self._ask(request, wanted)
+
+    def _ask(self, request: Request, wanted: AuthorizationRequest) -> Response:
+        browser = self.cookies.browser(request)
+        fresh = Response()
+        if browser is None:
+            browser = self.cookies.name_browser(fresh)
+        sealed = self.seal.seal(
+            ConsentForm(
+                request=wanted,
+                browser=hashlib.sha256(browser.encode()).digest(),
+                expires_at=int(self.clock()) + LOGIN_SECONDS,
+            )
+        )
+        resource = self.site.resource(wanted.resource)
+        response = page(
+            "consent",
+            client_name=wanted.client_name,
+            redirect_uri=wanted.redirect_uri,
+            redirect_host=display_host(wanted.redirect_uri),
+            loopback=is_loopback(wanted.redirect_uri),
+            resource=wanted.resource,
+            resource_name=resource.name if resource else None,
+            scopes=wanted.scopes,
+            upstream_name=self.upstream_name,
+            upstream_scopes=self.upstream_scopes,
+            action=f"{self.site.base_path}/consent",
+            sealed=sealed,
+        )
+        response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
+        return response
+
+    def _check_it_fits(self, wanted: AuthorizationRequest) -> None:
+        """Refuse now what would not fit into the login cookie later."""
+        self.cookies.seal_login(
+            PendingLogin(
+                request=wanted, state="-" * 43, nonce="-" * 43, code_verifier="-" * 43, expires_at=0
+            )
+        )

@@ -1,0 +1,139 @@
+"""``/callback``: the user is back from the identity provider.
+
+Only the browser that approved the login can finish it, and only once: the login is
+claimed before the upstream's code is spent, so that a page loaded twice, on whatever
+replica, never spends it twice.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from mintage.errors import (
+    AccessDenied,
+    InvalidRequest,
+    MethodNotAllowed,
+    OAuthError,
+    StoreError,
+    TemporarilyUnavailable,
+    UpstreamError,
+    UpstreamRefused,
+)
+from mintage.forms import Form, one, optional
+from mintage.grant import Login
+from mintage.server.consent import login_request
+from mintage.server.cookies import Cookies, PendingLogin
+from mintage.server.http import NO_STORE, ServerFault, failure_of, read_query
+from mintage.server.pages import error_page
+from mintage.server.requests import AuthorizationRequest
+from mintage.server.responses import code_redirect, error_redirect
+from mintage.site import Site
+from mintage.upstream.protocol import Upstream
+from mintage.values import Clock, Dice
+from mintage.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackEndpoint:
+    site: Site
+    upstream: Upstream
+    vault: Vault
+    cookies: Cookies
+    clock: Clock
+    dice: Dice
+
+    async def __call__(self, request: Request) -> Response:
+        if request.method != "GET":
+            raise MethodNotAllowed("use GET", allow="GET")
+        form = read_query(request)
+        state = one(form, "state")
+        login = self.cookies.login(request, state, now=int(self.clock()))
+        if login is None:
+            raise AccessDenied(
+                "this login was not started in this browser, or too long ago; go back to the "
+                "application and log in again",
+                reason="callback without its login cookie",
+            )
+        try:
+            response = await self._finish(form, login)
+        except (UpstreamError, StoreError) as error:
+            failure = failure_of(_as_seen_here(error), request, self.dice)
+            response = error_page(failure, retry=self._again(login.request))
+        self.cookies.clear_login(response, state)
+        return response
+
+    async def _finish(self, form: Form, login: PendingLogin) -> Response:
+        await self.upstream.check_issuer(optional(form, "iss"))
+        name = hashlib.sha256(login.state.encode()).digest()
+        if not await self.vault.claim(name, expires_at=login.expires_at):
+            raise InvalidRequest(
+                "this login was finished already; go back to the application",
+                reason="callback replayed",
+            )
+        if (error := optional(form, "error")) is not None:
+            return self._refused(error, login.request)
+        code = await self._complete(one(form, "code"), login)
+        return self._redirect(code_redirect(login.request, code, issuer=self.site.issuer))
+
+    async def _complete(self, upstream_code: str, login: PendingLogin) -> str:
+        now = int(self.clock())
+        tokens, identity = await self.upstream.redeem(
+            upstream_code, login_request(login, self.site), now=now
+        )
+        wanted = login.request
+        return await self.vault.create(
+            Login(
+                client_id=wanted.client_id,
+                resource=wanted.resource,
+                scopes=wanted.scopes,
+                identity=identity,
+                created_at=now,
+            ),
+            tokens,
+            code_challenge=wanted.code_challenge,
+            redirect_uri=wanted.redirect_uri,
+        )
+
+    def _refused(self, error: str, wanted: AuthorizationRequest) -> Response:
+        """The upstream's word, in ours: its text is not ours to pass on."""
+        refusal: OAuthError
+        match error:
+            case "access_denied" | "login_required" | "consent_required" | "interaction_required":
+                refusal = AccessDenied("the user did not log in at the identity provider")
+            case "temporarily_unavailable":
+                refusal = TemporarilyUnavailable("the identity provider is not available")
+            case _:
+                refusal = ServerFault("the identity provider refused the login")
+        url = error_redirect(wanted.redirect_uri, wanted.state, refusal, issuer=self.site.issuer)
+        return self._redirect(url)
+
+    def _redirect(self, url: str) -> Response:
+        headers = NO_STORE | {"referrer-policy": "no-referrer"}
+        return RedirectResponse(url, status_code=303, headers=headers)
+
+    def _again(self, wanted: AuthorizationRequest) -> str:
+        """The same request once more: the client still waits for its answer."""
+        query = {
+            "response_type": "code",
+            "client_id": wanted.client_id,
+            "redirect_uri": wanted.redirect_uri,
+            "scope": " ".join(wanted.scopes),
+            "resource": wanted.resource,
+            "code_challenge": wanted.code_challenge,
+            "code_challenge_method": "S256",
+        }
+        if wanted.state is not None:
+            query["state"] = wanted.state
+        return f"{self.site.base_path}/authorize?{urlencode(query)}"
+
+
+def _as_seen_here(error: Exception) -> Exception:
+    """A code that the upstream refuses is no outage; here it is the user's turn again."""
+    if isinstance(error, UpstreamRefused):
+        return InvalidRequest(
+            "the identity provider did not accept this login; try again", reason=str(error)
+        )
+    return error

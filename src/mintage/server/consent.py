@@ -1,0 +1,99 @@
+"""``/consent``: the person's answer (MCP security best practices, "confused deputy").
+
+On approval, and not before, the login moves into a cookie of this browser, and the browser
+goes to the identity provider with nothing but a random state.
+"""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintage.clients.redirects import display_host
+from mintage.errors import AccessDenied, InvalidRequest
+from mintage.forms import one
+from mintage.server.consent_form import ConsentForm, ConsentSeal
+from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
+from mintage.server.http import read_form
+from mintage.server.pages import onward
+from mintage.server.responses import error_redirect
+from mintage.site import Site
+from mintage.upstream.protocol import LoginRequest, Upstream
+from mintage.values import Clock, Dice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentEndpoint:
+    site: Site
+    upstream: Upstream
+    cookies: Cookies
+    seal: ConsentSeal
+    clock: Clock
+    dice: Dice
+
+    async def __call__(self, request: Request) -> Response:
+        form = await read_form(request)
+        _refuse_other_sites(request)
+        consent = self.seal.open(one(form, "request"))
+        self._check_browser(request, consent)
+        if int(self.clock()) >= consent.expires_at:
+            raise InvalidRequest(
+                "this page was open for too long; go back to the application and log in again"
+            )
+        match one(form, "decision"):
+            case "approve":
+                return await self._approve(request, consent)
+            case "deny":
+                return self._deny(consent)
+            case _:
+                raise InvalidRequest("decision must be approve or deny")
+
+    async def _approve(self, request: Request, consent: ConsentForm) -> Response:
+        login = PendingLogin(
+            request=consent.request,
+            state=self._random(),
+            nonce=self._random(),
+            code_verifier=self._random(),
+            expires_at=int(self.clock()) + LOGIN_SECONDS,
+        )
+        url = await self.upstream.authorization_url(login_request(login, self.site))
+        response = onward(url, to=self.upstream.name)
+        self.cookies.set_login(request, response, login)
+        return response
+
+    def _deny(self, consent: ConsentForm) -> Response:
+        wanted = consent.request
+        refusal = AccessDenied("the user did not agree")
+        url = error_redirect(wanted.redirect_uri, wanted.state, refusal, issuer=self.site.issuer)
+        return onward(url, to=display_host(wanted.redirect_uri))
+
+    def _check_browser(self, request: Request, consent: ConsentForm) -> None:
+        """The form must come back from the browser that it was shown in."""
+        name = self.cookies.browser(request) or ""
+        if not hmac.compare_digest(hashlib.sha256(name.encode()).digest(), consent.browser):
+            raise AccessDenied(
+                "this browser did not send back the cookie that the page came with; allow "
+                "cookies for this site, or open the login in your usual browser",
+                reason="consent form without its browser's cookie",
+            )
+
+    def _random(self) -> str:
+        return base64.urlsafe_b64encode(self.dice(32)).rstrip(b"=").decode()
+
+
+def login_request(login: PendingLogin, site: Site) -> LoginRequest:
+    return LoginRequest(
+        redirect_uri=site.callback,
+        state=login.state,
+        nonce=login.nonce,
+        code_verifier=login.code_verifier,
+    )
+
+
+def _refuse_other_sites(request: Request) -> None:
+    """A form sent from another site is not this person's answer (Fetch Metadata)."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise AccessDenied("the answer came from another site", reason="cross-site consent form")

@@ -1,0 +1,51 @@
+"""The consent form's hidden field: the validated request, sealed."""
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from mintage.errors import InvalidRequest, SealError
+from mintage.sealing import NONCE_BYTES, BoxKey, open_box, seal
+from mintage.server.requests import AuthorizationRequest
+from mintage.values import Dice
+
+_CONTEXT: Final = b"consent form"
+
+
+class ConsentForm(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What was shown, to which browser (a hash of its cookie), and until when it is good."""
+
+    request: AuthorizationRequest
+    browser: bytes
+    expires_at: int
+
+
+_decoder: msgspec.msgpack.Decoder[ConsentForm] = msgspec.msgpack.Decoder(ConsentForm)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentSeal:
+    key: BoxKey = field(repr=False)
+    dice: Dice
+
+    def seal(self, form: ConsentForm) -> str:
+        box = seal(
+            msgspec.msgpack.encode(form),
+            key=self.key,
+            context=_CONTEXT,
+            nonce=self.dice(NONCE_BYTES),
+        )
+        return base64.urlsafe_b64encode(box).rstrip(b"=").decode()
+
+    def open(self, text: str) -> ConsentForm:
+        """The form that `seal` made. Raises `InvalidRequest` for anything else."""
+        try:
+            box = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            return _decoder.decode(open_box(box, key=self.key, context=_CONTEXT))
+        except (ValueError, binascii.Error, SealError, msgspec.DecodeError):
+            raise InvalidRequest(
+                "this form is not one of ours; go back to the application and log in again"
+            ) from None

@@ -1,0 +1,39 @@
+"""``grant_type=authorization_code`` (RFC 6749 §4.1.3, RFC 7636 §4.5)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mintage.clients.directory import Client
+from mintage.forms import Form
+from mintage.server.farewell import Farewell
+from mintage.server.refusals import token_error
+from mintage.server.requests import RedeemCode
+from mintage.site import Site
+from mintage.tokens import TokenResponse, Tokens
+from mintage.vault.vault import Refused, Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationCode:
+    site: Site
+    vault: Vault
+    tokens: Tokens
+    farewell: Farewell
+
+    name: ClassVar[str] = "authorization_code"
+
+    async def issue(self, form: Form, client: Client) -> TokenResponse:
+        request = RedeemCode.parse(form, self.site)
+        # Spent before the token is signed: if signing fails the user logs in again, but
+        # no crash and no race can ever make one code yield two grants.
+        outcome = await self.vault.redeem(
+            request.code,
+            client_id=client.client_id,
+            code_verifier=request.code_verifier,
+            redirect_uri=request.redirect_uri,
+            resource=request.resource,
+        )
+        if isinstance(outcome, Refused):
+            await self.farewell(outcome)
+            raise token_error(outcome.reason)
+        return self.tokens.issue(outcome, refreshable="refresh_token" in client.grant_types)

@@ -1,0 +1,48 @@
+"""``grant_type=refresh_token`` (RFC 6749 §6, with rotation as RFC 9700 §4.14.2 asks)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mintage.clients.directory import Client
+from mintage.errors import TokenError
+from mintage.forms import Form
+from mintage.grant import Reason, Refreshment
+from mintage.server.farewell import Farewell
+from mintage.server.refusals import token_error
+from mintage.server.requests import Refresh
+from mintage.site import Site
+from mintage.tokens import TokenResponse, Tokens
+from mintage.vault.vault import Refused, Renew, Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshToken:
+    site: Site
+    vault: Vault
+    tokens: Tokens
+    farewell: Farewell
+    renew: Renew
+
+    name: ClassVar[str] = "refresh_token"
+
+    async def issue(self, form: Form, client: Client) -> TokenResponse:
+        request = Refresh.parse(form, self.site)
+        try:
+            handle, client_id = self.tokens.read_refresh(request.refresh_token)
+        except TokenError as error:
+            refusal = token_error(Reason.UNKNOWN)
+            refusal.reason = error.error
+            raise refusal from None
+        if client_id != client.client_id:
+            raise token_error(Reason.WRONG_CLIENT)
+        refreshment = Refreshment(
+            client_id=client.client_id,
+            generation=handle.generation,
+            scopes=request.scopes,
+            resource=request.resource,
+        )
+        outcome = await self.vault.rotate(handle, refreshment, self.renew)
+        if isinstance(outcome, Refused):
+            await self.farewell(outcome)
+            raise token_error(outcome.reason)
+        return self.tokens.issue(outcome, scopes=request.scopes)

@@ -1,0 +1,185 @@
+"""The narrow waist between HTTP and everything that decides.
+
+What comes in is bounded and parsed once; what goes out, refusals included, is written in
+one place for JSON (`for_clients`) and one for pages (`pages.for_browsers`).
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from mintage.errors import (
+    BadUpstream,
+    ContentTooLarge,
+    InvalidClient,
+    InvalidRequest,
+    MethodNotAllowed,
+    OAuthError,
+    StoreError,
+    TemporarilyUnavailable,
+    UpstreamMisbehaved,
+    UpstreamUnavailable,
+)
+from mintage.forms import Form, parse_form, parse_query
+from mintage.values import Dice
+
+log = logging.getLogger("mintage.server")
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+MAX_BODY: Final = 64 * 1024
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_NOT_IN_A_QUERY: Final = frozenset(
+    {
+        "client_assertion",
+        "client_secret",
+        "code",
+        "code_verifier",
+        "grant_type",
+        "refresh_token",
+        "token",
+    }
+)
+NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
+
+
+async def read_body(request: Request, *, limit: int = MAX_BODY) -> bytes:
+    """The body, refused with `ContentTooLarge` as soon as it is known to pass *limit* bytes."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isascii() or not declared.isdigit():
+        raise InvalidRequest("Content-Length is not a number")
+    if int(declared[:20]) > limit:
+        raise ContentTooLarge(f"the body is larger than {limit} bytes")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise ContentTooLarge(f"the body is larger than {limit} bytes")
+    return bytes(body)
+
+
+async def read_form(request: Request) -> Form:
+    """The form of a POST (RFC 6749 §3.2). Secrets in the query are refused, not read."""
+    if request.method != "POST":
+        raise MethodNotAllowed("use POST", allow="POST")
+    if not _NOT_IN_A_QUERY.isdisjoint(read_query(request)):
+        raise InvalidRequest("parameters belong into the body; a query ends up in logs")
+    if _media_type(request) != _FORM_TYPE:
+        raise InvalidRequest(f"Content-Type must be {_FORM_TYPE}")
+    return parse_form(await read_body(request))
+
+
+async def read_json(request: Request) -> bytes:
+    """The body of a POST that says it is JSON, not yet parsed."""
+    if request.method != "POST":
+        raise MethodNotAllowed("use POST", allow="POST")
+    if _media_type(request) != "application/json":
+        raise InvalidRequest("Content-Type must be application/json")
+    return await read_body(request)
+
+
+def read_query(request: Request) -> Form:
+    return parse_query(request.scope.get("query_string", b""))
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def json_response(
+    content: Any, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    return Response(
+        msgspec.json.encode(content),
+        status_code=status,
+        headers=headers,
+        media_type="application/json",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A refusal on its way out, and the reference under which our log knows it."""
+
+    error: OAuthError
+    reference: str
+    expected: bool = True
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {**NO_STORE, "x-request-id": self.reference}
+        match self.error:
+            case TemporarilyUnavailable(retry_after=seconds):
+                headers["retry-after"] = str(seconds)
+            case MethodNotAllowed(allow=allow):
+                headers["allow"] = allow
+            case InvalidClient(challenge=True):
+                headers["www-authenticate"] = 'Basic realm="mintage", charset="UTF-8"'
+            case _:
+                pass
+        return headers
+
+
+class ServerFault(OAuthError):
+    """A bug of ours, as the client sees it."""
+
+    code = "server_error"
+    status = 500
+
+
+def failure_of(error: Exception, request: Request, dice: Dice) -> Failure:
+    """*error* as a refusal: what the client reads, and one line in the log that says more.
+
+    Our own outage and the upstream's are 503 and 502 with a way on, never the client's fault.
+    """
+    reference = dice(6).hex()
+    where = f"{request.method} {request.scope.get('path', '')}"
+    match error:
+        case OAuthError():
+            refusal = error
+            log.info(
+                "%s %s: %d %s: %s", reference, where, error.status, error.code,
+                error.reason or error.advice,
+            )  # fmt: skip
+        case StoreError():
+            refusal = TemporarilyUnavailable("the store is not available; try again shortly")
+            log.error("%s %s: store: %s", reference, where, error)
+        case UpstreamUnavailable():
+            refusal = TemporarilyUnavailable(
+                "the identity provider is not available; try again shortly",
+                retry_after=error.retry_after,
+            )
+            log.warning("%s %s: upstream: %s", reference, where, error)
+        case UpstreamMisbehaved():
+            refusal = BadUpstream("the identity provider gave an answer that can't be used")
+            log.error("%s %s: upstream: %s", reference, where, error)
+        case _:
+            log.error("%s %s: failed", reference, where, exc_info=error)
+            fault = ServerFault(f"an error of ours; its reference is {reference}")
+            return Failure(fault, reference, expected=False)
+    return Failure(refusal, reference)
+
+
+def for_clients(handler: Handler, dice: Dice) -> Handler:
+    """*handler* with its refusals as JSON (RFC 6749 §5.2)."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
+            return error_response(failure_of(error, request, dice))
+
+    return endpoint
+
+
+def error_response(failure: Failure) -> Response:
+    error = failure.error
+    content = {"error": error.code, "error_description": error.description}
+    return json_response(content, status=error.status, headers=failure.headers)

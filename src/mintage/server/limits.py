@@ -1,0 +1,27 @@
+"""Sizes that no honest request has, refused before anything is parsed."""
+
+from typing import Final
+
+from starlette.types import Scope
+
+from mintage.errors import InvalidRequest, UriTooLong
+
+MAX_TARGET: Final = 16 * 1024  # bytes of path and query
+MAX_HEADERS: Final = 64 * 1024  # bytes of all names and values together
+MAX_HEADER_COUNT: Final = 200
+
+
+class HeadersTooLarge(InvalidRequest):
+    status = 431
+
+
+def check_size(scope: Scope) -> None:
+    """Raises `UriTooLong` or `HeadersTooLarge` (RFC 9110 §15.5.15, RFC 6585 §5)."""
+    target = len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b""))
+    if target > MAX_TARGET:
+        raise UriTooLong(f"path and query are longer than {MAX_TARGET} bytes")
+    headers = scope["headers"]
+    if len(headers) > MAX_HEADER_COUNT:
+        raise HeadersTooLarge(f"there are more than {MAX_HEADER_COUNT} headers")
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
+        raise HeadersTooLarge(f"the headers are larger than {MAX_HEADERS} bytes")

@@ -1,0 +1,44 @@
+"""From the vault's reasons to the few words that the other side may read."""
+
+from typing import assert_never
+
+from mintage.errors import InvalidGrant, InvalidScope, InvalidTarget, OAuthError
+from mintage.grant import Reason
+
+
+def token_error(reason: Reason) -> OAuthError:
+    """A refused code or refresh token (RFC 6749 §5.2, RFC 8707 §2.2)."""
+    match reason:
+        case Reason.WRONG_RESOURCE:
+            return InvalidTarget(
+                "resource is not the one that the user agreed to", reason=reason.value
+            )
+        case Reason.SCOPE_WIDENED:
+            return InvalidScope(
+                "scope may not go beyond what the user agreed to", reason=reason.value
+            )
+        case Reason.WRONG_REDIRECT_URI:
+            return InvalidGrant(
+                "redirect_uri is not the one of the authorization request", reason=reason.value
+            )
+        case (
+            Reason.UNKNOWN
+            | Reason.NOT_ACTIVE
+            | Reason.REVOKED
+            | Reason.CODE_EXPIRED
+            | Reason.CODE_REPLAYED
+            | Reason.WRONG_CODE
+            | Reason.WRONG_CLIENT
+            | Reason.WRONG_VERIFIER
+            | Reason.REFRESH_REUSED
+            | Reason.CLIENT_REVOKED
+            | Reason.UPSTREAM_REFUSED
+            | Reason.UPSTREAM_EXPIRED
+        ):
+            # One sentence for all: which of them it was helps nobody but a guesser.
+            return InvalidGrant(
+                "the code or refresh token is not valid (any more); log in again",
+                reason=reason.value,
+            )
+        case _:
+            assert_never(reason)

@@ -1,0 +1,189 @@
+"""The requests of OAuth, as frozen values: one that exists is well-formed.
+
+Parsing is pure. What needs the client or the vault to be judged is judged by them.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from mintage.clients.directory import Client
+from mintage.clients.redirects import matches
+from mintage.errors import (
+    InvalidRequest,
+    InvalidScope,
+    InvalidTarget,
+    UnauthorizedClient,
+    UnsupportedResponseType,
+)
+from mintage.forms import Form, one, optional
+from mintage.site import Resource, Site
+from mintage.values import ClientId, Scopes, parse_scope
+
+_PKCE: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1 and §4.2
+_S256: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+_MAX_STATE: Final = 1024
+
+
+class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A validated authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 8707 §2.1)."""
+
+    client_id: ClientId
+    client_name: str
+    redirect_uri: str
+    state: str | None
+    code_challenge: str
+    scopes: Scopes
+    resource: str
+
+
+def redirect_uri_of(form: Form, client: Client) -> str:
+    """Where the answer may go: an address that *client* registered (RFC 6749 §3.1.2.3).
+
+    Raises `InvalidRequest`, which must stay on our own page: there is nowhere safe to send it.
+    """
+    requested = optional(form, "redirect_uri")
+    if requested is None:
+        if len(client.redirect_uris) != 1:
+            raise InvalidRequest("redirect_uri is missing, and the client registered several")
+        return client.redirect_uris[0].text
+    if not any(matches(registered, requested) for registered in client.redirect_uris):
+        raise InvalidRequest("redirect_uri is not one that this client registered")
+    return requested
+
+
+def state_of(form: Form) -> str | None:
+    """The client's state, to be given back as it came; None where it is not usable."""
+    try:
+        return optional(form, "state")
+    except InvalidRequest:
+        return None
+
+
+def parse_authorization(
+    form: Form, client: Client, redirect_uri: str, site: Site
+) -> AuthorizationRequest:
+    """The rest of the request, once client and redirect URI are known to be good."""
+    state = optional(form, "state")
+    if state is not None and len(state) > _MAX_STATE:
+        raise InvalidRequest(f"state is longer than {_MAX_STATE} characters")
+    response_type = one(form, "response_type")
+    if response_type != "code":
+        raise UnsupportedResponseType("response_type must be code")
+    if "authorization_code" not in client.grant_types:
+        raise UnauthorizedClient("this client did not register the authorization_code grant")
+    challenge = one(form, "code_challenge")
+    # Left out, the method means "plain" (RFC 7636 §4.3), which shows the verifier to all.
+    if optional(form, "code_challenge_method") != "S256":
+        raise InvalidRequest("code_challenge_method must be S256")
+    if not _S256.fullmatch(challenge):
+        raise InvalidRequest("code_challenge must be 43 characters of base64url (S256)")
+    resource = resource_of(form, site)
+    return AuthorizationRequest(
+        client_id=client.client_id,
+        client_name=client.name,
+        redirect_uri=redirect_uri,
+        state=state,
+        code_challenge=challenge,
+        scopes=scopes_of(form, resource),
+        resource=resource.identifier,
+    )
+
+
+def resource_of(form: Form, site: Site) -> Resource:
+    """The resource asked for (RFC 8707 §2); the first one where none is named."""
+    named = [value for value in form.get("resource", ()) if value]
+    if not named:
+        return site.resources[0]
+    found = {site.resource(value) for value in named}
+    if len(found) != 1 or (resource := found.pop()) is None:
+        raise InvalidTarget(
+            "resource must be one of: " + ", ".join(r.identifier for r in site.resources)
+        )
+    return resource
+
+
+def scopes_of(form: Form, resource: Resource) -> Scopes:
+    """The scopes asked for; all that *resource* has where none is named.
+
+    ``offline_access`` asks for a refresh token. Whether there is one depends on the
+    client's registration, so the word is understood and not granted as a scope.
+    """
+    text = optional(form, "scope")
+    if text is None:
+        return resource.scopes
+    try:
+        asked = parse_scope(text)
+    except ValueError as error:
+        raise InvalidScope(str(error)) from None
+    wanted = tuple(scope for scope in asked if scope != "offline_access")
+    if not set(wanted) <= set(resource.scopes):
+        raise InvalidScope("scope may hold: " + " ".join(resource.scopes))
+    return wanted or resource.scopes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedeemCode:
+    """A token request with an authorization code (RFC 6749 §4.1.3)."""
+
+    code: str = field(repr=False)
+    code_verifier: str = field(repr=False)
+    redirect_uri: str | None
+    resource: str | None
+
+    @classmethod
+    def parse(cls, form: Form, site: Site) -> "RedeemCode":
+        verifier = one(form, "code_verifier")
+        if not _PKCE.fullmatch(verifier):
+            raise InvalidRequest(
+                "code_verifier must be 43 to 128 characters from A-Z a-z 0-9 - . _ ~"
+            )
+        return cls(
+            code=one(form, "code"),
+            code_verifier=verifier,
+            redirect_uri=optional(form, "redirect_uri"),
+            resource=_named_resource(form, site),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """A token request with a refresh token (RFC 6749 §6). *scopes*: None for all."""
+
+    refresh_token: str = field(repr=False)
+    scopes: Scopes | None
+    resource: str | None
+
+    @classmethod
+    def parse(cls, form: Form, site: Site) -> "Refresh":
+        text = optional(form, "scope")
+        try:
+            asked = () if text is None else parse_scope(text)
+        except ValueError as error:
+            raise InvalidScope(str(error)) from None
+        return cls(
+            refresh_token=one(form, "refresh_token"),
+            scopes=tuple(scope for scope in asked if scope != "offline_access") or None,
+            resource=_named_resource(form, site),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """A revocation request (RFC 7009 §2.1). The hint only speeds a search; ours needs none."""
+
+    token: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, form: Form) -> "Revocation":
+        optional(form, "token_type_hint")
+        return cls(token=one(form, "token"))
+
+
+def _named_resource(form: Form, site: Site) -> str | None:
+    """The resource that a token request names, if it names one."""
+    if not any(form.get("resource", ())):
+        return None
+    return resource_of(form, site).identifier

@@ -1,0 +1,41 @@
+"""``/revoke`` (RFC 7009): any token of a grant ends the grant, for public clients too."""
+
+import logging
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintage.clients.authentication import authenticate
+from mintage.clients.directory import Directory
+from mintage.errors import TokenError
+from mintage.server.farewell import Farewell
+from mintage.server.http import NO_STORE, read_form
+from mintage.server.requests import Revocation
+from mintage.tokens import Tokens
+from mintage.vault.vault import Vault
+
+log = logging.getLogger("mintage.server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeEndpoint:
+    directory: Directory
+    vault: Vault
+    tokens: Tokens
+    farewell: Farewell
+
+    async def __call__(self, request: Request) -> Response:
+        """200 whether or not there was something to end (§2.2): the token is of no use now."""
+        form = await read_form(request)
+        client = await authenticate(form, request.headers.get("authorization"), self.directory)
+        revocation = Revocation.parse(form)
+        try:
+            handle = self.tokens.read_any(revocation.token)
+        except TokenError as error:
+            log.info("revocation of a token that is none: %s", error.error)
+        else:
+            outcome = await self.vault.revoke(handle, client.client_id)
+            log.info("%r: %s", handle, outcome.reason.value)
+            await self.farewell(outcome)
+        return Response(status_code=200, headers=NO_STORE)

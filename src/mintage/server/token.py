@@ -1,0 +1,53 @@
+"""``/token``: the steps that all grant types share run here, so that none can forget one."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintage.clients.authentication import authenticate
+from mintage.clients.directory import Client, Directory
+from mintage.errors import UnauthorizedClient, UnsupportedGrantType
+from mintage.forms import Form, one
+from mintage.server.http import NO_STORE, json_response, read_form
+from mintage.tokens import TokenResponse
+
+
+class GrantType(Protocol):
+    """One way to get a token. *name* is its ``grant_type`` (RFC 6749 §4)."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def issue(self, form: Form, client: Client) -> TokenResponse:
+        """The tokens that *form* earns. Raises `OAuthError` for a refusal."""
+
+
+class TokenEndpoint:
+    def __init__(self, directory: Directory, grant_types: Iterable[GrantType]) -> None:
+        self._directory = directory
+        self._grant_types = {grant_type.name: grant_type for grant_type in grant_types}
+
+    async def __call__(self, request: Request) -> Response:
+        form = await read_form(request)
+        grant_type = self._grant_types.get(name := one(form, "grant_type"))
+        if grant_type is None:
+            raise UnsupportedGrantType("grant_type must be one of: " + ", ".join(self._grant_types))
+        client = await authenticate(form, request.headers.get("authorization"), self._directory)
+        if name not in client.grant_types:
+            raise UnauthorizedClient(f"this client did not register the grant type {name}")
+        issued = await grant_type.issue(form, client)
+        return json_response(_body(issued), headers=NO_STORE)
+
+
+def _body(issued: TokenResponse) -> dict[str, object]:
+    body: dict[str, object] = {
+        "access_token": issued.access_token,
+        "token_type": "Bearer",
+        "expires_in": issued.expires_in,
+        "scope": issued.scope,
+    }
+    if issued.refresh_token is not None:
+        body["refresh_token"] = issued.refresh_token
+    return body
