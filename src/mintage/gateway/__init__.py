@@ -1,0 +1,1 @@
+"""Login in front of any HTTP server: a reverse proxy that keeps the Mintage token to itself."""

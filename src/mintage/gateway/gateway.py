@@ -1,0 +1,83 @@
+"""The door of the gateway: which resource, whether to let in, and every way to say no."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mintage.errors import (
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    OAuthError,
+)
+from mintage.gateway.backend import BackendError
+from mintage.gateway.headers import to_backend
+from mintage.gateway.paths import route
+from mintage.gateway.proxy import Backend, Proxy
+from mintage.resource.bearer import NoToken
+from mintage.resource.challenges import challenge
+from mintage.server.http import error_response, failure_of, json_response
+from mintage.site import Site
+from mintage.values import Dice
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """An ASGI app for the paths of its resources; `find` tells which paths those are."""
+
+    site: Site
+    backends: Mapping[str, Backend]
+    proxy: Proxy
+    dice: Dice
+
+    def find(self, raw_path: bytes) -> tuple[Backend, str] | None:
+        """(backend, URL there) of a request path, or None where it is no resource's.
+
+        Raises `InvalidRequest` for a path that two servers could read differently.
+        """
+        match = route(raw_path, self.backends)
+        return None if match is None else (match.target, match.url(match.target.url))
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, *, backend: Backend, url: str
+    ) -> None:
+        try:
+            identity, authorization = await self.proxy.admit(scope["headers"], backend)
+            query = scope.get("query_string", b"")
+            client = scope.get("client")
+            headers = to_backend(
+                scope["headers"],
+                identity=identity,
+                authorization=authorization,
+                client_host=client[0] if client else None,
+                scheme=scope["scheme"],
+                host=_host(scope),
+            )
+            target = f"{url}?{query.decode('latin-1')}" if query else url
+            await self.proxy.forward(scope, receive, send, url=target, headers=headers)
+        except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
+            response = self._refusal(error, Request(scope), backend)
+            await response(scope, receive, send)
+
+    def _refusal(self, error: Exception, request: Request, backend: Backend) -> Response:
+        if isinstance(error, BackendError):
+            content = {"error": "server_error", "error_description": error.advice}
+            return json_response(content, status=error.status, headers={"retry-after": "5"})
+        failure = failure_of(error, request, self.dice)
+        response = error_response(failure)
+        if isinstance(failure.error, NoToken | InvalidToken | InsufficientScope | InvalidRequest):
+            named: OAuthError | None = failure.error
+            if isinstance(failure.error, NoToken):
+                named = None
+            response.headers["www-authenticate"] = challenge(self.site, backend.resource, named)
+        return response
+
+
+def _host(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return str(value.decode("latin-1"))
+    return None

@@ -1,0 +1,140 @@
+"""Which headers pass the gateway, in each direction. Pure functions on raw header lists.
+
+A backend believes the identity headers it gets. So nothing that a client sends may look
+like one, in any spelling that a server behind us might read as one (RFC 9700 §4.13).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+from urllib.parse import quote
+
+from mintage.errors import InvalidRequest
+from mintage.grant import Identity
+
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2, less "_"
+
+_HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
+        b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+    }
+)  # fmt: skip
+_NEVER: Final = frozenset(
+    {
+        b"authorization", b"x-authorization", b"expect", b"forwarded", b"host", b"remote-user",
+        b"via", b"x-real-ip", b"x-user", b"x-email", b"x-groups", b"x-access-token",
+        b"x-client-cert", b"x-original-url", b"x-rewrite-url", b"x-http-method-override",
+    }
+)  # fmt: skip
+_NEVER_PREFIX: Final = (
+    b"x-forwarded-", b"x-auth-", b"x-authenticated-", b"x-remote-", b"x-user-", b"x-ssl-",
+    b"x-client-cert-", b"x-amzn-oidc-", b"x-goog-authenticated-", b"x-goog-iap-",
+    b"x-ms-client-principal", b"x-ms-token-", b"x-webauth-", b"x-token-", b"x-vouch-",
+    b"x-pomerium-", b"remote-", b"cf-access-", b"x-mintage-", b"ssl-client-",
+)  # fmt: skip
+_OUR_COOKIES: Final = ("__Host-mintage-", "mintage-")
+
+
+def check_framing(headers: RawHeaders) -> None:
+    """Refuse a message whose end two servers could see in two places (RFC 9112 §6.3)."""
+    lengths = [value for name, value in headers if name == b"content-length"]
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if lengths and codings:
+        raise InvalidRequest("Content-Length and Transfer-Encoding together are refused")
+    if len(lengths) > 1 or any(not value.isdigit() for value in lengths):
+        raise InvalidRequest("Content-Length must be one number")
+    if len(codings) > 1 or any(value.strip().lower() != b"chunked" for value in codings):
+        raise InvalidRequest("Transfer-Encoding must be chunked")
+
+
+def to_backend(
+    headers: RawHeaders,
+    *,
+    identity: Mapping[str, str],
+    authorization: str | None,
+    client_host: str | None,
+    scheme: str,
+    host: str | None,
+) -> RawHeaders:
+    """The client's headers as the backend gets them, with what it may believe put in.
+
+    The client's own ``Authorization`` never passes. ``Host`` is the HTTP client's to set.
+    """
+    kept = [
+        (name, value)
+        for name, value in _without_hop_by_hop(headers)
+        if name != b"cookie" and not _claims_something(name)
+    ]
+    cookies = _other_cookies(value for name, value in headers if name.lower() == b"cookie")
+    ours = {**identity, "x-forwarded-proto": scheme}
+    if cookies:
+        ours["cookie"] = cookies
+    if host is not None:
+        ours["x-forwarded-host"] = host
+    if client_host is not None:
+        ours["x-forwarded-for"] = client_host
+    if authorization is not None:
+        ours["authorization"] = authorization
+    return kept + [(name.encode(), value.encode("latin-1")) for name, value in ours.items()]
+
+
+def to_client(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """The backend's headers as the client gets them."""
+    return _without_hop_by_hop(headers)
+
+
+def identity_headers(identity: Identity) -> dict[str, str]:
+    """Who is calling, for a backend. An e-mail that the provider calls unverified is left out.
+
+    What is not plain ASCII is percent-encoded UTF-8: a header holds nothing else safely.
+    """
+    claims = identity.claims
+    found: dict[str, object] = {
+        "x-forwarded-user": identity.subject,
+        "x-forwarded-preferred-username": claims.get("preferred_username"),
+        "x-forwarded-groups": _listed(claims.get("groups")),
+    }
+    if claims.get("email_verified") is not False:
+        found["x-forwarded-email"] = claims.get("email")
+    return {name: _safe(value) for name, value in found.items() if isinstance(value, str) and value}
+
+
+def _listed(groups: object) -> str | None:
+    if not isinstance(groups, list):
+        return None
+    return ",".join(quote(group, safe=" @:/+") for group in groups if isinstance(group, str))
+
+
+def _safe(value: str) -> str:
+    return quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~%")
+
+
+def _without_hop_by_hop(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """RFC 9110 §7.6.1: what concerns one connection stays on it, and so does what it names."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    named = {
+        token.strip().lower()
+        for name, value in lowered
+        if name == b"connection"
+        for token in value.split(b",")
+    }
+    # A client can't use Connection to strip what the backend relies on.
+    dropped = _HOP_BY_HOP | (named - {b"content-length", b"content-type", b"cookie"})
+    return [(name, value) for name, value in lowered if name not in dropped]
+
+
+def _claims_something(name: bytes) -> bool:
+    """Whether a backend could take the header for the gateway's word.
+
+    CGI and WSGI read ``X_Forwarded_User`` as ``X-Forwarded-User``: no underscores pass.
+    """
+    return not _TOKEN.fullmatch(name) or name in _NEVER or name.startswith(_NEVER_PREFIX)
+
+
+def _other_cookies(values: Iterable[bytes]) -> str:
+    """The cookies that are the backend's, without those of our own pages."""
+    pairs = [pair.strip() for value in values for pair in value.decode("latin-1").split(";")]
+    return "; ".join(pair for pair in pairs if pair and not pair.startswith(_OUR_COOKIES))

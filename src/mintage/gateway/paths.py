@@ -1,0 +1,46 @@
+"""From a request's path to its resource. What two servers could read differently is refused."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from mintage.errors import InvalidRequest
+
+T = TypeVar("T")
+
+_ALLOWED: Final = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
+# Encoded: NUL and controls, %, ., /, \ and DEL. Once decoded they would mean something else.
+_DECEPTIVE: Final = re.compile(rb"%(?:[01][0-9a-f]|25|2e|2f|5c|7f)", re.IGNORECASE)
+_EMPTY_OR_DOTS: Final = re.compile(rb"//|/\.{1,2}(?:/|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Generic[T]):
+    """The resource of a path, and what of the path goes on to its backend."""
+
+    target: T
+    rest: str
+
+    def url(self, base: str) -> str:
+        """*base*, the backend's URL, with the rest of the path."""
+        return base.rstrip("/") + self.rest if self.rest else base
+
+
+def route(raw_path: bytes, resources: Mapping[str, T]) -> Match[T] | None:
+    """The longest resource path that *raw_path* is in, whole segments only; None for none.
+
+    Raises `InvalidRequest` for empty and dot segments and for encoded separators, plain,
+    encoded or encoded twice: ``/mcp/..%2fadmin`` must not reach anything.
+    """
+    if not _ALLOWED.fullmatch(raw_path):
+        raise InvalidRequest("the path holds characters that a path does not")
+    if _DECEPTIVE.search(raw_path) or _EMPTY_OR_DOTS.search(raw_path):
+        raise InvalidRequest("the path is ambiguous: empty, dot or encoded separators in it")
+    path = raw_path.decode("ascii")
+    prefix = path
+    while prefix:
+        if (target := resources.get(prefix)) is not None:
+            return Match(target, path[len(prefix) :])
+        prefix = prefix[: prefix.rindex("/")]
+    return None
