@@ -1,0 +1,3 @@
+from mintage.cli import main
+
+main()

@@ -1,0 +1,314 @@
+"""The assembly: the only file that knows a store and a route.
+
+`create_app` gives an ASGI application. It opens store and upstream when it starts and lets
+go of them when it stops.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mintage.clients.directory import Directory
+from mintage.clients.registration import ClientIds
+from mintage.config import Config
+from mintage.errors import InvalidRequest, OAuthError, StoreError
+from mintage.gateway.backend import Backends
+from mintage.gateway.gateway import Gateway
+from mintage.gateway.proxy import Backend, Credentials, Proxy
+from mintage.grant import UpstreamTokens
+from mintage.keys import purpose_key
+from mintage.resource.bearer import Bearer
+from mintage.sealing import BoxKey
+from mintage.server.authorize import AuthorizeEndpoint
+from mintage.server.callback import CallbackEndpoint
+from mintage.server.consent import ConsentEndpoint
+from mintage.server.consent_form import ConsentSeal
+from mintage.server.cookies import Cookies
+from mintage.server.farewell import Farewell
+from mintage.server.grant_types.authorization_code import AuthorizationCode
+from mintage.server.grant_types.refresh_token import RefreshToken
+from mintage.server.http import (
+    Handler,
+    error_response,
+    failure_of,
+    for_clients,
+    json_response,
+)
+from mintage.server.limits import check_size
+from mintage.server.metadata import documents
+from mintage.server.pages import for_browsers
+from mintage.server.register import RegisterEndpoint
+from mintage.server.revoke import RevokeEndpoint
+from mintage.server.token import GrantType, TokenEndpoint
+from mintage.site import Resource, Site
+from mintage.stores.opening import open_store
+from mintage.stores.protocol import Store
+from mintage.tokens import Tokens
+from mintage.upstream.opening import open_upstream
+from mintage.upstream.protocol import Upstream
+from mintage.upstream.transport import HttpTransport
+from mintage.values import Clock, Dice
+from mintage.vault.vault import Vault, VaultKeys
+
+log = logging.getLogger("mintage")
+
+_SWEEP_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Mintage:
+    """The application. *clock* and *dice* are arguments so that tests can hold both."""
+
+    config: Config
+    clock: Clock = time.time
+    dice: Dice = secrets.token_bytes
+    _running: "_Running | None" = field(default=None, init=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case "http" if self._running is not None:
+                await self._running.serve(scope, receive, send)
+            case "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+            case _:
+                raise RuntimeError("the application was not started: run it with lifespan on")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything open, for as long as the block lasts."""
+        async with _run(self.config, self.clock, self.dice) as running:
+            self._running = running
+            try:
+                yield
+            finally:
+                self._running = None
+
+    def drain(self) -> None:
+        """The server is about to stop: end the streams that would never end by themselves."""
+        if self._running is not None:
+            self._running.drain()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self.running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:
+            if self._running is None:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(config: Config) -> Mintage:
+    """The application that *config* describes, yet to be started."""
+    return Mintage(config)
+
+
+@dataclass(slots=True)
+class _Running:
+    """The open parts, and the way of a request to one of them."""
+
+    endpoints: Mapping[str, Handler]
+    gateway: Gateway
+    dice: Dice
+    drain: Callable[[], None]
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            check_size(scope)
+            endpoint = self.endpoints.get(scope["path"])
+            if endpoint is not None:
+                response = await endpoint(Request(scope, receive))
+                return await response(scope, receive, send)
+            raw_path = scope.get("raw_path") or scope["path"].encode()
+            found = self.gateway.find(raw_path)
+        except OAuthError as error:
+            response = error_response(failure_of(error, Request(scope), self.dice))
+            return await response(scope, receive, send)
+        if found is None:
+            return await _not_found(scope, receive, send)
+        backend, url = found
+        return await self.gateway(scope, receive, send, backend=backend, url=url)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    content = {"error": "not_found", "error_description": "there is nothing at this path"}
+    await json_response(content, status=404)(scope, receive, send)
+
+
+@asynccontextmanager
+async def _run(config: Config, clock: Clock, dice: Dice) -> AsyncIterator[_Running]:
+    store = await open_store(config.store, clock=clock)
+    upstream = open_upstream(config.upstream, HttpTransport(), clock)
+    backends = Backends()
+    parts = _assemble(config, store, upstream, backends, clock, dice)
+    chores = [
+        asyncio.create_task(_forever("changes", parts.vault.watch, pause=1)),
+        asyncio.create_task(_forever("sweep", lambda: _sweep(store), pause=_SWEEP_SECONDS)),
+    ]
+    try:
+        yield parts.running
+    finally:
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
+        await parts.vault.drain()
+        await backends.close()
+        await upstream.close()
+        await store.close()
+
+
+@dataclass(slots=True)
+class _Parts:
+    vault: Vault
+    running: _Running
+
+
+def _assemble(
+    config: Config,
+    store: Store,
+    upstream: Upstream,
+    backends: Backends,
+    clock: Clock,
+    dice: Dice,
+) -> _Parts:
+    root = config.secret
+    site = _site(config)
+    lifetimes = config.tokens.lifetimes()
+    keys = VaultKeys(seal=purpose_key(root, "seal"), index=purpose_key(root, "index"))
+    vault = Vault(store, keys, clock=clock, dice=dice, lifetimes=lifetimes)
+    tokens = Tokens(
+        issuer=site.issuer,
+        resources=[resource.identifier for resource in site.resources],
+        signing_key=purpose_key(root, "sign"),
+        lifetimes=lifetimes,
+        clock=clock,
+    )
+
+    async def renew(old: UpstreamTokens) -> UpstreamTokens:
+        return await upstream.refresh(old, now=int(clock()))
+
+    routes = _routes(config, site, upstream, vault, tokens, renew, clock, dice)
+    proxy = Proxy(Bearer(tokens, vault), Credentials(vault, renew), backends)
+    gateway = Gateway(
+        site,
+        {
+            site.base_path + section.path: Backend(
+                resource=resource,
+                path=section.path,
+                url=section.backend,
+                credential=section.credential,
+            )
+            for section, resource in zip(config.resources, site.resources, strict=True)
+        },
+        proxy,
+        dice,
+    )
+    running = _Running(routes, gateway, dice, proxy.drain)
+    return _Parts(vault, running)
+
+
+def _site(config: Config) -> Site:
+    return Site(
+        issuer=config.issuer,
+        resources=tuple(
+            Resource(
+                identifier=config.issuer + section.path, scopes=section.scopes, name=section.name
+            )
+            for section in config.resources
+        ),
+    )
+
+
+def _routes(
+    config: Config,
+    site: Site,
+    upstream: Upstream,
+    vault: Vault,
+    tokens: Tokens,
+    renew: Callable[[UpstreamTokens], Awaitable[UpstreamTokens]],
+    clock: Clock,
+    dice: Dice,
+) -> dict[str, Handler]:
+    """Every path of the authorization server, and who answers there."""
+    client_ids = ClientIds(purpose_key(config.secret, "client-id"))
+    directory = Directory(client_ids)
+    cookie_key = BoxKey(purpose_key(config.secret, "cookie"))
+    cookies = Cookies(cookie_key, site.secure, dice)
+    seal = ConsentSeal(cookie_key, dice)
+    farewell = Farewell(upstream)
+    grant_types: list[GrantType] = [
+        AuthorizationCode(site=site, vault=vault, tokens=tokens, farewell=farewell),
+        RefreshToken(site=site, vault=vault, tokens=tokens, farewell=farewell, renew=renew),
+    ]
+    authorize = AuthorizeEndpoint(
+        site=site,
+        directory=directory,
+        cookies=cookies,
+        seal=seal,
+        upstream_name=upstream.name,
+        upstream_scopes=config.upstream.scopes,
+        clock=clock,
+    )
+    consent = ConsentEndpoint(
+        site=site, upstream=upstream, cookies=cookies, seal=seal, clock=clock, dice=dice
+    )
+    callback = CallbackEndpoint(
+        site=site, upstream=upstream, vault=vault, cookies=cookies, clock=clock, dice=dice
+    )
+    base = site.base_path
+    routes = {
+        f"{base}/authorize": for_browsers(authorize, dice),
+        f"{base}/consent": for_browsers(consent, dice),
+        f"{base}/callback": for_browsers(callback, dice),
+        f"{base}/token": for_clients(TokenEndpoint(directory, grant_types), dice),
+        f"{base}/register": for_clients(
+            RegisterEndpoint(client_ids=client_ids, clock=clock, dice=dice), dice
+        ),
+        f"{base}/revoke": for_clients(
+            RevokeEndpoint(directory=directory, vault=vault, tokens=tokens, farewell=farewell),
+            dice,
+        ),
+    }
+    for path, document in documents(site).items():
+        routes[path] = for_clients(_document(document), dice)
+    return routes
+
+
+def _document(content: dict[str, object]) -> Handler:
+    """A handler that serves *content*, which does not change while the server runs."""
+
+    async def endpoint(request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            raise InvalidRequest("use GET")
+        return json_response(content, headers={"cache-control": "public, max-age=300"})
+
+    return endpoint
+
+
+async def _sweep(store: Store) -> None:
+    """Remove expired records, a bounded batch at a time."""
+    while await store.sweep() > 0:  # noqa: ASYNC110  (it waits for no event: it lets others in)
+        await asyncio.sleep(0)
+
+
+async def _forever(name: str, work: Callable[[], Awaitable[None]], *, pause: float) -> None:
+    """Do *work* again and again; a store that was away comes back."""
+    while True:
+        try:
+            await work()
+        except StoreError as error:
+            log.warning("%s: %s", name, error)
+        await asyncio.sleep(pause)

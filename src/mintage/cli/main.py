@@ -1,0 +1,32 @@
+"""Which command is meant. Exit codes: 0 done, 1 it failed, 2 a setting or argument is wrong."""
+
+import sys
+
+from cyclopts import App
+
+import mintage
+from mintage.errors import ConfigError, MintageError
+
+app = App(
+    name="mintage",
+    help="The token factory for OAuth proxies.",
+    version=mintage.__version__,
+)
+token = App(name="token", help="Look at tokens.")
+app.command(token)
+app.command("mintage.cli.serve:serve", name="serve")
+app.command("mintage.cli.demo:demo", name="demo")
+token.command("mintage.cli.token_inspect:inspect", name="inspect")
+
+
+def main() -> None:
+    """Run the command in ``sys.argv``. A wrong setting is one line with its key, exit code 2."""
+    try:
+        result = app()
+    except ConfigError as error:
+        print(f"mintage: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    except MintageError as error:
+        print(f"mintage: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    sys.exit(result if isinstance(result, int) else 0)

@@ -1,0 +1,86 @@
+"""``mintage serve``: the gateway and authorization server, as one process."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Generator
+from pathlib import Path
+from typing import Annotated, Final
+
+import uvicorn
+from cyclopts import Parameter
+
+from mintage.app import Mintage, create_app
+from mintage.config import load
+
+_GRACE_SECONDS: Final = 20
+
+
+def serve(
+    *,
+    config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port to listen on.")] = 8080,
+) -> int:
+    """Put login in front of HTTP and MCP servers.
+
+    Stops on Ctrl-C and SIGTERM: requests under way finish, streams are closed, exit code 0.
+    """
+    settings = load(config)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
+    )
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole URLs
+    app = create_app(settings)
+    server = GracefulServer(app, host=host, port=port)
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        return runner.run(_serve(app, server))
+
+
+async def _serve(app: Mintage, server: "GracefulServer") -> int:
+    async with app.running():
+        await server.serve()
+    return 0 if server.started else 1
+
+
+class GracefulServer(uvicorn.Server):
+    """uvicorn, with two differences.
+
+    Streams that never end are ended when it stops; and a signal that was obeyed is not
+    raised once more, so that a clean stop is exit code 0.
+    """
+
+    def __init__(self, app: Mintage, *, host: str, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                lifespan="off",
+                log_config=None,
+                access_log=False,  # its lines hold whole query strings: codes and states
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+                proxy_headers=False,
+                h11_max_incomplete_event_size=64 * 1024,
+            )
+        )
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.drain()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        previous = {
+            number: signal.signal(number, self.handle_exit)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

@@ -1,0 +1,232 @@
+"""``mintage.toml`` as frozen sections. Every error names the key that it is about.
+
+The file is read once; each part of the program gets the section that it needs, never the whole.
+"""
+
+import os
+import re
+import secrets
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from mintage.errors import ConfigError
+from mintage.keys import check_secret
+from mintage.secret_source import generate_once, resolve
+from mintage.upstream.presets import find_preset
+from mintage.upstream.settings import UpstreamSettings
+from mintage.values import Secret, check_scopes
+from mintage.vault.vault import Lifetimes
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_OUR_PATHS: Final = frozenset(
+    {".well-known", "authorize", "callback", "consent", "register", "revoke", "token"}
+)
+
+_Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]
+
+
+class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    client_id: str
+    issuer: str | None = None
+    preset: str = "oidc"
+    client_secret: str | None = None
+    scopes: tuple[str, ...] = ("openid", "email", "offline_access")
+
+
+class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    path: str
+    backend: str
+    scopes: tuple[str, ...] = ()
+    credential: Literal["none", "identity", "upstream"] = "none"
+    name: str | None = None
+
+
+class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    access_token_lifetime: _Seconds = 3600
+    refresh_token_lifetime: _Seconds = 2_592_000
+    refresh_grace: Annotated[int, Meta(ge=0, le=3600)] = 60
+
+    def lifetimes(self) -> Lifetimes:
+        return Lifetimes(
+            access=self.access_token_lifetime,
+            refresh=self.refresh_token_lifetime,
+            grace=self.refresh_grace,
+        )
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    issuer: str
+    upstream: UpstreamSection
+    resource: tuple[ResourceSection, ...]
+    store: str = "sqlite://mintage.db"
+    secret: str | None = None
+    tokens: TokensSection = TokensSection()
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked configuration: whatever it says, the parts can be built from it."""
+
+    issuer: str
+    store: str
+    secret: Secret
+    upstream: UpstreamSettings
+    resources: tuple[ResourceSection, ...]
+    tokens: TokensSection
+
+
+SECRET_FILE: Final = "mintage.secret"  # noqa: S105
+
+
+def load(path: Path, *, environ: dict[str, str] | None = None) -> Config:
+    """The configuration in the TOML file *path*. Raises `ConfigError`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("--config", f"{path} can't be read: {error}") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("--config", f"{path} is not valid TOML: {error}") from error
+    return parse(data, base=path.parent, environ=dict(os.environ if environ is None else environ))
+
+
+def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Config:
+    """The configuration in *data*; relative paths are relative to *base*."""
+    file = _convert(data)
+    _check_issuer(file.issuer, "issuer")
+    _check_upstream(file.upstream)
+    _check_resources(file.resource)
+    return Config(
+        issuer=file.issuer,
+        store=file.store,
+        secret=_root_secret(file, base=base, environ=environ),
+        upstream=UpstreamSettings(
+            preset=file.upstream.preset,
+            issuer=file.upstream.issuer,
+            client_id=file.upstream.client_id,
+            client_secret=None
+            if file.upstream.client_secret is None
+            else resolve(
+                file.upstream.client_secret,
+                key="upstream.client_secret",
+                environ=environ,
+                base=base,
+            ),
+            scopes=file.upstream.scopes,
+        ),
+        resources=file.resource,
+        tokens=file.tokens,
+    )
+
+
+def _convert(data: dict[str, Any]) -> _File:
+    try:
+        return msgspec.convert(data, _File)
+    except msgspec.ValidationError as error:
+        raise _named(str(error)) from None
+
+
+def _named(message: str) -> ConfigError:
+    """msgspec's sentence, with the key that it is about in front, as it stands in the file."""
+    sentence, _, where = message.partition(" - at `$")
+    path = where.rstrip("`").lstrip(".").replace("[...]", "")
+    if (field := re.search(r"(unknown|required) field `([^`]+)`", sentence)) is not None:
+        path = f"{path}.{field[2]}".lstrip(".")
+        known = "there is no such setting" if field[1] == "unknown" else "this setting is missing"
+        return ConfigError(path, known)
+    return ConfigError(path or "the file", sentence[:1].lower() + sentence[1:])
+
+
+def _root_secret(file: _File, *, base: Path, environ: dict[str, str]) -> Secret:
+    secret = _configured_secret(file, base=base, environ=environ)
+    try:
+        check_secret(secret.reveal())
+    except ValueError as error:
+        raise ConfigError("secret", str(error)) from None
+    return secret
+
+
+def _configured_secret(file: _File, *, base: Path, environ: dict[str, str]) -> Secret:
+    if file.secret is not None:
+        return resolve(file.secret, key="secret", environ=environ, base=base)
+    scheme, _, path = file.store.partition("://")
+    if scheme == "sqlite":
+        return generate_once(Path(path).with_name(SECRET_FILE), key="secret")
+    if scheme == "memory":
+        return Secret(secrets.token_bytes(32))
+    raise ConfigError(
+        "secret", "is needed with a store that several machines share: env:NAME or file:PATH"
+    )
+
+
+def _check_issuer(issuer: str, key: str) -> None:
+    """RFC 8414 §2: an https URL without query or fragment; http only on this machine."""
+    parts = _url(issuer, key)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ConfigError(key, "plain http is accepted for loopback hosts only; use https")
+    if parts.scheme not in ("http", "https"):
+        raise ConfigError(key, "must be an https URL")
+    if parts.path.endswith("/"):
+        raise ConfigError(key, "write it without the slash at its end")
+
+
+def _check_upstream(upstream: UpstreamSection) -> None:
+    try:
+        preset = find_preset(upstream.preset)
+    except ValueError as error:
+        raise ConfigError("upstream.preset", str(error)) from None
+    if upstream.issuer is None and preset.issuer is None:
+        raise ConfigError("upstream.issuer", f"the preset {upstream.preset} needs it")
+    if upstream.issuer is not None:
+        _url(upstream.issuer, "upstream.issuer")
+    if not upstream.client_id:
+        raise ConfigError("upstream.client_id", "is empty")
+    _check_scopes(upstream.scopes, "upstream.scopes")
+
+
+def _check_resources(resources: tuple[ResourceSection, ...]) -> None:
+    if not resources:
+        raise ConfigError("resource", "at least one [[resource]] is needed")
+    seen: set[str] = set()
+    for number, resource in enumerate(resources):
+        key = f"resource[{number}]"
+        _check_path(resource.path, f"{key}.path")
+        if resource.path in seen:
+            raise ConfigError(f"{key}.path", "another resource has this path already")
+        seen.add(resource.path)
+        parts = _url(resource.backend, f"{key}.backend")
+        if parts.scheme not in ("http", "https"):
+            raise ConfigError(f"{key}.backend", "must be an http or https URL")
+        _check_scopes(resource.scopes, f"{key}.scopes")
+
+
+def _check_path(path: str, key: str) -> None:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) or re.search(r"/\.{1,2}(/|$)", path):
+        raise ConfigError(key, "must be like /mcp: letters, digits, - . _ ~ and single slashes")
+    if path.split("/")[1] in _OUR_PATHS:
+        raise ConfigError(key, "this path is one of the authorization server's own")
+
+
+def _check_scopes(scopes: tuple[str, ...], key: str) -> None:
+    try:
+        check_scopes(scopes)
+    except ValueError as error:
+        raise ConfigError(key, str(error)) from None
+
+
+def _url(text: str, key: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(key, f"is not a URL: {error}") from None
+    if not parts.scheme or not parts.hostname:
+        raise ConfigError(key, "must be a whole URL, like https://auth.example.com")
+    if parts.query or parts.fragment or parts.username is not None or "#" in text or "?" in text:
+        raise ConfigError(key, "must have no query, fragment or user name")
+    return parts

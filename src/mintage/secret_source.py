@@ -1,0 +1,68 @@
+"""Where secrets come from: the environment, a file, or, once, the dice."""
+
+import base64
+import contextlib
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from mintage.errors import ConfigError
+from mintage.values import Secret
+
+
+def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> Secret:
+    """The secret that *spec* points to: ``env:NAME`` or ``file:PATH`` (relative to *base*).
+
+    Raises `ConfigError` under *key*. A secret written into the file itself is refused:
+    configuration gets copied, printed and committed.
+    """
+    scheme, _, name = spec.partition(":")
+    match scheme:
+        case "env" if name:
+            value = environ.get(name)
+            if not value:
+                raise ConfigError(key, f"the environment variable {name} is not set")
+            return Secret(value.encode())
+        case "file" if name:
+            return _read(base / name, key)
+        case _:
+            raise ConfigError(key, "write it as env:NAME or file:PATH, never the secret itself")
+
+
+def generate_once(path: Path, *, key: str) -> Secret:
+    """The secret in the file *path*; a new one, readable by its owner alone, if there is none.
+
+    Of several processes that start at once, one makes it and all read the same.
+    """
+    with contextlib.suppress(FileExistsError):
+        _create(path, key)
+    return _read(path, key)
+
+
+def _create(path: Path, key: str) -> None:
+    """Write a new secret whole, or not at all: a link fails if *path* is there already."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123
+            file.write(base64.urlsafe_b64encode(secrets.token_bytes(32)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(fresh, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise ConfigError(key, f"a secret can't be kept in {path}: {error.strerror}") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _read(path: Path, key: str) -> Secret:
+    try:
+        value = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(key, f"{path} can't be read: {error.strerror}") from error
+    if not value:
+        raise ConfigError(key, f"{path} is empty")
+    return Secret(value)
