@@ -1,0 +1,118 @@
+"""Everything that the demo needs running, on free loopback ports, gone afterwards."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx2
+
+from mintage.config import Config, load
+from mintage.testing.nanoidp import NanoIDP, nanoidp
+
+CONFIG = """\
+issuer = "{issuer}"
+store  = "sqlite://{directory}/mintage.db"
+
+[upstream]
+preset        = "oidc"
+issuer        = "{idp.issuer}"
+client_id     = "{idp.client_id}"
+client_secret = "file:upstream.secret"
+scopes        = ["openid", "email", "offline_access"]
+
+[[resource]]
+path       = "/mcp"
+backend    = "http://127.0.0.1:{backend_port}/mcp"
+scopes     = ["tools"]
+credential = "upstream"
+
+[tokens]
+refresh_grace = {grace}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The running parts: *config* is what Mintage was started with, in *directory*."""
+
+    issuer: str
+    directory: Path
+    config: Config
+    idp: NanoIDP
+
+    @property
+    def mcp_url(self) -> str:
+        return f"{self.issuer}/mcp"
+
+
+@asynccontextmanager
+async def stage(*, grace: int) -> AsyncIterator[Stage]:
+    """A login provider, an MCP server, and Mintage in front of it (*grace* in seconds)."""
+    port, backend_port = free_port(), free_port()
+    issuer = f"http://127.0.0.1:{port}"
+    async with contextlib.AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(TemporaryDirectory(prefix="mintage-demo-")))
+        idp = await stack.enter_async_context(nanoidp(redirect_uri=f"{issuer}/callback"))
+        (directory / "upstream.secret").write_text(idp.client_secret)
+        file = directory / "mintage.toml"
+        file.write_text(
+            CONFIG.format(
+                issuer=issuer, directory=directory, idp=idp, backend_port=backend_port, grace=grace
+            )
+        )
+        await stack.enter_async_context(
+            process(
+                "mintage.demo.backend", str(backend_port), f"{idp.issuer}/userinfo",
+                ready=f"http://127.0.0.1:{backend_port}/mcp", log=directory / "backend.log",
+            )
+        )  # fmt: skip
+        await stack.enter_async_context(
+            process(
+                "mintage", "serve", "--config", str(file), "--port", str(port),
+                ready=f"{issuer}/.well-known/oauth-authorization-server",
+                log=directory / "mintage.log",
+            )
+        )  # fmt: skip
+        yield Stage(issuer, directory, load(file), idp)
+
+
+@asynccontextmanager
+async def process(module: str, *args: str, ready: str, log: Path) -> AsyncIterator[None]:
+    """``python -m module args…``, from when *ready* answers until the block ends."""
+    with log.open("wb") as output:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, *args, stdout=output, stderr=output
+        )
+    try:
+        await _wait(child, ready, log)
+        yield
+    finally:
+        if child.returncode is None:
+            child.terminate()
+        await child.wait()
+
+
+async def _wait(child: asyncio.subprocess.Process, url: str, log: Path) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        for _ in range(300):
+            with contextlib.suppress(httpx2.HTTPError):
+                await client.get(url)
+                return
+            if child.returncode is not None:
+                break
+            await asyncio.sleep(0.1)
+    said = await asyncio.to_thread(log.read_text, errors="replace")
+    raise RuntimeError(f"{url} did not come up:\n{said[-2000:]}")
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,138 @@
+"""A scripted browser: cookies, redirects, refreshing pages and forms. No script engine.
+
+For end-to-end tests and the demo, where a person would click. It is one browser: what it
+may send back, it was given.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Final, Self
+from urllib.parse import urljoin
+
+import httpx2
+
+_MAX_HOPS: Final = 20
+
+
+@dataclass(slots=True)
+class Form:
+    """A form of a page; *fields* holds what would be sent as it stands."""
+
+    action: str
+    method: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where the browser ended up, and what it found there."""
+
+    url: str
+    status: int
+    headers: httpx2.Headers
+    text: str
+    forms: tuple[Form, ...] = ()
+    refresh: str | None = None
+
+    def form(self) -> Form:
+        """The page's only form."""
+        if len(self.forms) != 1:
+            raise AssertionError(f"{len(self.forms)} forms at {self.url}: {self.text[:500]}")
+        return self.forms[0]
+
+
+class Browser:
+    """Goes where it is sent, but never to a page under *stop_at*: there it stops and tells.
+
+    *on_response* sees every answer on the way.
+    """
+
+    def __init__(
+        self,
+        *,
+        stop_at: tuple[str, ...] = (),
+        on_response: Callable[[httpx2.Response], None] | None = None,
+    ) -> None:
+        self.stop_at = stop_at
+        self._on_response = on_response
+        self._client = httpx2.AsyncClient(
+            trust_env=False,
+            timeout=30,
+            headers={"accept": "text/html", "user-agent": "scripted-browser"},
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._client.aclose()
+
+    @property
+    def cookies(self) -> httpx2.Cookies:
+        return self._client.cookies
+
+    async def open(self, url: str) -> Page:
+        """Open *url* as if typed, and follow where it leads."""
+        return await self._go("GET", url, None, site="none")
+
+    async def submit(
+        self, page: Page, fields: dict[str, str] | None = None, *, form: Form | None = None
+    ) -> Page:
+        """Send a form of *page* with *fields* filled in."""
+        form = form or page.form()
+        target = urljoin(page.url, form.action or page.url)
+        return await self._go(
+            form.method.upper(), target, form.fields | (fields or {}), site="same-origin"
+        )
+
+    async def _go(self, method: str, url: str, form: dict[str, str] | None, *, site: str) -> Page:
+        for _ in range(_MAX_HOPS):
+            if url.startswith(self.stop_at) if self.stop_at else False:
+                return Page(url, 0, httpx2.Headers(), "")
+            page = await self._fetch(method, url, form, site)
+            onward = page.headers.get("location") if 300 <= page.status < 400 else page.refresh  # noqa: PLR2004
+            if onward is None:
+                return page
+            method, url, form, site = "GET", urljoin(page.url, onward), None, "cross-site"
+        raise AssertionError(f"more than {_MAX_HOPS} redirects, last to {url}")
+
+    async def _fetch(self, method: str, url: str, form: dict[str, str] | None, site: str) -> Page:
+        headers = {"sec-fetch-site": site, "sec-fetch-mode": "navigate"}
+        if method == "GET":
+            response = await self._client.get(url, params=form, headers=headers)
+        else:
+            response = await self._client.post(url, data=form, headers=headers)
+        if self._on_response is not None:
+            self._on_response(response)
+        parser = _PageParser()
+        if "html" in response.headers.get("content-type", ""):
+            parser.feed(response.text)
+        return Page(
+            str(response.url),
+            response.status_code,
+            response.headers,
+            response.text,
+            tuple(parser.forms),
+            parser.refresh,
+        )
+
+
+class _PageParser(HTMLParser):
+    """Finds forms and a ``<meta http-equiv=refresh>``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[Form] = []
+        self.refresh: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        match tag:
+            case "form":
+                self.forms.append(Form(values.get("action", ""), values.get("method", "get")))
+            case "input" if self.forms and values.get("name"):
+                self.forms[-1].fields[values["name"]] = values.get("value", "")
+            case "meta" if values.get("http-equiv", "").lower() == "refresh":
+                _, _, target = values.get("content", "").partition("url=")
+                self.refresh = target or None
