@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from mintage.demo.stage import Stage, free_port
+from mintage.demo.stage import Stage
 from mintage.grant import s256
 from mintage.inspection import inspect
+from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 
 _PAGE = Environment(autoescape=True).from_string("""<!doctype html>

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +12,7 @@ from tempfile import TemporaryDirectory
 import httpx2
 
 from mintage.config import Config, load
-from mintage.testing.nanoidp import NanoIDP, nanoidp
+from mintage.testing.nanoidp import NanoIDP, free_port, nanoidp
 
 CONFIG = """\
 issuer = "{issuer}"
@@ -109,10 +108,3 @@ async def _wait(child: asyncio.subprocess.Process, url: str, log: Path) -> None:
             await asyncio.sleep(0.1)
     said = await asyncio.to_thread(log.read_text, errors="replace")
     raise RuntimeError(f"{url} did not come up:\n{said[-2000:]}")
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -95,6 +94,7 @@ class Walk:
     stage: Stage
     show: Show
     memory: Memory = field(default_factory=Memory)
+    _replaying: bool = False
 
     async def run(self) -> None:
         browser = Browser(stop_at=(CALLBACK,), on_response=self._observe)
@@ -184,6 +184,7 @@ class Walk:
 
     async def _refresh(self, provider: OAuthClientProvider, client: Client) -> None:
         self.show.step("Refresh: the client's token is old, so it gets a new pair by itself")
+        self._replaying = True  # from here on, steps are named where they are made
         self.first = self._token()
         provider.context.token_expiry_time = 1
         who = await self._call(client, "whoami")
@@ -229,7 +230,7 @@ class Walk:
         request = response.request
         ours = str(request.url).startswith(self.stage.issuer)
         title = self._title(ours, request.method, request.url.path, response.status_code)
-        if title is not None:
+        if title is not None and not self._replaying:
             self.show.step(title)
         if request.url.path != "/mcp" or response.status_code != 200:  # noqa: PLR2004
             self.show.exchange(response)
@@ -253,6 +254,3 @@ def _claim(token: str, name: str) -> str:
     payload = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return str(claims[name])
-
-
-Observer = Callable[[httpx2.Response], None]

@@ -41,6 +41,8 @@ class Transport(Protocol):
         `UpstreamMisbehaved` on an oversized answer. Redirects are not followed.
         """
 
+    async def close(self) -> None: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRequest:

@@ -1,0 +1,98 @@
+"""A real third-party login provider, the package ``nanoidp``, as a process of its own."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx2
+
+_SETTINGS = """\
+config_version: 1
+server: {{host: "127.0.0.1", port: {port}}}
+oauth:
+  issuer: "{issuer}"
+  audience: "{client_id}"
+  token_expiry_minutes: 60
+  clients:
+    - client_id: "{client_id}"
+      client_secret: "{client_secret}"
+      redirect_uris: ["{redirect_uri}"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NanoIDP:
+    """Where it is, who we are there, and a user who can log in."""
+
+    issuer: str
+    client_id: str = "mintage"
+    client_secret: str = field(default="a-secret-of-this-demo-only", repr=False)
+    username: str = "admin"
+    password: str = field(default="admin", repr=False)
+
+
+@asynccontextmanager
+async def nanoidp(*, redirect_uri: str) -> AsyncIterator[NanoIDP]:
+    """The provider on a free loopback port, in its strict profile, from when it answers."""
+    port = free_port()
+    idp = NanoIDP(f"http://127.0.0.1:{port}")
+    with TemporaryDirectory(prefix="nanoidp-") as directory:
+        await _run("init", directory, directory=directory)
+        settings = _SETTINGS.format(
+            port=port, issuer=idp.issuer, client_id=idp.client_id,
+            client_secret=idp.client_secret, redirect_uri=redirect_uri,
+        )  # fmt: skip
+        await asyncio.to_thread((Path(directory) / "settings.yaml").write_text, settings)
+        async with _process(directory, port):
+            await _wait(f"{idp.issuer}/.well-known/openid-configuration")
+            yield idp
+
+
+@asynccontextmanager
+async def _process(directory: str, port: int) -> AsyncIterator[None]:
+    child = await _start(
+        "--host", "127.0.0.1", "--port", str(port), "--config", directory, "--profile", "oauth21",
+        directory=directory,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        child.terminate()
+        await child.wait()
+
+
+async def _run(*args: str, directory: str) -> None:
+    child = await _start(*args, directory=directory)
+    if await child.wait() != 0:
+        raise RuntimeError("nanoidp can't be set up")
+
+
+async def _start(*args: str, directory: str) -> asyncio.subprocess.Process:
+    # In its own directory: it keeps its keys where it stands.
+    quiet = asyncio.subprocess.DEVNULL
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "nanoidp", *args, cwd=directory, stdout=quiet, stderr=quiet
+    )
+
+
+async def _wait(url: str) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        for _ in range(300):
+            with contextlib.suppress(httpx2.HTTPError):
+                await client.get(url)
+                return
+            await asyncio.sleep(0.1)
+    raise RuntimeError("nanoidp did not come up")
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,131 @@
+"""Verifying an id_token (OpenID Connect Core §3.1.3.7). Pure, down to the time.
+
+The signature is joserfc's work; which keys, which algorithms and which claims is ours.
+"""
+
+import base64
+import hashlib
+import hmac
+import math
+from typing import Any, Final
+
+from joserfc import jwk, jwt
+from joserfc.errors import JoseError
+
+from mintage.errors import UpstreamMisbehaved
+from mintage.grant import Identity
+
+# Asymmetric only: under HS256, whoever has our client secret could say who anybody is, and
+# a public key could be passed off as the secret.
+ALGORITHMS: Final = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
+    "EdDSA", "Ed25519",
+)  # fmt: skip
+LEEWAY: Final = 60  # seconds that the provider's clock may differ from ours
+CLAIMS: Final = (
+    "email", "email_verified", "name", "preferred_username", "given_name", "family_name",
+    "picture", "locale", "groups", "hd", "tid", "oid",
+)  # fmt: skip
+_MAX_SUBJECT: Final = 255
+
+
+class UnknownKid(UpstreamMisbehaved):
+    """No key of the set verifies this token; a newer set may hold one."""
+
+
+def read_keys(body: dict[str, Any]) -> jwk.KeySet:
+    """The signing keys of a JWKS, those that joserfc can't read left out (RFC 7517 §5)."""
+    members = body.get("keys")
+    if not isinstance(members, list):
+        raise UpstreamMisbehaved("a JWKS without keys")
+    keys = []
+    for member in members:
+        if not isinstance(member, dict) or member.get("kty") == "oct":
+            continue
+        if member.get("use", "sig") != "sig":
+            continue
+        try:
+            keys.append(jwk.import_key(member))
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue  # a key type that we do not know is not ours to judge
+    if not keys:
+        raise UpstreamMisbehaved("a JWKS without a usable key")
+    return jwk.KeySet(keys)
+
+
+def verify(
+    token: object, keys: jwk.KeySet, *, issuer: str, client_id: str, nonce: str,
+    access_token: str, now: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The claims of a good id_token. Raises `UpstreamMisbehaved`."""
+    algorithm, claims = _signed(token, keys)
+    if claims.get("iss") != issuer:
+        raise UpstreamMisbehaved("the id_token is of another issuer")
+    _check_audience(claims, client_id)
+    _check_times(claims, now)
+    if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
+        raise UpstreamMisbehaved("the id_token has another nonce")
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT:
+        raise UpstreamMisbehaved("the id_token has no usable sub")
+    _check_at_hash(claims, access_token, algorithm)
+    return claims
+
+
+def _signed(token: object, keys: jwk.KeySet) -> tuple[str, dict[str, Any]]:
+    """(algorithm, claims) of *token* under one of *keys*."""
+    if not isinstance(token, str) or token.count(".") != 2:  # noqa: PLR2004
+        raise UpstreamMisbehaved("there is no signed id_token")
+    try:
+        decoded = jwt.decode(token, keys, algorithms=list(ALGORITHMS))
+        return decoded.header["alg"], dict(decoded.claims)
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UnknownKid(f"the id_token does not verify ({type(error).__name__})") from None
+
+
+def _check_audience(claims: dict[str, Any], client_id: str) -> None:
+    audience = claims.get("aud")
+    several = audience if isinstance(audience, list) else [audience]
+    if client_id not in several:
+        raise UpstreamMisbehaved("the id_token is for another client")
+    if (len(several) > 1 or "azp" in claims) and claims.get("azp") != client_id:
+        raise UpstreamMisbehaved("the id_token was issued to another client")
+
+
+def _check_times(claims: dict[str, Any], now: int) -> None:
+    if now >= _time(claims.get("exp")) + LEEWAY:
+        raise UpstreamMisbehaved("the id_token has expired")
+    if max(_time(claims.get("iat")), _time(claims.get("nbf", 0))) > now + LEEWAY:
+        raise UpstreamMisbehaved("the id_token is from the future; compare the clocks")
+
+
+def _time(value: object) -> int:
+    """A NumericDate in whole seconds (RFC 7519 §2)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UpstreamMisbehaved("the id_token's times are not numbers")
+    return int(value)
+
+
+def identity(claims: dict[str, Any], userinfo: dict[str, Any]) -> Identity:
+    """Who logged in. *userinfo* fills gaps; it must be about the same person (§5.3.2)."""
+    if userinfo and userinfo.get("sub") != claims["sub"]:
+        raise UpstreamMisbehaved("userinfo is about somebody else")
+    known = {name: value for name in CLAIMS if (value := userinfo.get(name)) is not None}
+    known |= {name: value for name in CLAIMS if (value := claims.get(name)) is not None}
+    return Identity(issuer=claims["iss"], subject=claims["sub"], claims=known)
+
+
+def _check_at_hash(claims: dict[str, Any], access_token: str, algorithm: str) -> None:
+    """Refuse an access token that the id_token was not issued with (§3.1.3.6)."""
+    if "at_hash" not in claims:
+        return
+    digest = hashlib.new(_HASHES[algorithm], access_token.encode()).digest()
+    half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
+    if not hmac.compare_digest(half, str(claims["at_hash"]).encode()):
+        raise UpstreamMisbehaved("the access token is not the id_token's")
+
+
+_HASHES: Final = {
+    name: "sha256" if name.endswith("256") else "sha384" if name.endswith("384") else "sha512"
+    for name in ALGORITHMS
+}

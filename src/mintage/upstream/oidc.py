@@ -1,0 +1,194 @@
+"""OpenID Connect: discovery, keys, and the calls of `Upstream` tied to a transport."""
+
+import asyncio
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from joserfc import jwk
+
+from mintage.errors import UpstreamMisbehaved
+from mintage.grant import Identity, UpstreamTokens
+from mintage.upstream import id_token, oauth2
+from mintage.upstream.preset import AuthMethod, Preset
+from mintage.upstream.protocol import HttpRequest, LoginRequest, Transport
+from mintage.upstream.settings import UpstreamSettings
+from mintage.values import Clock
+
+_DISCOVERY_SECONDS: Final = 3600
+_KEYS_SECONDS: Final = 3600
+_REFETCH_SECONDS: Final = 10  # between two looks for a key that the set does not hold
+
+
+class Discovery(msgspec.Struct, frozen=True, kw_only=True):
+    """The provider's metadata, as far as it matters here (OpenID Connect Discovery §3)."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    userinfo_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+    authorization_response_iss_parameter_supported: bool = False
+
+
+def read_discovery(body: dict[str, Any], issuer: str) -> Discovery:
+    """Raises `UpstreamMisbehaved` unless *body* is the metadata of *issuer*, to the letter."""
+    try:
+        found = msgspec.convert(body, Discovery)
+    except msgspec.ValidationError as error:
+        raise UpstreamMisbehaved(f"discovery: {error}") from None
+    if found.issuer != issuer:
+        raise UpstreamMisbehaved(f"discovery is of {found.issuer[:200]!r}, not of {issuer!r}")
+    for url in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
+        if urlsplit(url).scheme != "https" and not issuer.startswith("http://"):
+            raise UpstreamMisbehaved("discovery names an endpoint that is not on https")
+    return found
+
+
+class OIDCUpstream:
+    """One OpenID provider, found by discovery."""
+
+    def __init__(
+        self, settings: UpstreamSettings, preset: Preset, transport: Transport, clock: Clock
+    ) -> None:
+        issuer = settings.issuer or preset.issuer
+        if issuer is None:
+            raise ValueError("the upstream needs an issuer")
+        self._issuer = issuer
+        self._settings = settings
+        self._preset = preset
+        self._transport = transport
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._discovery: tuple[float, Discovery] | None = None
+        self._keys: tuple[float, jwk.KeySet] | None = None
+
+    @property
+    def name(self) -> str:
+        return urlsplit(self._issuer).netloc
+
+    async def authorization_url(self, login: LoginRequest) -> str:
+        found = await self._discover()
+        return oauth2.authorization_url(
+            found.authorization_endpoint,
+            self._settings.client_id,
+            login,
+            self._settings.scopes,
+            dict(self._preset.authorization_parameters),
+        )
+
+    async def check_issuer(self, iss: str | None) -> None:
+        promised = (await self._discover()).authorization_response_iss_parameter_supported
+        if iss != self._issuer and (iss is not None or promised):
+            raise UpstreamMisbehaved("the callback comes from another server (RFC 9207)")
+
+    async def redeem(
+        self, code: str, login: LoginRequest, *, now: int
+    ) -> tuple[UpstreamTokens, Identity]:
+        found = await self._discover()
+        request = oauth2.code_request(found.token_endpoint, self._credentials(found), code, login)
+        tokens, body = oauth2.read_tokens(await self._transport.send(request), now=now)
+        claims = await self._verify(body.get("id_token"), login.nonce, tokens, now)
+        userinfo = await self._userinfo(found, tokens, claims)
+        return tokens, id_token.identity(claims, userinfo)
+
+    async def refresh(self, tokens: UpstreamTokens, *, now: int) -> UpstreamTokens:
+        if tokens.refresh_token is None:
+            raise ValueError("there is no refresh token to refresh with")
+        found = await self._discover()
+        request = oauth2.refresh_request(
+            found.token_endpoint, self._credentials(found), tokens.refresh_token
+        )
+        # An id_token that comes along adds nothing: it came over TLS from the endpoint that
+        # gave the tokens, and who logged in was settled at the login.
+        renewed, _ = oauth2.read_tokens(await self._transport.send(request), now=now, before=tokens)
+        return renewed
+
+    async def revoke(self, tokens: UpstreamTokens) -> None:
+        found = await self._discover()
+        if found.revocation_endpoint is None:
+            return
+        request = oauth2.revocation_request(
+            found.revocation_endpoint, self._credentials(found), tokens
+        )
+        response = await self._transport.send(request)
+        if response.status != 200:  # noqa: PLR2004
+            raise UpstreamMisbehaved(f"revocation was answered with {response.status}")
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    def _credentials(self, found: Discovery) -> oauth2.Credentials:
+        supported = found.token_endpoint_auth_methods_supported
+        method: AuthMethod = "client_secret_basic"
+        if "client_secret_basic" not in supported and "client_secret_post" in supported:
+            method = "client_secret_post"
+        return oauth2.Credentials(
+            self._settings.client_id,
+            self._settings.client_secret,
+            self._preset.auth_method or method,
+        )
+
+    async def _userinfo(
+        self, found: Discovery, tokens: UpstreamTokens, claims: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What the userinfo endpoint adds, asked only where the id_token lacks the e-mail."""
+        wanted = self._preset.userinfo and "email" in self._settings.scopes
+        if found.userinfo_endpoint is None or not wanted or "email" in claims:
+            return {}
+        request = HttpRequest(
+            method="GET",
+            url=found.userinfo_endpoint,
+            headers={"authorization": f"Bearer {tokens.access_token}"},
+            safe=True,
+        )
+        response = await self._transport.send(request)
+        return oauth2.read_json(response) if response.status == 200 else {}  # noqa: PLR2004
+
+    async def _verify(
+        self, token: object, nonce: str, tokens: UpstreamTokens, now: int
+    ) -> dict[str, Any]:
+        """The id_token's claims; the keys are fetched anew, once, where none of them fits."""
+        keys, fresh = await self._key_set(newer_than=None)
+        while True:
+            try:
+                return id_token.verify(
+                    token, keys, issuer=self._issuer, client_id=self._settings.client_id,
+                    nonce=nonce, access_token=tokens.access_token, now=now,
+                )  # fmt: skip
+            except id_token.UnknownKid:
+                if fresh:
+                    raise
+            keys, _ = await self._key_set(newer_than=keys)
+            fresh = True
+
+    async def _discover(self) -> Discovery:
+        async with self._lock:
+            if self._discovery is not None and self._clock() < self._discovery[0]:
+                return self._discovery[1]
+            url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
+            found = read_discovery(await self._fetch(url), self._issuer)
+            self._discovery = (self._clock() + _DISCOVERY_SECONDS, found)
+            return found
+
+    async def _key_set(self, *, newer_than: jwk.KeySet | None) -> tuple[jwk.KeySet, bool]:
+        """(keys, whether they were fetched just now). Callers at once share one fetch."""
+        found = await self._discover()
+        async with self._lock:
+            if self._keys is not None:
+                fetched_at, keys = self._keys
+                age = self._clock() - fetched_at
+                known = keys is not newer_than or age < _REFETCH_SECONDS
+                if age < _KEYS_SECONDS and known:
+                    return keys, False
+            keys = id_token.read_keys(await self._fetch(found.jwks_uri))
+            self._keys = (self._clock(), keys)
+            return keys, True
+
+    async def _fetch(self, url: str) -> dict[str, Any]:
+        response = await self._transport.send(HttpRequest(method="GET", url=url, safe=True))
+        if response.status != 200:  # noqa: PLR2004
+            raise UpstreamMisbehaved(f"{url} was answered with {response.status}")
+        return oauth2.read_json(response)

@@ -1,0 +1,7 @@
+"""Any provider that does OpenID Connect by the book."""
+
+from typing import Final
+
+from mintage.upstream.preset import Preset
+
+PRESET: Final = Preset(name="oidc")
