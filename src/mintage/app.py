@@ -70,7 +70,7 @@ class Mintage:
     config: Config
     clock: Clock = time.time
     dice: Dice = secrets.token_bytes
-    _running: "_Running | None" = field(default=None, init=False)
+    _running: "Running | None" = field(default=None, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -84,12 +84,12 @@ class Mintage:
                 raise RuntimeError("the application was not started: run it with lifespan on")
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator["Running"]:
         """Everything open, for as long as the block lasts."""
         async with _run(self.config, self.clock, self.dice) as running:
             self._running = running
             try:
-                yield
+                yield running
             finally:
                 self._running = None
 
@@ -117,8 +117,12 @@ def create_app(config: Config) -> Mintage:
 
 
 @dataclass(slots=True)
-class _Running:
+class Running:
     """The open parts, and the way of a request to one of them."""
+
+    store: Store
+    vault: Vault
+    tokens: Tokens
 
     endpoints: Mapping[str, Handler]
     gateway: Gateway
@@ -149,31 +153,25 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def _run(config: Config, clock: Clock, dice: Dice) -> AsyncIterator[_Running]:
+async def _run(config: Config, clock: Clock, dice: Dice) -> AsyncIterator[Running]:
     store = await open_store(config.store, clock=clock)
     upstream = open_upstream(config.upstream, HttpTransport(), clock)
     backends = Backends()
-    parts = _assemble(config, store, upstream, backends, clock, dice)
+    running = _assemble(config, store, upstream, backends, clock, dice)
     chores = [
-        asyncio.create_task(_forever("changes", parts.vault.watch, pause=1)),
+        asyncio.create_task(_forever("changes", running.vault.watch, pause=1)),
         asyncio.create_task(_forever("sweep", lambda: _sweep(store), pause=_SWEEP_SECONDS)),
     ]
     try:
-        yield parts.running
+        yield running
     finally:
         for chore in chores:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
-        await parts.vault.drain()
+        await running.vault.drain()
         await backends.close()
         await upstream.close()
         await store.close()
-
-
-@dataclass(slots=True)
-class _Parts:
-    vault: Vault
-    running: _Running
 
 
 def _assemble(
@@ -183,7 +181,7 @@ def _assemble(
     backends: Backends,
     clock: Clock,
     dice: Dice,
-) -> _Parts:
+) -> Running:
     root = config.secret
     site = _site(config)
     lifetimes = config.tokens.lifetimes()
@@ -216,8 +214,7 @@ def _assemble(
         proxy,
         dice,
     )
-    running = _Running(routes, gateway, dice, proxy.drain)
-    return _Parts(vault, running)
+    return Running(store, vault, tokens, routes, gateway, dice, proxy.drain)
 
 
 def _site(config: Config) -> Site:

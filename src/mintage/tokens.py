@@ -7,7 +7,7 @@ neither can pass for the other: they differ in ``aud`` and in ``token_use``.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from mintage.errors import TokenError, WrongAudience
+from mintage.errors import TokenError, WrongAudience, WrongTokenUse
 from mintage.handles import Handle, Kind, make_jti, parse_jti
 from mintage.jwt_issuer import JWTIssuer
 from mintage.values import Clock, Scopes
@@ -104,7 +104,7 @@ class Tokens:
         for issuer, kind in self._readers():
             try:
                 return _handle(issuer.verify(token, kind).jti, kind)
-            except WrongAudience as error:
+            except (WrongAudience, WrongTokenUse) as error:
                 failure = error
         raise failure
 

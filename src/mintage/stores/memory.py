@@ -27,6 +27,10 @@ class MemoryStore:
         self._version = 0
         self._closed = asyncio.Event()
 
+    def __len__(self) -> int:
+        """How many records it holds, expired ones that were not swept yet among them."""
+        return len(self._rows)
+
     async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
         if self._live(key) is not None:
             raise Exists

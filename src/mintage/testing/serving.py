@@ -8,13 +8,13 @@ import uvicorn
 
 
 @asynccontextmanager
-async def serving(server: uvicorn.Server) -> AsyncIterator[None]:
-    """*server*, from when it listens until the block ends. It leaves signals alone."""
-    task = asyncio.create_task(server._serve())  # noqa: SLF001  (serve() would take the signals)
-    while not server.started and not task.done():  # noqa: ASYNC110  (it offers no event)
-        await asyncio.sleep(0.01)
+async def serving(*servers: uvicorn.Server) -> AsyncIterator[None]:
+    """*servers*, from when they listen until the block ends. They leave signals alone."""
+    for server in servers:
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup()
     try:
         yield
     finally:
-        server.should_exit = True
-        await task
+        await asyncio.gather(*(server.shutdown() for server in servers))

@@ -1,0 +1,162 @@
+"""What end-to-end tests stand on: a provider, a backend and Mintage, on real sockets."""
+
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mintage.app import Mintage, Running
+from mintage.config import Config, parse
+from mintage.stores.memory import MemoryStore
+from mintage.testing.browser import Browser
+from mintage.testing.clock import ManualClock
+from mintage.testing.fake_upstream import FakeUpstream
+from mintage.testing.nanoidp import free_port
+from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
+from mintage.testing.serving import serving
+
+SECRET = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"
+
+
+@dataclass
+class Backend:
+    """What a protected server saw."""
+
+    url: str = ""
+    requests: list[Request] = field(default_factory=list)
+
+    async def __call__(self, request: Request) -> Response:
+        self.requests.append(request)
+        return JSONResponse({"headers": dict(request.headers)})
+
+
+@dataclass
+class World:
+    """All parts of one running system."""
+
+    clock: ManualClock
+    upstream: FakeUpstream
+    backend: Backend
+    config: Config
+    app: Mintage
+    running: Running
+    http: httpx2.AsyncClient
+
+    @property
+    def issuer(self) -> str:
+        return self.config.issuer
+
+    @property
+    def resource(self) -> str:
+        return f"{self.issuer}/mcp"
+
+    def browser(self) -> Browser:
+        return Browser(stop_at=(REDIRECT_URI, "https://"))
+
+    async def client(self, **metadata: Any) -> OAuthClient:
+        """A freshly registered client."""
+        client = OAuthClient(self.issuer, self.http, self.resource)
+        return await client.register(**metadata)
+
+    def stored(self) -> int:
+        """How many records the store holds."""
+        assert isinstance(self.running.store, MemoryStore)
+        return len(self.running.store)
+
+
+def settings(issuer: str, upstream: FakeUpstream, backend: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "issuer": issuer,
+        "store": "memory://",
+        "secret": "env:SECRET",
+        "upstream": {
+            "issuer": upstream.issuer,
+            "client_id": upstream.client_id,
+            "client_secret": "env:UPSTREAM_SECRET",
+        },
+        "resource": [
+            {"path": "/mcp", "backend": backend, "scopes": ["tools"], "credential": "upstream"},
+            {"path": "/other", "backend": backend, "scopes": ["other"], "credential": "none"},
+        ],
+    } | changes
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def upstream(clock: ManualClock) -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream(clock).running() as running:
+        yield running
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    """Settings that a test module wants otherwise: override this fixture."""
+    return {}
+
+
+@pytest.fixture
+async def world(
+    clock: ManualClock, upstream: FakeUpstream, changes: dict[str, Any], tmp_path: Path
+) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        backend_port, port = free_port(), free_port()
+        backend = Backend(f"http://127.0.0.1:{backend_port}")
+        config = parse(
+            settings(f"http://127.0.0.1:{port}", upstream, f"{backend.url}/mcp", **changes),
+            base=tmp_path,
+            environ={"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret},
+        )
+        app = Mintage(config, clock=clock)
+        running = await stack.enter_async_context(app.running())
+        backend_app = Starlette(
+            routes=[Route("/{path:path}", backend.__call__, methods=["GET", "POST"])]
+        )
+        servers = (_server(app, port), _server(backend_app, backend_port))
+        await stack.enter_async_context(serving(*servers))
+        http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=30))
+        yield World(clock, upstream, backend, config, app, running, http)
+
+
+def _server(app: Any, port: int) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=port,
+            log_config=None,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+
+@pytest.fixture
+def chromium() -> str:
+    """The path of an installed Chromium. Without one the test skips; in CI it fails."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is not installed")
+        pytest.skip("Chromium is not installed")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _quiet_uvicorn() -> None:
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
