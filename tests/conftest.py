@@ -70,6 +70,10 @@ class World:
         client = OAuthClient(self.issuer, self.http, self.resource)
         return await client.register(**metadata)
 
+    def cookies_of(self, browser: Browser) -> dict[str, str]:
+        """A ``Cookie`` header with all that *browser* holds for us."""
+        return {"cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
+
     def stored(self) -> int:
         """How many records the store holds."""
         assert isinstance(self.running.store, MemoryStore)
@@ -105,20 +109,20 @@ async def upstream(clock: ManualClock) -> AsyncIterator[FakeUpstream]:
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
+def overrides() -> dict[str, Any]:
     """Settings that a test module wants otherwise: override this fixture."""
     return {}
 
 
 @pytest.fixture
 async def world(
-    clock: ManualClock, upstream: FakeUpstream, changes: dict[str, Any], tmp_path: Path
+    clock: ManualClock, upstream: FakeUpstream, overrides: dict[str, Any], tmp_path: Path
 ) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         backend_port, port = free_port(), free_port()
         backend = Backend(f"http://127.0.0.1:{backend_port}")
         config = parse(
-            settings(f"http://127.0.0.1:{port}", upstream, f"{backend.url}/mcp", **changes),
+            settings(f"http://127.0.0.1:{port}", upstream, f"{backend.url}/mcp", **overrides),
             base=tmp_path,
             environ={"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret},
         )
