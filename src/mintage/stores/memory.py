@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -30,6 +30,10 @@ class MemoryStore:
     def __len__(self) -> int:
         """How many records it holds, expired ones that were not swept yet among them."""
         return len(self._rows)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Its keys, as they are now."""
+        return iter(list(self._rows))
 
     async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
         if self._live(key) is not None:

@@ -1,0 +1,193 @@
+"""What fails somewhere else is never the client's fault: 503 or 502, and its tokens stay good."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mintage.errors import StoreUnavailable
+from mintage.testing.fake_upstream import Fault
+from mintage.testing.oauth_client import answer_of, approve
+from tests.conftest import World
+
+OUTAGES: list[tuple[Fault, int]] = [
+    ("500", 503),
+    ("503", 503),
+    ("429", 503),
+    ("temporarily_unavailable", 503),
+    ("reset", 503),
+    ("garbage", 502),
+    ("array", 502),
+    ("huge", 502),
+    ("redirect", 502),
+    ("no_access_token", 502),
+    ("invalid_client", 502),
+]
+
+
+@pytest.mark.parametrize(("fault", "status"), OUTAGES)
+async def test_attack_c09_the_provider_fails_at_refresh(
+    world: World, fault: Fault, status: int
+) -> None:
+    """Its token has ended and no new one can be had: the client waits, and loses nothing."""
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+    world.clock.advance(3600)
+    world.upstream.faults["token"] = fault
+    for answer in (
+        await client.refresh(tokens["refresh_token"]),
+        await client.refresh(tokens["refresh_token"]),
+    ):
+        assert answer.status_code == status
+        assert answer.json()["error"] in ("temporarily_unavailable", "server_error")
+        assert "stack trace" not in answer.text
+        if status == 503:
+            assert int(answer.headers["retry-after"]) > 0
+    world.upstream.faults.clear()
+    world.clock.advance(5)
+    renewed = await client.refresh(tokens["refresh_token"])
+    assert renewed.status_code == 200
+    assert (await client.call(renewed.json()["access_token"])).status_code == 200
+
+
+@pytest.mark.parametrize(("fault", "status"), OUTAGES)
+async def test_attack_c09_the_provider_fails_at_a_request(
+    world: World, fault: Fault, status: int
+) -> None:
+    """While the old token holds nobody notices; then it is 503, until the provider is back."""
+    world.upstream.lifetime = 600
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+    world.upstream.faults["token"] = fault
+    world.clock.advance(590)
+    assert (await client.call(tokens["access_token"])).status_code == 200
+    await world.running.vault.drain()
+    world.clock.advance(10)
+    for _ in range(2):
+        assert (await client.call(tokens["access_token"])).status_code == status
+    world.upstream.faults.clear()
+    world.clock.advance(5)
+    assert (await client.call(tokens["access_token"])).status_code == 200
+
+
+@pytest.mark.parametrize(("fault", "status"), OUTAGES)
+async def test_the_provider_fails_at_login(world: World, fault: Fault, status: int) -> None:
+    """The user gets a page with a way on, and it works."""
+    client = await world.client()
+    world.upstream.faults["token"] = fault
+    async with world.browser() as browser:
+        login = client.authorization()
+        page = await approve(browser, login.url)
+        assert page.status == status
+        assert "Reference" in page.text
+        assert "stack trace" not in page.text
+        again = page.text.partition('href="')[2].partition('"')[0].replace("&amp;", "&")
+        world.upstream.faults.clear()
+        page = await approve(browser, world.issuer + again)
+    answer = answer_of(page)
+    assert answer["state"] == login.state
+    assert (await client.redeem(login, answer["code"])).status_code == 200
+
+
+@pytest.mark.parametrize("endpoint", ["discovery", "jwks"])
+@pytest.mark.parametrize("fault", ["500", "garbage", "array"])
+async def test_the_provider_fails_at_discovery(world: World, endpoint: Any, fault: Fault) -> None:
+    client = await world.client()
+    world.upstream.faults[endpoint] = fault
+    async with world.browser() as browser:
+        page = await approve(browser, client.authorization().url)
+    assert page.status in (502, 503)
+    assert "Reference" in page.text
+
+
+async def test_a_refusal_is_no_outage(world: World) -> None:
+    """The provider says the login is over: it is, here too."""
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+    world.clock.advance(3590)
+    world.upstream.faults["token"] = "invalid_grant"
+    refused = await client.refresh(tokens["refresh_token"])
+    assert refused.status_code == 200  # the old token still holds; the answer comes behind it
+    await world.running.vault.drain()
+    answer = await client.call(refused.json()["access_token"])
+    assert answer.status_code == 401
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+async def test_fifty_requests_at_once_ask_the_provider_once(world: World) -> None:
+    world.upstream.lifetime = 600
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+    world.clock.advance(600)
+    world.upstream.delay = 0.1
+    answers = await asyncio.gather(*(client.call(tokens["access_token"]) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert world.upstream.seen["refresh_token"] == 1
+
+
+async def test_a_login_without_a_refresh_token_ends_with_its_upstream_token(
+    world: World,
+) -> None:
+    world.upstream.refreshable = False
+    world.upstream.lifetime = 600
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+    assert (await client.call(tokens["access_token"])).status_code == 200
+    world.clock.advance(600)
+    assert (await client.call(tokens["access_token"])).status_code == 401
+    refused = await client.refresh(tokens["refresh_token"])
+    assert refused.json()["error"] == "invalid_grant"
+
+
+async def test_attack_d11_the_store_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every endpoint says 503 with Retry-After, and goes on by itself afterwards."""
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+        login, code = await client.log_in(browser)
+
+        async def away(*_: object, **__: object) -> None:
+            raise StoreUnavailable("gone fishing")
+
+        with monkeypatch.context() as broken:
+            for method in ("insert", "load", "replace", "delete"):
+                broken.setattr(world.running.store, method, away)
+            world.clock.advance(6)  # past the cache
+            answers = [
+                await client.redeem(login, code),
+                await client.refresh(tokens["refresh_token"]),
+                await client.revoke(tokens["refresh_token"]),
+                await client.call(tokens["access_token"]),
+            ]
+            page = await approve(browser, client.authorization().url)
+        for answer in answers:
+            assert answer.status_code == 503
+            assert answer.json()["error"] == "temporarily_unavailable"
+            assert answer.headers["retry-after"] == "5"
+            assert "fishing" not in answer.text
+        assert page.status == 503
+    assert (await client.redeem(login, code)).status_code == 200
+    assert (await client.call(tokens["access_token"])).status_code == 200
+    assert (await client.refresh(tokens["refresh_token"])).status_code == 200
+
+
+async def test_a_bug_is_a_500_with_a_reference_and_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await world.client()
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr(world.running.store, "load", broken)
+    answer = await client.token(
+        grant_type="authorization_code", code="A" * 43, code_verifier="v" * 43
+    )
+    assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
+    assert "secret detail" not in answer.text
+    assert answer.headers["x-request-id"] in caplog.text
