@@ -1,0 +1,227 @@
+"""The SQLite file: who may read it, what it refuses to touch, what it survives."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mintage.errors import StoreUnavailable, StoreUnusable
+from mintage.stores.opening import open_store
+from mintage.stores.protocol import EVERYTHING
+from mintage.stores.sqlite import SQLiteStore
+from mintage.stores.sqlite_schema import MIGRATIONS
+from mintage.testing.clock import ManualClock
+
+FAR = 2**40
+
+
+async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    store = await SQLiteStore.open(tmp_path / "store.db")
+    await store.insert(b"k", b"one", None, FAR)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    await store.close()
+    assert set(modes) == {"store.db", "store.db-wal", "store.db-shm"}
+    assert set(modes.values()) == {0o600}
+
+
+async def test_writes_are_durable(tmp_path: Path) -> None:
+    """WAL with an fsync at each commit: a write that returned is on disk."""
+    store = await SQLiteStore.open(tmp_path / "store.db")
+    probe: list[Any] = []
+
+    def look(db: sqlite3.Connection) -> None:
+        probe.extend(db.execute("PRAGMA journal_mode").fetchone())
+        probe.extend(db.execute("PRAGMA synchronous").fetchone())
+
+    await store._do(look)
+    await store.close()
+    assert probe == ["wal", 2]
+
+
+async def test_concurrent_writes_share_commits(tmp_path: Path) -> None:
+    store = await SQLiteStore.open(tmp_path / "store.db")
+    commits = 0
+
+    def count(statement: str) -> None:
+        nonlocal commits
+        commits += statement == "COMMIT"
+
+    await store._do(lambda db: db.set_trace_callback(count))
+    await asyncio.gather(*(store.insert(bytes([n]), b"", None, FAR) for n in range(200)))
+    await store.close()
+    assert 1 <= commits <= 20
+
+
+async def test_a_caller_that_goes_away_takes_nobody_along(tmp_path: Path) -> None:
+    store = await SQLiteStore.open(tmp_path / "store.db")
+    calls = [asyncio.create_task(store.insert(bytes([n]), b"", None, FAR)) for n in range(10)]
+    await asyncio.sleep(0)
+    calls[3].cancel()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [r for r in results if r is not None and not isinstance(r, asyncio.CancelledError)] == []
+    assert await store.load(bytes([9])) is not None
+    await store.close()
+
+
+async def test_a_trimmed_log_says_that_everything_may_have_changed(tmp_path: Path) -> None:
+    clock = ManualClock()
+    writer = await SQLiteStore.open(tmp_path / "store.db", clock=clock)
+    reader = await SQLiteStore.open(tmp_path / "store.db", clock=clock, poll=0.2)
+    await writer.insert(b"k", b"one", None, FAR)
+    changes = reader.changes()
+    heard = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0.05)
+    await writer.insert(b"l", b"one", None, FAR)
+    clock.advance(1000)
+    await writer.sweep()
+    await writer.insert(b"m", b"one", None, FAR)
+    async with asyncio.timeout(5):
+        assert await heard == EVERYTHING
+    await writer.close()
+    await reader.close()
+
+
+class TestAFileThatIsNotOurs:
+    async def refused(self, path: Path) -> str:
+        """The sentence with which *path* is refused, not one byte of it changed."""
+        before = path.read_bytes() if path.is_file() else None
+        with pytest.raises(StoreUnusable) as refusal:
+            await SQLiteStore.open(path)
+        assert (path.read_bytes() if path.is_file() else None) == before
+        return str(refusal.value)
+
+    async def test_no_database(self, tmp_path: Path) -> None:
+        path = tmp_path / "store.db"
+        path.write_bytes(b"a diary, not a database")
+        assert "no SQLite database" in await self.refused(path)
+
+    async def test_another_programs(self, tmp_path: Path) -> None:
+        path = tmp_path / "store.db"
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE diary (entry TEXT)")
+        db.close()
+        assert "another program" in await self.refused(path)
+
+    async def test_a_newer_mintages(self, tmp_path: Path) -> None:
+        path = tmp_path / "store.db"
+        await (await SQLiteStore.open(path)).close()
+        with sqlite3.connect(path) as db:
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+        db.close()
+        assert "newer Mintage" in await self.refused(path)
+
+    async def test_a_damaged_one(self, tmp_path: Path) -> None:
+        path = tmp_path / "store.db"
+        await (await SQLiteStore.open(path)).close()
+        path.write_bytes(path.read_bytes()[:100] + b"\xff" * 4000)
+        assert "damaged" in await self.refused(path)
+
+    async def test_no_directory(self, tmp_path: Path) -> None:
+        assert "create it first" in await self.refused(tmp_path / "missing" / "store.db")
+
+    async def test_a_directory(self, tmp_path: Path) -> None:
+        assert "can't be opened" in await self.refused(tmp_path)
+
+
+async def test_ten_processes_may_start_at_once(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from mintage.stores.sqlite import SQLiteStore\n"
+        "async def main():\n"
+        "    store = await SQLiteStore.open(sys.argv[1])\n"
+        "    await store.insert(sys.argv[2].encode(), b'', None, 2**40)\n"
+        "    await store.close()\n"
+        "asyncio.run(main())\n"
+    )
+    path = str(tmp_path / "store.db")
+    children = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", script, path, str(n))
+        for n in range(10)
+    ]
+    assert [await child.wait() for child in children] == [0] * 10
+    store = await SQLiteStore.open(path)
+    assert all([await store.load(str(n).encode()) for n in range(10)])
+    await store.close()
+
+
+async def test_attack_d11_a_full_disk_is_an_outage_and_passes(tmp_path: Path) -> None:
+    store = await SQLiteStore.open(tmp_path / "store.db")
+    await store.insert(b"before", b"kept", None, FAR)
+    await store._do(lambda db: db.execute("PRAGMA max_page_count = 1"))
+    with pytest.raises(StoreUnavailable, match="full"):
+        await store.insert(b"k", b"x" * 100_000, None, FAR)
+    assert await store.load(b"k") is None
+    await store._do(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
+    await store.insert(b"k", b"x" * 100_000, None, FAR)
+    assert await store.load(b"k") is not None
+    assert await store.load(b"before") is not None
+    await store.close()
+
+
+async def test_attack_d11_a_read_only_database_is_an_outage(tmp_path: Path) -> None:
+    store = await SQLiteStore.open(tmp_path / "store.db")
+    await store.insert(b"k", b"kept", None, FAR)
+    await store._do(lambda db: db.execute("PRAGMA query_only = ON"))
+    with pytest.raises(StoreUnavailable):
+        await store.insert(b"l", b"", None, FAR)
+    assert await store.load(b"k") is not None
+    await store.close()
+
+
+WRITER = """
+import asyncio, itertools, sys
+from mintage.stores.sqlite import SQLiteStore
+async def main():
+    store = await SQLiteStore.open(sys.argv[1])
+    for n in itertools.count():
+        keys = [f"{sys.argv[2]}-{n}-{m}".encode() for m in range(4)]
+        await asyncio.gather(*(store.insert(key, key * 50, None, 2**40) for key in keys))
+        print("\\n".join(key.decode() for key in keys), flush=True)
+asyncio.run(main())
+"""
+
+
+def test_attack_d10_kill_minus_nine_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    path = str(tmp_path / "store.db")
+    acknowledged: list[bytes] = []
+    for round_ in range(10):
+        child = subprocess.Popen(
+            [sys.executable, "-c", WRITER, path, str(round_)], stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        acknowledged += [child.stdout.readline().strip() for _ in range(40 + round_)]
+        os.kill(child.pid, signal.SIGKILL)
+        rest, _ = child.communicate()
+        acknowledged += rest.splitlines(keepends=False)[:-1] if rest else []
+
+    async def check() -> None:
+        store = await SQLiteStore.open(path)
+        for key in acknowledged:
+            seen = await store.load(key)
+            assert seen is not None
+            assert seen.record == key * 50
+        await store.close()
+
+    assert len(acknowledged) > 400
+    asyncio.run(check())
+
+
+class TestURLs:
+    async def test_open_the_right_store(self, tmp_path: Path) -> None:
+        store = await open_store(f"sqlite://{tmp_path}/store.db", clock=ManualClock())
+        assert isinstance(store, SQLiteStore)
+        await store.close()
+
+    @pytest.mark.parametrize(
+        "url", ["mysql://a/b", "sqlite:", "/var/lib/mintage.db", "", "sqlite://"]
+    )
+    async def test_that_name_no_store_are_refused(self, url: str) -> None:
+        with pytest.raises(ValueError, match=r"sqlite://"):
+            await open_store(url, clock=ManualClock())
