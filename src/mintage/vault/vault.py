@@ -228,7 +228,7 @@ class Vault:
         if tokens.refresh_token is None:
             if not expired:
                 return opened
-            return await self._end(opened.secret, Reason.UPSTREAM_EXPIRED)
+            return await self._end(opened.secret, Reason.UPSTREAM_EXPIRED, tokens)
         if (failure := self._recent_failure(key)) is not None:
             if expired:
                 raise failure
@@ -259,7 +259,7 @@ class Vault:
             tokens = await renew(leased.grant.upstream)
         except UpstreamRefused as refusal:
             log.info("grant %s: upstream refused: %s", handles.grant_id(key), refusal.error)
-            return await self._end(secret, Reason.UPSTREAM_REFUSED)
+            return await self._end(secret, Reason.UPSTREAM_REFUSED, leased.grant.upstream)
         except (UpstreamUnavailable, UpstreamMisbehaved) as failure:
             self._remember_failure(key, failure)
             await self._change(secret, _if_active(decide.released))
@@ -309,15 +309,20 @@ class Vault:
                 return outcome
             await asyncio.sleep(_LEASE_POLL)
 
-    async def _end(self, secret: bytes, reason: Reason) -> Opened | Refused:
-        return await self._change(
-            secret,
-            lambda grant: (
-                decide.end(grant, reason, now=self._now())
-                if isinstance(grant, Active)
-                else Refuse(Reason.REVOKED)
-            ),
-        )
+    async def _end(self, secret: bytes, reason: Reason, tokens: UpstreamTokens) -> Opened | Refused:
+        """End the grant because of *tokens*; if it has others by now, it lives on with those.
+
+        A leaseholder that was slow may be refused just because another came after it.
+        """
+
+        def decision(grant: Grant) -> Decision:
+            if not isinstance(grant, Active):
+                return Refuse(Reason.REVOKED)
+            if grant.upstream != tokens:
+                return Keep(grant)
+            return decide.end(grant, reason, now=self._now())
+
+        return await self._change(secret, decision)
 
     async def _change(
         self,

@@ -1,0 +1,130 @@
+"""Racing requests: of any number, one wins, and nobody loses a session. 500 rounds each."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mintage.grant import Identity, Login, Reason, Refreshment, UpstreamTokens, s256
+from mintage.handles import Handle
+from mintage.stores.memory import MemoryStore
+from mintage.stores.protocol import Store
+from mintage.stores.sqlite import SQLiteStore
+from mintage.testing.clock import ManualClock
+from mintage.values import ClientId
+from mintage.vault.vault import Lifetimes, Opened, Refused, Vault, VaultKeys
+
+ROUNDS = 500
+RACERS = 10
+CLIENT = ClientId("client")
+VERIFIER = "v" * 43
+
+
+def vault_on(store: Store, clock: ManualClock) -> Vault:
+    import secrets
+
+    keys = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
+    return Vault(store, keys, clock=clock, dice=secrets.token_bytes, lifetimes=Lifetimes())
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=["memory", "sqlite", "two openings of one sqlite file"])
+async def vaults(
+    request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path
+) -> AsyncIterator[list[Vault]]:
+    """One vault, or two replicas that share nothing but the file."""
+    stores: list[Store]
+    if request.param == "memory":
+        stores = [MemoryStore(clock=clock)]
+    else:
+        openings = 2 if "two" in request.param else 1
+        path = tmp_path / "store.db"
+        stores = [await SQLiteStore.open(path, clock=clock) for _ in range(openings)]
+    yield [vault_on(store, clock) for store in stores]
+    for store in stores:
+        await store.close()
+
+
+async def new_code(vault: Vault) -> str:
+    return await vault.create(
+        Login(
+            client_id=CLIENT,
+            resource="https://auth.example/mcp",
+            scopes=("tools",),
+            identity=Identity(issuer="https://idp.example", subject="alice"),
+            created_at=0,
+        ),
+        UpstreamTokens(access_token="up"),
+        code_challenge=s256(VERIFIER),
+        redirect_uri="https://app.example/cb",
+    )
+
+
+async def redeem(vault: Vault, code: str) -> Opened | Refused:
+    return await vault.redeem(
+        code, client_id=CLIENT, code_verifier=VERIFIER, redirect_uri=None, resource=None
+    )
+
+
+async def rotate(vault: Vault, opened: Opened, generation: int) -> Opened | Refused:
+    async def never(_: UpstreamTokens) -> UpstreamTokens:
+        raise AssertionError("the upstream token is not due")
+
+    request = Refreshment(client_id=CLIENT, generation=generation, scopes=None, resource=None)
+    return await vault.rotate(Handle(opened.secret, generation, "refresh"), request, never)
+
+
+async def race(vaults: list[Vault], call: Any) -> list[Opened | Refused]:
+    racers = [call(vaults[n % len(vaults)]) for n in range(RACERS)]
+    return list(await asyncio.gather(*racers))
+
+
+async def test_attack_c01_ten_redemptions_of_one_code_open_one_grant(vaults: list[Vault]) -> None:
+    successes: Counter[int] = Counter()
+    for _ in range(ROUNDS):
+        code = await new_code(vaults[0])
+        outcomes = await race(vaults, lambda vault, code=code: redeem(vault, code))
+        successes[sum(isinstance(outcome, Opened) for outcome in outcomes)] += 1
+    assert successes == {1: ROUNDS}
+
+
+async def test_attack_c04_ten_refreshes_give_one_successor_to_all(vaults: list[Vault]) -> None:
+    generations: Counter[tuple[int, ...]] = Counter()
+    for _ in range(ROUNDS // 10):
+        opened = await redeem(vaults[0], await new_code(vaults[0]))
+        assert isinstance(opened, Opened)
+        for generation in range(1, 11):
+            outcomes = await race(
+                vaults,
+                lambda vault, opened=opened, generation=generation: rotate(
+                    vault, opened, generation
+                ),
+            )
+            assert all(isinstance(outcome, Opened) for outcome in outcomes), outcomes
+            got = {o.grant.generation for o in outcomes if isinstance(o, Opened)}
+            generations[tuple(g - generation for g in got)] += 1
+    assert generations == {(1,): ROUNDS}
+
+
+async def test_a_revoked_grant_never_comes_back(vaults: list[Vault]) -> None:
+    """Revocation against refresh: whoever wins, in the end the grant is over."""
+    for _ in range(ROUNDS // 5):
+        opened = await redeem(vaults[0], await new_code(vaults[0]))
+        assert isinstance(opened, Opened)
+        handle = Handle(opened.secret, 1, "refresh")
+        await asyncio.gather(
+            *(rotate(vaults[n % len(vaults)], opened, 1) for n in range(RACERS // 2)),
+            vaults[-1].revoke(handle, CLIENT),
+            *(rotate(vaults[n % len(vaults)], opened, 1) for n in range(RACERS // 2)),
+        )
+        for vault in vaults:
+            for generation in (1, 2):
+                outcome = await rotate(vault, opened, generation)
+                assert outcome == Refused(Reason.REVOKED)
