@@ -123,6 +123,7 @@ class Running:
     store: Store
     vault: Vault
     tokens: Tokens
+    farewell: Farewell
 
     endpoints: Mapping[str, Handler]
     gateway: Gateway
@@ -169,6 +170,7 @@ async def _run(config: Config, clock: Clock, dice: Dice) -> AsyncIterator[Runnin
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
         await running.vault.drain()
+        await running.farewell.drain()
         await backends.close()
         await upstream.close()
         await store.close()
@@ -198,7 +200,8 @@ def _assemble(
     async def renew(old: UpstreamTokens) -> UpstreamTokens:
         return await upstream.refresh(old, now=int(clock()))
 
-    routes = _routes(config, site, upstream, vault, tokens, renew, clock, dice)
+    farewell = Farewell(upstream)
+    routes = _routes(config, site, upstream, vault, tokens, farewell, renew, clock, dice)
     proxy = Proxy(Bearer(tokens, vault), Credentials(vault, renew), backends)
     gateway = Gateway(
         site,
@@ -214,7 +217,7 @@ def _assemble(
         proxy,
         dice,
     )
-    return Running(store, vault, tokens, routes, gateway, dice, proxy.drain)
+    return Running(store, vault, tokens, farewell, routes, gateway, dice, proxy.drain)
 
 
 def _site(config: Config) -> Site:
@@ -235,6 +238,7 @@ def _routes(
     upstream: Upstream,
     vault: Vault,
     tokens: Tokens,
+    farewell: Farewell,
     renew: Callable[[UpstreamTokens], Awaitable[UpstreamTokens]],
     clock: Clock,
     dice: Dice,
@@ -245,7 +249,6 @@ def _routes(
     cookie_key = BoxKey(purpose_key(config.secret, "cookie"))
     cookies = Cookies(cookie_key, site.secure, dice)
     seal = ConsentSeal(cookie_key, dice)
-    farewell = Farewell(upstream)
     grant_types: list[GrantType] = [
         AuthorizationCode(site=site, vault=vault, tokens=tokens, farewell=farewell),
         RefreshToken(site=site, vault=vault, tokens=tokens, farewell=farewell, renew=renew),

@@ -267,9 +267,11 @@ def renewed(grant: Active, tokens: UpstreamTokens) -> Active:
     return replace(grant, upstream=tokens, lease=None)
 
 
-def released(grant: Active) -> Active:
-    """*grant* after the upstream gave no answer: the next may ask at once."""
-    return replace(grant, lease=None)
+def release(grant: Active, holder: bytes) -> Keep | Write:
+    """The upstream gave no answer: the next may ask at once, if the turn is still *holder*'s."""
+    if grant.lease is None or grant.lease.holder != holder:
+        return Keep(grant)
+    return Write(replace(grant, lease=None))
 
 
 def s256(code_verifier: str) -> str:

@@ -23,7 +23,7 @@ from mintage.grant import (
     lease,
     redeem,
     refresh,
-    released,
+    release,
     renewed,
     revoke,
     s256,
@@ -215,7 +215,13 @@ class TestTheUpstreamLease:
         fresh = UpstreamTokens(access_token="new", expires_at=NOW + 4000)
         assert renewed(first.grant, fresh).lease is None
         assert renewed(first.grant, fresh).upstream == fresh
-        assert released(first.grant) == ACTIVE
+        assert release(first.grant, b"me") == Write(ACTIVE)
+
+    def test_is_not_anothers_to_give_up(self) -> None:
+        first = self.take(ACTIVE, b"me", NOW + 40)
+        assert isinstance(first, Write)
+        assert release(first.grant, b"you") == Keep(first.grant)
+        assert release(ACTIVE, b"me") == Keep(ACTIVE)
 
     def test_a_token_without_an_end_is_never_due(self) -> None:
         endless = UpstreamTokens(access_token="up")

@@ -283,16 +283,41 @@ class TestReplicas:
     ) -> None:
         opened = await logged_in(replicas[0], upstream)
         clock.advance(600)
-        upstream.gate.clear()
-        dead = asyncio.create_task(use(replicas[0], opened, upstream.renew))
+        end = asyncio.Event()
+
+        async def die(_: UpstreamTokens) -> UpstreamTokens:
+            await end.wait()
+            raise UpstreamUnavailable("too late to matter")
+
+        dead = asyncio.create_task(use(replicas[0], opened, die))
         await asyncio.sleep(0.05)
         waiting = asyncio.create_task(use(replicas[1], opened, upstream.renew))
         await asyncio.sleep(0.1)
-        assert (waiting.done(), upstream.calls) == (False, 1)
+        assert (waiting.done(), upstream.calls) == (False, 0)
         clock.advance(20)
-        await asyncio.sleep(0.15)
-        assert upstream.calls == 2
-        upstream.gate.set()
-        assert isinstance(await waiting, Opened)
-        dead.cancel()
-        await replicas[0].drain()
+        outcome = await waiting
+        assert isinstance(outcome, Opened)
+        assert (outcome.grant.upstream.access_token, upstream.calls) == ("a1", 1)
+        end.set()
+        with pytest.raises(UpstreamUnavailable):
+            await dead
+
+    async def test_survive_a_leaseholder_who_comes_late_and_is_refused(
+        self, replicas: list[Vault], upstream: Upstream, clock: ManualClock
+    ) -> None:
+        opened = await logged_in(replicas[0], upstream)
+        clock.advance(600)
+        late = asyncio.Event()
+
+        async def refused(_: UpstreamTokens) -> UpstreamTokens:
+            await late.wait()
+            raise UpstreamRefused("invalid_grant")
+
+        slow = asyncio.create_task(use(replicas[0], opened, refused))
+        await asyncio.sleep(0.05)
+        clock.advance(20)
+        assert isinstance(await use(replicas[1], opened, upstream.renew), Opened)
+        late.set()
+        outcome = await slow
+        assert isinstance(outcome, Opened)
+        assert outcome.grant.upstream.access_token == "a1"

@@ -82,7 +82,9 @@ async def stage(*, grace: int) -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
-async def process(module: str, *args: str, ready: str, log: Path) -> AsyncIterator[None]:
+async def process(
+    module: str, *args: str, ready: str, log: Path
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """``python -m module args…``, from when *ready* answers until the block ends."""
     with log.open("wb") as output:
         child = await asyncio.create_subprocess_exec(
@@ -90,7 +92,7 @@ async def process(module: str, *args: str, ready: str, log: Path) -> AsyncIterat
         )
     try:
         await _wait(child, ready, log)
-        yield
+        yield child
     finally:
         if child.returncode is None:
             child.terminate()

@@ -1,24 +1,44 @@
 """Ending tokens at the upstream when their grant has ended here (RFC 7009)."""
 
+import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from mintage.errors import UpstreamError
+from mintage.grant import UpstreamTokens
 from mintage.upstream.protocol import Upstream
 from mintage.vault.vault import Refused
+
+_DRAIN_SECONDS: Final = 5.0
 
 log = logging.getLogger("mintage.server")
 
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
-    upstream: Upstream
+    """Works behind the answer: the grant is over here whether or not the upstream hears of it."""
 
-    async def __call__(self, refused: Refused) -> None:
-        """Revoke what *refused* leaves behind. The grant is over either way: failing is logged."""
-        if refused.ended is None:
+    upstream: Upstream
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+
+    def __call__(self, refused: Refused) -> None:
+        """Have the upstream revoke what *refused* leaves behind."""
+        if refused.ended is not None:
+            task = asyncio.create_task(self._revoke(refused.ended))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Wait for what is under way, a few seconds at the most."""
+        if not self._tasks:
             return
+        _, late = await asyncio.wait(list(self._tasks), timeout=_DRAIN_SECONDS)
+        for task in late:
+            task.cancel()
+
+    async def _revoke(self, tokens: UpstreamTokens) -> None:
         try:
-            await self.upstream.revoke(refused.ended)
+            await self.upstream.revoke(tokens)
         except UpstreamError as error:
             log.warning("upstream tokens of an ended grant were not revoked: %s", error)

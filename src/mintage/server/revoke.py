@@ -37,5 +37,5 @@ class RevokeEndpoint:
         else:
             outcome = await self.vault.revoke(handle, client.client_id)
             log.info("%r: %s", handle, outcome.reason.value)
-            await self.farewell(outcome)
+            self.farewell(outcome)
         return Response(status_code=200, headers=NO_STORE)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 from joserfc import jwk
 
-from mintage.errors import UpstreamMisbehaved
+from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamUnavailable
 from mintage.grant import Identity, UpstreamTokens
 from mintage.upstream import id_token, oauth2
 from mintage.upstream.preset import AuthMethod, Preset
@@ -16,6 +16,7 @@ from mintage.upstream.settings import UpstreamSettings
 from mintage.values import Clock
 
 _DISCOVERY_SECONDS: Final = 3600
+_FAILURE_SECONDS: Final = 2  # without another try after discovery has failed
 _KEYS_SECONDS: Final = 3600
 _REFETCH_SECONDS: Final = 10  # between two looks for a key that the set does not hold
 
@@ -63,6 +64,7 @@ class OIDCUpstream:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._discovery: tuple[float, Discovery] | None = None
+        self._failure: tuple[float, UpstreamError] | None = None
         self._keys: tuple[float, jwk.KeySet] | None = None
 
     @property
@@ -168,8 +170,15 @@ class OIDCUpstream:
         async with self._lock:
             if self._discovery is not None and self._clock() < self._discovery[0]:
                 return self._discovery[1]
+            if self._failure is not None and self._clock() < self._failure[0]:
+                raise self._failure[1]
             url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
-            found = read_discovery(await self._fetch(url), self._issuer)
+            try:
+                found = read_discovery(await self._fetch(url), self._issuer)
+            except (UpstreamMisbehaved, UpstreamUnavailable) as failure:
+                # Those who queue behind this call need not each wait out the same outage.
+                self._failure = (self._clock() + _FAILURE_SECONDS, failure)
+                raise
             self._discovery = (self._clock() + _DISCOVERY_SECONDS, found)
             return found
 

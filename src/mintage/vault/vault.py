@@ -262,7 +262,7 @@ class Vault:
             return await self._end(secret, Reason.UPSTREAM_REFUSED, leased.grant.upstream)
         except (UpstreamUnavailable, UpstreamMisbehaved) as failure:
             self._remember_failure(key, failure)
-            await self._change(secret, _if_active(decide.released))
+            await self._change(secret, _if_active(lambda grant: decide.release(grant, holder)))
             raise
         return await self._save_renewed(secret, tokens)
 
@@ -275,7 +275,7 @@ class Vault:
             try:
                 return await self._change(
                     secret,
-                    _if_active(lambda grant: decide.renewed(grant, tokens)),
+                    _if_active(lambda grant: Write(decide.renewed(grant, tokens))),
                     orphan=tokens,
                 )
             except StoreUnavailable:
@@ -455,8 +455,8 @@ class Vault:
 Decision: TypeAlias = Keep | Write | Refuse | Revoke
 
 
-def _if_active(change: Callable[[Active], Active]) -> Callable[[Grant], Decision]:
+def _if_active(change: Callable[[Active], Keep | Write]) -> Callable[[Grant], Decision]:
     def decision(grant: Grant) -> Decision:
-        return Write(change(grant)) if isinstance(grant, Active) else Refuse(Reason.REVOKED)
+        return change(grant) if isinstance(grant, Active) else Refuse(Reason.REVOKED)
 
     return decision

@@ -34,6 +34,6 @@ class AuthorizationCode:
             resource=request.resource,
         )
         if isinstance(outcome, Refused):
-            await self.farewell(outcome)
+            self.farewell(outcome)
             raise token_error(outcome.reason)
         return self.tokens.issue(outcome, refreshable="refresh_token" in client.grant_types)

@@ -43,6 +43,6 @@ class RefreshToken:
         )
         outcome = await self.vault.rotate(handle, refreshment, self.renew)
         if isinstance(outcome, Refused):
-            await self.farewell(outcome)
+            self.farewell(outcome)
             raise token_error(outcome.reason)
         return self.tokens.issue(outcome, scopes=request.scopes)

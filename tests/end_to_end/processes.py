@@ -1,0 +1,97 @@
+"""Mintage as its operators run it: ``mintage serve`` processes on one SQLite file."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from mintage.config import Config, load
+from mintage.demo.stage import process
+from mintage.grant import Identity, Login, UpstreamTokens, s256
+from mintage.keys import purpose_key
+from mintage.stores.sqlite import SQLiteStore
+from mintage.testing.nanoidp import free_port
+from mintage.testing.oauth_client import OAuthClient
+from mintage.vault.vault import Vault, VaultKeys
+
+CONFIG = """\
+issuer = "{issuer}"
+store  = "sqlite://{directory}/mintage.db"
+[upstream]
+issuer    = "http://127.0.0.1:9"
+client_id = "mintage"
+[[resource]]
+path    = "/mcp"
+backend = "http://127.0.0.1:{backend}/mcp"
+scopes  = ["tools"]
+"""
+
+VERIFIER = "v" * 43
+
+
+@dataclass
+class Fleet:
+    """Processes that share a file, each at its own address, and a vault of our own on it."""
+
+    config: Config
+    file: Path
+    ports: list[int]
+    vault: Vault
+
+    def client_at(self, number: int, http: httpx2.AsyncClient, client_id: str) -> OAuthClient:
+        """The client *client_id*, talking to process *number*."""
+        address = f"http://127.0.0.1:{self.ports[number % len(self.ports)]}"
+        return OAuthClient(address, http, f"{self.config.issuer}/mcp", client_id)
+
+    async def code(self, client_id: str) -> str:
+        """A code as the callback makes it, for VERIFIER."""
+        return await self.vault.create(
+            Login(
+                client_id=client_id,  # type: ignore[arg-type]
+                resource=f"{self.config.issuer}/mcp",
+                scopes=("tools",),
+                identity=Identity(issuer="https://idp.example", subject="alice"),
+                created_at=int(time.time()),
+            ),
+            UpstreamTokens(access_token="up"),
+            code_challenge=s256(VERIFIER),
+            redirect_uri="https://app.example/cb",
+        )
+
+    @asynccontextmanager
+    async def serving(self, number: int) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Process *number*, from when it answers until the block ends."""
+        port = self.ports[number]
+        async with process(
+            "mintage", "serve", "--config", str(self.file), "--port", str(port),
+            ready=f"http://127.0.0.1:{port}/.well-known/oauth-authorization-server",
+            log=self.file.with_name(f"serve-{number}.log"),
+        ) as child:  # fmt: skip
+            yield child
+
+
+@asynccontextmanager
+async def fleet(directory: Path, *, processes: int) -> AsyncIterator[Fleet]:
+    """Everything prepared; nothing is serving yet."""
+    ports = [free_port() for _ in range(processes)]
+    file = directory / "mintage.toml"
+    file.write_text(
+        CONFIG.format(
+            issuer=f"http://127.0.0.1:{ports[0]}", directory=directory, backend=free_port()
+        )
+    )
+    config = load(file)
+    store = await SQLiteStore.open(directory / "mintage.db")
+    keys = VaultKeys(
+        seal=purpose_key(config.secret, "seal"), index=purpose_key(config.secret, "index")
+    )
+    vault = Vault(store, keys, clock=time.time, dice=secrets.token_bytes)
+    try:
+        yield Fleet(config, file, ports, vault)
+    finally:
+        await store.close()
