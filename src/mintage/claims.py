@@ -2,9 +2,9 @@
 
 Reading is strict and, for tokens as this package writes them, cheap: a payload is decoded
 into checked types and encoded again. If that gives the same bytes, then nothing was said
-twice, nothing was dropped and nothing was spelled oddly. Any other payload (FastMCP writes
-non-ASCII text as escapes; extra claims are unknown to the types) takes the slow way, which
-looks for repeated names one by one.
+twice, nothing was dropped and nothing was spelled oddly. Any other payload (one with extra
+claims, which the types don't know, or with white space) takes the slow way, which looks for
+repeated names one by one.
 """
 
 import json
@@ -63,8 +63,6 @@ class ClaimsDict(TypedDict):
     nbf: NotRequired[Time]
 
 
-_BACKSLASH, _DELETE = b"\\\x7f"  # where two JSON writers may differ
-
 RESERVED: Final = frozenset(ClaimsDict.__annotations__)
 
 _encode = msgspec.json.Encoder().encode
@@ -75,10 +73,7 @@ _decode_all = msgspec.json.Decoder(dict[str, Any]).decode
 
 def encode(claims: Claims) -> bytes:
     """The payload of *claims*, which hold no upstream claims. ``ValueError`` on a surrogate."""
-    payload = _encode(claims)
-    if payload.isascii() and _BACKSLASH not in payload and _DELETE not in payload:
-        return payload
-    return encode_odd(as_dict(claims))
+    return _encode(claims)
 
 
 def as_dict(claims: Claims) -> dict[str, Any]:
@@ -92,13 +87,13 @@ def encode_odd(claims: dict[str, Any]) -> bytes:
     Raises ``ValueError`` where some value is no JSON or could not be read back.
     """
     try:
-        payload = json.dumps(claims, separators=(",", ":"), allow_nan=False).encode("ascii")
-        parse_dict(payload)
+        payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        parse_dict(payload.encode())
     except (TypeError, RecursionError) as error:
         raise ValueError("a claim is not JSON") from error
     except MalformedToken as error:
         raise ValueError("a claim is nested too deeply or is no proper text") from error
-    return payload
+    return payload.encode()
 
 
 def parse(payload: bytes) -> Claims:

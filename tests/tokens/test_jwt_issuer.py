@@ -1,0 +1,269 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from joserfc.errors import JoseError
+
+from mintage.errors import (
+    BadSignature,
+    ExpiredToken,
+    MalformedToken,
+    NotYetValid,
+    UnknownKey,
+    WrongAudience,
+    WrongIssuer,
+    WrongTokenUse,
+)
+from mintage.jwt_issuer import Claims, JWTIssuer
+
+from .forge import AUDIENCE, CLAIMS, ISSUER, KEY, NOW, payload_of, token_of, token_with
+
+OTHER_KEY = bytes(range(44))
+
+
+def issuer_at(now: float, leeway: float = 0) -> JWTIssuer:
+    return JWTIssuer(ISSUER, AUDIENCE, KEY, leeway=leeway, clock=lambda: now)
+
+
+def test_an_access_token_says_these_claims_in_this_order(issuer: JWTIssuer) -> None:
+    token = issuer.issue_access_token("ide", ["read", "write"], "q7", expires_in=60)
+    assert list(json.loads(payload_of(token)).items()) == [
+        ("iss", ISSUER),
+        ("aud", AUDIENCE),
+        ("client_id", "ide"),
+        ("scope", "read write"),
+        ("exp", NOW + 60),
+        ("iat", NOW),
+        ("jti", "q7"),
+    ]
+
+
+def test_an_access_token_lasts_an_hour_unless_told_otherwise(issuer: JWTIssuer) -> None:
+    assert issuer.verify(issuer.issue_access_token("ide", [], "q7")).exp == NOW + 3600
+
+
+def test_the_other_claims_follow_in_this_order(issuer: JWTIssuer) -> None:
+    token = issuer.issue_access_token(
+        "ide", [], "q7", 60, {"email": "a@example.com"}, "alice", {"tenant": "blue"}
+    )
+    assert list(issuer.verify_token(token))[7:] == ["sub", "tenant", "upstream_claims"]
+    assert json.loads(payload_of(token)) == issuer.verify_token(token)
+
+
+def test_a_refresh_token_says_so_after_its_jti(issuer: JWTIssuer) -> None:
+    token = issuer.issue_refresh_token("ide", ["read"], "q7", 60, {"email": "a@example.com"})
+    claims = issuer.verify_token(token, expected_token_use="refresh")
+    assert list(claims)[6:] == ["jti", "token_use", "upstream_claims"]
+    assert claims["token_use"] == "refresh"
+
+
+def test_verify_gives_the_same_as_a_frozen_value(issuer: JWTIssuer) -> None:
+    token = issuer.issue_access_token("ide", ["read", "write"], "q7", 60, {"name": "A"}, "alice")
+    claims = issuer.verify(token)
+    assert claims == Claims(
+        iss=ISSUER,
+        aud=AUDIENCE,
+        client_id="ide",
+        scope="read write",
+        exp=NOW + 60,
+        iat=NOW,
+        jti="q7",
+        sub="alice",
+        upstream_claims={"name": "A"},
+    )
+    assert msgspec.to_builtins(claims) == issuer.verify_token(token)
+    assert claims.scopes == ("read", "write")
+    with pytest.raises(AttributeError):
+        claims.iss = "https://evil.example"  # type: ignore[misc]
+
+
+def test_claims_unknown_to_the_type_are_in_the_dict(issuer: JWTIssuer) -> None:
+    token = issuer.issue_access_token("ide", [], "q7", extra_claims={"tenant": "blue"})
+    assert issuer.verify_token(token)["tenant"] == "blue"
+    assert issuer.verify(token).client_id == "ide"
+
+
+def test_the_jti_is_not_in_the_repr(issuer: JWTIssuer) -> None:
+    claims = issuer.verify(issuer.issue_access_token("ide", [], "q7Zk1v0Xc3", 60, {"name": "Al"}))
+    assert "q7Zk" not in repr(claims)
+    assert "Al" not in repr(claims)
+    assert KEY.decode() not in repr(issuer) + repr(vars(issuer))
+
+
+def test_the_same_issued_at_gives_the_same_token_again() -> None:
+    early, late = issuer_at(NOW), issuer_at(NOW + 30.7)
+    again = late.issue_access_token("ide", ["read"], "q7", 60, issued_at=NOW)
+    assert again == early.issue_access_token("ide", ["read"], "q7", 60)
+    again = late.issue_refresh_token("ide", ["read"], "q7", 60, issued_at=NOW)
+    assert again == early.issue_refresh_token("ide", ["read"], "q7", 60)
+
+
+def test_a_clock_with_fractions_gives_whole_seconds() -> None:
+    issuer = issuer_at(NOW + 0.9)
+    claims = issuer.verify(issuer.issue_access_token("ide", [], "q7", 60))
+    assert (claims.iat, claims.exp) == (NOW, NOW + 60)
+
+
+@pytest.mark.parametrize(("leeway", "last"), [(0, 59.999), (5, 64.999)])
+def test_a_token_ends_at_exp_plus_leeway(leeway: float, last: float) -> None:
+    token = issuer_at(NOW).issue_access_token("ide", [], "q7", 60)
+    assert issuer_at(NOW + last, leeway).verify(token).jti == "q7"
+    with pytest.raises(ExpiredToken, match="expired"):
+        issuer_at(NOW + 60 + leeway, leeway).verify(token)
+    with pytest.raises(ExpiredToken, match="expired"):
+        issuer_at(NOW + 60 + leeway, leeway).verify_token(token)
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+def test_a_token_from_the_future_waits_for_its_time_less_leeway(claim: str) -> None:
+    token = token_with(**{claim: NOW + 5})
+    with pytest.raises(NotYetValid):
+        issuer_at(NOW + 4.9).verify_token(token)
+    with pytest.raises(NotYetValid):
+        issuer_at(NOW - 0.1, leeway=5).verify(token)
+    assert issuer_at(NOW + 5).verify_token(token)
+    assert issuer_at(NOW, leeway=5).verify(token).client_id == "ide"
+
+
+def test_each_reason_is_an_error_of_its_own(issuer: JWTIssuer) -> None:
+    token = issuer.issue_access_token("ide", ["read"], "q7")
+    header, payload, _ = token.split(".")
+    cases: dict[str, type[JoseError]] = {
+        token_with(iss="https://other.example"): WrongIssuer,
+        token_with(aud="https://auth.example.com/other"): WrongAudience,
+        token_with(token_use="refresh"): WrongTokenUse,
+        token_with(exp=NOW): ExpiredToken,
+        token_with(nbf=NOW + 1): NotYetValid,
+        token_with(key=OTHER_KEY): BadSignature,
+        f"{header}.{payload}.": MalformedToken,
+        f"{header}.{payload}": MalformedToken,
+        token_with(header={"alg": "HS256", "typ": "JWT", "kid": "x"}): UnknownKey,
+        "": MalformedToken,
+    }
+    for bad, expected in cases.items():
+        for verify in (issuer.verify, issuer.verify_token):
+            with pytest.raises(JoseError) as refusal:
+                verify(bad)
+            assert type(refusal.value) is expected
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"iss": "https://other.example"}, "issuer"),
+        ({"aud": "https://other.example"}, "audience"),
+        ({"exp": NOW - 1}, "expired"),
+    ],
+)
+def test_the_text_of_an_error_names_its_reason(
+    issuer: JWTIssuer, change: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(JoseError, match=word):
+        issuer.verify_token(token_with(**change))
+
+
+def test_a_claim_that_is_absent_is_not_the_same_as_null(issuer: JWTIssuer) -> None:
+    for name in ("sub", "nbf", "token_use", "upstream_claims"):
+        payload = json.dumps({**CLAIMS, name: None}, separators=(",", ":")).encode()
+        for verify in (issuer.verify, issuer.verify_token):
+            with pytest.raises(MalformedToken):
+                verify(token_of(payload))
+
+
+@pytest.mark.parametrize("name", ["iss", "aud", "client_id", "scope", "exp", "iat", "jti"])
+def test_a_claim_that_every_token_has_must_be_there(issuer: JWTIssuer, name: str) -> None:
+    for verify in (issuer.verify, issuer.verify_token):
+        with pytest.raises(MalformedToken):
+            verify(token_with(**{name: None}))
+
+
+@pytest.mark.parametrize("key", [b"", b"short", b"k" * 44, bytes(31), "k" * 44, None])
+def test_a_weak_signing_key_is_refused(key: Any) -> None:
+    with pytest.raises(ValueError, match="at least 32 bytes"):
+        JWTIssuer(ISSUER, AUDIENCE, key)
+
+
+@pytest.mark.parametrize("leeway", [-1, 301, float("nan"), float("inf")])
+def test_a_leeway_has_bounds(leeway: float) -> None:
+    with pytest.raises(ValueError, match="leeway"):
+        JWTIssuer(ISSUER, AUDIENCE, KEY, leeway=leeway)
+
+
+@pytest.mark.parametrize(("issuer", "audience"), [("", AUDIENCE), (ISSUER, ""), (None, AUDIENCE)])
+def test_an_issuer_has_a_name_and_an_audience(issuer: Any, audience: Any) -> None:
+    with pytest.raises(ValueError, match="is a string and not empty"):
+        JWTIssuer(issuer, audience, KEY)
+
+
+def test_a_key_longer_than_a_hash_block_works_as_everywhere_else() -> None:
+    long = bytes(range(200))
+    issuer = JWTIssuer(ISSUER, AUDIENCE, long, clock=lambda: NOW)
+    assert issuer.verify(token_with(key=long)).client_id == "ide"
+
+
+Issue = Callable[..., str]
+
+
+@pytest.mark.parametrize("use", ["access", "refresh"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"client_id": ""},
+        {"client_id": None},
+        {"client_id": 7},
+        {"client_id": "\ud800"},
+        {"jti": ""},
+        {"jti": None},
+        {"jti": b"q7"},
+        {"jti": "\udfff"},
+        {"issued_at": "now"},
+        {"issued_at": 1.5},
+        {"issued_at": 2**53},
+        {"upstream_claims": ["email"]},
+        {"upstream_claims": {"a": object()}},
+        {"upstream_claims": {"a": b"bytes"}},
+        {"upstream_claims": {"a": {1, 2}}},
+        {"upstream_claims": {"a": float("nan")}},
+        {"upstream_claims": {"a": float("-inf")}},
+        {"upstream_claims": {"a": "\ud800"}},
+        {"upstream_claims": {(1, 2): "a"}},
+    ],
+)
+def test_what_could_not_verify_is_not_issued(issuer: JWTIssuer, use: str, fault: Any) -> None:
+    arguments = {"client_id": "ide", "scopes": ["read"], "jti": "q7", "expires_in": 60} | fault
+    issue: Issue = issuer.issue_access_token if use == "access" else issuer.issue_refresh_token
+    with pytest.raises(ValueError, match=r"."):
+        issue(**arguments)
+
+
+@pytest.mark.parametrize("subject", ["", 7, "\ud800"])
+def test_a_subject_is_a_proper_string(issuer: JWTIssuer, subject: Any) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        issuer.issue_access_token("ide", [], "q7", subject=subject)
+
+
+def test_claims_that_contain_themselves_are_not_issued(issuer: JWTIssuer) -> None:
+    loop: dict[str, Any] = {}
+    loop["again"] = loop
+    with pytest.raises(ValueError, match=r"."):
+        issuer.issue_access_token("ide", [], "q7", upstream_claims=loop)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"groups": [{"name": "a"}] * 100},
+        "naïve ☂ 𝄞",
+        '\u007f\u0000"\\/',
+        10**30,
+        -1.5e-7,
+        [[]],
+        None,
+    ],
+)
+def test_upstream_claims_come_back_as_they_were(issuer: JWTIssuer, value: Any) -> None:
+    token = issuer.issue_access_token("ide", [], "q7", upstream_claims={"a": value, "": True})
+    assert issuer.verify_token(token)["upstream_claims"] == {"a": value, "": True}
+    assert issuer.verify(token).upstream_claims == {"a": value, "": True}
