@@ -8,23 +8,34 @@ repeated names one by one.
 """
 
 import json
-from typing import Annotated, Any, Final, NotRequired, TypedDict
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
-from mintage.errors import ExpiredToken, MalformedToken, NotYetValid
+from mintage.errors import (
+    ExpiredToken,
+    MalformedToken,
+    NotYetValid,
+    WrongAudience,
+    WrongIssuer,
+    WrongTokenUse,
+)
 
 # JSON numbers are exact up to here everywhere (RFC 7493 §2.2).
 MAX_TIME: Final = 2**53
 MAX_DEPTH: Final = 32
+MAX_LEEWAY: Final = 300  # seconds
 
 Name = Annotated[str, Meta(min_length=1)]
 Time = Annotated[int, Meta(ge=-MAX_TIME, le=MAX_TIME)]  # seconds since the epoch
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The claims of a verified token. What it says beyond these is in ``verify_token``'s dict."""
+    """The claims of a verified token. What it says beyond these is in ``verify_token``'s dict.
+
+    The order is the one they are written in.
+    """
 
     iss: str
     aud: str
@@ -47,28 +58,36 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"Claims({self.token_use} token of client {self.client_id!r}, exp={self.exp})"
 
 
-class ClaimsDict(TypedDict):
-    """The same claims as a dict. In a payload, null is not the same as being absent."""
-
-    iss: str
-    aud: str
-    client_id: Name
-    scope: str
-    exp: Time
-    iat: Time
-    jti: Name
-    token_use: NotRequired[str]
-    sub: NotRequired[Name]
-    upstream_claims: NotRequired[dict[str, Any]]
-    nbf: NotRequired[Time]
-
-
-RESERVED: Final = frozenset(ClaimsDict.__annotations__)
+RESERVED: Final = frozenset(Claims.__struct_fields__)
 
 _encode = msgspec.json.Encoder().encode
 _decode_claims = msgspec.json.Decoder(Claims).decode
-_decode_known = msgspec.json.Decoder(ClaimsDict).decode
 _decode_all = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def opening(issuer: str, audience: str) -> bytes:
+    """How every payload of *issuer* for *audience* begins. ``ValueError`` where one is no name."""
+    if not (_is_name(issuer) and _is_name(audience)):
+        raise ValueError("issuer and audience are strings, and not empty")
+    return b'{"iss":%b,"aud":%b,"client_id":"' % (_encode(issuer), _encode(audience))
+
+
+def check_leeway(leeway: float) -> float:
+    if not 0 <= leeway <= MAX_LEEWAY:
+        raise ValueError(f"leeway is between 0 and {MAX_LEEWAY} seconds")
+    return leeway
+
+
+def check_names(claims: Claims) -> None:
+    """``ValueError`` where a name in *claims*, which nobody has read yet, could not be read."""
+    if not (_is_name(claims.client_id) and _is_name(claims.jti)):
+        raise ValueError("client_id and jti are strings, and not empty")
+    if claims.sub is not None and not _is_name(claims.sub):
+        raise ValueError("subject is a string, and not empty")
+
+
+def _is_name(value: object) -> bool:
+    return type(value) is str and value != ""
 
 
 def encode(claims: Claims) -> bytes:
@@ -88,7 +107,7 @@ def encode_odd(claims: dict[str, Any]) -> bytes:
     """
     try:
         payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        parse_dict(payload.encode())
+        parse(payload.encode())
     except (TypeError, RecursionError) as error:
         raise ValueError("a claim is not JSON") from error
     except MalformedToken as error:
@@ -96,46 +115,52 @@ def encode_odd(claims: dict[str, Any]) -> bytes:
     return payload.encode()
 
 
-def parse(payload: bytes) -> Claims:
-    """The claims of *payload*. Raises `MalformedToken`, and nothing else."""
+def parse(payload: bytes) -> tuple[Claims, dict[str, Any] | None]:
+    """The claims of *payload*, and all of them as a dict where there are more than the type has.
+
+    Raises `MalformedToken`, and nothing else.
+    """
     try:
         claims = _decode_claims(payload)
-        if _encode(claims) == payload:
-            if claims.upstream_claims is not None:
-                _check_depth(claims.upstream_claims)
-            return claims
-        return msgspec.convert(_parse_odd(payload), Claims)
+        if _encode(claims) != payload:
+            return claims, _parse_odd(payload)
+        if claims.upstream_claims is not None:
+            _check_depth(claims.upstream_claims)
     except (ValueError, OverflowError, RecursionError):
         raise MalformedToken from None
+    return claims, None
 
 
-def parse_dict(payload: bytes) -> dict[str, Any]:
-    """All claims of *payload*, in its order. Raises `MalformedToken`, and nothing else."""
-    try:
-        claims = _decode_known(payload)
-        if _encode(claims) == payload:
-            if "upstream_claims" in claims:
-                _check_depth(claims["upstream_claims"])
-            return claims  # type: ignore[return-value]
-        return _parse_odd(payload)
-    except (ValueError, OverflowError, RecursionError):
-        raise MalformedToken from None
+def check(
+    claims: Claims, issuer: str, audience: str, token_use: str, now: float, leeway: float
+) -> None:
+    """Raises the `TokenError` that says why *claims* are not good here and now.
 
-
-def check_times(exp: int, iat: int, nbf: int | None, *, now: float, leeway: float) -> None:
-    """Raises `ExpiredToken` or `NotYetValid` (RFC 7519 §4.1.4, §4.1.5). All in seconds."""
-    if now >= exp + leeway:
+    Whose token it is comes first, then what it is for, then whether it holds at *now*
+    (RFC 7519 §4.1.4 to §4.1.6). All times in seconds.
+    """
+    if claims.iss != issuer:
+        raise WrongIssuer
+    if claims.aud != audience:
+        raise WrongAudience
+    if claims.token_use != token_use:
+        raise WrongTokenUse
+    if now >= claims.exp + leeway:
         raise ExpiredToken
-    if iat > now + leeway or (nbf is not None and nbf > now + leeway):
+    latest = now + leeway
+    if claims.iat > latest or (claims.nbf is not None and claims.nbf > latest):
         raise NotYetValid
 
 
 def _parse_odd(payload: bytes) -> dict[str, Any]:
-    claims = _decode_all(payload)
-    msgspec.convert(claims, ClaimsDict)
+    """All claims of a *payload* whose known claims have the right types or are null."""
+    everything = _decode_all(payload)
+    for name in RESERVED & everything.keys():
+        if everything[name] is None:
+            raise ValueError("null is not the same as being absent")
     _refuse_repeated_names(payload)
-    _check_depth(claims)
-    return claims
+    _check_depth(everything)
+    return everything
 
 
 def _refuse_repeated_names(payload: bytes) -> None:

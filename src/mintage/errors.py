@@ -29,6 +29,7 @@
     │   ├── Stale                   somebody else's write came first
     │   ├── StoreUnavailable        an outage: the same call may work later
     │   └── StoreUnusable           a newer, foreign or corrupt store: a person must act
+    ├── KeysUnavailable             an issuer's public keys can't be had now, with a retry_after
     ├── SealError                   a box does not open
     ├── RecordError                 the bytes of a record are not one
     │   └── NewerRecord             ... because a newer Mintage wrote it
@@ -38,6 +39,7 @@
         └── UpstreamMisbehaved      an answer that breaks the protocol
 
     joserfc.errors.JoseError
+    ├── BadKeySet                   a JWK set that can't be used
     └── TokenError                  all that leaves ``verify_token``
         ├── MalformedToken
         ├── UnknownKey
@@ -51,7 +53,7 @@
 Exceptions here are plain classes: a frozen dataclass could not carry its own traceback.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from joserfc.errors import JoseError
 
@@ -211,6 +213,14 @@ class StoreUnusable(StoreError):
     """The store is newer than this program, foreign, or damaged. Nothing in it was touched."""
 
 
+class KeysUnavailable(MintageError):
+    """Nothing is known about the token: ask again in *retry_after* seconds (a 503, not a 401)."""
+
+    def __init__(self, reason: str, *, retry_after: int) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
 class SealError(MintageError):
     """A box does not open: another key, another place, or other bytes."""
 
@@ -250,10 +260,23 @@ class UpstreamMisbehaved(UpstreamError):
     """The upstream's answer breaks the protocol: it is not believed."""
 
 
+class BadKeySet(JoseError):
+    """A JWK set that can't be used. The text says why."""
+
+    error = "bad_key_set"
+
+
 class TokenError(JoseError):
     """Why a token is refused. Its subclasses tell the reasons apart without reading text."""
 
     error = "invalid_token"
+
+    if not TYPE_CHECKING:
+        # JoseError's own writes the text at once, which costs more than all of a refusal.
+        __init__ = Exception.__init__
+
+    def __str__(self) -> str:
+        return f"{self.error}: {self.args[0] if self.args else self.description}"
 
 
 class MalformedToken(TokenError):

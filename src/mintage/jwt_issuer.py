@@ -7,50 +7,53 @@ the tokens: each side verifies what the other issued. This side is stricter abou
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from mintage import claims as claims_
+from mintage.algorithms import Signer
 from mintage.claims import Claims
-from mintage.errors import WrongAudience, WrongIssuer, WrongTokenUse
-from mintage.jws import HEADER, HEADER_ALG_FIRST, MAX_TOKEN, HmacKey, Key, open_token, sign
-from mintage.keys import check_signing_key, derive_jwt_key
+from mintage.jws import MAX_TOKEN, Stem, open_token, sign
+from mintage.keyring import KeyRing
+from mintage.keys import derive_jwt_key
 from mintage.values import Clock, check_scopes
 
-__all__ = ["Claims", "JWTIssuer", "derive_jwt_key"]
-
-MAX_LEEWAY: Final = 300  # seconds
+__all__ = ["Claims", "JWTIssuer", "KeyRing", "derive_jwt_key"]
 
 
 class JWTIssuer:
-    """Issues and verifies the tokens of one issuer for one audience, signed with HS256.
+    """Issues and verifies the tokens of one issuer for one audience.
 
-    *signing_key* is used as it is: at least 32 bytes (see `derive_jwt_key`). *leeway* is how
-    many seconds the clocks of two servers may differ.
+    *signing_key* is a `KeyRing`, or one HS256 key of at least 32 bytes, used as it is (see
+    `derive_jwt_key`). *leeway* is how many seconds the clocks of two servers may differ.
     """
 
     def __init__(
         self,
         issuer: str,
         audience: str,
-        signing_key: bytes,
+        signing_key: bytes | KeyRing,
         *,
         leeway: float = 0,
         clock: Clock = time.time,
     ) -> None:
-        check_signing_key(signing_key)
-        if not 0 <= leeway <= MAX_LEEWAY:
-            raise ValueError(f"leeway is between 0 and {MAX_LEEWAY} seconds")
-        self.issuer = _name(issuer, "issuer")
-        self.audience = _name(audience, "audience")
-        self._leeway = leeway
+        self.issuer, self.audience = issuer, audience
+        self._leeway = claims_.check_leeway(leeway)
         self._clock = clock
-        self._key: Key = HmacKey(signing_key)
-        self._keys = {HEADER.decode(): self._key, HEADER_ALG_FIRST.decode(): self._key}
+        ring = signing_key if isinstance(signing_key, KeyRing) else KeyRing.of_one(signing_key)
+        self._pins = ring.pins()
+        self._access, self._refresh = (ring.signing(refresh=refresh) for refresh in (False, True))
+        # All stems are of one length: cut a token there, and a table knows whether it is ours.
+        opening = claims_.opening(self.issuer, self.audience)
+        stems = [Stem(header=header, opening=opening, key=key) for header, key in ring.symmetric()]
+        self._stems = {stem.text: stem for stem in stems}
+        self._stem_size = len(stems[0].text) if stems else 0
+        self._stem = stems[0] if ring.active.alg == "HS256" else None
+        self._needs_subject = self._stem is None
 
     def __repr__(self) -> str:
         return f"JWTIssuer(issuer={self.issuer!r}, audience={self.audience!r})"
 
-    def issue_access_token(  # noqa: PLR0917 - the seed's signature
+    def issue_access_token(
         self,
         client_id: str,
         scopes: Sequence[str],
@@ -65,20 +68,23 @@ class JWTIssuer:
         """A signed access token that ends *expires_in* seconds after *issued_at* (now).
 
         Raises ``ValueError`` where the token could not be verified: among others a claim in
-        *extra_claims* that has its own argument, and a token over 16 KiB.
+        *extra_claims* that has its own argument, and a token over 16 KiB. Under an asymmetric
+        key *subject* must be given (RFC 9068 §2.2).
         """
-        iat = self._now() if issued_at is None else _whole(issued_at, "issued_at")
+        if subject is None and self._needs_subject:
+            raise ValueError("an access token under a public key has a subject (RFC 9068 §2.2)")
+        iat = int(self._clock()) if issued_at is None else issued_at
         claims = Claims(
             self.issuer,
             self.audience,
-            _name(client_id, "client_id"),
+            client_id,
             scope_claim(scopes),
             _end(iat, expires_in),
             iat,
-            _name(jti, "jti"),
-            sub=None if subject is None else _name(subject, "subject"),
+            jti,
+            sub=subject,
         )
-        return self._sign(claims, upstream_claims, extra_claims)
+        return self._sign(claims, self._access, upstream_claims, extra_claims)
 
     def issue_refresh_token(
         self,
@@ -91,53 +97,56 @@ class JWTIssuer:
         issued_at: int | None = None,
     ) -> str:
         """A signed refresh token: as `issue_access_token`, and good for nothing but refreshing."""
-        iat = self._now() if issued_at is None else _whole(issued_at, "issued_at")
+        iat = int(self._clock()) if issued_at is None else issued_at
         claims = Claims(
             self.issuer,
             self.audience,
-            _name(client_id, "client_id"),
+            client_id,
             scope_claim(scopes),
             _end(iat, expires_in),
             iat,
-            _name(jti, "jti"),
+            jti,
             token_use="refresh",  # noqa: S106
         )
-        return self._sign(claims, upstream_claims, None)
+        return self._sign(claims, self._refresh, upstream_claims, None)
 
     def verify_token(self, token: str, expected_token_use: str = "access") -> dict[str, Any]:  # noqa: S107
         """All claims of a good token. Raises `TokenError`, which is a `JoseError`, and no other."""
-        claims = claims_.parse_dict(open_token(token, self._keys))
-        if claims.get("token_use", "access") != expected_token_use:
-            raise WrongTokenUse
-        self._check(claims["iss"], claims["aud"], claims["exp"], claims["iat"], claims.get("nbf"))
-        return claims
+        claims, everything = self._verify(token, expected_token_use)
+        return claims_.as_dict(claims) if everything is None else everything
 
     def verify(self, token: str, expected_token_use: str = "access") -> Claims:  # noqa: S107
         """The claims of a good token as a typed value. Raises as `verify_token` does."""
-        claims = claims_.parse(open_token(token, self._keys))
-        if claims.token_use != expected_token_use:
-            raise WrongTokenUse
-        self._check(claims.iss, claims.aud, claims.exp, claims.iat, claims.nbf)
-        return claims
+        return self._verify(token, expected_token_use)[0]
 
-    def _check(self, iss: str, aud: str, exp: int, iat: int, nbf: int | None) -> None:
-        claims_.check_times(exp, iat, nbf, now=self._clock(), leeway=self._leeway)
-        if iss != self.issuer:
-            raise WrongIssuer
-        if aud != self.audience:
-            raise WrongAudience
+    def _verify(self, token: str, token_use: str) -> tuple[Claims, dict[str, Any] | None]:
+        parsed = claims_.parse(self._open(token))
+        claims_.check(parsed[0], self.issuer, self.audience, token_use, self._clock(), self._leeway)
+        return parsed
 
-    def _now(self) -> int:
-        return int(self._clock())
+    def _open(self, token: object) -> bytes:
+        if isinstance(token, str) and len(token) <= MAX_TOKEN:
+            stem = self._stems.get(token[: self._stem_size])
+            if stem is not None and token.isascii():
+                return stem.open(token.encode())
+        return open_token(token, self._pins)
 
     def _sign(
-        self, claims: Claims, upstream: dict[str, Any] | None, extra: dict[str, Any] | None
+        self,
+        claims: Claims,
+        signing: tuple[bytes, Signer],
+        upstream: dict[str, Any] | None,
+        extra: dict[str, Any] | None,
     ) -> str:
+        claims_.check_names(claims)
+        header, signer = signing
         if upstream or extra:
             payload = claims_.encode_odd(_merge(claims, upstream or {}, extra or {}))
+            token = sign(payload, header=header, signer=signer)
+        elif self._stem is not None:
+            token = self._stem.sign(claims_.encode(claims))
         else:
-            payload = claims_.encode(claims)
-        token = sign(payload, header=HEADER, key=self._key)
+            token = sign(claims_.encode(claims), header=header, signer=signer)
         if len(token) > MAX_TOKEN:
             raise ValueError(f"the token would be over {MAX_TOKEN} characters")
         return token
@@ -169,19 +178,10 @@ def _merge(claims: Claims, upstream: dict[str, Any], extra: dict[str, Any]) -> d
     return merged | {"upstream_claims": upstream} if upstream else merged
 
 
-def _name(value: str, what: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{what} is a string and not empty")
-    return value
-
-
 def _end(iat: int, expires_in: int) -> int:
-    if _whole(expires_in, "expires_in") <= 0:
-        raise ValueError("expires_in is the token's lifetime in seconds, at least 1")
-    return _whole(iat + expires_in, "exp")
-
-
-def _whole(value: int, what: str) -> int:
-    if type(value) is not int or not -claims_.MAX_TIME <= value <= claims_.MAX_TIME:
-        raise ValueError(f"{what} is a whole number of seconds")
-    return value
+    """``exp``. ``bool`` and ``float`` are no lifetimes, whatever arithmetic says."""
+    if type(expires_in) is not int or expires_in <= 0:
+        raise ValueError("expires_in is the token's lifetime in whole seconds, at least 1")
+    if type(iat) is not int or not -claims_.MAX_TIME <= iat <= claims_.MAX_TIME - expires_in:
+        raise ValueError("issued_at and expires_in give no time in whole seconds")
+    return iat + expires_in

@@ -17,7 +17,7 @@ from mintage.errors import (
     WrongAudience,
     WrongTokenUse,
 )
-from mintage.jws import HEADER as HEADER_SEGMENT
+from mintage.keyring import BARE_HEADER as HEADER_SEGMENT
 from mintage.jws import MAX_TOKEN
 from mintage.jwt_issuer import JWTIssuer
 from mintage.keys import check_secret, derive_jwt_key

@@ -193,7 +193,7 @@ def test_a_leeway_has_bounds(leeway: float) -> None:
 
 @pytest.mark.parametrize(("issuer", "audience"), [("", AUDIENCE), (ISSUER, ""), (None, AUDIENCE)])
 def test_an_issuer_has_a_name_and_an_audience(issuer: Any, audience: Any) -> None:
-    with pytest.raises(ValueError, match="is a string and not empty"):
+    with pytest.raises(ValueError, match="strings, and not empty"):
         JWTIssuer(issuer, audience, KEY)
 
 

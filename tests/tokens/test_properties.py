@@ -25,9 +25,11 @@ from .forge import (
 
 ISSUER_ = JWTIssuer(ISSUER, AUDIENCE, KEY, clock=lambda: NOW)
 GOOD = token_with()
+NAMES = st.text(max_size=3) | st.integers(0, 3)
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=4,
 )
 
 
@@ -37,9 +39,9 @@ ANYTHING = st.recursive(
     scopes=ANYTHING | st.lists(st.text()),
     jti=ANYTHING | st.text(),
     expires_in=ANYTHING | st.integers(),
-    upstream_claims=ANYTHING | st.dictionaries(st.text(), ANYTHING),
+    upstream_claims=ANYTHING | st.dictionaries(NAMES, ANYTHING, max_size=3),
     subject=ANYTHING,
-    extra_claims=ANYTHING | st.dictionaries(st.text(), ANYTHING),
+    extra_claims=ANYTHING | st.dictionaries(NAMES, ANYTHING, max_size=3),
 )
 def test_what_is_issued_verifies_and_the_rest_is_a_value_error(**arguments: Any) -> None:
     try:

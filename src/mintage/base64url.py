@@ -1,0 +1,61 @@
+"""Unpadded base64url (RFC 7515 §2), in its one canonical spelling. No clock, no dice, no I/O.
+
+msgspec's base64 is four times as fast as binascii's. It reads and writes the standard
+alphabet inside a JSON string; that is what the quotes below are for.
+"""
+
+from typing import Final
+
+import msgspec
+
+from mintage.errors import MalformedToken
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(bytes).decode
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
+_PLUS, _SLASH, _BACKSLASH = b"+/\\"
+
+# By length modulo 4: the padding to put back, and the last characters that leave no stray
+# bits. No number of bytes is encoded in 4n + 1 characters.
+_CLOSING: Final = (b'"', b"", b'=="', b'="')
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LAST: Final = (_ALPHABET, b"", _ALPHABET[::16], _ALPHABET[::4])
+
+# By number of bytes modulo 3: where the padding and the closing quote begin.
+_END: Final = (-1, -3, -2)
+
+
+def encode_segment(raw: bytes) -> bytes:
+    """*raw* as a segment of a token."""
+    segment = _encode(raw)[1 : _END[len(raw) % 3]]
+    # JSON of ASCII text seldom has the two letters that differ, and this is the faster look.
+    return segment if segment.isalnum() else segment.translate(_TO_URL)
+
+
+def decode_segment(segment: bytes) -> bytes:
+    """The bytes of *segment*, which is not empty.
+
+    Raises `MalformedToken` on padding, white space, the other alphabet, a length that no
+    bytes have, and stray bits in the last character.
+    """
+    tail = len(segment) % 4
+    if not segment or segment[-1] not in _LAST[tail]:
+        raise MalformedToken
+    if not segment.isalnum():
+        if _PLUS in segment or _SLASH in segment or _BACKSLASH in segment:
+            raise MalformedToken
+        segment = segment.translate(_FROM_URL)
+    try:
+        return _decode(b'"' + segment + _CLOSING[tail])
+    except ValueError:
+        raise MalformedToken from None
+
+
+def is_canonical(segment: bytes) -> bool:
+    """Whether *segment* is the one way to write some bytes."""
+    try:
+        decode_segment(segment)
+    except MalformedToken:
+        return False
+    return True
