@@ -12,15 +12,15 @@ from mintage.errors import MalformedToken
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(bytes).decode
-_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _PLUS, _SLASH, _BACKSLASH = b"+/\\"
 
 # By length modulo 4: the padding to put back, and the last characters that leave no stray
 # bits. No number of bytes is encoded in 4n + 1 characters.
-_CLOSING: Final = (b'"', b"", b'=="', b'="')
+CLOSING: Final = (b'"', b"", b'=="', b'="')
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_LAST: Final = (_ALPHABET, b"", _ALPHABET[::16], _ALPHABET[::4])
+LAST: Final = (_ALPHABET, b"", _ALPHABET[::16], _ALPHABET[::4])
 
 # By number of bytes modulo 3: where the padding and the closing quote begin.
 _END: Final = (-1, -3, -2)
@@ -30,7 +30,7 @@ def encode_segment(raw: bytes) -> bytes:
     """*raw* as a segment of a token."""
     segment = _encode(raw)[1 : _END[len(raw) % 3]]
     # JSON of ASCII text seldom has the two letters that differ, and this is the faster look.
-    return segment if segment.isalnum() else segment.translate(_TO_URL)
+    return segment if segment.isalnum() else segment.translate(TO_URL)
 
 
 def decode_segment(segment: bytes) -> bytes:
@@ -40,14 +40,14 @@ def decode_segment(segment: bytes) -> bytes:
     bytes have, and stray bits in the last character.
     """
     tail = len(segment) % 4
-    if not segment or segment[-1] not in _LAST[tail]:
+    if not segment or segment[-1] not in LAST[tail]:
         raise MalformedToken
     if not segment.isalnum():
         if _PLUS in segment or _SLASH in segment or _BACKSLASH in segment:
             raise MalformedToken
         segment = segment.translate(_FROM_URL)
     try:
-        return _decode(b'"' + segment + _CLOSING[tail])
+        return _decode(b'"' + segment + CLOSING[tail])
     except ValueError:
         raise MalformedToken from None
 

@@ -12,7 +12,8 @@ from typing import Any
 from mintage import claims as claims_
 from mintage.algorithms import Signer
 from mintage.claims import Claims
-from mintage.jws import MAX_TOKEN, Stem, open_token, sign
+from mintage.fast_lane import Stem, reader
+from mintage.jws import MAX_TOKEN, open_token, sign
 from mintage.keyring import KeyRing
 from mintage.keys import derive_jwt_key
 from mintage.values import Clock, check_scopes
@@ -42,13 +43,12 @@ class JWTIssuer:
         ring = signing_key if isinstance(signing_key, KeyRing) else KeyRing.of_one(signing_key)
         self._pins = ring.pins()
         self._access, self._refresh = (ring.signing(refresh=refresh) for refresh in (False, True))
-        # All stems are of one length: cut a token there, and a table knows whether it is ours.
-        opening = claims_.opening(self.issuer, self.audience)
+        opening = claims_.opening(issuer, audience)
         stems = [Stem(header=header, opening=opening, key=key) for header, key in ring.symmetric()]
-        self._stems = {stem.text: stem for stem in stems}
-        self._stem_size = len(stems[0].text) if stems else 0
+        self._read = reader(
+            {stem.text: stem for stem in stems}, issuer=issuer, audience=audience, leeway=leeway
+        )
         self._stem = stems[0] if ring.active.alg == "HS256" else None
-        self._needs_subject = self._stem is None
 
     def __repr__(self) -> str:
         return f"JWTIssuer(issuer={self.issuer!r}, audience={self.audience!r})"
@@ -71,7 +71,7 @@ class JWTIssuer:
         *extra_claims* that has its own argument, and a token over 16 KiB. Under an asymmetric
         key *subject* must be given (RFC 9068 §2.2).
         """
-        if subject is None and self._needs_subject:
+        if subject is None and self._stem is None:
             raise ValueError("an access token under a public key has a subject (RFC 9068 §2.2)")
         iat = int(self._clock()) if issued_at is None else issued_at
         claims = Claims(
@@ -112,24 +112,25 @@ class JWTIssuer:
 
     def verify_token(self, token: str, expected_token_use: str = "access") -> dict[str, Any]:  # noqa: S107
         """All claims of a good token. Raises `TokenError`, which is a `JoseError`, and no other."""
-        claims, everything = self._verify(token, expected_token_use)
+        now = self._clock()
+        claims = self._read(token, expected_token_use, now)
+        everything = None
+        if claims is None:
+            claims, everything = self._read_odd(token, expected_token_use, now)
         return claims_.as_dict(claims) if everything is None else everything
 
     def verify(self, token: str, expected_token_use: str = "access") -> Claims:  # noqa: S107
         """The claims of a good token as a typed value. Raises as `verify_token` does."""
-        return self._verify(token, expected_token_use)[0]
+        now = self._clock()
+        claims = self._read(token, expected_token_use, now)
+        return self._read_odd(token, expected_token_use, now)[0] if claims is None else claims
 
-    def _verify(self, token: str, token_use: str) -> tuple[Claims, dict[str, Any] | None]:
-        parsed = claims_.parse(self._open(token))
-        claims_.check(parsed[0], self.issuer, self.audience, token_use, self._clock(), self._leeway)
+    def _read_odd(
+        self, token: object, token_use: str, now: float
+    ) -> tuple[Claims, dict[str, Any] | None]:
+        parsed = claims_.parse(open_token(token, self._pins))
+        claims_.check(parsed[0], self.issuer, self.audience, token_use, now, self._leeway)
         return parsed
-
-    def _open(self, token: object) -> bytes:
-        if isinstance(token, str) and len(token) <= MAX_TOKEN:
-            stem = self._stems.get(token[: self._stem_size])
-            if stem is not None and token.isascii():
-                return stem.open(token.encode())
-        return open_token(token, self._pins)
 
     def _sign(
         self,

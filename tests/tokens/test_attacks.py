@@ -17,9 +17,9 @@ from mintage.errors import (
     WrongAudience,
     WrongTokenUse,
 )
-from mintage.keyring import BARE_HEADER as HEADER_SEGMENT
 from mintage.jws import MAX_TOKEN
 from mintage.jwt_issuer import JWTIssuer
+from mintage.keyring import BARE_HEADER as HEADER_SEGMENT
 from mintage.keys import check_secret, derive_jwt_key
 
 from .forge import (
