@@ -210,7 +210,7 @@ class Jwk(msgspec.Struct, frozen=True):
     kid: str
     use: str = "sig"
     alg: str | None = None
-    key_ops: list[str] = ["verify"]
+    key_ops: list[str] | None = None
     crv: str | None = None
     x: str = ""
     y: str = ""
@@ -247,7 +247,7 @@ def parse_jwks(document: bytes) -> list[tuple[Algorithm, str, Verifier]]:
 def _usable(member: msgspec.Raw) -> Iterator[tuple[Algorithm, str, Verifier]]:
     try:
         jwk = _decode_jwk(member)
-        if jwk.use == "sig" and "verify" in jwk.key_ops and jwk.kid:
+        if jwk.use == "sig" and "verify" in (jwk.key_ops or ["verify"]) and jwk.kid:
             public = _public_key(jwk)
             alg: Any = jwk.alg
             yield algorithm_of(public, alg), jwk.kid, verifier(public)

@@ -122,7 +122,7 @@ def parse(payload: bytes) -> tuple[Claims, dict[str, Any] | None]:
         if _encode(claims) != payload:
             return claims, _parse_odd(payload)
         if claims.upstream_claims is not None:
-            _check_depth(claims.upstream_claims)
+            check_depth(claims.upstream_claims)
     except (ValueError, OverflowError, RecursionError):
         raise MalformedToken from None
     return claims, None
@@ -156,7 +156,7 @@ def _parse_odd(payload: bytes) -> dict[str, Any]:
         if everything[name] is None:
             raise ValueError("null is not the same as being absent")
     _refuse_repeated_names(payload)
-    _check_depth(everything)
+    check_depth(everything)
     return everything
 
 
@@ -173,7 +173,7 @@ def _refuse_repeated_names(payload: bytes) -> None:
         raise ValueError("a claim is repeated")
 
 
-def _check_depth(value: Any, room: int = MAX_DEPTH) -> None:
+def check_depth(value: Any, room: int = MAX_DEPTH) -> None:
     """Raises ``ValueError`` where *value* is nested more than *room* levels."""
     if isinstance(value, dict):
         value = value.values()
@@ -182,4 +182,4 @@ def _check_depth(value: Any, room: int = MAX_DEPTH) -> None:
     if not room:
         raise ValueError("nested too deeply")
     for inner in value:
-        _check_depth(inner, room - 1)
+        check_depth(inner, room - 1)

@@ -70,7 +70,9 @@ class Stem:
         return (self._text + rest + tail).decode()
 
 
-def reader(stems: Mapping[str, Stem], *, issuer: str, audience: str, leeway: float) -> Reader:
+def reader(  # noqa: C901 - see above
+    stems: Mapping[str, Stem], *, issuer: str, audience: str, leeway: float
+) -> Reader:
     """A function of (token, token use, now) that gives the claims of a good token.
 
     It gives None where the long way must decide. Raises `BadSignature`, and what
@@ -80,10 +82,10 @@ def reader(stems: Mapping[str, Stem], *, issuer: str, audience: str, leeway: flo
     get = stems.get
 
     def read(token: object, token_use: str, now: float) -> Claims | None:
-        if type(token) is not str or len(token) > MAX_TOKEN or not token.isascii():
+        if type(token) is not str or len(token) > MAX_TOKEN:
             return None
         stem = get(token[:size])
-        if stem is None:
+        if stem is None or not token.isascii():
             return None
         data = token.encode()
         rest = data[size:-TAIL]
@@ -100,8 +102,10 @@ def reader(stems: Mapping[str, Stem], *, issuer: str, audience: str, leeway: flo
         try:
             payload = stem.opening + _decode_bytes(b'"' + rest + CLOSING[len(rest) % 4])
             claims = _decode_claims(payload)
-            if _encode(claims) != payload or claims.upstream_claims is not None:
+            if _encode(claims) != payload:
                 return None
+            if claims.upstream_claims is not None:
+                claims_.check_depth(claims.upstream_claims)
         except (ValueError, OverflowError, RecursionError):
             return None
         if (

@@ -5,7 +5,7 @@ the tokens: each side verifies what the other issued. This side is stricter abou
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,11 +14,18 @@ from mintage.algorithms import Signer
 from mintage.claims import Claims
 from mintage.fast_lane import Stem, reader
 from mintage.jws import MAX_TOKEN, open_token, sign
-from mintage.keyring import KeyRing
+from mintage.keyring import KeyRing, TokenKey
 from mintage.keys import derive_jwt_key
 from mintage.values import Clock, check_scopes
 
-__all__ = ["Claims", "JWTIssuer", "KeyRing", "derive_jwt_key"]
+__all__ = [
+    "Claims",
+    "JWTIssuer",
+    "KeyRing",
+    "TokenKey",
+    "derive_jwt_key",
+    "derive_jwt_key_async",
+]
 
 
 class JWTIssuer:
@@ -82,7 +89,8 @@ class JWTIssuer:
             _end(iat, expires_in),
             iat,
             jti,
-            sub=subject,
+            "access",
+            subject,
         )
         return self._sign(claims, self._access, upstream_claims, extra_claims)
 
@@ -106,7 +114,7 @@ class JWTIssuer:
             _end(iat, expires_in),
             iat,
             jti,
-            token_use="refresh",  # noqa: S106
+            "refresh",
         )
         return self._sign(claims, self._refresh, upstream_claims, None)
 
@@ -140,17 +148,38 @@ class JWTIssuer:
         extra: dict[str, Any] | None,
     ) -> str:
         claims_.check_names(claims)
-        header, signer = signing
-        if upstream or extra:
-            payload = claims_.encode_odd(_merge(claims, upstream or {}, extra or {}))
-            token = sign(payload, header=header, signer=signer)
-        elif self._stem is not None:
+        plain = not upstream and not extra
+        if plain and self._stem is not None:
             token = self._stem.sign(claims_.encode(claims))
         else:
-            token = sign(claims_.encode(claims), header=header, signer=signer)
+            header, signer = signing
+            payload = (
+                claims_.encode(claims)
+                if plain
+                else claims_.encode_odd(_merge(claims, upstream or {}, extra or {}))
+            )
+            token = sign(payload, header=header, signer=signer)
         if len(token) > MAX_TOKEN:
             raise ValueError(f"the token would be over {MAX_TOKEN} characters")
         return token
+
+
+async def derive_jwt_key_async(
+    *,
+    high_entropy_material: str | None = None,
+    low_entropy_material: str | None = None,
+    salt: str,
+) -> bytes:
+    """`derive_jwt_key` in a thread: a million rounds of PBKDF2 would hold up the event loop."""
+    import asyncio
+
+    derive: Callable[..., bytes] = derive_jwt_key
+    return await asyncio.to_thread(
+        derive,
+        high_entropy_material=high_entropy_material,
+        low_entropy_material=low_entropy_material,
+        salt=salt,
+    )
 
 
 def scope_claim(scopes: Sequence[str]) -> str:

@@ -5,6 +5,15 @@ import hmac
 import json
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from mintage.keyring import TokenKey
 from mintage.keys import derive_jwt_key
 
 ISSUER = "https://auth.example.com"
@@ -50,3 +59,25 @@ def token_with(*, header: object = HEADER, key: Any = KEY, **changes: Any) -> st
 def payload_of(token: str) -> bytes:
     text = token.split(".")[1]
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+P256 = ec.generate_private_key(ec.SECP256R1())
+ED25519 = ed25519.Ed25519PrivateKey.generate()
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def pem(key: Any) -> bytes:
+    """*key* as it stands in a file, private or public."""
+    if hasattr(key, "private_bytes"):
+        return bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+
+KEYS = {
+    "HS256": TokenKey.hs256(KEY),
+    "ES256": TokenKey.from_pem(pem(P256)),
+    "EdDSA": TokenKey.from_pem(pem(ED25519)),
+    "Ed25519": TokenKey.from_pem(pem(ED25519), alg="Ed25519"),
+    "RS256": TokenKey.from_pem(pem(RSA)),
+}
+ASYMMETRIC = {name: key for name, key in KEYS.items() if name != "HS256"}
