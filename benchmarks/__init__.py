@@ -1,0 +1,1 @@
+"""What was claimed, measured: ``python -m benchmarks [NAME …]``."""

@@ -1,0 +1,99 @@
+"""Every code block of the README and of docs/ is run, or at least read by what it is for."""
+
+import configparser
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mintage.cli.main import app
+from mintage.config import parse
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECRET = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    language: str
+    text: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in FENCE.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            yield Block(page, match[1], match[2], line)
+
+
+def of(language: str) -> list[Block]:
+    return [block for block in blocks() if block.language == language]
+
+
+def test_every_block_is_of_a_kind_that_is_run() -> None:
+    kinds = {block.language for block in blocks()}
+    assert kinds <= {"python", "toml", "console", "ini", "text"}, kinds
+
+
+@pytest.mark.parametrize("block", of("python"), ids=str)
+def test_python_runs(block: Block) -> None:
+    code = compile("\n" * block.line + block.text, str(block.page), "exec")
+    exec(code, {"__name__": "docs"})  # noqa: S102
+
+
+@pytest.mark.parametrize("block", of("toml"), ids=str)
+def test_settings_are_accepted(block: Block, tmp_path: Path) -> None:
+    data: dict[str, Any] = tomllib.loads(block.text)
+    data["store"] = "memory://"
+    if str(data.get("secret", "")).startswith("file:"):
+        data["secret"] = "env:MINTAGE_SECRET"
+    parse(data, base=tmp_path, environ={"MINTAGE_SECRET": SECRET, "UPSTREAM_SECRET": "s"})
+
+
+@pytest.mark.parametrize("block", of("console"), ids=str)
+def test_commands_exist_with_their_options(block: Block) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for line in block.text.splitlines():
+        assert line.startswith("$ "), line
+        program, *words = line[2:].split()
+        if program == "make":
+            assert all(re.search(rf"^{word}:", makefile, re.MULTILINE) for word in words)
+        else:
+            assert program == "mintage"
+            app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("block", of("ini"), ids=str)
+def test_units_parse(block: Block) -> None:
+    parser = configparser.ConfigParser()
+    parser.read_string(block.text)
+    assert "ExecStart" in parser["Service"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_attack_in_the_tables_has_its_tests() -> None:
+    """A row names a file in which a test of that number stands."""
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([A-D]\d\d) \|.*\| (\S+) \|$", text, re.MULTILINE)
+    assert len(rows) > 30
+    for row, file in rows:
+        source = (ROOT / file).read_text(encoding="utf-8")
+        assert f"def test_attack_{row.lower()}_" in source, (row, file)
