@@ -7,6 +7,7 @@ exception is the port of a loopback IP literal (RFC 8252 §7.3).
 
 import re
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -16,7 +17,10 @@ MAX_LENGTH: Final = 512
 _PLAIN: Final = re.compile(r"[A-Za-z0-9\-._~:/?\[\]!$&'()*+,;=%@]+")
 _DOT_SEGMENT: Final = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+_IPV6: Final = re.compile(r"\[[0-9a-f:]+\]")
+# A browser reads a name whose last label is a number as an IPv4 address (WHATWG URL §3.5).
+_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 _LOOPBACK_IP: Final = re.compile(r"http://(?:127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?(?=/|\?|$)")
 _REVERSE_DOMAIN: Final = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+")
 
@@ -78,7 +82,7 @@ def _check_web(parts: SplitResult, port: int | None) -> None:
     if "@" in parts.netloc:
         raise ValueError("a redirect URI has no user name")
     host = parts.netloc.rsplit(":", 1)[0] if port is not None else parts.netloc
-    if not _HOST.fullmatch(host) or ".." in host:
+    if not _is_host(host):
         raise ValueError("a redirect URI has a host, in lower case (punycode where needed)")
     if port == 0 or parts.netloc.endswith(":"):
         raise ValueError("a redirect URI has a port from 1 to 65535, or none")
@@ -86,6 +90,19 @@ def _check_web(parts: SplitResult, port: int | None) -> None:
         raise ValueError("a redirect URI has no empty path segments")
     if parts.scheme == "http" and host not in LOOPBACK_HOSTS:
         raise ValueError("a redirect URI on plain http is for loopback addresses only")
+
+
+def _is_host(host: str) -> bool:
+    """Whether all who read *host* read the same: a plain name, or an address in its one form."""
+    try:
+        if _IPV6.fullmatch(host):
+            address = IPv6Address(host[1:-1])
+            return f"[{address}]" == host and address.ipv4_mapped is None
+        if _NUMBER.fullmatch(host):
+            return str(IPv4Address(host)) == host
+    except AddressValueError:
+        return False
+    return _NAME.fullmatch(host) is not None and ".." not in host
 
 
 def matches(registered: RedirectUri, requested: str) -> bool:
@@ -109,9 +126,7 @@ def _without_port(prefix: re.Match[str], text: str) -> tuple[str, str]:
 def is_loopback(text: str) -> bool:
     """Whether the URI leads to a program on the user's own machine."""
     parts = urlsplit(text)
-    return (parts.scheme == "http" and parts.netloc.rsplit(":", 1)[0] in LOOPBACK_HOSTS) or (
-        parts.netloc in LOOPBACK_HOSTS
-    )
+    return parts.scheme in ("http", "https") and parts.hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def display_host(text: str) -> str:
