@@ -18,7 +18,7 @@ import msgspec
 
 from mintage.clients.redirects import RedirectUri
 from mintage.errors import InvalidClientMetadata, InvalidRedirectUri
-from mintage.values import ClientId
+from mintage.values import ClientId, parse_scope
 
 AuthMethod = Literal["none", "client_secret_basic", "client_secret_post"]
 AUTH_METHODS: Final = ("none", "client_secret_basic", "client_secret_post")
@@ -31,7 +31,10 @@ _MAX_PLAIN: Final = 16 * 1024
 _MAX_REDIRECT_URIS: Final = 10
 _MAX_NAME: Final = 100
 # Control characters, and those that turn the direction of what follows them.
-_DECEPTIVE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_DECEPTIVE: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    r"\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _COMMON: Final = (
     b"com.example.://callback/oauth/callback/auth/callbackhttps://vscode.dev/redirect"
     b"https://claude.ai/api/mcp/auth_callbackhttp://localhost:6274/oauth/callback"
@@ -118,7 +121,7 @@ def parse_registration(body: bytes) -> Registration:
         client_name=_name(request),
         token_endpoint_auth_method=request.token_endpoint_auth_method,  # type: ignore[arg-type]
         grant_types=_grant_types(request),
-        scope=request.scope,
+        scope=_scope(request),
     )
 
 
@@ -142,6 +145,13 @@ def _name(request: _Request) -> str:
     if _DECEPTIVE.search(name):
         raise InvalidClientMetadata("client_name may hold no control characters")
     return name or "An application without a name"
+
+
+def _scope(request: _Request) -> str | None:
+    try:
+        return None if request.scope is None else " ".join(parse_scope(request.scope))
+    except ValueError as error:
+        raise InvalidClientMetadata(f"scope: {error}") from None
 
 
 def _grant_types(request: _Request) -> tuple[str, ...]:
@@ -200,14 +210,15 @@ class ClientIds:
             now,
             salt,
         )
-        payload = _compress(msgspec.msgpack.encode(stored))
+        plain = msgspec.msgpack.encode(stored)
+        payload = _compress(plain)
         client_id = _PREFIX + _b64(self._mac(b"id\0", payload)[:_MAC_BYTES] + payload)
-        if len(client_id) > _MAX_CLIENT_ID:
+        if len(client_id) > _MAX_CLIENT_ID or len(plain) > _MAX_PLAIN:
             raise InvalidClientMetadata("this is too much: register fewer or shorter redirect_uris")
         return RegisteredClient(self._client(ClientId(client_id), stored), registration, now)
 
     def read(self, client_id: str) -> Client | None:
-        """The client whose id this is, or None if this server never issued it."""
+        """The client whose id this is; None if this server never issued it, or would not today."""
         if not client_id.startswith(_PREFIX) or len(client_id) > _MAX_CLIENT_ID:
             return None
         raw = _unb64(client_id.removeprefix(_PREFIX))
@@ -216,7 +227,10 @@ class ClientIds:
         mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(b"id\0", payload)[:_MAC_BYTES]):
             return None
-        return self._client(ClientId(client_id), _stored.decode(_decompress(payload)))
+        try:
+            return self._client(ClientId(client_id), _stored.decode(_decompress(payload)))
+        except ValueError:  # a redirect URI that an older version took and this one does not
+            return None
 
     def _client(self, client_id: ClientId, stored: _Stored) -> Client:
         method: AuthMethod = AUTH_METHODS[stored.auth_method]
