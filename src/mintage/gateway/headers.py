@@ -27,12 +27,16 @@ _NEVER: Final = frozenset(
         b"authorization", b"x-authorization", b"expect", b"forwarded", b"host", b"remote-user",
         b"via", b"x-real-ip", b"x-user", b"x-email", b"x-groups", b"x-access-token",
         b"x-client-cert", b"x-original-url", b"x-rewrite-url", b"x-http-method-override",
+        b"x-http-method", b"x-method-override", b"x-username", b"x-userid", b"x-roles",
+        b"x-id-token", b"x-jwt-assertion", b"x-client-ip", b"x-cluster-client-ip",
+        b"true-client-ip", b"cf-connecting-ip",
     }
 )  # fmt: skip
 _NEVER_PREFIX: Final = (
     b"x-forwarded-", b"x-auth-", b"x-authenticated-", b"x-remote-", b"x-user-", b"x-ssl-",
     b"x-client-cert-", b"x-amzn-oidc-", b"x-goog-authenticated-", b"x-goog-iap-",
     b"x-ms-client-principal", b"x-ms-token-", b"x-webauth-", b"x-token-", b"x-vouch-",
+    b"x-authentik-", b"x-consumer-", b"x-credential-", b"x-oidc-", b"oidc-", b"tailscale-user-",
     b"x-pomerium-", b"remote-", b"cf-access-", b"x-mintage-", b"ssl-client-",
 )  # fmt: skip
 _OUR_COOKIES: Final = ("__Host-mintage-", "mintage-")
@@ -89,27 +93,34 @@ def to_client(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
 def identity_headers(identity: Identity) -> dict[str, str]:
     """Who is calling, for a backend. An e-mail that the provider calls unverified is left out.
 
-    What is not plain ASCII is percent-encoded UTF-8: a header holds nothing else safely.
+    What is not plain ASCII is percent-encoded UTF-8: a header holds nothing else safely. The
+    percent sign is too, so that no two users look the same.
     """
     claims = identity.claims
-    found: dict[str, object] = {
-        "x-forwarded-user": identity.subject,
-        "x-forwarded-preferred-username": claims.get("preferred_username"),
+    found = {
+        "x-forwarded-user": _safe(identity.subject),
+        "x-forwarded-preferred-username": _safe(claims.get("preferred_username")),
         "x-forwarded-groups": _listed(claims.get("groups")),
     }
-    if claims.get("email_verified") is not False:
-        found["x-forwarded-email"] = claims.get("email")
-    return {name: _safe(value) for name, value in found.items() if isinstance(value, str) and value}
+    # Some providers write their booleans as strings.
+    if str(claims.get("email_verified")).lower() != "false":
+        found["x-forwarded-email"] = _safe(claims.get("email"))
+    return {name: value for name, value in found.items() if value}
 
 
-def _listed(groups: object) -> str | None:
+def _listed(groups: object) -> str:
+    """The groups with commas between; one inside a name is percent-encoded."""
     if not isinstance(groups, list):
-        return None
-    return ",".join(quote(group, safe=" @:/+") for group in groups if isinstance(group, str))
+        return ""
+    return ",".join(_safe(group).replace(",", "%2C") for group in groups if _safe(group))
 
 
-def _safe(value: str) -> str:
-    return quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~%")
+def _safe(value: object) -> str:
+    """*value* in printable ASCII, empty for what is no string. Outer spaces would get lost."""
+    if not isinstance(value, str):
+        return ""
+    blank = " " if value == value.strip(" ") else ""
+    return quote(value, safe=f"{blank}!#$&'()*+,-./:;<=>?@[]^_`{{|}}~")
 
 
 def _without_hop_by_hop(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:

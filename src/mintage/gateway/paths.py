@@ -12,7 +12,8 @@ T = TypeVar("T")
 _ALLOWED: Final = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
 # Encoded: NUL and controls, %, ., /, \ and DEL. Once decoded they would mean something else.
 _DECEPTIVE: Final = re.compile(rb"%(?:[01][0-9a-f]|25|2e|2f|5c|7f)", re.IGNORECASE)
-_EMPTY_OR_DOTS: Final = re.compile(rb"//|/\.{1,2}(?:/|$)")
+# Servlet containers cut off what follows a semicolon, so that "/..;x/" goes up.
+_EMPTY_OR_DOTS: Final = re.compile(rb"//|/\.{1,2}(?:/|$)|/\.{0,2}(?:;|%3b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,8 @@ def route(raw_path: bytes, resources: Mapping[str, T]) -> Match[T] | None:
     if _DECEPTIVE.search(raw_path) or _EMPTY_OR_DOTS.search(raw_path):
         raise InvalidRequest("the path is ambiguous: empty, dot or encoded separators in it")
     path = raw_path.decode("ascii")
-    prefix = path
-    while prefix:
-        if (target := resources.get(prefix)) is not None:
-            return Match(target, path[len(prefix) :])
-        prefix = prefix[: prefix.rindex("/")]
-    return None
+    found = [at for at in resources if path == at or path.startswith(f"{at}/")]
+    if not found:
+        return None
+    longest = max(found, key=len)
+    return Match(resources[longest], path[len(longest) :])
