@@ -158,7 +158,11 @@ def told(subject: str = "alice", **claims: object) -> dict[str, str]:
 
 
 def test_who_is_calling() -> None:
-    claims = {"email": "a@b.example", "preferred_username": "Al", "groups": ["x", "y,z", 7]}
+    claims: dict[str, Any] = {
+        "email": "a@b.example",
+        "preferred_username": "Al",
+        "groups": ["x", "y,z", 7],
+    }
     assert told(**claims) == {
         "x-forwarded-user": "alice",
         "x-forwarded-preferred-username": "Al",

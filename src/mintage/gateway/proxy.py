@@ -88,6 +88,7 @@ class Proxy:
     backends: Backends
     _streams: set[asyncio.Task[None]] = field(default_factory=set)
     _ending: set[asyncio.Task[None]] = field(default_factory=set)
+    _draining: bool = False
 
     async def admit(
         self, headers: RawHeaders, backend: Backend
@@ -143,6 +144,8 @@ class Proxy:
     async def _stream(self, answer: Answer, send: Send) -> None:
         task = asyncio.current_task()
         if task is not None and _is_event_stream(answer.headers):
+            if self._draining:
+                return
             self._streams.add(task)
             task.add_done_callback(self._streams.discard)
         try:
@@ -155,6 +158,7 @@ class Proxy:
 
     def drain(self) -> None:
         """Close event streams, which would never end by themselves; the rest may finish."""
+        self._draining = True
         self._ending |= self._streams
         for stream in list(self._streams):
             stream.cancel()
