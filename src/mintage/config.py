@@ -17,6 +17,7 @@ from msgspec import Meta
 from mintage.errors import ConfigError
 from mintage.keys import check_secret
 from mintage.secret_source import generate_once, resolve
+from mintage.stores.opening import check_store_url
 from mintage.upstream.presets import find_preset
 from mintage.upstream.settings import UpstreamSettings
 from mintage.values import Secret, check_scopes
@@ -99,6 +100,7 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     """The configuration in *data*; relative paths are relative to *base*."""
     file = _convert(data)
     _check_issuer(file.issuer, "issuer")
+    _check_store(file.store)
     _check_upstream(file.upstream)
     _check_resources(file.resource)
     return Config(
@@ -175,6 +177,15 @@ def _check_issuer(issuer: str, key: str) -> None:
         raise ConfigError(key, "write it without the slash at its end")
 
 
+def _check_store(store: str) -> None:
+    try:
+        check_store_url(store)
+    except ValueError as error:
+        raise ConfigError("store", str(error)) from None
+    if "\0" in store or (store.endswith("/") and store != "memory://"):
+        raise ConfigError("store", "needs the path of a file, not of a directory")
+
+
 def _check_upstream(upstream: UpstreamSection) -> None:
     try:
         preset = find_preset(upstream.preset)
@@ -183,7 +194,9 @@ def _check_upstream(upstream: UpstreamSection) -> None:
     if upstream.issuer is None and preset.issuer is None:
         raise ConfigError("upstream.issuer", f"the preset {upstream.preset} needs it")
     if upstream.issuer is not None:
-        _url(upstream.issuer, "upstream.issuer")
+        parts = _url(upstream.issuer, "upstream.issuer")
+        if parts.scheme not in ("http", "https"):
+            raise ConfigError("upstream.issuer", "must be an https URL")
     if not upstream.client_id:
         raise ConfigError("upstream.client_id", "is empty")
     _check_scopes(upstream.scopes, "upstream.scopes")
@@ -220,6 +233,8 @@ def _check_scopes(scopes: tuple[str, ...], key: str) -> None:
 
 
 def _url(text: str, key: str) -> SplitResult:
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ConfigError(key, "holds a space or a character that no URL holds")
     try:
         parts = urlsplit(text)
         _ = parts.port

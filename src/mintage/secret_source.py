@@ -23,7 +23,7 @@ def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> S
             value = environ.get(name)
             if not value:
                 raise ConfigError(key, f"the environment variable {name} is not set")
-            return Secret(value.encode())
+            return Secret(os.fsencode(value))
         case "file" if name:
             return _read(base / name, key)
         case _:
@@ -35,8 +35,9 @@ def generate_once(path: Path, *, key: str) -> Secret:
 
     Of several processes that start at once, one makes it and all read the same.
     """
-    with contextlib.suppress(FileExistsError):
-        _create(path, key)
+    if not path.exists():  # once it is there, its directory may be read-only
+        with contextlib.suppress(FileExistsError):
+            _create(path, key)
     return _read(path, key)
 
 
@@ -55,12 +56,15 @@ def _create(path: Path, key: str) -> None:
     except OSError as error:
         raise ConfigError(key, f"a secret can't be kept in {path}: {error.strerror}") from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what could not be made need not be removed
+            fresh.unlink()
 
 
 def _read(path: Path, key: str) -> Secret:
     try:
         value = path.read_bytes().strip()
+    except ValueError:
+        raise ConfigError(key, "is not a path") from None
     except OSError as error:
         raise ConfigError(key, f"{path} can't be read: {error.strerror}") from error
     if not value:

@@ -1,0 +1,208 @@
+"""``mintage.toml``: every wrong setting is named with its key and a sentence."""
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mintage.config import Config, load, parse
+from mintage.errors import ConfigError
+
+EXAMPLE = """
+issuer = "https://auth.example.com"
+store  = "sqlite:///var/lib/mintage/mintage.db"
+secret = "env:MINTAGE_SECRET"
+
+[upstream]
+preset        = "oidc"
+issuer        = "https://login.example.com"
+client_id     = "mintage"
+client_secret = "env:UPSTREAM_SECRET"
+scopes        = ["openid", "email", "offline_access"]
+
+[[resource]]
+path       = "/mcp"
+backend    = "http://127.0.0.1:8000/mcp"
+scopes     = ["tools"]
+credential = "upstream"
+
+[tokens]
+access_token_lifetime = 3600
+refresh_token_lifetime = 2592000
+refresh_grace = 60
+"""
+ENVIRON = {"MINTAGE_SECRET": "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM", "UPSTREAM_SECRET": "s3"}
+
+
+def changed(key: str, value: Any) -> dict[str, Any]:
+    """The example with the setting *key* (dotted) replaced, or removed where *value* is None."""
+    data = copy.deepcopy(tomllib.loads(EXAMPLE))
+    *path, name = key.split(".")
+    place: Any = data
+    for step in path:
+        place = place[step][0] if step == "resource" else place[step]
+    if value is None:
+        del place[name]
+    else:
+        place[name] = value
+    return data
+
+
+def read(data: dict[str, Any], base: Path = Path(), environ: dict[str, str] = ENVIRON) -> Config:
+    return parse(data, base=base, environ=environ)
+
+
+def test_the_documented_file_loads(tmp_path: Path) -> None:
+    file = tmp_path / "mintage.toml"
+    file.write_text(EXAMPLE)
+    config = load(file, environ=ENVIRON)
+    assert config.issuer == "https://auth.example.com"
+    assert config.resources[0].credential == "upstream"
+    assert config.tokens.refresh_grace == 60
+    for secret in ENVIRON.values():
+        assert secret not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "key", ["tokens", "upstream.preset", "upstream.scopes", "upstream.client_secret"]
+)
+def test_what_is_optional_may_be_left_out(key: str) -> None:
+    assert read(changed(key, None)).tokens.access_token_lifetime == 3600
+
+
+@pytest.mark.parametrize("issuer", ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:1"])
+def test_an_issuer_on_this_machine_may_be_plain_http(issuer: str) -> None:
+    assert read(changed("issuer", issuer)).issuer == issuer
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("issuer", None),
+        ("issuer", 7),
+        ("issuer", ""),
+        ("issuer", "auth.example.com"),
+        ("issuer", "http://auth.example.com"),
+        ("issuer", "http://localhost.example.com"),
+        ("issuer", "http://localhost@example.com"),
+        ("issuer", "http://192.168.0.1"),
+        ("issuer", "ftp://auth.example.com"),
+        ("issuer", "https://auth.example.com/"),
+        ("issuer", "https://auth.example.com?x"),
+        ("issuer", "https://auth.example.com#"),
+        ("issuer", "https://u:p@auth.example.com"),
+        ("issuer", "https://auth.example.com:99999"),
+        ("issuer", "https://auth.example.com\n"),
+        ("issuer", "https://auth.ex\tample.com"),
+        ("issuer", "https://auth.example.com/ x"),
+        ("issuer", "https://[::1"),
+        ("store", 7),
+        ("store", ""),
+        ("store", "mintage.db"),
+        ("store", "oracle://x"),
+        ("store", "sqlite://"),
+        ("store", "sqlite:///var/lib/"),
+        ("store", "sqlite:///a\0b"),
+        ("secret", ""),
+        ("secret", 7),
+        ("secret", "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"),
+        ("secret", "env:"),
+        ("secret", "env:NOT_SET"),
+        ("secret", "file:"),
+        ("secret", "file:not/there"),
+        ("secret", "file:/"),
+        ("secret", "file:a\0b"),
+        ("secret", "file:/dev/null"),
+        ("secret", "env:UPSTREAM_SECRET"),  # too short
+        ("upstream", None),
+        ("upstream", 7),
+        ("upstream.preset", "no-such-preset"),
+        ("upstream.issuer", None),
+        ("upstream.issuer", "login.example.com"),
+        ("upstream.issuer", "ftp://login.example.com"),
+        ("upstream.client_id", None),
+        ("upstream.client_id", ""),
+        ("upstream.client_secret", "s3cr3t-in-the-file"),
+        ("upstream.client_secret", "env:NOT_SET"),
+        ("upstream.scopes", "openid email"),
+        ("upstream.scopes", ["openid email"]),
+        ("upstream.scopes", [""]),
+        ("upstream.scope", "openid"),
+        ("resource", None),
+        ("resource", []),
+        ("resource", {}),
+        ("resource.path", None),
+        ("resource.path", ""),
+        ("resource.path", "mcp"),
+        ("resource.path", "/"),
+        ("resource.path", "/mcp/"),
+        ("resource.path", "//mcp"),
+        ("resource.path", "/a/../b"),
+        ("resource.path", "/a/."),
+        ("resource.path", "/a%2fb"),
+        ("resource.path", "/a b"),
+        ("resource.path", "/mcp\n"),
+        ("resource.path", "/mcp?x"),
+        *[
+            ("resource.path", path)
+            for path in (
+                "/token", "/authorize", "/callback", "/consent", "/register", "/revoke",
+                "/token/deep", "/.well-known", "/.well-known/oauth-authorization-server",
+            )
+        ],
+        ("resource.backend", None),
+        ("resource.backend", "127.0.0.1:8000"),
+        ("resource.backend", "unix:///run/x"),
+        ("resource.backend", "ftp://127.0.0.1"),
+        ("resource.backend", "http://127.0.0.1?x=1"),
+        ("resource.backend", "http://u:p@127.0.0.1"),
+        ("resource.backend", "http://127.0.0.1:x"),
+        ("resource.scopes", "tools"),
+        ("resource.scopes", ['a"b']),
+        ("resource.credential", "Upstream"),
+        ("resource.credential", 7),
+        ("resource.backends", []),
+        ("tokens.access_token_lifetime", 0),
+        ("tokens.access_token_lifetime", -1),
+        ("tokens.access_token_lifetime", "3600"),
+        ("tokens.access_token_lifetime", True),
+        ("tokens.access_token_lifetime", 1.5),
+        ("tokens.access_token_lifetime", 10**12),
+        ("tokens.refresh_token_lifetime", 0),
+        ("tokens.refresh_grace", -1),
+        ("tokens.refresh_grace", 3601),
+        ("tokens.access_lifetime", 60),
+        ("listen", "0.0.0.0"),  # noqa: S104
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_named_with_a_sentence(key: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(changed(key, value))
+    assert caught.value.key.replace("[0]", "") == key
+    assert len(caught.value.advice.split()) > 1
+    assert "\n" not in str(caught.value)
+
+
+def test_attack_d07_a_secret_in_the_file_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(changed("secret", "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"))
+    assert "vT5m" not in str(caught.value)
+
+
+def test_two_resources_do_not_share_a_path() -> None:
+    data = tomllib.loads(EXAMPLE)
+    data["resource"] *= 2
+    with pytest.raises(ConfigError, match=r"resource\[1\]\.path: another resource"):
+        read(data)
+
+
+@pytest.mark.parametrize("content", [b"issuer = ", b"\xff", b"a = 1\na = 2", b"[[x]"])
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "mintage.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"mintage\.toml"):
+        load(file)
+    with pytest.raises(ConfigError, match="can't be read"):
+        load(tmp_path / "missing.toml")
