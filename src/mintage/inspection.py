@@ -33,6 +33,7 @@ MEANINGS: Final = {
     "upstream_claims": "what the identity provider said about the user",
 }
 _TIMES: Final = ("exp", "nbf", "iat")
+_LAST_MOMENT: Final = 2**53
 _TEXTS: Final = ("iss", "aud", "client_id", "jti")
 
 
@@ -136,6 +137,8 @@ def _claims(payload: dict[str, Any], now: float) -> Iterator[Check]:
             continue
         if type(payload.get(name)) is not int:
             yield Check(name, "bad", "missing" if name not in payload else "not a whole number")
+        elif abs(payload[name]) > _LAST_MOMENT:
+            yield Check(name, "bad", "no moment that anybody will see")
         else:
             yield _time(name, payload[name], now)
     use = payload.get("token_use", "access")

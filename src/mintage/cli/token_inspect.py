@@ -32,28 +32,37 @@ def inspect(
     No key is needed, and nothing is sent anywhere. A token on the command line stays in
     the shell's history; standard input does not. Exit code 1 if the token would be refused.
     """
-    text = (sys.stdin.read() if token == "-" else token).strip()  # noqa: S105
+    text = (_standard_input() if token == "-" else token).strip()  # noqa: S105
     found = look(text, now=time.time())
     verified = None if config is None else _as_server(text, config)
     show(found, verified, Console())
     return 1 if found.refused or (verified and verified.verdict == "bad") else 0
 
 
+def _standard_input() -> str:
+    return sys.stdin.buffer.read().decode("ascii", "replace")
+
+
 def show(found: Inspection, verified: Check | None, console: Console) -> None:
-    """Print *found*; values are printed as text, never as markup."""
+    """Print *found*; values are printed as text, never as markup or control codes."""
     claims = Table(title="What it says", title_justify="left", box=None)
     for heading in ("claim", "value", "meaning"):
         claims.add_column(heading, overflow="fold")
     for name, value in found.header.items():
-        claims.add_row(Text(name), Text(str(value)), "header")
+        claims.add_row(_text(name), _text(str(value)), "header")
     for claim in found.claims:
-        claims.add_row(Text(claim.name), Text(claim.shown), Text(claim.meaning))
+        claims.add_row(_text(claim.name), _text(claim.shown), Text(claim.meaning))
     console.print(claims)
     checks = Table(title="\nWhat is checked", title_justify="left", box=None, show_header=False)
     for check in [*found.checks, *([verified] if verified else [])]:
         mark, style = _MARKS[check.verdict]
-        checks.add_row(Text(mark, style=style), Text(check.name), Text(check.why))
+        checks.add_row(Text(mark, style=style), Text(check.name), _text(check.why))
     console.print(checks)
+
+
+def _text(value: str) -> Text:
+    """*value* as it stands, with what would steer a terminal or turn the line spelled out."""
+    return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in value))
 
 
 def _as_server(token: str, path: Path) -> Check:

@@ -1,0 +1,159 @@
+"""``mintage token inspect``: every broken token, the check that fails, and nothing secret."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from mintage import handles
+from mintage.cli.token_inspect import show
+from mintage.inspection import inspect
+from mintage.jwt_issuer import JWTIssuer
+from mintage.keys import purpose_key
+from mintage.values import Secret
+from tests.cli.command import mintage
+
+NOW = 1_800_000_000
+SECRET = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"
+JTI = handles.make_jti(b"s" * handles.SECRET_BYTES, 3, "access")
+CLAIMS: dict[str, Any] = {
+    "iss": "https://auth.example.com",
+    "aud": "https://auth.example.com/mcp",
+    "client_id": "mc1.x",
+    "scope": "tools",
+    "exp": NOW + 60,
+    "iat": NOW - 60,
+    "jti": JTI,
+}
+
+
+def segment(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def token(header: dict[str, Any] | None = None, **changes: Any) -> str:
+    claims = {name: value for name, value in (CLAIMS | changes).items() if value is not None}
+    return ".".join(
+        [segment({"alg": "HS256", "typ": "JWT"} | (header or {})), segment(claims), "c2ln"]
+    )
+
+
+def failing(text: str) -> set[str]:
+    return {check.name for check in inspect(text, now=NOW).checks if check.verdict == "bad"}
+
+
+def printed(text: str) -> str:
+    out = io.StringIO()
+    show(inspect(text, now=NOW), None, Console(file=out, width=300, force_terminal=True))
+    return out.getvalue()
+
+
+def test_a_good_token_fails_no_check_and_its_grant_is_named() -> None:
+    assert failing(token()) == set()
+    assert "generation 3" in printed(token())
+
+
+@pytest.mark.parametrize(
+    ("text", "checks"),
+    [
+        ("", {"segments", "header", "payload"}),
+        ("opaque", {"segments", "header", "payload"}),
+        ("a.b", {"segments", "header", "payload"}),
+        (token() + ".x", {"segments"}),
+        (token() + ".x.y", {"segments"}),
+        (token()[:-40].rpartition(".")[0], {"segments", "payload"}),
+        ("x" * 20_000, {"size", "segments", "header", "payload"}),
+        (token().replace(".", "=.", 1), {"header"}),
+        ("ü" + token(), {"header"}),
+        (segment([]) + "." + segment(CLAIMS) + ".x", {"header"}),
+        (segment({"alg": "HS256"}) + "." + segment("x") + ".x", {"payload"}),
+        (token({"alg": "none"}), {"algorithm"}),
+        (token({"alg": "NoNe"}), {"algorithm"}),
+        (token({"alg": "HS512"}), {"algorithm"}),
+        (token({"alg": None}), {"algorithm"}),
+        (token({"alg": ["HS256"]}), {"algorithm"}),
+        (token({"crit": ["exp"]}), {"algorithm"}),
+        (token({"jku": "https://evil.example"}), {"algorithm"}),
+        (token(iss=None), {"iss"}),
+        (token(aud=["x"]), {"aud"}),
+        (token(client_id=""), {"client_id"}),
+        (token(jti=None), {"jti"}),
+        (token(exp=None), {"exp"}),
+        (token(exp=NOW), {"exp"}),
+        (token(exp=-(10**400)), {"exp"}),
+        (token(exp=10**400), {"exp"}),
+        (token(exp=str(NOW + 60)), {"exp"}),
+        (token(exp=True), {"exp"}),
+        (token(exp=NOW + 0.5), {"exp"}),
+        (token(iat=NOW + 3600), {"iat"}),
+        (token(nbf=NOW + 3600), {"nbf"}),
+        (token(token_use="id"), {"token_use"}),
+        (token(token_use=["access"]), {"token_use", "grant"}),
+        (token(token_use="refresh"), {"grant"}),
+    ],
+)
+def test_the_check_that_fails_is_named(text: str, checks: set[str]) -> None:
+    assert checks <= failing(text)
+    if "payload" not in checks and "header" not in checks:
+        assert failing(text) - checks <= {"grant"}
+    assert printed(text)
+
+
+def test_attack_d07_the_jti_is_never_shown() -> None:
+    for text in (token(), token(token_use="refresh"), token(exp=1)):
+        assert JTI not in printed(text)
+        assert text not in printed(text)
+
+
+def test_claims_can_not_steer_the_terminal() -> None:
+    hostile = "[bold red]x[/] \x1b]0;title\x07 \x9b31m \u202e \r\n[link=https://evil.example]y"
+    shown = printed(token({"kid": hostile}, **{"sub": hostile, hostile: 1, "x": {"y": hostile}}))
+    assert shown.count("[bold red]x[/] ") == 4
+    assert "\x1b]" not in shown
+    for character in ("\x07", "\x9b", "\u202e", "\r"):
+        assert character not in shown
+
+
+@given(
+    st.text(max_size=60)
+    | st.dictionaries(st.text(), st.integers() | st.text()).map(
+        lambda claims: f"{segment({'alg': 'HS256'})}.{segment(claims)}.x"
+    )
+)
+def test_any_text_is_explained(text: str) -> None:
+    assert inspect(text, now=NOW).checks[-1].name == "signature"
+
+
+def test_reads_standard_input_and_tells_by_its_exit_code() -> None:
+    good = mintage("token", "inspect", given=f"{token(exp=2**32, iat=1)}\n".encode())
+    assert (good.returncode, good.stderr) == (0, b"")
+    assert b"https://auth.example.com/mcp" in good.stdout
+    assert JTI.encode() not in good.stdout
+    bad = mintage("token", "inspect", given=b"\xff\xfe garbage")
+    assert (bad.returncode, bad.stderr) == (1, b"")
+
+
+def test_with_a_configuration_it_says_what_that_server_would(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    file = tmp_path / "mintage.toml"
+    file.write_text(
+        'issuer = "https://auth.example.com"\nsecret = "file:secret"\nstore = "memory://"\n'
+        '[upstream]\nissuer = "https://login.example.com"\nclient_id = "m"\n'
+        '[[resource]]\npath = "/mcp"\nbackend = "http://127.0.0.1:1"\n'
+    )
+    issuer = JWTIssuer(CLAIMS["iss"], CLAIMS["aud"], purpose_key(Secret(SECRET.encode()), "sign"))
+    ours = issuer.issue_access_token("mc1.x", ["tools"], JTI)
+    found = mintage("token", "inspect", ours, "--config", str(file))
+    assert found.returncode == 0
+    assert b"issued it" in found.stdout
+    forged = mintage("token", "inspect", token(exp=2**32, iat=1), "--config", str(file))
+    assert forged.returncode == 1
+    for answer in (found, forged):
+        assert JTI.encode() not in answer.stdout
+        assert SECRET.encode() not in answer.stdout + answer.stderr
