@@ -1,10 +1,21 @@
-"""``mintage serve``: wrong settings in one line, and exit code 2."""
+"""``mintage serve``: wrong settings in one line, and a good end with a stream open."""
 
+import asyncio
+import signal
+import sys
+import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from mintage.app import Mintage
+from mintage.config import load
+from mintage.testing.nanoidp import free_port
 from tests.cli.command import mintage
+from tests.gateway.conftest import RawBackend, raw, token_for
+
+__all__ = ["raw"]
 
 CONFIG = """
 issuer = "{issuer}"
@@ -32,3 +43,37 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
     assert (found.returncode, found.stdout) == (2, b"")
     assert found.stderr.startswith(f"mintage: {key}: ".encode())
     assert found.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_an_open_stream_in_good_order(
+    tmp_path: Path,
+    raw: RawBackend,
+    number: signal.Signals,
+) -> None:
+    port, file = free_port(), tmp_path / "mintage.toml"
+    issuer, backend = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{raw.port}"
+    file.write_text(CONFIG.format(issuer=issuer, directory=tmp_path, backend=backend))
+    async with Mintage(load(file)).running() as running:
+        token = await token_for(running, f"{issuer}/mcp", now=int(time.time()))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mintage", "serve", "--config", str(file), "--port", str(port),
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(20), httpx2.AsyncClient(trust_env=False, timeout=10) as http:
+            assert process.stderr is not None
+            while b"running on" not in await process.stderr.readline():
+                pass
+            headers = {"authorization": f"Bearer {token}"}
+            async with http.stream("GET", f"{issuer}/mcp/events", headers=headers) as answer:
+                chunks = answer.aiter_raw()
+                assert await anext(chunks) == b"data: 1\n\n"
+                process.send_signal(number)
+                async with asyncio.timeout(5):
+                    assert [chunk async for chunk in chunks] == []
+                    assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
+from mintage.app import Running
 from mintage.grant import Identity, Login, UpstreamTokens, s256
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
@@ -122,18 +123,21 @@ def overrides(raw: RawBackend) -> dict[str, Any]:
 
 
 async def access_token(world: World, path: str = "/mcp") -> str:
-    """A token for *path*, through the vault and the issuer, as a login would end."""
+    return await token_for(world.running, world.issuer + path, now=int(world.clock()))
+
+
+async def token_for(running: Running, resource: str, *, now: int) -> str:
+    """A token for *resource*, through the vault and the issuer, as a login would end."""
     verifier, client_id = secrets.token_urlsafe(32), ClientId("a-client")
-    resource = world.issuer + path
-    identity = Identity(issuer=world.upstream.issuer, subject="alice")
+    identity = Identity(issuer="https://login.example.com", subject="alice")
     login = Login(
         client_id=client_id,
         resource=resource,
         scopes=("tools",),
         identity=identity,
-        created_at=int(world.clock()),
+        created_at=now,
     )
-    vault = world.running.vault
+    vault = running.vault
     code = await vault.create(
         login,
         UpstreamTokens(access_token="upstream"),
@@ -148,4 +152,4 @@ async def access_token(world: World, path: str = "/mcp") -> str:
         resource=resource,
     )
     assert isinstance(opened, Opened)
-    return world.running.tokens.issue(opened).access_token
+    return running.tokens.issue(opened).access_token
