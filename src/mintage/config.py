@@ -103,10 +103,11 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     _check_store(file.store)
     _check_upstream(file.upstream)
     _check_resources(file.resource)
+    store = _located(file.store, base)
     return Config(
         issuer=file.issuer,
-        store=file.store,
-        secret=_root_secret(file, base=base, environ=environ),
+        store=store,
+        secret=_root_secret(file.secret, store, base=base, environ=environ),
         upstream=UpstreamSettings(
             preset=file.upstream.preset,
             issuer=file.upstream.issuer,
@@ -144,8 +145,17 @@ def _named(message: str) -> ConfigError:
     return ConfigError(path or "the file", sentence[:1].lower() + sentence[1:])
 
 
-def _root_secret(file: _File, *, base: Path, environ: dict[str, str]) -> Secret:
-    secret = _configured_secret(file, base=base, environ=environ)
+def _located(store: str, base: Path) -> str:
+    """*store* with the path of its file made absolute, wherever the server is started."""
+    scheme, _, path = store.partition("://")
+    return f"sqlite://{(base / path).absolute()}" if scheme == "sqlite" else store
+
+
+def _root_secret(spec: str | None, store: str, *, base: Path, environ: dict[str, str]) -> Secret:
+    if spec is not None:
+        secret = resolve(spec, key="secret", environ=environ, base=base)
+    else:
+        secret = _generated_secret(store)
     try:
         check_secret(secret.reveal())
     except ValueError as error:
@@ -153,10 +163,9 @@ def _root_secret(file: _File, *, base: Path, environ: dict[str, str]) -> Secret:
     return secret
 
 
-def _configured_secret(file: _File, *, base: Path, environ: dict[str, str]) -> Secret:
-    if file.secret is not None:
-        return resolve(file.secret, key="secret", environ=environ, base=base)
-    scheme, _, path = file.store.partition("://")
+def _generated_secret(store: str) -> Secret:
+    """The secret that was made once and kept next to the database."""
+    scheme, _, path = store.partition("://")
     if scheme == "sqlite":
         return generate_once(Path(path).with_name(SECRET_FILE), key="secret")
     if scheme == "memory":
@@ -169,12 +178,16 @@ def _configured_secret(file: _File, *, base: Path, environ: dict[str, str]) -> S
 def _check_issuer(issuer: str, key: str) -> None:
     """RFC 8414 §2: an https URL without query or fragment; http only on this machine."""
     parts = _url(issuer, key)
+    _check_https(parts, key)
+    if parts.path.endswith("/"):
+        raise ConfigError(key, "write it without the slash at its end")
+
+
+def _check_https(parts: SplitResult, key: str) -> None:
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise ConfigError(key, "plain http is accepted for loopback hosts only; use https")
     if parts.scheme not in ("http", "https"):
         raise ConfigError(key, "must be an https URL")
-    if parts.path.endswith("/"):
-        raise ConfigError(key, "write it without the slash at its end")
 
 
 def _check_store(store: str) -> None:
@@ -194,9 +207,7 @@ def _check_upstream(upstream: UpstreamSection) -> None:
     if upstream.issuer is None and preset.issuer is None:
         raise ConfigError("upstream.issuer", f"the preset {upstream.preset} needs it")
     if upstream.issuer is not None:
-        parts = _url(upstream.issuer, "upstream.issuer")
-        if parts.scheme not in ("http", "https"):
-            raise ConfigError("upstream.issuer", "must be an https URL")
+        _check_https(_url(upstream.issuer, "upstream.issuer"), "upstream.issuer")
     if not upstream.client_id:
         raise ConfigError("upstream.client_id", "is empty")
     _check_scopes(upstream.scopes, "upstream.scopes")

@@ -122,6 +122,7 @@ def test_an_issuer_on_this_machine_may_be_plain_http(issuer: str) -> None:
         ("upstream.issuer", None),
         ("upstream.issuer", "login.example.com"),
         ("upstream.issuer", "ftp://login.example.com"),
+        ("upstream.issuer", "http://login.example.com"),
         ("upstream.client_id", None),
         ("upstream.client_id", ""),
         ("upstream.client_secret", "s3cr3t-in-the-file"),
@@ -206,3 +207,18 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None
         load(file)
     with pytest.raises(ConfigError, match="can't be read"):
         load(tmp_path / "missing.toml")
+
+
+def test_a_relative_path_is_relative_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started from anywhere, the server finds its database and its secret again."""
+    monkeypatch.chdir("/")
+    file = tmp_path / "mintage.toml"
+    file.write_text(
+        'issuer = "https://auth.example.com"\nstore = "sqlite://mintage.db"\n'
+        '[upstream]\nissuer = "https://login.example.com"\nclient_id = "m"\n'
+        '[[resource]]\npath = "/mcp"\nbackend = "http://127.0.0.1:8000"\n'
+    )
+    assert load(file).store == f"sqlite://{tmp_path}/mintage.db"
+    assert (tmp_path / "mintage.secret").exists()

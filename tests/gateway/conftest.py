@@ -37,6 +37,8 @@ class RawBackend:
         match scope["path"].rpartition("/")[2]:
             case "events":
                 await self._events(receive, send)
+            case "call":
+                await self._call(send)
             case "upload":
                 await self._upload(receive, send)
             case "dies":
@@ -56,6 +58,13 @@ class RawBackend:
         if not self.gone.is_set():
             await send(_body(b"data: 2\n\n", more=True))
             await watcher
+
+    async def _call(self, send: Send) -> None:
+        """A tool call that answers as an event stream, and ends."""
+        await send(_start(b"content-type", b"text/event-stream"))
+        await send(_body(b"data: working\n\n", more=True))
+        await self.go.wait()
+        await send(_body(b"data: done\n\n"))
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

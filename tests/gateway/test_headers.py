@@ -199,3 +199,12 @@ def test_attack_d08_no_two_users_look_the_same(one: str, other: str) -> None:
 @pytest.mark.parametrize(("one", "other"), [("ü", "%C3%BC"), ("root", " root"), ("a", "%61")])
 def test_attack_d08_nor_do_these(one: str, other: str) -> None:
     assert told(one) != told(other)
+
+
+def test_a_backend_sets_no_cookie_of_ours() -> None:
+    headers = [
+        (b"set-cookie", b"session=1; Path=/"),
+        (b"Set-Cookie", b"__Host-mintage-browser=evil; Path=/; Secure"),
+        (b"set-cookie", b" mintage-login-1=evil"),
+    ]
+    assert to_client(headers) == [(b"set-cookie", b"session=1; Path=/")]

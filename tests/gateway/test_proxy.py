@@ -131,6 +131,19 @@ async def test_a_stream_that_opens_while_draining_ends_at_once(
     assert answer.status_code == 200
 
 
+async def test_a_call_under_way_may_finish_while_draining(world: World, raw: RawBackend) -> None:
+    headers = await bearer(world)
+    async with (
+        asyncio.timeout(10),
+        world.http.stream("POST", f"{world.resource}/call", headers=headers) as answer,
+    ):
+        chunks = answer.aiter_raw()
+        assert await anext(chunks) == b"data: working\n\n"
+        world.app.drain()
+        raw.go.set()
+        assert await anext(chunks) == b"data: done\n\n"
+
+
 async def test_uploads_arrive_before_the_next_chunk_is_sent(world: World, raw: RawBackend) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for number in range(3):

@@ -247,3 +247,14 @@ class TestC10OddRequests:
             f"{world.issuer}/token", content=b"{}", headers={"content-type": kind}
         )
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+    @pytest.mark.parametrize("path", ["/token", "/revoke"])
+    async def test_attack_c10_one_authorization_header_is_enough(
+        self, world: World, path: str
+    ) -> None:
+        answer = await world.http.post(
+            world.issuer + path,
+            data={"grant_type": "refresh_token", "refresh_token": "x", "token": "x"},
+            headers=[("authorization", "Basic YTpi"), ("authorization", "Basic YzpkCg==")],
+        )
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")

@@ -86,8 +86,12 @@ def to_backend(
 
 
 def to_client(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """The backend's headers as the client gets them."""
-    return _without_hop_by_hop(headers)
+    """The backend's headers as the client gets them, without cookies that pose as ours."""
+    return [
+        (name, value)
+        for name, value in _without_hop_by_hop(headers)
+        if name != b"set-cookie" or not value.decode("latin-1").lstrip().startswith(_OUR_COOKIES)
+    ]
 
 
 def identity_headers(identity: Identity) -> dict[str, str]:

@@ -134,16 +134,17 @@ class Proxy:
                 }
             )
             try:
-                await self._stream(answer, send)
+                endless = method == "GET" and _is_event_stream(answer.headers)
+                await self._stream(answer, send, endless=endless)
             except BackendError as error:
                 # Headers are out: an answer that ends early is the only way to tell.
                 log.warning("%s: %s", url.partition("?")[0], error)
                 return
             await send({"type": "http.response.body", "body": b""})
 
-    async def _stream(self, answer: Answer, send: Send) -> None:
+    async def _stream(self, answer: Answer, send: Send, *, endless: bool) -> None:
         task = asyncio.current_task()
-        if task is not None and _is_event_stream(answer.headers):
+        if task is not None and endless:
             if self._draining:
                 return
             self._streams.add(task)
@@ -157,7 +158,7 @@ class Proxy:
             task.uncancel()  # the server is going down: end the stream in good order
 
     def drain(self) -> None:
-        """Close event streams, which would never end by themselves; the rest may finish."""
+        """Close the event streams of GETs, which never end by themselves; answers may finish."""
         self._draining = True
         self._ending |= self._streams
         for stream in list(self._streams):

@@ -83,6 +83,14 @@ async def read_json(request: Request) -> bytes:
     return await read_body(request)
 
 
+def authorization_of(request: Request) -> str | None:
+    """The one ``Authorization`` header, or None. `InvalidRequest` where there are several."""
+    values = request.headers.getlist("authorization")
+    if len(values) > 1:
+        raise InvalidRequest("Authorization must be given once")
+    return values[0] if values else None
+
+
 def read_query(request: Request) -> Form:
     return parse_query(request.scope.get("query_string", b""))
 

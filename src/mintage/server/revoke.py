@@ -10,7 +10,7 @@ from mintage.clients.authentication import authenticate
 from mintage.clients.directory import Directory
 from mintage.errors import TokenError
 from mintage.server.farewell import Farewell
-from mintage.server.http import NO_STORE, read_form
+from mintage.server.http import NO_STORE, authorization_of, read_form
 from mintage.server.requests import Revocation
 from mintage.tokens import Tokens
 from mintage.vault.vault import Vault
@@ -28,7 +28,7 @@ class RevokeEndpoint:
     async def __call__(self, request: Request) -> Response:
         """200 whether or not there was something to end (§2.2): the token is of no use now."""
         form = await read_form(request)
-        client = await authenticate(form, request.headers.get("authorization"), self.directory)
+        client = await authenticate(form, authorization_of(request), self.directory)
         revocation = Revocation.parse(form)
         try:
             handle = self.tokens.read_any(revocation.token)

@@ -10,7 +10,7 @@ from mintage.clients.authentication import authenticate
 from mintage.clients.directory import Client, Directory
 from mintage.errors import UnauthorizedClient, UnsupportedGrantType
 from mintage.forms import Form, one
-from mintage.server.http import NO_STORE, json_response, read_form
+from mintage.server.http import NO_STORE, authorization_of, json_response, read_form
 from mintage.tokens import TokenResponse
 
 
@@ -34,7 +34,7 @@ class TokenEndpoint:
         grant_type = self._grant_types.get(name := one(form, "grant_type"))
         if grant_type is None:
             raise UnsupportedGrantType("grant_type must be one of: " + ", ".join(self._grant_types))
-        client = await authenticate(form, request.headers.get("authorization"), self._directory)
+        client = await authenticate(form, authorization_of(request), self._directory)
         if name not in client.grant_types:
             raise UnauthorizedClient(f"this client did not register the grant type {name}")
         issued = await grant_type.issue(form, client)

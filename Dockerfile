@@ -1,0 +1,20 @@
+# docker build -t mintage . && docker run -v mintage:/var/lib/mintage -v ./mintage.toml:/etc/mintage.toml:ro mintage
+FROM python:3.13-slim AS build
+WORKDIR /build
+COPY requirements/runtime.txt ./
+RUN python -m venv /opt/mintage && /opt/mintage/bin/pip install --no-cache-dir --require-hashes -r runtime.txt
+COPY requirements/build.in pyproject.toml README.md LICENSE ./
+COPY src src
+RUN pip install --no-cache-dir -r build.in && pip wheel --no-deps --no-build-isolation -w dist . \
+ && /opt/mintage/bin/pip install --no-cache-dir --no-deps dist/*
+
+FROM python:3.13-slim
+COPY --from=build /opt/mintage /opt/mintage
+RUN useradd --system --uid 10001 mintage && install -d -o mintage -m 0700 /var/lib/mintage
+USER mintage
+WORKDIR /var/lib/mintage
+VOLUME /var/lib/mintage
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/opt/mintage/bin/mintage"]
+CMD ["serve", "--config", "/etc/mintage.toml", "--host", "0.0.0.0", "--port", "8080"]
