@@ -14,8 +14,11 @@ app = App(
 )
 token = App(name="token", help="Look at tokens.")
 app.command(token)
+keys = App(name="keys", help="Make keys.")
+app.command(keys)
 app.command("mintage.cli.serve:serve", name="serve")
 app.command("mintage.cli.demo:demo", name="demo")
+keys.command("mintage.cli.keys_new:new", name="new")
 token.command("mintage.cli.token_inspect:inspect", name="inspect")
 
 

@@ -1,0 +1,11 @@
+"""``mintage keys new``: a good secret, so that nobody has to think one up."""
+
+import secrets
+
+
+def new() -> None:
+    """Print a new secret: 32 random bytes, for the setting ``secret``.
+
+    Keep it where only the server reads it: ``mintage keys new > secret; chmod 600 secret``.
+    """
+    print(secrets.token_urlsafe(32))  # noqa: T201
