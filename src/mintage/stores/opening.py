@@ -1,8 +1,10 @@
 """From a URL to a store. A new store is a file and a line in the table below."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
+from mintage.errors import StoreUnusable
 from mintage.stores.protocol import Store
 from mintage.values import Clock
 
@@ -13,15 +15,46 @@ async def _memory(_: str, clock: Clock) -> Store:
     return MemoryStore(clock=clock)
 
 
-async def _sqlite(path: str, clock: Clock) -> Store:
+async def _sqlite(url: str, clock: Clock) -> Store:
     from mintage.stores.sqlite import SQLiteStore
 
-    return await SQLiteStore.open(path, clock=clock)
+    return await SQLiteStore.open(url.partition("://")[2], clock=clock)
+
+
+async def _postgres(url: str, clock: Clock) -> Store:
+    with _extra("postgres"):
+        from mintage.stores.postgres import PostgresStore
+
+    return await PostgresStore.open(url, clock=clock)
+
+
+async def _redis(url: str, clock: Clock) -> Store:
+    with _extra("redis"):
+        from mintage.stores.redis import RedisStore
+
+    return await RedisStore.open(url, clock=clock)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Turn a missing driver into a sentence that says what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise StoreUnusable(
+            f"this store needs the package {error.name}: pip install 'mintage[{name}]'"
+        ) from None
 
 
 _OPENERS: Final[dict[str, Callable[[str, Clock], Awaitable[Store]]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    "postgresql": _postgres,
+    "redis": _redis,
+    "rediss": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
+    "redis+sentinel": _redis,
 }
 
 
@@ -35,10 +68,9 @@ def check_store_url(url: str) -> None:
 
 
 async def open_store(url: str, *, clock: Clock) -> Store:
-    """The store at *url*: ``memory://`` or ``sqlite://`` with the path of a file behind it.
+    """The store at *url*: ``memory://``, ``sqlite://`` and a path, ``postgresql://``, ``redis://``.
 
     Raises `StoreUnavailable` or `StoreUnusable`; ``ValueError`` for an unknown scheme.
     """
     check_store_url(url)
-    scheme, _, path = url.partition("://")
-    return await _OPENERS[scheme](path, clock)
+    return await _OPENERS[url.partition("://")[0]](url, clock)

@@ -1,0 +1,170 @@
+"""Private PostgreSQL and Redis servers, on loopback and free ports, gone with the test session."""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from mintage.testing.nanoidp import free_port
+
+
+def program(name: str) -> str:
+    """The path of an installed server. Without one the test skips; in CI it fails."""
+    places = [f"/usr/lib/postgresql/{version}/bin" for version in (18, 17, 16, 15)]
+    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(places))
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is not installed")
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+@dataclass
+class Server:
+    """One server process that can be killed, stopped and started again on its data."""
+
+    command: list[str]
+    port: int
+    directory: Path
+    user: str | None = None
+    child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        with (self.directory / "server.log").open("ab") as log:
+            self.child = subprocess.Popen(
+                self.command, stdout=log, stderr=log, cwd=self.directory, user=self.user
+            )
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            time.sleep(0.05)
+        raise RuntimeError((self.directory / "server.log").read_text(errors="replace")[-2000:])
+
+    def kill(self) -> None:
+        """Gone at once, as after a power cut of the process."""
+        assert self.child is not None
+        self.child.kill()
+        self.child.wait()
+
+    def stop(self) -> None:
+        if self.child is not None and self.child.poll() is None:
+            self.child.terminate()
+            self.child.wait()
+
+
+def redis_server(directory: Path, *options: str, port: int | None = None) -> Server:
+    port = port or free_port()
+    directory.mkdir(parents=True, exist_ok=True)
+    command = [
+        program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+        "--appendonly", "yes", "--appendfsync", "always", "--dir", str(directory), *options,
+    ]  # fmt: skip
+    return Server(command, port, directory)
+
+
+def postgres_server(directory: Path) -> Server:
+    """A cluster of its own. PostgreSQL refuses to run as root, so it runs as its own user then."""
+    initdb, postgres = program("initdb"), program("postgres")
+    user = None
+    if os.geteuid() == 0:
+        user = "postgres"
+        directory.mkdir(parents=True, exist_ok=True)
+        top = Path(tempfile.gettempdir())
+        for path in (directory, *directory.parents):
+            if top in path.parents:
+                path.chmod(0o755)  # so that this user gets there
+        account = pwd.getpwnam(user)
+        os.chown(directory, account.pw_uid, account.pw_gid)
+    data = directory / "data"
+    subprocess.run(
+        [initdb, "-D", str(data), "-U", "mintage", "-A", "trust", "--no-sync", "-E", "UTF8"],
+        check=True, capture_output=True, user=user, cwd=directory,
+    )  # fmt: skip
+    port = free_port()
+    command = [
+        postgres, "-D", str(data), "-p", str(port), "-h", "127.0.0.1",
+        "-k", str(directory), "-c", "max_connections=100",
+    ]  # fmt: skip
+    return Server(command, port, directory, user)
+
+
+@contextlib.contextmanager
+def started(server: Server) -> Iterator[Server]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@dataclass
+class Wire:
+    """A TCP line to a server that can be cut, and mended."""
+
+    target: int
+    port: int = 0
+    cut: bool = False
+    _lines: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Wire"]:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            lines = list(self._lines)
+            self.break_off()
+            await asyncio.gather(*lines, return_exceptions=True)
+
+    def break_off(self) -> None:
+        """Every connection ends, in the middle of whatever it was doing."""
+        for line in list(self._lines):
+            line.cancel()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.cut:
+            writer.transport.abort()
+            return
+        line = asyncio.ensure_future(self._carry(reader, writer))
+        self._lines.add(line)
+        line.add_done_callback(self._lines.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
+        pumps = [
+            asyncio.ensure_future(self._pump(reader, back)),
+            asyncio.ensure_future(self._pump(there, writer)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            for end in (writer, back):
+                end.transport.abort()
+                with contextlib.suppress(OSError):
+                    await end.wait_closed()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()

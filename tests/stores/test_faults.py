@@ -1,0 +1,160 @@
+"""What a store that others keep does when it dies, freezes or is cut off: 503, and on by itself."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from mintage.errors import StoreError, StoreUnavailable
+from mintage.stores.opening import open_store
+from mintage.stores.protocol import EVERYTHING, Store
+from tests.stores.servers import Server, Wire, postgres_server, redis_server, started
+
+FAR = 2**40
+ENGINES = [
+    pytest.param((redis_server, "redis://127.0.0.1:{}/0"), id="redis"),
+    pytest.param((postgres_server, "postgresql://mintage@127.0.0.1:{}/postgres"), id="postgres"),
+]
+pytestmark = [
+    pytest.mark.parametrize("engine", ENGINES),
+    # A driver leaves the sockets of broken connections to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+Engine = tuple[Callable[[Path], Server], str]
+
+
+@pytest.fixture
+def server(engine: Engine, tmp_path: Path) -> Iterator[Server]:
+    with ExitStack() as stack:
+        yield stack.enter_context(started(engine[0](tmp_path / "engine")))
+
+
+@pytest.fixture
+async def wire(server: Server) -> AsyncIterator[Wire]:
+    async with Wire(server.port).running() as wire:
+        yield wire
+
+
+@pytest.fixture
+async def store(engine: Engine, wire: Wire) -> AsyncIterator[Store]:
+    store = await open_store(engine[1].format(wire.port), clock=time.time)
+    yield store
+    await store.close()
+
+
+async def until_it_answers(store: Store) -> None:
+    """The same store object, with no restart of ours."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await store.load(b"anything")
+            except StoreUnavailable:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+async def test_a_cut_line_is_an_outage_and_heals(store: Store, wire: Wire) -> None:
+    await store.insert(b"before", b"kept", None, FAR)
+    wire.cut = True
+    wire.break_off()
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await store.insert(b"during", b"", None, FAR)
+    wire.cut = False
+    await until_it_answers(store)
+    seen = await store.load(b"before")
+    assert seen is not None
+    await store.replace(b"before", seen, b"changed", FAR)
+
+
+async def test_attack_d10_kill_minus_nine_loses_nothing_acknowledged(
+    store: Store, server: Server
+) -> None:
+    """The server dies in full traffic, and starts again on what it had written."""
+    acknowledged: list[bytes] = []
+
+    async def write(writer: int) -> None:
+        for number in range(10**6):
+            key = f"{writer}-{number}".encode()
+            try:
+                await store.insert(key, key * 20, None, FAR)
+            except StoreError:
+                return
+            acknowledged.append(key)
+
+    traffic = [asyncio.create_task(write(n)) for n in range(8)]
+    await asyncio.sleep(0.5)
+    server.kill()
+    await asyncio.gather(*traffic)
+    await asyncio.to_thread(server.start)
+    await until_it_answers(store)
+    assert len(acknowledged) > 20
+    for key in acknowledged:
+        seen = await store.load(key)
+        assert seen is not None, key
+        assert seen.record == key * 20
+
+
+async def test_a_frozen_server_is_an_outage_within_seconds(store: Store, server: Server) -> None:
+    await store.insert(b"before", b"kept", None, FAR)
+    assert server.child is not None
+    group = [server.child.pid, *children(server.child.pid)]
+    for pid in group:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(15):
+            with pytest.raises(StoreUnavailable):
+                await store.load(b"before")
+    finally:
+        for pid in group:
+            os.kill(pid, signal.SIGCONT)
+    await until_it_answers(store)
+    assert await store.load(b"before") is not None
+
+
+async def test_a_feed_that_was_cut_says_so_and_goes_on(
+    engine: Engine, store: Store, wire: Wire, server: Server
+) -> None:
+    other = await open_store(engine[1].format(server.port), clock=time.time)
+    await other.insert(b"k", b"one", None, FAR)
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def listen() -> None:
+        async with contextlib.aclosing(store.changes()) as changes:  # type: ignore[type-var]
+            async for key in changes:
+                heard.put_nowait(key)
+
+    async def change_until(expected: bytes) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                seen = await other.load(b"k")
+                assert seen is not None
+                await other.replace(b"k", seen, b"two", FAR)
+                while not heard.empty():
+                    if heard.get_nowait() == expected:
+                        return
+                await asyncio.sleep(0.05)
+
+    listener = asyncio.create_task(listen())
+    await change_until(b"k")
+    wire.break_off()
+    await change_until(EVERYTHING)
+    await change_until(b"k")
+    listener.cancel()
+    await asyncio.gather(listener, return_exceptions=True)
+    await other.close()
+
+
+def children(pid: int) -> list[int]:
+    """PostgreSQL answers in processes of its own."""
+    tasks = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(child) for child in tasks.split()]
