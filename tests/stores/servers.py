@@ -5,7 +5,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -34,6 +33,7 @@ class Server:
     """One server process that can be killed, stopped and started again on its data."""
 
     command: list[str]
+    ready: list[str]  # succeeds as soon as the server answers
     port: int
     directory: Path
     user: str | None = None
@@ -46,7 +46,7 @@ class Server:
             )
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            if subprocess.run(self.ready, check=False, capture_output=True).returncode == 0:
                 return
             time.sleep(0.05)
         raise RuntimeError((self.directory / "server.log").read_text(errors="replace")[-2000:])
@@ -70,7 +70,8 @@ def redis_server(directory: Path, *options: str, port: int | None = None) -> Ser
         program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
         "--appendonly", "yes", "--appendfsync", "always", "--dir", str(directory), *options,
     ]  # fmt: skip
-    return Server(command, port, directory)
+    ready = [program("redis-cli"), "-p", str(port), "ping"]
+    return Server(command, ready, port, directory)
 
 
 def postgres_server(directory: Path) -> Server:
@@ -96,7 +97,8 @@ def postgres_server(directory: Path) -> Server:
         postgres, "-D", str(data), "-p", str(port), "-h", "127.0.0.1",
         "-k", str(directory), "-c", "max_connections=100",
     ]  # fmt: skip
-    return Server(command, port, directory, user)
+    ready = [program("pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
+    return Server(command, ready, port, directory, user)
 
 
 @contextlib.contextmanager
