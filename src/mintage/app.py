@@ -35,6 +35,7 @@ from mintage.server.cookies import Cookies
 from mintage.server.farewell import Farewell
 from mintage.server.grant_types.authorization_code import AuthorizationCode
 from mintage.server.grant_types.refresh_token import RefreshToken
+from mintage.server.health import Readiness, alive
 from mintage.server.http import (
     Handler,
     error_response,
@@ -201,6 +202,7 @@ def _assemble(
         return await upstream.refresh(old, now=int(clock()))
 
     farewell = Farewell(upstream)
+    readiness = Readiness({"store": lambda: store.load(b"readyz"), "upstream": upstream.check})
     routes = _routes(config, site, upstream, vault, tokens, farewell, renew, clock, dice)
     proxy = Proxy(Bearer(tokens, vault), Credentials(vault, renew), backends)
     gateway = Gateway(
@@ -217,6 +219,10 @@ def _assemble(
         proxy,
         dice,
     )
+    routes |= {
+        f"{site.base_path}/healthz": for_clients(alive, dice),
+        f"{site.base_path}/readyz": for_clients(readiness, dice),
+    }
     return Running(store, vault, tokens, farewell, routes, gateway, dice, proxy.drain)
 
 

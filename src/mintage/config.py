@@ -25,7 +25,17 @@ from mintage.vault.vault import Lifetimes
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _OUR_PATHS: Final = frozenset(
-    {".well-known", "authorize", "callback", "consent", "register", "revoke", "token"}
+    {
+        ".well-known",
+        "authorize",
+        "callback",
+        "consent",
+        "healthz",
+        "readyz",
+        "register",
+        "revoke",
+        "token",
+    }
 )
 
 _Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]

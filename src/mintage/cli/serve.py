@@ -13,7 +13,9 @@ import uvicorn
 from cyclopts import Parameter
 
 from mintage.app import Mintage, create_app
-from mintage.config import load
+from mintage.cli.workers import Workers, listen
+from mintage.config import Config, load
+from mintage.errors import ConfigError
 
 _GRACE_SECONDS: Final = 20
 
@@ -23,6 +25,7 @@ def serve(
     config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port to listen on.")] = 8080,
+    workers: Annotated[int, Parameter(help="How many processes.")] = 1,
 ) -> int:
     """Put login in front of HTTP and MCP servers.
 
@@ -33,15 +36,28 @@ def serve(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
     )
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole URLs
+    if workers == 1:
+        return _run(settings, host, port)
+    if workers < 1:
+        raise ConfigError("--workers", "is at least 1")
+    if settings.store == "memory://":
+        raise ConfigError("--workers", "several processes need a store that they can share")
+    with listen(host, port) as shared:
+        return Workers(workers, lambda: _run(settings, host, port, shared)).run()
+
+
+def _run(settings: Config, host: str, port: int, shared: socket.socket | None = None) -> int:
     app = create_app(settings)
     server = GracefulServer(app, host=host, port=port)
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        return runner.run(_serve(app, server))
+        return runner.run(_serve(app, server, [shared] if shared else None))
 
 
-async def _serve(app: Mintage, server: "GracefulServer") -> int:
+async def _serve(
+    app: Mintage, server: "GracefulServer", sockets: list[socket.socket] | None
+) -> int:
     async with app.running():
-        await server.serve()
+        await server.serve(sockets)
     return 0 if server.started else 1
 
 

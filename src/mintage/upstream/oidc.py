@@ -119,6 +119,9 @@ class OIDCUpstream:
         if response.status != 200:  # noqa: PLR2004
             raise UpstreamMisbehaved(f"revocation was answered with {response.status}")
 
+    async def check(self) -> None:
+        await self._discover()
+
     async def close(self) -> None:
         await self._transport.close()
 

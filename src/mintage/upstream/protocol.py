@@ -85,4 +85,7 @@ class Upstream(Protocol):
     async def revoke(self, tokens: UpstreamTokens) -> None:
         """End the tokens at the provider, where it can (RFC 7009)."""
 
+    async def check(self) -> None:
+        """Returns if the provider is known: its discovery document is here, or can be had."""
+
     async def close(self) -> None: ...

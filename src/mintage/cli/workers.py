@@ -1,0 +1,74 @@
+"""Several server processes on one listening socket, and the parent that minds them."""
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+log = logging.getLogger("mintage.serve")
+
+_TOO_SOON: Final = 2.0  # seconds: who ends sooner will end again
+_MAX_TOO_SOON: Final = 5
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket that the workers share. Raises ``OSError``."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+class Workers:
+    """Keeps *count* processes of *work* alive until a signal says to stop."""
+
+    def __init__(self, count: int, work: Callable[[], int]) -> None:
+        self._count = count
+        self._work = work
+        self._started: dict[int, float] = {}
+        self._stopping = False
+        self._too_soon = 0
+
+    def run(self) -> int:
+        """0 after a stop that was asked for and obeyed by all; 1 if they can't stay up."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        for _ in range(self._count):
+            self._start()
+        status = 0
+        while self._started:
+            pid, raw = os.waitpid(-1, 0)
+            lived = time.monotonic() - self._started.pop(pid, time.monotonic())
+            code = os.waitstatus_to_exitcode(raw)
+            if self._stopping:
+                status = max(status, abs(code))
+            elif self._may_return(pid, code, lived):
+                self._start()
+            else:
+                status = 1
+        return min(status, 1)
+
+    def _start(self) -> None:
+        pid = os.fork()
+        if pid == 0:
+            # The parent's ways with signals are not the child's.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            os._exit(self._work())
+        self._started[pid] = time.monotonic()
+
+    def _may_return(self, pid: int, code: int, lived: float) -> bool:
+        log.error("worker %d ended with %d after %.0f s", pid, code, lived)
+        self._too_soon = self._too_soon + 1 if lived < _TOO_SOON else 0
+        if self._too_soon <= _MAX_TOO_SOON:
+            return True
+        log.error("workers do not stay up; giving up")
+        self._stop(signal.SIGTERM, None)
+        return False
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._stopping = True
+        for pid in self._started:
+            os.kill(pid, signal.SIGTERM)

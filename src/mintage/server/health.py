@@ -1,0 +1,49 @@
+"""``/healthz`` and ``/readyz``: for whoever starts, stops and balances processes."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintage.errors import MintageError
+from mintage.server.http import NO_STORE, json_response
+
+log = logging.getLogger("mintage.server")
+
+Probe: TypeAlias = Callable[[], Awaitable[object]]
+
+_SECONDS: Final = 5.0
+
+
+async def alive(_: Request) -> Response:
+    """The process answers; nothing else is asked."""
+    return json_response({"status": "ok"}, headers=NO_STORE)
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a login could be served right now: each probe is asked, and named."""
+
+    probes: Mapping[str, Probe]
+
+    async def __call__(self, _: Request) -> Response:
+        """200, or 503 with the names of what is missing; why stands in the log."""
+        names = list(self.probes)
+        found = await asyncio.gather(*(self._ask(name) for name in names))
+        body = dict(zip(names, found, strict=True))
+        ready = all(state == "ok" for state in found)
+        headers = NO_STORE if ready else NO_STORE | {"retry-after": "5"}
+        return json_response(body, status=200 if ready else 503, headers=headers)
+
+    async def _ask(self, name: str) -> str:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await self.probes[name]()
+        except (MintageError, TimeoutError) as error:
+            log.warning("not ready: %s: %s", name, str(error) or "no answer in time")
+            return "unavailable"
+        return "ok"

@@ -1,0 +1,64 @@
+"""``mintage serve --workers``: several processes, one port."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import httpx2
+
+from mintage.demo.stage import process
+from mintage.testing.nanoidp import free_port
+from tests.cli.command import mintage
+
+CONFIG = """\
+issuer = "http://127.0.0.1:{port}"
+store  = "{store}"
+[upstream]
+issuer    = "http://127.0.0.1:9"
+client_id = "mintage"
+[[resource]]
+path    = "/mcp"
+backend = "http://127.0.0.1:9"
+"""
+
+
+def children(pid: int) -> set[int]:
+    tasks = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return {int(child) for child in tasks.split()}
+
+
+async def test_a_worker_that_dies_is_replaced_and_a_stop_is_clean(tmp_path: Path) -> None:
+    port = free_port()
+    file = tmp_path / "mintage.toml"
+    file.write_text(CONFIG.format(port=port, store=f"sqlite://{tmp_path}/mintage.db"))
+    url = f"http://127.0.0.1:{port}/healthz"
+    async with (
+        process(
+            "mintage", "serve", "--config", str(file), "--port", str(port), "--workers", "2",
+            ready=url, log=tmp_path / "log",
+        ) as parent,
+        asyncio.timeout(30),
+    ):  # fmt: skip
+        while len(first := children(parent.pid)) < 2:
+            await asyncio.sleep(0.05)
+        victim = min(first)
+        os.kill(victim, signal.SIGKILL)
+        while len(now := children(parent.pid)) < 2 or victim in now:
+            await asyncio.sleep(0.05)
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            for _ in range(20):
+                with contextlib.suppress(httpx2.HTTPError):  # one that the victim had accepted
+                    assert (await http.get(url)).status_code == 200
+        parent.terminate()
+        assert await parent.wait() == 0
+        assert not any(Path(f"/proc/{pid}").exists() for pid in now)
+
+
+def test_workers_that_share_nothing_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mintage.toml"
+    file.write_text(CONFIG.format(port=8080, store="memory://"))
+    done = mintage("serve", "--config", str(file), "--workers", "2")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"mintage: --workers: ")
