@@ -275,7 +275,7 @@ class TestReplicas:
         assert isinstance(await replicas[0].authenticate(access(opened)), Refused)
         async with asyncio.timeout(2):
             for vault in replicas:
-                while isinstance(await vault.authenticate(access(opened)), Opened):  # noqa: ASYNC110
+                while isinstance(await vault.authenticate(access(opened)), Opened):
                     await asyncio.sleep(0.01)
 
     async def test_wait_for_a_dead_leaseholder_no_longer_than_its_lease(

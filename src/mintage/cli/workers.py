@@ -43,12 +43,13 @@ class Workers:
             lived = time.monotonic() - self._started.pop(pid, time.monotonic())
             code = os.waitstatus_to_exitcode(raw)
             if self._stopping:
-                status = max(status, abs(code))
+                # One that had not come up yet knows no better way to go.
+                status = status if code in (0, -signal.SIGTERM) else 1
             elif self._may_return(pid, code, lived):
                 self._start()
             else:
                 status = 1
-        return min(status, 1)
+        return status
 
     def _start(self) -> None:
         pid = os.fork()
