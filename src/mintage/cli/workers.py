@@ -11,6 +11,7 @@ from typing import Final
 
 log = logging.getLogger("mintage.serve")
 
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _TOO_SOON: Final = 2.0  # seconds: who ends sooner will end again
 _MAX_TOO_SOON: Final = 5
 
@@ -33,7 +34,7 @@ class Workers:
 
     def run(self) -> int:
         """0 after a stop that was asked for and obeyed by all; 1 if they can't stay up."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             signal.signal(number, self._stop)
         for _ in range(self._count):
             self._start()
@@ -52,13 +53,16 @@ class Workers:
         return status
 
     def _start(self) -> None:
+        # A signal between the fork and the note of it would miss the new child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid == 0:
-            # The parent's ways with signals are not the child's.
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)  # the parent's ways are not the child's
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             os._exit(self._work())
         self._started[pid] = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
     def _may_return(self, pid: int, code: int, lived: float) -> bool:
         log.error("worker %d ended with %d after %.0f s", pid, code, lived)
