@@ -22,7 +22,8 @@ from mintage.stores.sqlite import SQLiteStore
 from mintage.tokens import Tokens
 from mintage.values import ClientId
 from mintage.vault.cache import GrantCache
-from mintage.vault.vault import Lifetimes, Opened, Vault, VaultKeys
+from mintage.vault.values import Lifetimes, Opened, VaultKeys
+from mintage.vault.vault import Vault
 
 ISSUER = "https://auth.example.com"
 RESOURCE = Resource(identifier=f"{ISSUER}/mcp", scopes=("tools",))

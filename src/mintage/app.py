@@ -57,7 +57,8 @@ from mintage.upstream.opening import open_upstream
 from mintage.upstream.protocol import Upstream
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Clock, Dice
-from mintage.vault.vault import Vault, VaultKeys
+from mintage.vault.values import VaultKeys
+from mintage.vault.vault import Vault
 
 log = logging.getLogger("mintage")
 

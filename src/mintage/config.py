@@ -21,7 +21,7 @@ from mintage.stores.opening import check_store_url
 from mintage.upstream.presets import find_preset
 from mintage.upstream.settings import UpstreamSettings
 from mintage.values import Secret, check_scopes
-from mintage.vault.vault import Lifetimes
+from mintage.vault.values import Lifetimes
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _OUR_PATHS: Final = frozenset(

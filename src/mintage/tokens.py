@@ -11,7 +11,7 @@ from mintage.errors import TokenError, WrongAudience, WrongTokenUse
 from mintage.handles import Handle, Kind, make_jti, parse_jti
 from mintage.jwt_issuer import JWTIssuer
 from mintage.values import Clock, Scopes
-from mintage.vault.vault import Lifetimes, Opened
+from mintage.vault.values import Lifetimes, Opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

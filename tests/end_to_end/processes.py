@@ -17,7 +17,8 @@ from mintage.keys import purpose_key
 from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient
-from mintage.vault.vault import Vault, VaultKeys
+from mintage.vault.values import VaultKeys
+from mintage.vault.vault import Vault
 
 CONFIG = """\
 issuer = "{issuer}"

@@ -16,7 +16,7 @@ from mintage.grant import Identity, Login, UpstreamTokens, s256
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from mintage.values import ClientId
-from mintage.vault.vault import Opened
+from mintage.vault.values import Opened
 from tests.conftest import World
 
 REDIRECT_URI = "http://127.0.0.1/callback"

@@ -17,7 +17,8 @@ from mintage.stores.protocol import Store
 from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
-from mintage.vault.vault import Lifetimes, Opened, Refused, Vault, VaultKeys
+from mintage.vault.values import Lifetimes, Opened, Refused, VaultKeys
+from mintage.vault.vault import Vault
 
 ROUNDS = 500  # of those that need no server; 100 of those that do
 RACERS = 10

@@ -15,7 +15,8 @@ from mintage.stores.protocol import Index, Versioned
 from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
-from mintage.vault.vault import Lifetimes, Opened, Refused, Renew, Vault, VaultKeys
+from mintage.vault.values import Lifetimes, Opened, Refused, Renew, VaultKeys
+from mintage.vault.vault import Vault
 
 CLIENT = ClientId("client")
 VERIFIER = "v" * 43

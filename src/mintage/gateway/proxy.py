@@ -22,7 +22,8 @@ from mintage.gateway.headers import (
 )
 from mintage.resource.bearer import Access, Bearer
 from mintage.site import Resource
-from mintage.vault.vault import Opened, Refused, Renew, Vault
+from mintage.vault.values import Opened, Refused, Renew
+from mintage.vault.vault import Vault
 
 Credential = Literal["none", "identity", "upstream"]
 

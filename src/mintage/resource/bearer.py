@@ -12,7 +12,8 @@ from mintage.errors import (
 from mintage.site import Resource
 from mintage.tokens import Tokens
 from mintage.values import Scopes
-from mintage.vault.vault import Opened, Refused, Vault
+from mintage.vault.values import Opened, Refused
+from mintage.vault.vault import Vault
 
 
 class NoToken(OAuthError):

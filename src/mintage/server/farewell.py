@@ -8,7 +8,7 @@ from typing import Final
 from mintage.errors import UpstreamError
 from mintage.grant import UpstreamTokens
 from mintage.upstream.protocol import Upstream
-from mintage.vault.vault import Refused
+from mintage.vault.values import Refused
 
 _DRAIN_SECONDS: Final = 5.0
 

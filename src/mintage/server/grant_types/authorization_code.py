@@ -10,7 +10,8 @@ from mintage.server.refusals import token_error
 from mintage.server.requests import RedeemCode
 from mintage.site import Site
 from mintage.tokens import TokenResponse, Tokens
-from mintage.vault.vault import Refused, Vault
+from mintage.vault.values import Refused
+from mintage.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from mintage.server.refusals import token_error
 from mintage.server.requests import Refresh
 from mintage.site import Site
 from mintage.tokens import TokenResponse, Tokens
-from mintage.vault.vault import Refused, Renew, Vault
+from mintage.vault.values import Refused, Renew
+from mintage.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,173 @@
+"""New tokens from the upstream: asked for once, by one process, and saved whatever happens."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from mintage import grant as decide
+from mintage import handles
+from mintage.errors import (
+    StoreUnavailable,
+    UpstreamMisbehaved,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
+from mintage.grant import Active, Grant, Keep, Reason, Refuse, UpstreamTokens, Wait, Write
+from mintage.values import Clock, Dice
+from mintage.vault.sealed import SealedGrants
+from mintage.vault.single_flight import SingleFlight
+from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused, Renew
+
+log = logging.getLogger("mintage.vault")
+
+_LEASE_POLL: Final = 0.05  # seconds between two looks at another process's lease
+_SAVE_PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8)  # seconds: about 16 in all
+_COOL_DOWN: Final = 3.0  # seconds without asking an upstream that has just failed
+_MAX_FAILURES: Final = 1000
+
+
+class Renewal:
+    """Renews the upstream tokens of grants."""
+
+    def __init__(
+        self, grants: SealedGrants, *, clock: Clock, dice: Dice, lifetimes: Lifetimes
+    ) -> None:
+        self._grants = grants
+        self._clock = clock
+        self._dice = dice
+        self._lifetimes = lifetimes
+        self._flights: SingleFlight[Opened | Refused] = SingleFlight()
+        self._failures: dict[bytes, tuple[float, UpstreamUnavailable | UpstreamMisbehaved]] = {}
+
+    async def fresh(self, opened: Opened, renew: Renew) -> Opened | Refused:
+        """*opened* with an upstream token that is good for a while yet.
+
+        One process asks, once, for all who wait. While the old token still holds nobody
+        waits: it is renewed behind their backs. Raises `UpstreamUnavailable` or
+        `UpstreamMisbehaved` where it has ended and no new one can be had.
+        """
+        tokens, now = opened.grant.upstream, self._now()
+        if not decide.is_due(tokens, now=now, margin=self._lifetimes.upstream_margin):
+            return opened
+        key = handles.store_key(opened.secret)
+        expired = decide.is_due(tokens, now=now, margin=0)
+        if tokens.refresh_token is None:
+            if not expired:
+                return opened
+            return await self._end(opened.secret, Reason.UPSTREAM_EXPIRED, tokens)
+        if (failure := self._recent_failure(key)) is not None:
+            if expired:
+                raise failure
+            return opened
+        flight = self._flights.start(key, lambda: self._renew(opened.secret, renew))
+        return await asyncio.shield(flight) if expired else opened
+
+    async def drain(self) -> None:
+        """Wait for what is under way: what the upstream hands out must be saved."""
+        await self._flights.drain()
+
+    async def _renew(self, secret: bytes, renew: Renew) -> Opened | Refused:
+        """Ask the upstream under a lease, so that of all processes one asks."""
+        key = handles.store_key(secret)
+        holder = self._dice(8)
+        leased = await self._take_lease(secret, holder)
+        if isinstance(leased, Refused) or leased.grant.lease is None:
+            return leased
+        try:
+            tokens = await renew(leased.grant.upstream)
+        except UpstreamRefused as refusal:
+            log.info("grant %s: upstream refused: %s", handles.grant_id(key), refusal.error)
+            return await self._end(secret, Reason.UPSTREAM_REFUSED, leased.grant.upstream)
+        except (UpstreamUnavailable, UpstreamMisbehaved) as failure:
+            self._remember_failure(key, failure)
+            await self._grants.change(
+                secret, _if_active(lambda grant: decide.release(grant, holder))
+            )
+            raise
+        return await self._save_renewed(secret, tokens)
+
+    async def _save_renewed(self, secret: bytes, tokens: UpstreamTokens) -> Opened | Refused:
+        """Keep what the upstream gave, through an outage of the store as well.
+
+        Its old refresh token is spent: giving up early would cost the user the login.
+        """
+        for pause in (*_SAVE_PAUSES, None):
+            try:
+                return await self._grants.change(
+                    secret,
+                    _if_active(lambda grant: Write(decide.renewed(grant, tokens))),
+                    orphan=tokens,
+                )
+            except StoreUnavailable:
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _take_lease(self, secret: bytes, holder: bytes) -> Opened | Refused:
+        """The grant leased to *holder*; or without a lease, if another has renewed it."""
+        while True:
+            waiting: list[Wait] = []
+
+            def decision(grant: Grant, waiting: list[Wait] = waiting) -> Decision:
+                if not isinstance(grant, Active):
+                    return Refuse(Reason.REVOKED)
+                turn = decide.lease(
+                    grant,
+                    holder,
+                    now=self._now(),
+                    margin=self._lifetimes.upstream_margin,
+                    duration=self._lifetimes.lease,
+                )
+                if isinstance(turn, Wait):
+                    waiting.append(turn)
+                    return Keep(grant)
+                return turn
+
+            outcome = await self._grants.change(secret, decision)
+            if not waiting:
+                return outcome
+            await asyncio.sleep(_LEASE_POLL)
+
+    async def _end(self, secret: bytes, reason: Reason, tokens: UpstreamTokens) -> Opened | Refused:
+        """End the grant because of *tokens*; if it has others by now, it lives on with those.
+
+        A leaseholder that was slow may be refused just because another came after it.
+        """
+
+        def decision(grant: Grant) -> Decision:
+            if not isinstance(grant, Active):
+                return Refuse(Reason.REVOKED)
+            if grant.upstream != tokens:
+                return Keep(grant)
+            return decide.end(grant, reason, now=self._now())
+
+        return await self._grants.change(secret, decision)
+
+    def _recent_failure(self, key: bytes) -> UpstreamUnavailable | UpstreamMisbehaved | None:
+        found = self._failures.get(key)
+        if found is None:
+            return None
+        until, failure = found
+        if self._clock() < until:
+            return failure
+        del self._failures[key]
+        return None
+
+    def _remember_failure(
+        self, key: bytes, failure: UpstreamUnavailable | UpstreamMisbehaved
+    ) -> None:
+        if len(self._failures) >= _MAX_FAILURES:
+            self._failures.clear()
+        self._failures[key] = (self._clock() + _COOL_DOWN, failure)
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def _if_active(change: Callable[[Active], Keep | Write]) -> Decide:
+    def decision(grant: Grant) -> Decision:
+        return change(grant) if isinstance(grant, Active) else Refuse(Reason.REVOKED)
+
+    return decision
