@@ -267,8 +267,8 @@ def _public_key(jwk: Jwk) -> PublicKey:
             return ed25519.Ed25519PublicKey.from_public_bytes(_coordinate(jwk.x))
         case "RSA", None:
             n, e = decode_segment(jwk.n.encode()), decode_segment(jwk.e.encode())
-            if len(n) * 8 > MAX_RSA_BITS or len(e) > _MAX_EXPONENT:
-                raise ValueError("the RSA key is too long")
+            if len(n) * 8 > MAX_RSA_BITS or len(e) > _MAX_EXPONENT or not n[-1] % 2:
+                raise ValueError("the RSA key is too long, or no product of two primes")
             return rsa.RSAPublicNumbers(int.from_bytes(e), int.from_bytes(n)).public_key()
         case _:
             raise ValueError("an unknown kind of key")

@@ -33,7 +33,7 @@ MEANINGS: Final = {
     "upstream_claims": "what the identity provider said about the user",
 }
 _TIMES: Final = ("exp", "nbf", "iat")
-_LAST_MOMENT: Final = 2**53
+_LAST_TIME: Final = 2**53
 _TEXTS: Final = ("iss", "aud", "client_id", "jti")
 
 
@@ -108,7 +108,7 @@ def _object(segment: str, name: str) -> tuple[dict[str, Any], Check]:
         return {}, Check(name, "bad", "base64url in another spelling: padded or with stray bits")
     try:
         value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # msgspec's own, and UnicodeDecodeError
         return {}, Check(name, "bad", "not JSON")
     if not isinstance(value, dict):
         return {}, Check(name, "bad", "JSON, but not an object")
@@ -137,8 +137,8 @@ def _claims(payload: dict[str, Any], now: float) -> Iterator[Check]:
             continue
         if type(payload.get(name)) is not int:
             yield Check(name, "bad", "missing" if name not in payload else "not a whole number")
-        elif abs(payload[name]) > _LAST_MOMENT:
-            yield Check(name, "bad", "no moment that anybody will see")
+        elif abs(payload[name]) > _LAST_TIME:
+            yield Check(name, "bad", "beyond any time")
         else:
             yield _time(name, payload[name], now)
     use = payload.get("token_use", "access")
@@ -181,7 +181,12 @@ def _shown(name: str, value: object) -> str:
         return "(secret)"
     if name in _TIMES and type(value) is int and 0 <= value < 2**33:
         return f"{value} ({datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC)"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.encode(value).decode()
+    except (OverflowError, RecursionError):
+        return "(too large to show)"
 
 
 def _span(seconds: float) -> str:

@@ -1,0 +1,81 @@
+"""The fuzzer's corpus, and a short run of small changes to it. The long runs are fuzz/'s."""
+
+import importlib.util
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FUZZ = Path(__file__).parents[2] / "fuzz"
+TARGETS = ("verify", "jwks", "inspect")
+
+
+def harness() -> Any:
+    spec = importlib.util.spec_from_file_location("fuzz_harness", FUZZ / "harness.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+HARNESS = harness()
+
+
+def corpus(target: str) -> list[bytes]:
+    files = sorted((FUZZ / "corpus" / target).iterdir())
+    assert files
+    return [file.read_bytes() for file in files]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_corpus_finds_nothing(target: str) -> None:
+    for data in corpus(target):
+        HARNESS.TARGETS[target](data)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_small_changes_to_the_corpus_find_nothing(target: str) -> None:
+    dice = random.Random(0)  # noqa: S311 - the same changes every time
+    seeds = corpus(target)
+    for _ in range(3000):
+        data = bytearray(dice.choice(seeds))
+        for _ in range(dice.randint(1, 3)):
+            at = dice.randrange(len(data) + 1)
+            cut = dice.choice((0, 1, 1, 4))
+            data[at : at + cut] = dice.choice(
+                (b"", dice.randbytes(1), b'"', b"\\", b"[" * 50, b"9")
+            )
+        HARNESS.TARGETS[target](bytes(data))
+
+
+def test_the_corpus_reaches_both_good_and_bad_tokens() -> None:
+    accepted = 0
+    for data in corpus("verify"):
+        try:
+            HARNESS._issuer.verify_token(HARNESS.token_of(data))
+        except HARNESS.JoseError:
+            continue
+        accepted += 1
+    assert 0 < accepted < len(corpus("verify"))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"[" * 12_000, b'{"a":' * 2_400, b'{"iss":"' + b"\\u0061" * 2_000, b'"' * 12_000,
+     b"9" * 12_000, b" " * 12_000, b'{"' + b"a" * 12_000, b'{"a":1,' * 1_700],
+)  # fmt: skip
+def test_no_input_is_slow(payload: bytes) -> None:
+    """However odd, a token at the size limit costs its reader less than 2 milliseconds."""
+    token = HARNESS.token_of(b"p" + payload)
+    fastest = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        with pytest.raises(HARNESS.JoseError):
+            HARNESS._issuer.verify_token(token)
+        fastest = min(fastest, time.perf_counter() - started)
+    assert fastest < 0.002
