@@ -97,10 +97,11 @@ def reader(  # noqa: C901 - see above
             if data[-TAIL] == _DOT and data[-1] in LAST[3]:
                 raise BadSignature
             return None
-        if not rest.isalnum() or rest[-1] not in LAST[len(rest) % 4]:
+        closing = len(rest) % 4
+        if not rest.isalnum() or rest[-1] not in LAST[closing]:
             return None
         try:
-            payload = stem.opening + _decode_bytes(b'"' + rest + CLOSING[len(rest) % 4])
+            payload = stem.opening + _decode_bytes(b'"' + rest + CLOSING[closing])
             claims = _decode_claims(payload)
             if _encode(claims) != payload:
                 return None
@@ -108,9 +109,10 @@ def reader(  # noqa: C901 - see above
                 claims_.check_depth(claims.upstream_claims)
         except (ValueError, OverflowError, RecursionError):
             return None
+        # Leeway only ever lets more in: what is good without it needs no second look.
         if (
-            claims.token_use != token_use
-            or not claims.iat - leeway <= now < claims.exp + leeway
+            not claims.iat <= now < claims.exp
+            or claims.token_use != token_use
             or claims.nbf is not None
         ):
             claims_.check(claims, issuer, audience, token_use, now, leeway)

@@ -81,16 +81,9 @@ class JWTIssuer:
         if subject is None and self._stem is None:
             raise ValueError("an access token under a public key has a subject (RFC 9068 §2.2)")
         iat = int(self._clock()) if issued_at is None else issued_at
+        exp, scope = _end(iat, expires_in), scope_claim(scopes)
         claims = Claims(
-            self.issuer,
-            self.audience,
-            client_id,
-            scope_claim(scopes),
-            _end(iat, expires_in),
-            iat,
-            jti,
-            "access",
-            subject,
+            self.issuer, self.audience, client_id, scope, exp, iat, jti, "access", subject
         )
         return self._sign(claims, self._access, upstream_claims, extra_claims)
 
@@ -106,16 +99,8 @@ class JWTIssuer:
     ) -> str:
         """A signed refresh token: as `issue_access_token`, and good for nothing but refreshing."""
         iat = int(self._clock()) if issued_at is None else issued_at
-        claims = Claims(
-            self.issuer,
-            self.audience,
-            client_id,
-            scope_claim(scopes),
-            _end(iat, expires_in),
-            iat,
-            jti,
-            "refresh",
-        )
+        exp, scope = _end(iat, expires_in), scope_claim(scopes)
+        claims = Claims(self.issuer, self.audience, client_id, scope, exp, iat, jti, "refresh")
         return self._sign(claims, self._refresh, upstream_claims, None)
 
     def verify_token(self, token: str, expected_token_use: str = "access") -> dict[str, Any]:  # noqa: S107
