@@ -122,7 +122,7 @@ def parse(payload: bytes) -> tuple[Claims, dict[str, Any] | None]:
         if _encode(claims) != payload:
             return claims, _parse_odd(payload)
         if claims.upstream_claims is not None:
-            check_depth(claims.upstream_claims)
+            check_depth(claims.upstream_claims, MAX_DEPTH - 1)
     except (ValueError, OverflowError, RecursionError):
         raise MalformedToken from None
     return claims, None
@@ -156,7 +156,7 @@ def _parse_odd(payload: bytes) -> dict[str, Any]:
         if everything[name] is None:
             raise ValueError("null is not the same as being absent")
     _refuse_repeated_names(payload)
-    check_depth(everything)
+    check_depth(everything, MAX_DEPTH)
     return everything
 
 
@@ -173,7 +173,7 @@ def _refuse_repeated_names(payload: bytes) -> None:
         raise ValueError("a claim is repeated")
 
 
-def check_depth(value: Any, room: int = MAX_DEPTH) -> None:
+def check_depth(value: Any, room: int) -> None:
     """Raises ``ValueError`` where *value* is nested more than *room* levels."""
     if isinstance(value, dict):
         value = value.values()

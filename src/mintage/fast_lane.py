@@ -106,7 +106,7 @@ def reader(  # noqa: C901 - see above
             if _encode(claims) != payload:
                 return None
             if claims.upstream_claims is not None:
-                claims_.check_depth(claims.upstream_claims)
+                claims_.check_depth(claims.upstream_claims, claims_.MAX_DEPTH - 1)
         except (ValueError, OverflowError, RecursionError):
             return None
         # Leeway only ever lets more in: what is good without it needs no second look.

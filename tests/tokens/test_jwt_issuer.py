@@ -238,6 +238,65 @@ def test_what_could_not_verify_is_not_issued(issuer: JWTIssuer, use: str, fault:
         issue(**arguments)
 
 
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("levels", [1, 2, 30, 31])
+def test_claims_may_be_nested_32_levels_deep(issuer: JWTIssuer, levels: int) -> None:
+    """The payload itself is the first level, and ``x`` stands on the second or the third."""
+    upstream = {"x": nested(levels - 1)}
+    token = issuer.issue_access_token("ide", [], "q7", upstream_claims=upstream)
+    assert issuer.verify_token(token)["upstream_claims"] == upstream
+    token = issuer.issue_access_token("ide", [], "q7", extra_claims={"x": nested(levels)})
+    assert issuer.verify_token(token)["x"] == nested(levels)
+
+
+@pytest.mark.parametrize(("what", "levels"), [("upstream_claims", 31), ("extra_claims", 32)])
+@pytest.mark.parametrize("plain", [True, False])
+def test_claims_nested_more_deeply_are_neither_issued_nor_read(
+    issuer: JWTIssuer, what: str, levels: int, *, plain: bool
+) -> None:
+    # A float that other libraries write in another way is read in the long way.
+    claims: Any = {"x": nested(levels)} if plain else {"x": nested(levels), "y": 1e16}
+    with pytest.raises(ValueError, match="nested too deeply"):
+        issuer.issue_access_token("ide", [], "q7", **{what: claims})
+    with pytest.raises(MalformedToken):
+        issuer.verify(token_with(**({what: claims} if what == "upstream_claims" else claims)))
+
+
+@pytest.mark.parametrize("what", ["upstream_claims", "extra_claims"])
+@pytest.mark.parametrize("value", [["email"], "email", 7])
+def test_claims_are_given_as_a_dict(issuer: JWTIssuer, what: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^claims are given as a dict$"):
+        issuer.issue_access_token("ide", [], "q7", **{what: value})
+
+
+def test_all_reserved_claims_in_the_way_are_named(issuer: JWTIssuer) -> None:
+    with pytest.raises(ValueError, match=r"^extra_claims may not set aud, iss$"):
+        issuer.issue_access_token("ide", [], "q7", extra_claims={"iss": "x", "aud": "y", "a": 1})
+
+
+def test_a_claim_that_is_no_json_is_named_as_such(issuer: JWTIssuer) -> None:
+    with pytest.raises(ValueError, match=r"^a claim is not JSON$"):
+        issuer.issue_access_token("ide", [], "q7", extra_claims={"a": object()})
+
+
+def test_extra_claims_alone_bring_no_upstream_claims(issuer: JWTIssuer) -> None:
+    token = issuer.issue_access_token("ide", [], "q7", extra_claims={"tenant": "blue"})
+    assert list(issuer.verify_token(token))[6:] == ["jti", "tenant"]
+    assert payload_of(token).endswith(b'"jti":"q7","tenant":"blue"}')
+
+
+def test_text_is_written_as_utf_8_and_not_escaped(issuer: JWTIssuer) -> None:
+    token = issuer.issue_access_token("ïde", [], "q7", extra_claims={"name": "Zoë"})
+    assert "ïde".encode() in payload_of(token)
+    assert "Zoë".encode() in payload_of(token)
+
+
 @pytest.mark.parametrize("subject", ["", 7, "\ud800"])
 def test_a_subject_is_a_proper_string(issuer: JWTIssuer, subject: Any) -> None:
     with pytest.raises(ValueError, match=r"."):

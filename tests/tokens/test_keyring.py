@@ -161,11 +161,23 @@ def test_64_keys_and_no_more() -> None:
 # --- keys and their names --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ASYMMETRIC)
-def test_the_kid_is_the_rfc_7638_thumbprint(name: str) -> None:
-    jwk = KEYS[name].jwk
-    assert jwk is not None
-    assert import_key(dict(jwk)).thumbprint() == KEYS[name].kid == jwk["kid"]
+@pytest.mark.parametrize(
+    ("alg", "private"), [("ES256", P256), ("EdDSA", ED25519), ("Ed25519", ED25519), ("RS256", RSA)]
+)
+def test_the_kid_is_the_rfc_7638_thumbprint(alg: Any, private: Any) -> None:
+    for half in (private, private.public_key()):
+        key = TokenKey.from_pem(pem(half), alg=alg)
+        assert key.jwk is not None
+        assert import_key(dict(key.jwk)).thumbprint() == key.kid
+        named = (key.jwk["kid"], key.jwk["use"], key.jwk["alg"], key.alg)
+        assert named == (key.kid, "sig", alg, alg)
+        assert (key.signer is None) == (half is not private)
+
+
+def test_a_ring_shows_its_keys_by_name() -> None:
+    first, second = KEYS["ES256"], KEYS["HS256"]
+    shown = repr(KeyRing(first, [second]))
+    assert shown == f"KeyRing(ES256 {first.kid}, HS256 {second.kid})"
 
 
 def test_the_kid_of_a_symmetric_key_is_short_and_says_nothing() -> None:

@@ -22,10 +22,18 @@ def test_the_salt_changes_the_key() -> None:
 
 
 def test_both_materials_or_none_is_an_error() -> None:
-    with pytest.raises(ValueError, match="either"):
+    with pytest.raises(
+        ValueError, match=r"^give either high_entropy_material or low_entropy_material$"
+    ):
         derive_jwt_key(high_entropy_material="a-b", low_entropy_material="c-d", salt="s")  # type: ignore[call-overload]
-    with pytest.raises(ValueError, match="either"):
+    with pytest.raises(
+        ValueError, match=r"^give either high_entropy_material or low_entropy_material$"
+    ):
         derive_jwt_key(salt="s")  # type: ignore[call-overload]
+
+
+def test_material_of_two_characters_is_material() -> None:
+    assert len(derive_jwt_key(high_entropy_material="abababab", salt="s")) == 44
 
 
 @pytest.mark.parametrize("material", ["", "a", "aaaaaaaa", "\0" * 64])
