@@ -152,6 +152,11 @@ def libraries(token: str) -> Iterator[Case]:
                    "issue: mintage")  # fmt: skip
         yield Case("verify: jwtoxide (Rust)", lambda: jwtoxide.decode(token, decoding2, options),
                    "verify: mintage verify (typed)", "0.91")  # fmt: skip
+    if ryjwt := module("ryjwt"):  # Python 3.12 and later
+        secret = ryjwt.SecretKey(KEY, algorithms=["HS256"], audience=AUDIENCE, issuer=ISSUER)
+        yield Case("issue: ryjwt (Rust)", lambda: secret.encode(claims_now()), "issue: mintage")
+        yield Case("verify: ryjwt (Rust)", lambda: secret.decode(token),
+                   "verify: mintage verify (typed)")  # fmt: skip
 
 
 def asymmetric() -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""The short way for the tokens that are nearly all tokens. No clock, no dice, no I/O.
+"""The short way for the tokens that are nearly all tokens. No dice, no I/O.
 
 Of one issuer and audience, all HS256 tokens under one key begin alike, up to the client's
 id: a `Stem` is that beginning with the hash of it, computed once. A token that begins so,
@@ -21,6 +21,7 @@ from mintage.base64url import CLOSING, LAST, TO_URL, encode_segment
 from mintage.claims import Claims
 from mintage.errors import BadSignature
 from mintage.jws import MAX_TOKEN
+from mintage.values import Clock
 
 # msgspec writes 32 bytes as a quote, 43 characters, padding and a quote. With the first quote
 # turned into a dot, and without the last two, that is how an HS256 token ends.
@@ -35,7 +36,7 @@ _decode_bytes = msgspec.json.Decoder(bytes).decode
 _decode_claims = msgspec.json.Decoder(Claims).decode
 _same = hmac.compare_digest
 
-Reader = Callable[[object, str, float], Claims | None]
+Reader = Callable[[object, str], Claims | None]
 
 
 class Stem:
@@ -71,9 +72,9 @@ class Stem:
 
 
 def reader(  # noqa: C901 - see above
-    stems: Mapping[str, Stem], *, issuer: str, audience: str, leeway: float
+    stems: Mapping[str, Stem], *, issuer: str, audience: str, leeway: float, clock: Clock
 ) -> Reader:
-    """A function of (token, token use, now) that gives the claims of a good token.
+    """A function of (token, token use) that gives the claims of a good token.
 
     It gives None where the long way must decide. Raises `BadSignature`, and what
     `claims.check` raises. All *stems* have one length.
@@ -81,7 +82,7 @@ def reader(  # noqa: C901 - see above
     size = max(map(len, stems), default=0)
     get = stems.get
 
-    def read(token: object, token_use: str, now: float) -> Claims | None:
+    def read(token: object, token_use: str) -> Claims | None:
         if type(token) is not str or len(token) > MAX_TOKEN:
             return None
         stem = get(token[:size])
@@ -109,6 +110,7 @@ def reader(  # noqa: C901 - see above
                 claims_.check_depth(claims.upstream_claims, claims_.MAX_DEPTH - 1)
         except (ValueError, OverflowError, RecursionError):
             return None
+        now = clock()
         # Leeway only ever lets more in: what is good without it needs no second look.
         if (
             not claims.iat <= now < claims.exp

@@ -53,7 +53,11 @@ class JWTIssuer:
         opening = claims_.opening(issuer, audience)
         stems = [Stem(header=header, opening=opening, key=key) for header, key in ring.symmetric()]
         self._read = reader(
-            {stem.text: stem for stem in stems}, issuer=issuer, audience=audience, leeway=leeway
+            {stem.text: stem for stem in stems},
+            issuer=issuer,
+            audience=audience,
+            leeway=leeway,
+            clock=clock,
         )
         self._stem = stems[0] if ring.active.alg == "HS256" else None
 
@@ -105,24 +109,20 @@ class JWTIssuer:
 
     def verify_token(self, token: str, expected_token_use: str = "access") -> dict[str, Any]:  # noqa: S107
         """All claims of a good token. Raises `TokenError`, which is a `JoseError`, and no other."""
-        now = self._clock()
-        claims = self._read(token, expected_token_use, now)
-        everything = None
-        if claims is None:
-            claims, everything = self._read_odd(token, expected_token_use, now)
+        claims = self._read(token, expected_token_use)
+        if claims is not None:
+            return claims_.as_dict(claims)
+        claims, everything = self._read_odd(token, expected_token_use)
         return claims_.as_dict(claims) if everything is None else everything
 
     def verify(self, token: str, expected_token_use: str = "access") -> Claims:  # noqa: S107
         """The claims of a good token as a typed value. Raises as `verify_token` does."""
-        now = self._clock()
-        claims = self._read(token, expected_token_use, now)
-        return self._read_odd(token, expected_token_use, now)[0] if claims is None else claims
+        claims = self._read(token, expected_token_use)
+        return self._read_odd(token, expected_token_use)[0] if claims is None else claims
 
-    def _read_odd(
-        self, token: object, token_use: str, now: float
-    ) -> tuple[Claims, dict[str, Any] | None]:
+    def _read_odd(self, token: object, token_use: str) -> tuple[Claims, dict[str, Any] | None]:
         parsed = claims_.parse(open_token(token, self._pins))
-        claims_.check(parsed[0], self.issuer, self.audience, token_use, now, self._leeway)
+        claims_.check(parsed[0], self.issuer, self.audience, token_use, self._clock(), self._leeway)
         return parsed
 
     def _sign(
