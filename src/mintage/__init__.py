@@ -8,17 +8,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mintage.jwt_issuer import JWTIssuer
+    from mintage.claims import Claims
+    from mintage.jwt_issuer import JWTIssuer, derive_jwt_key_async
+    from mintage.jwt_verifier import JWTVerifier
+    from mintage.keyring import KeyRing, TokenKey
     from mintage.keys import derive_jwt_key
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Claims": "mintage.claims",
     "JWTIssuer": "mintage.jwt_issuer",
+    "JWTVerifier": "mintage.jwt_verifier",
+    "KeyRing": "mintage.keyring",
+    "TokenKey": "mintage.keyring",
     "derive_jwt_key": "mintage.keys",
+    "derive_jwt_key_async": "mintage.jwt_issuer",
 }
 
-__all__ = ["JWTIssuer", "__version__", "derive_jwt_key"]
+__all__ = [
+    "Claims",
+    "JWTIssuer",
+    "JWTVerifier",
+    "KeyRing",
+    "TokenKey",
+    "__version__",
+    "derive_jwt_key",
+    "derive_jwt_key_async",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,9 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+import mintage
 from mintage.jwt_issuer import derive_jwt_key, derive_jwt_key_async
 
 HEAVY = {"starlette", "httpx2", "httpx", "jinja2", "uvicorn", "asyncio", "rich", "cyclopts", "ssl"}
@@ -34,6 +37,14 @@ def test_the_issuer_loads_no_web_framework_http_client_or_template_engine() -> N
     assert isinstance(modules, list)
     assert not HEAVY & set(modules)
     assert not [name for name in modules if name.endswith("asymmetric")]
+
+
+def test_every_public_name_is_there_when_asked_for() -> None:
+    assert dir(mintage) == sorted(mintage.__all__)
+    for name in mintage.__all__:
+        assert getattr(mintage, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Secret'"):
+        mintage.Secret  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_the_issuer_is_ready_within_100_milliseconds_of_cpu() -> None:
