@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -56,14 +55,13 @@ async def test_a_slow_derivation_does_not_hold_up_the_event_loop() -> None:
     deriving = asyncio.create_task(
         derive_jwt_key_async(low_entropy_material="test-secret", salt="test-salt")
     )
-    longest, last = 0.0, time.perf_counter()
+    turns = 0
     while not deriving.done():
         await asyncio.sleep(0.001)
-        longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
-    started = time.perf_counter()
+        turns += 1
     key = derive_jwt_key(low_entropy_material="test-secret", salt="test-salt")
     assert await deriving == key
-    assert longest < (time.perf_counter() - started) / 2
+    assert turns >= 10
 
 
 async def test_the_async_derivation_is_the_same_function() -> None:
