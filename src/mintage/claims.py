@@ -108,7 +108,7 @@ def encode_odd(claims: dict[str, Any]) -> bytes:
     except (TypeError, RecursionError) as error:
         raise ValueError("a claim is not JSON") from error
     except MalformedToken as error:
-        raise ValueError("a claim is nested too deeply or is no proper text") from error
+        raise ValueError("a claim is repeated, nested too deeply, or no proper text") from error
     return payload.encode()
 
 

@@ -16,6 +16,7 @@ from mintage.errors import (
     WrongIssuer,
     WrongTokenUse,
 )
+from mintage.jws import MAX_TOKEN
 from mintage.jwt_issuer import Claims, JWTIssuer
 
 from .forge import AUDIENCE, CLAIMS, ISSUER, KEY, NOW, payload_of, token_of, token_with
@@ -236,6 +237,53 @@ def test_what_could_not_verify_is_not_issued(issuer: JWTIssuer, use: str, fault:
     issue: Issue = issuer.issue_access_token if use == "access" else issuer.issue_refresh_token
     with pytest.raises(ValueError, match=r"."):
         issue(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ({"client_id": ""}, "client_id and jti are strings, and not empty"),
+        ({"jti": ""}, "client_id and jti are strings, and not empty"),
+        ({"subject": ""}, "subject is a string, and not empty"),
+        ({"expires_in": 0}, "expires_in is the token's lifetime in whole seconds, at least 1"),
+        ({"issued_at": 1.5}, "issued_at and expires_in give no time in whole seconds"),
+        ({"scopes": "read"}, "scopes are a list of strings, not one string"),
+        ({"scopes": [["read"]]}, "scopes are a list of strings"),
+        ({"extra_claims": {"a": "\ud800"}}, "'utf-8' codec can't encode character"),
+        (
+            {"extra_claims": {"1": 0, 1: 0}},
+            "a claim is repeated, nested too deeply, or no proper text",
+        ),
+    ],
+)
+def test_a_refusal_to_issue_says_what_is_wrong(
+    issuer: JWTIssuer, fault: Any, sentence: str
+) -> None:
+    arguments = {"client_id": "ide", "scopes": ["read"], "jti": "q7"} | fault
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        issuer.issue_access_token(**arguments)
+
+
+def test_the_last_moment_that_a_token_may_have(issuer: JWTIssuer) -> None:
+    last = 2**53
+    token = issuer.issue_access_token("ide", [], "q7", last - NOW)
+    assert issuer.verify(token).exp == last
+    with pytest.raises(ValueError, match="whole seconds"):
+        issuer.issue_access_token("ide", [], "q7", last - NOW + 1)
+    with pytest.raises(ExpiredToken):
+        issuer.verify(issuer.issue_access_token("ide", [], "q7", 1, issued_at=-last))
+    with pytest.raises(ValueError, match="whole seconds"):
+        issuer.issue_access_token("ide", [], "q7", 1, issued_at=-last - 1)
+
+
+def test_the_longest_token_that_is_issued_is_the_longest_that_is_read(issuer: JWTIssuer) -> None:
+    def issue(size: int) -> str:
+        return issuer.issue_access_token("ide", [], "j" * size)
+
+    size = next(n for n in range(11_900, 12_300) if len(issue(n)) in (MAX_TOKEN - 1, MAX_TOKEN))
+    assert issuer.verify(issue(size)).client_id == "ide"
+    with pytest.raises(ValueError, match="the token would be over 16384 characters"):
+        issue(size + 2)
 
 
 def nested(levels: int) -> Any:
