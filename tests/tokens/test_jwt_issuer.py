@@ -249,7 +249,6 @@ def test_what_could_not_verify_is_not_issued(issuer: JWTIssuer, use: str, fault:
         ({"issued_at": 1.5}, "issued_at and expires_in give no time in whole seconds"),
         ({"scopes": "read"}, "scopes are a list of strings, not one string"),
         ({"scopes": [["read"]]}, "scopes are a list of strings"),
-        ({"extra_claims": {"a": "\ud800"}}, "'utf-8' codec can't encode character"),
         (
             {"extra_claims": {"1": 0, 1: 0}},
             "a claim is repeated, nested too deeply, or no proper text",
@@ -260,7 +259,7 @@ def test_a_refusal_to_issue_says_what_is_wrong(
     issuer: JWTIssuer, fault: Any, sentence: str
 ) -> None:
     arguments = {"client_id": "ide", "scopes": ["read"], "jti": "q7"} | fault
-    with pytest.raises(ValueError, match=f"^{sentence}"):
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
         issuer.issue_access_token(**arguments)
 
 
@@ -280,7 +279,7 @@ def test_the_longest_token_that_is_issued_is_the_longest_that_is_read(issuer: JW
     def issue(size: int) -> str:
         return issuer.issue_access_token("ide", [], "j" * size)
 
-    size = next(n for n in range(11_900, 12_300) if len(issue(n)) in (MAX_TOKEN - 1, MAX_TOKEN))
+    size = next(n for n in range(11_900, 12_300) if len(issue(n)) == MAX_TOKEN)
     assert issuer.verify(issue(size)).client_id == "ide"
     with pytest.raises(ValueError, match="the token would be over 16384 characters"):
         issue(size + 2)
