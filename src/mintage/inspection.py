@@ -33,7 +33,7 @@ MEANINGS: Final = {
     "upstream_claims": "what the identity provider said about the user",
 }
 _TIMES: Final = ("exp", "nbf", "iat")
-_LAST_TIME: Final = 2**53
+_LAST_MOMENT: Final = 2**53
 _TEXTS: Final = ("iss", "aud", "client_id", "jti")
 
 
@@ -137,8 +137,8 @@ def _claims(payload: dict[str, Any], now: float) -> Iterator[Check]:
             continue
         if type(payload.get(name)) is not int:
             yield Check(name, "bad", "missing" if name not in payload else "not a whole number")
-        elif abs(payload[name]) > _LAST_TIME:
-            yield Check(name, "bad", "beyond any time")
+        elif abs(payload[name]) > _LAST_MOMENT:
+            yield Check(name, "bad", "no moment that anybody will see")
         else:
             yield _time(name, payload[name], now)
     use = payload.get("token_use", "access")
@@ -181,12 +181,7 @@ def _shown(name: str, value: object) -> str:
         return "(secret)"
     if name in _TIMES and type(value) is int and 0 <= value < 2**33:
         return f"{value} ({datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC)"
-    if isinstance(value, str):
-        return value
-    try:
-        return msgspec.json.encode(value).decode()
-    except (OverflowError, RecursionError):
-        return "(too large to show)"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _span(seconds: float) -> str:
