@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import httpx2
@@ -48,6 +49,8 @@ class Backends:
             timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
             trust_env=False,
+            # One user's cookies are not another's; they pass through and are not kept.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     @asynccontextmanager

@@ -6,6 +6,7 @@ again, as strict providers do.
 """
 
 import asyncio
+import json
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +17,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 import uvicorn
-from joserfc import jwk, jwt
+from joserfc import jwk, jws
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -246,7 +247,8 @@ class FakeUpstream:
         claims = {name: value for name, value in claims.items() if value is not None}
         if self.sign is not None:
             return self.sign(claims)
-        return jwt.encode({"alg": "RS256", "kid": self.key.kid}, claims, self.key)
+        header = {"alg": "RS256", "kid": self.key.kid}
+        return jws.serialize_compact(header, json.dumps(claims).encode(), self.key)
 
     async def _userinfo(self, request: Request) -> Response:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")

@@ -6,11 +6,12 @@ The signature is joserfc's work; which keys, which algorithms and which claims i
 import base64
 import hashlib
 import hmac
-import math
-from typing import Any, Final
+import warnings
+from typing import Any, Final, TypeGuard
 
 from joserfc import jwk, jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jws import JWSRegistry
 
 from mintage.errors import UpstreamMisbehaved
 from mintage.grant import Identity
@@ -27,6 +28,16 @@ CLAIMS: Final = (
     "picture", "locale", "groups", "hd", "tid", "oid",
 )  # fmt: skip
 _MAX_SUBJECT: Final = 255
+_MAX_NUMBER: Final = 2**53
+_MAX_TEXT: Final = 1000
+_MAX_LIST: Final = 500
+_MIN_RSA_MODULUS: Final = 340  # characters of base64url: 2040 bits and more
+
+
+class _Registry(JWSRegistry):
+    """Providers put members and certificates into headers that nobody here reads."""
+
+    max_header_length = 16 * 1024
 
 
 class UnknownKid(UpstreamMisbehaved):
@@ -42,7 +53,7 @@ def read_keys(body: dict[str, Any]) -> jwk.KeySet:
     for member in members:
         if not isinstance(member, dict) or member.get("kty") == "oct":
             continue
-        if member.get("use", "sig") != "sig":
+        if member.get("use", "sig") != "sig" or _is_weak(member):
             continue
         try:
             keys.append(jwk.import_key(member))
@@ -51,6 +62,11 @@ def read_keys(body: dict[str, Any]) -> jwk.KeySet:
     if not keys:
         raise UpstreamMisbehaved("a JWKS without a usable key")
     return jwk.KeySet(keys)
+
+
+def _is_weak(member: dict[str, Any]) -> bool:
+    """An RSA key under 2048 bits (RFC 7518 §3.3)."""
+    return member.get("kty") == "RSA" and len(str(member.get("n", ""))) < _MIN_RSA_MODULUS
 
 
 def verify(
@@ -63,10 +79,10 @@ def verify(
         raise UpstreamMisbehaved("the id_token is of another issuer")
     _check_audience(claims, client_id)
     _check_times(claims, now)
-    if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
+    if not _same(claims.get("nonce"), nonce):
         raise UpstreamMisbehaved("the id_token has another nonce")
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT:
+    if not _is_text(subject) or not 0 < len(subject) <= _MAX_SUBJECT:
         raise UpstreamMisbehaved("the id_token has no usable sub")
     _check_at_hash(claims, access_token, algorithm)
     return claims
@@ -77,7 +93,11 @@ def _signed(token: object, keys: jwk.KeySet) -> tuple[str, dict[str, Any]]:
     if not isinstance(token, str) or token.count(".") != 2:  # noqa: PLR2004
         raise UpstreamMisbehaved("there is no signed id_token")
     try:
-        decoded = jwt.decode(token, keys, algorithms=list(ALGORITHMS))
+        with warnings.catch_warnings():
+            # joserfc warns of the old name EdDSA, which is the provider's to give up.
+            warnings.simplefilter("ignore", SecurityWarning)
+            registry = _Registry(algorithms=list(ALGORITHMS), strict_check_header=False)
+            decoded = jwt.decode(token, keys, registry=registry)
         return decoded.header["alg"], dict(decoded.claims)
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UnknownKid(f"the id_token does not verify ({type(error).__name__})") from None
@@ -101,18 +121,49 @@ def _check_times(claims: dict[str, Any], now: int) -> None:
 
 def _time(value: object) -> int:
     """A NumericDate in whole seconds (RFC 7519 §2)."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise UpstreamMisbehaved("the id_token's times are not numbers")
+    if not -_MAX_NUMBER <= value <= _MAX_NUMBER:  # no NaN either: it compares with nothing
+        raise UpstreamMisbehaved("the id_token's times are no times")
     return int(value)
+
+
+def _same(given: object, expected: str) -> bool:
+    return isinstance(given, str) and given.isascii() and hmac.compare_digest(given, expected)
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """A string that UTF-8 can hold: a lone surrogate is none."""
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:
+        return False
 
 
 def identity(claims: dict[str, Any], userinfo: dict[str, Any]) -> Identity:
     """Who logged in. *userinfo* fills gaps; it must be about the same person (§5.3.2)."""
     if userinfo and userinfo.get("sub") != claims["sub"]:
         raise UpstreamMisbehaved("userinfo is about somebody else")
-    known = {name: value for name in CLAIMS if (value := userinfo.get(name)) is not None}
-    known |= {name: value for name in CLAIMS if (value := claims.get(name)) is not None}
+    merged = userinfo | {name: value for name, value in claims.items() if value is not None}
+    known = {name: merged[name] for name in CLAIMS if _is_usable(merged.get(name))}
     return Identity(issuer=claims["iss"], subject=claims["sub"], claims=known)
+
+
+def _is_usable(value: object) -> bool:
+    """A claim that can be kept and passed on: a word, a yes or no, a number, a list of words."""
+    match value:
+        case bool():
+            return True
+        case int():
+            return -_MAX_NUMBER <= value <= _MAX_NUMBER
+        case str():
+            return _is_text(value) and len(value) <= _MAX_TEXT
+        case list():
+            return len(value) <= _MAX_LIST and all(
+                _is_text(member) and len(member) <= _MAX_TEXT for member in value
+            )
+        case _:
+            return False
 
 
 def _check_at_hash(claims: dict[str, Any], access_token: str, algorithm: str) -> None:
@@ -121,7 +172,7 @@ def _check_at_hash(claims: dict[str, Any], access_token: str, algorithm: str) ->
         return
     digest = hashlib.new(_HASHES[algorithm], access_token.encode()).digest()
     half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
-    if not hmac.compare_digest(half, str(claims["at_hash"]).encode()):
+    if not _same(claims["at_hash"], half.decode()):
         raise UpstreamMisbehaved("the access token is not the id_token's")
 
 

@@ -9,13 +9,24 @@ from urllib.parse import quote_plus, urlencode
 
 import msgspec
 
-from mintage.errors import UpstreamMisbehaved, UpstreamRefused, UpstreamUnavailable
+from mintage.errors import (
+    UpstreamError,
+    UpstreamMisbehaved,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
 from mintage.grant import UpstreamTokens, s256
 from mintage.upstream.preset import AuthMethod
 from mintage.upstream.protocol import HttpRequest, HttpResponse, LoginRequest
 from mintage.values import Secret
 
 _PASSING: Final = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
+# What ends a user's login: these words, from a token endpoint, and nothing else. Whatever a
+# load balancer or a gateway says in JSON is no word about the login.
+_OVER: Final = frozenset(
+    {"invalid_grant", "access_denied", "login_required", "interaction_required",
+     "consent_required", "account_selection_required"}
+)  # fmt: skip
 # Our own registration or request is wrong: an operator's work, and no end of a user's login.
 _OUR_FAULT: Final = frozenset(
     {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request",
@@ -123,7 +134,7 @@ def read_tokens(
     body = read_json(response)
     if response.status != 200:  # noqa: PLR2004
         raise refusal(response.status, body)
-    kind = body.get("token_type", "Bearer")
+    kind = body.get("token_type", "Bearer")  # some leave it out
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise UpstreamMisbehaved("a token that is no bearer token")
     lifetime = _lifetime(body.get("expires_in"))
@@ -136,16 +147,16 @@ def read_tokens(
     return tokens, body
 
 
-def refusal(status: int, body: dict[str, Any]) -> Exception:
+def refusal(status: int, body: dict[str, Any]) -> UpstreamError:
     """What an OAuth error answer means for the login (RFC 6749 §5.2)."""
-    error = body.get("error")
-    if not isinstance(error, str) or not error.isascii() or len(error) > 64:  # noqa: PLR2004
-        return UpstreamMisbehaved(f"status {status} without an OAuth error")
+    error = str(body.get("error"))
     if error in _PASSING:
         return UpstreamUnavailable(error)
     if error in _OUR_FAULT:
         return UpstreamMisbehaved(f"{error}: check client_id, client_secret and scopes")
-    return UpstreamRefused(error)
+    if error in _OVER and status in (400, 401):
+        return UpstreamRefused(error)
+    return UpstreamMisbehaved(f"status {status} without an OAuth error that is known")
 
 
 def _missing(name: str) -> str:
@@ -154,9 +165,12 @@ def _missing(name: str) -> str:
 
 def _text(body: dict[str, Any], name: str) -> str | None:
     value = body.get(name)
-    if value is not None and not isinstance(value, str):
-        raise UpstreamMisbehaved(f"{name} is not a string")
-    return value or None
+    if value is None or value == "":
+        return None
+    # RFC 6749 Appendix A: printable ASCII; a line break here would end up in a header.
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise UpstreamMisbehaved(f"{name} is not a string of printable ASCII characters")
+    return value
 
 
 def _lifetime(value: object) -> int | None:

@@ -1,13 +1,15 @@
 """OpenID Connect: discovery, keys, and the calls of `Upstream` tied to a transport."""
 
 import asyncio
-from typing import Any, Final
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from joserfc import jwk
 
-from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamUnavailable
+from mintage.errors import UpstreamError, UpstreamMisbehaved
 from mintage.grant import Identity, UpstreamTokens
 from mintage.upstream import id_token, oauth2
 from mintage.upstream.preset import AuthMethod, Preset
@@ -15,8 +17,13 @@ from mintage.upstream.protocol import HttpRequest, LoginRequest, Transport
 from mintage.upstream.settings import UpstreamSettings
 from mintage.values import Clock
 
+T = TypeVar("T")
+
+log = logging.getLogger("mintage.upstream")
+
 _DISCOVERY_SECONDS: Final = 3600
-_FAILURE_SECONDS: Final = 2  # without another try after discovery has failed
+_STALE_SECONDS: Final = 60
+_FAILURE_SECONDS: Final = 2  # without another try after one has failed
 _KEYS_SECONDS: Final = 3600
 _REFETCH_SECONDS: Final = 10  # between two looks for a key that the set does not hold
 
@@ -42,10 +49,29 @@ def read_discovery(body: dict[str, Any], issuer: str) -> Discovery:
         raise UpstreamMisbehaved(f"discovery: {error}") from None
     if found.issuer != issuer:
         raise UpstreamMisbehaved(f"discovery is of {found.issuer[:200]!r}, not of {issuer!r}")
-    for url in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
-        if urlsplit(url).scheme != "https" and not issuer.startswith("http://"):
-            raise UpstreamMisbehaved("discovery names an endpoint that is not on https")
+    endpoints = (
+        found.authorization_endpoint, found.token_endpoint, found.jwks_uri,
+        found.userinfo_endpoint, found.revocation_endpoint,
+    )  # fmt: skip
+    for url in endpoints:
+        if url is not None and not _is_endpoint(url, plain=issuer.startswith("http://")):
+            raise UpstreamMisbehaved("discovery names an endpoint that is no https URL")
     return found
+
+
+def _is_endpoint(url: str, *, plain: bool) -> bool:
+    """An https URL without a fragment (RFC 6749 §3.1); *plain*: http will do, on this machine."""
+    try:
+        parts = urlsplit(url)
+        well_formed = bool(parts.hostname) and parts.port != 0 and "#" not in url
+    except ValueError:
+        return False
+    printable = url.isascii() and url.isprintable() and " " not in url
+    return (
+        well_formed
+        and printable
+        and (parts.scheme == "https" or (plain and parts.scheme == "http"))
+    )
 
 
 class OIDCUpstream:
@@ -63,8 +89,9 @@ class OIDCUpstream:
         self._transport = transport
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._keys_lock = asyncio.Lock()
         self._discovery: tuple[float, Discovery] | None = None
-        self._failure: tuple[float, UpstreamError] | None = None
+        self._failures: dict[str, tuple[float, UpstreamError]] = {}
         self._keys: tuple[float, jwk.KeySet] | None = None
 
     @property
@@ -173,34 +200,48 @@ class OIDCUpstream:
         async with self._lock:
             if self._discovery is not None and self._clock() < self._discovery[0]:
                 return self._discovery[1]
-            if self._failure is not None and self._clock() < self._failure[0]:
-                raise self._failure[1]
             url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
             try:
-                found = read_discovery(await self._fetch(url), self._issuer)
-            except (UpstreamMisbehaved, UpstreamUnavailable) as failure:
-                # Those who queue behind this call need not each wait out the same outage.
-                self._failure = (self._clock() + _FAILURE_SECONDS, failure)
-                raise
-            self._discovery = (self._clock() + _DISCOVERY_SECONDS, found)
+                found = await self._document(url, lambda body: read_discovery(body, self._issuer))
+            except UpstreamError as failure:
+                if self._discovery is None:
+                    raise
+                # Endpoints hardly ever move: an outage of this one document stops nobody.
+                log.warning("discovery: %s; going on with what is known", failure)
+                found = self._discovery[1]
+                self._discovery = (self._clock() + _STALE_SECONDS, found)
+            else:
+                self._discovery = (self._clock() + _DISCOVERY_SECONDS, found)
             return found
 
     async def _key_set(self, *, newer_than: jwk.KeySet | None) -> tuple[jwk.KeySet, bool]:
         """(keys, whether they were fetched just now). Callers at once share one fetch."""
         found = await self._discover()
-        async with self._lock:
+        async with self._keys_lock:
             if self._keys is not None:
                 fetched_at, keys = self._keys
                 age = self._clock() - fetched_at
                 known = keys is not newer_than or age < _REFETCH_SECONDS
                 if age < _KEYS_SECONDS and known:
                     return keys, False
-            keys = id_token.read_keys(await self._fetch(found.jwks_uri))
+            keys = await self._document(found.jwks_uri, id_token.read_keys)
             self._keys = (self._clock(), keys)
             return keys, True
 
-    async def _fetch(self, url: str) -> dict[str, Any]:
-        response = await self._transport.send(HttpRequest(method="GET", url=url, safe=True))
-        if response.status != 200:  # noqa: PLR2004
-            raise UpstreamMisbehaved(f"{url} was answered with {response.status}")
-        return oauth2.read_json(response)
+    async def _document(self, url: str, read: Callable[[dict[str, Any]], T]) -> T:
+        """What *read* makes of the document at *url*.
+
+        Those who queue behind a call that fails need not each wait out the same outage:
+        for a moment they get the same failure.
+        """
+        until, failure = self._failures.get(url, (0.0, None))
+        if failure is not None and self._clock() < until:
+            raise failure
+        try:
+            response = await self._transport.send(HttpRequest(method="GET", url=url, safe=True))
+            if response.status != 200:  # noqa: PLR2004
+                raise UpstreamMisbehaved(f"{url} was answered with {response.status}")
+            return read(oauth2.read_json(response))
+        except UpstreamError as error:
+            self._failures[url] = (self._clock() + _FAILURE_SECONDS, error)
+            raise
