@@ -70,22 +70,115 @@ async def test_a_caller_that_goes_away_takes_nobody_along(tmp_path: Path) -> Non
     await store.close()
 
 
-async def test_a_trimmed_log_says_that_everything_may_have_changed(tmp_path: Path) -> None:
-    clock = ManualClock()
-    writer = await SQLiteStore.open(tmp_path / "store.db", clock=clock)
-    reader = await SQLiteStore.open(tmp_path / "store.db", clock=clock, poll=0.2)
-    await writer.insert(b"k", b"one", None, FAR)
-    changes = reader.changes()
-    heard = asyncio.ensure_future(anext(changes))
-    await asyncio.sleep(0.05)
-    await writer.insert(b"l", b"one", None, FAR)
-    clock.advance(1000)
-    await writer.sweep()
-    await writer.insert(b"m", b"one", None, FAR)
-    async with asyncio.timeout(5):
-        assert await heard == EVERYTHING
-    await writer.close()
-    await reader.close()
+class TestTheLogOfChanges:
+    @pytest.mark.parametrize("known", [0, 3])
+    async def test_says_that_everything_may_have_changed_where_it_was_trimmed(
+        self, tmp_path: Path, known: int
+    ) -> None:
+        clock = ManualClock()
+        writer = await SQLiteStore.open(tmp_path / "store.db", clock=clock)
+        reader = await SQLiteStore.open(tmp_path / "store.db", clock=clock, poll=0.2)
+        for number in range(known):
+            await writer.insert(b"known%d" % number, b"one", None, FAR)
+        heard = asyncio.ensure_future(anext(reader.changes()))
+        await asyncio.sleep(0.05)
+        await writer.insert(b"k", b"one", None, FAR)
+        clock.advance(1000)
+        await writer.sweep()
+        await writer.insert(b"m", b"one", None, FAR)
+        async with asyncio.timeout(5):
+            assert await heard == EVERYTHING
+        await writer.close()
+        await reader.close()
+
+    async def test_says_nothing_of_the_kind_when_it_is_trimmed_behind_us(
+        self, tmp_path: Path
+    ) -> None:
+        clock = ManualClock()
+        store = await SQLiteStore.open(tmp_path / "store.db", clock=clock, poll=0.01)
+        heard: list[bytes] = []
+
+        async def listen() -> None:
+            heard.extend([key async for key in store.changes()])
+
+        listener = asyncio.create_task(listen())
+        await asyncio.sleep(0.05)
+        await store.insert(b"k", b"one", None, FAR)
+        await asyncio.sleep(0.1)
+        clock.advance(1000)
+        await store.sweep()
+        await asyncio.sleep(0.1)
+        await store.close()
+        await listener
+        assert heard == [b"k"]
+
+    async def test_does_not_outgrow_what_it_has_to_tell(self, tmp_path: Path) -> None:
+        clock = ManualClock()
+        store = await SQLiteStore.open(tmp_path / "store.db", clock=clock)
+        for _ in range(1000):
+            await store.insert(b"%d" % clock(), b"one", None, FAR)
+            clock.advance(1)
+        size: list[int] = []
+        await store._do(
+            lambda db: size.append(db.execute("SELECT count(*) FROM change").fetchone()[0])
+        )
+        await store.close()
+        assert 299 <= size[0] <= 302
+
+    async def test_goes_on_after_a_read_that_failed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = await SQLiteStore.open(tmp_path / "store.db", poll=0.01)
+        heard = asyncio.ensure_future(anext(store.changes()))
+        await asyncio.sleep(0.05)
+
+        def fails(*_: object) -> None:
+            raise StoreUnavailable("not now")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(store, "_read", fails)
+            await store.insert(b"k", b"one", None, FAR)
+            await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            assert await heard == b"k"
+        await store.close()
+
+
+async def test_a_fault_of_one_write_takes_no_other_along(tmp_path: Path) -> None:
+    store = await SQLiteStore.open(tmp_path / "store.db")
+    results = await asyncio.gather(
+        store.insert(b"a", b"", None, FAR),
+        store.insert(b"b", b"", None, 2**63),
+        store.insert(b"c", "no bytes", None, FAR),  # type: ignore[arg-type]
+        store.insert(b"d", b"", None, FAR),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, Exception) for result in results] == [False, True, True, False]
+    assert await store.load(b"b") is None
+    await store.insert(b"e", b"", None, FAR)
+    assert await store.load(b"d") is not None
+    await store.close()
+
+
+@pytest.mark.parametrize("name", ["x?y.db", "a%41.db", "a b#c.db", "ü.db"])
+async def test_a_name_is_a_name(tmp_path: Path, name: str) -> None:
+    """What means something in a URI means nothing in a path."""
+    store = await SQLiteStore.open(tmp_path / name)
+    await store.insert(b"k", b"one", None, FAR)
+    await store.close()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    await (await SQLiteStore.open(tmp_path / name)).close()
+
+
+async def test_another_programs_database_with_an_odd_name_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x?y.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE diary (entry TEXT)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreUnusable):
+        await SQLiteStore.open(path)
+    assert path.read_bytes() == before
 
 
 class TestAFileThatIsNotOurs:

@@ -214,7 +214,6 @@ async def test_an_outage_of_discovery_alone_stops_nobody(
 
 async def test_one_users_cookies_do_not_go_along_with_anothers() -> None:
 
-
     seen: list[str | None] = []
 
     async def answer(request: Request) -> Response:

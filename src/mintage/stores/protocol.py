@@ -73,7 +73,7 @@ class Store(Protocol):
         """Remove what is under *key*; nothing there is fine too."""
 
     def changes(self) -> AsyncIterator[bytes]:
-        """Keys that other processes replaced or deleted, as they do; runs until closed.
+        """Keys that other processes replaced or deleted, as they do; ends when closed.
 
         Yields `EVERYTHING` where keys may have been missed.
         """

@@ -24,7 +24,13 @@ _BATCH: Final = 256  # writes in one transaction at the most
 _KEEP_CHANGES: Final = 300  # seconds that the log of changes goes back
 _TRIM: Final = 1000  # rows of that log removed at once
 
+_TRIM_LOG: Final = (
+    "DELETE FROM change WHERE version IN"
+    " (SELECT version FROM change WHERE at <= ? ORDER BY version LIMIT ?)"
+)
+
 _Operation = Callable[[sqlite3.Connection], Any]
+Rows = list[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +89,11 @@ class SQLiteStore:
         await self._do(operation)
 
     async def load(self, key: bytes) -> Versioned | None:
-        row = self._read(
+        rows = self._read(
             "SELECT record, version FROM record WHERE key = ? AND expires_at > ?",
             (key, self._now()),
-        ).fetchone()
-        return None if row is None else Versioned(*row)
+        )
+        return Versioned(*rows[0]) if rows else None
 
     async def replace(self, key: bytes, old: Versioned, record: bytes, expires_at: int) -> None:
         now = self._now()
@@ -113,25 +119,27 @@ class SQLiteStore:
 
     async def changes(self) -> AsyncIterator[bytes]:
         """Changed keys, own ones among them, within *poll* seconds and a little."""
-        seen_data: int | None = None
         seen = self._last_change()
-        while True:
+        before: int | None = None
+        while not self._closed:
             await asyncio.sleep(self._poll)
-            (data,) = self._read("PRAGMA data_version").fetchone()
-            if data == seen_data:
-                continue
-            seen_data = data
-            rows = self._read(
-                "SELECT version, key FROM change WHERE version >= ? ORDER BY version", (seen,)
-            ).fetchall()
-            if seen and (not rows or rows[0][0] != seen):
-                yield EVERYTHING  # the log was trimmed past what we had seen
-                seen = self._last_change()
-                continue
-            for version, key in rows:
-                if version > seen:
-                    yield key
-                    seen = version
+            try:
+                ((data,),) = self._read("PRAGMA data_version")
+                if data == before:
+                    continue
+                last = self._last_change()  # before the rows: they may go beyond it, not it them
+                rows = self._read(
+                    "SELECT version, key FROM change WHERE version > ? ORDER BY version", (seen,)
+                )
+            except StoreError:
+                continue  # what is missed meanwhile is still in the log, or counted as trimmed
+            before = data
+            # The log has no gaps but the one at its beginning, where it was trimmed.
+            if rows[0][0] != seen + 1 if rows else last > seen:
+                yield EVERYTHING
+            for _, key in rows:
+                yield key
+            seen = rows[-1][0] if rows else max(seen, last)
 
     async def list(
         self,
@@ -153,7 +161,7 @@ class SQLiteStore:
             "SELECT key, summary, expires_at FROM record"  # noqa: S608  (conditions are ours)
             f" WHERE {' AND '.join(conditions)} ORDER BY key LIMIT ?",
             (*values, limit + 1),
-        ).fetchall()
+        )
         entries = tuple(Entry(*row) for row in rows[:limit])
         return Page(entries, Cursor(entries[-1].key) if len(rows) > limit else None)
 
@@ -161,11 +169,7 @@ class SQLiteStore:
         now = self._now()
 
         def operation(db: sqlite3.Connection) -> int:
-            db.execute(
-                "DELETE FROM change WHERE version IN"
-                " (SELECT version FROM change WHERE at <= ? ORDER BY version LIMIT ?)",
-                (now - _KEEP_CHANGES, _TRIM),
-            )
+            db.execute(_TRIM_LOG, (now - _KEEP_CHANGES, _TRIM))
             return db.execute(
                 "DELETE FROM record WHERE key IN"
                 " (SELECT key FROM record WHERE expires_at <= ? LIMIT ?)",
@@ -192,17 +196,17 @@ class SQLiteStore:
         self._queue.put(_Job(operation, loop, future))
         return await future
 
-    def _read(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def _read(self, sql: str, values: tuple[Any, ...] = ()) -> "Rows":
         if self._closed:
             raise StoreUnavailable("the store is closed")
         try:
-            return self._reader.execute(sql, values)
+            return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise _translated(error) from error
 
     def _last_change(self) -> int:
-        row = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'change'").fetchone()
-        return row[0] if row else 0
+        rows = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'change'")
+        return rows[0][0] if rows else 0
 
     def _now(self) -> int:
         return int(self._clock())
@@ -222,6 +226,8 @@ def _log(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
     It is the log's own number, so it never comes twice, not even for a key that was
     deleted in between.
     """
+    # Two old ones go for each that comes, so that the log can't outgrow what it has to tell.
+    db.execute(_TRIM_LOG, (now - _KEEP_CHANGES, 2))
     return db.execute("INSERT INTO change (key, at) VALUES (?, ?)", (key, now)).lastrowid
 
 
@@ -256,10 +262,17 @@ def _commit(db: sqlite3.Connection, batch: list[_Job]) -> list[Any]:
 
 
 def _outcome(db: sqlite3.Connection, operation: _Operation) -> Any:
+    """What one operation came to. A fault of its own takes no other of the batch along."""
+    db.execute("SAVEPOINT operation")
     try:
-        return operation(db)
-    except StoreError as refused:  # decided before anything was written
-        return refused
+        outcome = operation(db)
+    except sqlite3.OperationalError:
+        raise  # the disk or the lock: that is everybody's
+    except Exception as fault:  # noqa: BLE001  (its caller gets it)
+        db.execute("ROLLBACK TO operation")
+        outcome = fault
+    db.execute("RELEASE operation")
+    return outcome
 
 
 def _settle(batch: list[_Job], outcomes: list[Any]) -> None:
@@ -273,7 +286,7 @@ def _settle(batch: list[_Job], outcomes: list[Any]) -> None:
 def _resolve(future: "asyncio.Future[Any]", outcome: Any) -> None:
     if future.done():  # its caller went away; what was written stays written
         return
-    if isinstance(outcome, StoreError):
+    if isinstance(outcome, Exception):
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
@@ -285,6 +298,8 @@ def _translated(error: sqlite3.Error) -> StoreError:
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreUnusable(f"the database is damaged ({name}); restore it from a backup")
+    if code == sqlite3.SQLITE_IOERR:
+        return StoreUnavailable(f"the disk does not read or write ({name})")
     if code == sqlite3.SQLITE_FULL:
         return StoreUnavailable(f"the disk is full ({name})")
     return StoreUnavailable(f"the database does not answer ({name})")

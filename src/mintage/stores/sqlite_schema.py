@@ -57,7 +57,7 @@ def prepare(path: Path) -> None:
         db = connect(path)
         try:
             _use_wal(db)
-            _migrate(db)
+            _migrate(db, path)
         finally:
             db.close()
     except sqlite3.Error as error:
@@ -84,7 +84,8 @@ def _check(path: Path) -> None:
         return
     if start != _MAGIC:
         raise StoreUnusable(f"{path} is no SQLite database; name another file")
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+    place = f"{path.absolute().as_uri()}?mode=ro"
+    db = sqlite3.connect(place, uri=True, timeout=_BUSY_SECONDS)
     try:
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -93,6 +94,10 @@ def _check(path: Path) -> None:
         db.close()
     if application != APPLICATION_ID and (application or version or tables):
         raise StoreUnusable(f"{path} is another program's database; name another file")
+    _check_version(path, version)
+
+
+def _check_version(path: Path, version: int) -> None:
     if version > len(MIGRATIONS):
         raise StoreUnusable(
             f"{path} was written by a newer Mintage (format {version}; this one knows "
@@ -114,7 +119,7 @@ def _use_wal(db: sqlite3.Connection) -> None:
             return
 
 
-def _migrate(db: sqlite3.Connection) -> None:
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
     """All missing steps in one transaction; of several processes one does them."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == len(MIGRATIONS):
@@ -122,6 +127,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
+        _check_version(path, version)  # somebody newer may have been here just now
         for script in MIGRATIONS[version:]:
             for statement in script.split(";"):
                 db.execute(statement)

@@ -157,6 +157,7 @@ class Vault:
 
     async def watch(self) -> None:
         """Forget what other processes change, as they change it; runs until cancelled."""
+        self._cache.clear()  # what changed before anybody listened is not known
         async for key in self._store.changes():
             if key == EVERYTHING:
                 self._cache.clear()
