@@ -3,7 +3,6 @@
 import importlib.util
 import random
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +61,3 @@ def test_the_corpus_reaches_both_good_and_bad_tokens() -> None:
             continue
         accepted += 1
     assert 0 < accepted < len(corpus("verify"))
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [b"[" * 12_000, b'{"a":' * 2_400, b'{"iss":"' + b"\\u0061" * 2_000, b'"' * 12_000,
-     b"9" * 12_000, b" " * 12_000, b'{"' + b"a" * 12_000, b'{"a":1,' * 1_700],
-)  # fmt: skip
-def test_no_input_is_slow(payload: bytes) -> None:
-    """However odd, a token at the size limit costs its reader less than 2 milliseconds."""
-    token = HARNESS.token_of(b"p" + payload)
-    fastest = float("inf")
-    for _ in range(5):
-        started = time.perf_counter()
-        with pytest.raises(HARNESS.JoseError):
-            HARNESS._issuer.verify_token(token)
-        fastest = min(fastest, time.perf_counter() - started)
-    assert fastest < 0.002

@@ -13,27 +13,19 @@ from mintage.jwt_issuer import derive_jwt_key, derive_jwt_key_async
 HEAVY = {"starlette", "httpx2", "httpx", "jinja2", "uvicorn", "asyncio", "rich", "cyclopts", "ssl"}
 
 PROGRAM = """
-import json, resource, sys
-before = resource.getrusage(resource.RUSAGE_SELF)
+import json, sys
 from mintage import JWTIssuer, derive_jwt_key
 key = derive_jwt_key(high_entropy_material="test-secret", salt="test-salt")
 issuer = JWTIssuer("https://auth.example.com", "https://auth.example.com/mcp", key)
 issuer.verify_token(issuer.issue_access_token("ide", ["read"], "q7"))
-after = resource.getrusage(resource.RUSAGE_SELF)
-cpu = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
-print(json.dumps({"cpu": cpu, "modules": sorted(sys.modules)}))
+print(json.dumps(sorted(sys.modules)))
 """
 
 
-def run() -> dict[str, object]:
-    output = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True)
-    found: dict[str, object] = json.loads(output.stdout)
-    return found
-
-
 def test_the_issuer_loads_no_web_framework_http_client_or_template_engine() -> None:
-    modules = run()["modules"]
-    assert isinstance(modules, list)
+    output = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True)
+    modules = json.loads(output.stdout)
+    assert "mintage.jwt_issuer" in modules
     assert not HEAVY & set(modules)
     assert not [name for name in modules if name.endswith("asymmetric")]
 
@@ -44,11 +36,6 @@ def test_every_public_name_is_there_when_asked_for() -> None:
         assert getattr(mintage, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Secret'"):
         mintage.Secret  # noqa: B018
-
-
-def test_the_issuer_is_ready_within_100_milliseconds_of_cpu() -> None:
-    """The best of several runs: other programs on the machine are not our cost."""
-    assert min(float(str(run()["cpu"])) for _ in range(5)) <= 0.1
 
 
 async def test_a_slow_derivation_does_not_hold_up_the_event_loop() -> None:
