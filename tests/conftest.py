@@ -88,7 +88,7 @@ class World:
         return len(self.running.store)
 
 
-def settings(issuer: str, upstream: FakeUpstream, backend: str, **changes: Any) -> dict[str, Any]:
+def settings(issuer: str, upstream: FakeUpstream, backend: str) -> dict[str, Any]:
     return {
         "issuer": issuer,
         "store": "memory://",
@@ -102,7 +102,7 @@ def settings(issuer: str, upstream: FakeUpstream, backend: str, **changes: Any) 
             {"path": "/mcp", "backend": backend, "scopes": ["tools"], "credential": "upstream"},
             {"path": "/other", "backend": backend, "scopes": ["other"], "credential": "none"},
         ],
-    } | changes
+    }
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ async def world(
         backend_port, port = free_port(), free_port()
         backend = Backend(f"http://127.0.0.1:{backend_port}")
         config = parse(
-            settings(f"http://127.0.0.1:{port}", upstream, f"{backend.url}/mcp", **overrides),
+            settings(f"http://127.0.0.1:{port}", upstream, f"{backend.url}/mcp") | overrides,
             base=tmp_path,
             environ={"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret},
         )

@@ -68,6 +68,29 @@ class TestB02CallbackInAnotherBrowser:
         assert world.upstream.seen["token"] == 0
 
 
+class TestB03RiddenConsent:
+    @pytest.mark.parametrize("change", ["client", "redirect_uri", "resource", "nothing"])
+    async def test_attack_b03_consent_once_is_consent_for_nothing_else(
+        self, world: World, change: str
+    ) -> None:
+        """Nothing is remembered: whoever comes next, the person is asked, and names are right."""
+        client = await world.client(redirect_uris=[REDIRECT_URI, f"{REDIRECT_URI}/2"])
+        async with world.browser() as browser:
+            await client.tokens(browser)
+            parameters: dict[str, str | None] = {}
+            if change == "client":
+                client = await world.client(client_name="Another")
+            elif change == "redirect_uri":
+                parameters["redirect_uri"] = f"{REDIRECT_URI}/2"
+            elif change == "resource":
+                parameters |= {"resource": f"{world.issuer}/other", "scope": "other"}
+            page = await browser.open(client.authorization(**parameters).url)
+        assert page.form().fields["request"]
+        assert (parameters.get("redirect_uri") or REDIRECT_URI) in page.text
+        assert (parameters.get("resource") or world.resource) in page.text
+        assert ("Another" in page.text) == (change == "client")
+
+
 class TestB04ForgedConsent:
     async def test_attack_b04_a_form_from_another_browser_is_refused(self, world: World) -> None:
         client = await world.client()

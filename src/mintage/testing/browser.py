@@ -4,7 +4,7 @@ For end-to-end tests and the demo, where a person would click. It is one browser
 may send back, it was given.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Final, Self
@@ -45,7 +45,8 @@ class Page:
 class Browser:
     """Goes where it is sent, but never to a page under *stop_at*: there it stops and tells.
 
-    *on_response* sees every answer on the way.
+    *on_response* sees every answer on the way. *mounts*: transports for some addresses
+    (``https://auth.example.com`` → an ASGI application, say).
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class Browser:
         *,
         stop_at: tuple[str, ...] = (),
         on_response: Callable[[httpx2.Response], None] | None = None,
+        mounts: Mapping[str, httpx2.AsyncBaseTransport | None] | None = None,
     ) -> None:
         self.stop_at = stop_at
         self._on_response = on_response
         self._client = httpx2.AsyncClient(
             trust_env=False,
+            mounts=mounts,
             timeout=30,
             headers={"accept": "text/html", "user-agent": "scripted-browser"},
         )
