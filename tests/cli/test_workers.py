@@ -39,7 +39,7 @@ async def test_a_worker_that_dies_is_replaced_and_a_stop_is_clean(tmp_path: Path
             "mintage", "serve", "--config", str(file), "--port", str(port), "--workers", "2",
             ready=url, log=tmp_path / "log",
         ) as parent,
-        asyncio.timeout(30),
+        asyncio.timeout(60),
     ):  # fmt: skip
         while len(first := children(parent.pid)) < 2:
             await asyncio.sleep(0.05)
