@@ -88,10 +88,9 @@ class Tokens:
             refresh_token=refresh_token if refreshable else None,
         )
 
-    def read_refresh(self, token: str) -> tuple[Handle, str]:
-        """(handle, client_id) of a refresh token. Raises `TokenError`."""
-        claims = self._refresh.verify(token, "refresh")
-        return _handle(claims.jti, "refresh"), claims.client_id
+    def read_refresh(self, token: str) -> Handle:
+        """The handle of a refresh token; the grant knows whose it is. Raises `TokenError`."""
+        return _handle(self._refresh.verify(token, "refresh").jti, "refresh")
 
     def read_access(self, token: str, resource: str) -> tuple[Handle, Scopes]:
         """(handle, scopes) of an access token for *resource*. Raises `TokenError`."""

@@ -116,7 +116,6 @@ class Failure:
 
     error: OAuthError
     reference: str
-    expected: bool = True
 
     @property
     def headers(self) -> dict[str, str]:
@@ -169,12 +168,12 @@ def failure_of(error: Exception, request: Request, dice: Dice) -> Failure:
         case _:
             log.error("%s %s: failed", reference, where, exc_info=error)
             fault = ServerFault(f"an error of ours; its reference is {reference}")
-            return Failure(fault, reference, expected=False)
+            return Failure(fault, reference)
     return Failure(refusal, reference)
 
 
-def for_clients(handler: Handler, dice: Dice) -> Handler:
-    """*handler* with its refusals as JSON (RFC 6749 §5.2)."""
+def guarded(handler: Handler, dice: Dice, answer: Callable[[Failure], Response]) -> Handler:
+    """*handler*, with whatever it raises turned into an *answer*: nothing gets past this edge."""
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -182,9 +181,14 @@ def for_clients(handler: Handler, dice: Dice) -> Handler:
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            return error_response(failure_of(error, request, dice))
+            return answer(failure_of(error, request, dice))
 
     return endpoint
+
+
+def for_clients(handler: Handler, dice: Dice) -> Handler:
+    """*handler* with its refusals as JSON (RFC 6749 §5.2)."""
+    return guarded(handler, dice, error_response)
 
 
 def error_response(failure: Failure) -> Response:

@@ -29,13 +29,11 @@ class RefreshToken:
     async def issue(self, form: Form, client: Client) -> TokenResponse:
         request = Refresh.parse(form, self.site)
         try:
-            handle, client_id = self.tokens.read_refresh(request.refresh_token)
+            handle = self.tokens.read_refresh(request.refresh_token)
         except TokenError as error:
             refusal = token_error(Reason.UNKNOWN)
             refusal.reason = error.error
             raise refusal from None
-        if client_id != client.client_id:
-            raise token_error(Reason.WRONG_CLIENT)
         refreshment = Refreshment(
             client_id=client.client_id,
             generation=handle.generation,

@@ -2,18 +2,14 @@
 
 import base64
 import hashlib
-import logging
 from importlib.resources import files
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from mintage.server.http import Failure, Handler, failure_of
+from mintage.server.http import Failure, Handler, guarded
 from mintage.values import Dice
-
-log = logging.getLogger("mintage.server")
 
 _STYLE: Final = files(__name__).joinpath("style.css").read_text(encoding="utf-8")
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -78,13 +74,4 @@ _TITLES: Final = {
 
 def for_browsers(handler: Handler, dice: Dice) -> Handler:
     """*handler* with its refusals as pages."""
-
-    async def endpoint(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except ClientDisconnect:
-            return Response(status_code=400)
-        except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            return error_page(failure_of(error, request, dice))
-
-    return endpoint
+    return guarded(handler, dice, error_page)
