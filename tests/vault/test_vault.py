@@ -40,7 +40,14 @@ class CountingStore(MemoryStore):
         self.writes += 1
         await super().insert(key, record, index, expires_at)
 
-    async def replace(self, key: bytes, old: Versioned, record: bytes, expires_at: int) -> None:
+    async def replace(
+        self,
+        key: bytes,
+        old: Versioned,
+        record: bytes,
+        expires_at: int,
+        index: Index | None = None,
+    ) -> None:
         if self.away:
             raise StoreUnavailable("away")
         self.writes += 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from mintage.errors import Exists, Stale, StoreUnavailable
-from mintage.stores.protocol import Cursor, Entry, Index, Page, Versioned
+from mintage.stores.protocol import HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
 from mintage.values import Clock
 
 
@@ -44,12 +44,20 @@ class MemoryStore:
         row = self._live(key)
         return None if row is None else row.versioned
 
-    async def replace(self, key: bytes, old: Versioned, record: bytes, expires_at: int) -> None:
+    async def replace(
+        self,
+        key: bytes,
+        old: Versioned,
+        record: bytes,
+        expires_at: int,
+        index: Index | None = None,
+    ) -> None:
         row = self._live(key)
         if row is None or row.versioned.version != old.version:
             raise Stale
         row.versioned = self._next(record)
         row.expires_at = expires_at
+        row.index = index or row.index
 
     async def delete(self, key: bytes) -> None:
         self._check_open()
@@ -73,7 +81,7 @@ class MemoryStore:
         self._check_open()
         now = int(self._clock())
         found = (
-            Entry(key, row.index.summary, row.expires_at)
+            Entry(key, row.index.summary, row.expires_at, row.versioned.record[:HEAD_BYTES])
             for key, row in sorted(self._rows.items())
             if row.index is not None
             and row.expires_at > now

@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeVar
 import asyncpg
 
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
-from mintage.stores.protocol import EVERYTHING, Cursor, Entry, Index, Page, Versioned
+from mintage.stores.protocol import EVERYTHING, HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
 from mintage.values import Clock
 
 T = TypeVar("T")
@@ -66,7 +66,9 @@ _LOAD: Final = "SELECT record, version FROM mintage_record WHERE key = $1 AND ex
 _REPLACE: Final = f"""
     WITH changed AS (
         UPDATE mintage_record
-        SET version = nextval('mintage_version'), record = $3, expires_at = $4
+        SET version = nextval('mintage_version'), record = $3, expires_at = $4,
+            subject = coalesce($6, subject), client = coalesce($7, client),
+            summary = coalesce($8, summary)
         WHERE key = $1 AND version = $2 AND expires_at > $5
         RETURNING key
     )
@@ -76,14 +78,14 @@ _DELETE: Final = f"""
     WITH gone AS (DELETE FROM mintage_record WHERE key = $1 RETURNING key)
     SELECT pg_notify('{_CHANNEL}', encode(key, 'hex')) FROM gone
 """  # noqa: S608
-_LIST: Final = """
-    SELECT key, summary, expires_at FROM mintage_record
+_LIST: Final = f"""
+    SELECT key, summary, expires_at, substr(record, 1, {HEAD_BYTES}) FROM mintage_record
     WHERE subject IS NOT NULL AND expires_at > $1
         AND ($2::bytea IS NULL OR subject = $2)
         AND ($3::bytea IS NULL OR client = $3)
         AND ($4::bytea IS NULL OR key > $4)
     ORDER BY key LIMIT $5
-"""
+"""  # noqa: S608
 # Rows that somebody else has locked are left for the next sweep.
 _SWEEP: Final = """
     WITH gone AS (
@@ -126,8 +128,7 @@ class PostgresStore:
         return store
 
     async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
-        names = (index.subject, index.client, index.summary) if index else (None, None, None)
-        values = (key, record, expires_at, *names, self._now())
+        values = (key, record, expires_at, *_names(index), self._now())
         if await self._do(lambda db: db.fetchval(_INSERT, *values)) is None:
             raise Exists
 
@@ -135,8 +136,15 @@ class PostgresStore:
         row = await self._do(lambda db: db.fetchrow(_LOAD, key, self._now()))
         return None if row is None else Versioned(*row)
 
-    async def replace(self, key: bytes, old: Versioned, record: bytes, expires_at: int) -> None:
-        values = (key, old.version, record, expires_at, self._now())
+    async def replace(
+        self,
+        key: bytes,
+        old: Versioned,
+        record: bytes,
+        expires_at: int,
+        index: Index | None = None,
+    ) -> None:
+        values = (key, old.version, record, expires_at, self._now(), *_names(index))
         if not await self._do(lambda db: db.fetch(_REPLACE, *values)):
             raise Stale
 
@@ -209,6 +217,10 @@ class PostgresStore:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def _names(index: Index | None) -> tuple[bytes | None, bytes | None, bytes | None]:
+    return (index.subject, index.client, index.summary) if index else (None, None, None)
 
 
 async def _migrate(db: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -9,6 +9,8 @@ Cursor = NewType("Cursor", bytes)
 EVERYTHING: Final = b""
 """What `Store.changes` yields when it can't tell which keys changed: forget them all."""
 
+HEAD_BYTES: Final = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Versioned:
@@ -29,9 +31,12 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """A record in a list, without the record. *head* is its first `HEAD_BYTES` bytes."""
+
     key: bytes
     summary: bytes
     expires_at: int
+    head: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +67,18 @@ class Store(Protocol):
     async def load(self, key: bytes) -> Versioned | None:
         """The record under *key* as of now, or None."""
 
-    async def replace(self, key: bytes, old: Versioned, record: bytes, expires_at: int) -> None:
+    async def replace(
+        self,
+        key: bytes,
+        old: Versioned,
+        record: bytes,
+        expires_at: int,
+        index: Index | None = None,
+    ) -> None:
         """Write *record* if *old* is still current; otherwise raise `Stale`.
 
-        Of any number of callers holding the same *old*, at most one returns. The index
-        stays as it is.
+        Of any number of callers holding the same *old*, at most one returns. Without a
+        new *index* the record stays listed as it is.
         """
 
     async def delete(self, key: bytes) -> None:

@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
-from mintage.stores.protocol import EVERYTHING, Cursor, Entry, Index, Page, Versioned
+from mintage.stores.protocol import EVERYTHING, HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
 from mintage.values import Clock
 
 T = TypeVar("T")
@@ -38,22 +38,24 @@ _CHANNEL: Final = b"mintage:1:changes"
 _ALL: Final = _PREFIX + b"all"
 _ENDS: Final = _PREFIX + b"ends"
 
-# KEYS[1] the record; ARGV: now, version, record, expires_at, summary
+# KEYS[1] the record; ARGV: now, version, record, head, expires_at, summary
 _INSERT: Final = """
 local ends = redis.call('HGET', KEYS[1], 'e')
 if ends and tonumber(ends) > tonumber(ARGV[1]) then return 0 end
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'v', ARGV[2], 'r', ARGV[3], 'e', ARGV[4], 's', ARGV[5])
-redis.call('EXPIREAT', KEYS[1], ARGV[4])
+redis.call('HSET', KEYS[1], 'v', ARGV[2], 'r', ARGV[3], 'h', ARGV[4], 'e', ARGV[5], 's', ARGV[6])
+redis.call('EXPIREAT', KEYS[1], ARGV[5])
 return 1
 """
-# KEYS[1] the record; ARGV: now, old version, version, record, expires_at, channel, key
+# KEYS[1] the record
+# ARGV: now, old version, version, record, head, expires_at, summary, channel, key
 _REPLACE: Final = """
 local seen = redis.call('HMGET', KEYS[1], 'v', 'e')
 if seen[1] ~= ARGV[2] or tonumber(seen[2]) <= tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'v', ARGV[3], 'r', ARGV[4], 'e', ARGV[5])
-redis.call('EXPIREAT', KEYS[1], ARGV[5])
-redis.call('PUBLISH', ARGV[6], ARGV[7])
+redis.call('HSET', KEYS[1], 'v', ARGV[3], 'r', ARGV[4], 'h', ARGV[5], 'e', ARGV[6])
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 's', ARGV[7]) end
+redis.call('EXPIREAT', KEYS[1], ARGV[6])
+redis.call('PUBLISH', ARGV[8], ARGV[9])
 return 1
 """
 # KEYS[1] the record; ARGV: channel, key
@@ -94,7 +96,7 @@ class RedisStore:
         if index is not None:
             await self._name(key, index, expires_at)
         summary = index.summary if index else b""
-        values = [self._now(), _version(), record, expires_at, summary]
+        values = [self._now(), _version(), record, record[:HEAD_BYTES], expires_at, summary]
         if not await self._do(self._insert(keys=[_PREFIX + key], args=values)):
             raise Exists
 
@@ -104,8 +106,20 @@ class RedisStore:
             return None
         return Versioned(record, int(version))
 
-    async def replace(self, key: bytes, old: Versioned, record: bytes, expires_at: int) -> None:
-        values = [self._now(), old.version, _version(), record, expires_at, _CHANNEL, key]
+    async def replace(
+        self,
+        key: bytes,
+        old: Versioned,
+        record: bytes,
+        expires_at: int,
+        index: Index | None = None,
+    ) -> None:
+        if index is not None:
+            await self._name(key, index, expires_at)
+        values = [
+            self._now(), old.version, _version(), record, record[:HEAD_BYTES], expires_at,
+            index.summary if index else b"", _CHANNEL, key,
+        ]  # fmt: skip
         if not await self._do(self._replace(keys=[_PREFIX + key], args=values)):
             raise Stale
 
@@ -140,9 +154,8 @@ class RedisStore:
         while True:
             keys = await self._do(self._client.zrange(first, start, b"+", bylex=True, offset=0,
                                                       num=limit + 1))  # fmt: skip
-            for key in keys:
-                if (entry := await self._entry(key, others)) is not None:
-                    entries.append(entry)
+            for entry in await self._entries(keys, others):
+                entries.append(entry)
                 if len(entries) > limit:
                     return Page(tuple(entries[:limit]), Cursor(entries[limit - 1].key))
             if len(keys) <= limit:
@@ -164,14 +177,20 @@ class RedisStore:
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             await asyncio.wait_for(self._client.aclose(), _SECONDS)
 
-    async def _entry(self, key: bytes, others: Sequence[bytes]) -> Entry | None:
-        for name in others:
-            if await self._do(self._client.zscore(name, key)) is None:
-                return None
-        summary, ends = await self._do(self._client.hmget(_PREFIX + key, "s", "e"))
-        if ends is None or int(ends) <= self._now():
-            return None
-        return Entry(key, summary, int(ends))
+    async def _entries(self, keys: Sequence[bytes], others: Sequence[bytes]) -> Sequence[Entry]:
+        """The live ones of *keys* that stand under all *others* as well, in one round trip."""
+        calls = self._client.pipeline(transaction=False)
+        for key in keys:
+            calls.hmget(_PREFIX + key, "s", "e", "h")
+            for name in others:
+                calls.zscore(name, key)
+        found = await self._do(calls.execute()) if keys else []
+        entries = []
+        for number, key in enumerate(keys):
+            (summary, ends, head), *scores = found[number * (1 + len(others)) :][: 1 + len(others)]
+            if ends is not None and int(ends) > self._now() and None not in scores:
+                entries.append(Entry(key, summary, int(ends), head))
+        return entries
 
     async def _name(self, key: bytes, index: Index, expires_at: int) -> None:
         """Put *key* under its names, and note when to look whether they may go."""

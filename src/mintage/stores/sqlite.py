@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any, Final, Self
 
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
-from mintage.stores.protocol import EVERYTHING, Cursor, Entry, Index, Page, Versioned
+from mintage.stores.protocol import EVERYTHING, HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
 from mintage.stores.sqlite_schema import connect, prepare
 from mintage.values import Clock
 
@@ -95,7 +95,14 @@ class SQLiteStore:
         )
         return Versioned(*rows[0]) if rows else None
 
-    async def replace(self, key: bytes, old: Versioned, record: bytes, expires_at: int) -> None:
+    async def replace(
+        self,
+        key: bytes,
+        old: Versioned,
+        record: bytes,
+        expires_at: int,
+        index: Index | None = None,
+    ) -> None:
         now = self._now()
 
         def operation(db: sqlite3.Connection) -> None:
@@ -105,6 +112,11 @@ class SQLiteStore:
                 "UPDATE record SET version = ?, record = ?, expires_at = ? WHERE key = ?",
                 (_log(db, key, now), record, expires_at, key),
             )
+            if index is not None:
+                db.execute(
+                    "UPDATE record SET subject = ?, client = ?, summary = ? WHERE key = ?",
+                    (index.subject, index.client, index.summary, key),
+                )
 
         await self._do(operation)
 
@@ -158,7 +170,7 @@ class SQLiteStore:
             conditions.append("key > ?")
             values.append(after)  # type: ignore[arg-type]
         rows = self._read(
-            "SELECT key, summary, expires_at FROM record"  # noqa: S608  (conditions are ours)
+            f"SELECT key, summary, expires_at, substr(record, 1, {HEAD_BYTES}) FROM record"  # noqa: S608  (conditions are ours)
             f" WHERE {' AND '.join(conditions)} ORDER BY key LIMIT ?",
             (*values, limit + 1),
         )

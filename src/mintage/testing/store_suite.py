@@ -150,6 +150,24 @@ class StoreSuite:
         both = await self.all_of(store, subject=b"alice", client=b"chat")
         assert both == {n for n in range(25) if n % 2 and not n % 3}
 
+    async def test_a_list_shows_the_head_of_each_record(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await store.insert(b"k", bytes(range(40)), index(), FAR)
+        assert (await store.list()).entries[0].head == bytes(range(16))
+        await store.replace(b"k", await loaded(store, b"k"), b"short", FAR)
+        assert (await store.list()).entries[0].head == b"short"
+
+    async def test_a_record_can_be_listed_under_new_names(self, open_store: OpenStore) -> None:
+        store = await open_store()
+        await store.insert(b"k", b"one", index("alice", "ide", b"\1"), FAR)
+        await store.replace(b"k", await loaded(store, b"k"), b"two", FAR)
+        assert await self.all_of(store, subject=b"alice") == {1}
+        new = index("alice under a new key", "ide", b"\2")
+        await store.replace(b"k", await loaded(store, b"k"), b"three", FAR, new)
+        assert await self.all_of(store, subject=b"alice under a new key") == {2}
+        assert await self.all_of(store, client=b"ide") == {2}
+        assert await self.all_of(store) == {2}
+
     async def all_of(
         self, store: Store, subject: bytes | None = None, client: bytes | None = None
     ) -> set[int]:
