@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.timing import machine
 from mintage.grant import Identity, Login, UpstreamTokens, s256
+from mintage.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource
 from mintage.stores.memory import MemoryStore
@@ -38,7 +39,7 @@ async def bearer(store: Store, *, ttl: float) -> tuple[Bearer, list[tuple[bytes,
     tokens = Tokens(
         issuer=ISSUER,
         resources=[RESOURCE.identifier],
-        signing_key=secrets.token_bytes(32),
+        keys=KeyRing(secrets.token_bytes(32)),
         lifetimes=Lifetimes(),
         clock=time.time,
     )
@@ -63,7 +64,7 @@ async def bearer(store: Store, *, ttl: float) -> tuple[Bearer, list[tuple[bytes,
     )
     assert isinstance(opened, Opened)
     token = tokens.issue(opened).access_token
-    return Bearer(tokens, vault), [(b"authorization", f"Bearer {token}".encode())]
+    return Bearer(tokens, vault, time.time), [(b"authorization", f"Bearer {token}".encode())]
 
 
 async def fastmcp() -> Callable[[], Awaitable[Any]]:

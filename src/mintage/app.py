@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -24,7 +24,8 @@ from mintage.gateway.backend import Backends
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.proxy import Backend, Credentials, Proxy
 from mintage.grant import UpstreamTokens
-from mintage.keys import purpose_key
+from mintage.keyring import KeyRing
+from mintage.keys import purpose_key, purpose_keys
 from mintage.resource.bearer import Bearer
 from mintage.sealing import BoxKey
 from mintage.server.authorize import AuthorizeEndpoint
@@ -56,7 +57,8 @@ from mintage.tokens import Tokens
 from mintage.upstream.opening import open_upstream
 from mintage.upstream.protocol import Upstream
 from mintage.upstream.transport import HttpTransport
-from mintage.values import Clock, Dice
+from mintage.values import Clock, Dice, Secret
+from mintage.vault.cache import GrantCache
 from mintage.vault.values import VaultKeys
 from mintage.vault.vault import Vault
 
@@ -186,15 +188,13 @@ def _assemble(
     clock: Clock,
     dice: Dice,
 ) -> Running:
-    root = config.secret
     site = _site(config)
     lifetimes = config.tokens.lifetimes()
-    keys = VaultKeys(seal=purpose_key(root, "seal"), index=purpose_key(root, "index"))
-    vault = Vault(store, keys, clock=clock, dice=dice, lifetimes=lifetimes)
+    vault = open_vault(config, store, clock=clock, dice=dice)
     tokens = Tokens(
         issuer=site.issuer,
         resources=[resource.identifier for resource in site.resources],
-        signing_key=purpose_key(root, "sign"),
+        keys=KeyRing.of_all(purpose_keys(config.secrets, "sign")),
         lifetimes=lifetimes,
         clock=clock,
     )
@@ -205,7 +205,7 @@ def _assemble(
     farewell = Farewell(upstream)
     readiness = Readiness({"store": lambda: store.load(b"readyz"), "upstream": upstream.check})
     routes = _routes(config, site, upstream, vault, tokens, farewell, renew, clock, dice)
-    proxy = Proxy(Bearer(tokens, vault), Credentials(vault, renew), backends)
+    proxy = Proxy(Bearer(tokens, vault, clock), Credentials(vault, renew), backends)
     gateway = Gateway(
         site,
         {
@@ -225,6 +225,30 @@ def _assemble(
         f"{site.base_path}/readyz": for_clients(readiness, dice),
     }
     return Running(store, vault, tokens, farewell, routes, gateway, dice, proxy.drain)
+
+
+def open_vault(config: Config, store: Store, *, clock: Clock, dice: Dice) -> Vault:
+    """The vault that *config* describes, on a *store* that is open."""
+    keys, *former = vault_keys(config.secrets)
+    grants = config.grants
+    return Vault(
+        store,
+        keys,
+        clock=clock,
+        dice=dice,
+        lifetimes=config.tokens.lifetimes(),
+        cache=GrantCache(clock=clock, ttl=grants.cache_seconds, outage=grants.outage_seconds),
+        former_keys=former,
+        max_grants=grants.max_per_user_and_client,
+    )
+
+
+def vault_keys(roots: Iterable[Secret]) -> list[VaultKeys]:
+    """What each root secret gives the vault."""
+    return [
+        VaultKeys(seal=purpose_key(root, "seal"), index=purpose_key(root, "index"))
+        for root in roots
+    ]
 
 
 def _site(config: Config) -> Site:
@@ -251,11 +275,11 @@ def _routes(
     dice: Dice,
 ) -> dict[str, Handler]:
     """Every path of the authorization server, and who answers there."""
-    client_ids = ClientIds(purpose_key(config.secret, "client-id"))
+    client_ids = ClientIds(*purpose_keys(config.secrets, "client-id"))
     directory = Directory(client_ids)
-    cookie_key = BoxKey(purpose_key(config.secret, "cookie"))
-    cookies = Cookies(cookie_key, site.secure, dice)
-    seal = ConsentSeal(cookie_key, dice)
+    cookie_keys = tuple(map(BoxKey, purpose_keys(config.secrets, "cookie")))
+    cookies = Cookies(cookie_keys, site.secure, dice)
+    seal = ConsentSeal(cookie_keys, dice)
     grant_types: list[GrantType] = [
         AuthorizationCode(site=site, vault=vault, tokens=tokens, farewell=farewell),
         RefreshToken(site=site, vault=vault, tokens=tokens, farewell=farewell, renew=renew),

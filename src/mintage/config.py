@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from mintage.errors import ConfigError
 from mintage.keys import check_secret
-from mintage.secret_source import generate_once, resolve
+from mintage.secret_source import generate_once, lines, resolve
 from mintage.stores.opening import check_store_url
 from mintage.upstream.presets import find_preset
 from mintage.upstream.settings import UpstreamSettings
@@ -70,13 +70,22 @@ class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         )
 
 
+class GrantsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many logins may live, and how long a process may trust what it remembers of them."""
+
+    max_per_user_and_client: Annotated[int, Meta(ge=1, le=1000)] = 20
+    cache_seconds: Annotated[float, Meta(ge=0, le=300)] = 5.0
+    outage_seconds: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     issuer: str
     upstream: UpstreamSection
     resource: tuple[ResourceSection, ...]
     store: str = "sqlite://mintage.db"
-    secret: str | None = None
+    secret: str | tuple[str, ...] | None = None
     tokens: TokensSection = TokensSection()
+    grants: GrantsSection = GrantsSection()
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,10 +93,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     issuer: str
     store: str
-    secret: Secret
+    secrets: tuple[Secret, ...]
     upstream: UpstreamSettings
     resources: tuple[ResourceSection, ...]
     tokens: TokensSection
+    grants: GrantsSection
+    secret_file: Path | None = None
+
+    @property
+    def secret(self) -> Secret:
+        """The root secret in use: new things are made with it. The others are only read with."""
+        return self.secrets[0]
 
 
 SECRET_FILE: Final = "mintage.secret"  # noqa: S105
@@ -114,10 +130,12 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     _check_upstream(file.upstream)
     _check_resources(file.resource)
     store = _located(file.store, base)
+    secret_file = _secret_file(file.secret, store, base)
     return Config(
         issuer=file.issuer,
         store=store,
-        secret=_root_secret(file.secret, store, base=base, environ=environ),
+        secrets=_root_secrets(file.secret, store, base=base, environ=environ),
+        secret_file=secret_file,
         upstream=UpstreamSettings(
             preset=file.upstream.preset,
             issuer=file.upstream.issuer,
@@ -134,6 +152,7 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         ),
         resources=file.resource,
         tokens=file.tokens,
+        grants=file.grants,
     )
 
 
@@ -161,25 +180,47 @@ def _located(store: str, base: Path) -> str:
     return f"sqlite://{(base / path).absolute()}" if scheme == "sqlite" else store
 
 
-def _root_secret(spec: str | None, store: str, *, base: Path, environ: dict[str, str]) -> Secret:
+def _secret_file(spec: str | tuple[str, ...] | None, store: str, base: Path) -> Path | None:
+    """The one file that the root secrets stand in, if it is one file."""
+    if isinstance(spec, tuple):
+        return None
     if spec is not None:
-        secret = resolve(spec, key="secret", environ=environ, base=base)
+        return base / spec.partition(":")[2] if spec.startswith("file:") else None
+    scheme, _, path = store.partition("://")
+    return Path(path).with_name(SECRET_FILE) if scheme == "sqlite" else None
+
+
+def _root_secrets(
+    spec: str | tuple[str, ...] | None, store: str, *, base: Path, environ: dict[str, str]
+) -> tuple[Secret, ...]:
+    """The secret in use, then those that it replaced and that are still read with."""
+    if spec is None:
+        found = _generated_secrets(store)
     else:
-        secret = _generated_secret(store)
-    try:
-        check_secret(secret.reveal())
-    except ValueError as error:
-        raise ConfigError("secret", str(error)) from None
-    return secret
+        found = tuple(
+            secret
+            for one in ((spec,) if isinstance(spec, str) else spec)
+            for secret in lines(resolve(one, key="secret", environ=environ, base=base))
+        )
+    if not found:
+        raise ConfigError("secret", "holds no secret")
+    for secret in found:
+        try:
+            check_secret(secret.reveal())
+        except ValueError as error:
+            raise ConfigError("secret", str(error)) from None
+    if len({secret.reveal() for secret in found}) < len(found):
+        raise ConfigError("secret", "names one secret twice")
+    return found
 
 
-def _generated_secret(store: str) -> Secret:
-    """The secret that was made once and kept next to the database."""
+def _generated_secrets(store: str) -> tuple[Secret, ...]:
+    """The secrets that are kept next to the database; the first was made there once."""
     scheme, _, path = store.partition("://")
     if scheme == "sqlite":
-        return generate_once(Path(path).with_name(SECRET_FILE), key="secret")
+        return lines(generate_once(Path(path).with_name(SECRET_FILE), key="secret"))
     if scheme == "memory":
-        return Secret(secrets.token_bytes(32))
+        return (Secret(secrets.token_bytes(32)),)
     raise ConfigError(
         "secret", "is needed with a store that several machines share: env:NAME or file:PATH"
     )

@@ -209,6 +209,16 @@ class StoreUnavailable(StoreError):
     """The store can't be reached or can't write just now."""
 
 
+class SecretMissing(StoreUnavailable):
+    """A record needs a root secret that is not configured here: no fault of its client."""
+
+    def __init__(self, grant_id: str, secret_id: str) -> None:
+        super().__init__(
+            f"grant {grant_id} is sealed under the secret {secret_id}, which is not among the "
+            "configured ones: put it back"
+        )
+
+
 class StoreUnusable(StoreError):
     """The store is newer than this program, foreign, or damaged. Nothing in it was touched."""
 

@@ -24,6 +24,7 @@ from mintage.values import GrantId, Jti
 SECRET_BYTES = 16
 CODE_BYTES = SECRET_BYTES + 16
 _JTI_BYTES = SECRET_BYTES + 5
+_ID_BYTES = 10
 
 Kind = Literal["access", "refresh"]
 _KINDS: dict[Kind, bytes] = {"access": b"a", "refresh": b"r"}
@@ -46,9 +47,18 @@ def store_key(secret: bytes) -> bytes:
     return hashlib.sha256(b"mintage grant\0" + secret).digest()
 
 
+def parse_grant_id(name: str) -> bytes | None:
+    """The first bytes of the store key of the grant called *name*; None where it is no name."""
+    try:
+        raw = base64.b32decode(name.upper())
+    except (ValueError, binascii.Error):
+        return None
+    return raw if len(raw) == _ID_BYTES and name else None
+
+
 def grant_id(key: bytes) -> GrantId:
     """The public name of the grant under store key *key*."""
-    return GrantId(base64.b32encode(key[:10]).decode().lower())
+    return GrantId(base64.b32encode(key[:_ID_BYTES]).decode().lower())
 
 
 def make_jti(secret: bytes, generation: int, kind: Kind) -> Jti:

@@ -6,7 +6,7 @@ verifies what every other signs.
 """
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -99,6 +99,11 @@ class KeyRing:
         ring = cls(key)
         ring._bare = True
         return ring
+
+    @classmethod
+    def of_all(cls, keys: Sequence[TokenKey | bytes]) -> Self:
+        """A ring of *keys*: the first is the active one."""
+        return cls(keys[0], keys[1:])
 
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(f'{key.alg} {key.kid}' for key in self.keys)})"

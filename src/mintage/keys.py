@@ -1,6 +1,7 @@
 """Keys: derived, separated by purpose, and refused when anybody could guess them."""
 
 import base64
+from collections.abc import Iterable
 from typing import Final, Literal, get_args, overload
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -89,6 +90,11 @@ def purpose_key(root: Secret, purpose: Purpose) -> bytes:
         raise ValueError(f"no such purpose: {purpose}")
     hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"mintage key: " + purpose.encode())
     return hkdf.derive(root.reveal())
+
+
+def purpose_keys(roots: Iterable[Secret], purpose: Purpose) -> tuple[bytes, ...]:
+    """The `purpose_key` of each of *roots*, in their order: the first is in use, others were."""
+    return tuple(purpose_key(root, purpose) for root in roots)
 
 
 def _hkdf(material: bytes, salt: bytes) -> bytes:

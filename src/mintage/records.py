@@ -1,10 +1,22 @@
-"""Grant ↔ the bytes that a store keeps: one version byte, then a sealed msgpack value.
+"""Grant ↔ the bytes that a store keeps: a plain head, then a sealed msgpack value.
 
-The version stands outside the box so that an older Mintage can tell a newer record from a
-damaged one, and it is bound into the seal so that nobody can change it.
+======  =================================================================
+bytes   what
+======  =================================================================
+1       the version of the format
+4       the id of the secret that the box is sealed under
+4       the id of the secret that the grant's newest tokens are signed
+        with; zeros once the grant is over
+rest    the box
+======  =================================================================
+
+The head is plain so that it can be told without the grant's own secret how many still need an
+old secret, and so that an older Mintage can tell a newer record from a damaged one. All of it
+is bound into the seal: nobody can change it.
 """
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 import msgspec
 
@@ -12,16 +24,47 @@ from mintage.errors import NewerRecord, RecordError
 from mintage.grant import Grant
 from mintage.sealing import BoxKey, open_box, seal
 
-VERSION: Final = 1
+VERSION: Final = 2
+ID_BYTES: Final = 4
+NO_TOKENS: Final = bytes(ID_BYTES)
+_UNNAMED: Final = 1  # a record of the first format: its head is the version alone
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Grant] = msgspec.msgpack.Decoder(Grant)
 
 
-def encode(grant: Grant, *, key: BoxKey, store_key: bytes, nonce: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a record says about itself. Ids are empty where an old format does not tell."""
+
+    raw: bytes
+    sealed_under: bytes
+    signed_with: bytes
+
+    @classmethod
+    def of(cls, record: bytes) -> Self:
+        """The head of a record, or of its first bytes. Raises `NewerRecord`, `RecordError`."""
+        if not record:
+            raise RecordError("the record is empty")
+        version = record[0]
+        if version > VERSION:
+            raise NewerRecord(f"record version {version}; this Mintage reads up to {VERSION}")
+        if version == _UNNAMED:
+            return cls(record[:1], b"", b"")
+        raw = record[: 1 + 2 * ID_BYTES]
+        if version != VERSION or len(raw) < 1 + 2 * ID_BYTES:
+            raise RecordError(f"no such record version: {version}")
+        return cls(raw, raw[1 : 1 + ID_BYTES], raw[1 + ID_BYTES :])
+
+    @classmethod
+    def make(cls, sealed_under: bytes, signed_with: bytes) -> Self:
+        return cls(bytes([VERSION]) + sealed_under + signed_with, sealed_under, signed_with)
+
+
+def encode(grant: Grant, *, head: Head, key: BoxKey, store_key: bytes, nonce: bytes) -> bytes:
     """The record of *grant*, to be kept under *store_key* and nowhere else."""
-    context = bytes([VERSION]) + store_key
-    return bytes([VERSION]) + seal(_encoder.encode(grant), key=key, context=context, nonce=nonce)
+    context = head.raw + store_key
+    return head.raw + seal(_encoder.encode(grant), key=key, context=context, nonce=nonce)
 
 
 def decode(record: bytes, *, key: BoxKey, store_key: bytes) -> Grant:
@@ -30,14 +73,8 @@ def decode(record: bytes, *, key: BoxKey, store_key: bytes) -> Grant:
     Raises `SealError` where it does not open, `NewerRecord` and `RecordError` where it
     opens but can't be read.
     """
-    if not record:
-        raise RecordError("the record is empty")
-    version = record[0]
-    if version > VERSION:
-        raise NewerRecord(f"record version {version}; this Mintage reads up to {VERSION}")
-    if version != VERSION:
-        raise RecordError(f"no such record version: {version}")
-    plaintext = open_box(record[1:], key=key, context=bytes([version]) + store_key)
+    head = Head.of(record).raw
+    plaintext = open_box(record[len(head) :], key=key, context=head + store_key)
     try:
         return _decoder.decode(plaintext)
     except msgspec.DecodeError as error:

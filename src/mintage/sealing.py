@@ -4,6 +4,7 @@ A box opens only under the key and the *context* it was sealed with; the context
 it lives (its store key, its cookie's name), so a box moved elsewhere does not open.
 """
 
+from collections.abc import Iterable
 from typing import Final, NewType
 
 from cryptography.exceptions import InvalidTag
@@ -39,6 +40,16 @@ def seal(plaintext: bytes, *, key: BoxKey, context: bytes, nonce: bytes) -> byte
     if len(nonce) != NONCE_BYTES:
         raise ValueError("a nonce is 12 bytes")
     return nonce + AESGCM(key).encrypt(nonce, plaintext, context)
+
+
+def open_any(box: bytes, *, keys: Iterable[BoxKey], context: bytes) -> bytes:
+    """What was sealed under any of *keys*. Raises `SealError` where it was none of them."""
+    for key in keys:
+        try:
+            return open_box(box, key=key, context=context)
+        except SealError:
+            continue
+    raise SealError("the box does not open")
 
 
 def open_box(box: bytes, *, key: BoxKey, context: bytes) -> bytes:

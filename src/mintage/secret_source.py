@@ -30,6 +30,18 @@ def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> S
             raise ConfigError(key, "write it as env:NAME or file:PATH, never the secret itself")
 
 
+def lines(value: Secret) -> tuple[Secret, ...]:
+    """The root secrets in *value*: one a line, the first in use; ``# `` begins a remark.
+
+    Bytes that are no text are one secret, whatever they hold.
+    """
+    raw = value.reveal()
+    if not raw.isascii() or not raw.decode().replace("\n", "").replace("\r", "").isprintable():
+        return (value,)
+    found = (line.strip() for line in raw.splitlines())
+    return tuple(Secret(line) for line in found if line and not line.startswith(b"# "))
+
+
 def generate_once(path: Path, *, key: str) -> Secret:
     """The secret in the file *path*; a new one, readable by its owner alone, if there is none.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from mintage.errors import TokenError, WrongAudience, WrongTokenUse
 from mintage.handles import Handle, Kind, make_jti, parse_jti
 from mintage.jwt_issuer import JWTIssuer
+from mintage.keyring import KeyRing
 from mintage.values import Clock, Scopes
 from mintage.vault.values import Lifetimes, Opened
 
@@ -22,6 +23,15 @@ class TokenResponse:
     expires_in: int
     scope: str
     refresh_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A verified access token. It is refused from *ends_at* (seconds since the epoch) on."""
+
+    handle: Handle
+    scopes: Scopes
+    ends_at: float
 
 
 class UnknownHandle(TokenError):
@@ -42,16 +52,17 @@ class Tokens:
         *,
         issuer: str,
         resources: Iterable[str],
-        signing_key: bytes,
+        keys: KeyRing,
         lifetimes: Lifetimes,
         clock: Clock,
         leeway: int = 5,
     ) -> None:
         self._lifetimes = lifetimes
         self._clock = clock
+        self._leeway = leeway
 
         def issuer_for(audience: str) -> JWTIssuer:
-            return JWTIssuer(issuer, audience, signing_key, leeway=leeway, clock=clock)
+            return JWTIssuer(issuer, audience, keys, leeway=leeway, clock=clock)
 
         self._refresh = issuer_for(issuer)
         self._access = {resource: issuer_for(resource) for resource in resources}
@@ -92,10 +103,11 @@ class Tokens:
         """The handle of a refresh token; the grant knows whose it is. Raises `TokenError`."""
         return _handle(self._refresh.verify(token, "refresh").jti, "refresh")
 
-    def read_access(self, token: str, resource: str) -> tuple[Handle, Scopes]:
-        """(handle, scopes) of an access token for *resource*. Raises `TokenError`."""
+    def read_access(self, token: str, resource: str) -> AccessToken:
+        """What an access token for *resource* says. Raises `TokenError`."""
         claims = self._access[resource].verify(token)
-        return _handle(claims.jti, "access"), claims.scopes
+        handle = _handle(claims.jti, "access")
+        return AccessToken(handle, claims.scopes, claims.exp + self._leeway)
 
     def read_any(self, token: str) -> Handle:
         """The handle of any of our tokens, for revocation. Raises `TokenError`."""

@@ -19,7 +19,7 @@ from tests.conftest import SECRET, World
 
 
 def handle_of(tokens: Tokens, access_token: str, resource: str) -> handles.Handle:
-    return tokens.read_access(access_token, resource)[0]
+    return tokens.read_access(access_token, resource).handle
 
 
 async def logged_in(world: World) -> tuple[OAuthClient, dict[str, Any], bytes]:

@@ -4,6 +4,7 @@ import pytest
 
 from mintage.errors import ExpiredToken, NotYetValid
 from mintage.grant import Active, Identity, Login, UpstreamTokens
+from mintage.keyring import KeyRing
 from mintage.testing.clock import ManualClock
 from mintage.tokens import Tokens
 from mintage.values import ClientId
@@ -17,7 +18,7 @@ def replica(offset: float) -> Tokens:
     return Tokens(
         issuer="https://auth.example",
         resources=[RESOURCE],
-        signing_key=bytes(range(32)),
+        keys=KeyRing(bytes(range(32))),
         lifetimes=Lifetimes(),
         clock=ManualClock(NOW + offset),
     )
@@ -41,7 +42,7 @@ def test_attack_d12_no_good_token_is_refused_for_five_seconds(skew: int) -> None
     """Issued here, read there at the same moment by a clock that is *skew* seconds off."""
     issued = replica(0).issue(opened(NOW))
     there = replica(skew)
-    assert there.read_access(issued.access_token, RESOURCE)[1] == ("tools",)
+    assert there.read_access(issued.access_token, RESOURCE).scopes == ("tools",)
     assert issued.refresh_token is not None
     assert there.read_refresh(issued.refresh_token).secret == b"s" * 16
 

@@ -14,7 +14,8 @@ from mintage.config import load
 from mintage.errors import TokenError
 from mintage.inspection import Check, Inspection
 from mintage.inspection import inspect as look
-from mintage.keys import purpose_key
+from mintage.keyring import KeyRing
+from mintage.keys import purpose_keys
 from mintage.tokens import Tokens
 
 _MARKS: Final = {"good": ("✓", "green"), "bad": ("✗", "bold red"), "unknown": ("?", "yellow")}
@@ -71,7 +72,7 @@ def _as_server(token: str, path: Path) -> Check:
     tokens = Tokens(
         issuer=config.issuer,
         resources=[config.issuer + resource.path for resource in config.resources],
-        signing_key=purpose_key(config.secret, "sign"),
+        keys=KeyRing.of_all(purpose_keys(config.secrets, "sign")),
         lifetimes=config.tokens.lifetimes(),
         clock=time.time,
     )

@@ -191,10 +191,13 @@ class RegisteredClient:
 
 
 class ClientIds:
-    """Makes and reads the client ids of one server. *key*: 32 bytes for nothing else."""
+    """Makes and reads the client ids of one server.
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    *key*: 32 bytes for nothing else. *former*: keys whose client ids are read, not made.
+    """
+
+    def __init__(self, key: bytes, *former: bytes) -> None:
+        self._keys = (key, *former)
 
     def issue(self, registration: Registration, *, now: int, salt: bytes) -> RegisteredClient:
         """A client id for *registration*; *salt* (8 random bytes) makes it unique.
@@ -212,40 +215,58 @@ class ClientIds:
         )
         plain = msgspec.msgpack.encode(stored)
         payload = _compress(plain)
-        client_id = _PREFIX + _b64(self._mac(b"id\0", payload)[:_MAC_BYTES] + payload)
+        key = self._keys[0]
+        client_id = _PREFIX + _b64(_mac(key, b"id\0", payload)[:_MAC_BYTES] + payload)
         if len(client_id) > _MAX_CLIENT_ID or len(plain) > _MAX_PLAIN:
             raise InvalidClientMetadata("this is too much: register fewer or shorter redirect_uris")
-        return RegisteredClient(self._client(ClientId(client_id), stored), registration, now)
+        return RegisteredClient(_client(key, ClientId(client_id), stored), registration, now)
 
     def read(self, client_id: str) -> Client | None:
         """The client whose id this is; None if this server never issued it, or would not today."""
-        if not client_id.startswith(_PREFIX) or len(client_id) > _MAX_CLIENT_ID:
+        raw = _raw(client_id)
+        number = None if raw is None else self._made_with(raw)
+        if raw is None or number is None:
             return None
-        raw = _unb64(client_id.removeprefix(_PREFIX))
-        if raw is None:
-            return None
-        mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(b"id\0", payload)[:_MAC_BYTES]):
-            return None
+        stored = _stored.decode(_decompress(raw[_MAC_BYTES:]))
         try:
-            return self._client(ClientId(client_id), _stored.decode(_decompress(payload)))
+            return _client(self._keys[number], ClientId(client_id), stored)
         except ValueError:  # a redirect URI that an older version took and this one does not
             return None
 
-    def _client(self, client_id: ClientId, stored: _Stored) -> Client:
-        method: AuthMethod = AUTH_METHODS[stored.auth_method]
-        secret = None if method == "none" else _b64(self._mac(b"secret\0", client_id.encode()))
-        return Client(
-            client_id=client_id,
-            name=stored.client_name,
-            redirect_uris=tuple(map(RedirectUri, stored.redirect_uris)),
-            auth_method=method,
-            grant_types=GRANT_TYPES if stored.refreshable else GRANT_TYPES[:1],
-            secret=secret,
-        )
+    def made_with(self, client_id: str) -> int | None:
+        """Which of the keys a client id was made with: 0 is the one in use; None for none."""
+        raw = _raw(client_id)
+        return None if raw is None else self._made_with(raw)
 
-    def _mac(self, purpose: bytes, message: bytes) -> bytes:
-        return hmac.digest(self._key, purpose + message, "sha256")
+    def _made_with(self, raw: bytes) -> int | None:
+        mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        for number, key in enumerate(self._keys):
+            if hmac.compare_digest(mac, _mac(key, b"id\0", payload)[:_MAC_BYTES]):
+                return number
+        return None
+
+
+def _client(key: bytes, client_id: ClientId, stored: _Stored) -> Client:
+    method: AuthMethod = AUTH_METHODS[stored.auth_method]
+    secret = None if method == "none" else _b64(_mac(key, b"secret\0", client_id.encode()))
+    return Client(
+        client_id=client_id,
+        name=stored.client_name,
+        redirect_uris=tuple(map(RedirectUri, stored.redirect_uris)),
+        auth_method=method,
+        grant_types=GRANT_TYPES if stored.refreshable else GRANT_TYPES[:1],
+        secret=secret,
+    )
+
+
+def _mac(key: bytes, purpose: bytes, message: bytes) -> bytes:
+    return hmac.digest(key, purpose + message, "sha256")
+
+
+def _raw(client_id: str) -> bytes | None:
+    if not client_id.startswith(_PREFIX) or len(client_id) > _MAX_CLIENT_ID:
+        return None
+    return _unb64(client_id.removeprefix(_PREFIX))
 
 
 def _compress(plain: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """From a request's headers to a live grant, or to the refusal that RFC 6750 asks for."""
 
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from mintage.errors import (
     InsufficientScope,
@@ -9,11 +10,14 @@ from mintage.errors import (
     OAuthError,
     TokenError,
 )
+from mintage.handles import store_key
 from mintage.site import Resource
 from mintage.tokens import Tokens
-from mintage.values import Scopes
+from mintage.values import Clock, Scopes
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
+
+_MAX_KNOWN: Final = 10_000
 
 
 class NoToken(OAuthError):
@@ -31,12 +35,25 @@ class Access:
     scopes: Scopes
 
 
+class _Known(NamedTuple):
+    access: Access
+    resource: Resource
+    key: bytes
+    ends_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Checks bearer tokens for the resources of one server."""
+    """Checks bearer tokens for the resources of one server.
+
+    A token that was found good is not verified again while it lasts: it is the same string, so
+    it has the same signature. Whether its grant lives is asked of the vault each time.
+    """
 
     tokens: Tokens
     vault: Vault
+    clock: Clock
+    _known: dict[str, "_Known"] = field(default_factory=dict, init=False, repr=False)
 
     async def check(self, headers: list[tuple[bytes, bytes]], resource: Resource) -> Access:
         """The access that the ``Authorization`` header gives to *resource*.
@@ -45,16 +62,37 @@ class Bearer:
         `StoreUnavailable` where it can't be known, which is no refusal.
         """
         token = bearer_token(headers)
+        known = self._known.get(token)
+        if (
+            known is not None
+            and known.resource is resource
+            and self.clock() < known.ends_at
+            and self.vault.is_fresh(known.key, known.access.opened.grant)
+        ):
+            return known.access
+        return await self._check(token, resource)
+
+    async def _check(self, token: str, resource: Resource) -> Access:
         try:
-            handle, scopes = self.tokens.read_access(token, resource.identifier)
+            verified = self.tokens.read_access(token, resource.identifier)
         except TokenError as error:
             raise InvalidToken("the access token is not valid here", reason=error.error) from None
-        outcome = await self.vault.authenticate(handle)
+        outcome = await self.vault.authenticate(verified.handle)
         if isinstance(outcome, Refused):
             raise InvalidToken("the access token was revoked", reason=outcome.reason.value)
-        if not set(resource.scopes) <= set(scopes):
+        if not set(resource.scopes) <= set(verified.scopes):
             raise InsufficientScope("this needs the scopes: " + " ".join(resource.scopes))
-        return Access(outcome, scopes)
+        access = Access(outcome, verified.scopes)
+        key = store_key(verified.handle.secret)
+        self._remember(token, _Known(access, resource, key, verified.ends_at))
+        return access
+
+    def _remember(self, token: str, known: "_Known") -> None:
+        """Keep what was verified; the oldest goes where there are too many."""
+        self._known.pop(token, None)
+        if len(self._known) >= _MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[token] = known
 
 
 def bearer_token(headers: list[tuple[bytes, bytes]]) -> str:

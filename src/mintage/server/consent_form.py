@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from mintage.errors import InvalidRequest, SealError
-from mintage.sealing import NONCE_BYTES, BoxKey, open_box, seal
+from mintage.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.server.requests import AuthorizationRequest
 from mintage.values import Dice
 
@@ -28,13 +28,13 @@ _decoder: msgspec.msgpack.Decoder[ConsentForm] = msgspec.msgpack.Decoder(Consent
 
 @dataclass(frozen=True, slots=True)
 class ConsentSeal:
-    key: BoxKey = field(repr=False)
+    keys: tuple[BoxKey, ...] = field(repr=False)  # the first seals, all open
     dice: Dice
 
     def seal(self, form: ConsentForm) -> str:
         box = seal(
             msgspec.msgpack.encode(form),
-            key=self.key,
+            key=self.keys[0],
             context=_CONTEXT,
             nonce=self.dice(NONCE_BYTES),
         )
@@ -44,7 +44,7 @@ class ConsentSeal:
         """The form that `seal` made. Raises `InvalidRequest` for anything else."""
         try:
             box = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            return _decoder.decode(open_box(box, key=self.key, context=_CONTEXT))
+            return _decoder.decode(open_any(box, keys=self.keys, context=_CONTEXT))
         except (ValueError, binascii.Error, SealError, msgspec.DecodeError):
             raise InvalidRequest(
                 "this form is not one of ours; go back to the application and log in again"

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.errors import InvalidRequest, SealError
-from mintage.sealing import NONCE_BYTES, BoxKey, open_box, seal
+from mintage.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.server.requests import AuthorizationRequest
 from mintage.values import Dice
 
@@ -41,7 +41,7 @@ _logins: msgspec.msgpack.Decoder[PendingLogin] = msgspec.msgpack.Decoder(Pending
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    key: BoxKey = field(repr=False)
+    keys: tuple[BoxKey, ...] = field(repr=False)  # the first seals, all open
     secure: bool
     dice: Dice
 
@@ -64,7 +64,7 @@ class Cookies:
         """*login* as a cookie's value. Raises `InvalidRequest` where no cookie could hold it."""
         box = seal(
             msgspec.msgpack.encode(login),
-            key=self.key,
+            key=self.keys[0],
             context=self._login_name(login.state).encode(),
             nonce=self.dice(NONCE_BYTES),
         )
@@ -88,7 +88,7 @@ class Cookies:
             return None
         try:
             box = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
-            login = _logins.decode(open_box(box, key=self.key, context=name.encode()))
+            login = _logins.decode(open_any(box, keys=self.keys, context=name.encode()))
         except (ValueError, binascii.Error, SealError, msgspec.DecodeError):
             return None
         return login if login.state == state and now < login.expires_at else None

@@ -1,39 +1,62 @@
-"""Open grants in memory, for a bounded time, dropped as soon as somebody changes them."""
+"""Open grants in memory, for a bounded time, dropped as soon as somebody changes them.
+
+A grant is *fresh* for a few seconds: that is the hard bound on how late a revocation is seen.
+It is kept for longer as the *last known* one, for when the store can't be asked.
+"""
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from mintage.grant import Active
 from mintage.values import Clock
 
 DEFAULT_SIZE: Final = 10_000
 DEFAULT_TTL: Final = 5.0
+DEFAULT_OUTAGE: Final = 30.0
 
 
 class GrantCache:
-    """Least recently used out first. *ttl* (seconds) is the hard bound on staleness.
+    """Least recently used out first. *ttl* and *outage* are in seconds.
+
+    *outage*: for how long after it was last fresh a grant is known still.
 
     A load that was under way while its grant changed must not put back what it saw:
     a reader takes a `ticket` first, and `put` ignores one that `drop` has voided.
     """
 
-    def __init__(self, *, clock: Clock, size: int = DEFAULT_SIZE, ttl: float = DEFAULT_TTL) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        size: int = DEFAULT_SIZE,
+        ttl: float = DEFAULT_TTL,
+        outage: float = DEFAULT_OUTAGE,
+    ) -> None:
         self._clock = clock
         self._size = size
         self._ttl = ttl
-        self._grants: OrderedDict[bytes, tuple[Active, float]] = OrderedDict()
+        self._outage = outage
+        self._grants: OrderedDict[bytes, _Known] = OrderedDict()
         self._tickets: dict[bytes, object] = {}
+        self._era = object()
 
     def get(self, key: bytes) -> Active | None:
-        found = self._grants.get(key)
-        if found is None:
-            return None
-        grant, fresh_until = found
-        if self._clock() >= fresh_until:
-            del self._grants[key]
+        """The grant under *key*, if it is fresh."""
+        known = self._grants.get(key)
+        if known is None or known.era is not self._era or self._clock() >= known.fresh_until:
             return None
         self._grants.move_to_end(key)
-        return grant
+        return known.grant
+
+    def last_known(self, key: bytes) -> Active | None:
+        """The grant under *key* as it was not too long ago. No change of it was heard of."""
+        known = self._grants.get(key)
+        if known is None:
+            return None
+        if self._clock() >= known.fresh_until + self._outage:
+            del self._grants[key]
+            return None
+        return known.grant
 
     def ticket(self, key: bytes) -> object:
         """Taken before a load; good until the grant under *key* changes."""
@@ -41,21 +64,33 @@ class GrantCache:
         self._tickets[key] = ticket
         return ticket
 
-    def put(self, key: bytes, grant: Active | None, ticket: object) -> None:
-        """Keep *grant*, unless it changed since *ticket* was taken. None: nothing to keep."""
+    def put(self, key: bytes, grant: Active, ticket: object) -> None:
+        """Keep *grant*, unless it changed since *ticket* was taken."""
+        if self.give_back(key, ticket) and self._ttl > 0:
+            self._grants[key] = _Known(grant, self._clock() + self._ttl, self._era)
+            self._grants.move_to_end(key)
+            if len(self._grants) > self._size:
+                self._grants.popitem(last=False)
+
+    def give_back(self, key: bytes, ticket: object) -> bool:
+        """*ticket* is used up; whether it was good."""
         if self._tickets.get(key) is not ticket:
-            return
+            return False
         del self._tickets[key]
-        if grant is None or self._ttl <= 0:
-            return
-        self._grants[key] = (grant, self._clock() + self._ttl)
-        if len(self._grants) > self._size:
-            self._grants.popitem(last=False)
+        return True
 
     def drop(self, key: bytes) -> None:
+        """The grant under *key* has changed."""
         self._grants.pop(key, None)
         self._tickets.pop(key, None)
 
-    def clear(self) -> None:
-        self._grants.clear()
+    def doubt(self) -> None:
+        """Anything may have changed: nothing is fresh any more."""
+        self._era = object()
         self._tickets.clear()
+
+
+class _Known(NamedTuple):
+    grant: Active
+    fresh_until: float
+    era: object

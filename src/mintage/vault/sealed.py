@@ -3,51 +3,104 @@
 Load, open, let a decision be made, replace; and on a lost race decide again.
 """
 
+import asyncio
 import hmac
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
 from mintage import handles, records
-from mintage.errors import NewerRecord, RecordError, SealError, Stale, StoreUnavailable
-from mintage.grant import Active, Grant, Keep, Login, Reason, Refuse, Revoke, UpstreamTokens, Write
-from mintage.sealing import NONCE_BYTES, BoxKey, record_key, seal
-from mintage.stores.protocol import Index, Store, Versioned
+from mintage.errors import (
+    Exists,
+    NewerRecord,
+    RecordError,
+    SealError,
+    SecretMissing,
+    Stale,
+    StoreUnavailable,
+)
+from mintage.grant import (
+    Active,
+    Grant,
+    Keep,
+    Login,
+    Reason,
+    Refuse,
+    Revoke,
+    UpstreamTokens,
+    Write,
+)
+from mintage.records import NO_TOKENS, Head
+from mintage.sealing import NONCE_BYTES, BoxKey, open_any, record_key, seal
+from mintage.stores.protocol import Entry, Index, Store, Versioned
 from mintage.values import ClientId, Clock, Dice
-from mintage.vault.values import Decide, Opened, Refused, VaultKeys
+from mintage.vault.outage import Outage
+from mintage.vault.untold import Untold
+from mintage.vault.values import Decide, Listed, Opened, Refused, Summary, VaultKeys
+
+T = TypeVar("T")
 
 log = logging.getLogger("mintage.vault")
 
 _ATTEMPTS: Final = 100  # each lost race is somebody else's progress; this many is a fault
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds before a store that failed is asked again
 
 
 class SealedGrants:
-    """*changed* is told the store key of each grant after it was written, or may have been."""
+    """*keys*: the first seals, all open. *changed* is told the store key of each grant written.
+
+    It is told too of a grant that may have been written.
+    """
 
     def __init__(
         self,
         store: Store,
-        keys: VaultKeys,
+        keys: Sequence[VaultKeys],
         *,
         clock: Clock,
         dice: Dice,
         refresh_lifetime: int,
         changed: Callable[[bytes], None],
+        outage: Outage,
     ) -> None:
         self._store = store
-        self._keys = keys
+        self._keys = {one.id: one for one in keys}
+        self._active = keys[0]
         self._clock = clock
         self._dice = dice
         self._refresh_lifetime = refresh_lifetime
         self._changed = changed
+        self._outage = outage
+        self._untold = Untold()
 
     async def insert(self, secret: bytes, grant: Grant, login: Login, expires_at: int) -> None:
         """Keep a new grant until *expires_at*."""
         key = handles.store_key(secret)
-        record = self._encode(grant, secret, key)
-        await self._store.insert(key, record, self._index(login, key), expires_at)
+        head = Head.make(self._active.id, self._active.id)
+        record = self._encode(grant, secret, key, head)
+        await self.insert_once(key, record, self._index(login, key), expires_at)
+
+    async def insert_once(
+        self, key: bytes, record: bytes, index: Index | None, expires_at: int
+    ) -> None:
+        """Insert through a short outage; *record* must be like no other. Raises `Exists`."""
+        unsure = False
+
+        async def attempt() -> None:
+            nonlocal unsure
+            try:
+                await self._store.insert(key, record, index, expires_at)
+            except StoreUnavailable:
+                unsure = True
+                raise
+            except Exists:
+                seen = await self._store.load(key) if unsure else None
+                if seen is None or seen.record != record:
+                    raise
+
+        await self._patiently(attempt)
 
     async def change(
         self,
@@ -58,90 +111,169 @@ class SealedGrants:
     ) -> Opened | Refused:
         """Load, decide, replace; on a lost race, again with what the winner wrote.
 
+        A store that fails is asked again for a second or two, and then it is an outage.
         *orphan*: tokens that need revoking if there is no longer a grant to hold them.
         """
-        for _ in range(_ATTEMPTS):
-            found = await self.load(secret)
-            if found is None:
-                return Refused(Reason.UNKNOWN, orphan)
-            seen, grant = found
-            outcome = decision(grant)
-            try:
-                match outcome:
-                    case Keep(grant=kept):
-                        return Opened(secret, kept)
-                    case Refuse(reason=reason):
-                        return Refused(reason, orphan)
-                    case Write(grant=active):
-                        await self._replace(secret, seen, active)
-                        return Opened(secret, active)
-                    case Revoke(grant=revoked, upstream=upstream):
-                        await self._replace(secret, seen, revoked)
-                        return Refused(revoked.reason, upstream)
-            except Stale:
-                continue
-        raise StoreUnavailable("a grant kept changing under us")
 
-    async def _replace(self, secret: bytes, seen: Versioned, grant: Grant) -> None:
+        async def attempt() -> Opened | Refused:
+            for _ in range(_ATTEMPTS):
+                try:
+                    return await self._change_once(secret, decision, orphan)
+                except Stale:
+                    continue
+            raise StoreUnavailable("a grant kept changing under us")
+
+        return await self._patiently(attempt)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What *attempt* comes to, begun anew after a pause where the store fails.
+
+        Pauses differ from caller to caller, so that they do not come back all at once.
+        """
+        for pause in _PAUSES:
+            try:
+                return await attempt()
+            except SecretMissing:
+                raise
+            except StoreUnavailable:
+                await asyncio.sleep(pause * (0.5 + self._dice(1)[0] / 256))
+        return await attempt()
+
+    async def _change_once(
+        self, secret: bytes, decision: Decide, orphan: UpstreamTokens | None
+    ) -> Opened | Refused:
+        found = await self.load(secret)
+        if found is None:
+            return Refused(Reason.UNKNOWN, orphan)
+        seen, grant = found
+        outcome = decision(grant)
+        if isinstance(outcome, Refuse | Revoke) and isinstance(grant, Active):
+            key = handles.store_key(secret)
+            if self._untold.earned(key, seen.record, grant, decision):
+                self._untold.forget(key)
+                return Opened(secret, grant)
+        match outcome:
+            case Keep(grant=kept):
+                return Opened(secret, kept)
+            case Refuse(reason=reason):
+                return Refused(reason, orphan)
+            case Write(grant=active):
+                await self._replace(secret, seen, grant, active)
+                return Opened(secret, active)
+            case Revoke(grant=revoked, upstream=upstream):
+                await self._replace(secret, seen, grant, revoked)
+                return Refused(revoked.reason, upstream)
+
+    async def _replace(self, secret: bytes, seen: Versioned, before: Grant, grant: Grant) -> None:
         key = handles.store_key(secret)
         expires_at = int(self._clock()) + self._refresh_lifetime
         if isinstance(grant, Active):
             expires_at = grant.rotated_at + self._refresh_lifetime
+        head = self._head(Head.of(seen.record), before, grant)
+        record = self._encode(grant, secret, key, head)
+        index = None
+        if head.sealed_under != Head.of(seen.record).sealed_under and isinstance(grant, Active):
+            index = self._index(grant.login, key)  # its names are made with the old secret
         try:
-            await self._store.replace(key, seen, self._encode(grant, secret, key), expires_at)
+            await self._store.replace(key, seen, record, expires_at, index)
+        except StoreUnavailable:
+            self._untold.remember(key, record, before)
+            raise
         finally:
             # Also after a failure: whether it was written is then not known.
             self._changed(key)
+        self._untold.forget(key)
+
+    def _head(self, old: Head, before: Grant, grant: Grant) -> Head:
+        """Sealed under the secret in use; new tokens are signed with it, old ones were not."""
+        if not isinstance(grant, Active):
+            return Head.make(self._active.id, NO_TOKENS)
+        rotated = not isinstance(before, Active) or before.generation != grant.generation
+        return Head.make(self._active.id, self._active.id if rotated else old.signed_with)
 
     async def load(self, secret: bytes) -> tuple[Versioned, Grant] | None:
         """The grant that *secret* opens, or None.
 
         A record that does not open is as good as lost: its client must log in again, and
-        an operator must hear of it. One that a newer Mintage wrote is not lost: 503.
+        an operator must hear of it. One that a newer Mintage wrote, or one under a secret
+        that is not configured here, is not lost: 503.
         """
         key = handles.store_key(secret)
-        seen = await self._store.load(key)
+        try:
+            seen = await self._store.load(key)
+        except StoreUnavailable:
+            self._outage.failed()
+            raise
+        self._outage.answered()
         if seen is None:
             return None
-        box_key = record_key(self._keys.seal, secret)
         try:
-            return seen, records.decode(seen.record, key=box_key, store_key=key)
+            return seen, self._open(seen.record, secret, key)
         except NewerRecord as newer:
             raise StoreUnavailable(str(newer)) from newer
         except (SealError, RecordError) as error:
             log.error("grant %s: its record is damaged: %s", handles.grant_id(key), error)  # noqa: TRY400
             return None
 
-    def _encode(self, grant: Grant, secret: bytes, key: bytes) -> bytes:
+    def _open(self, record: bytes, secret: bytes, key: bytes) -> Grant:
+        sealed_under = Head.of(record).sealed_under
+        if not sealed_under:
+            return self._open_unnamed(record, secret, key)
+        known = self._keys.get(sealed_under)
+        if known is None:
+            raise SecretMissing(handles.grant_id(key), sealed_under.hex())
+        return records.decode(record, key=record_key(known.seal, secret), store_key=key)
+
+    def _open_unnamed(self, record: bytes, secret: bytes, key: bytes) -> Grant:
+        """A record of the first format does not say which secret it is under."""
+        for known in self._keys.values():
+            try:
+                return records.decode(record, key=record_key(known.seal, secret), store_key=key)
+            except SealError:
+                continue
+        raise SealError("the box does not open")
+
+    def _encode(self, grant: Grant, secret: bytes, key: bytes, head: Head) -> bytes:
         return records.encode(
             grant,
-            key=record_key(self._keys.seal, secret),
+            head=head,
+            key=record_key(self._active.seal, secret),
             store_key=key,
             nonce=self._dice(NONCE_BYTES),
         )
 
     def _index(self, login: Login, key: bytes) -> Index:
         """Names for lists: hashes to find by, and who it is under the server's own key."""
-        summary = msgspec.msgpack.encode(
-            (login.identity.issuer, login.identity.subject, login.client_id, login.created_at)
-        )
+        who = login.identity
         return Index(
-            subject=self.subject_hash(login.identity.issuer, login.identity.subject),
-            client=self.client_hash(login.client_id),
+            subject=self.subject_hashes(who.issuer, who.subject)[0],
+            client=self.client_hashes(login.client_id)[0],
             summary=seal(
-                summary,
-                key=BoxKey(self._keys.seal),
+                msgspec.msgpack.encode(Summary.of(login)),
+                key=BoxKey(self._active.seal),
                 context=b"summary\0" + key,
                 nonce=self._dice(NONCE_BYTES),
             ),
         )
 
-    def subject_hash(self, issuer: str, subject: str) -> bytes:
-        """By what the store lists one user's grants."""
-        name = msgspec.msgpack.encode(("subject", issuer, subject))
-        return hmac.digest(self._keys.index, name, "sha256")
+    def listed(self, entry: Entry) -> Listed | None:
+        """What *entry* tells; None for a grant that is over. Raises `SealError`, `RecordError`."""
+        head = Head.of(entry.head)
+        if head.signed_with == NO_TOKENS:
+            return None
+        keys = [BoxKey(known.seal) for known in self._keys.values()]
+        opened = open_any(entry.summary, keys=keys, context=b"summary\0" + entry.key)
+        summary = msgspec.msgpack.decode(opened, type=Summary)
+        return Listed(entry.key, summary, entry.expires_at, head.sealed_under, head.signed_with)
 
-    def client_hash(self, client_id: ClientId) -> bytes:
-        """By what the store lists one client's grants."""
-        name = msgspec.msgpack.encode(("client", client_id))
-        return hmac.digest(self._keys.index, name, "sha256")
+    def subject_hashes(self, issuer: str, subject: str) -> list[bytes]:
+        """By what the store lists one user's grants: under the secret in use, and under others."""
+        return self._hashes(("subject", issuer, subject))
+
+    def client_hashes(self, client_id: ClientId) -> list[bytes]:
+        """By what the store lists one client's grants, likewise."""
+        return self._hashes(("client", client_id))
+
+    def _hashes(self, name: tuple[str, ...]) -> list[bytes]:
+        encoded = msgspec.msgpack.encode(name)
+        return [hmac.digest(known.index, encoded, "sha256") for known in self._keys.values()]

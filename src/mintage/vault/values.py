@@ -1,10 +1,15 @@
 """What goes into the vault's calls and what comes out."""
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
-from mintage.grant import Active, Grant, Keep, Reason, Refuse, Revoke, UpstreamTokens, Write
+import msgspec
+
+from mintage import handles, records
+from mintage.grant import Active, Grant, Keep, Login, Reason, Refuse, Revoke, UpstreamTokens, Write
+from mintage.values import ClientId, GrantId
 
 Renew: TypeAlias = Callable[[UpstreamTokens], Awaitable[UpstreamTokens]]
 Decision: TypeAlias = Keep | Write | Refuse | Revoke
@@ -25,10 +30,53 @@ class Lifetimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultKeys:
-    """Purpose keys of 32 bytes each: *seal* for records, *index* for the names of lists."""
+    """What one root secret gives the vault, 32 bytes each.
+
+    *seal* for records, *index* for the names of lists.
+    """
 
     seal: bytes = field(repr=False)
     index: bytes = field(repr=False)
+    id: bytes = field(init=False)  # names the secret in public, and tells nothing about it
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(b"mintage secret id\0" + self.seal).digest()
+        object.__setattr__(self, "id", digest[: records.ID_BYTES])
+
+
+class Summary(msgspec.Struct, frozen=True, array_like=True):
+    """What lists tell of a grant. *name*: an e-mail address or the like, where one is known."""
+
+    issuer: str
+    subject: str
+    client_id: ClientId
+    created_at: int
+    name: str | None = None
+
+    @classmethod
+    def of(cls, login: Login) -> Self:
+        who, claims = login.identity, login.identity.claims
+        names = (claims.get(claim) for claim in ("email", "preferred_username", "name"))
+        name = next((name for name in names if isinstance(name, str)), None)
+        return cls(who.issuer, who.subject, login.client_id, login.created_at, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A live grant in a list. It can be ended, not opened: its own secret is not at hand.
+
+    *sealed_under* and *signed_with* name root secrets (`VaultKeys.id`).
+    """
+
+    key: bytes = field(repr=False)
+    summary: Summary
+    expires_at: int
+    sealed_under: bytes
+    signed_with: bytes
+
+    @property
+    def id(self) -> GrantId:
+        return handles.grant_id(self.key)
 
 
 @dataclass(frozen=True, slots=True)

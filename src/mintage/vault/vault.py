@@ -4,13 +4,14 @@ Nothing here knows HTTP. The upstream's renewal comes in as a function, and what
 revoked at the upstream goes out as a value.
 """
 
-import hmac
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Final
 
 from mintage import grant as decide
 from mintage import handles
-from mintage.errors import (
-    Exists,
-)
+from mintage.errors import Exists, StoreUnavailable
 from mintage.grant import (
     Active,
     Grant,
@@ -26,13 +27,24 @@ from mintage.handles import Handle
 from mintage.stores.protocol import EVERYTHING, Store
 from mintage.values import ClientId, Clock, Dice
 from mintage.vault.cache import GrantCache
+from mintage.vault.listing import Listing
+from mintage.vault.outage import Outage
 from mintage.vault.renewal import Renewal
 from mintage.vault.sealed import SealedGrants
 from mintage.vault.single_flight import SingleFlight
 from mintage.vault.values import Decision, Lifetimes, Opened, Refused, Renew, VaultKeys
 
+DEFAULT_MAX_GRANTS: Final = 20
+_CLAIM_BYTES: Final = 8
+_SLOW: Final = 1.0  # seconds
+
 
 class Vault:
+    """*keys* seal, *former_keys* open what they sealed; *listing* tells which grants there are.
+
+    *max_grants*: how many one user may have at one client; a new one ends the oldest.
+    """
+
     def __init__(
         self,
         store: Store,
@@ -42,29 +54,35 @@ class Vault:
         dice: Dice,
         lifetimes: Lifetimes | None = None,
         cache: GrantCache | None = None,
+        former_keys: Sequence[VaultKeys] = (),
+        max_grants: int = DEFAULT_MAX_GRANTS,
     ) -> None:
         self._store = store
-        self._index_key = keys.index
         self._clock = clock
         self._dice = dice
         self._lifetimes = lifetimes or Lifetimes()
         self._cache = cache or GrantCache(clock=clock)
         self._loads: SingleFlight[Grant | None] = SingleFlight()
+        self._outage = Outage(clock=clock, dice=dice)
         self._grants = SealedGrants(
             store,
-            keys,
+            (keys, *former_keys),
             clock=clock,
             dice=dice,
             refresh_lifetime=self._lifetimes.refresh,
             changed=self._cache.drop,
+            outage=self._outage,
         )
+        self._max_grants = max_grants
+        self.listing = Listing(store, self._grants, changed=self._cache.drop)
         self._renewal = Renewal(self._grants, clock=clock, dice=dice, lifetimes=self._lifetimes)
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
         """Whether *name* is claimed here and now, and by nobody before (until *expires_at*)."""
-        key = hmac.digest(self._index_key, b"claim\0" + name, "sha256")
+        # No secret goes into it: replicas must agree on it while a secret is replaced.
+        key = hashlib.sha256(b"mintage claim\0" + name).digest()
         try:
-            await self._store.insert(key, b"", None, expires_at)
+            await self._grants.insert_once(key, self._dice(_CLAIM_BYTES), None, expires_at)
         except Exists:
             return False
         return True
@@ -85,6 +103,8 @@ class Vault:
             code_expires_at=expires_at,
         )
         await self._grants.insert(secret, pending, login, expires_at)
+        key = handles.store_key(secret)
+        await self.listing.make_room(login, new=key, limit=self._max_grants)
         return handles.make_code(raw)
 
     async def redeem(
@@ -138,7 +158,7 @@ class Vault:
         key = handles.store_key(handle.secret)
         grant = self._cache.get(key)
         if grant is None:
-            found = await self._loads.join(key, lambda: self._load_cached(key, handle.secret))
+            found = await self._look_up(key, handle.secret)
             if found is None:
                 return Refused(Reason.UNKNOWN)
             if not isinstance(found, Active):
@@ -146,6 +166,10 @@ class Vault:
                 return Refused(Reason.REVOKED if revoked else Reason.NOT_ACTIVE)
             grant = found
         return Opened(handle.secret, grant)
+
+    def is_fresh(self, key: bytes, grant: Active) -> bool:
+        """Whether *grant*, authenticated before, is still what `authenticate` would give."""
+        return self._cache.get(key) is grant
 
     async def revoke(self, handle: Handle, client_id: ClientId) -> Refused:
         """End the grant on its client's word (RFC 7009 §2.1)."""
@@ -157,10 +181,10 @@ class Vault:
 
     async def watch(self) -> None:
         """Forget what other processes change, as they change it; runs until cancelled."""
-        self._cache.clear()  # what changed before anybody listened is not known
+        self._cache.doubt()  # what changed before anybody listened is not known
         async for key in self._store.changes():
             if key == EVERYTHING:
-                self._cache.clear()
+                self._cache.doubt()
             else:
                 self._cache.drop(key)
 
@@ -172,14 +196,37 @@ class Vault:
         """Wait for renewals under way (see `Renewal.drain`)."""
         await self._renewal.drain()
 
+    async def _look_up(self, key: bytes, secret: bytes) -> Grant | None:
+        """The grant as the store has it; as it was last known where the store can't say.
+
+        A store that is slow is not waited for by those who can do without.
+        """
+        last_known = self._cache.last_known(key)
+        if last_known is not None and self._outage.is_resting():
+            return last_known
+        flight = self._loads.start(key, lambda: self._load_cached(key, secret))
+        if last_known is not None:
+            done, _ = await asyncio.wait({flight}, timeout=_SLOW)
+            if not done:
+                self._outage.failed()
+            if not done or isinstance(flight.exception(), StoreUnavailable):
+                return last_known
+        return await asyncio.shield(flight)
+
     async def _load_cached(self, key: bytes, secret: bytes) -> Grant | None:
+        if self._outage.is_resting():
+            raise StoreUnavailable("the store did not answer a moment ago")
         ticket = self._cache.ticket(key)
-        grant: Grant | None = None
         try:
             found = await self._grants.load(secret)
-            grant = None if found is None else found[1]
-        finally:
-            self._cache.put(key, grant if isinstance(grant, Active) else None, ticket)
+        except StoreUnavailable:
+            self._cache.give_back(key, ticket)
+            raise
+        grant = None if found is None else found[1]
+        if isinstance(grant, Active):
+            self._cache.put(key, grant, ticket)
+        else:
+            self._cache.drop(key)
         return grant
 
     def _now(self) -> int:

@@ -1,0 +1,43 @@
+"""Writes whose answer never came, remembered until it is known what became of them.
+
+A store that dies after it wrote and before it said so leaves us with an error for the client
+and a changed grant. When the client asks again, what it gets must not be the answer to a
+replay: nobody has ever been told of the first time.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from msgspec.structs import replace
+
+from mintage.grant import Active, Grant, Write
+from mintage.vault.values import Decide
+
+_MAX: Final = 1000
+
+
+class Untold:
+    def __init__(self) -> None:
+        self._writes: OrderedDict[bytes, tuple[bytes, Grant]] = OrderedDict()
+
+    def remember(self, key: bytes, record: bytes, before: Grant) -> None:
+        """*record* may or may not have taken the place of *before*."""
+        self._writes[key] = (record, before)
+        if len(self._writes) > _MAX:
+            self._writes.popitem(last=False)
+
+    def forget(self, key: bytes) -> None:
+        self._writes.pop(key, None)
+
+    def earned(self, key: bytes, record: bytes, grant: Grant, decision: Decide) -> bool:
+        """Whether *grant*, as *record* holds it, is what *decision* would have made of before.
+
+        It is asked of a request that is refused now: if so, it is the same request again.
+        """
+        written, before = self._writes.get(key, (None, None))
+        if written != record or before is None or not isinstance(grant, Active):
+            return False
+        again = decision(before)
+        return isinstance(again, Write) and (
+            replace(again.grant, rotated_at=grant.rotated_at) == grant
+        )
