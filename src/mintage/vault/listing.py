@@ -1,7 +1,7 @@
 """Which grants there are, for whom, and an end to any of them without its own secret."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from mintage.errors import RecordError, SealError, StoreUnavailable
 from mintage.grant import Login
@@ -30,7 +30,7 @@ class Listing:
 
     async def find(
         self, *, subject: tuple[str, str] | None = None, client: ClientId | None = None
-    ) -> AsyncIterator[Listed]:
+    ) -> AsyncGenerator[Listed, None]:
         """Live grants, each once: of *subject* (issuer, subject), of *client*, of both, or all."""
         if subject is None and client is None:
             async for found in self._pages(None, None):
@@ -75,7 +75,9 @@ class Listing:
         except StoreUnavailable as error:
             log.warning("old grants were not looked for: %s", error)  # the next login will
 
-    async def _pages(self, subject: bytes | None, client: bytes | None) -> AsyncIterator[Listed]:
+    async def _pages(
+        self, subject: bytes | None, client: bytes | None
+    ) -> AsyncGenerator[Listed, None]:
         after: Cursor | None = None
         while True:
             page = await self._store.list(subject=subject, client=client, after=after)

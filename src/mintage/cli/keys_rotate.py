@@ -1,0 +1,80 @@
+"""``mintage keys rotate`` and ``retire``: a new root secret, and an end to the old ones."""
+
+import asyncio
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mintage.cli.keys_status import needs
+from mintage.cli.opening import opened
+from mintage.config import Config, load
+from mintage.errors import ConfigError
+from mintage.secret_file import SecretFile
+
+
+def rotate(
+    *,
+    config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
+    stage: Annotated[
+        bool, Parameter(help="Make it known first: for several servers.", negative="")
+    ] = False,
+) -> int:
+    """Put a new root secret into use. The old one is kept: it opens what it has sealed.
+
+    Restart the server afterwards. Several servers must know a secret before one of them uses
+    it: rotate with --stage, restart them all, rotate without it, restart them all again.
+    """
+    file = _file(load(config))
+    if stage:
+        file.stage(secrets.token_urlsafe(32)).write()
+        print(f"A new secret is staged in {file.path}. Restart all servers, then rotate.")  # noqa: T201
+        return 0
+    file.rotate(secrets.token_urlsafe(32)).write()
+    print(  # noqa: T201
+        f"A new secret is first in {file.path}. Restart the servers; `mintage keys status` "
+        "tells how many grants still need the old one, `mintage keys retire` removes it."
+    )
+    return 0
+
+
+def retire(
+    *,
+    config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
+    force: Annotated[
+        bool,
+        Parameter(help="Also secrets that grants need: their users log in anew.", negative=""),
+    ] = False,
+) -> int:
+    """Remove the former root secrets that no live grant needs any more.
+
+    Those that are needed stay, and the exit code is 1 then.
+    """
+    return asyncio.run(_retire(config, force=force))
+
+
+async def _retire(path: Path, *, force: bool) -> int:
+    async with opened(path) as here:
+        file = _file(here.config)
+        former = (await needs(here))[1 : len(file.used)]
+    kept = [need.grants > 0 and not force for need in former]
+    for need, stays in zip(former, kept, strict=True):
+        fate = "kept" if stays else "removed"
+        print(f"{need.secret_id}: needed by {need.grants} grants, {fate}")  # noqa: T201
+    if all(kept):
+        print("Nothing was removed.")  # noqa: T201
+    else:
+        file.keep(kept).write()
+        print(f"{file.path} was changed. Restart the servers.")  # noqa: T201
+    return 1 if any(kept) else 0
+
+
+def _file(config: Config) -> SecretFile:
+    if config.secret_file is None:
+        raise ConfigError(
+            "secret",
+            "does not stand in one file: where it comes from, put a new one (mintage keys new) on "
+            "a line before the old one",
+        )
+    return SecretFile.read(config.secret_file)
