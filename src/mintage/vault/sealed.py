@@ -7,7 +7,7 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -41,6 +41,7 @@ from mintage.vault.untold import Untold
 from mintage.vault.values import Decide, Listed, Opened, Refused, Summary, VaultKeys
 
 T = TypeVar("T")
+Found: TypeAlias = tuple[Versioned, Grant]  # a record, and the grant in it
 
 log = logging.getLogger("mintage.vault")
 
@@ -107,18 +108,24 @@ class SealedGrants:
         secret: bytes,
         decision: Decide,
         *,
+        found: Found | None = None,
         orphan: UpstreamTokens | None = None,
     ) -> Opened | Refused:
         """Load, decide, replace; on a lost race, again with what the winner wrote.
 
         A store that fails is asked again for a second or two, and then it is an outage.
-        *orphan*: tokens that need revoking if there is no longer a grant to hold them.
+        *found*: what was loaded just before. *orphan*: tokens that need revoking if there is
+        no longer a grant to hold them.
         """
 
         async def attempt() -> Opened | Refused:
+            nonlocal found
             for _ in range(_ATTEMPTS):
+                seen, found = found or await self.load(secret), None
+                if seen is None:
+                    return Refused(Reason.UNKNOWN, orphan)
                 try:
-                    return await self._change_once(secret, decision, orphan)
+                    return await self._change_once(secret, seen, decision, orphan)
                 except Stale:
                     continue
             raise StoreUnavailable("a grant kept changing under us")
@@ -140,11 +147,8 @@ class SealedGrants:
         return await attempt()
 
     async def _change_once(
-        self, secret: bytes, decision: Decide, orphan: UpstreamTokens | None
+        self, secret: bytes, found: Found, decision: Decide, orphan: UpstreamTokens | None
     ) -> Opened | Refused:
-        found = await self.load(secret)
-        if found is None:
-            return Refused(Reason.UNKNOWN, orphan)
         seen, grant = found
         outcome = decision(grant)
         if isinstance(outcome, Refuse | Revoke) and isinstance(grant, Active):
@@ -191,7 +195,11 @@ class SealedGrants:
         rotated = not isinstance(before, Active) or before.generation != grant.generation
         return Head.make(self._active.id, self._active.id if rotated else old.signed_with)
 
-    async def load(self, secret: bytes) -> tuple[Versioned, Grant] | None:
+    async def load_patiently(self, secret: bytes) -> Found | None:
+        """`load`, through a short outage."""
+        return await self._patiently(lambda: self.load(secret))
+
+    async def load(self, secret: bytes) -> Found | None:
         """The grant that *secret* opens, or None.
 
         A record that does not open is as good as lost: its client must log in again, and

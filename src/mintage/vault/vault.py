@@ -144,14 +144,16 @@ class Vault:
         def decision(grant: Grant) -> Decision:
             return decide.refresh(grant, request, now=self._now(), grace=self._lifetimes.grace)
 
-        before = await self._grants.load(handle.secret)
-        if before is not None:
-            match decision(before[1]):
-                case Write(grant=active) if active.upstream.refresh_token is not None:
-                    renewed = await self.with_fresh_upstream(Opened(handle.secret, active), renew)
-                    if isinstance(renewed, Refused):
-                        return renewed
-        return await self._grants.change(handle.secret, decision)
+        found = await self._grants.load_patiently(handle.secret)
+        outcome = None if found is None else decision(found[1])
+        if isinstance(outcome, Write) and outcome.grant.upstream.refresh_token is not None:
+            opened = Opened(handle.secret, outcome.grant)
+            renewed = await self.with_fresh_upstream(opened, renew)
+            if isinstance(renewed, Refused):
+                return renewed
+            if renewed is not opened:
+                found = None  # it has been written since
+        return await self._grants.change(handle.secret, decision, found=found)
 
     async def authenticate(self, handle: Handle) -> Opened | Refused:
         """The live grant of an access token, from memory while that is fresh."""

@@ -1,0 +1,68 @@
+"""Logins for the vault's tests: made, redeemed and refreshed with the least said."""
+
+import secrets
+from typing import Any
+
+from mintage.grant import Identity, Login, Refreshment, UpstreamTokens, s256
+from mintage.handles import Handle
+from mintage.stores.protocol import Store
+from mintage.testing.clock import ManualClock
+from mintage.values import ClientId
+from mintage.vault.values import Opened, Refused, VaultKeys
+from mintage.vault.vault import Vault
+
+CLIENT = ClientId("client")
+IDP = "https://idp.example"
+VERIFIER = "v" * 43
+OLD = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
+NEW = VaultKeys(seal=b"S" * 32, index=b"I" * 32)
+
+
+def vault_on(store: Store, clock: ManualClock, keys: VaultKeys = OLD, **more: Any) -> Vault:
+    return Vault(store, keys, clock=clock, dice=secrets.token_bytes, **more)
+
+
+async def new_code(
+    vault: Vault, user: str = "alice", client: ClientId = CLIENT, *, at: int = 0, **claims: str
+) -> str:
+    return await vault.create(
+        Login(
+            client_id=client,
+            resource="https://auth.example/mcp",
+            scopes=("tools",),
+            identity=Identity(issuer=IDP, subject=user, claims=claims),
+            created_at=at,
+        ),
+        UpstreamTokens(access_token=f"upstream token of {user}"),
+        code_challenge=s256(VERIFIER),
+        redirect_uri="https://app.example/cb",
+    )
+
+
+async def redeem(vault: Vault, code: str, client: ClientId = CLIENT) -> Opened | Refused:
+    return await vault.redeem(
+        code, client_id=client, code_verifier=VERIFIER, redirect_uri=None, resource=None
+    )
+
+
+async def logged_in(
+    vault: Vault, user: str = "alice", client: ClientId = CLIENT, **more: Any
+) -> Opened:
+    opened = await redeem(vault, await new_code(vault, user, client, **more), client)
+    assert isinstance(opened, Opened)
+    return opened
+
+
+async def rotate(vault: Vault, opened: Opened, generation: int = 1) -> Opened | Refused:
+    request = Refreshment(
+        client_id=opened.grant.login.client_id, generation=generation, scopes=None, resource=None
+    )
+    return await vault.rotate(Handle(opened.secret, generation, "refresh"), request, never)
+
+
+async def use(vault: Vault, opened: Opened) -> Opened | Refused:
+    return await vault.authenticate(Handle(opened.secret, 1, "access"))
+
+
+async def never(_: UpstreamTokens) -> UpstreamTokens:
+    raise AssertionError("the upstream token is not due")
