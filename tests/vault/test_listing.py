@@ -33,7 +33,8 @@ def vault(store: MemoryStore, clock: ManualClock) -> Vault:
 
 
 async def all_of(found: AsyncIterator[Listed]) -> set[tuple[str, str]]:
-    return {(grant.summary.subject, grant.summary.client_id) async for grant in found}
+    summaries = [grant.summary async for grant in found]
+    return {(who.subject, who.client_id) for who in summaries if who is not None}
 
 
 async def everybody(vault: Vault) -> dict[tuple[str, str], Opened]:
@@ -57,6 +58,7 @@ async def test_a_list_tells_who_and_since_when_and_nothing_that_opens(vault: Vau
     opened = await logged_in(vault, "alice", IDE, at=17, email="alice@example.com")
     [listed] = [grant async for grant in vault.listing.find()]
     assert listed.id == handles.grant_id(handles.store_key(opened.secret))
+    assert listed.summary is not None
     assert (listed.summary.created_at, listed.summary.name) == (17, "alice@example.com")
     assert "upstream token" not in repr(listed)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -53,8 +53,10 @@ async def _list(path: Path, subject: str | None, client: str | None, *, as_json:
     for heading in ("grant", "subject", "name", "client", "since", "until"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        cells = (*(row[name] for name in ("grant", "subject", "name", "client")),)
-        table.add_row(*map(Text, (*cells, _date(row["since"]), _date(row["until"]))))
+        client = row.get("client") or row.get("client_id")
+        who = (row["grant"], row.get("subject", "?"), row.get("name"), client)
+        when = (_date(row.get("since")), _date(row["until"]))
+        table.add_row(*(Text(cell or "") for cell in (*who, *when)))
     Console().print(table)
     return 0
 
@@ -102,20 +104,21 @@ def _find(here: Opened, subject: str | None, client: str | None) -> AsyncGenerat
     )
 
 
-def _row(here: Opened, grant: Listed) -> dict[str, str]:
-    who = grant.summary
+def _row(here: Opened, grant: Listed) -> dict[str, Any]:
+    row: dict[str, Any] = {"grant": grant.id, "until": grant.expires_at}
+    if (who := grant.summary) is None:
+        return row | {"needs_secret": grant.sealed_under.hex()}
     client = here.client_ids.read(who.client_id)
-    return {
-        "grant": grant.id,
+    return row | {
         "subject": who.subject,
-        "name": who.name or "",
-        "client": client.name if client is not None else who.client_id,
+        "name": who.name,
+        "client": None if client is None else client.name,
         "client_id": who.client_id,
-        "since": str(who.created_at),
-        "until": str(grant.expires_at),
+        "since": who.created_at,
     }
 
 
-def _date(seconds: str) -> str:
-    moment = dt.datetime.fromtimestamp(int(seconds), tz=dt.UTC)
-    return moment.strftime("%Y-%m-%d %H:%M")
+def _date(seconds: int | None) -> str | None:
+    if seconds is None:
+        return None
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).strftime("%Y-%m-%d %H:%M")

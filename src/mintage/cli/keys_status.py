@@ -61,7 +61,8 @@ async def needs(here: Opened) -> list[Need]:
         # A record of the first format does not say: it may need any that was in use before.
         sealing = {grant.sealed_under} if grant.sealed_under else set(ids[1:])
         signing = {grant.signed_with} if grant.signed_with else set(ids[1:])
-        number = here.client_ids.made_with(grant.summary.client_id)
+        who = grant.summary
+        number = None if who is None else here.client_ids.made_with(who.client_id)
         registering = set() if number is None else {ids[number]}
         sealed.update(sealing)
         signed.update(signing)

@@ -69,7 +69,7 @@ class Listing:
                 )
                 if grant.key != new
             ]
-            grants.sort(key=lambda grant: (grant.summary.created_at, grant.key))
+            grants.sort(key=_age)
             for grant in grants[: max(len(grants) - limit + 1, 0)]:
                 await self.end(grant)
         except StoreUnavailable as error:
@@ -100,3 +100,7 @@ class Listing:
         except (SealError, RecordError) as error:
             log.warning("grant %s: its name is damaged: %s", grant_id(entry.key), error)
             return None
+
+
+def _age(grant: Listed) -> tuple[int, bytes]:
+    return (0 if grant.summary is None else grant.summary.created_at, grant.key)

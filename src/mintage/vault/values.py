@@ -65,11 +65,12 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
 class Listed:
     """A live grant in a list. It can be ended, not opened: its own secret is not at hand.
 
-    *sealed_under* and *signed_with* name root secrets (`VaultKeys.id`).
+    *sealed_under* and *signed_with* name root secrets (`VaultKeys.id`). *summary* is None where
+    the first of them is not configured here.
     """
 
     key: bytes = field(repr=False)
-    summary: Summary
+    summary: Summary | None
     expires_at: int
     sealed_under: bytes
     signed_with: bytes
