@@ -59,7 +59,12 @@ def test_settings_are_accepted(block: Block, tmp_path: Path) -> None:
     data["store"] = "memory://"
     if str(data.get("secret", "")).startswith("file:"):
         data["secret"] = "env:MINTAGE_SECRET"
-    parse(data, base=tmp_path, environ={"MINTAGE_SECRET": SECRET, "UPSTREAM_SECRET": "s"})
+    environ = {
+        "MINTAGE_SECRET": SECRET,
+        "MINTAGE_SECRET_BEFORE": SECRET[::-1],
+        "UPSTREAM_SECRET": "s",
+    }
+    parse(data, base=tmp_path, environ=environ)
 
 
 @pytest.mark.parametrize("block", of("console"), ids=str)
