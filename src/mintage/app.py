@@ -16,7 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mintage.clients.authentication import Authenticator
 from mintage.clients.directory import Directory
+from mintage.clients.fetching import GuardedFetch
+from mintage.clients.policy import AcceptClient
+from mintage.clients.published import Published
 from mintage.clients.registration import ClientIds
 from mintage.config import Config
 from mintage.errors import InvalidRequest, OAuthError, StoreError
@@ -45,7 +49,7 @@ from mintage.server.http import (
     json_response,
 )
 from mintage.server.limits import check_size
-from mintage.server.metadata import documents
+from mintage.server.metadata import ClientsAccepted, documents
 from mintage.server.pages import for_browsers
 from mintage.server.register import RegisterEndpoint
 from mintage.server.revoke import RevokeEndpoint
@@ -69,11 +73,16 @@ _SWEEP_SECONDS = 60
 
 @dataclass(slots=True)
 class Mintage:
-    """The application. *clock* and *dice* are arguments so that tests can hold both."""
+    """The application. *clock*, *dice* and *fetch* are arguments so that tests can hold them.
+
+    *accept_client* has the last word about clients that come by a metadata document.
+    """
 
     config: Config
     clock: Clock = time.time
     dice: Dice = secrets.token_bytes
+    fetch: GuardedFetch | None = None
+    accept_client: AcceptClient | None = None
     _running: "Running | None" = field(default=None, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +99,7 @@ class Mintage:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Running"]:
         """Everything open, for as long as the block lasts."""
-        async with _run(self.config, self.clock, self.dice) as running:
+        async with _run(self) as running:
             self._running = running
             try:
                 yield running
@@ -115,9 +124,9 @@ class Mintage:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def create_app(config: Config) -> Mintage:
-    """The application that *config* describes, yet to be started."""
-    return Mintage(config)
+def create_app(config: Config, *, accept_client: AcceptClient | None = None) -> Mintage:
+    """The application that *config* describes, yet to be started (see `Mintage`)."""
+    return Mintage(config, accept_client=accept_client)
 
 
 @dataclass(slots=True)
@@ -158,11 +167,14 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def _run(config: Config, clock: Clock, dice: Dice) -> AsyncIterator[Running]:
+async def _run(app: Mintage) -> AsyncIterator[Running]:
+    config, clock, dice = app.config, app.clock, app.dice
+    fetch = app.fetch or GuardedFetch()
+    published = Published(fetch, policy=config.documents, clock=clock, accept=app.accept_client)
     store = await open_store(config.store, clock=clock)
     upstream = open_upstream(config.upstream, HttpTransport(), clock)
     backends = Backends()
-    running = _assemble(config, store, upstream, backends, clock, dice)
+    running = _assemble(config, store, upstream, backends, published, clock, dice)
     chores = [
         asyncio.create_task(_forever("changes", running.vault.watch, pause=1)),
         asyncio.create_task(_forever("sweep", lambda: _sweep(store), pause=_SWEEP_SECONDS)),
@@ -175,6 +187,8 @@ async def _run(config: Config, clock: Clock, dice: Dice) -> AsyncIterator[Runnin
         await asyncio.gather(*chores, return_exceptions=True)
         await running.vault.drain()
         await running.farewell.drain()
+        await published.drain()
+        fetch.close()
         await backends.close()
         await upstream.close()
         await store.close()
@@ -185,6 +199,7 @@ def _assemble(
     store: Store,
     upstream: Upstream,
     backends: Backends,
+    published: Published,
     clock: Clock,
     dice: Dice,
 ) -> Running:
@@ -204,7 +219,7 @@ def _assemble(
 
     farewell = Farewell(upstream)
     readiness = Readiness({"store": lambda: store.load(b"readyz"), "upstream": upstream.check})
-    routes = _routes(config, site, upstream, vault, tokens, farewell, renew, clock, dice)
+    routes = _routes(config, site, upstream, vault, tokens, farewell, renew, published, clock, dice)
     proxy = Proxy(Bearer(tokens, vault, clock), Credentials(vault, renew), backends)
     gateway = Gateway(
         site,
@@ -271,12 +286,24 @@ def _routes(
     tokens: Tokens,
     farewell: Farewell,
     renew: Callable[[UpstreamTokens], Awaitable[UpstreamTokens]],
+    published: Published,
     clock: Clock,
     dice: Dice,
 ) -> dict[str, Handler]:
     """Every path of the authorization server, and who answers there."""
     client_ids = ClientIds(*purpose_keys(config.secrets, "client-id"))
-    directory = Directory(client_ids)
+    directory = Directory(
+        client_ids,
+        {client.client_id: client for client in config.clients},
+        published if config.documents.enabled else None,
+    )
+    authenticate = Authenticator(
+        directory=directory,
+        published=published,
+        issuer=site.issuer,
+        claim=vault.claim,
+        clock=clock,
+    )
     cookie_keys = tuple(map(BoxKey, purpose_keys(config.secrets, "cookie")))
     cookies = Cookies(cookie_keys, site.secure, dice)
     seal = ConsentSeal(cookie_keys, dice)
@@ -304,16 +331,23 @@ def _routes(
         f"{base}/authorize": for_browsers(authorize, dice),
         f"{base}/consent": for_browsers(consent, dice),
         f"{base}/callback": for_browsers(callback, dice),
-        f"{base}/token": for_clients(TokenEndpoint(directory, grant_types), dice),
-        f"{base}/register": for_clients(
-            RegisterEndpoint(client_ids=client_ids, clock=clock, dice=dice), dice
-        ),
+        f"{base}/token": for_clients(TokenEndpoint(authenticate, grant_types), dice),
         f"{base}/revoke": for_clients(
-            RevokeEndpoint(directory=directory, vault=vault, tokens=tokens, farewell=farewell),
+            RevokeEndpoint(
+                authenticate=authenticate, vault=vault, tokens=tokens, farewell=farewell
+            ),
             dice,
         ),
     }
-    for path, document in documents(site).items():
+    if config.registration.enabled:
+        register = RegisterEndpoint(
+            client_ids=client_ids, clock=clock, dice=dice, token=config.registration.token
+        )
+        routes[f"{base}/register"] = for_clients(register, dice)
+    accepted = ClientsAccepted(
+        registration=config.registration.enabled, documents=config.documents.enabled
+    )
+    for path, document in documents(site, accepted).items():
         routes[path] = for_clients(_document(document), dice)
     return routes
 

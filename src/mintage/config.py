@@ -14,6 +14,17 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from msgspec import Meta
 
+from mintage.clients.client import Client
+from mintage.clients.policy import DocumentPolicy
+from mintage.clients.settings import (
+    CimdSection,
+    ClientSection,
+    RegistrationSection,
+    RegistrationSettings,
+    read_clients,
+    read_policy,
+    read_registration,
+)
 from mintage.errors import ConfigError
 from mintage.keys import check_secret
 from mintage.secret_source import generate_once, lines, resolve
@@ -86,6 +97,9 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     secret: str | tuple[str, ...] | None = None
     tokens: TokensSection = TokensSection()
     grants: GrantsSection = GrantsSection()
+    client: tuple[ClientSection, ...] = ()
+    registration: RegistrationSection = RegistrationSection()
+    cimd: CimdSection = CimdSection()
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +111,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     upstream: UpstreamSettings
     resources: tuple[ResourceSection, ...]
     tokens: TokensSection
+    clients: tuple[Client, ...]
+    registration: RegistrationSettings
+    documents: DocumentPolicy
     grants: GrantsSection
     secret_file: Path | None = None
 
@@ -153,6 +170,9 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         resources=file.resource,
         tokens=file.tokens,
         grants=file.grants,
+        clients=read_clients(file.client, environ=environ, base=base),
+        registration=read_registration(file.registration, environ=environ, base=base),
+        documents=read_policy(file.cimd),
     )
 
 

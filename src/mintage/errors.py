@@ -29,6 +29,9 @@
     │   ├── Stale                   somebody else's write came first
     │   ├── StoreUnavailable        an outage: the same call may work later
     │   └── StoreUnusable           a newer, foreign or corrupt store: a person must act
+    ├── FetchError                  what a client publishes about itself, at a URL that it named
+    │   ├── FetchFailed             an outage: the same URL may work later
+    │   └── FetchRefused            a URL, an address or an answer that will not do
     ├── KeysUnavailable             an issuer's public keys can't be had now, with a retry_after
     ├── SealError                   a box does not open
     ├── RecordError                 the bytes of a record are not one
@@ -221,6 +224,18 @@ class SecretMissing(StoreUnavailable):
 
 class StoreUnusable(StoreError):
     """The store is newer than this program, foreign, or damaged. Nothing in it was touched."""
+
+
+class FetchError(MintageError):
+    """Something about a URL that a client named. The text may be shown to that client."""
+
+
+class FetchFailed(FetchError):
+    """No answer just now."""
+
+
+class FetchRefused(FetchError):
+    """This URL, the address behind it, or what it answers, is not acceptable."""
 
 
 class KeysUnavailable(MintageError):

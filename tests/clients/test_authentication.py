@@ -7,14 +7,32 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from mintage.clients.authentication import authenticate
+from mintage.clients.authentication import Authenticator
+from mintage.clients.client import AuthMethod
 from mintage.clients.directory import Client, Directory
-from mintage.clients.registration import AuthMethod, ClientIds, Registration
+from mintage.clients.fetching import GuardedFetch
+from mintage.clients.policy import DocumentPolicy
+from mintage.clients.published import Published
+from mintage.clients.registration import ClientIds, Registration
 from mintage.errors import InvalidClient, InvalidRequest
+from mintage.testing.clock import ManualClock
 from tests.conftest import World
 
 CLIENT_IDS = ClientIds(b"k" * 32)
-DIRECTORY = Directory(CLIENT_IDS)
+CLOCK = ManualClock()
+
+
+async def never(_: bytes, *, expires_at: int) -> bool:
+    raise AssertionError("nothing that has no key may claim anything")
+
+
+AUTHENTICATE = Authenticator(
+    directory=Directory(CLIENT_IDS),
+    published=Published(GuardedFetch(), policy=DocumentPolicy(enabled=False), clock=CLOCK),
+    issuer="https://auth.example.com",
+    claim=never,
+    clock=CLOCK,
+)
 
 
 def registered(method: AuthMethod, salt: bytes = b"saltsalt") -> Client:
@@ -45,23 +63,23 @@ POSTED = POST.secret or ""
 
 class TestWhoMayPass:
     async def test_a_public_client_by_its_id(self) -> None:
-        assert await authenticate(form(client_id=PUBLIC.client_id), None, DIRECTORY) == PUBLIC
+        assert await AUTHENTICATE(form(client_id=PUBLIC.client_id), None) == PUBLIC
 
     async def test_a_secret_in_the_form(self) -> None:
         sent = form(client_id=POST.client_id, client_secret=POSTED)
-        assert await authenticate(sent, None, DIRECTORY) == POST
+        assert await AUTHENTICATE(sent, None) == POST
 
     async def test_a_secret_in_the_header(self) -> None:
-        assert await authenticate({}, basic(BASIC.client_id, SECRET), DIRECTORY) == BASIC
+        assert await AUTHENTICATE({}, basic(BASIC.client_id, SECRET)) == BASIC
 
     async def test_the_same_client_id_in_the_form_too(self) -> None:
         sent = form(client_id=BASIC.client_id)
-        assert await authenticate(sent, basic(BASIC.client_id, SECRET), DIRECTORY) == BASIC
+        assert await AUTHENTICATE(sent, basic(BASIC.client_id, SECRET)) == BASIC
 
     @pytest.mark.parametrize("scheme", ["basic ", "BASIC ", "Basic  "])
     async def test_the_scheme_in_any_case(self, scheme: str) -> None:
         header = scheme + basic(BASIC.client_id, SECRET).removeprefix("Basic ")
-        assert await authenticate({}, header, DIRECTORY) == BASIC
+        assert await AUTHENTICATE({}, header) == BASIC
 
     async def test_id_and_secret_are_form_encoded_inside(self) -> None:
         def encode_all(text: str) -> str:
@@ -69,7 +87,7 @@ class TestWhoMayPass:
 
         for encode in (quote_plus, encode_all):
             header = basic(encode(BASIC.client_id), encode(SECRET))
-            assert await authenticate({}, header, DIRECTORY) == BASIC
+            assert await AUTHENTICATE({}, header) == BASIC
 
 
 @pytest.mark.parametrize(
@@ -118,7 +136,7 @@ async def test_attack_c06_is_refused_and_tells_no_secret(
     fields: dict[str, str], authorization: str | None
 ) -> None:
     with pytest.raises(InvalidClient) as caught:
-        await authenticate(form(**fields), authorization, DIRECTORY)
+        await AUTHENTICATE(form(**fields), authorization)
     assert caught.value.challenge is (authorization is not None)
     said = caught.value.description + caught.value.reason
     assert SECRET not in said
@@ -131,19 +149,19 @@ async def test_attack_c06_two_methods_at_once_are_refused(client: Client) -> Non
     secret = client.secret or ""
     sent = form(client_id=client.client_id, client_secret=secret)
     with pytest.raises(InvalidRequest, match="not two"):
-        await authenticate(sent, basic(client.client_id, secret), DIRECTORY)
+        await AUTHENTICATE(sent, basic(client.client_id, secret))
 
 
 @pytest.mark.parametrize("name", ["client_id", "client_secret"])
 async def test_attack_c06_a_parameter_given_twice_is_refused(name: str) -> None:
     good = form(client_id=POST.client_id, client_secret=POSTED)
     with pytest.raises(InvalidRequest, match=f"{name} must be given once"):
-        await authenticate({**good, name: good[name] * 2}, None, DIRECTORY)
+        await AUTHENTICATE({**good, name: good[name] * 2}, None)
 
 
 async def test_attack_c06_no_client_id_at_all_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="client_id is missing"):
-        await authenticate({}, None, DIRECTORY)
+        await AUTHENTICATE({}, None)
 
 
 @pytest.mark.parametrize("path", ["/token", "/revoke"])

@@ -2,40 +2,99 @@
 
 import base64
 import binascii
+from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import unquote_plus
 
-from mintage.clients.directory import Client, Directory
+from mintage.clients import assertions
+from mintage.clients.client import AuthMethod, Client
+from mintage.clients.directory import Directory
+from mintage.clients.published import Published
 from mintage.errors import InvalidClient, InvalidRequest
 from mintage.forms import Form, one, optional
+from mintage.values import Clock
 
 
-async def authenticate(form: Form, authorization: str | None, directory: Directory) -> Client:
-    """The client that a token, revocation or introspection request comes from.
-
-    *authorization* is the header's value. Raises `InvalidClient`; and `InvalidRequest` where
-    two methods are used at once (RFC 6749 §2.3).
-    """
-    posted = optional(form, "client_secret")
-    if authorization is None:
-        client = await directory.find(one(form, "client_id"))
-        return _check(client, "none" if posted is None else "client_secret_post", posted)
-    if posted is not None:
-        raise InvalidRequest("use one way of client authentication, not two")
-    try:
-        client_id, secret = _basic(authorization)
-        if optional(form, "client_id") not in (None, client_id):
-            raise InvalidClient("client_id differs from the one in the Authorization header")
-        return _check(await directory.find(client_id), "client_secret_basic", secret)
-    except InvalidClient as error:
-        raise InvalidClient(error.advice, reason=error.reason, challenge=True) from None
+class Claim(Protocol):
+    async def __call__(self, name: bytes, *, expires_at: int) -> bool:
+        """Whether *name* is claimed now, and by nobody before on any replica."""
 
 
-def _check(client: Client, method: str, secret: str | None) -> Client:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticator:
+    """Authenticates clients, in the same way at every endpoint. *issuer* is our own name."""
+
+    directory: Directory
+    published: Published
+    issuer: str
+    claim: Claim
+    clock: Clock
+
+    async def __call__(self, form: Form, authorization: str | None) -> Client:
+        """The client that a token, revocation or introspection request comes from.
+
+        *authorization* is the header's value. Raises `InvalidClient`; and `InvalidRequest`
+        where two methods are used at once (RFC 6749 §2.3).
+        """
+        secret = optional(form, "client_secret")
+        assertion = optional(form, "client_assertion")
+        if sum(way is not None for way in (authorization, secret, assertion)) > 1:
+            raise InvalidRequest("use one way of client authentication, not two")
+        if authorization is not None:
+            return await self._by_header(form, authorization)
+        if assertion is not None:
+            return await self._by_assertion(form, assertion)
+        client = await self.directory.find(one(form, "client_id"))
+        return _check(client, "none" if secret is None else "client_secret_post", secret)
+
+    async def _by_header(self, form: Form, authorization: str) -> Client:
+        try:
+            client_id, secret = _basic(authorization)
+            _check_same_client(form, client_id, "the Authorization header")
+            return _check(await self.directory.find(client_id), "client_secret_basic", secret)
+        except InvalidClient as error:
+            raise InvalidClient(error.advice, reason=error.reason, challenge=True) from None
+
+    async def _by_assertion(self, form: Form, assertion: str) -> Client:
+        """RFC 7521 §4.2. The jti is spent last: only who holds the key makes us write."""
+        if one(form, "client_assertion_type") != assertions.TYPE:
+            raise InvalidRequest(f"client_assertion_type must be {assertions.TYPE}")
+        client_id = assertions.claimed_client(assertion)
+        _check_same_client(form, client_id, "client_assertion")
+        client = _check(await self.directory.find(client_id), "private_key_jwt", None)
+        verified = await self._verify(client, assertion)
+        name = f"client assertion\0{client_id}\0{verified.jti}".encode()
+        if not await self.claim(name, expires_at=verified.expires_at):
+            raise InvalidClient(
+                "client_assertion was used before; make a new one for each request",
+                reason="client assertion replayed",
+            )
+        return client
+
+    async def _verify(self, client: Client, assertion: str) -> assertions.Assertion:
+        keys = await self.published.keys(client)
+        now = self.clock()
+        for_us = {"client_id": client.client_id, "issuer": self.issuer}
+        try:
+            return assertions.verify(assertion, keys, **for_us, now=now)
+        except assertions.UnknownSigner:
+            if client.jwks_uri is None:
+                raise
+            newer = await self.published.keys(client, newer=True)
+            return assertions.verify(assertion, newer, **for_us, now=now)
+
+
+def _check(client: Client, method: AuthMethod, secret: str | None) -> Client:
     if method != client.auth_method:
         raise InvalidClient(f"this client registered {client.auth_method} and must use that")
     if secret is not None and not client.secret_matches(secret):
         raise InvalidClient("client authentication failed", reason="wrong client_secret")
     return client
+
+
+def _check_same_client(form: Form, client_id: str, where: str) -> None:
+    if optional(form, "client_id") not in (None, client_id):
+        raise InvalidClient(f"client_id differs from the one in {where}")
 
 
 def _basic(authorization: str) -> tuple[str, str]:

@@ -1,21 +1,49 @@
 """Who a ``client_id`` stands for. The place where all ways of registration meet."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from mintage.clients.registration import Client, ClientIds
+from mintage.clients.client import Client
+from mintage.clients.documents import is_document_url
+from mintage.clients.published import Published
+from mintage.clients.registration import ClientIds, is_issued_here
 from mintage.errors import InvalidClient
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
+    """Configured clients first, then those that publish a document, then those we registered.
+
+    Without *published* a URL is no client_id.
+    """
+
     client_ids: ClientIds
+    configured: Mapping[str, Client] = field(default_factory=dict)
+    published: Published | None = None
 
     async def find(self, client_id: str) -> Client:
-        """The client of that id. Raises `InvalidClient`, which makes a client register again."""
+        """The client of that id.
+
+        Raises `InvalidClient`, which makes a client register again, and
+        `TemporarilyUnavailable` where the id is a URL that gives no answer.
+        """
+        if (client := self.configured.get(client_id)) is not None:
+            return client
+        if self.published is not None and is_document_url(client_id):
+            return await self.published.client(client_id)
         client = self.client_ids.read(client_id)
         if client is None:
-            raise InvalidClient("this client_id is not known here; register again")
+            raise InvalidClient(_unknown(client_id))
         return client
+
+
+def _unknown(client_id: str) -> str:
+    if is_issued_here(client_id):
+        return (
+            "this client_id is from before this server's secret was replaced, or from another "
+            "server; remove it from the application and register again"
+        )
+    return "this client_id is not known here; register again"
 
 
 __all__ = ["Client", "Directory"]

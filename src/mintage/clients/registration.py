@@ -9,32 +9,22 @@ to flood, to lose or to migrate (RFC 7591 Appendix A.5.2)::
 import base64
 import binascii
 import hmac
-import re
 import zlib
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgspec
 
+from mintage.clients import metadata
+from mintage.clients.client import AUTH_METHODS, GRANT_TYPES, AuthMethod, Client
 from mintage.clients.redirects import RedirectUri
-from mintage.errors import InvalidClientMetadata, InvalidRedirectUri
+from mintage.errors import InvalidClientMetadata
 from mintage.values import ClientId, parse_scope
-
-AuthMethod = Literal["none", "client_secret_basic", "client_secret_post"]
-AUTH_METHODS: Final = ("none", "client_secret_basic", "client_secret_post")
-GRANT_TYPES: Final = ("authorization_code", "refresh_token")
 
 _PREFIX: Final = "mc1."
 _MAC_BYTES: Final = 16
 _MAX_CLIENT_ID: Final = 1200
 _MAX_PLAIN: Final = 16 * 1024
-_MAX_REDIRECT_URIS: Final = 10
-_MAX_NAME: Final = 100
-# Control characters, and those that turn the direction of what follows them.
-_DECEPTIVE: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
-    r"\ud800-\udfff\U000e0000-\U000e007f]"
-)
 _COMMON: Final = (
     b"com.example.://callback/oauth/callback/auth/callbackhttps://vscode.dev/redirect"
     b"https://claude.ai/api/mcp/auth_callbackhttp://localhost:6274/oauth/callback"
@@ -50,6 +40,9 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     token_endpoint_auth_method: AuthMethod
     grant_types: tuple[str, ...]
     scope: str | None = None
+    application_type: str | None = None
+    jwks: msgspec.Raw | None = None
+    jwks_uri: str | None = None
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -61,6 +54,7 @@ class _Request(msgspec.Struct, frozen=True):
     grant_types: tuple[str, ...] = ("authorization_code",)
     response_types: tuple[str, ...] = ("code",)
     scope: str | None = None
+    application_type: str | None = None
     jwks: msgspec.Raw | None = None
     jwks_uri: str | None = None
 
@@ -75,28 +69,12 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     scope: str | None
     issued_at: int
     salt: bytes
+    jwks: bytes | None = None
+    jwks_uri: str | None = None
 
 
 _requests: msgspec.json.Decoder[_Request] = msgspec.json.Decoder(_Request)
 _stored: msgspec.msgpack.Decoder[_Stored] = msgspec.msgpack.Decoder(_Stored)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """A registered client, whatever way it registered."""
-
-    client_id: ClientId
-    name: str
-    redirect_uris: tuple[RedirectUri, ...]
-    auth_method: AuthMethod
-    grant_types: tuple[str, ...]
-    secret: str | None = field(default=None, repr=False)
-
-    def secret_matches(self, presented: str) -> bool:
-        """Compares in constant time; a client without a secret has none that matches."""
-        return self.secret is not None and hmac.compare_digest(
-            self.secret.encode(), presented.encode("utf-8", "surrogatepass")
-        )
 
 
 def parse_registration(body: bytes) -> Registration:
@@ -110,41 +88,29 @@ def parse_registration(body: bytes) -> Registration:
         raise InvalidClientMetadata(str(error).replace("`", "'")) from None
     except (msgspec.DecodeError, RecursionError):
         raise InvalidClientMetadata("the body is not a JSON object") from None
-    if request.jwks is not None and request.jwks_uri is not None:
-        raise InvalidClientMetadata("jwks and jwks_uri must not both be there")
-    if request.token_endpoint_auth_method not in AUTH_METHODS:
-        raise InvalidClientMetadata(
-            "token_endpoint_auth_method must be one of: " + ", ".join(AUTH_METHODS)
-        )
+    method = _auth_method(request)
+    keys = metadata.keys_of(method, request.jwks, request.jwks_uri)
+    uris = metadata.redirect_uris(request.redirect_uris)
+    metadata.check_application_type(request.application_type, uris)
     return Registration(
-        redirect_uris=_redirect_uris(request.redirect_uris),
-        client_name=_name(request),
-        token_endpoint_auth_method=request.token_endpoint_auth_method,  # type: ignore[arg-type]
-        grant_types=_grant_types(request),
+        redirect_uris=uris,
+        client_name=metadata.client_name(request.client_name),
+        token_endpoint_auth_method=method,
+        grant_types=metadata.grant_types(request.grant_types, request.response_types),
         scope=_scope(request),
+        application_type=request.application_type,
+        jwks=None if keys.jwks is None else msgspec.Raw(keys.jwks),
+        jwks_uri=keys.jwks_uri,
     )
 
 
-def _redirect_uris(uris: list[str]) -> tuple[str, ...]:
-    if not uris:
-        raise InvalidRedirectUri("redirect_uris must hold at least one URI")
-    if len(uris) > _MAX_REDIRECT_URIS:
-        raise InvalidRedirectUri(f"redirect_uris may hold at most {_MAX_REDIRECT_URIS} URIs")
-    for uri in uris:
-        try:
-            RedirectUri(uri)
-        except ValueError as error:
-            raise InvalidRedirectUri(str(error)) from None
-    return tuple(dict.fromkeys(uris))
-
-
-def _name(request: _Request) -> str:
-    name = (request.client_name or "").strip()
-    if len(name) > _MAX_NAME:
-        raise InvalidClientMetadata(f"client_name may have at most {_MAX_NAME} characters")
-    if _DECEPTIVE.search(name):
-        raise InvalidClientMetadata("client_name may hold no control characters")
-    return name or "An application without a name"
+def _auth_method(request: _Request) -> AuthMethod:
+    for method in AUTH_METHODS:
+        if method == request.token_endpoint_auth_method:
+            return method
+    raise InvalidClientMetadata(
+        "token_endpoint_auth_method must be one of: " + ", ".join(AUTH_METHODS)
+    )
 
 
 def _scope(request: _Request) -> str | None:
@@ -152,16 +118,6 @@ def _scope(request: _Request) -> str | None:
         return None if request.scope is None else " ".join(parse_scope(request.scope))
     except ValueError as error:
         raise InvalidClientMetadata(f"scope: {error}") from None
-
-
-def _grant_types(request: _Request) -> tuple[str, ...]:
-    """What is supported of what was asked for; the server may put in its own (§3.2.1)."""
-    if "code" not in request.response_types:
-        raise InvalidClientMetadata("response_types must hold code")
-    granted = tuple(name for name in GRANT_TYPES if name in request.grant_types)
-    if "authorization_code" not in granted:
-        raise InvalidClientMetadata("grant_types must hold authorization_code")
-    return granted
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +139,9 @@ class RegisteredClient:
             "grant_types": list(self.registration.grant_types),
             "response_types": ["code"],
         }
-        if self.registration.scope is not None:
-            body["scope"] = self.registration.scope
+        for name in ("scope", "application_type", "jwks", "jwks_uri"):
+            if (value := getattr(self.registration, name)) is not None:
+                body[name] = value
         if self.client.secret is not None:
             body |= {"client_secret": self.client.secret, "client_secret_expires_at": 0}
         return body
@@ -212,6 +169,8 @@ class ClientIds:
             registration.scope,
             now,
             salt,
+            None if registration.jwks is None else bytes(registration.jwks),
+            registration.jwks_uri,
         )
         plain = msgspec.msgpack.encode(stored)
         payload = _compress(plain)
@@ -248,7 +207,9 @@ class ClientIds:
 
 def _client(key: bytes, client_id: ClientId, stored: _Stored) -> Client:
     method: AuthMethod = AUTH_METHODS[stored.auth_method]
-    secret = None if method == "none" else _b64(_mac(key, b"secret\0", client_id.encode()))
+    secret = None
+    if method in ("client_secret_basic", "client_secret_post"):
+        secret = _b64(_mac(key, b"secret\0", client_id.encode()))
     return Client(
         client_id=client_id,
         name=stored.client_name,
@@ -256,6 +217,8 @@ def _client(key: bytes, client_id: ClientId, stored: _Stored) -> Client:
         auth_method=method,
         grant_types=GRANT_TYPES if stored.refreshable else GRANT_TYPES[:1],
         secret=secret,
+        jwks=stored.jwks,
+        jwks_uri=stored.jwks_uri,
     )
 
 
@@ -267,6 +230,11 @@ def _raw(client_id: str) -> bytes | None:
     if not client_id.startswith(_PREFIX) or len(client_id) > _MAX_CLIENT_ID:
         return None
     return _unb64(client_id.removeprefix(_PREFIX))
+
+
+def is_issued_here(client_id: str) -> bool:
+    """Whether *client_id* looks like one of a server of our kind, under whatever secret."""
+    return client_id.startswith(_PREFIX)
 
 
 def _compress(plain: bytes) -> bytes:

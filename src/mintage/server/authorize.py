@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from mintage.clients.client import Client
 from mintage.clients.directory import Directory
 from mintage.clients.redirects import display_host, is_loopback
 from mintage.errors import MethodNotAllowed, OAuthError
@@ -56,9 +57,9 @@ class AuthorizeEndpoint:
         except OAuthError as refusal:
             target = error_redirect(redirect_uri, state_of(form), refusal, issuer=self.site.issuer)
             return RedirectResponse(target, status_code=303, headers=NO_STORE)
-        return self._ask(request, wanted)
+        return self._ask(request, wanted, client)
 
-    def _ask(self, request: Request, wanted: AuthorizationRequest) -> Response:
+    def _ask(self, request: Request, wanted: AuthorizationRequest, client: Client) -> Response:
         browser = self.cookies.browser(request)
         fresh = Response()
         if browser is None:
@@ -74,6 +75,8 @@ class AuthorizeEndpoint:
         response = page(
             "consent",
             client_name=wanted.client_name,
+            client_host=client.host,
+            vouched=client.vouched,
             redirect_uri=wanted.redirect_uri,
             redirect_host=display_host(wanted.redirect_uri),
             loopback=is_loopback(wanted.redirect_uri),

@@ -18,6 +18,7 @@ from mintage.errors import (
     ContentTooLarge,
     InvalidClient,
     InvalidRequest,
+    InvalidToken,
     MethodNotAllowed,
     OAuthError,
     StoreError,
@@ -127,6 +128,8 @@ class Failure:
                 headers["allow"] = allow
             case InvalidClient(challenge=True):
                 headers["www-authenticate"] = 'Basic realm="mintage", charset="UTF-8"'
+            case InvalidToken():
+                headers["www-authenticate"] = 'Bearer realm="mintage", error="invalid_token"'
             case _:
                 pass
         return headers

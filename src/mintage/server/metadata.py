@@ -4,30 +4,45 @@ The documents are built once. Each is served wherever the RFCs, and clients that
 differently, look for it.
 """
 
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from mintage.clients.assertions import ALGORITHMS
+from mintage.clients.client import AUTH_METHODS
 from mintage.site import Resource, Site
 
 
-def authorization_server(site: Site) -> dict[str, Any]:
-    """RFC 8414 §2, RFC 9207 §3, and the PKCE methods that MCP requires."""
-    methods = ["none", "client_secret_basic", "client_secret_post"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientsAccepted:
+    """How a client may become known: by registering, by publishing a document."""
+
+    registration: bool
+    documents: bool
+
+
+def authorization_server(site: Site, clients: ClientsAccepted) -> dict[str, Any]:
+    """RFC 8414 §2, RFC 9207 §3, CIMD, and the PKCE methods that MCP requires."""
+    methods, algorithms = list(AUTH_METHODS), list(ALGORITHMS)
     document: dict[str, Any] = {
         "issuer": site.issuer,
         "authorization_endpoint": f"{site.issuer}/authorize",
         "token_endpoint": f"{site.issuer}/token",
-        "registration_endpoint": f"{site.issuer}/register",
         "revocation_endpoint": f"{site.issuer}/revoke",
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "client_id_metadata_document_supported": clients.documents,
         "authorization_response_iss_parameter_supported": True,
         "protected_resources": [resource.identifier for resource in site.resources],
     }
+    if clients.registration:
+        document["registration_endpoint"] = f"{site.issuer}/register"
     if scopes := sorted({scope for resource in site.resources for scope in resource.scopes}):
         document["scopes_supported"] = scopes
     return document
@@ -47,10 +62,10 @@ def protected_resource(site: Site, resource: Resource) -> dict[str, Any]:
     return document
 
 
-def documents(site: Site) -> dict[str, dict[str, Any]]:
+def documents(site: Site, clients: ClientsAccepted) -> dict[str, dict[str, Any]]:
     """Every path at which a metadata document is served, with the document."""
     base = site.base_path
-    server = authorization_server(site)
+    server = authorization_server(site, clients)
     found = {
         f"/.well-known/oauth-authorization-server{base}": server,
         f"/.well-known/openid-configuration{base}": server,

@@ -1,22 +1,39 @@
 """``/register`` (RFC 7591), stateless: the answer's ``client_id`` is the registration itself."""
 
+import hmac
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.clients.registration import ClientIds, parse_registration
-from mintage.server.http import NO_STORE, json_response, read_json
-from mintage.values import Clock, Dice
+from mintage.errors import InvalidToken
+from mintage.server.http import NO_STORE, authorization_of, json_response, read_json
+from mintage.values import Clock, Dice, Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterEndpoint:
+    """*token*: the initial access token (§3) without which nobody registers; None: all may."""
+
     client_ids: ClientIds
     clock: Clock
     dice: Dice
+    token: Secret | None = None
 
     async def __call__(self, request: Request) -> Response:
+        self._check_token(authorization_of(request))
         registration = parse_registration(await read_json(request))
         registered = self.client_ids.issue(registration, now=int(self.clock()), salt=self.dice(8))
         return json_response(registered.response(), status=201, headers=NO_STORE)
+
+    def _check_token(self, authorization: str | None) -> None:
+        if self.token is None:
+            return
+        scheme, _, presented = (authorization or "").partition(" ")
+        given = presented.strip().encode("utf-8", "surrogatepass")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given, self.token.reveal()):
+            raise InvalidToken(
+                "registration here needs the registration token; ask whoever runs this server",
+                reason="no or wrong registration token",
+            )

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from mintage.clients.directory import Client
+from mintage.clients.client import Client
 from mintage.clients.redirects import matches
 from mintage.errors import (
     InvalidRequest,
@@ -87,7 +87,7 @@ def parse_authorization(
         redirect_uri=redirect_uri,
         state=state,
         code_challenge=challenge,
-        scopes=scopes_of(form, resource),
+        scopes=scopes_of(form, resource, client.scopes),
         resource=resource.identifier,
     )
 
@@ -105,23 +105,26 @@ def resource_of(form: Form, site: Site) -> Resource:
     return resource
 
 
-def scopes_of(form: Form, resource: Resource) -> Scopes:
+def scopes_of(form: Form, resource: Resource, allowed: Scopes | None = None) -> Scopes:
     """The scopes asked for; all that *resource* has where none is named.
+
+    *allowed* is all that this client may have; None: everything.
 
     ``offline_access`` asks for a refresh token. Whether there is one depends on the
     client's registration, so the word is understood and not granted as a scope.
     """
+    scopes = tuple(s for s in resource.scopes if allowed is None or s in allowed)
     text = optional(form, "scope")
     if text is None:
-        return resource.scopes
+        return scopes
     try:
         asked = parse_scope(text)
     except ValueError as error:
         raise InvalidScope(str(error)) from None
     wanted = tuple(scope for scope in asked if scope != "offline_access")
-    if not set(wanted) <= set(resource.scopes):
-        raise InvalidScope("scope may hold: " + " ".join(resource.scopes))
-    return wanted or resource.scopes
+    if not set(wanted) <= set(scopes):
+        raise InvalidScope("scope may hold: " + " ".join(scopes))
+    return wanted or scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

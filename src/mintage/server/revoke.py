@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.clients.authentication import authenticate
-from mintage.clients.directory import Directory
+from mintage.clients.authentication import Authenticator
 from mintage.errors import TokenError
 from mintage.server.farewell import Farewell
 from mintage.server.http import NO_STORE, authorization_of, read_form
@@ -20,7 +19,7 @@ log = logging.getLogger("mintage.server")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeEndpoint:
-    directory: Directory
+    authenticate: Authenticator
     vault: Vault
     tokens: Tokens
     farewell: Farewell
@@ -28,7 +27,7 @@ class RevokeEndpoint:
     async def __call__(self, request: Request) -> Response:
         """200 whether or not there was something to end (§2.2): the token is of no use now."""
         form = await read_form(request)
-        client = await authenticate(form, authorization_of(request), self.directory)
+        client = await self.authenticate(form, authorization_of(request))
         revocation = Revocation.parse(form)
         try:
             handle = self.tokens.read_any(revocation.token)

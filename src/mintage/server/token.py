@@ -6,8 +6,8 @@ from typing import Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.clients.authentication import authenticate
-from mintage.clients.directory import Client, Directory
+from mintage.clients.authentication import Authenticator
+from mintage.clients.client import Client
 from mintage.errors import UnauthorizedClient, UnsupportedGrantType
 from mintage.forms import Form, one
 from mintage.server.http import NO_STORE, authorization_of, json_response, read_form
@@ -25,8 +25,8 @@ class GrantType(Protocol):
 
 
 class TokenEndpoint:
-    def __init__(self, directory: Directory, grant_types: Iterable[GrantType]) -> None:
-        self._directory = directory
+    def __init__(self, authenticate: Authenticator, grant_types: Iterable[GrantType]) -> None:
+        self._authenticate = authenticate
         self._grant_types = {grant_type.name: grant_type for grant_type in grant_types}
 
     async def __call__(self, request: Request) -> Response:
@@ -34,7 +34,7 @@ class TokenEndpoint:
         grant_type = self._grant_types.get(name := one(form, "grant_type"))
         if grant_type is None:
             raise UnsupportedGrantType("grant_type must be one of: " + ", ".join(self._grant_types))
-        client = await authenticate(form, authorization_of(request), self._directory)
+        client = await self._authenticate(form, authorization_of(request))
         if name not in client.grant_types:
             raise UnauthorizedClient(f"this client did not register the grant type {name}")
         issued = await grant_type.issue(form, client)

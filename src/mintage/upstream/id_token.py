@@ -13,8 +13,9 @@ from joserfc import jwk, jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jws import JWSRegistry
 
-from mintage.errors import UpstreamMisbehaved
+from mintage.errors import BadKeySet, UpstreamMisbehaved
 from mintage.grant import Identity
+from mintage.jwk_sets import read_key_set
 
 # Asymmetric only: under HS256, whoever has our client secret could say who anybody is, and
 # a public key could be passed off as the secret.
@@ -31,7 +32,6 @@ _MAX_SUBJECT: Final = 255
 _MAX_NUMBER: Final = 2**53
 _MAX_TEXT: Final = 1000
 _MAX_LIST: Final = 500
-_MIN_RSA_MODULUS: Final = 340  # characters of base64url: 2040 bits and more
 
 
 class _Registry(JWSRegistry):
@@ -46,27 +46,10 @@ class UnknownKid(UpstreamMisbehaved):
 
 def read_keys(body: dict[str, Any]) -> jwk.KeySet:
     """The signing keys of a JWKS, those that joserfc can't read left out (RFC 7517 §5)."""
-    members = body.get("keys")
-    if not isinstance(members, list):
-        raise UpstreamMisbehaved("a JWKS without keys")
-    keys = []
-    for member in members:
-        if not isinstance(member, dict) or member.get("kty") == "oct":
-            continue
-        if member.get("use", "sig") != "sig" or _is_weak(member):
-            continue
-        try:
-            keys.append(jwk.import_key(member))
-        except (JoseError, ValueError, TypeError, KeyError):
-            continue  # a key type that we do not know is not ours to judge
-    if not keys:
-        raise UpstreamMisbehaved("a JWKS without a usable key")
-    return jwk.KeySet(keys)
-
-
-def _is_weak(member: dict[str, Any]) -> bool:
-    """An RSA key under 2048 bits (RFC 7518 §3.3)."""
-    return member.get("kty") == "RSA" and len(str(member.get("n", ""))) < _MIN_RSA_MODULUS
+    try:
+        return read_key_set(body)
+    except BadKeySet as error:
+        raise UpstreamMisbehaved(str(error)) from None
 
 
 def verify(

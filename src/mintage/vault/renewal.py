@@ -14,9 +14,9 @@ from mintage.errors import (
     UpstreamUnavailable,
 )
 from mintage.grant import Active, Grant, Keep, Reason, Refuse, UpstreamTokens, Wait, Write
+from mintage.single_flight import SingleFlight
 from mintage.values import Clock, Dice
 from mintage.vault.sealed import SealedGrants
-from mintage.vault.single_flight import SingleFlight
 from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused, Renew
 
 log = logging.getLogger("mintage.vault")

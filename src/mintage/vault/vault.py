@@ -24,6 +24,7 @@ from mintage.grant import (
     Write,
 )
 from mintage.handles import Handle
+from mintage.single_flight import SingleFlight
 from mintage.stores.protocol import EVERYTHING, Store
 from mintage.values import ClientId, Clock, Dice
 from mintage.vault.cache import GrantCache
@@ -31,7 +32,6 @@ from mintage.vault.listing import Listing
 from mintage.vault.outage import Outage
 from mintage.vault.renewal import Renewal
 from mintage.vault.sealed import SealedGrants
-from mintage.vault.single_flight import SingleFlight
 from mintage.vault.values import Decision, Lifetimes, Opened, Refused, Renew, VaultKeys
 
 DEFAULT_MAX_GRANTS: Final = 20

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-log = logging.getLogger("mintage.vault")
+log = logging.getLogger("mintage")
 
 
 class SingleFlight(Generic[T]):

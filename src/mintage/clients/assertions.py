@@ -1,0 +1,127 @@
+"""``private_key_jwt``: a client signs who it is (RFC 7523 §2.2 and §3). Pure.
+
+The audience is the server's issuer and nothing else (draft-ietf-oauth-rfc7523bis §4): an
+assertion that names a token endpoint could have been asked for by somebody else's server.
+"""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from joserfc import jwk, jwt
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jws import JWSRegistry
+
+from mintage.base64url import decode_segment
+from mintage.errors import InvalidClient, MalformedToken
+
+TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ALGORITHMS: Final = ("ES256", "RS256", "PS256", "EdDSA", "Ed25519")
+MAX_SECONDS: Final = 600  # that an assertion may live: its jti is remembered for as long
+LEEWAY: Final = 30  # seconds that the client's clock may differ from ours
+_MAX_LENGTH: Final = 8 * 1024
+_MAX_JTI: Final = 256
+_SEGMENTS: Final = 3
+_TYPES: Final = frozenset({None, "jwt", "client-authentication+jwt"})
+
+
+class UnknownSigner(InvalidClient):
+    """No key of the set verifies this assertion; a newer set may hold one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """A verified assertion. *jti* must not be seen again before *expires_at* (seconds)."""
+
+    jti: str
+    expires_at: int
+
+
+class _Registry(JWSRegistry):
+    """Clients put members and certificates into headers that nobody here reads."""
+
+    max_header_length = _MAX_LENGTH
+
+
+class _Subject(msgspec.Struct, frozen=True):
+    sub: str
+
+
+_subjects: msgspec.json.Decoder[_Subject] = msgspec.json.Decoder(_Subject)
+
+
+def claimed_client(assertion: str) -> str:
+    """The client_id that *assertion* claims, which nothing has verified yet."""
+    segments = assertion.split(".") if len(assertion) <= _MAX_LENGTH else []
+    if len(segments) != _SEGMENTS:
+        raise InvalidClient(f"client_assertion must be a signed JWT of at most {_MAX_LENGTH} bytes")
+    try:
+        return _subjects.decode(decode_segment(segments[1].encode("ascii"))).sub
+    except (MalformedToken, msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        raise InvalidClient("client_assertion must be a JWT with a sub") from None
+
+
+def verify(
+    assertion: str, keys: jwk.KeySet, *, client_id: str, issuer: str, now: float
+) -> Assertion:
+    """A good assertion of *client_id* for the server *issuer*.
+
+    Raises `UnknownSigner` where another key set may help, and `InvalidClient`.
+    """
+    header, claims = _signed(assertion, keys.keys)
+    kind = header.get("typ")
+    if (kind.lower() if isinstance(kind, str) else kind) not in _TYPES:
+        raise InvalidClient("client_assertion is a JWT of another type")
+    if claims.get("iss") != client_id or claims.get("sub") != client_id:
+        raise InvalidClient("client_assertion must have the client_id as iss and sub")
+    if claims.get("aud") not in (issuer, [issuer]):
+        raise InvalidClient(f"client_assertion must have one aud: {issuer}")
+    return Assertion(_jti(claims.get("jti")), _check_times(claims, now))
+
+
+def _signed(assertion: str, keys: Iterable[jwk.Key]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(header, claims) of *assertion* under the first of *keys* that it is signed with."""
+    registry = _Registry(algorithms=list(ALGORITHMS), strict_check_header=False)
+    for key in keys:
+        try:
+            with warnings.catch_warnings():
+                # joserfc warns of the old name EdDSA, which is the client's to give up.
+                warnings.simplefilter("ignore", SecurityWarning)
+                token = jwt.decode(assertion, key, registry=registry)
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            continue
+        if token.header.get("kid") in (None, key.kid):
+            return dict(token.header), dict(token.claims)
+    raise UnknownSigner(
+        "client_assertion is not signed with a key of this client, by " + ", ".join(ALGORITHMS)
+    )
+
+
+def _check_times(claims: dict[str, Any], now: float) -> int:
+    """When it ends. It must end soon, and neither begin nor be issued in the future."""
+    expires_at = _time(claims.get("exp"), "exp")
+    if now >= expires_at + LEEWAY:
+        raise InvalidClient("client_assertion has expired; make a new one for each request")
+    if expires_at > now + MAX_SECONDS + LEEWAY:
+        raise InvalidClient(f"client_assertion may live for at most {MAX_SECONDS} seconds")
+    for name in ("nbf", "iat"):
+        if name in claims and _time(claims[name], name) > now + LEEWAY:
+            raise InvalidClient(f"client_assertion has an {name} in the future; check the clock")
+    if "iat" in claims and now > _time(claims["iat"], "iat") + MAX_SECONDS + LEEWAY:
+        raise InvalidClient("client_assertion is too old; make a new one for each request")
+    return expires_at + LEEWAY + 1
+
+
+def _time(value: object, name: str) -> int:
+    """A NumericDate in whole seconds (RFC 7519 §2). No NaN: it compares with nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 2**53:
+        raise InvalidClient(f"client_assertion must have {name} as a number of seconds")
+    return int(value)
+
+
+def _jti(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_JTI or not value.isprintable():
+        raise InvalidClient(f"client_assertion must have a jti of 1 to {_MAX_JTI} characters")
+    return value

@@ -1,0 +1,129 @@
+"""What was fetched, kept for as long as its server says and within bounds of ours."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from mintage.clients.fetching import Fetched
+from mintage.errors import FetchFailed, FetchRefused, InvalidClient
+from mintage.single_flight import SingleFlight
+from mintage.values import Clock
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+MIN_SECONDS: Final = 60
+DEFAULT_SECONDS: Final = 3600
+MAX_SECONDS: Final = 86_400
+STALE_SECONDS: Final = 3600  # for which an outage of the client's host goes unnoticed
+FAILURE_SECONDS: Final = 10
+_MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]{1,10})", re.IGNORECASE)
+_NOT_KEPT: Final = re.compile(r"(?:^|[\s,])no-(?:store|cache)\b", re.IGNORECASE)
+
+Problem = FetchFailed | FetchRefused | InvalidClient
+
+
+class Fetch(Protocol):
+    async def __call__(self, url: str, *, limit: int) -> Fetched:
+        """The JSON at *url*. Raises `FetchFailed` and `FetchRefused`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[T]):
+    value: T
+    fetched_at: float
+    fresh_until: float
+
+
+class FetchCache(Generic[T]):
+    """The values that *read* makes of what is at URLs. Times are in seconds.
+
+    Those who ask for one URL meanwhile share its fetch. A failure is remembered for a moment, so
+    that nobody can make this server knock at a closed door a thousand times a second; it
+    is not kept beyond that (draft §4.4). *limit* is in bytes for each answer; *size* URLs are
+    kept, the least recently used go first.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        read: Callable[[str, bytes], T],
+        *,
+        limit: int,
+        size: int,
+        clock: Clock,
+    ) -> None:
+        self._size = size
+        self._fetch = fetch
+        self._read = read
+        self._limit = limit
+        self._clock = clock
+        self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
+        self._failures: OrderedDict[str, tuple[Problem, float]] = OrderedDict()
+        self._flights: SingleFlight[T] = SingleFlight()
+
+    async def get(self, url: str, *, older_than: float | None = None) -> T:
+        """The value at *url*; fetched again if what is kept is *older_than* so many seconds.
+
+        Raises what *read* raises, `FetchRefused` and `FetchFailed`. In an outage what was
+        kept is good for `STALE_SECONDS` more.
+        """
+        now = self._clock()
+        kept = self._kept.get(url)
+        if kept is not None and now < kept.fresh_until and not _is_older(kept, older_than, now):
+            self._kept.move_to_end(url)
+            return kept.value
+        try:
+            return await self._fetch_unless_it_just_failed(url)
+        except FetchFailed:
+            if kept is None or now >= kept.fresh_until + STALE_SECONDS:
+                raise
+            return kept.value
+
+    async def drain(self) -> None:
+        """Wait for the fetches under way: `fetching.SECONDS` at the most."""
+        await self._flights.drain()
+
+    async def _fetch_unless_it_just_failed(self, url: str) -> T:
+        problem, until = self._failures.get(url, (None, 0.0))
+        if problem is not None and self._clock() < until:
+            raise problem.with_traceback(None)  # the one of its first time is long over
+        return await self._flights.join(url.encode(), lambda: self._fetch_and_keep(url))
+
+    async def _fetch_and_keep(self, url: str) -> T:
+        try:
+            fetched = await self._fetch(url, limit=self._limit)
+            value = self._read(url, fetched.body)
+        except (FetchFailed, FetchRefused, InvalidClient) as problem:
+            if not isinstance(problem, FetchFailed):
+                self._kept.pop(url, None)
+            self._put(self._failures, url, (problem, self._clock() + FAILURE_SECONDS))
+            raise
+        now = self._clock()
+        self._failures.pop(url, None)
+        kept = _Kept(value, now, now + lifetime(fetched.cache_control))
+        self._put(self._kept, url, kept)
+        return value
+
+    def _put(self, cache: OrderedDict[str, K], url: str, value: K) -> None:
+        cache[url] = value
+        cache.move_to_end(url)
+        if len(cache) > self._size:
+            cache.popitem(last=False)
+
+
+def _is_older(kept: _Kept[T], seconds: float | None, now: float) -> bool:
+    return seconds is not None and now - kept.fetched_at >= seconds
+
+
+def lifetime(cache_control: str) -> int:
+    """How many seconds an answer with this ``Cache-Control`` is fresh (RFC 9111 §5.2.2).
+
+    Never less than a minute, or one login would fetch a document three times.
+    """
+    if _NOT_KEPT.search(cache_control):
+        return MIN_SECONDS
+    said = _MAX_AGE.search(cache_control)
+    return DEFAULT_SECONDS if said is None else min(max(int(said[1]), MIN_SECONDS), MAX_SECONDS)

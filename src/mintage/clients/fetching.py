@@ -1,0 +1,193 @@
+"""Fetching what a stranger's URL names: documents and keys of clients.
+
+Whoever sends a client_id chooses where this server connects. So it connects to public
+addresses only, to the very address that was checked, speaks TLS with the name that was asked for,
+follows nothing, and gives up soon: in time, in bytes, and in how much runs at once.
+"""
+
+import asyncio
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+import httpx2
+
+from mintage.clients.addresses import Address, Network, is_public
+from mintage.clients.metadata import check_fetchable
+from mintage.errors import FetchFailed, FetchRefused
+
+log = logging.getLogger("mintage.clients")
+
+Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
+
+SECONDS: Final = 5.0  # for everything: name, connection, TLS, answer
+_CONNECT_SECONDS: Final = 2.0  # for one address of several
+_ADDRESSES: Final = 3  # that are tried
+_AT_ONCE: Final = 32
+_JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    body: bytes
+    cache_control: str
+
+
+class GuardedFetch:
+    """*resolve* is asked once for each fetch; what it answers is checked, and connected to.
+
+    *tls* is how servers are verified: by default against the system's authorities, with
+    ``SSL_CERT_FILE`` heeded. Proxies are not used: one would resolve the name again.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolve: Resolve | None = None,
+        tls: ssl.SSLContext | None = None,
+        seconds: float = SECONDS,
+        also_connect_to_these_networks_in_tests: Sequence[Network] = (),
+    ) -> None:
+        self._names = _Names()
+        self._resolve = resolve or self._names
+        self._tls = tls
+        self._seconds = seconds
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._networks = tuple(also_connect_to_these_networks_in_tests)
+
+    async def __call__(self, url: str, *, limit: int) -> Fetched:
+        """The JSON at *url*, at most *limit* bytes.
+
+        Raises `FetchRefused` for what will not be better next time, `FetchFailed` for
+        an outage.
+        """
+        try:
+            check_fetchable(url)
+        except ValueError as error:
+            raise FetchRefused(str(error)) from None
+        parts = urlsplit(url)
+        try:
+            async with asyncio.timeout(self._seconds), self._turns:
+                return await self._from_any(await self._addresses(parts), parts, limit)
+        except TimeoutError:
+            raise FetchFailed("no answer in time") from None
+
+    def close(self) -> None:
+        self._names.close()
+
+    async def _addresses(self, parts: SplitResult) -> Sequence[Address]:
+        """Where the name leads. One address that is not public spoils them all."""
+        try:
+            found = await self._resolve(parts.hostname or "", parts.port or 443)
+        except socket.gaierror as error:
+            if error.errno == socket.EAI_AGAIN:
+                raise FetchFailed("its host can't be looked up just now") from None
+            found = ()
+        except UnicodeError:  # a label of 64 characters, say
+            found = ()
+        refused = [address for address in found if not self._is_allowed(address)]
+        if refused or not found:
+            log.warning("%s leads to %s: not connected to", parts.hostname, refused or "nothing")
+            # The same words for both: which names exist inside is nobody's to find out.
+            raise FetchRefused("its host has no public address")
+        return found
+
+    def _is_allowed(self, address: Address) -> bool:
+        return is_public(address) or any(address in network for network in self._networks)
+
+    async def _from_any(
+        self, addresses: Sequence[Address], parts: SplitResult, limit: int
+    ) -> Fetched:
+        for address in addresses[:_ADDRESSES]:
+            try:
+                return await self._from(address, parts, limit)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                log.info("%s at %s: %s", parts.hostname, address, type(error).__name__)
+            except httpx2.HTTPError as error:
+                raise FetchFailed(f"its host broke off ({type(error).__name__})") from None
+        raise FetchFailed("its host can't be reached over TLS")
+
+    async def _from(self, address: Address, parts: SplitResult, limit: int) -> Fetched:
+        """One GET to *address* itself, under the name that the URL has.
+
+        The connection is made for this request and closed after it: a pool would keep it
+        under its address, and hand it to another name without a look at the certificate.
+        """
+        literal = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
+        request = httpx2.Request(
+            "GET",
+            httpx2.URL(
+                scheme="https",
+                host=literal,
+                port=parts.port or 443,
+                raw_path=(parts.path + (f"?{parts.query}" if parts.query else "")).encode(),
+            ),
+            headers={
+                "host": parts.netloc,
+                "accept": "application/json",
+                "accept-encoding": "identity",
+                "user-agent": "mintage",
+            },
+            extensions={
+                "sni_hostname": parts.hostname,
+                "timeout": httpx2.Timeout(self._seconds, connect=_CONNECT_SECONDS).as_dict(),
+            },
+        )
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        async with httpx2.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
+            response = await transport.handle_async_request(request)
+            try:
+                _check(response, limit)
+                body = bytearray()
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > limit:
+                        raise FetchRefused(f"it is larger than {limit} bytes")
+            finally:
+                await response.aclose()
+        return Fetched(bytes(body), response.headers.get("cache-control", ""))
+
+
+def _check(response: httpx2.Response, limit: int) -> None:
+    """Only a 200 counts, and no redirect is followed (draft §4)."""
+    status = response.status_code
+    if status == httpx2.codes.TOO_MANY_REQUESTS or status >= 500:  # noqa: PLR2004
+        raise FetchFailed(f"its host answered {status}")
+    if status != httpx2.codes.OK:
+        raise FetchRefused(f"its host answered {status} instead of 200")
+    if not _JSON.fullmatch(response.headers.get("content-type", "").partition(";")[0].strip()):
+        raise FetchRefused("it is not served as application/json")
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise FetchRefused("it is served compressed, which was not asked for")
+    length = response.headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit() and int(length[:20]) <= limit):
+        raise FetchRefused(f"it is larger than {limit} bytes")
+
+
+class _Names:
+    """The system's resolver, in threads of its own.
+
+    A name server that answers slowly, chosen by a stranger, holds up those threads and not
+    the ones that the rest of the program looks up names with.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="mintage-names")
+
+    async def __call__(self, host: str, port: int) -> Sequence[Address]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(
+            self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
+        return [ip_address(str(sockaddr[0])) for *_, sockaddr in found]
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)

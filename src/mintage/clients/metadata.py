@@ -1,0 +1,132 @@
+"""The rules that client metadata obeys (RFC 7591 §2), whatever way it came. Pure.
+
+Every function takes a member as it was sent, and gives it as it is registered. They raise
+`InvalidClientMetadata` or `InvalidRedirectUri`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from mintage.clients.client import GRANT_TYPES, AuthMethod
+from mintage.clients.redirects import RedirectUri, check_redirect_uri, is_loopback
+from mintage.errors import BadKeySet, InvalidClientMetadata, InvalidRedirectUri
+from mintage.jwk_sets import read_key_set
+
+_MAX_REDIRECT_URIS: Final = 10
+_MAX_NAME: Final = 100
+# Control characters, and those that turn the direction of what follows them.
+_DECEPTIVE: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    r"\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_IP_LITERAL: Final = re.compile(r"\[.*\]|[0-9.]+")
+_PRIVATE_MEMBERS: Final = frozenset({"d", "k", "p", "q", "dp", "dq", "qi"})
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Where a client's public keys are: in *jwks* (a JSON document), at *jwks_uri*, or nowhere."""
+
+    jwks: bytes | None = None
+    jwks_uri: str | None = None
+
+
+def redirect_uris(uris: Sequence[str]) -> tuple[str, ...]:
+    """*uris*, each once, at least one and each acceptable."""
+    if not uris:
+        raise InvalidRedirectUri("redirect_uris must hold at least one URI")
+    if len(uris) > _MAX_REDIRECT_URIS:
+        raise InvalidRedirectUri(f"redirect_uris may hold at most {_MAX_REDIRECT_URIS} URIs")
+    for uri in uris:
+        try:
+            RedirectUri(uri)
+        except ValueError as error:
+            raise InvalidRedirectUri(str(error)) from None
+    return tuple(dict.fromkeys(uris))
+
+
+def check_application_type(kind: str | None, uris: Sequence[str]) -> None:
+    """OpenID Connect Registration §2, as MCP 2026-07-28 reads it: a web client lives on https.
+
+    A native one may have any address that is acceptable at all, claimed https ones included
+    (RFC 8252 §7). Left out, it follows from the addresses: OpenID's default, web, would lock
+    out every program that does not know the member.
+    """
+    if kind not in (None, "web", "native"):
+        raise InvalidClientMetadata("application_type must be web or native")
+    if kind != "web":
+        return
+    if any(is_loopback(uri) or not uri.startswith("https://") for uri in uris):
+        raise InvalidRedirectUri(
+            "redirect_uris of a web application are https and not on loopback; "
+            "a program on the user's machine registers application_type native"
+        )
+
+
+def client_name(name: str | None) -> str:
+    name = (name or "").strip()
+    if len(name) > _MAX_NAME:
+        raise InvalidClientMetadata(f"client_name may have at most {_MAX_NAME} characters")
+    if _DECEPTIVE.search(name):
+        raise InvalidClientMetadata("client_name may hold no control characters")
+    return name or "An application without a name"
+
+
+def grant_types(asked: Sequence[str], response_types: Sequence[str]) -> tuple[str, ...]:
+    """What is supported of what was asked for; the server may put in its own (§3.2.1)."""
+    if "code" not in response_types:
+        raise InvalidClientMetadata("response_types must hold code")
+    granted = tuple(name for name in GRANT_TYPES if name in asked)
+    if "authorization_code" not in granted:
+        raise InvalidClientMetadata("grant_types must hold authorization_code")
+    return granted
+
+
+def keys_of(method: AuthMethod, jwks: msgspec.Raw | None, jwks_uri: str | None) -> Keys:
+    """The keys that *method* needs: for ``private_key_jwt`` one source of them, else none."""
+    if jwks is not None and jwks_uri is not None:
+        raise InvalidClientMetadata("jwks and jwks_uri must not both be there")
+    if method != "private_key_jwt":
+        return Keys()
+    if jwks is not None:
+        return Keys(jwks=_public_keys(jwks))
+    if jwks_uri is None:
+        raise InvalidClientMetadata("private_key_jwt needs jwks or jwks_uri")
+    try:
+        check_fetchable(jwks_uri)
+    except ValueError as error:
+        raise InvalidClientMetadata(f"jwks_uri: {error}") from None
+    return Keys(jwks_uri=jwks_uri)
+
+
+def _public_keys(jwks: msgspec.Raw) -> bytes:
+    try:
+        body = msgspec.json.decode(jwks)
+        read_key_set(body)
+    except (BadKeySet, msgspec.DecodeError, RecursionError):
+        raise InvalidClientMetadata("jwks must be a JWK set with a usable public key") from None
+    if any(not _PRIVATE_MEMBERS.isdisjoint(key) for key in body["keys"] if isinstance(key, dict)):
+        raise InvalidClientMetadata("jwks holds a private key: it is not private any more")
+    return msgspec.json.encode(body)
+
+
+def check_fetchable(text: str) -> None:
+    """Raises ``ValueError`` for a URL that nothing is fetched from on a stranger's word.
+
+    No user name, fragment, dot segment, IP address or odd spelling: two readers of the URL
+    must see one place. The rules are those of redirect URIs, and a path is needed.
+    """
+    try:
+        check_redirect_uri(text)
+    except ValueError:
+        raise ValueError("it is not a plain https URL") from None
+    parts = urlsplit(text)
+    if parts.scheme != "https" or not parts.path:
+        raise ValueError("it is not an https URL with a path")
+    if _IP_LITERAL.fullmatch(re.sub(r":[0-9]+$", "", parts.netloc)):
+        raise ValueError("it names an IP address instead of a host")

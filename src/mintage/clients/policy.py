@@ -1,0 +1,29 @@
+"""Whose metadata documents are accepted at all. Pure."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TypeAlias
+
+from mintage.clients.client import Client
+
+AcceptClient: TypeAlias = Callable[[Client], Awaitable[bool]]
+"""Whether a client that came by its document may log in; asked each time it is looked up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentPolicy:
+    """Hosts by glob: ``*.example.com`` is every name below it, and not itself.
+
+    *deny* goes first. An empty *allow* allows all.
+    """
+
+    enabled: bool = True
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+    def permits(self, host: str) -> bool:
+        """Whether documents and keys may come from *host* (lower case, without port)."""
+        if not self.enabled or any(fnmatchcase(host, glob) for glob in self.deny):
+            return False
+        return not self.allow or any(fnmatchcase(host, glob) for glob in self.allow)

@@ -1,0 +1,104 @@
+"""What clients publish about themselves: their metadata documents and their keys."""
+
+from urllib.parse import urlsplit
+
+import msgspec
+from joserfc.jwk import KeySet
+
+from mintage.clients.client import Client
+from mintage.clients.documents import MAX_DOCUMENT, parse_document, unusable
+from mintage.clients.fetch_cache import Fetch, FetchCache
+from mintage.clients.metadata import check_fetchable
+from mintage.clients.policy import AcceptClient, DocumentPolicy
+from mintage.errors import (
+    BadKeySet,
+    FetchFailed,
+    FetchRefused,
+    InvalidClient,
+    TemporarilyUnavailable,
+)
+from mintage.jwk_sets import read_key_set
+from mintage.values import Clock
+
+_MAX_KEYS = 64 * 1024  # bytes of a JWK set
+_REFETCH_SECONDS = 10  # between two looks for a key that the set does not hold
+
+
+class Published:
+    """Documents by *policy* and, where given, by *accept*; keys of every client that has them."""
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        *,
+        policy: DocumentPolicy,
+        clock: Clock,
+        accept: AcceptClient | None = None,
+    ) -> None:
+        self._policy = policy
+        self._accept = accept
+        self._documents = FetchCache(
+            fetch, parse_document, limit=MAX_DOCUMENT, size=1000, clock=clock
+        )
+        self._keys = FetchCache(fetch, _parse_keys, limit=_MAX_KEYS, size=200, clock=clock)
+
+    async def client(self, url: str) -> Client:
+        """The client whose client_id is *url*.
+
+        Raises `InvalidClient`, and `TemporarilyUnavailable` where its host gives no answer.
+        """
+        try:
+            check_fetchable(url)
+            self._check_host(url)
+            client = await self._documents.get(url)
+        except (ValueError, FetchRefused) as error:
+            raise unusable(str(error)) from None
+        except FetchFailed as error:
+            raise _unavailable("the metadata document of this client_id", error) from None
+        if client.jwks_uri is not None and not self._policy.permits(_host(client.jwks_uri)):
+            raise unusable("jwks_uri is on a host that this server does not accept")
+        if self._accept is not None and not await self._accept(client):
+            raise unusable("this server does not accept it", reason="refused by policy")
+        return client
+
+    async def keys(self, client: Client, *, newer: bool = False) -> KeySet:
+        """The public keys of *client*; *newer*: fetched again, unless that was just done.
+
+        Raises `InvalidClient` where there are none, `TemporarilyUnavailable` in an outage.
+        """
+        if client.jwks is not None:
+            return _parse_keys("", client.jwks)
+        if client.jwks_uri is None:
+            raise InvalidClient("this client registered no keys")
+        try:
+            return await self._keys.get(
+                client.jwks_uri, older_than=_REFETCH_SECONDS if newer else None
+            )
+        except FetchRefused as error:
+            raise InvalidClient(f"the jwks_uri of this client can't be used: {error}") from None
+        except FetchFailed as error:
+            raise _unavailable("the jwks_uri of this client", error) from None
+
+    async def drain(self) -> None:
+        """Wait for fetches under way."""
+        await self._documents.drain()
+        await self._keys.drain()
+
+    def _check_host(self, url: str) -> None:
+        if not self._policy.permits(_host(url)):
+            raise unusable("this server does not accept its host", reason="refused by policy")
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _unavailable(what: str, error: FetchFailed) -> TemporarilyUnavailable:
+    return TemporarilyUnavailable(f"{what} can't be fetched just now: {error}", retry_after=10)
+
+
+def _parse_keys(_: str, body: bytes) -> KeySet:
+    try:
+        return read_key_set(msgspec.json.decode(body))
+    except (BadKeySet, msgspec.DecodeError, RecursionError):
+        raise FetchRefused("it holds no usable key") from None

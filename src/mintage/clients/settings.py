@@ -1,0 +1,139 @@
+"""The sections ``[[client]]``, ``[registration]`` and ``[cimd]`` of the configuration."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from mintage.clients import metadata
+from mintage.clients.client import AuthMethod, Client
+from mintage.clients.policy import DocumentPolicy
+from mintage.clients.redirects import RedirectUri
+from mintage.errors import ConfigError, OAuthError
+from mintage.secret_source import resolve
+from mintage.values import ClientId, Secret, check_scopes
+
+_CLIENT_ID: Final = re.compile(r"[!-~]{1,255}")
+_GLOB: Final = re.compile(r"[a-z0-9.*?-]+")
+
+
+class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    client_id: str
+    redirect_uris: tuple[str, ...]
+    name: str | None = None
+    client_secret: str | None = None
+    token_endpoint_auth_method: AuthMethod | None = None
+    jwks: dict[str, Any] | None = None
+    jwks_uri: str | None = None
+    scopes: tuple[str, ...] | None = None
+    grant_types: tuple[str, ...] = ("authorization_code", "refresh_token")
+
+
+class RegistrationSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    mode: Literal["open", "token", "off"] = "open"
+    token: str | None = None
+
+
+class CimdSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    enabled: bool = True
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+class RegistrationSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """*token*: what a client must show to register; None: nothing."""
+
+    enabled: bool = True
+    token: Secret | None = None
+
+
+def read_clients(
+    sections: Sequence[ClientSection], *, environ: Mapping[str, str], base: Path
+) -> tuple[Client, ...]:
+    """The configured clients. Raises `ConfigError`."""
+    clients: dict[str, Client] = {}
+    for number, section in enumerate(sections):
+        key = f"client[{number}]"
+        if section.client_id in clients:
+            raise ConfigError(f"{key}.client_id", "another client has this id already")
+        clients[section.client_id] = _client(section, key, environ=environ, base=base)
+    return tuple(clients.values())
+
+
+def read_registration(
+    section: RegistrationSection, *, environ: Mapping[str, str], base: Path
+) -> RegistrationSettings:
+    key = "registration.token"
+    if (section.mode == "token") != (section.token is not None):
+        raise ConfigError(key, 'is needed with mode = "token", and with no other')
+    token = None
+    if section.token is not None:
+        token = resolve(section.token, key=key, environ=environ, base=base)
+        _check_length(token, key)
+    return RegistrationSettings(enabled=section.mode != "off", token=token)
+
+
+def read_policy(section: CimdSection) -> DocumentPolicy:
+    for name, globs in (("allow", section.allow), ("deny", section.deny)):
+        if not all(map(_GLOB.fullmatch, globs)):
+            raise ConfigError(
+                f"cimd.{name}", "holds host names in lower case, with * for any characters"
+            )
+    return DocumentPolicy(enabled=section.enabled, allow=section.allow, deny=section.deny)
+
+
+def _client(section: ClientSection, key: str, *, environ: Mapping[str, str], base: Path) -> Client:
+    if not _CLIENT_ID.fullmatch(section.client_id):
+        raise ConfigError(f"{key}.client_id", "is 1 to 255 printable ASCII characters, no spaces")
+    method = section.token_endpoint_auth_method or _usual_method(section)
+    try:
+        keys = metadata.keys_of(method, _raw(section.jwks), section.jwks_uri)
+        return Client(
+            client_id=ClientId(section.client_id),
+            name=metadata.client_name(section.name or section.client_id),
+            redirect_uris=tuple(map(RedirectUri, metadata.redirect_uris(section.redirect_uris))),
+            auth_method=method,
+            grant_types=metadata.grant_types(section.grant_types, ("code",)),
+            secret=_secret(section, method, key, environ=environ, base=base),
+            jwks=keys.jwks,
+            jwks_uri=keys.jwks_uri,
+            scopes=None if section.scopes is None else check_scopes(section.scopes),
+            vouched=True,
+        )
+    except (OAuthError, ValueError) as error:
+        raise ConfigError(key, str(error)) from None
+
+
+def _usual_method(section: ClientSection) -> AuthMethod:
+    """What the credentials are for, where the method is left out."""
+    if section.jwks is not None or section.jwks_uri is not None:
+        return "private_key_jwt"
+    return "none" if section.client_secret is None else "client_secret_basic"
+
+
+def _secret(
+    section: ClientSection, method: AuthMethod, key: str, *, environ: Mapping[str, str], base: Path
+) -> str | None:
+    key = f"{key}.client_secret"
+    if (section.client_secret is not None) != method.startswith("client_secret"):
+        raise ConfigError(key, f"does not go with {method}")
+    if section.client_secret is None:
+        return None
+    secret = resolve(section.client_secret, key=key, environ=environ, base=base)
+    _check_length(secret, key)
+    try:
+        return secret.reveal().decode()
+    except UnicodeDecodeError:
+        raise ConfigError(key, "is not text") from None
+
+
+def _check_length(secret: Secret, key: str) -> None:
+    if len(secret.reveal()) < 16:  # noqa: PLR2004
+        raise ConfigError(key, "needs at least 16 characters, better 32 random ones")
+
+
+def _raw(jwks: dict[str, Any] | None) -> msgspec.Raw | None:
+    return None if jwks is None else msgspec.Raw(json.dumps(jwks).encode())

@@ -1,0 +1,47 @@
+"""Reading other people's JWK sets (RFC 7517) with joserfc. No I/O.
+
+For signatures of any common algorithm. The keys of our own tokens, where one token must have
+one spelling, are read by `mintage.asymmetric`.
+"""
+
+from typing import Any, Final
+
+from joserfc import jwk
+from joserfc.errors import JoseError
+
+from mintage.errors import BadKeySet
+
+MAX_KEYS: Final = 64
+_MIN_MODULUS: Final = 340  # characters of base64url: 2040 bits and more
+_MAX_MODULUS: Final = 1366  # 8192 bits: nobody's key set decides how long we calculate
+
+
+def read_key_set(body: object) -> jwk.KeySet:
+    """The signing keys of a JWK set; those that can't be read or trusted are left out (§5).
+
+    Raises `BadKeySet` where none is left.
+    """
+    members = body.get("keys") if isinstance(body, dict) else None
+    if not isinstance(members, list):
+        raise BadKeySet("a JWKS without keys")
+    keys = [key for member in members[:MAX_KEYS] if (key := _key(member)) is not None]
+    if not keys:
+        raise BadKeySet("a JWKS without a usable key")
+    return jwk.KeySet(keys)
+
+
+def _key(member: Any) -> jwk.Key | None:
+    if not isinstance(member, dict) or member.get("kty") == "oct":
+        return None
+    if member.get("use", "sig") != "sig" or _is_odd_rsa(member):
+        return None
+    try:
+        return jwk.import_key(member)
+    except (JoseError, ValueError, TypeError, KeyError):
+        return None  # a key type that we do not know is not ours to judge
+
+
+def _is_odd_rsa(member: dict[str, Any]) -> bool:
+    """An RSA key under 2048 bits (RFC 7518 §3.3), or over any use."""
+    length = len(str(member.get("n", "")))
+    return member.get("kty") == "RSA" and not _MIN_MODULUS <= length <= _MAX_MODULUS
