@@ -123,8 +123,18 @@ def overrides() -> dict[str, Any]:
 
 
 @pytest.fixture
+def parts() -> dict[str, Any]:
+    """Parts of the application that a test module brings itself: override this fixture."""
+    return {}
+
+
+@pytest.fixture
 async def world(
-    clock: ManualClock, upstream: FakeUpstream, overrides: dict[str, Any], tmp_path: Path
+    clock: ManualClock,
+    upstream: FakeUpstream,
+    overrides: dict[str, Any],
+    parts: dict[str, Any],
+    tmp_path: Path,
 ) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         backend_port, port = free_port(), free_port()
@@ -134,7 +144,7 @@ async def world(
             base=tmp_path,
             environ={"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret},
         )
-        app = Mintage(config, clock=clock)
+        app = Mintage(config, clock=clock, **parts)
         running = await stack.enter_async_context(app.running())
         backend_app = Starlette(
             routes=[Route("/{path:path}", backend.__call__, methods=["GET", "POST"])]

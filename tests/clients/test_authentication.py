@@ -22,7 +22,7 @@ CLIENT_IDS = ClientIds(b"k" * 32)
 CLOCK = ManualClock()
 
 
-async def never(_: bytes, *, expires_at: int) -> bool:
+async def never(name: bytes, *, expires_at: int) -> bool:
     raise AssertionError("nothing that has no key may claim anything")
 
 
