@@ -25,6 +25,7 @@ from mintage.testing.serving import serving
 
 NAME = "client.example"  # and every name below it
 OUTSIDE = "127.0.0.2"  # stands for the internet: the guard is told to let it through
+DEAD = "127.0.0.3"  # "outside" too, and nobody there
 INSIDE = "127.0.0.1"
 REDIRECT_URI = "https://client.example/callback"
 
@@ -106,13 +107,13 @@ async def two_hosts(directory: Path) -> AsyncIterator[tuple[ClientHost, ClientHo
 
 
 def fetch_from_tests(names: Names, *, seconds: float = 5.0) -> GuardedFetch:
-    """The guard as in production, but for the resolver, our authority, and one address."""
+    """The guard as in production, but for the resolver, our authority, and two addresses."""
     tls = ssl.create_default_context(cadata=_authority()[0].public_bytes(Encoding.PEM).decode())
     return GuardedFetch(
         resolve=names,
         tls=tls,
         seconds=seconds,
-        also_connect_to_these_networks_in_tests=[IPv4Network(f"{OUTSIDE}/32")],
+        also_connect_to_these_networks_in_tests=[IPv4Network(f"{OUTSIDE}/31")],
     )
 
 

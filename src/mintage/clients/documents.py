@@ -4,7 +4,7 @@ draft-ietf-oauth-client-id-metadata-document, and its use in MCP 2026-07-28. Wha
 URL was written by whoever wants to log in, so it is read like a registration: strictly.
 """
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,10 +29,10 @@ class _Document(msgspec.Struct, frozen=True):
     grant_types: tuple[str, ...] = ("authorization_code",)
     response_types: tuple[str, ...] = ("code",)
     application_type: str | None = None
-    jwks: msgspec.Raw | None = None
+    jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
-    client_secret: msgspec.Raw | None = None
-    client_secret_expires_at: msgspec.Raw | None = None
+    client_secret: Any = None
+    client_secret_expires_at: Any = None
 
 
 _documents: msgspec.json.Decoder[_Document] = msgspec.json.Decoder(_Document)

@@ -28,7 +28,7 @@ log = logging.getLogger("mintage.clients")
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 SECONDS: Final = 5.0  # for everything: name, connection, TLS, answer
-_CONNECT_SECONDS: Final = 2.0  # for one address of several
+_STEP_SECONDS: Final = 1.5  # for TCP, and again for TLS, with one address of several
 _ADDRESSES: Final = 3  # that are tried
 _AT_ONCE: Final = 32
 _JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
@@ -74,8 +74,9 @@ class GuardedFetch:
             raise FetchRefused(str(error)) from None
         parts = urlsplit(url)
         try:
-            async with asyncio.timeout(self._seconds), self._turns:
-                return await self._from_any(await self._addresses(parts), parts, limit)
+            async with asyncio.timeout(self._seconds) as all_of_it, self._turns:
+                deadline = all_of_it.when() or 0.0
+                return await self._from_any(await self._addresses(parts), parts, limit, deadline)
         except TimeoutError:
             raise FetchFailed("no answer in time") from None
 
@@ -103,23 +104,28 @@ class GuardedFetch:
         return is_public(address) or any(address in network for network in self._networks)
 
     async def _from_any(
-        self, addresses: Sequence[Address], parts: SplitResult, limit: int
+        self, addresses: Sequence[Address], parts: SplitResult, limit: int, deadline: float
     ) -> Fetched:
         for address in addresses[:_ADDRESSES]:
             try:
-                return await self._from(address, parts, limit)
+                return await self._from(address, parts, limit, deadline)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 log.info("%s at %s: %s", parts.hostname, address, type(error).__name__)
             except httpx2.HTTPError as error:
                 raise FetchFailed(f"its host broke off ({type(error).__name__})") from None
         raise FetchFailed("its host can't be reached over TLS")
 
-    async def _from(self, address: Address, parts: SplitResult, limit: int) -> Fetched:
+    async def _from(
+        self, address: Address, parts: SplitResult, limit: int, deadline: float
+    ) -> Fetched:
         """One GET to *address* itself, under the name that the URL has.
 
         The connection is made for this request and closed after it: a pool would keep it
         under its address, and hand it to another name without a look at the certificate.
+        Its two steps, TCP and TLS, have less than all the time that is left: the transport
+        closes the socket of a step that is late, and not that of one that is cancelled.
         """
+        step = min(_STEP_SECONDS, 0.45 * (deadline - asyncio.get_running_loop().time()))
         literal = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
         request = httpx2.Request(
             "GET",
@@ -137,7 +143,7 @@ class GuardedFetch:
             },
             extensions={
                 "sni_hostname": parts.hostname,
-                "timeout": httpx2.Timeout(self._seconds, connect=_CONNECT_SECONDS).as_dict(),
+                "timeout": httpx2.Timeout(self._seconds, connect=max(step, 0.001)).as_dict(),
             },
         )
         if self._tls is None:

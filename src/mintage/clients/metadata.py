@@ -7,7 +7,7 @@ Every function takes a member as it was sent, and gives it as it is registered. 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -87,7 +87,7 @@ def grant_types(asked: Sequence[str], response_types: Sequence[str]) -> tuple[st
     return granted
 
 
-def keys_of(method: AuthMethod, jwks: msgspec.Raw | None, jwks_uri: str | None) -> Keys:
+def keys_of(method: AuthMethod, jwks: dict[str, Any] | None, jwks_uri: str | None) -> Keys:
     """The keys that *method* needs: for ``private_key_jwt`` one source of them, else none."""
     if jwks is not None and jwks_uri is not None:
         raise InvalidClientMetadata("jwks and jwks_uri must not both be there")
@@ -104,15 +104,14 @@ def keys_of(method: AuthMethod, jwks: msgspec.Raw | None, jwks_uri: str | None) 
     return Keys(jwks_uri=jwks_uri)
 
 
-def _public_keys(jwks: msgspec.Raw) -> bytes:
+def _public_keys(jwks: dict[str, Any]) -> bytes:
     try:
-        body = msgspec.json.decode(jwks)
-        read_key_set(body)
-    except (BadKeySet, msgspec.DecodeError, RecursionError):
+        read_key_set(jwks)
+    except BadKeySet:
         raise InvalidClientMetadata("jwks must be a JWK set with a usable public key") from None
-    if any(not _PRIVATE_MEMBERS.isdisjoint(key) for key in body["keys"] if isinstance(key, dict)):
+    if any(not _PRIVATE_MEMBERS.isdisjoint(key) for key in jwks["keys"] if isinstance(key, dict)):
         raise InvalidClientMetadata("jwks holds a private key: it is not private any more")
-    return msgspec.json.encode(body)
+    return msgspec.json.encode(jwks)
 
 
 def check_fetchable(text: str) -> None:

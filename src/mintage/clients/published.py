@@ -1,5 +1,6 @@
 """What clients publish about themselves: their metadata documents and their keys."""
 
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,8 +21,8 @@ from mintage.errors import (
 from mintage.jwk_sets import read_key_set
 from mintage.values import Clock
 
-_MAX_KEYS = 64 * 1024  # bytes of a JWK set
-_REFETCH_SECONDS = 10  # between two looks for a key that the set does not hold
+_MAX_KEYS: Final = 64 * 1024  # bytes of a JWK set
+_REFETCH_SECONDS: Final = 10  # between two looks for a key that the set does not hold
 
 
 class Published:

@@ -41,7 +41,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     grant_types: tuple[str, ...]
     scope: str | None = None
     application_type: str | None = None
-    jwks: msgspec.Raw | None = None
+    jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
 
 
@@ -55,7 +55,7 @@ class _Request(msgspec.Struct, frozen=True):
     response_types: tuple[str, ...] = ("code",)
     scope: str | None = None
     application_type: str | None = None
-    jwks: msgspec.Raw | None = None
+    jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
 
 
@@ -99,7 +99,7 @@ def parse_registration(body: bytes) -> Registration:
         grant_types=metadata.grant_types(request.grant_types, request.response_types),
         scope=_scope(request),
         application_type=request.application_type,
-        jwks=None if keys.jwks is None else msgspec.Raw(keys.jwks),
+        jwks=None if keys.jwks is None else request.jwks,
         jwks_uri=keys.jwks_uri,
     )
 
@@ -169,7 +169,7 @@ class ClientIds:
             registration.scope,
             now,
             salt,
-            None if registration.jwks is None else bytes(registration.jwks),
+            None if registration.jwks is None else msgspec.json.encode(registration.jwks),
             registration.jwks_uri,
         )
         plain = msgspec.msgpack.encode(stored)

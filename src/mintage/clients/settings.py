@@ -1,6 +1,5 @@
 """The sections ``[[client]]``, ``[registration]`` and ``[cimd]`` of the configuration."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,7 +89,7 @@ def _client(section: ClientSection, key: str, *, environ: Mapping[str, str], bas
         raise ConfigError(f"{key}.client_id", "is 1 to 255 printable ASCII characters, no spaces")
     method = section.token_endpoint_auth_method or _usual_method(section)
     try:
-        keys = metadata.keys_of(method, _raw(section.jwks), section.jwks_uri)
+        keys = metadata.keys_of(method, section.jwks, section.jwks_uri)
         return Client(
             client_id=ClientId(section.client_id),
             name=metadata.client_name(section.name or section.client_id),
@@ -133,7 +132,3 @@ def _secret(
 def _check_length(secret: Secret, key: str) -> None:
     if len(secret.reveal()) < 16:  # noqa: PLR2004
         raise ConfigError(key, "needs at least 16 characters, better 32 random ones")
-
-
-def _raw(jwks: dict[str, Any] | None) -> msgspec.Raw | None:
-    return None if jwks is None else msgspec.Raw(json.dumps(jwks).encode())
