@@ -188,7 +188,8 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
         await running.vault.drain()
         await running.farewell.drain()
         await published.drain()
-        fetch.close()
+        if fetch is not app.fetch:
+            fetch.close()
         await backends.close()
         await upstream.close()
         await store.close()

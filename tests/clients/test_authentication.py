@@ -8,8 +8,8 @@ from urllib.parse import quote_plus
 import pytest
 
 from mintage.clients.authentication import Authenticator
-from mintage.clients.client import AuthMethod
-from mintage.clients.directory import Client, Directory
+from mintage.clients.client import AuthMethod, Client
+from mintage.clients.directory import Directory
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.published import Published

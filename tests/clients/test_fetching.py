@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from mintage.clients.addresses import is_public
 from mintage.clients.fetching import GuardedFetch
+from mintage.clients.turns import Turns
 from mintage.errors import FetchError, FetchFailed, FetchRefused
 from tests.clients.hosts import (
     DEAD,
@@ -36,6 +37,20 @@ async def host(tmp_path: Path) -> AsyncIterator[ClientHost]:
 )  # fmt: skip
 def test_addresses_of_the_internet(address: str) -> None:
     assert is_public(ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "network",
+    ["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+     "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24",
+     "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+     "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32", "::/3", "4000::/2", "8000::/1",
+     "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+     "2a00::5efe:0:0/96", "2a00::200:5efe:0:0/96"],
+)  # fmt: skip
+def test_attack_d02_special_networks_from_end_to_end(network: str) -> None:
+    both_ends = ip_network(network)[0], ip_network(network)[-1]
+    assert not any(map(is_public, both_ends))
 
 
 def test_attack_d02_an_address_with_a_zone_is_nobodys() -> None:
@@ -93,8 +108,10 @@ async def test_attack_d02_the_systems_own_names_are_not_public(name: str) -> Non
     fetch.close()
 
 
-async def test_attack_d02_only_so_many_run_at_once(host: ClientHost) -> None:
-    """Whoever names a thousand slow hosts gets a few of them asked, and the rest refused."""
+async def test_attack_d02_one_host_is_asked_little_at_once_and_holds_up_no_other(
+    host: ClientHost,
+) -> None:
+    """Whoever names a thousand URLs of a slow host gets a few of them asked."""
     running, most, gate = 0, 0, asyncio.Event()
 
     async def slow(_: Request) -> Response:
@@ -105,13 +122,34 @@ async def test_attack_d02_only_so_many_run_at_once(host: ClientHost) -> None:
         running -= 1
         return JSONResponse({})
 
-    host.pages["/slow"] = slow
-    fetch = fetch_from_tests(Names(), seconds=1.5)
-    asking = [asyncio.create_task(fetch(host.url("/slow"), limit=100)) for _ in range(60)]
-    outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    host.pages |= {"/slow": slow, "/fast": JSONResponse({})}
+    fetch = fetch_from_tests(Names(), seconds=30)
+    asking = [asyncio.create_task(fetch(host.url("/slow"), limit=100)) for _ in range(20)]
+    while running < 4:
+        await asyncio.sleep(0)
+    assert (await fetch(host.url("/fast", host=f"other.{NAME}"), limit=100)).body == b"{}"
     gate.set()
-    assert {type(outcome) for outcome in outcomes} == {FetchFailed}
-    assert 0 < most <= 32
+    await asyncio.gather(*asking)
+    assert most == 4
+
+
+async def test_attack_d02_only_so_many_run_at_once_in_all() -> None:
+    turns, gate = Turns(), asyncio.Event()
+    running = 0
+
+    async def errand(host: str) -> None:
+        nonlocal running
+        async with turns.of(host):
+            running += 1
+            await gate.wait()
+
+    errands = [asyncio.create_task(errand(f"{n}.example")) for n in range(100)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert running == 32
+    gate.set()
+    await asyncio.gather(*errands)
+    assert running == 100
 
 
 async def test_what_breaks_off_is_an_outage(host: ClientHost) -> None:

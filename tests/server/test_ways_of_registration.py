@@ -14,6 +14,7 @@ from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
 from mintage.values import Secret
 from tests.clients.hosts import NAME, ClientHost, Names, client_host, fetch_from_tests
 from tests.clients.hosts import REDIRECT_URI as PUBLISHED_URI
+from tests.clients.signing import jwks, key
 from tests.conftest import SECRET, World
 
 METADATA = {"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "none"}
@@ -85,6 +86,21 @@ class TestWithoutRegistration:
         page = await world.http.get(client.authorization().url)
         assert page.status_code == 401
         assert (await metadata_of(world))["client_id_metadata_document_supported"] is False
+
+
+async def test_the_metadata_names_the_methods_that_work_and_no_others(world: World) -> None:
+    named = (await metadata_of(world))["token_endpoint_auth_methods_supported"]
+    known = [
+        "none", "client_secret_basic", "client_secret_post", "client_secret_jwt",
+        "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth",
+    ]  # fmt: skip
+    taken = [
+        method
+        for method in known
+        if (await register(world, token_endpoint_auth_method=method, jwks=jwks(key()))).status_code
+        == 201
+    ]
+    assert taken == named
 
 
 class TestApplicationType:

@@ -44,6 +44,3 @@ def _unknown(client_id: str) -> str:
             "server; remove it from the application and register again"
         )
     return "this client_id is not known here; register again"
-
-
-__all__ = ["Client", "Directory"]

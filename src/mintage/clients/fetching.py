@@ -21,6 +21,7 @@ import httpx2
 
 from mintage.clients.addresses import Address, Network, is_public
 from mintage.clients.metadata import check_fetchable
+from mintage.clients.turns import Turns
 from mintage.errors import FetchFailed, FetchRefused
 
 log = logging.getLogger("mintage.clients")
@@ -30,7 +31,6 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
 SECONDS: Final = 5.0  # for everything: name, connection, TLS, answer
 _STEP_SECONDS: Final = 1.5  # for TCP, and again for TLS, with one address of several
 _ADDRESSES: Final = 3  # that are tried
-_AT_ONCE: Final = 32
 _JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 
 
@@ -43,8 +43,8 @@ class Fetched:
 class GuardedFetch:
     """*resolve* is asked once for each fetch; what it answers is checked, and connected to.
 
-    *tls* is how servers are verified: by default against the system's authorities, with
-    ``SSL_CERT_FILE`` heeded. Proxies are not used: one would resolve the name again.
+    *tls* is how servers are verified: by default like the provider, with ``SSL_CERT_FILE``
+    heeded. Proxies are not used: one would resolve the name again.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class GuardedFetch:
         self._resolve = resolve or self._names
         self._tls = tls
         self._seconds = seconds
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = Turns()
         self._networks = tuple(also_connect_to_these_networks_in_tests)
 
     async def __call__(self, url: str, *, limit: int) -> Fetched:
@@ -74,7 +74,7 @@ class GuardedFetch:
             raise FetchRefused(str(error)) from None
         parts = urlsplit(url)
         try:
-            async with asyncio.timeout(self._seconds) as all_of_it, self._turns:
+            async with asyncio.timeout(self._seconds) as all_of_it, self._turns.of(_host(parts)):
                 deadline = all_of_it.when() or 0.0
                 return await self._from_any(await self._addresses(parts), parts, limit, deadline)
         except TimeoutError:
@@ -86,7 +86,7 @@ class GuardedFetch:
     async def _addresses(self, parts: SplitResult) -> Sequence[Address]:
         """Where the name leads. One address that is not public spoils them all."""
         try:
-            found = await self._resolve(parts.hostname or "", parts.port or 443)
+            found = await self._resolve(_host(parts), parts.port or 443)
         except socket.gaierror as error:
             if error.errno == socket.EAI_AGAIN:
                 raise FetchFailed("its host can't be looked up just now") from None
@@ -147,7 +147,7 @@ class GuardedFetch:
             },
         )
         if self._tls is None:
-            self._tls = ssl.create_default_context()
+            self._tls = httpx2.create_ssl_context()
         async with httpx2.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
             response = await transport.handle_async_request(request)
             try:
@@ -160,6 +160,10 @@ class GuardedFetch:
             finally:
                 await response.aclose()
         return Fetched(bytes(body), response.headers.get("cache-control", ""))
+
+
+def _host(parts: SplitResult) -> str:
+    return parts.hostname or ""  # never empty: `check_fetchable` wants one
 
 
 def _check(response: httpx2.Response, limit: int) -> None:

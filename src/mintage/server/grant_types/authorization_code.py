@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mintage.clients.directory import Client
+from mintage.clients.client import Client
 from mintage.forms import Form
 from mintage.server.farewell import Farewell
 from mintage.server.refusals import token_error

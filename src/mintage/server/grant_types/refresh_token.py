@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mintage.clients.directory import Client
+from mintage.clients.client import Client
 from mintage.errors import TokenError
 from mintage.forms import Form
 from mintage.grant import Reason, Refreshment
