@@ -342,7 +342,11 @@ def _routes(
     }
     if config.registration.enabled:
         register = RegisterEndpoint(
-            client_ids=client_ids, clock=clock, dice=dice, token=config.registration.token
+            client_ids=client_ids,
+            policy=config.documents,
+            clock=clock,
+            dice=dice,
+            token=config.registration.token,
         )
         routes[f"{base}/register"] = for_clients(register, dice)
     accepted = ClientsAccepted(

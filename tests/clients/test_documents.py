@@ -1,6 +1,7 @@
 """Client id metadata documents: what is read out of one, and what is not taken."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,12 @@ from hypothesis import strategies as st
 
 from mintage.clients.client import Client
 from mintage.clients.documents import is_document_url, parse_document
+from mintage.clients.fetching import Fetched
 from mintage.clients.metadata import check_fetchable
 from mintage.clients.policy import DocumentPolicy
+from mintage.clients.published import Published
 from mintage.errors import InvalidClient
+from mintage.testing.clock import ManualClock
 from tests.clients.signing import jwks, key
 
 URL = "https://client.example/oauth/client.json"
@@ -115,6 +119,12 @@ def test_attack_d02_what_is_no_document_is_refused(body: bytes) -> None:
         parse_document(URL, body)
 
 
+@given(st.binary(max_size=200))
+def test_attack_d02_any_bytes_are_refused(body: bytes) -> None:
+    with pytest.raises(InvalidClient):
+        parse_document(URL, body)
+
+
 @given(st.text(max_size=40).map("https://".__add__) | st.text(max_size=40))
 def test_attack_d02_any_text_is_fetchable_or_refused(text: str) -> None:
     try:
@@ -143,3 +153,18 @@ class TestPolicy:
 
     def test_allows_nothing_when_it_is_off(self) -> None:
         assert not DocumentPolicy(enabled=False, allow=("*",)).permits("good.example")
+
+    async def test_holds_for_keys_of_clients_that_nobody_vouches_for(self) -> None:
+        """Also of those that registered before the policy was what it is."""
+        asked: list[str] = []
+
+        async def fetch(url: str, *, limit: int) -> Fetched:
+            asked.append(url)
+            return Fetched(json.dumps(jwks(key())).encode(), "")
+
+        published = Published(fetch, policy=DocumentPolicy(enabled=False), clock=ManualClock())
+        stranger = replace(parse(), jwks_uri="https://client.example/keys")
+        with pytest.raises(InvalidClient, match="not fetched"):
+            await published.keys(stranger)
+        assert asked == []
+        assert len((await published.keys(replace(stranger, vouched=True))).keys) == 1

@@ -177,6 +177,14 @@ class TestClientId:
         assert len(registered.client.client_id) <= 220
         assert set(registered.client.client_id) <= set(string.ascii_letters + string.digits + "-_.")
 
+    def test_one_from_before_clients_had_keys_is_read(self) -> None:
+        client = CLIENT_IDS.read(
+            "mc1.KsbtJnurYWSpScuDfiY4sZs-cSe6JFxujX-aQllqUXFmfp6CAePhpSX5-TnF57I9LzEc4ShOzCkBYQA"
+        )
+        assert client is not None
+        assert client.name == "Of version 0"
+        assert client.secret == "PE5P2yZ2usIj-nPcsKwGUZiHDa4OBPnJKvd_GdS9ixA"
+
     def test_two_registrations_are_two_clients(self) -> None:
         one, other = issue(b"saltsal1").client, issue(b"saltsal2").client
         assert one.client_id != other.client_id

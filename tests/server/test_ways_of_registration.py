@@ -232,6 +232,14 @@ class TestPolicy:
         assert page.status_code == 401
         assert "jwks_uri" in page.text
 
+    async def test_not_by_registration_either(self, world: World, host: ClientHost) -> None:
+        method = {"token_endpoint_auth_method": "private_key_jwt"}
+        good = await register(world, jwks_uri=host.url("/keys.json"), **method)
+        evil = host.url("/keys.json", host=f"evil.{NAME}")
+        refused = await register(world, jwks_uri=evil, **method)
+        assert (good.status_code, refused.status_code) == (201, 400)
+        assert refused.json()["error"] == "invalid_client_metadata"
+
     async def test_the_callable_has_the_last_word(
         self, world: World, host: ClientHost, seen: list[Client]
     ) -> None:

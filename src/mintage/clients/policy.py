@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from mintage.clients.client import Client
 
@@ -13,7 +14,9 @@ AcceptClient: TypeAlias = Callable[[Client], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentPolicy:
-    """Hosts by glob: ``*.example.com`` is every name below it, and not itself.
+    """Where documents, and keys of clients that nobody vouches for, may be fetched from.
+
+    Hosts by glob: ``*.example.com`` is every name below it, and not itself.
 
     *deny* goes first. An empty *allow* allows all.
     """
@@ -27,3 +30,6 @@ class DocumentPolicy:
         if not self.enabled or any(fnmatchcase(host, glob) for glob in self.deny):
             return False
         return not self.allow or any(fnmatchcase(host, glob) for glob in self.allow)
+
+    def permits_url(self, url: str) -> bool:
+        return self.permits(urlsplit(url).hostname or "")

@@ -1,7 +1,6 @@
 """What clients publish about themselves: their metadata documents and their keys."""
 
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 from joserfc.jwk import KeySet
@@ -50,13 +49,14 @@ class Published:
         """
         try:
             check_fetchable(url)
-            self._check_host(url)
+            if not self._policy.permits_url(url):
+                raise unusable("this server does not accept its host", reason="refused by policy")
             client = await self._documents.get(url)
         except (ValueError, FetchRefused) as error:
             raise unusable(str(error)) from None
         except FetchFailed as error:
             raise _unavailable("the metadata document of this client_id", error) from None
-        if client.jwks_uri is not None and not self._policy.permits(_host(client.jwks_uri)):
+        if client.jwks_uri is not None and not self._policy.permits_url(client.jwks_uri):
             raise unusable("jwks_uri is on a host that this server does not accept")
         if self._accept is not None and not await self._accept(client):
             raise unusable("this server does not accept it", reason="refused by policy")
@@ -71,6 +71,8 @@ class Published:
             return _parse_keys("", client.jwks)
         if client.jwks_uri is None:
             raise InvalidClient("this client registered no keys")
+        if not (client.vouched or self._policy.permits_url(client.jwks_uri)):
+            raise InvalidClient("keys are not fetched from the jwks_uri of this client")
         try:
             return await self._keys.get(
                 client.jwks_uri, older_than=_REFETCH_SECONDS if newer else None
@@ -84,14 +86,6 @@ class Published:
         """Wait for fetches under way."""
         await self._documents.drain()
         await self._keys.drain()
-
-    def _check_host(self, url: str) -> None:
-        if not self._policy.permits(_host(url)):
-            raise unusable("this server does not accept its host", reason="refused by policy")
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or ""
 
 
 def _unavailable(what: str, error: FetchFailed) -> TemporarilyUnavailable:

@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.clients.policy import DocumentPolicy
 from mintage.clients.registration import ClientIds, parse_registration
-from mintage.errors import InvalidToken
+from mintage.errors import InvalidClientMetadata, InvalidToken
 from mintage.server.http import NO_STORE, authorization_of, json_response, read_json
 from mintage.values import Clock, Dice, Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterEndpoint:
-    """*token*: the initial access token (§3) without which nobody registers; None: all may."""
+    """*token*: the initial access token (§3) without which nobody registers; None: all may.
+
+    *policy*: the hosts that keys may be fetched from.
+    """
 
     client_ids: ClientIds
+    policy: DocumentPolicy
     clock: Clock
     dice: Dice
     token: Secret | None = None
@@ -24,6 +29,10 @@ class RegisterEndpoint:
     async def __call__(self, request: Request) -> Response:
         self._check_token(authorization_of(request))
         registration = parse_registration(await read_json(request))
+        if registration.jwks_uri is not None and not self.policy.permits_url(registration.jwks_uri):
+            raise InvalidClientMetadata(
+                "keys are not fetched from this jwks_uri; send them as jwks"
+            )
         registered = self.client_ids.issue(registration, now=int(self.clock()), salt=self.dice(8))
         return json_response(registered.response(), status=201, headers=NO_STORE)
 
