@@ -234,6 +234,14 @@ async def test_attack_c06_only_a_good_signature_writes(world: World) -> None:
     assert is_let_in(await ask(world, Signer(world, CONFIGURED).form(jti="spent?")))
 
 
+async def test_without_the_store_nobody_is_let_in_and_nobody_is_refused(world: World) -> None:
+    """A jti that can't be claimed may have been used before."""
+    await world.running.store.close()
+    for path in ("/token", "/revoke"):
+        answer = await ask(world, Signer(world, CONFIGURED).form(), path)
+        assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+
+
 async def test_a_client_that_changed_its_keys_is_let_in_with_the_new_ones(
     world: World, host: ClientHost
 ) -> None:
