@@ -1,0 +1,55 @@
+"""The same system for every suite: a provider, a real MCP server, Mintage in front of it."""
+
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from mintage.demo.backend import build
+from mintage.testing.browser import Browser
+from mintage.testing.fake_upstream import FakeUpstream
+from mintage.testing.nanoidp import free_port
+from mintage.testing.serving import serving
+from tests.conformance.node import NodeMissing, install
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> None:
+    """The packages of the lock file. Where they can't be had the test skips; in CI it fails."""
+    try:
+        install()
+    except NodeMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+async def mcp_server(upstream: FakeUpstream) -> AsyncIterator[str]:
+    """The URL of an MCP server that leaves login to others."""
+    port = free_port()
+    server = build(f"{upstream.issuer}/userinfo")
+    app = server.streamable_http_app(host="127.0.0.1")
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1
+    )
+    async with serving(uvicorn.Server(config)):
+        yield f"http://127.0.0.1:{port}/mcp"
+
+
+@pytest.fixture
+def overrides(mcp_server: str) -> dict[str, Any]:
+    return {
+        "resource": [
+            {"path": "/mcp", "backend": mcp_server, "scopes": ["tools"], "credential": "upstream"}
+        ]
+    }
+
+
+@pytest.fixture
+async def person() -> AsyncIterator[Browser]:
+    """A browser that goes wherever it is sent, the client's own address included."""
+    async with Browser() as browser:
+        yield browser
