@@ -11,8 +11,10 @@ from mintage.demo.backend import build
 from mintage.testing.browser import Browser
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
+from mintage.testing.oauth_client import REDIRECT_URI, approve
 from mintage.testing.serving import serving
-from tests.conformance.node import NodeMissing, install
+from tests.conformance.node import Answer, NodeMissing, install
+from tests.conftest import World
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +55,18 @@ async def person() -> AsyncIterator[Browser]:
     """A browser that goes wherever it is sent, the client's own address included."""
     async with Browser() as browser:
         yield browser
+
+
+@pytest.fixture
+async def answers(world: World) -> AsyncIterator[dict[str, Answer]]:
+    """What a client asks of the world around it: a person with a browser, and time that passes."""
+    async with Browser(stop_at=(REDIRECT_URI,)) as browser:
+
+        async def opened(url: str) -> str:
+            return (await approve(browser, url)).url
+
+        async def wait(seconds: int) -> str:
+            world.clock.advance(seconds)
+            return "done"
+
+        yield {"open": opened, "wait": wait}
