@@ -37,6 +37,7 @@ from mintage.server.callback import CallbackEndpoint
 from mintage.server.consent import ConsentEndpoint
 from mintage.server.consent_form import ConsentSeal
 from mintage.server.cookies import Cookies
+from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.farewell import Farewell
 from mintage.server.grant_types.authorization_code import AuthorizationCode
 from mintage.server.grant_types.refresh_token import RefreshToken
@@ -142,8 +143,16 @@ class Running:
     gateway: Gateway
     dice: Dice
     drain: Callable[[], None]
+    pages: frozenset[str]
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in self.pages:
+            return await self._serve(scope, receive, send)
+        if is_preflight(scope):
+            return await PREFLIGHT(scope, receive, send)
+        return await self._serve(scope, receive, for_any_origin(send))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             check_size(scope)
             endpoint = self.endpoints.get(scope["path"])
@@ -240,7 +249,8 @@ def _assemble(
         f"{site.base_path}/healthz": for_clients(alive, dice),
         f"{site.base_path}/readyz": for_clients(readiness, dice),
     }
-    return Running(store, vault, tokens, farewell, routes, gateway, dice, proxy.drain)
+    pages = frozenset(f"{site.base_path}/{page}" for page in ("authorize", "consent", "callback"))
+    return Running(store, vault, tokens, farewell, routes, gateway, dice, proxy.drain, pages)
 
 
 def open_vault(config: Config, store: Store, *, clock: Clock, dice: Dice) -> Vault:
