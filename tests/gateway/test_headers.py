@@ -16,6 +16,12 @@ from mintage.gateway.headers import (
 )
 from mintage.grant import Identity
 
+PLACES = {
+    "asked": "http://127.0.0.1:9/mcp",
+    "backend": "http://127.0.0.1:9/mcp",
+    "public": "https://api.example.com/mcp",
+}
+
 
 def passed(*headers: tuple[bytes, bytes], **changes: Any) -> RawHeaders:
     arguments: dict[str, Any] = {
@@ -73,7 +79,7 @@ def test_what_concerns_the_backend_passes(name: bytes) -> None:
 def test_attack_d08_what_connection_names_stays_on_the_connection() -> None:
     headers = [(b"Connection", b"close, X-Hop"), (b"x-hop", b"1"), (b"x-end", b"2")]
     assert passed(*headers) == [(b"x-end", b"2")]
-    assert to_client(headers) == [(b"x-end", b"2")]
+    assert to_client(headers, **PLACES) == [(b"x-end", b"2")]
 
 
 @pytest.mark.parametrize(
@@ -207,4 +213,32 @@ def test_a_backend_sets_no_cookie_of_ours() -> None:
         (b"Set-Cookie", b"__Host-mintage-browser=evil; Path=/; Secure"),
         (b"set-cookie", b" mintage-login-1=evil"),
     ]
-    assert to_client(headers) == [(b"set-cookie", b"session=1; Path=/")]
+    assert to_client(headers, **PLACES) == [(b"set-cookie", b"session=1; Path=/")]
+
+
+@pytest.mark.parametrize(
+    ("location", "seen"),
+    [
+        ("http://127.0.0.1:9/mcp/", "https://api.example.com/mcp/"),
+        ("http://127.0.0.1:9/mcp", "https://api.example.com/mcp"),
+        ("http://127.0.0.1:9/mcp/a?b=c#d", "https://api.example.com/mcp/a?b=c#d"),
+        ("/mcp/", "https://api.example.com/mcp/"),
+        ("other", "other"),
+        ("x/../mcp/", "https://api.example.com/mcp/"),
+        ("http://127.0.0.1:9/mcpx", "http://127.0.0.1:9/mcpx"),
+        ("http://127.0.0.1:9/login", "http://127.0.0.1:9/login"),
+        ("http://127.0.0.1:99/mcp", "http://127.0.0.1:99/mcp"),
+        ("https://login.example.com/?next=1", "https://login.example.com/?next=1"),
+        ("http://[", "http://["),
+        ("/mcp/\xe9", "https://api.example.com/mcp/\xe9"),
+    ],
+)
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_redirect_within_the_backend_stays_within_the_resource(
+    location: str, seen: str, slash: str
+) -> None:
+    """What leads elsewhere is passed on as it is."""
+    places = PLACES | {"backend": PLACES["backend"] + slash}
+    assert to_client([(b"Location", location.encode("latin-1"))], **places) == [
+        (b"location", seen.encode("latin-1"))
+    ]

@@ -57,7 +57,9 @@ class Gateway:
                 host=_host(scope),
             )
             target = f"{url}?{query.decode('latin-1')}" if query else url
-            await self.proxy.forward(scope, receive, send, url=target, headers=headers)
+            await self.proxy.forward(
+                scope, receive, send, backend=backend, url=target, headers=headers
+            )
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             response = self._refusal(error, Request(scope), backend)
             await response(scope, receive, send)
@@ -72,7 +74,10 @@ class Gateway:
             named: OAuthError | None = failure.error
             if isinstance(failure.error, NoToken):
                 named = None
-            response.headers["www-authenticate"] = challenge(self.site, backend.resource, named)
+            metadata = self.site.metadata_url(backend.resource)
+            if request.scope["path"] == f"{backend.path}/":
+                metadata += "/"  # strict clients compare its "resource" with the URL that they use
+            response.headers["www-authenticate"] = challenge(backend.resource, metadata, named)
         return response
 
 

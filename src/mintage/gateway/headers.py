@@ -7,7 +7,7 @@ like one, in any spelling that a server behind us might read as one (RFC 9700 §
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from mintage.errors import InvalidRequest
 from mintage.grant import Identity
@@ -85,13 +85,35 @@ def to_backend(
     return kept + [(name.encode(), value.encode("latin-1")) for name, value in ours.items()]
 
 
-def to_client(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """The backend's headers as the client gets them, without cookies that pose as ours."""
+def to_client(
+    headers: Iterable[tuple[bytes, bytes]], *, asked: str, backend: str, public: str
+) -> RawHeaders:
+    """The backend's headers as the client gets them, without cookies that pose as ours.
+
+    *asked* is the URL that the backend was asked for; *backend* is known to clients as *public*.
+    """
     return [
-        (name, value)
+        (name, value if name != b"location" else _moved(value, asked, backend, public))
         for name, value in _without_hop_by_hop(headers)
         if name != b"set-cookie" or not value.decode("latin-1").lstrip().startswith(_OUR_COOKIES)
     ]
+
+
+def _moved(location: bytes, asked: str, backend: str, public: str) -> bytes:
+    """A redirect within the backend, as one within the resource: clients know no other address.
+
+    A server that wants a slash at the end, or none, answers with its own address in it; the
+    official clients follow a redirect within one origin only.
+    """
+    base = backend.rstrip("/")
+    try:
+        target = urljoin(asked, location.decode("latin-1"))
+    except ValueError:
+        return location
+    rest = target.removeprefix(base)
+    if rest == target or rest[:1] not in ("", "/", "?", "#"):
+        return location
+    return f"{public}{rest}".encode("latin-1")
 
 
 def identity_headers(identity: Identity) -> dict[str, str]:

@@ -100,14 +100,21 @@ class Proxy:
         return await self.credentials.of(access, backend)
 
     async def forward(
-        self, scope: Scope, receive: Receive, send: Send, *, url: str, headers: RawHeaders
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        backend: Backend,
+        url: str,
+        headers: RawHeaders,
     ) -> None:
         """Relay until the answer is complete or the client is gone.
 
         Raises `BackendError` only as long as nothing was sent to the client.
         """
         body = RequestBody(scope, receive)
-        relay = asyncio.create_task(self._relay(scope["method"], url, headers, body, send))
+        relay = asyncio.create_task(self._relay(scope["method"], backend, url, headers, body, send))
         gone = asyncio.create_task(body.disconnected())
         try:
             await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -123,7 +130,13 @@ class Proxy:
                 raise
 
     async def _relay(
-        self, method: str, url: str, headers: RawHeaders, body: "RequestBody", send: Send
+        self,
+        method: str,
+        backend: Backend,
+        url: str,
+        headers: RawHeaders,
+        body: "RequestBody",
+        send: Send,
     ) -> None:
         content = body.chunks() if body.expected else None
         async with self.backends.send(method, url, headers, content) as answer:
@@ -131,7 +144,12 @@ class Proxy:
                 {
                     "type": "http.response.start",
                     "status": answer.status,
-                    "headers": to_client(answer.headers),
+                    "headers": to_client(
+                        answer.headers,
+                        asked=url,
+                        backend=backend.url,
+                        public=backend.resource.identifier,
+                    ),
                 }
             )
             try:

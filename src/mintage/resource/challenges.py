@@ -1,10 +1,10 @@
 """``WWW-Authenticate``: how a resource says what it wants (RFC 6750 §3, RFC 9728 §5.1)."""
 
 from mintage.errors import OAuthError
-from mintage.site import Resource, Site
+from mintage.site import Resource
 
 
-def challenge(site: Site, resource: Resource, error: OAuthError | None) -> str:
+def challenge(resource: Resource, metadata_url: str, error: OAuthError | None) -> str:
     """The header's value. *error* is None where no token came at all: then no code is named."""
     attributes = (
         {}
@@ -16,5 +16,5 @@ def challenge(site: Site, resource: Resource, error: OAuthError | None) -> str:
     )
     if resource.scopes:
         attributes["scope"] = " ".join(resource.scopes)
-    attributes["resource_metadata"] = site.metadata_url(resource)
+    attributes["resource_metadata"] = metadata_url
     return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in attributes.items())

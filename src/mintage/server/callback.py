@@ -52,11 +52,7 @@ class CallbackEndpoint:
         state = one(form, "state")
         login = self.cookies.login(request, state, now=int(self.clock()))
         if login is None:
-            raise AccessDenied(
-                "this login was not started in this browser, or too long ago; go back to the "
-                "application and log in again",
-                reason="callback without its login cookie",
-            )
+            raise self._stranger(request)
         try:
             response = await self._finish(form, login)
         except (UpstreamError, StoreError) as error:
@@ -64,6 +60,21 @@ class CallbackEndpoint:
             response = error_page(failure, retry=self._again(login.request))
         self.cookies.clear_login(response, state)
         return response
+
+    def _stranger(self, request: Request) -> AccessDenied:
+        """Nobody who began this login here; webviews and private windows lose their cookies."""
+        if self.cookies.browser(request) is None:
+            return AccessDenied(
+                "this browser did not send back the cookie that the login began with; allow "
+                "cookies for this site, or go back to the application and log in with your "
+                "usual browser",
+                reason="callback without any cookie of ours",
+            )
+        return AccessDenied(
+            "this login was not started in this browser, or too long ago; go back to the "
+            "application and log in again",
+            reason="callback without its login cookie",
+        )
 
     async def _finish(self, form: Form, login: PendingLogin) -> Response:
         await self.upstream.check_issuer(optional(form, "iss"))

@@ -76,7 +76,8 @@ def documents(site: Site, clients: ClientsAccepted) -> dict[str, dict[str, Any]]
         document = protected_resource(site, resource)
         path = urlsplit(site.metadata_url(resource)).path
         found[path] = document
-        found[f"{path}/"] = document
+        # RFC 9728 §3.3: it must name the very URL that it was derived from.
+        found[f"{path}/"] = document | {"resource": f"{resource.identifier}/"}
     found.setdefault(
         "/.well-known/oauth-protected-resource", protected_resource(site, site.resources[0])
     )
