@@ -37,6 +37,11 @@ class Site:
         """Our redirect URI at the upstream."""
         return f"{self.issuer}/callback"
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Every scope of every resource."""
+        return frozenset(scope for resource in self.resources for scope in resource.scopes)
+
     def resource(self, identifier: str) -> Resource | None:
         """The resource of that name.
 

@@ -43,8 +43,8 @@ def authorization_server(site: Site, clients: ClientsAccepted) -> dict[str, Any]
     }
     if clients.registration:
         document["registration_endpoint"] = f"{site.issuer}/register"
-    if scopes := sorted({scope for resource in site.resources for scope in resource.scopes}):
-        document["scopes_supported"] = scopes
+    if site.scopes:
+        document["scopes_supported"] = sorted(site.scopes)
     return document
 
 

@@ -87,7 +87,7 @@ def parse_authorization(
         redirect_uri=redirect_uri,
         state=state,
         code_challenge=challenge,
-        scopes=scopes_of(form, resource, client.scopes),
+        scopes=scopes_of(form, resource, site, client.scopes),
         resource=resource.identifier,
     )
 
@@ -105,26 +105,33 @@ def resource_of(form: Form, site: Site) -> Resource:
     return resource
 
 
-def scopes_of(form: Form, resource: Resource, allowed: Scopes | None = None) -> Scopes:
+def scopes_of(
+    form: Form, resource: Resource, site: Site, allowed: Scopes | None = None
+) -> Scopes:
     """The scopes asked for; all that *resource* has where none is named.
 
-    *allowed* is all that this client may have; None: everything.
-
-    ``offline_access`` asks for a refresh token. Whether there is one depends on the
-    client's registration, so the word is understood and not granted as a scope.
+    Some clients ask for all of ``scopes_supported`` in the server's metadata, which speaks for
+    every resource: what belongs to another one is left out. ``offline_access`` asks for a
+    refresh token. Whether there is one depends on the client's registration, so the word is
+    understood and not granted as a scope. *allowed* is all that this client may have; None:
+    everything.
     """
     scopes = tuple(s for s in resource.scopes if allowed is None or s in allowed)
-    text = optional(form, "scope")
-    if text is None:
-        return scopes
     try:
-        asked = parse_scope(text)
+        named = parse_scope(optional(form, "scope") or "")
     except ValueError as error:
         raise InvalidScope(str(error)) from None
-    wanted = tuple(scope for scope in asked if scope != "offline_access")
-    if not set(wanted) <= set(scopes):
-        raise InvalidScope("scope may hold: " + " ".join(scopes))
-    return wanted or scopes
+    asked = tuple(scope for scope in named if scope != "offline_access")
+    if not asked:
+        return scopes
+    wanted = tuple(scope for scope in asked if scope in scopes)
+    if not site.scopes.issuperset(asked) or (scopes and not wanted):
+        raise InvalidScope(
+            "scope may hold: " + " ".join(scopes)
+            if scopes
+            else "this resource has no scopes: leave scope out"
+        )
+    return wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
