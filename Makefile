@@ -37,4 +37,4 @@ lock:
 	$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra demo --extra postgres --extra redis --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
 
 clean:
-	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf tests/conformance/node_modules .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -87,7 +87,7 @@ async def test_a_backends_own_word_on_origins_is_replaced() -> None:
         sent.append(message)
 
     headers = [
-        (b"Access-Control-Allow-Origin", b"http://localhost:6274"),
+        (b"access-control-allow-origin", b"http://localhost:6274"),
         (b"access-control-allow-credentials", b"true"),
         (b"access-control-expose-headers", b"x-one"),
         (b"content-type", b"text/plain"),

@@ -49,14 +49,8 @@ def for_any_origin(send: Send) -> Send:
 
     async def shared(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [h for h in message["headers"] if not _is_about_origins(h[0])]
+            kept = [h for h in message["headers"] if not h[0].startswith(b"access-control-")]
             message = {**message, "headers": kept + _ANYBODY}
         await send(message)
 
     return shared
-
-
-def _is_about_origins(name: bytes) -> bool:
-    return name.lower().startswith(b"access-control-allow-") or (
-        name.lower() == b"access-control-expose-headers"
-    )
