@@ -1,56 +1,46 @@
-"""The official MCP conformance runner's authorization-server scenarios, every revision."""
+"""The official MCP conformance runner: the authorization server itself, and the gateway."""
 
-import json
+import asyncio
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from mintage.testing.browser import Browser
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import approve
-from tests.conformance.node import HERE, running
+from mintage.testing.serving import serving
+from tests.conformance.node import HERE
+from tests.conformance.runner import checks
 from tests.conftest import World
 
 pytestmark = [pytest.mark.usefixtures("node_modules"), pytest.mark.timeout(300)]
 
-RUNNER = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
 REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
 EXPECTED = tomllib.loads((HERE / "expected_failures.toml").read_text())
 
-Verdicts = dict[str, str]
-
-
-async def verdicts(world: World, person: Browser, revision: str, results: Path) -> Verdicts:
-    """What the runner says: check → status. It asks its user to open a URL; the browser does."""
-    port = free_port()
-    client = await world.client(redirect_uris=[f"http://127.0.0.1:{port}/callback"])
-    said = []
-    async with running(
-        RUNNER, "authorization", "--url", world.issuer, "--client-id", client.client_id,
-        "--resource", world.resource, "--spec-version", revision,
-        "--port", str(port), "--output-dir", str(results),
-    ) as child:  # fmt: skip
-        assert child.stdout is not None
-        async for line in child.stdout:
-            said.append(line.decode())
-            if line.startswith(f"{world.issuer}/authorize?".encode()):
-                await approve(person, line.decode().strip())
-    found = {
-        check["id"]: check["status"]
-        for file in sorted(results.rglob("checks.json"))
-        for check in json.loads(file.read_text())
-    }
-    assert found, "".join(said)
-    return found
-
 
 @pytest.mark.parametrize("revision", REVISIONS)
-async def test_the_official_runner_finds_nothing_that_is_not_expected(
+async def test_the_authorization_server_passes_but_for_what_is_expected(
     world: World, person: Browser, tmp_path: Path, revision: str
 ) -> None:
-    found = await verdicts(world, person, revision, tmp_path)
+    """The runner asks its user to open a URL; the browser does."""
+    port = free_port()
+    client = await world.client(redirect_uris=[f"http://127.0.0.1:{port}/callback"])
+
+    async def heard(line: str) -> None:
+        if line.startswith(f"{world.issuer}/authorize?"):
+            await approve(person, line)
+
+    made = await checks(
+        "authorization", "--url", world.issuer, "--client-id", client.client_id,
+        "--resource", world.resource, "--spec-version", revision, "--port", str(port),
+        results=tmp_path, heard=heard,
+    )  # fmt: skip
+    found = {check: status for _, check, status in made}
     assert found["authorization-server-metadata"] == "SUCCESS"
     assert found["authorization-code-grant"] == "SUCCESS"
     short = {check for check, status in found.items() if status != "SUCCESS"}
@@ -63,3 +53,31 @@ def test_each_expected_failure_has_its_reason() -> None:
     for check, reason in EXPECTED.items():
         assert re.fullmatch(r"[a-z0-9-]+", check)
         assert len(reason) > 20, check
+
+
+@pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
+async def test_a_server_gets_the_same_verdicts_behind_the_gateway(
+    world: World, mcp_server: str, tmp_path: Path, revision: str
+) -> None:
+    """Check by check: the gateway adds a login and takes nothing away."""
+    client = await world.client()
+    async with world.browser() as browser:
+        token = (await client.tokens(browser))["access_token"]
+
+    async def logged_in(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [*scope["headers"], (b"authorization", f"Bearer {token}".encode())]
+        await world.app({**scope, "headers": headers}, receive, send)
+
+    port = free_port()
+    config = uvicorn.Config(logged_in, port=port, log_config=None, lifespan="off")
+    through = f"http://127.0.0.1:{port}/mcp"
+    async with serving(uvicorn.Server(config)):
+        directly, behind = await asyncio.gather(
+            *(
+                checks("server", "--url", url, "--requirements", revision, results=tmp_path / name)
+                for url, name in ((mcp_server, "directly"), (through, "through"))
+            )
+        )
+    assert sorted(behind) == sorted(directly)
+    passed = {scenario for scenario, _, status in directly if status == "SUCCESS"}
+    assert {"server-tools-list", "server-dns-rebinding-protection"} <= passed
