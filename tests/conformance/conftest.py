@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import uvicorn
+from mcp.server.mcpserver import MCPServer
 
 from mintage.demo.backend import build
 from mintage.testing.browser import Browser
@@ -28,17 +30,23 @@ def node_modules() -> None:
         pytest.skip(str(missing))
 
 
-@pytest.fixture
-async def mcp_server(upstream: FakeUpstream) -> AsyncIterator[str]:
-    """The URL of an MCP server that leaves login to others."""
+@asynccontextmanager
+async def listening(server: MCPServer) -> AsyncIterator[str]:
+    """*server* on a free port, and its URL."""
     port = free_port()
-    server = build(f"{upstream.issuer}/userinfo")
     app = server.streamable_http_app(host="127.0.0.1")
     config = uvicorn.Config(
         app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1
     )
     async with serving(uvicorn.Server(config)):
         yield f"http://127.0.0.1:{port}/mcp"
+
+
+@pytest.fixture
+async def mcp_server(upstream: FakeUpstream) -> AsyncIterator[str]:
+    """The URL of an MCP server that leaves login to others."""
+    async with listening(build(f"{upstream.issuer}/userinfo")) as url:
+        yield url
 
 
 @pytest.fixture
