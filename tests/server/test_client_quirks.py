@@ -138,6 +138,33 @@ class TestWhatIsAskedForTooMuch:
         assert client.client_secret is None
 
 
+class TestAResourceWithoutScopes:
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        backend = "http://127.0.0.1:9"
+        return {
+            "resource": [
+                {"path": "/mcp", "backend": backend},
+                {"path": "/other", "backend": backend, "scopes": ["other"]},
+            ]
+        }
+
+    async def test_takes_clients_that_ask_for_those_of_others(self, world: World) -> None:
+        """Its own metadata lists none, so they turn to the server's."""
+        client = await world.client()
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser, scope="other")
+        assert tokens["scope"] == ""
+        assert (await client.call(tokens["access_token"])).status_code == 502, "let in"
+
+    async def test_tells_those_who_make_one_up(self, world: World) -> None:
+        client = await world.client()
+        answer = await world.http.get(client.authorization(scope="unheard-of").url)
+        refusal = answer_of(answer.headers["location"])
+        assert refusal["error"] == "invalid_scope"
+        assert "leave scope out" in refusal["error_description"]
+
+
 class TestAuthenticationMethods:
     """Some clients choose by our metadata, some by habit, some say nothing."""
 

@@ -122,16 +122,13 @@ def scopes_of(
     except ValueError as error:
         raise InvalidScope(str(error)) from None
     asked = tuple(scope for scope in named if scope != "offline_access")
-    if not asked:
-        return scopes
-    wanted = tuple(scope for scope in asked if scope in scopes)
-    if not site.scopes.issuperset(asked) or (scopes and not wanted):
-        raise InvalidScope(
-            "scope may hold: " + " ".join(scopes)
-            if scopes
-            else "this resource has no scopes: leave scope out"
-        )
-    return wanted
+    elsewhere = site.scopes.difference(resource.scopes)
+    wanted = tuple(scope for scope in asked if scope not in elsewhere)
+    if not scopes and wanted:
+        raise InvalidScope("this resource has no scopes: leave scope out")
+    if not set(wanted) <= set(scopes) or (asked and scopes and not wanted):
+        raise InvalidScope("scope may hold: " + " ".join(scopes))
+    return wanted or scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
