@@ -1,8 +1,8 @@
-"""Pages on other sites may call what programs call, as MCP Inspector does (Fetch §3.3).
+"""Pages on other sites may call what programs call, as MCP Inspector does (CORS, RFC 9700 §2.6).
 
 Any origin may, and that gives nothing away: none of it looks at cookies. A script needs the
 client's own codes and tokens, as every other client does. What a person's browser is sent to
-(consent, above all) is left out: there the cookie counts (OAuth 2.1 §4.1).
+(consent, above all) is left out: there the cookie counts.
 """
 
 from typing import Final
