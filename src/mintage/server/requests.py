@@ -105,9 +105,7 @@ def resource_of(form: Form, site: Site) -> Resource:
     return resource
 
 
-def scopes_of(
-    form: Form, resource: Resource, site: Site, allowed: Scopes | None = None
-) -> Scopes:
+def scopes_of(form: Form, resource: Resource, site: Site, allowed: Scopes | None = None) -> Scopes:
     """The scopes asked for; all that *resource* has where none is named.
 
     Some clients ask for all of ``scopes_supported`` in the server's metadata, which speaks for
