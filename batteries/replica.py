@@ -1,0 +1,95 @@
+"""One process's vault on a store, and the few requests that batteries make of it."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+
+from mintage.grant import Identity, Login, Refreshment, UpstreamTokens, s256
+from mintage.handles import Handle, parse_code
+from mintage.stores.opening import open_store
+from mintage.values import ClientId
+from mintage.vault.values import Lifetimes, Opened, Refused, Renew, VaultKeys
+from mintage.vault.vault import Vault
+
+CLIENT = ClientId("client")
+RESOURCE = "https://auth.example/mcp"
+VERIFIER = "v" * 43
+_KEYS = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
+
+
+class Replica:
+    """*vault*, listening to what other processes change."""
+
+    def __init__(self, vault: Vault) -> None:
+        self.vault = vault
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, *, lifetimes: Lifetimes | None = None, listening: bool = True
+    ) -> AsyncIterator[Self]:
+        store = await open_store(url, clock=time.time)
+        vault = Vault(store, _KEYS, clock=time.time, dice=secrets.token_bytes, lifetimes=lifetimes)
+        watcher = asyncio.create_task(vault.watch() if listening else asyncio.sleep(0))
+        try:
+            yield cls(vault)
+        finally:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+            await vault.drain()
+            await store.close()
+
+    async def code(self, upstream: UpstreamTokens | None = None) -> str:
+        """The code of a new login, each of another user."""
+        return await self.vault.create(
+            Login(
+                client_id=CLIENT,
+                resource=RESOURCE,
+                scopes=("tools",),
+                identity=Identity(issuer="https://idp.example", subject=secrets.token_hex(8)),
+                created_at=int(time.time()),
+            ),
+            upstream or UpstreamTokens(access_token="a" * 1200),
+            code_challenge=s256(VERIFIER),
+            redirect_uri="https://app.example/cb",
+        )
+
+    async def redeem(self, code: str) -> Opened | Refused:
+        return await self.vault.redeem(
+            code, client_id=CLIENT, code_verifier=VERIFIER, redirect_uri=None, resource=None
+        )
+
+    async def login(self, upstream: UpstreamTokens | None = None) -> bytes:
+        """The secret of a new grant, redeemed."""
+        code = await self.code(upstream)
+        opened = await self.redeem(code)
+        assert isinstance(opened, Opened), opened
+        return secret_of(code)
+
+    async def refresh(
+        self, secret: bytes, generation: int, renew: Renew | None = None
+    ) -> Opened | Refused:
+        request = Refreshment(client_id=CLIENT, generation=generation, scopes=None, resource=None)
+        return await self.vault.rotate(
+            Handle(secret, generation, "refresh"), request, renew or _unasked
+        )
+
+    async def authenticate(self, secret: bytes) -> Opened | Refused:
+        return await self.vault.authenticate(Handle(secret, 1, "access"))
+
+    async def revoke(self, secret: bytes) -> Refused:
+        return await self.vault.revoke(Handle(secret, 1, "access"), CLIENT)
+
+
+def secret_of(code: str) -> bytes:
+    """The secret of the grant that *code* is for."""
+    parsed = parse_code(code)
+    assert parsed is not None
+    return parsed[0]
+
+
+async def _unasked(_: UpstreamTokens) -> UpstreamTokens:
+    raise AssertionError("these upstream tokens never end")
