@@ -318,3 +318,30 @@ class TestURLs:
     async def test_that_name_no_store_are_refused(self, url: str) -> None:
         with pytest.raises(ValueError, match=r"sqlite://"):
             await open_store(url, clock=ManualClock())
+
+
+async def test_a_second_opening_in_one_process_costs_nobody_a_write(tmp_path: Path) -> None:
+    """Closing any descriptor of a file takes all of a process's POSIX locks on it away.
+
+    Without them another process takes itself for the last one, and removes the log that this
+    process goes on writing to.
+    """
+    path = tmp_path / "store.db"
+    first = await SQLiteStore.open(path)
+    second = await SQLiteStore.open(path)
+    come_and_go = f"""
+import asyncio
+from mintage.stores.sqlite import SQLiteStore
+async def main():
+    await (await SQLiteStore.open({str(path)!r})).close()
+asyncio.run(main())
+"""
+    for number in range(3):
+        await first.insert(b"%d" % number, b"kept", None, FAR)
+        child = await asyncio.create_subprocess_exec(sys.executable, "-c", come_and_go)
+        assert await child.wait() == 0
+    third = await SQLiteStore.open(path)
+    for number in range(3):
+        assert await third.load(b"%d" % number) is not None
+    for store in (first, second, third):
+        await store.close()

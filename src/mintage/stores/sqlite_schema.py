@@ -1,7 +1,10 @@
 """The file of the SQLite store: made, checked and upgraded before anything is written to it."""
 
+import contextlib
+import errno
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -9,8 +12,8 @@ from typing import Final
 from mintage.errors import StoreUnavailable, StoreUnusable
 
 APPLICATION_ID: Final = 0x4D696E74  # "Mint"
-_MAGIC: Final = b"SQLite format 3\0"
 _BUSY_SECONDS: Final = 5.0
+_creating: Final = threading.Lock()  # until the new file's descriptor is closed
 
 MIGRATIONS: Final = (
     """
@@ -68,28 +71,38 @@ def prepare(path: Path) -> None:
 
 
 def _create(path: Path) -> None:
-    """An empty file that its owner alone may read; SQLite gives its companions the same mode."""
+    """An empty file that its owner alone may read; SQLite gives its companions the same mode.
+
+    A file that is there is opened by nobody but SQLite: to close any descriptor of it takes
+    away all locks of this process (POSIX), and then another process, as the last one by its
+    own lights, removes the log that we write.
+    """
     if not path.parent.is_dir():
         raise StoreUnusable(f"the directory {path.parent} does not exist; create it first")
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with _creating, contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise StoreUnusable(f"{path} can't be opened: {error.strerror}") from error
 
 
 def _check(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(len(_MAGIC))
-    if not start:
+    if path.stat().st_size == 0:
         return
-    if start != _MAGIC:
-        raise StoreUnusable(f"{path} is no SQLite database; name another file")
     place = f"{path.absolute().as_uri()}?mode=ro"
     db = sqlite3.connect(place, uri=True, timeout=_BUSY_SECONDS)
     try:
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
         (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise StoreUnusable(f"{path} is no SQLite database; name another file") from error
+        raise
     finally:
         db.close()
     if application != APPLICATION_ID and (application or version or tables):
