@@ -1,0 +1,197 @@
+"""Eight replicas, and a provider that ends the login when a refresh token is used twice."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+import pytest
+from batteries.crew import Crew
+from batteries.replica import Replica
+from msgspec.structs import replace
+
+from mintage.grant import Reason, UpstreamTokens
+from mintage.testing.fake_upstream import FakeUpstream
+from mintage.upstream.opening import open_upstream
+from mintage.upstream.protocol import LoginRequest, Upstream
+from mintage.upstream.settings import UpstreamSettings
+from mintage.upstream.transport import HttpTransport
+from mintage.values import Secret
+from mintage.vault.values import Lifetimes, Opened
+
+PROCESSES, OPENINGS, REQUESTS = 4, 2, 50  # eight replicas with fifty requests each
+LEASE = 2  # seconds
+SLACK = 3  # seconds that a busy machine may add
+LOGIN = LoginRequest(
+    redirect_uri="http://127.0.0.1:9/callback", state="s", nonce="n", code_verifier="v" * 43
+)
+Gone = Literal["before it asked", "after the answer"]
+
+
+def upstream_at(issuer: str, secret: str) -> Upstream:
+    settings = UpstreamSettings(
+        preset="oidc",
+        issuer=issuer,
+        client_id="mintage",
+        client_secret=Secret(secret.encode()),
+        scopes=("openid",),
+    )
+    return open_upstream(settings, HttpTransport(), time.time)
+
+
+class Process:
+    """Some replicas in one process, each with its own opening of the store."""
+
+    def __init__(self, replicas: list[Replica], upstream: Upstream, reached: Event) -> None:
+        self._replicas = replicas
+        self._upstream = upstream
+        self._reached = reached
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, _: int, url: str, issuer: str, secret: str, reached: Event
+    ) -> AsyncIterator[Self]:
+        lifetimes = Lifetimes(lease=LEASE)
+        async with AsyncExitStack() as stack:
+            openings = [Replica.open(url, lifetimes=lifetimes) for _ in range(OPENINGS)]
+            replicas = [await stack.enter_async_context(opening) for opening in openings]
+            upstream = upstream_at(issuer, secret)
+            stack.push_async_callback(upstream.close)
+            yield cls(replicas, upstream, reached)
+
+    async def login(self, tokens: UpstreamTokens) -> bytes:
+        return await self._replicas[0].login(tokens)
+
+    async def use(self, secret: bytes) -> Counter[str]:
+        """Fifty requests at each replica: which upstream token, or which refusal, they got."""
+        requests = [self._use(one, secret) for one in self._replicas for _ in range(REQUESTS)]
+        return Counter(await asyncio.gather(*requests))
+
+    async def die(self, secret: bytes, gone: Gone) -> None:
+        """Take the lease, get to the point of *gone*, and never do anything again."""
+
+        async def renew(tokens: UpstreamTokens) -> UpstreamTokens:
+            if gone == "after the answer":
+                await self._renew(tokens)
+            self._reached.set()
+            return await asyncio.Future()
+
+        opened = await self._replicas[0].authenticate(secret)
+        assert isinstance(opened, Opened)
+        await self._replicas[0].vault.with_fresh_upstream(opened, renew)
+
+    async def _use(self, replica: Replica, secret: bytes) -> str:
+        outcome = await replica.authenticate(secret)
+        if isinstance(outcome, Opened):
+            outcome = await replica.vault.with_fresh_upstream(outcome, self._renew)
+        if isinstance(outcome, Opened):
+            return outcome.grant.upstream.access_token
+        return outcome.reason
+
+    async def _renew(self, tokens: UpstreamTokens) -> UpstreamTokens:
+        return await self._upstream.refresh(tokens, now=int(time.time()))
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream(time.time).running() as provider:
+        yield provider
+
+
+@pytest.fixture
+async def expired(provider: FakeUpstream) -> UpstreamTokens:
+    """The tokens of a real login at the provider, whose access token is over."""
+    upstream = upstream_at(provider.issuer, provider.client_secret)
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        answer = await http.get(await upstream.authorization_url(LOGIN))
+    code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+    tokens, _ = await upstream.redeem(code, LOGIN, now=int(time.time()))
+    await upstream.close()
+    return replace(tokens, expires_at=int(time.time()) - 1)
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres_url", marks=pytest.mark.xdist_group("postgres")),
+        pytest.param("redis_url", marks=pytest.mark.xdist_group("redis")),
+    ]
+)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite://{tmp_path}/store.db"
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
+@asynccontextmanager
+async def crew(url: str, provider: FakeUpstream, reached: Event) -> AsyncIterator[Crew]:
+    """Its processes talk to a provider in this one, so nothing here may block."""
+
+    def begin() -> Crew:
+        args = (url, provider.issuer, provider.client_secret, reached)
+        return Crew(Process.open, *args, size=PROCESSES)
+
+    crew = await asyncio.to_thread(begin)
+    try:
+        yield crew
+    finally:
+        await asyncio.to_thread(crew.__exit__)
+
+
+@pytest.fixture
+def reached() -> Event:
+    return get_context("spawn").Event()
+
+
+async def test_four_hundred_requests_at_eight_replicas_ask_the_provider_once(
+    url: str, provider: FakeUpstream, expired: UpstreamTokens, reached: Event
+) -> None:
+    async with crew(url, provider, reached) as processes:
+        secret = await asyncio.to_thread(processes.ask, 0, "login", expired)
+        provider.delay = 0.3  # all are there before the first has its answer
+        got: Counter[str] = sum(await asyncio.to_thread(processes.all, "use", secret), Counter())
+    assert len(got) == 1, got
+    ((token, requests),) = got.items()
+    assert requests == PROCESSES * OPENINGS * REQUESTS
+    assert provider.is_live(token)
+    assert provider.seen["refresh_token"] == 1
+
+
+@pytest.mark.parametrize("gone", ["before it asked", "after the answer"])
+async def test_a_leaseholder_that_is_killed_delays_others_by_its_lease_at_most(
+    url: str, provider: FakeUpstream, expired: UpstreamTokens, reached: Event, gone: Gone
+) -> None:
+    """What it had not asked for, another asks for.
+
+    What it was given and did not save is lost, and the old refresh token is spent: using it
+    again makes a provider as strict as this one end the login. That is the provider's rule.
+    """
+    async with crew(url, provider, reached) as processes:
+        secret = await asyncio.to_thread(processes.ask, 0, "login", expired)
+        processes.tell(0, "die", secret, gone)
+        assert await asyncio.to_thread(reached.wait, 20)
+        processes.kill(0)
+        begin = time.monotonic()
+        for number in range(1, PROCESSES):
+            processes.tell(number, "use", secret)
+        got: Counter[str] = Counter()
+        for number in range(1, PROCESSES):
+            got += await asyncio.to_thread(processes.result, number)
+        assert time.monotonic() - begin < LEASE + SLACK
+    assert got.total() == (PROCESSES - 1) * OPENINGS * REQUESTS
+    if gone == "before it asked":
+        ((token, _),) = got.items()
+        assert provider.is_live(token)
+        assert provider.seen["refresh_token"] == 1
+    else:
+        assert set(got) <= {Reason.UPSTREAM_REFUSED, Reason.REVOKED}
+        assert provider.seen["refresh_token"] == 2
