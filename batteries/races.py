@@ -198,9 +198,8 @@ RACES: Final[dict[str, Callable[[Crew, Tally, int], None]]] = {
 }
 
 
-def battery(store: str, url: str, rounds: int) -> list[Tally]:
-    """*rounds* of each race on the store at *url*."""
-    tallies = []
+def battery(store: str, url: str, rounds: int) -> Iterator[Tally]:
+    """*rounds* of each race on the store at *url*, as each is done."""
     with Crew(Racer.open, url, size=PROCESSES) as crew:
         for name, race in RACES.items():
             tally = Tally(store, name)
@@ -208,8 +207,7 @@ def battery(store: str, url: str, rounds: int) -> list[Tally]:
             while tally.rounds < rounds:
                 race(crew, tally, min(_BATCH, rounds - tally.rounds))
             tally.seconds = time.monotonic() - begin
-            tallies.append(tally)
-    return tallies
+            yield tally
 
 
 def _lose(tally: Tally, lost: bool) -> None:  # noqa: FBT001

@@ -152,11 +152,14 @@ class PostgresStore:
         await self._do(lambda db: db.execute(_DELETE, key))
 
     async def changes(self) -> AsyncIterator[bytes]:
-        """Keys as they change; `EVERYTHING` after each time the connection was away."""
+        """Keys as they change; `EVERYTHING` when it begins to listen and when it can't."""
         while not self._closed.is_set():
-            async with contextlib.aclosing(self._listen()) as heard:
-                async for key in heard:
-                    yield key
+            try:
+                async with contextlib.aclosing(self._listen()) as heard:
+                    async for key in heard:
+                        yield key
+            except _FAILURES:
+                await asyncio.sleep(0.5)
             yield EVERYTHING
 
     async def list(
@@ -188,11 +191,7 @@ class PostgresStore:
     async def _listen(self) -> AsyncGenerator[bytes, None]:
         """Keys from one connection, until it breaks."""
         heard: asyncio.Queue[bytes | None] = asyncio.Queue()
-        try:
-            db = await asyncpg.connect(self._url, timeout=_SECONDS)
-        except _FAILURES:
-            await asyncio.sleep(0.5)
-            return
+        db = await asyncpg.connect(self._url, timeout=_SECONDS)
         closing = asyncio.create_task(self._closed.wait())
         closing.add_done_callback(lambda _: heard.put_nowait(None))
         db.add_termination_listener(lambda _: heard.put_nowait(None))
@@ -200,6 +199,7 @@ class PostgresStore:
             await db.add_listener(
                 _CHANNEL, lambda *notice: heard.put_nowait(bytes.fromhex(notice[3]))
             )
+            yield EVERYTHING  # what changed until now was not heard
             while (key := await heard.get()) is not None:
                 yield key
         finally:

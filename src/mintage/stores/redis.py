@@ -127,7 +127,7 @@ class RedisStore:
         await self._do(self._delete(keys=[_PREFIX + key], args=[_CHANNEL, key]))
 
     async def changes(self) -> AsyncIterator[bytes]:
-        """Keys as they change; `EVERYTHING` after each time the connection was away."""
+        """Keys as they change; `EVERYTHING` when it begins to listen and when it can't."""
         while not self._closed.is_set():
             try:
                 async with contextlib.aclosing(self._listen()) as heard:
@@ -215,15 +215,14 @@ class RedisStore:
     async def _listen(self) -> AsyncGenerator[bytes, None]:
         async with self._client.pubsub() as channel:
             await channel.subscribe(_CHANNEL)
-            subscribed = False
             while not self._closed.is_set():
                 match await channel.get_message(timeout=1.0):
                     case {"type": "message", "data": key}:
                         yield key
-                    case {"type": "subscribe"} if subscribed:
-                        yield EVERYTHING  # the driver has connected anew, without a word
                     case {"type": "subscribe"}:
-                        subscribed = True
+                        # What changed until now was not heard. The driver connects anew by
+                        # itself; then this is the only word of it.
+                        yield EVERYTHING
                     case _:
                         pass
 
