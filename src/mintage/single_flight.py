@@ -33,6 +33,13 @@ class SingleFlight(Generic[T]):
         """What *work* returns or raises, done once for all who join meanwhile."""
         return await asyncio.shield(self.start(key, work))
 
+    def forget(self, key: bytes) -> None:
+        """Who comes from now on does not join the work under way for *key*."""
+        self._flights.pop(key, None)
+
+    def forget_all(self) -> None:
+        self._flights.clear()
+
     def _landed(self, key: bytes, flight: asyncio.Task[T]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]

@@ -13,7 +13,7 @@ from mintage.grant import Identity, Login, Reason, Refreshment, UpstreamTokens, 
 from mintage.handles import Handle
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
-from mintage.stores.protocol import Store
+from mintage.stores.protocol import Store, Versioned
 from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
@@ -133,6 +133,42 @@ async def test_attack_c04_ten_refreshes_give_one_successor_to_all(
             got = {o.grant.generation for o in outcomes if isinstance(o, Opened)}
             generations[tuple(g - generation for g in got)] += 1
     assert generations == {(1,): rounds}
+
+
+class SlowStore(MemoryStore):
+    """Its answers are on their way until *arrive* is set."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock=clock)
+        self.arrive = asyncio.Event()
+        self.arrive.set()
+
+    async def load(self, key: bytes) -> Versioned | None:
+        found = await super().load(key)
+        await self.arrive.wait()
+        return found
+
+
+async def test_who_asks_after_a_revocation_gets_no_answer_from_before_it(
+    clock: ManualClock,
+) -> None:
+    """A load that was under way all the while is not joined."""
+    store = SlowStore(clock)
+    vault = vault_on(store, clock)
+    opened = await redeem(vault, await new_code(vault))
+    assert isinstance(opened, Opened)
+    access = Handle(opened.secret, 1, "access")
+    store.arrive.clear()
+    before = asyncio.create_task(vault.authenticate(access))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    arrived, store.arrive = store.arrive, asyncio.Event()
+    store.arrive.set()
+    assert (await vault.revoke(access, CLIENT)).reason is Reason.CLIENT_REVOKED
+    async with asyncio.timeout(5):
+        assert await vault.authenticate(access) == Refused(Reason.REVOKED)
+    arrived.set()
+    assert isinstance(await before, Opened)
 
 
 async def test_a_revoked_grant_never_comes_back(vaults: list[Vault], rounds: int) -> None:

@@ -70,11 +70,11 @@ class Vault:
             clock=clock,
             dice=dice,
             refresh_lifetime=self._lifetimes.refresh,
-            changed=self._cache.drop,
+            changed=self._changed,
             outage=self._outage,
         )
         self._max_grants = max_grants
-        self.listing = Listing(store, self._grants, changed=self._cache.drop)
+        self.listing = Listing(store, self._grants, changed=self._changed)
         self._renewal = Renewal(self._grants, clock=clock, dice=dice, lifetimes=self._lifetimes)
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
@@ -183,12 +183,12 @@ class Vault:
 
     async def watch(self) -> None:
         """Forget what other processes change, as they change it; runs until cancelled."""
-        self._cache.doubt()  # what changed before anybody listened is not known
+        self._anything_changed()  # before anybody listened
         async for key in self._store.changes():
             if key == EVERYTHING:
-                self._cache.doubt()
+                self._anything_changed()
             else:
-                self._cache.drop(key)
+                self._changed(key)
 
     async def with_fresh_upstream(self, opened: Opened, renew: Renew) -> Opened | Refused:
         """*opened* with an upstream token that is good for a while yet (see `Renewal.fresh`)."""
@@ -197,6 +197,15 @@ class Vault:
     async def drain(self) -> None:
         """Wait for renewals under way (see `Renewal.drain`)."""
         await self._renewal.drain()
+
+    def _changed(self, key: bytes) -> None:
+        """Forget the grant under *key*, and join no load that may have seen it before."""
+        self._cache.drop(key)
+        self._loads.forget(key)
+
+    def _anything_changed(self) -> None:
+        self._cache.doubt()
+        self._loads.forget_all()
 
     async def _look_up(self, key: bytes, secret: bytes) -> Grant | None:
         """The grant as the store has it; as it was last known where the store can't say.
