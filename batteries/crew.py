@@ -10,6 +10,20 @@ from typing import Any, Self
 
 Worker = Callable[..., AbstractAsyncContextManager[object]]
 
+# Processes of their own, forked from one that has nothing open and the imports behind it.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        "__main__",
+        "batteries.replica",
+        "mintage.stores.sqlite",
+        "mintage.stores.postgres",
+        "mintage.stores.redis",
+        "mintage.upstream.opening",
+        "mintage.upstream.transport",
+    ]
+)
+
 _START = 0.01  # seconds until all of them have heard what to do
 
 
@@ -20,12 +34,11 @@ class Crew:
     """
 
     def __init__(self, worker: Worker, *args: object, size: int) -> None:
-        spawn = multiprocessing.get_context("spawn")
         self._lines: list[Connection] = []
         self._children = []
         for number in range(size):
-            ours, theirs = spawn.Pipe()
-            child = spawn.Process(target=_child, args=(theirs, worker, (number, *args)))
+            ours, theirs = CONTEXT.Pipe()
+            child = CONTEXT.Process(target=_child, args=(theirs, worker, (number, *args)))
             child.start()
             theirs.close()
             self._lines.append(ours)

@@ -1,4 +1,4 @@
-"""Racing requests: of any number, one wins, and nobody loses a session. 500 rounds each."""
+"""Racing requests: of any number, one wins, and nobody loses a session."""
 
 import asyncio
 import secrets
@@ -20,7 +20,7 @@ from mintage.values import ClientId
 from mintage.vault.values import Lifetimes, Opened, Refused, VaultKeys
 from mintage.vault.vault import Vault
 
-ROUNDS = 500  # of those that need no server; 100 of those that do
+ROUNDS = 250  # of those that need no server; 50 of those that do
 RACERS = 10
 CLIENT = ClientId("client")
 VERIFIER = "v" * 43

@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Literal, Self
@@ -13,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
-from batteries.crew import Crew
+from batteries.crew import CONTEXT, Crew
 from batteries.replica import Replica
 from msgspec.structs import replace
 
@@ -27,8 +26,8 @@ from mintage.values import Secret
 from mintage.vault.values import Lifetimes, Opened
 
 PROCESSES, OPENINGS, REQUESTS = 4, 2, 50  # eight replicas with fifty requests each
-LEASE = 2  # seconds
-SLACK = 3  # seconds that a busy machine may add
+LEASE = 2  # seconds, where its holder is killed
+SLACK = 15  # seconds that a busy machine may add
 LOGIN = LoginRequest(
     redirect_uri="http://127.0.0.1:9/callback", state="s", nonce="n", code_verifier="v" * 43
 )
@@ -57,9 +56,8 @@ class Process:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, _: int, url: str, issuer: str, secret: str, reached: Event
+        cls, _: int, url: str, issuer: str, secret: str, lifetimes: Lifetimes, reached: Event
     ) -> AsyncIterator[Self]:
-        lifetimes = Lifetimes(lease=LEASE)
         async with AsyncExitStack() as stack:
             openings = [Replica.open(url, lifetimes=lifetimes) for _ in range(OPENINGS)]
             replicas = [await stack.enter_async_context(opening) for opening in openings]
@@ -133,12 +131,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @asynccontextmanager
-async def crew(url: str, provider: FakeUpstream, reached: Event) -> AsyncIterator[Crew]:
+async def crew(
+    url: str, provider: FakeUpstream, reached: Event, *, size: int, lifetimes: Lifetimes
+) -> AsyncIterator[Crew]:
     """Its processes talk to a provider in this one, so nothing here may block."""
 
     def begin() -> Crew:
-        args = (url, provider.issuer, provider.client_secret, reached)
-        return Crew(Process.open, *args, size=PROCESSES)
+        args = (url, provider.issuer, provider.client_secret, lifetimes, reached)
+        return Crew(Process.open, *args, size=size)
 
     crew = await asyncio.to_thread(begin)
     try:
@@ -149,13 +149,13 @@ async def crew(url: str, provider: FakeUpstream, reached: Event) -> AsyncIterato
 
 @pytest.fixture
 def reached() -> Event:
-    return get_context("spawn").Event()
+    return CONTEXT.Event()
 
 
 async def test_four_hundred_requests_at_eight_replicas_ask_the_provider_once(
     url: str, provider: FakeUpstream, expired: UpstreamTokens, reached: Event
 ) -> None:
-    async with crew(url, provider, reached) as processes:
+    async with crew(url, provider, reached, size=PROCESSES, lifetimes=Lifetimes()) as processes:
         secret = await asyncio.to_thread(processes.ask, 0, "login", expired)
         provider.delay = 0.3  # all are there before the first has its answer
         got: Counter[str] = sum(await asyncio.to_thread(processes.all, "use", secret), Counter())
@@ -175,19 +175,15 @@ async def test_a_leaseholder_that_is_killed_delays_others_by_its_lease_at_most(
     What it was given and did not save is lost, and the old refresh token is spent: using it
     again makes a provider as strict as this one end the login. That is the provider's rule.
     """
-    async with crew(url, provider, reached) as processes:
+    async with crew(url, provider, reached, size=2, lifetimes=Lifetimes(lease=LEASE)) as processes:
         secret = await asyncio.to_thread(processes.ask, 0, "login", expired)
         processes.tell(0, "die", secret, gone)
         assert await asyncio.to_thread(reached.wait, 20)
         processes.kill(0)
         begin = time.monotonic()
-        for number in range(1, PROCESSES):
-            processes.tell(number, "use", secret)
-        got: Counter[str] = Counter()
-        for number in range(1, PROCESSES):
-            got += await asyncio.to_thread(processes.result, number)
+        got: Counter[str] = await asyncio.to_thread(processes.ask, 1, "use", secret)
         assert time.monotonic() - begin < LEASE + SLACK
-    assert got.total() == (PROCESSES - 1) * OPENINGS * REQUESTS
+    assert got.total() == OPENINGS * REQUESTS
     if gone == "before it asked":
         ((token, _),) = got.items()
         assert provider.is_live(token)
