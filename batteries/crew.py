@@ -1,6 +1,7 @@
 """Real processes that do what they are told, all at the same moment."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
@@ -43,15 +44,19 @@ class Crew:
             theirs.close()
             self._lines.append(ours)
             self._children.append(child)
-        for number in range(size):
-            self.result(number)  # it is open
+        try:
+            for number in range(size):
+                self.result(number)  # it is open
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         for line, child in zip(self._lines, self._children, strict=True):
-            if child.is_alive():
+            with contextlib.suppress(OSError):  # it may be dead
                 line.send(None)
             child.join(10)
             if child.is_alive():
