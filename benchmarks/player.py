@@ -41,6 +41,7 @@ class Player:
     port: int
     resource: str
     client_id: str = ""
+    protected: str = "/mcp"
     _connections: dict[int, Connection] = field(default_factory=dict)
 
     @property
@@ -121,12 +122,15 @@ class Player:
         return self._token(grant_type="refresh_token", refresh_token=session.refresh_token)
 
     def revoking(self, session: Session) -> bytes:
-        fields = {"client_id": self.client_id, "token": session.refresh_token}
+        # FastMCP insists on a client_secret, be it empty, which RFC 6749 §3.1 calls absent.
+        fields = {
+            "client_id": self.client_id, "client_secret": "", "token": session.refresh_token
+        }  # fmt: skip
         return form("/revoke", self.host, fields)
 
     def calling(self, session: Session) -> bytes:
         headers = {"authorization": f"Bearer {session.access_token}"}
-        return request("GET", urlsplit(self.resource).path, self.host, headers)
+        return request("GET", self.protected, self.host, headers)
 
     def _token(self, **fields: str) -> bytes:
         return form("/token", self.host, {"client_id": self.client_id} | fields)

@@ -1,0 +1,272 @@
+"""The endpoints over HTTP: real sockets, one process a server, eight clients at once.
+
+The clients live in this process, which does nothing else. In each round every server
+does the same work in turn, so that a slow moment of the machine hits them all; medians count.
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from benchmarks.load import Answer, Connection, request
+from benchmarks.peers import JSON_PATH, PROTECTED
+from benchmarks.player import Player, Session, UnexpectedAnswer
+from benchmarks.systems import mintage, provider
+from benchmarks.timing import machine
+from mintage.demo.stage import process
+from mintage.testing.nanoidp import free_port
+
+CLIENTS: Final = 8
+LONG, SHORT = 3600, 1  # lifetimes of upstream tokens: still fresh; over at each refresh
+
+# (what, of which server, against what of which, at least): the aims of this benchmark
+AIMS: Final = (
+    ("code → token", "Mintage, SQLite", "code → token", "FastMCP, default", 25),
+    ("refresh, upstream fresh", "Mintage, SQLite", "refresh", "FastMCP, default", 100),
+    ("refresh, upstream renewed", "Mintage, SQLite", "refresh", "FastMCP, default", 15),
+    ("refresh, upstream fresh", "Mintage, memory", "JSON", "bare Starlette", 0.4),
+)
+
+
+@dataclass(slots=True)
+class Work:
+    """One kind of request to one server: *next* makes the bytes and takes the answer."""
+
+    next: Callable[[], bytes]
+    status: int = 200
+    seconds: float | None = 1.5  # None: until `next` has no more
+    taken: Callable[[Answer], None] | None = None
+
+
+@dataclass
+class System:
+    """A server under test, and what was measured of it: (requests/s, median ms) each time."""
+
+    name: str
+    player: Player
+    prepared: int  # logins made for one round
+    codes: deque[str] = field(default_factory=deque)
+    used: deque[Session] = field(default_factory=deque)  # logged in, waiting to be revoked
+    sessions: deque[Session] = field(default_factory=deque)  # those that live on
+    figures: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    async def time(self, what: str, work: Work) -> None:
+        connections = [await Connection.open(self.player.port) for _ in range(CLIENTS)]
+        milliseconds: list[float] = []
+        begin = time.perf_counter()
+        until = begin + (work.seconds or 600)
+        await asyncio.gather(
+            *(_client(connection, work, until, milliseconds) for connection in connections)
+        )
+        took = time.perf_counter() - begin
+        for connection in connections:
+            connection.close()
+        figure = (len(milliseconds) / took, statistics.median(milliseconds))
+        self.figures.setdefault(what, []).append(figure)
+
+    def rate(self, what: str) -> float:
+        return statistics.median(rate for rate, _ in self.figures[what])
+
+    def milliseconds(self, what: str) -> float:
+        return statistics.median(median for _, median in self.figures[what])
+
+
+async def _client(
+    connection: Connection, work: Work, until: float, milliseconds: list[float]
+) -> None:
+    """One of the clients: sends, waits, sends again."""
+    while time.perf_counter() < until:
+        try:
+            data = work.next()
+        except IndexError:
+            return
+        begin = time.perf_counter()
+        answer = await connection.send(data)
+        milliseconds.append((time.perf_counter() - begin) * 1000)
+        if answer.status != work.status:
+            raise UnexpectedAnswer(answer, data[:40].decode())
+        if work.taken is not None:
+            work.taken(answer)
+
+
+async def log_in(system: System, count: int) -> None:
+    """*count* codes, each from a login of its own."""
+    todo = iter(range(count))
+
+    async def some(todo: Iterator[int]) -> None:
+        player = Player(**{name: getattr(system.player, name) for name in _PLAYER})
+        for _ in todo:
+            system.codes.append(await player.log_in())
+        player.close()
+
+    await asyncio.gather(*(some(todo) for _ in range(CLIENTS)))
+
+
+_PLAYER: Final = ("issuer", "port", "resource", "client_id", "protected")
+
+
+def redeeming(system: System) -> Work:
+    def taken(answer: Answer) -> None:
+        body = answer.json()
+        system.used.append(Session(body["access_token"], body["refresh_token"]))
+
+    player, codes = system.player, system.codes
+    return Work(lambda: player.redeeming(codes.popleft()), seconds=None, taken=taken)
+
+
+def refreshing(system: System, *, seconds: float | None = 1.5) -> Work:
+    """Each session in its turn, with the refresh token that it has by then."""
+
+    def taken(answer: Answer) -> None:
+        body = answer.json()
+        system.sessions.append(Session(body["access_token"], body["refresh_token"]))
+
+    player, sessions = system.player, system.sessions
+    return Work(lambda: player.refreshing(sessions.popleft()), seconds=seconds, taken=taken)
+
+
+def revoking(system: System) -> Work:
+    player, used = system.player, system.used
+    return Work(lambda: player.revoking(used.popleft()), seconds=None)
+
+
+def calling(system: System) -> Work:
+    data = system.player.calling(system.sessions[0])
+    return Work(lambda: data)
+
+
+async def measure(system: System, *, fresh: bool) -> None:
+    """One round. *fresh*: whether the upstream's tokens outlive it."""
+    player = system.player
+    if not fresh:
+        await system.time("refresh, upstream renewed", refreshing(system))
+        return
+    register, authorize = player.registering(), player.authorizing()
+    await system.time("register", Work(lambda: register, status=201))
+    status = 200 if system.name.startswith("Mintage") else 302
+    await system.time("authorize", Work(lambda: authorize, status=status))
+    await log_in(system, system.prepared)
+    await system.time("code → token", redeeming(system))
+    while len(system.sessions) < CLIENTS:
+        system.sessions.append(system.used.popleft())
+    refresh = "refresh, upstream fresh" if status == 200 else "refresh"
+    await system.time(refresh, refreshing(system))
+    await system.time("authenticated request", calling(system))
+    await system.time("revoke", revoking(system))
+
+
+async def renewed(system: System, count: int) -> None:
+    """So many sessions that each one's upstream token is over when its turn comes."""
+    await log_in(system, count)
+    while system.codes:
+        system.sessions.append(await system.player.redeem(system.codes.popleft()))
+
+
+@asynccontextmanager
+async def mintage_system(
+    name: str, directory: Path, upstream: str, store: str, prepared: int
+) -> AsyncIterator[System]:
+    servers = mintage(directory, upstream, store)
+    async with servers.serving():
+        player = servers.player()
+        await player.register()
+        yield System(name, player, prepared)
+        player.close()
+
+
+@asynccontextmanager
+async def peer_system(
+    name: str, peer: str, directory: Path, upstream: str, prepared: int
+) -> AsyncIterator[System]:
+    port = free_port()
+    issuer = f"http://127.0.0.1:{port}"
+    async with process(
+        "benchmarks.peers", peer, str(port), upstream, str(directory),
+        ready=f"{issuer}{JSON_PATH}", log=directory / f"{peer}.log",
+    ):  # fmt: skip
+        player = Player(issuer, port, f"{issuer}/mcp", protected=PROTECTED)
+        yield System(name, player, prepared)
+        player.close()
+
+
+async def run(rounds: int, directory: Path) -> list[System]:
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        long = await enter(provider(directory, lifetime=LONG))
+        short = await enter(provider(directory, lifetime=SHORT))
+        sqlite = f"sqlite://{directory}/fresh/mintage.db"
+        on_disk = await enter(
+            mintage_system("Mintage, SQLite", directory / "fresh", long, sqlite, 400)
+        )
+        in_memory = await enter(
+            mintage_system("Mintage, memory", directory / "memory", long, "memory://", 400)
+        )
+        sqlite = f"sqlite://{directory}/renewed/mintage.db"
+        renewing = await enter(
+            mintage_system("Mintage, SQLite", directory / "renewed", short, sqlite, 0)
+        )
+        bare = await enter(peer_system("bare Starlette", "starlette", directory, long, 0))
+        peers = [
+            await enter(peer_system("FastMCP, default", "fastmcp-disk", directory, long, 40)),
+            await enter(peer_system("FastMCP, memory", "fastmcp-memory", directory, long, 80)),
+        ]
+        for peer in peers:
+            await peer.player.register()
+        await renewed(renewing, 1500)
+        plain = request("GET", JSON_PATH, bare.player.host)
+        for _ in range(rounds):
+            await bare.time("JSON", Work(lambda: plain))
+            await measure(renewing, fresh=False)
+            for system in (on_disk, in_memory, *peers):
+                await measure(system, fresh=True)
+        on_disk.figures |= renewing.figures
+        return [on_disk, in_memory, *peers, bare]
+
+
+def report(systems: list[System]) -> None:
+    kinds = list(dict.fromkeys(what for system in systems for what in system.figures))
+    print("| requests/s (median ms) | " + " | ".join(system.name for system in systems) + " |")
+    print("|---" + "|---:" * len(systems) + "|")
+    for what in kinds:
+        cells = (
+            f"{system.rate(what):,.0f} ({system.milliseconds(what):.1f})"
+            if what in system.figures
+            else ""
+            for system in systems
+        )
+        print(f"| {what} | " + " | ".join(cells) + " |")
+    print("\n| | measured | aim |\n|---|---:|---:|")
+    by_name = {system.name: system for system in systems}
+    for what, name, other, peer, aim in AIMS:
+        ratio = by_name[name].rate(what) / by_name[peer].rate(other)
+        print(f"| {what}, {name}, against {other} of {peer} | {ratio:.2f} × | {aim} × |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.endpoints")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        cpu, wall = time.process_time(), time.perf_counter()
+        systems = runner.run(run(options.rounds, Path(directory)))
+        busy = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    print(f"{CLIENTS} clients, {options.rounds} rounds ({machine()}); ")
+    print(f"the clients' process was busy for {busy:.0%} of the time\n")
+    report(systems)
+
+
+if __name__ == "__main__":
+    main()

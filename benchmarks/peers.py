@@ -1,0 +1,92 @@
+"""Servers to compare with: ``python -m benchmarks.peers NAME PORT UPSTREAM DIRECTORY``.
+
+``fastmcp-disk`` and ``fastmcp-memory``: FastMCP's ``OAuthProxy`` on its default store and on
+its memory store, in front of one protected route. ``starlette``: a bare JSON endpoint. All run
+as ``mintage serve`` does: uvicorn with uvloop and httptools, no access log, and no logs
+but errors (FastMCP's own setting would log each refresh).
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from benchmarks.upstream import CLIENT_ID, CLIENT_SECRET
+
+PROTECTED: Final = "/protected"
+JSON_PATH: Final = "/json"
+
+
+async def endpoint(_: Request) -> Response:
+    return JSONResponse({"ok": True})
+
+
+async def protected(request: Request) -> Response:
+    """What the authentication of the whole application lets through."""
+    return JSONResponse({"ok": True}, 200 if request.user.is_authenticated else 401)
+
+
+def starlette() -> Starlette:
+    return Starlette(routes=[Route(JSON_PATH, endpoint)])
+
+
+def oauth_proxy(base_url: str, upstream: str, *, memory: bool) -> Any:
+    """FastMCP's proxy, with an upstream verifier that believes everything and costs nothing.
+
+    Its consent page is left to somebody else, which changes nothing of what is timed.
+    """
+    from fastmcp.server.auth import AccessToken, TokenVerifier
+    from fastmcp.server.auth.oauth_proxy import OAuthProxy
+    from key_value.aio.stores.memory import MemoryStore
+
+    class Trusting(TokenVerifier):  # type: ignore[misc]
+        async def verify_token(self, token: str) -> AccessToken | None:
+            return AccessToken(token=token, client_id="c", scopes=["tools"], expires_at=None)
+
+    return OAuthProxy(
+        upstream_authorization_endpoint=f"{upstream}/authorize",
+        upstream_token_endpoint=f"{upstream}/token",
+        upstream_revocation_endpoint=f"{upstream}/revoke",
+        upstream_client_id=CLIENT_ID,
+        upstream_client_secret=CLIENT_SECRET,
+        token_verifier=Trusting(required_scopes=["tools"]),
+        base_url=base_url,
+        require_authorization_consent="external",
+        client_storage=MemoryStore() if memory else None,
+    )
+
+
+def fastmcp(base_url: str, upstream: str, *, memory: bool) -> Any:
+    from fastmcp import FastMCP
+
+    server = FastMCP("benchmark", auth=oauth_proxy(base_url, upstream, memory=memory))
+    server.custom_route(PROTECTED, methods=["GET"])(protected)
+    return server.http_app(path="/mcp", stateless_http=True)
+
+
+def application(name: str, base_url: str, upstream: str) -> Any:
+    if name == "starlette":
+        return starlette()
+    return fastmcp(base_url, upstream, memory=name == "fastmcp-memory")
+
+
+def main(name: str, port: str, upstream: str, directory: str) -> None:
+    os.environ["FASTMCP_HOME"] = str(Path(directory) / name)
+    os.environ["FASTMCP_LOG_LEVEL"] = "ERROR"
+    uvicorn.run(
+        application(name, f"http://127.0.0.1:{port}", upstream),
+        host="127.0.0.1",
+        port=int(port),
+        log_level="error",
+        access_log=False,
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
