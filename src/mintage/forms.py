@@ -59,9 +59,12 @@ def _parse(raw: bytes, what: str) -> Form:
 
 
 def _decode(raw: bytes, what: str) -> str:
-    if _BAD_PERCENT.search(raw):
-        raise InvalidRequest(f"{what} has a percent sign without two hexadecimal digits")
+    plain = raw.replace(b"+", b" ")
+    if b"%" in raw:
+        if _BAD_PERCENT.search(raw):
+            raise InvalidRequest(f"{what} has a percent sign without two hexadecimal digits")
+        plain = unquote_to_bytes(plain)
     try:
-        return unquote_to_bytes(raw.replace(b"+", b" ")).decode()
+        return plain.decode()
     except UnicodeDecodeError:
         raise InvalidRequest(f"{what} must be UTF-8") from None

@@ -25,6 +25,7 @@ _PREFIX: Final = "mc1."
 _MAC_BYTES: Final = 16
 _MAX_CLIENT_ID: Final = 1200
 _MAX_PLAIN: Final = 16 * 1024
+_REMEMBERED: Final = 4096
 _COMMON: Final = (
     b"com.example.://callback/oauth/callback/auth/callbackhttps://vscode.dev/redirect"
     b"https://claude.ai/api/mcp/auth_callbackhttp://localhost:6274/oauth/callback"
@@ -155,6 +156,7 @@ class ClientIds:
 
     def __init__(self, key: bytes, *former: bytes) -> None:
         self._keys = (key, *former)
+        self._known: dict[str, Client] = {}
 
     def issue(self, registration: Registration, *, now: int, salt: bytes) -> RegisteredClient:
         """A client id for *registration*; *salt* (8 random bytes) makes it unique.
@@ -182,6 +184,14 @@ class ClientIds:
 
     def read(self, client_id: str) -> Client | None:
         """The client whose id this is; None if this server never issued it, or would not today."""
+        client = self._known.get(client_id)
+        if client is None and (client := self._read(client_id)) is not None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[client_id] = client  # what an id means never changes
+        return client
+
+    def _read(self, client_id: str) -> Client | None:
         raw = _raw(client_id)
         number = None if raw is None else self._made_with(raw)
         if raw is None or number is None:
