@@ -1,6 +1,7 @@
 """The SQLite file: who may read it, what it refuses to touch, what it survives."""
 
 import asyncio
+import itertools
 import os
 import signal
 import sqlite3
@@ -15,8 +16,8 @@ import pytest
 from mintage.errors import StoreUnavailable, StoreUnusable
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import EVERYTHING
-from mintage.stores.sqlite import SQLiteStore
-from mintage.stores.sqlite_schema import MIGRATIONS
+from mintage.stores.sqlite import _TRIM_LOG, SQLiteStore
+from mintage.stores.sqlite_schema import MIGRATIONS, connect, prepare
 from mintage.testing.clock import ManualClock
 
 FAR = 2**40
@@ -345,3 +346,18 @@ asyncio.run(main())
         assert await third.load(b"%d" % number) is not None
     for store in (first, second, third):
         await store.close()
+
+
+def test_a_long_log_of_changes_makes_no_write_dearer(tmp_path: Path) -> None:
+    """Trimming it looks at its oldest rows, however many young ones there are."""
+    prepare(tmp_path / "store.db")
+    db = connect(tmp_path / "store.db")
+    db.execute("BEGIN")
+    db.executemany("INSERT INTO change (key, at) VALUES (?, ?)", [(b"key", 1000)] * 10_000)
+    db.execute("COMMIT")
+    hundreds = itertools.count()
+    db.set_progress_handler(lambda: next(hundreds) and 0, 100)
+    db.execute(_TRIM_LOG, (2, 999))
+    db.set_progress_handler(None, 0)
+    db.close()
+    assert next(hundreds) < 5

@@ -24,9 +24,10 @@ _BATCH: Final = 256  # writes in one transaction at the most
 _KEEP_CHANGES: Final = 300  # seconds that the log of changes goes back
 _TRIM: Final = 1000  # rows of that log removed at once
 
+# Only the log's first rows are looked at: they are its oldest, and it may be long.
 _TRIM_LOG: Final = (
-    "DELETE FROM change WHERE version IN"
-    " (SELECT version FROM change WHERE at <= ? ORDER BY version LIMIT ?)"
+    "DELETE FROM change WHERE version IN (SELECT version FROM"
+    " (SELECT version, at FROM change ORDER BY version LIMIT ?) WHERE at <= ?)"
 )
 
 _Operation = Callable[[sqlite3.Connection], Any]
@@ -181,7 +182,7 @@ class SQLiteStore:
         now = self._now()
 
         def operation(db: sqlite3.Connection) -> int:
-            db.execute(_TRIM_LOG, (now - _KEEP_CHANGES, _TRIM))
+            db.execute(_TRIM_LOG, (_TRIM, now - _KEEP_CHANGES))
             return db.execute(
                 "DELETE FROM record WHERE key IN"
                 " (SELECT key FROM record WHERE expires_at <= ? LIMIT ?)",
@@ -239,7 +240,7 @@ def _log(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
     deleted in between.
     """
     # Two old ones go for each that comes, so that the log can't outgrow what it has to tell.
-    db.execute(_TRIM_LOG, (now - _KEEP_CHANGES, 2))
+    db.execute(_TRIM_LOG, (2, now - _KEEP_CHANGES))
     return db.execute("INSERT INTO change (key, at) VALUES (?, ?)", (key, now)).lastrowid
 
 
