@@ -5,6 +5,7 @@ import time
 import pytest
 
 from mintage.errors import InsufficientScope, InvalidToken
+from mintage.grant import Active
 from mintage.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource
@@ -99,3 +100,12 @@ async def test_what_is_remembered_is_bounded(desk: Desk, monkeypatch: pytest.Mon
     for _ in range(15):
         await desk.check((await desk.log_in())[1])
     assert len(desk.bearer._known) == 10
+
+
+async def test_a_grant_that_has_changed_is_not_kept_in_memory(desk: Desk) -> None:
+    """Else each refreshed token would keep its old grant, until memory is full of them."""
+    opened, token = await desk.log_in()
+    await desk.check(token)
+    await rotate(desk.vault, opened)
+    (known,) = desk.bearer._known.values()
+    assert not any(isinstance(held, Opened | Active) for held in known)

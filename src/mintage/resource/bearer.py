@@ -17,7 +17,7 @@ from mintage.values import Clock, Scopes
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
 
-_MAX_KNOWN: Final = 10_000
+_MAX_KNOWN: Final = 2000
 
 
 class NoToken(OAuthError):
@@ -36,7 +36,10 @@ class Access:
 
 
 class _Known(NamedTuple):
-    access: Access
+    """What a token said. It holds no grant: one that has changed must not be kept alive."""
+
+    secret: bytes
+    scopes: Scopes
     resource: Resource
     key: bytes
     ends_at: float
@@ -63,13 +66,10 @@ class Bearer:
         """
         token = bearer_token(headers)
         known = self._known.get(token)
-        if (
-            known is not None
-            and known.resource is resource
-            and self.clock() < known.ends_at
-            and self.vault.is_fresh(known.key, known.access.opened.grant)
-        ):
-            return known.access
+        if known is not None and known.resource is resource and self.clock() < known.ends_at:
+            grant = self.vault.fresh(known.key)
+            if grant is not None:
+                return Access(Opened(known.secret, grant), known.scopes)
         return await self._check(token, resource)
 
     async def _check(self, token: str, resource: Resource) -> Access:
@@ -82,10 +82,10 @@ class Bearer:
             raise InvalidToken("the access token was revoked", reason=outcome.reason.value)
         if not set(resource.scopes) <= set(verified.scopes):
             raise InsufficientScope("this needs the scopes: " + " ".join(resource.scopes))
-        access = Access(outcome, verified.scopes)
-        key = store_key(verified.handle.secret)
-        self._remember(token, _Known(access, resource, key, verified.ends_at))
-        return access
+        secret = verified.handle.secret
+        known = _Known(secret, verified.scopes, resource, store_key(secret), verified.ends_at)
+        self._remember(token, known)
+        return Access(outcome, verified.scopes)
 
     def _remember(self, token: str, known: "_Known") -> None:
         """Keep what was verified; the oldest goes where there are too many."""

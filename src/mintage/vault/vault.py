@@ -169,9 +169,9 @@ class Vault:
             grant = found
         return Opened(handle.secret, grant)
 
-    def is_fresh(self, key: bytes, grant: Active) -> bool:
-        """Whether *grant*, authenticated before, is still what `authenticate` would give."""
-        return self._cache.get(key) is grant
+    def fresh(self, key: bytes) -> Active | None:
+        """The live grant under store key *key*, if it is in memory and still fresh."""
+        return self._cache.get(key)
 
     async def revoke(self, handle: Handle, client_id: ClientId) -> Refused:
         """End the grant on its client's word (RFC 7009 §2.1)."""
