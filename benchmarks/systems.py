@@ -1,6 +1,7 @@
 """The server processes that the benchmarks drive, on free loopback ports."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from mintage.testing.nanoidp import free_port
 CONFIG = """\
 issuer = "{issuer}"
 store  = "{store}"
+secret = "file:mintage.secret"
 [upstream]
 issuer        = "{upstream}"
 client_id     = "{client_id}"
@@ -72,6 +74,8 @@ def mintage(directory: Path, upstream: str, store: str, *, processes: int = 1) -
     directory.mkdir(exist_ok=True)
     ports = [free_port() for _ in range(processes)]
     (directory / "upstream.secret").write_text(CLIENT_SECRET)
+    (directory / "mintage.secret").touch(mode=0o600)
+    (directory / "mintage.secret").write_text(secrets.token_urlsafe(32))
     file = directory / "mintage.toml"
     file.write_text(
         CONFIG.format(

@@ -1,0 +1,282 @@
+"""The vault: from a request's headers to the open grant, and what a grant takes to keep.
+
+Warm: the grant is in memory. Cold: it is read from the store and opened. FastMCP's
+``load_access_token`` does the same job on its two stores, in the same process, in turns.
+"""
+
+import asyncio
+import gc
+import os
+import secrets
+import sqlite3
+import subprocess
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.stores.servers import Server, program
+
+from benchmarks.engines import engines
+from benchmarks.timing import machine
+from benchmarks.upstream import ACCESS_CHARACTERS, REFRESH_CHARACTERS
+from mintage.grant import Identity, Login, Refreshment, UpstreamTokens, s256
+from mintage.handles import Handle
+from mintage.keyring import KeyRing
+from mintage.resource.bearer import Bearer
+from mintage.site import Resource
+from mintage.stores.memory import MemoryStore
+from mintage.stores.opening import open_store
+from mintage.stores.protocol import Store
+from mintage.testing.counting_store import CountingStore
+from mintage.tokens import Tokens
+from mintage.values import ClientId
+from mintage.vault.cache import GrantCache
+from mintage.vault.values import Lifetimes, Opened, VaultKeys
+from mintage.vault.vault import Vault
+
+Call = Callable[[], Awaitable[Any]]
+
+ISSUER: Final = "https://auth.example.com"
+RESOURCE: Final = Resource(identifier=f"{ISSUER}/mcp", scopes=("tools",))
+CLIENT: Final = ClientId("mc1." + "x" * 140)
+VERIFIER: Final = "v" * 43
+CACHED, STORED = 100_000, 3000
+MOST_BYTES: Final = 3500  # of a stored grant
+# (what, against what, times at least): the aims of this benchmark
+AIMS: Final = (
+    ("warm", "FastMCP, memory store", 30),
+    ("warm", "FastMCP, default store", 300),
+    ("cold, SQLite", "FastMCP, default store", 30),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A vault on a store, and what checks requests against it."""
+
+    vault: Vault
+    tokens: Tokens
+
+    @classmethod
+    def on(cls, store: Store, *, ttl: float = 0, size: int = 1) -> "House":
+        """*ttl* (seconds) and *size* are the cache's; by default it keeps nothing."""
+        key = secrets.token_bytes(32)
+        vault = Vault(
+            store,
+            VaultKeys(seal=key, index=key),
+            clock=time.time,
+            dice=secrets.token_bytes,
+            cache=GrantCache(clock=time.time, ttl=ttl, size=size),
+        )
+        tokens = Tokens(
+            issuer=ISSUER, resources=[RESOURCE.identifier], keys=KeyRing.of_one(key),
+            lifetimes=Lifetimes(), clock=time.time,
+        )  # fmt: skip
+        return cls(vault, tokens)
+
+    async def code(self) -> str:
+        """A finished login with 2 KB of upstream tokens."""
+        return await self.vault.create(
+            Login(
+                client_id=CLIENT,
+                resource=RESOURCE.identifier,
+                scopes=("tools",),
+                identity=Identity(
+                    issuer="https://idp.example",
+                    subject=secrets.token_hex(8),
+                    claims={"email": "alice@example.com"},
+                ),
+                created_at=int(time.time()),
+            ),
+            UpstreamTokens(
+                access_token=secrets.token_urlsafe(32).ljust(ACCESS_CHARACTERS, "a"),
+                refresh_token=secrets.token_urlsafe(32).ljust(REFRESH_CHARACTERS, "r"),
+            ),
+            code_challenge=s256(VERIFIER),
+            redirect_uri="https://app.example/cb",
+        )
+
+    async def logged_in(self) -> Opened:
+        """All that a callback and a token request do."""
+        await self.vault.claim(secrets.token_bytes(32), expires_at=int(time.time()) + 600)
+        opened = await self.vault.redeem(
+            await self.code(), client_id=CLIENT, code_verifier=VERIFIER, redirect_uri=None,
+            resource=None,
+        )  # fmt: skip
+        assert isinstance(opened, Opened)
+        return opened
+
+    async def request(self) -> Call:
+        """A request that passes, to be made again and again."""
+        token = self.tokens.issue(await self.logged_in()).access_token
+        bearer = Bearer(self.tokens, self.vault, time.time)
+        headers = [(b"authorization", f"Bearer {token}".encode())]
+        await bearer.check(headers, RESOURCE)
+        return lambda: bearer.check(headers, RESOURCE)
+
+
+async def fastmcp(*, memory: bool) -> Call:
+    """FastMCP's own check of its own token, with the cheapest upstream verifier there is."""
+    from fastmcp.server.auth.oauth_proxy.models import JTIMapping, UpstreamTokenSet
+
+    from benchmarks.peers import oauth_proxy
+
+    proxy = oauth_proxy(ISSUER, "https://idp.example", memory=memory)
+    proxy.set_mcp_path("/mcp")
+    now = time.time()
+    tokens = UpstreamTokenSet(
+        upstream_token_id="u", access_token="a" * ACCESS_CHARACTERS,
+        refresh_token="r" * REFRESH_CHARACTERS, refresh_token_expires_at=now + 1e6,
+        expires_at=now + 1e6, token_type="Bearer", scope="tools", client_id="c",
+        created_at=now, raw_token_data={},
+    )  # fmt: skip
+    await proxy._upstream_token_store.put(key="u", value=tokens, ttl=10**6)
+    mapping = JTIMapping(jti="j", upstream_token_id="u", created_at=now)
+    await proxy._jti_mapping_store.put(key="j", value=mapping, ttl=10**6)
+    token = proxy.jwt_issuer.issue_access_token("c", ["tools"], "j", 10**6)
+    assert await proxy.load_access_token(token) is not None
+    return lambda: proxy.load_access_token(token)
+
+
+async def timed(calls: dict[str, Call], *, rounds: int = 40) -> dict[str, float]:
+    """Microseconds for one call each, the median of interleaved batches of about 10 ms."""
+    repeats = {name: max(2, int(0.01 / await _batch(call, 3))) for name, call in calls.items()}
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            samples[name].append(await _batch(call, repeats[name]) * 1e6)
+    return {name: sorted(times)[len(times) // 2] for name, times in samples.items()}
+
+
+async def _batch(call: Call, repeats: int) -> float:
+    begin = time.perf_counter()
+    for _ in range(repeats):
+        await call()
+    return (time.perf_counter() - begin) / repeats
+
+
+async def authenticate(stores: dict[str, Store]) -> None:
+    calls = {"warm": await House.on(MemoryStore(), ttl=3600, size=10).request()}
+    for name, store in stores.items():
+        calls[f"cold, {name}"] = await House.on(store).request()
+    calls["FastMCP, memory store"] = await fastmcp(memory=True)
+    calls["FastMCP, default store"] = await fastmcp(memory=False)
+    times = await timed(calls)
+    peers = ("FastMCP, memory store", "FastMCP, default store")
+    print("| token → open grant | µs | × FastMCP, memory store | × FastMCP, default store |")
+    print("|---|---:|---:|---:|")
+    for name, microseconds in times.items():
+        ratios = " | ".join(f"{times[peer] / microseconds:.1f}" for peer in peers)
+        print(f"| {name} | {microseconds:.1f} | {ratios} |")
+    print("\n| | measured | aim |\n|---|---:|---:|")
+    for name, peer, aim in AIMS:
+        print(f"| {name}, against {peer} | {times[peer] / times[name]:.0f} × | {aim} × |")
+
+
+async def operations() -> None:
+    store = CountingStore(MemoryStore())
+    house = House.on(store, ttl=3600, size=10)
+    print("\n| | reads | lists | writes | bytes written |\n|---|---:|---:|---:|---|")
+
+    def row(name: str) -> None:
+        seen, lengths = store.seen, " + ".join(map(str, store.lengths)) or "–"
+        print(f"| {name} | {seen['load']} | {seen['list']} | {store.writes} | {lengths} |")
+        store.forget()
+
+    opened = await house.logged_in()
+    row("login")
+    refreshment = Refreshment(client_id=CLIENT, generation=1, scopes=None, resource=None)
+    await house.vault.rotate(Handle(opened.secret, 1, "refresh"), refreshment, _no_upstream)
+    row("refresh")
+    for name in ("request, cold", "request, warm"):
+        await house.vault.authenticate(Handle(opened.secret, 2, "access"))
+        row(name)
+
+
+async def _no_upstream(_: UpstreamTokens) -> UpstreamTokens:
+    raise AssertionError("the upstream's tokens never end here")
+
+
+async def cached_bytes() -> float:
+    """Memory of one open grant in the cache."""
+    store = MemoryStore()
+    house = House.on(store, ttl=3600, size=CACHED)
+    handles = []
+    for _ in range(1000):
+        opened = await house.logged_in()
+        handles.append(Handle(opened.secret, 1, "access"))
+    cache = GrantCache(clock=time.time, ttl=3600, size=CACHED)
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(CACHED):
+        outcome = await house.vault._grants.load(handles[number % len(handles)].secret)
+        assert outcome is not None
+        key = number.to_bytes(32, "big")
+        cache.put(key, outcome[1], cache.ticket(key))  # type: ignore[arg-type]
+    gc.collect()
+    size = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return size / CACHED
+
+
+async def stored_bytes(store: Store, size: Callable[[], int]) -> float:
+    """What the engine grows by for one grant, its names in lists and all."""
+    house = House.on(store)
+    for _ in range(STORED // 10):
+        await house.code()
+    before = size()
+    for _ in range(STORED):
+        await house.code()
+    return (size() - before) / STORED
+
+
+def size_of(url: str, server: Server | None) -> Callable[[], int]:
+    """A measure of the engine: its file's, its database's or its memory's bytes."""
+    if server is None:
+        return lambda: _sqlite_size(url.partition("://")[2])
+    if url.startswith("redis"):
+        return lambda: int(_ask("redis-cli", server, "info", "memory").split()[2].partition(":")[2])
+    query = "select pg_database_size('mintage')"
+    return lambda: int(_ask("psql", server, "-h", "127.0.0.1", "-U", "mintage", "-Atc", query))
+
+
+def _sqlite_size(path: str) -> int:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    ((pages,),) = db.execute("PRAGMA page_count").fetchall()
+    ((bytes_,),) = db.execute("PRAGMA page_size").fetchall()
+    db.close()
+    return int(pages * bytes_)
+
+
+def _ask(name: str, server: Server, *words: str) -> str:
+    command = [program(name), "-p", str(server.port), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+
+
+async def main() -> None:
+    print(f"The vault ({machine()})\n")
+    with tempfile.TemporaryDirectory() as name, engines(Path(name)) as found:
+        os.environ["FASTMCP_HOME"] = f"{name}/fastmcp"
+        os.environ["FASTMCP_LOG_LEVEL"] = "ERROR"
+        stores = {
+            engine: await open_store(url, clock=time.time) for engine, (url, _) in found.items()
+        }
+        await authenticate(stores)
+        await operations()
+        print(f"\n| one grant takes | bytes (aim of what is stored: {MOST_BYTES:,}) |\n|---|---:|")
+        print(f"| in the cache, open ({CACHED:,} of them) | {await cached_bytes():,.0f} |")
+        for engine, store in stores.items():
+            grown = await stored_bytes(store, size_of(*found[engine]))
+            print(f"| in {engine} ({STORED:,} of them) | {grown:,.0f} |")
+        for store in stores.values():
+            await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
