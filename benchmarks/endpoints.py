@@ -19,7 +19,7 @@ from typing import Final
 import uvloop
 
 from benchmarks.load import Answer, Connection, request
-from benchmarks.peers import JSON_PATH, PROTECTED
+from benchmarks.peers import JSON_PATH, POST_PATH, PROTECTED
 from benchmarks.player import Player, Session, UnexpectedAnswer
 from benchmarks.systems import mintage, provider
 from benchmarks.timing import machine
@@ -27,6 +27,7 @@ from mintage.demo.stage import process
 from mintage.testing.nanoidp import free_port
 
 CLIENTS: Final = 8
+CROWDS: Final = (1, 8, 32, 128)  # clients at once, to see what a shared fsync brings
 LONG, SHORT = 3600, 1  # lifetimes of upstream tokens: still fresh; over at each refresh
 
 # (what, of which server, against what of which, at least): the aims of this benchmark
@@ -34,7 +35,8 @@ AIMS: Final = (
     ("code → token", "Mintage, SQLite", "code → token", "FastMCP, default", 25),
     ("refresh, upstream fresh", "Mintage, SQLite", "refresh", "FastMCP, default", 100),
     ("refresh, upstream renewed", "Mintage, SQLite", "refresh", "FastMCP, default", 15),
-    ("refresh, upstream fresh", "Mintage, memory", "JSON", "bare Starlette", 0.4),
+    ("refresh, upstream fresh", "Mintage, memory", "GET of JSON", "bare Starlette", 0.4),
+    ("refresh, upstream fresh", "Mintage, memory", "POST, JSON back", "bare Starlette", 0.4),
 )
 
 
@@ -60,8 +62,8 @@ class System:
     sessions: deque[Session] = field(default_factory=deque)  # those that live on
     figures: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
-    async def time(self, what: str, work: Work) -> None:
-        connections = [await Connection.open(self.player.port) for _ in range(CLIENTS)]
+    async def time(self, what: str, work: Work, *, clients: int = CLIENTS) -> None:
+        connections = [await Connection.open(self.player.port) for _ in range(clients)]
         milliseconds: list[float] = []
         begin = time.perf_counter()
         until = begin + (work.seconds or 600)
@@ -165,6 +167,14 @@ async def measure(system: System, *, fresh: bool) -> None:
     await system.time("revoke", revoking(system))
 
 
+async def measure_bare(system: System, refresh: bytes) -> None:
+    """The floor: what a GET and a POST like *refresh* cost where nothing is done."""
+    plain = request("GET", JSON_PATH, system.player.host)
+    same = refresh.replace(b"/token", POST_PATH.encode(), 1)
+    await system.time("GET of JSON", Work(lambda: plain))
+    await system.time("POST, JSON back", Work(lambda: same))
+
+
 async def renewed(system: System, count: int) -> None:
     """So many sessions that each one's upstream token is over when its turn comes."""
     await log_in(system, count)
@@ -223,18 +233,22 @@ async def run(rounds: int, directory: Path) -> list[System]:
         for peer in peers:
             await peer.player.register()
         await renewed(renewing, 1500)
-        plain = request("GET", JSON_PATH, bare.player.host)
+        await renewed(on_disk, max(CROWDS))
         for _ in range(rounds):
-            await bare.time("JSON", Work(lambda: plain))
+            await measure_bare(bare, on_disk.player.refreshing(on_disk.sessions[0]))
             await measure(renewing, fresh=False)
             for system in (on_disk, in_memory, *peers):
                 await measure(system, fresh=True)
+            for clients in CROWDS:
+                what = f"refresh, {clients} at once"
+                await on_disk.time(what, refreshing(on_disk), clients=clients)
         on_disk.figures |= renewing.figures
         return [on_disk, in_memory, *peers, bare]
 
 
 def report(systems: list[System]) -> None:
-    kinds = list(dict.fromkeys(what for system in systems for what in system.figures))
+    kinds = dict.fromkeys(what for system in systems for what in system.figures)
+    kinds = {what: None for what in kinds if "at once" not in what}
     print("| requests/s (median ms) | " + " | ".join(system.name for system in systems) + " |")
     print("|---" + "|---:" * len(systems) + "|")
     for what in kinds:
@@ -250,6 +264,10 @@ def report(systems: list[System]) -> None:
     for what, name, other, peer, aim in AIMS:
         ratio = by_name[name].rate(what) / by_name[peer].rate(other)
         print(f"| {what}, {name}, against {other} of {peer} | {ratio:.2f} × | {aim} × |")
+    print("\n| clients at once | " + " | ".join(map(str, CROWDS)) + " |")
+    print("|---" + "|---:" * len(CROWDS) + "|")
+    rates = (f"{systems[0].rate(f'refresh, {clients} at once'):,.0f}" for clients in CROWDS)
+    print("| durable refreshes/s | " + " | ".join(rates) + " |")
 
 
 def main() -> None:

@@ -20,11 +20,21 @@ from starlette.routing import Route
 from benchmarks.upstream import CLIENT_ID, CLIENT_SECRET
 
 PROTECTED: Final = "/protected"
-JSON_PATH: Final = "/json"
+JSON_PATH, POST_PATH = "/json", "/post"
+TOKENS: Final = {
+    "access_token": "a" * 420, "token_type": "Bearer", "expires_in": 3600, "scope": "tools",
+    "refresh_token": "r" * 420,
+}  # fmt: skip
 
 
 async def endpoint(_: Request) -> Response:
     return JSONResponse({"ok": True})
+
+
+async def post(request: Request) -> Response:
+    """What a refresh can't do without: a body is read, and tokens are answered."""
+    await request.body()
+    return JSONResponse(TOKENS)
 
 
 async def protected(request: Request) -> Response:
@@ -33,7 +43,7 @@ async def protected(request: Request) -> Response:
 
 
 def starlette() -> Starlette:
-    return Starlette(routes=[Route(JSON_PATH, endpoint)])
+    return Starlette(routes=[Route(JSON_PATH, endpoint), Route(POST_PATH, post, methods=["POST"])])
 
 
 def oauth_proxy(base_url: str, upstream: str, *, memory: bool) -> Any:

@@ -31,6 +31,7 @@ T = TypeVar("T")
 SESSIONS: Final = 200
 UPSTREAM_SECONDS: Final = 120  # so that upstream tokens are renewed many times in a run
 SAMPLE_SECONDS: Final = 5
+AT_ONCE: Final = 32  # operations under way at the most, after a stall; the others wait in line
 PATIENCE: Final = 30  # seconds that a client goes on trying
 GROWTH_MB: Final = 3.0
 MIX: Final = {"log in": 2, "refresh": 20, "request": 76, "revoke": 2}
@@ -49,6 +50,7 @@ class Soak:
     live: int = 0
     sessions: deque[Session] = field(default_factory=deque)
     idle: list[deque[Player]] = field(default_factory=list)
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     up: asyncio.Event = field(default_factory=asyncio.Event)
     done: Counter[str] = field(default_factory=Counter)
     retried: Counter[str] = field(default_factory=Counter)
@@ -69,6 +71,10 @@ class Soak:
         await asyncio.gather(*running)
 
     async def _operation(self) -> None:
+        async with self.room:
+            await self._choose()
+
+    async def _choose(self) -> None:
         (name,) = random.choices(list(MIX), list(MIX.values()))  # noqa: S311
         if name in ("log in", "revoke") or not self.sessions or self.live < SESSIONS // 4:
             name = "revoke" if self.sessions and self.live > SESSIONS else "log in"

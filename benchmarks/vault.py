@@ -78,8 +78,8 @@ class House:
         )  # fmt: skip
         return cls(vault, tokens)
 
-    async def code(self) -> str:
-        """A finished login with 2 KB of upstream tokens."""
+    async def code(self, ends_at: int | None = None) -> str:
+        """A finished login with 2 KB of upstream tokens, good until *ends_at* or for ever."""
         return await self.vault.create(
             Login(
                 client_id=CLIENT,
@@ -92,19 +92,16 @@ class House:
                 ),
                 created_at=int(time.time()),
             ),
-            UpstreamTokens(
-                access_token=secrets.token_urlsafe(32).ljust(ACCESS_CHARACTERS, "a"),
-                refresh_token=secrets.token_urlsafe(32).ljust(REFRESH_CHARACTERS, "r"),
-            ),
+            upstream_tokens(ends_at),
             code_challenge=s256(VERIFIER),
             redirect_uri="https://app.example/cb",
         )
 
-    async def logged_in(self) -> Opened:
+    async def logged_in(self, ends_at: int | None = None) -> Opened:
         """All that a callback and a token request do."""
         await self.vault.claim(secrets.token_bytes(32), expires_at=int(time.time()) + 600)
         opened = await self.vault.redeem(
-            await self.code(), client_id=CLIENT, code_verifier=VERIFIER, redirect_uri=None,
+            await self.code(ends_at), client_id=CLIENT, code_verifier=VERIFIER, redirect_uri=None,
             resource=None,
         )  # fmt: skip
         assert isinstance(opened, Opened)
@@ -187,18 +184,33 @@ async def operations() -> None:
         print(f"| {name} | {seen['load']} | {seen['list']} | {store.writes} | {lengths} |")
         store.forget()
 
-    opened = await house.logged_in()
-    row("login")
     refreshment = Refreshment(client_id=CLIENT, generation=1, scopes=None, resource=None)
-    await house.vault.rotate(Handle(opened.secret, 1, "refresh"), refreshment, _no_upstream)
-    row("refresh")
+    for name, ends_at in (("refresh, upstream renewed", 1), ("refresh", None)):
+        store.forget()
+        opened = await house.logged_in(ends_at)
+        if ends_at is None:
+            row("login")
+        store.forget()
+        await house.vault.rotate(Handle(opened.secret, 1, "refresh"), refreshment, _renewed)
+        row(name)
     for name in ("request, cold", "request, warm"):
         await house.vault.authenticate(Handle(opened.secret, 2, "access"))
         row(name)
+    await house.vault.revoke(Handle(opened.secret, 2, "refresh"), CLIENT)
+    row("revocation")
 
 
-async def _no_upstream(_: UpstreamTokens) -> UpstreamTokens:
-    raise AssertionError("the upstream's tokens never end here")
+def upstream_tokens(ends_at: int | None) -> UpstreamTokens:
+    """As long as those of many providers, and new."""
+    return UpstreamTokens(
+        access_token=secrets.token_urlsafe(32).ljust(ACCESS_CHARACTERS, "a"),
+        refresh_token=secrets.token_urlsafe(32).ljust(REFRESH_CHARACTERS, "r"),
+        expires_at=ends_at,
+    )
+
+
+async def _renewed(_: UpstreamTokens) -> UpstreamTokens:
+    return upstream_tokens(int(time.time()) + 3600)
 
 
 async def cached_bytes() -> float:
