@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mintage.clients import redirects
+from mintage.clients import redirects, registration
 from mintage.clients.registration import (
     ClientIds,
     RegisteredClient,
@@ -234,7 +234,18 @@ class TestClientId:
             raise ValueError("a redirect URI of yesterday")
 
         monkeypatch.setattr(redirects, "check_redirect_uri", stricter)
-        assert CLIENT_IDS.read(good) is None
+        upgraded = ClientIds(b"k" * 32)
+        assert upgraded.read(good) is None
+
+    def test_no_more_are_remembered_than_there_is_room_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registration, "_REMEMBERED", 10)
+        ids = ClientIds(b"k" * 32)
+        for number in range(25):
+            registered = ids.issue(parse(), now=1_800_000_000, salt=bytes([number]) * 8)
+            assert ids.read(registered.client.client_id) == registered.client
+        assert len(ids._known) <= 10
 
     def test_attack_d07_the_secret_is_in_no_repr(self) -> None:
         registered = issue()
