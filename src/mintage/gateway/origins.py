@@ -1,0 +1,43 @@
+"""Whether the web page that a request comes from may call a resource (MCP, transports: Origin).
+
+A page that had its own name pointed at this machine (DNS rebinding) still tells its true origin.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Pages of this very server, pages on the user's own machine, and those in *allowed*.
+
+    *let_any_web_page_call*: no page is turned away.
+    """
+
+    own: str
+    allowed: frozenset[str] = frozenset()
+    let_any_web_page_call: bool = False
+
+    def accept(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether each ``Origin`` is fine; a request without one does not come from a page."""
+        found = [value.decode("latin-1") for name, value in headers if name.lower() == b"origin"]
+        return self.let_any_web_page_call or all(map(self._is_known, found))
+
+    def _is_known(self, origin: str) -> bool:
+        if origin in (self.own, *self.allowed):
+            return True
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
+        plain = f"{parts.scheme}://{parts.netloc}" == origin and "@" not in origin
+        return plain and parts.scheme in ("http", "https") and parts.hostname in _LOOPBACK
+
+
+def origin_of(url: str) -> str:
+    """The origin that a browser names for a page at *url*."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
