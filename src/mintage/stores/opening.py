@@ -55,6 +55,7 @@ _OPENERS: Final[dict[str, Callable[[str, Clock], Awaitable[Store]]]] = {
     "redis+cluster": _redis,
     "rediss+cluster": _redis,
     "redis+sentinel": _redis,
+    "rediss+sentinel": _redis,
 }
 
 

@@ -5,6 +5,7 @@ A transaction that returned is as durable as the server's ``synchronous_commit``
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Self, TypeVar
@@ -12,13 +13,15 @@ from typing import Any, Final, Self, TypeVar
 import asyncpg
 
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
+from mintage.stores.backoff import pause
 from mintage.stores.protocol import EVERYTHING, HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
 from mintage.values import Clock
 
 T = TypeVar("T")
 
 POOL_SIZE: Final = 10
-_SECONDS: Final = 5.0  # for a connection, and for a statement
+_SECONDS: Final = 5.0  # for a call, its wait for a connection included
+_HEARTBEAT: Final = 1.5  # after so long a silence the feed is asked whether it lives
 _CHANNEL: Final = "mintage_changes"
 # The last is what asyncpg itself stumbles over when a server dies in the middle of an answer.
 _FAILURES: Final = (
@@ -115,7 +118,7 @@ class PostgresStore:
         """
         try:
             pool = await asyncpg.create_pool(
-                url, min_size=1, max_size=POOL_SIZE, timeout=_SECONDS, command_timeout=_SECONDS
+                url, min_size=1, max_size=POOL_SIZE, timeout=_SECONDS, reset=_nothing_to_reset
             )
         except _FAILURES as error:
             raise _translated(error) from None
@@ -152,15 +155,17 @@ class PostgresStore:
         await self._do(lambda db: db.execute(_DELETE, key))
 
     async def changes(self) -> AsyncIterator[bytes]:
-        """Keys as they change; `EVERYTHING` when it begins to listen and when it can't."""
+        """Keys as they change; `EVERYTHING` as soon as it listens again after a break."""
+        failures = 0
         while not self._closed.is_set():
             try:
                 async with contextlib.aclosing(self._listen()) as heard:
                     async for key in heard:
+                        failures = 0
                         yield key
             except _FAILURES:
-                await asyncio.sleep(0.5)
-            yield EVERYTHING
+                await asyncio.sleep(pause(failures, random.random))
+                failures += 1
 
     async def list(
         self,
@@ -189,18 +194,25 @@ class PostgresStore:
             self._pool.terminate()
 
     async def _listen(self) -> AsyncGenerator[bytes, None]:
-        """Keys from one connection, until it breaks."""
+        """Keys from one connection, until it breaks (`_FAILURES`) or the store is closed."""
         heard: asyncio.Queue[bytes | None] = asyncio.Queue()
-        db = await asyncpg.connect(self._url, timeout=_SECONDS)
+        db = await asyncpg.connect(self._url, timeout=_SECONDS, command_timeout=_HEARTBEAT)
         closing = asyncio.create_task(self._closed.wait())
-        closing.add_done_callback(lambda _: heard.put_nowait(None))
-        db.add_termination_listener(lambda _: heard.put_nowait(None))
+        for ended in (closing.add_done_callback, db.add_termination_listener):
+            ended(lambda _: heard.put_nowait(None))
         try:
             await db.add_listener(
                 _CHANNEL, lambda *notice: heard.put_nowait(bytes.fromhex(notice[3]))
             )
-            yield EVERYTHING  # what changed until now was not heard
-            while (key := await heard.get()) is not None:
+            yield EVERYTHING  # whatever changed before, nobody told us
+            while not self._closed.is_set():
+                try:
+                    key = await asyncio.wait_for(heard.get(), _HEARTBEAT)
+                except TimeoutError:
+                    await db.execute("")  # a line that was cut without a word fails here
+                    continue
+                if key is None:
+                    raise ConnectionResetError
                 yield key
         finally:
             closing.cancel()
@@ -210,8 +222,15 @@ class PostgresStore:
         if self._closed.is_set():
             raise StoreUnavailable("the store is closed")
         try:
-            async with self._pool.acquire(timeout=_SECONDS) as db:
-                return await work(db)
+            async with asyncio.timeout(_SECONDS) as limit, self._pool.acquire() as db:
+                try:
+                    return await work(db)
+                except (asyncpg.ReadOnlySQLTransactionError, asyncio.CancelledError) as error:
+                    # A server that may not write has given its place to another, and one that
+                    # is silent says nothing to farewells either: the next call connects anew.
+                    if limit.expired() or isinstance(error, asyncpg.PostgresError):
+                        db.terminate()
+                    raise
         except _FAILURES as error:
             raise _translated(error) from None
 
@@ -221,6 +240,10 @@ class PostgresStore:
 
 def _names(index: Index | None) -> tuple[bytes | None, bytes | None, bytes | None]:
     return (index.subject, index.client, index.summary) if index else (None, None, None)
+
+
+async def _nothing_to_reset(_: Any) -> None:
+    """No statement of ours leaves anything behind; asking the server to clean up costs a trip."""
 
 
 async def _migrate(db: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -2,7 +2,11 @@
 
 A record is one hash, and every step on it is one script that touches this one key: atomic
 anywhere, and at home in whatever slot of a cluster the key falls. What a write that returned
-survives is what the server's own setting promises: see ``appendonly``.
+survives is what the server's own setting promises (``appendonly``), and with
+``?wait_replicas=1`` in the URL also the loss of the server that took it.
+
+A write may be sent twice, when the first answer got lost. The version that the caller drew
+for it tells: a script that finds it in place has nothing left to do.
 
 Names for lists are sorted sets of their own, in other slots; they are written before the
 record, so a crash in between leaves a name without a record, which a list passes over.
@@ -11,51 +15,50 @@ record, so a crash in between leaves a name without a record, which a list passe
 import asyncio
 import contextlib
 import logging
+import random
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
-from typing import Any, Final, Self, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Self
 
 import msgspec
-from redis import asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
+from mintage.stores.backoff import pause
 from mintage.stores.protocol import EVERYTHING, HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
+from mintage.stores.redis_link import Address, Link
 from mintage.values import Clock
-
-T = TypeVar("T")
 
 log = logging.getLogger("mintage.store")
 
-POOL_SIZE: Final = 32
-_SECONDS: Final = 5.0
 _PREFIX: Final = b"mintage:1:"
 _CHANNEL: Final = b"mintage:1:changes"
 _ALL: Final = _PREFIX + b"all"
 _ENDS: Final = _PREFIX + b"ends"
+# Seconds that an expired record stays in memory. When it expires is decided by our clock; the
+# server's, which takes it away then, may go ahead of ours by that much.
+_LINGER: Final = 300
 
-# KEYS[1] the record; ARGV: now, version, record, head, expires_at, summary
+# KEYS[1] the record; ARGV: now, version, record, head, expires_at, summary, linger
 _INSERT: Final = """
-local ends = redis.call('HGET', KEYS[1], 'e')
-if ends and tonumber(ends) > tonumber(ARGV[1]) then return 0 end
+local seen = redis.call('HMGET', KEYS[1], 'v', 'e')
+if seen[1] == ARGV[2] then return 1 end
+if seen[2] and tonumber(seen[2]) > tonumber(ARGV[1]) then return 0 end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 'r', ARGV[3], 'h', ARGV[4], 'e', ARGV[5], 's', ARGV[6])
-redis.call('EXPIREAT', KEYS[1], ARGV[5])
+redis.call('EXPIREAT', KEYS[1], ARGV[5] + ARGV[7])
 return 1
 """
 # KEYS[1] the record
-# ARGV: now, old version, version, record, head, expires_at, summary, channel, key
+# ARGV: now, old version, version, record, head, expires_at, summary, linger, channel, key
 _REPLACE: Final = """
 local seen = redis.call('HMGET', KEYS[1], 'v', 'e')
+if seen[1] == ARGV[3] then return 1 end
 if seen[1] ~= ARGV[2] or tonumber(seen[2]) <= tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'v', ARGV[3], 'r', ARGV[4], 'h', ARGV[5], 'e', ARGV[6])
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 's', ARGV[7]) end
-redis.call('EXPIREAT', KEYS[1], ARGV[6])
-redis.call('PUBLISH', ARGV[8], ARGV[9])
+redis.call('EXPIREAT', KEYS[1], ARGV[6] + ARGV[8])
+redis.call('PUBLISH', ARGV[9], ARGV[10])
 return 1
 """
 # KEYS[1] the record; ARGV: channel, key
@@ -66,27 +69,26 @@ return 1
 
 
 class RedisStore:
-    """Open it with `open`. The pool is bounded, and every call has a time-out."""
+    """Open it with `open`. Its calls are bounded in number and in time (see `Link`)."""
 
-    def __init__(self, client: Any, clock: Clock) -> None:
-        self._client = client
+    def __init__(self, link: Link, clock: Clock) -> None:
+        self._link = link
         self._clock = clock
-        self._closed = asyncio.Event()
-        self._insert = client.register_script(_INSERT)
-        self._replace = client.register_script(_REPLACE)
-        self._delete = client.register_script(_DELETE)
 
     @classmethod
     async def open(cls, url: str, *, clock: Clock = time.time) -> Self:
         """The store at *url*.
 
-        ``redis://host:port/db`` for one server, ``redis+cluster://host:port`` for a cluster,
-        ``redis+sentinel://host:port,host:port/service`` behind Sentinel; ``rediss`` for TLS.
-        Raises `StoreUnavailable`. A server that may forget is warned about in the log.
+        ``redis://host:port/db`` for one server, ``redis+cluster://host:port,host:port`` for a
+        cluster, ``redis+sentinel://host:port,host:port/service`` behind Sentinel; ``rediss``
+        for TLS. Raises `StoreUnavailable`, and `StoreUnusable` for a URL or password that is
+        wrong. A server that may forget is warned about in the log.
         """
-        store = cls(_client(url), clock)
+        address = Address.parse(url)
+        store = cls(Link.to(address), clock)
         try:
             await store._warn_if_forgetful()
+            await store._warn_if_ahead_of_replicas(address.wait_replicas)
         except StoreError:
             await store.close()
             raise
@@ -96,12 +98,13 @@ class RedisStore:
         if index is not None:
             await self._name(key, index, expires_at)
         summary = index.summary if index else b""
-        values = [self._now(), _version(), record, record[:HEAD_BYTES], expires_at, summary]
-        if not await self._do(self._insert(keys=[_PREFIX + key], args=values)):
+        head = record[:HEAD_BYTES]
+        values = (self._now(), _version(), record, head, expires_at, summary, _LINGER)
+        if not await self._link.run(_INSERT, _PREFIX + key, *values):
             raise Exists
 
     async def load(self, key: bytes) -> Versioned | None:
-        version, record, ends = await self._do(self._client.hmget(_PREFIX + key, "v", "r", "e"))
+        version, record, ends = await self._link.ask("HMGET", _PREFIX + key, "v", "r", "e")
         if version is None or int(ends) <= self._now():
             return None
         return Versioned(record, int(version))
@@ -116,26 +119,28 @@ class RedisStore:
     ) -> None:
         if index is not None:
             await self._name(key, index, expires_at)
-        values = [
+        values = (
             self._now(), old.version, _version(), record, record[:HEAD_BYTES], expires_at,
-            index.summary if index else b"", _CHANNEL, key,
-        ]  # fmt: skip
-        if not await self._do(self._replace(keys=[_PREFIX + key], args=values)):
+            index.summary if index else b"", _LINGER, _CHANNEL, key,
+        )  # fmt: skip
+        if not await self._link.run(_REPLACE, _PREFIX + key, *values):
             raise Stale
 
     async def delete(self, key: bytes) -> None:
-        await self._do(self._delete(keys=[_PREFIX + key], args=[_CHANNEL, key]))
+        await self._link.run(_DELETE, _PREFIX + key, _CHANNEL, key)
 
     async def changes(self) -> AsyncIterator[bytes]:
-        """Keys as they change; `EVERYTHING` when it begins to listen and when it can't."""
-        while not self._closed.is_set():
+        """Keys as they change; `EVERYTHING` as soon as it listens again after a break."""
+        failures = 0
+        while not self._link.closed.is_set():
             try:
-                async with contextlib.aclosing(self._listen()) as heard:
+                async with contextlib.aclosing(self._link.feed(_CHANNEL)) as heard:
                     async for key in heard:
-                        yield key
-            except (RedisError, OSError, TimeoutError):
-                await asyncio.sleep(0.5)
-            yield EVERYTHING
+                        failures = 0
+                        yield EVERYTHING if key is None else key
+            except StoreUnavailable:
+                await asyncio.sleep(pause(failures, random.random))
+                failures += 1
 
     async def list(
         self,
@@ -152,8 +157,8 @@ class RedisStore:
         entries: list[Entry] = []
         start = b"(" + after if after is not None else b"-"
         while True:
-            keys = await self._do(self._client.zrange(first, start, b"+", bylex=True, offset=0,
-                                                      num=limit + 1))  # fmt: skip
+            among = (first, start, b"+", "BYLEX", "LIMIT", 0, limit + 1)
+            keys = await self._link.ask("ZRANGE", *among)
             for entry in await self._entries(keys, others):
                 entries.append(entry)
                 if len(entries) > limit:
@@ -165,26 +170,22 @@ class RedisStore:
     async def sweep(self, limit: int = 1000) -> int:
         """Records leave by themselves here; this takes the names of those that did."""
         now = self._now()
-        due = await self._do(
-            self._client.zrange(_ENDS, "-inf", now, byscore=True, offset=0, num=limit)
-        )
+        due = await self._link.ask("ZRANGE", _ENDS, "-inf", now, "BYSCORE", "LIMIT", 0, limit)
         return sum([await self._forget(member, now) for member in due])
 
     async def close(self) -> None:
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
-            await asyncio.wait_for(self._client.aclose(), _SECONDS)
+        await self._link.close()
 
     async def _entries(self, keys: Sequence[bytes], others: Sequence[bytes]) -> Sequence[Entry]:
         """The live ones of *keys* that stand under all *others* as well, in one round trip."""
-        calls = self._client.pipeline(transaction=False)
-        for key in keys:
-            calls.hmget(_PREFIX + key, "s", "e", "h")
-            for name in others:
-                calls.zscore(name, key)
-        found = await self._do(calls.execute()) if keys else []
+        found = await self._link.ask_all(
+            command
+            for key in keys
+            for command in (
+                ("HMGET", _PREFIX + key, "s", "e", "h"),
+                *(("ZSCORE", name, key) for name in others),
+            )
+        )
         entries = []
         for number, key in enumerate(keys):
             (summary, ends, head), *scores = found[number * (1 + len(others)) :][: 1 + len(others)]
@@ -195,41 +196,27 @@ class RedisStore:
     async def _name(self, key: bytes, index: Index, expires_at: int) -> None:
         """Put *key* under its names, and note when to look whether they may go."""
         for name in _names(index.subject, index.client):
-            await self._do(self._client.zadd(name, {key: 0}))
+            await self._link.write(name, "ZADD", name, 0, key)
         member = msgspec.msgpack.encode((key, index.subject, index.client))
-        await self._do(self._client.zadd(_ENDS, {member: expires_at}))
+        await self._link.write(_ENDS, "ZADD", _ENDS, expires_at, member)
 
     async def _forget(self, member: bytes, now: int) -> bool:
         """Take out the names of an expired record; one that lives on is looked at later."""
         key, subject, client = msgspec.msgpack.decode(member, type=tuple[bytes, bytes, bytes])
-        ends = await self._do(self._client.hget(_PREFIX + key, "e"))
+        ends = await self._link.ask("HGET", _PREFIX + key, "e")
         if ends is not None and int(ends) > now:
-            await self._do(self._client.zadd(_ENDS, {member: int(ends)}))
+            await self._link.write(_ENDS, "ZADD", _ENDS, int(ends), member)
             return False
         for name in _names(subject, client):
-            await self._do(self._client.zrem(name, key))
-        await self._do(self._client.delete(_PREFIX + key))
-        await self._do(self._client.zrem(_ENDS, member))
+            await self._link.write(name, "ZREM", name, key)
+        await self._link.write(_PREFIX + key, "DEL", _PREFIX + key)
+        await self._link.write(_ENDS, "ZREM", _ENDS, member)
         return True
-
-    async def _listen(self) -> AsyncGenerator[bytes, None]:
-        async with self._client.pubsub() as channel:
-            await channel.subscribe(_CHANNEL)
-            while not self._closed.is_set():
-                match await channel.get_message(timeout=1.0):
-                    case {"type": "message", "data": key}:
-                        yield key
-                    case {"type": "subscribe"}:
-                        # What changed until now was not heard. The driver connects anew by
-                        # itself; then this is the only word of it.
-                        yield EVERYTHING
-                    case _:
-                        pass
 
     async def _warn_if_forgetful(self) -> None:
         """Say so, once, if the server's settings let acknowledged writes go."""
         try:
-            settings = await self._do(self._client.config_get("appendonly", "maxmemory-policy"))
+            settings = await self._link.ask("CONFIG GET", "appendonly", "maxmemory-policy")
         except StoreUnusable:
             log.warning("Redis does not show its settings: see that appendonly is on")
             return
@@ -238,15 +225,13 @@ class RedisStore:
         if settings.get("maxmemory-policy", "noeviction") != "noeviction":
             log.warning("Redis may evict logins when memory is short; use noeviction")
 
-    async def _do(self, call: Awaitable[T]) -> T:
-        if self._closed.is_set():
-            if asyncio.iscoroutine(call):
-                call.close()
-            raise StoreUnavailable("the store is closed")
-        try:
-            return await call
-        except (RedisError, OSError, TimeoutError) as error:
-            raise _translated(error) from None
+    async def _warn_if_ahead_of_replicas(self, wait_replicas: int) -> None:
+        """Say so, once, if a failover may lose acknowledged writes."""
+        if not wait_replicas and await self._link.replicas():
+            log.warning(
+                "Redis acknowledges before its replicas have a write: a failover may lose the "
+                "last logins and revocations; put ?wait_replicas=1 on the store's URL"
+            )
 
     def _now(self) -> int:
         return int(self._clock())
@@ -256,54 +241,6 @@ def _names(subject: bytes, client: bytes) -> tuple[bytes, bytes, bytes]:
     return _ALL, _PREFIX + b"subject:" + subject, _PREFIX + b"client:" + client
 
 
-def _client(url: str) -> Any:
-    scheme = urlsplit(url).scheme
-    if "cluster" in scheme:
-        plain = url.replace("+cluster", "", 1)
-        return redis.RedisCluster.from_url(plain, **_options())
-    if "sentinel" in scheme:
-        return _behind_sentinel(url)
-    # Whoever finds the pool empty waits for a connection instead of being turned away.
-    pool = redis.BlockingConnectionPool.from_url(
-        url, max_connections=POOL_SIZE, timeout=_SECONDS, **_options()
-    )
-    return redis.Redis.from_pool(pool)
-
-
-def _behind_sentinel(url: str) -> Any:
-    parts = urlsplit(url)
-    hosts = [
-        (host, int(port or 26379))
-        for host, _, port in (
-            place.partition(":") for place in parts.netloc.rpartition("@")[2].split(",")
-        )
-    ]
-    service = parts.path.strip("/") or "mymaster"
-    database = int(parse_qs(parts.query).get("db", ["0"])[0])
-    sentinel = redis.Sentinel(hosts, sentinel_kwargs=_options())  # type: ignore[no-untyped-call]
-    return sentinel.master_for(
-        service, password=parts.password, username=parts.username, db=database, **_options()
-    )
-
-
-def _options() -> dict[str, Any]:
-    return {
-        "socket_timeout": _SECONDS,
-        "socket_connect_timeout": _SECONDS,
-        "retry": Retry(NoBackoff(), 1),
-    }
-
-
 def _version() -> int:
     """A number that no other state of any key has had, and none will (63 random bits)."""
     return secrets.randbits(63)
-
-
-def _translated(error: BaseException) -> StoreError:
-    name = type(error).__name__
-    text = str(error)
-    if "NOAUTH" in text or "WRONGPASS" in text or "NOPERM" in text:
-        return StoreUnusable(f"Redis refuses the user or password ({name})")
-    if "OOM" in text:
-        return StoreUnavailable("Redis is out of memory")
-    return StoreUnavailable(f"Redis does not answer ({name})")

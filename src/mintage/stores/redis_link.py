@@ -1,0 +1,253 @@
+"""The way to a Redis: single, behind Sentinel, or a Cluster. Bounded, and in our words.
+
+Every call ends within five seconds, with an answer or an error. One that failed on its way
+is tried again for a moment; so whatever is sent through here must bear being done twice.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from redis import asyncio as redis
+from redis import exceptions as failed
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from mintage.errors import StoreError, StoreUnavailable, StoreUnusable
+from mintage.stores.backoff import pause
+
+T = TypeVar("T")
+
+POOL_SIZE: Final = 32
+_SPARE: Final = 8  # connections beyond that: the feed's, and those that are just being closed
+_SECONDS: Final = 5.0  # for a call, with all that it takes
+# Less than half of it for one answer: the driver must notice that a server is gone in time
+# to look for the one that took its place.
+_ANSWER: Final = 2.0
+_CONFIRMATION: Final = 1.5  # for replicas to say that they have a write
+_RETRIES: Final = 4  # 50 + 100 + 200 + 400 ms at the most
+_HEARTBEAT: Final = 1.5  # after so long a silence the feed is asked whether it lives
+_FAILURES: Final = (failed.RedisError, OSError, TimeoutError)
+# Not executed, or not known: a server that starts, stops, gives its place to another.
+# LOADING is one of the disconnected in this driver.
+_PASSING: Final = (
+    OSError, failed.ConnectionError, failed.TimeoutError, failed.ClusterDownError,
+    failed.MasterDownError, failed.ReadOnlyError, failed.TryAgainError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a store URL says. *options* are the driver's, for the servers that hold records."""
+
+    kind: str  # "", "cluster" or "sentinel"
+    hosts: Sequence[tuple[str, int]]
+    service: str
+    options: dict[str, Any]
+    sentinel_options: dict[str, Any]
+    wait_replicas: int
+
+    @classmethod
+    def parse(cls, url: str) -> "Address":
+        """Raises `StoreUnusable` for what can't be meant."""
+        parts = urlsplit(url)
+        scheme, _, kind = parts.scheme.partition("+")
+        query = dict(parse_qsl(parts.query))
+        try:
+            wait_replicas = int(query.pop("wait_replicas", "0"))
+            sentinel = {
+                name: query.pop(f"sentinel_{name}")
+                for name in ("username", "password")
+                if f"sentinel_{name}" in query
+            }
+            hosts = _hosts(parts, 26379 if kind == "sentinel" else 6379)
+            options = _options(parts, scheme, kind, query)
+        except ValueError as error:
+            raise StoreUnusable(f"the store's URL can't be read: {error}") from None
+        secure = {name: value for name, value in options.items() if name.startswith("ssl")}
+        service = parts.path.strip("/") or "mymaster"
+        return cls(kind, hosts, service, options, secure | sentinel, wait_replicas)
+
+
+def _hosts(parts: SplitResult, port: int) -> list[tuple[str, int]]:
+    places = [urlsplit(f"//{place}") for place in parts.netloc.rpartition("@")[2].split(",")]
+    return [(place.hostname or "localhost", place.port or port) for place in places]
+
+
+def _options(parts: SplitResult, scheme: str, kind: str, query: dict[str, str]) -> dict[str, Any]:
+    """User, password, database and TLS in the driver's words; it reads a URL of one host."""
+    user, at, _ = parts.netloc.rpartition("@")
+    path = "" if kind else parts.path
+    options: dict[str, Any] = dict(parse_url(f"{scheme}://{user}{at}host{path}?{urlencode(query)}"))
+    del options["host"]
+    if options.pop("connection_class", None) is SSLConnection:
+        options["ssl"] = True
+    return options
+
+
+class Link:
+    """Calls to the server that has a key. *wait_replicas*: how many must have each write."""
+
+    def __init__(self, client: Any, *, wait_replicas: int = 0) -> None:
+        self._client = client
+        self._wait_replicas = wait_replicas
+        self._turns = asyncio.Semaphore(POOL_SIZE)
+        self._sentinels: Sequence[Any] = ()
+        self.closed = asyncio.Event()
+
+    @classmethod
+    def to(cls, address: Address) -> Self:
+        timing = {
+            "socket_timeout": _ANSWER,
+            "socket_connect_timeout": _ANSWER,
+            "max_connections": POOL_SIZE + _SPARE,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        options = address.options | timing
+        sentinels: Sequence[Any] = ()
+        client: Any
+        if address.kind == "cluster":
+            nodes = [ClusterNode(host, port) for host, port in address.hosts]
+            client = redis.RedisCluster(
+                startup_nodes=nodes, **options | {"retry": Retry(NoBackoff(), 1)}
+            )
+        elif address.kind == "sentinel":
+            watchers = redis.Sentinel(  # type: ignore[no-untyped-call]
+                address.hosts, sentinel_kwargs=address.sentinel_options | timing
+            )
+            sentinels = watchers.sentinels
+            client = watchers.master_for(address.service, **options)
+        else:
+            ((host, port),) = address.hosts
+            client = redis.Redis(host=host, port=port, **options)
+        link = cls(client, wait_replicas=address.wait_replicas)
+        link._sentinels = sentinels
+        return link
+
+    async def ask(self, *command: Any) -> Any:
+        """The answer to a command that changes nothing."""
+        return await self._call(lambda: self._client.execute_command(*command))
+
+    async def ask_all(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
+        """The answers to many, in one round trip to each server."""
+        asked = list(commands)
+
+        async def attempt() -> list[Any]:
+            line = self._client.pipeline(transaction=False)
+            for command in asked:
+                line.execute_command(*command)
+            answers: list[Any] = await line.execute()
+            return answers
+
+        return await self._call(attempt) if asked else []
+
+    async def write(self, key: bytes, *command: Any) -> Any:
+        """The answer to a command that changes *key*, once as many replicas have it as must.
+
+        Raises `StoreUnavailable` where they don't say so in time; the change may be made.
+        """
+        if not self._wait_replicas:
+            return await self.ask(*command)
+        return await self._call(lambda: self._confirmed(key, command))
+
+    async def run(self, script: str, key: bytes, *values: Any) -> Any:
+        """What *script* returns, run where *key* is.
+
+        Its text goes along each time: a server that has just taken over knows no hashes.
+        """
+        return await self.write(key, "EVAL", script, 1, key, *values)
+
+    async def feed(self, channel: bytes) -> AsyncGenerator[bytes | None, None]:
+        """What is published on *channel*; None whenever something may have been missed.
+
+        Raises `StoreUnavailable` when the line breaks, or is silent for three seconds.
+        """
+        try:
+            async with self._pubsub() as line:
+                await line.subscribe(channel)
+                silent = False
+                while not self.closed.is_set():
+                    message = await line.get_message(timeout=_HEARTBEAT)
+                    if message is None:
+                        if silent:
+                            raise StoreUnavailable("the feed is silent")
+                        await line.ping()
+                    elif message["type"] == "subscribe":
+                        yield None  # the first time, and when the driver has connected anew
+                    elif message["type"] == "message":
+                        yield message["data"]
+                    silent = message is None
+        except _FAILURES as error:
+            raise translated(error) from None
+
+    async def replicas(self) -> int:
+        """How many replicas the server has, or all servers of a cluster together."""
+        if isinstance(self._client, redis.RedisCluster):
+            await self.ask("PING")  # by then it knows who is there
+            return len(self._client.get_replicas())
+        return int((await self.ask("INFO", "replication"))["connected_slaves"])
+
+    async def close(self) -> None:
+        if self.closed.is_set():
+            return
+        self.closed.set()
+        for client in (self._client, *self._sentinels):
+            with contextlib.suppress(*_FAILURES):
+                await asyncio.wait_for(client.aclose(), _SECONDS)
+
+    async def _call(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The whole of a call: its turn, its attempts, and the pauses between."""
+        if self.closed.is_set():
+            raise StoreUnavailable("the store is closed")
+        try:
+            async with asyncio.timeout(_SECONDS), self._turns:
+                for failures in range(_RETRIES):
+                    try:
+                        return await attempt()
+                    except _PASSING:
+                        await asyncio.sleep(pause(failures, random.random))
+                return await attempt()
+        except _FAILURES as error:
+            raise translated(error) from None
+
+    async def _confirmed(self, key: bytes, command: Sequence[Any]) -> Any:
+        """WAIT is about the writes of its own connection; so it goes out with the command."""
+        where = self._node_of(key)
+        line = self._client.pipeline(transaction=False)
+        line.execute_command(*command)
+        wait = ("WAIT", self._wait_replicas, int(_CONFIRMATION * 1000))
+        line.execute_command(*wait, **({} if where is None else {"target_nodes": where}))
+        answer, confirmed = await line.execute()
+        # Where the key has moved, the driver has sent the command after it, but not the WAIT.
+        if confirmed < self._wait_replicas or self._node_of(key) is not where:
+            raise StoreUnavailable("too few replicas of Redis confirm the write")
+        return answer
+
+    def _node_of(self, key: bytes) -> Any:
+        """The server that has *key*; None where there is but one."""
+        if not isinstance(self._client, redis.RedisCluster):
+            return None
+        return self._client.nodes_manager.get_node_from_slot(self._client.keyslot(key))
+
+    def _pubsub(self) -> Any:
+        """Any node of a cluster hears what is published at any other."""
+        if isinstance(self._client, redis.RedisCluster):
+            return self._client.pubsub(node=self._client.get_random_node())
+        return self._client.pubsub()
+
+
+def translated(error: BaseException) -> StoreError:
+    """The server's word in ours. Only what a person must mend is unusable."""
+    name = type(error).__name__
+    text = str(error)
+    if "NOAUTH" in text or "WRONGPASS" in text or "NOPERM" in text:
+        return StoreUnusable(f"Redis refuses the user or password ({name})")
+    if "OOM" in text:
+        return StoreUnavailable("Redis is out of memory")
+    return StoreUnavailable(f"Redis does not answer ({name})")
