@@ -6,6 +6,7 @@ that they share one fsync. A write that returned is on disk (WAL, synchronous=FU
 """
 
 import asyncio
+import random
 import sqlite3
 import threading
 import time
@@ -16,10 +17,12 @@ from queue import SimpleQueue
 from typing import Any, Final, Self
 
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
+from mintage.stores.backoff import pause
 from mintage.stores.protocol import EVERYTHING, HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
 from mintage.stores.sqlite_schema import connect, prepare
 from mintage.values import Clock
 
+_SECONDS: Final = 5.0  # for a call, its wait for the lock and for the disk included
 _BATCH: Final = 256  # writes in one transaction at the most
 _KEEP_CHANGES: Final = 300  # seconds that the log of changes goes back
 _TRIM: Final = 1000  # rows of that log removed at once
@@ -90,7 +93,7 @@ class SQLiteStore:
         await self._do(operation)
 
     async def load(self, key: bytes) -> Versioned | None:
-        rows = self._read(
+        rows = await self._read(
             "SELECT record, version FROM record WHERE key = ? AND expires_at > ?",
             (key, self._now()),
         )
@@ -132,21 +135,26 @@ class SQLiteStore:
 
     async def changes(self) -> AsyncIterator[bytes]:
         """Changed keys, own ones among them, within *poll* seconds and a little."""
-        seen = self._last_change()
+        seen = await self._last_change()
         before: int | None = None
+        failures = 0
         while not self._closed:
             await asyncio.sleep(self._poll)
             try:
-                ((data,),) = self._read("PRAGMA data_version")
+                ((data,),) = await self._read("PRAGMA data_version")
                 if data == before:
                     continue
-                last = self._last_change()  # before the rows: they may go beyond it, not it them
-                rows = self._read(
+                # Before the rows: they may go beyond it, not it them.
+                last = await self._last_change()
+                rows = await self._read(
                     "SELECT version, key FROM change WHERE version > ? ORDER BY version", (seen,)
                 )
             except StoreError:
-                continue  # what is missed meanwhile is still in the log, or counted as trimmed
-            before = data
+                # What is missed meanwhile is still in the log, or counted as trimmed.
+                await asyncio.sleep(pause(failures, random.random))
+                failures += 1
+                continue
+            before, failures = data, 0
             # The log has no gaps but the one at its beginning, where it was trimmed.
             if rows[0][0] != seen + 1 if rows else last > seen:
                 yield EVERYTHING
@@ -170,7 +178,7 @@ class SQLiteStore:
         if after is not None:
             conditions.append("key > ?")
             values.append(after)  # type: ignore[arg-type]
-        rows = self._read(
+        rows = await self._read(
             f"SELECT key, summary, expires_at, substr(record, 1, {HEAD_BYTES}) FROM record"  # noqa: S608  (conditions are ours)
             f" WHERE {' AND '.join(conditions)} ORDER BY key LIMIT ?",
             (*values, limit + 1),
@@ -207,18 +215,29 @@ class SQLiteStore:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._queue.put(_Job(operation, loop, future))
-        return await future
-
-    def _read(self, sql: str, values: tuple[Any, ...] = ()) -> "Rows":
-        if self._closed:
-            raise StoreUnavailable("the store is closed")
         try:
-            return self._reader.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise _translated(error) from error
+            async with asyncio.timeout(_SECONDS):
+                return await future  # cancelled by the limit: one that did not begin never will
+        except TimeoutError:
+            raise StoreUnavailable("the database does not answer in time") from None
 
-    def _last_change(self) -> int:
-        rows = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'change'")
+    async def _read(self, sql: str, values: tuple[Any, ...] = ()) -> "Rows":
+        """Rows; while another process has the file to itself, a wait that blocks nobody."""
+        deadline = time.monotonic() + _SECONDS
+        failures = 0
+        while True:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            try:
+                return self._reader.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                if not _is_busy(error) or time.monotonic() > deadline:
+                    raise _translated(error) from error
+            await asyncio.sleep(pause(failures, random.random, first=0.001, most=0.1))
+            failures += 1
+
+    async def _last_change(self) -> int:
+        rows = await self._read("SELECT seq FROM sqlite_sequence WHERE name = 'change'")
         return rows[0][0] if rows else 0
 
     def _now(self) -> int:
@@ -261,7 +280,7 @@ def _commit(db: sqlite3.Connection, batch: list[_Job]) -> list[Any]:
     """What each of *batch* came to. If the transaction fails, all of them fail."""
     try:
         db.execute("BEGIN IMMEDIATE")
-        outcomes = [_outcome(db, job.operation) for job in batch]
+        outcomes = [_outcome(db, job) for job in batch]
         db.execute("COMMIT")
     except sqlite3.Error as error:
         failure = _translated(error)
@@ -274,11 +293,13 @@ def _commit(db: sqlite3.Connection, batch: list[_Job]) -> list[Any]:
     return outcomes
 
 
-def _outcome(db: sqlite3.Connection, operation: _Operation) -> Any:
+def _outcome(db: sqlite3.Connection, job: _Job) -> Any:
     """What one operation came to. A fault of its own takes no other of the batch along."""
+    if job.future.done():
+        return None  # its caller has given up, and was told that nothing is known
     db.execute("SAVEPOINT operation")
     try:
-        outcome = operation(db)
+        outcome = job.operation(db)
     except sqlite3.OperationalError:
         raise  # the disk or the lock: that is everybody's
     except Exception as fault:  # noqa: BLE001  (its caller gets it)
@@ -303,6 +324,11 @@ def _resolve(future: "asyncio.Future[Any]", outcome: Any) -> None:
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _translated(error: sqlite3.Error) -> StoreError:

@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import itertools
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -10,9 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from mintage.errors import StoreUnavailable, StoreUnusable
+from mintage.stores.backoff import pause
 
 APPLICATION_ID: Final = 0x4D696E74  # "Mint"
-_BUSY_SECONDS: Final = 5.0
+_BUSY_SECONDS: Final = 4.0  # less than a call may take, so that it ends with the reason
+_PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EAGAIN)
 _creating: Final = threading.Lock()  # until the new file's descriptor is closed
 
 MIGRATIONS: Final = (
@@ -40,12 +44,16 @@ MIGRATIONS: Final = (
 
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
-    """A connection for any thread, one at a time. Raises ``sqlite3.Error``."""
+    """A connection for any thread, one at a time. Raises ``sqlite3.Error``.
+
+    A reader does not wait for a lock: it runs where nobody may be kept waiting.
+    """
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
     if readonly:
         db.execute("PRAGMA query_only = ON")
+        db.execute("PRAGMA busy_timeout = 0")
     return db
 
 
@@ -87,7 +95,8 @@ def _create(path: Path) -> None:
         if not os.access(path, os.R_OK | os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise StoreUnusable(f"{path} can't be opened: {error.strerror}") from error
+        kind = StoreUnavailable if error.errno in _PASSING else StoreUnusable
+        raise kind(f"{path} can't be opened: {error.strerror}") from error
 
 
 def _check(path: Path) -> None:
@@ -121,13 +130,13 @@ def _check_version(path: Path, version: int) -> None:
 def _use_wal(db: sqlite3.Connection) -> None:
     """SQLite does not wait for others while it changes the journal mode; so we do."""
     deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
+    for failures in itertools.count():
         try:
             db.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.02)
+            time.sleep(pause(failures, random.random, first=0.01, most=0.1))
         else:
             return
 
