@@ -1,4 +1,4 @@
-"""Mintage as its operators run it: ``mintage serve`` processes on one SQLite file."""
+"""Mintage as its operators run it: ``mintage serve`` processes on one store."""
 
 import asyncio
 import secrets
@@ -14,7 +14,7 @@ from mintage.config import Config, load
 from mintage.demo.stage import process
 from mintage.grant import Identity, Login, UpstreamTokens, s256
 from mintage.keys import purpose_key
-from mintage.stores.sqlite import SQLiteStore
+from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient
 from mintage.vault.values import VaultKeys
@@ -22,7 +22,8 @@ from mintage.vault.vault import Vault
 
 CONFIG = """\
 issuer = "{issuer}"
-store  = "sqlite://{directory}/mintage.db"
+store  = "{store}"
+secret = "file:mintage.secret"
 [upstream]
 issuer    = "http://127.0.0.1:9"
 client_id = "mintage"
@@ -37,7 +38,7 @@ VERIFIER = "v" * 43
 
 @dataclass
 class Fleet:
-    """Processes that share a file, each at its own address, and a vault of our own on it."""
+    """Processes that share a store, each at its own address, and a vault of our own on it."""
 
     config: Config
     file: Path
@@ -77,22 +78,26 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(directory: Path, *, processes: int) -> AsyncIterator[Fleet]:
-    """Everything prepared; nothing is serving yet."""
+async def fleet(
+    directory: Path, *, processes: int, store: str | None = None
+) -> AsyncIterator[Fleet]:
+    """Everything prepared; nothing is serving yet. *store*: a URL, else a file in *directory*."""
+    store = store or f"sqlite://{directory}/mintage.db"
     ports = [free_port() for _ in range(processes)]
+    secret = directory / "mintage.secret"
+    secret.touch(0o600)
+    secret.write_text(secrets.token_urlsafe(32))
     file = directory / "mintage.toml"
     file.write_text(
-        CONFIG.format(
-            issuer=f"http://127.0.0.1:{ports[0]}", directory=directory, backend=free_port()
-        )
+        CONFIG.format(issuer=f"http://127.0.0.1:{ports[0]}", store=store, backend=free_port())
     )
     config = load(file)
-    store = await SQLiteStore.open(directory / "mintage.db")
+    opened = await open_store(store, clock=time.time)
     keys = VaultKeys(
         seal=purpose_key(config.secret, "seal"), index=purpose_key(config.secret, "index")
     )
-    vault = Vault(store, keys, clock=time.time, dice=secrets.token_bytes)
+    vault = Vault(opened, keys, clock=time.time, dice=secrets.token_bytes)
     try:
         yield Fleet(config, file, ports, vault)
     finally:
-        await store.close()
+        await opened.close()

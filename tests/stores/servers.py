@@ -5,6 +5,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -57,10 +58,29 @@ class Server:
         self.child.kill()
         self.child.wait()
 
+    def freeze(self) -> None:
+        """It holds its connections and says nothing (SIGSTOP)."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self.child is not None
+        for pid in (self.child.pid, *children(self.child.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def stop(self) -> None:
         if self.child is not None and self.child.poll() is None:
             self.child.terminate()
             self.child.wait()
+
+
+def children(pid: int) -> list[int]:
+    """PostgreSQL answers in processes of its own."""
+    tasks = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(child) for child in tasks.split()]
 
 
 def redis_server(directory: Path, *options: str, port: int | None = None) -> Server:
@@ -112,15 +132,21 @@ def started(server: Server) -> Iterator[Server]:
 
 @dataclass
 class Wire:
-    """A TCP line to a server that can be cut, and mended."""
+    """A TCP line to a server that can be cut, swallow everything, be slow, and be mended.
+
+    *cut*: who connects is turned away. *delay*: seconds that each packet takes.
+    """
 
     target: int
     port: int = 0
     cut: bool = False
+    delay: float = 0
+    _passable: asyncio.Event = field(default_factory=asyncio.Event)
     _lines: set[asyncio.Task[None]] = field(default_factory=set)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Wire"]:
+        self._passable.set()
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         try:
@@ -136,6 +162,15 @@ class Wire:
         for line in list(self._lines):
             line.cancel()
 
+    def swallow(self) -> None:
+        """Nothing arrives any more, and nobody hears that it does not."""
+        self._passable.clear()
+
+    def mend(self) -> None:
+        """What is still under way arrives after all."""
+        self.cut, self.delay = False, 0
+        self._passable.set()
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.cut:
             writer.transport.abort()
@@ -145,6 +180,7 @@ class Wire:
         line.add_done_callback(self._lines.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._passable.wait()
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
@@ -168,5 +204,7 @@ class Wire:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                await asyncio.sleep(self.delay)
+                await self._passable.wait()
                 writer.write(data)
                 await writer.drain()

@@ -3,7 +3,7 @@
 A record is one hash, and every step on it is one script that touches this one key: atomic
 anywhere, and at home in whatever slot of a cluster the key falls. What a write that returned
 survives is what the server's own setting promises (``appendonly``), and with
-``?wait_replicas=1`` in the URL also the loss of the server that took it.
+``?wait_replicas=N`` in the URL, of N replicas, also a failover to any of them.
 
 A write may be sent twice, when the first answer got lost. The version that the caller drew
 for it tells: a script that finds it in place has nothing left to do.
@@ -227,10 +227,12 @@ class RedisStore:
 
     async def _warn_if_ahead_of_replicas(self, wait_replicas: int) -> None:
         """Say so, once, if a failover may lose acknowledged writes."""
-        if not wait_replicas and await self._link.replicas():
+        replicas = await self._link.replicas()
+        if wait_replicas < replicas:
             log.warning(
-                "Redis acknowledges before its replicas have a write: a failover may lose the "
-                "last logins and revocations; put ?wait_replicas=1 on the store's URL"
+                "Redis acknowledges before all its replicas have a write: a failover may lose "
+                "the last logins and revocations; put ?wait_replicas=%d on the store's URL",
+                replicas,
             )
 
     def _now(self) -> int:

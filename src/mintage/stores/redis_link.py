@@ -6,6 +6,7 @@ is tried again for a moment; so whatever is sent through here must bear being do
 
 import asyncio
 import contextlib
+import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -187,10 +188,10 @@ class Link:
             raise translated(error) from None
 
     async def replicas(self) -> int:
-        """How many replicas the server has, or all servers of a cluster together."""
+        """How many replicas the server has; of a cluster, each master on the average."""
         if isinstance(self._client, redis.RedisCluster):
             await self.ask("PING")  # by then it knows who is there
-            return len(self._client.get_replicas())
+            return math.ceil(len(self._client.get_replicas()) / len(self._client.get_primaries()))
         return int((await self.ask("INFO", "replication"))["connected_slaves"])
 
     async def close(self) -> None:
