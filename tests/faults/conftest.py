@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import stands
+from tests.faults import failover, stands
+from tests.faults.failover import Cluster, Sentinels
 from tests.faults.stands import Stand
 from tests.stores.servers import Server, postgres_server, redis_server, started
 
@@ -23,16 +24,14 @@ def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def sentinel_processes(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[list[Server], list[Server]]]:
-    with stands.sentinel_servers(tmp_path_factory.mktemp("sentinel")) as servers:
+def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
+    with failover.sentinels(tmp_path_factory.mktemp("sentinel")) as servers:
         yield servers
 
 
 @pytest.fixture(scope="session")
-def cluster_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    with stands.cluster_servers(tmp_path_factory.mktemp("cluster")) as servers:
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with failover.cluster(tmp_path_factory.mktemp("cluster")) as servers:
         yield servers
 
 
@@ -49,21 +48,20 @@ async def redis(redis_process: Server) -> AsyncIterator[Stand]:
 
 
 @pytest.fixture
-async def sentinel(
-    sentinel_processes: tuple[list[Server], list[Server]],
-) -> AsyncIterator[Stand]:
-    async with stands.behind_sentinel(*sentinel_processes) as stand:
-        yield stand
+async def sentinel(sentinels: Sentinels) -> Stand:
+    await sentinels.whole()
+    return sentinels.stand()
 
 
 @pytest.fixture
-async def cluster(cluster_processes: list[Server]) -> AsyncIterator[Stand]:
-    async with stands.cluster(cluster_processes) as stand:
-        yield stand
+async def cluster(redis_cluster: Cluster) -> Stand:
+    await redis_cluster.whole()
+    return redis_cluster.stand()
 
 
 @pytest.fixture
 async def sqlite(tmp_path: Path) -> AsyncIterator[Stand]:
+    stands.check_immutable(tmp_path)
     async with stands.sqlite(tmp_path, None) as stand:
         yield stand
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -79,15 +80,15 @@ class Traffic:
     async def settle(self) -> None:
         """See that all that was acknowledged is so: the last tokens work, the revoked don't."""
         for tokens in self._live + self._kept:
-            called = await self._answer(lambda t=tokens: self._client.call(t["access_token"]))
+            called = await self._answer(partial(self._client.call, tokens["access_token"]))
             if called.status_code not in _ACCEPTED:
                 self.ledger.lost.append(f"access token: {called.status_code} {called.text}")
-            again = await self._answer(lambda t=tokens: self._client.refresh(t["refresh_token"]))
+            again = await self._answer(partial(self._client.refresh, tokens["refresh_token"]))
             if again.status_code != 200:
                 self.ledger.lost.append(f"refresh token: {again.status_code} {again.text}")
         for tokens in self._revoked:
-            again = await self._answer(lambda t=tokens: self._client.refresh(t["refresh_token"]))
-            called = await self._answer(lambda t=tokens: self._client.call(t["access_token"]))
+            again = await self._answer(partial(self._client.refresh, tokens["refresh_token"]))
+            called = await self._answer(partial(self._client.call, tokens["access_token"]))
             if (again.status_code, called.status_code) != (400, 401):
                 self.ledger.lost.append(f"a revocation: {again.text} {called.text}")
 
@@ -97,7 +98,7 @@ class Traffic:
                 return
             await self._refresh(number)
             token = self._live[number]["access_token"]
-            await self._note("request", lambda token=token: self._client.call(token))
+            await self._note("request", partial(self._client.call, token))
             if round_ % 5 == 0 and len(self._kept) + len(self._revoked) < KEPT:
                 await self._log_in()
             if round_ % 15 == 0 and self._kept:

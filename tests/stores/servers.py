@@ -41,12 +41,15 @@ class Server:
     child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        with (self.directory / "server.log").open("ab") as log:
-            self.child = subprocess.Popen(
-                self.command, stdout=log, stderr=log, cwd=self.directory, user=self.user
-            )
+        """Returns when it answers. PostgreSQL may need a second try after `kill`."""
+        self.child = None
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
+            if self.child is None or self.child.poll() is not None:
+                with (self.directory / "server.log").open("ab") as log:
+                    self.child = subprocess.Popen(
+                        self.command, stdout=log, stderr=log, cwd=self.directory, user=self.user
+                    )
             if subprocess.run(self.ready, check=False, capture_output=True).returncode == 0:
                 return
             time.sleep(0.05)

@@ -104,7 +104,8 @@ class RedisStore:
             raise Exists
 
     async def load(self, key: bytes) -> Versioned | None:
-        version, record, ends = await self._link.ask("HMGET", _PREFIX + key, "v", "r", "e")
+        name = _PREFIX + key
+        version, record, ends = await self._link.read(name, "HMGET", name, "v", "r", "e")
         if version is None or int(ends) <= self._now():
             return None
         return Versioned(record, int(version))

@@ -1,13 +1,12 @@
 """The way to a Redis: single, behind Sentinel, or a Cluster. Bounded, and in our words.
 
-Every call ends within five seconds, with an answer or an error. One that failed on its way
-is tried again for a moment; so whatever is sent through here must bear being done twice.
+Every call ends within five seconds, with an answer or an error. The driver may send one twice,
+when a node of a cluster went away; so whatever is sent through here must bear being done twice.
 """
 
 import asyncio
 import contextlib
 import math
-import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
@@ -21,7 +20,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from mintage.errors import StoreError, StoreUnavailable, StoreUnusable
-from mintage.stores.backoff import pause
 
 T = TypeVar("T")
 
@@ -32,15 +30,9 @@ _SECONDS: Final = 5.0  # for a call, with all that it takes
 # to look for the one that took its place.
 _ANSWER: Final = 2.0
 _CONFIRMATION: Final = 1.5  # for replicas to say that they have a write
-_RETRIES: Final = 4  # 50 + 100 + 200 + 400 ms at the most
+_MAX_UNSURE: Final = 10_000
 _HEARTBEAT: Final = 1.5  # after so long a silence the feed is asked whether it lives
 _FAILURES: Final = (failed.RedisError, OSError, TimeoutError)
-# Not executed, or not known: a server that starts, stops, gives its place to another.
-# LOADING is one of the disconnected in this driver.
-_PASSING: Final = (
-    OSError, failed.ConnectionError, failed.TimeoutError, failed.ClusterDownError,
-    failed.MasterDownError, failed.ReadOnlyError, failed.TryAgainError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +92,7 @@ class Link:
         self._wait_replicas = wait_replicas
         self._turns = asyncio.Semaphore(POOL_SIZE)
         self._sentinels: Sequence[Any] = ()
+        self._unsure: dict[bytes, None] = {}
         self.closed = asyncio.Event()
 
     @classmethod
@@ -148,6 +141,15 @@ class Link:
 
         return await self._call(attempt) if asked else []
 
+    async def read(self, key: bytes, *command: Any) -> Any:
+        """The answer to a command about *key*.
+
+        If a write there was not confirmed, what is read must be: somebody may be told of it.
+        """
+        if key in self._unsure:
+            return await self.write(key, *command)
+        return await self.ask(*command)
+
     async def write(self, key: bytes, *command: Any) -> Any:
         """The answer to a command that changes *key*, once as many replicas have it as must.
 
@@ -155,7 +157,12 @@ class Link:
         """
         if not self._wait_replicas:
             return await self.ask(*command)
-        return await self._call(lambda: self._confirmed(key, command))
+        self._unsure[key] = None
+        if len(self._unsure) > _MAX_UNSURE:
+            del self._unsure[next(iter(self._unsure))]
+        answer = await self._call(lambda: self._confirmed(key, command))
+        self._unsure.pop(key, None)
+        return answer
 
     async def run(self, script: str, key: bytes, *values: Any) -> Any:
         """What *script* returns, run where *key* is.
@@ -203,16 +210,11 @@ class Link:
                 await asyncio.wait_for(client.aclose(), _SECONDS)
 
     async def _call(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """The whole of a call: its turn, its attempts, and the pauses between."""
+        """The whole of a call, the wait for its turn included."""
         if self.closed.is_set():
             raise StoreUnavailable("the store is closed")
         try:
             async with asyncio.timeout(_SECONDS), self._turns:
-                for failures in range(_RETRIES):
-                    try:
-                        return await attempt()
-                    except _PASSING:
-                        await asyncio.sleep(pause(failures, random.random))
                 return await attempt()
         except _FAILURES as error:
             raise translated(error) from None
@@ -226,7 +228,7 @@ class Link:
         line.execute_command(*wait, **({} if where is None else {"target_nodes": where}))
         answer, confirmed = await line.execute()
         # Where the key has moved, the driver has sent the command after it, but not the WAIT.
-        if confirmed < self._wait_replicas or self._node_of(key) is not where:
+        if confirmed < self._wait_replicas or self._node_of(key) != where:
             raise StoreUnavailable("too few replicas of Redis confirm the write")
         return answer
 
