@@ -107,13 +107,40 @@ def settings(issuer: str, upstream: FakeUpstream, backend: str) -> dict[str, Any
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock()
+    return ManualClock(3_000_000_000)  # ahead of the clocks of engines that have their own
 
 
 @pytest.fixture
 async def upstream(clock: ManualClock) -> AsyncIterator[FakeUpstream]:
     async with FakeUpstream(clock).running() as running:
         yield running
+
+
+every_store = pytest.mark.parametrize(
+    "world_store",
+    [
+        "memory",
+        "sqlite",
+        pytest.param("postgres_url", marks=pytest.mark.xdist_group("postgres")),
+        pytest.param("redis_url", marks=pytest.mark.xdist_group("redis")),
+        pytest.param("cluster_url", marks=pytest.mark.xdist_group("redis")),
+    ],
+    indirect=True,
+)
+"""A test or a class that must hold on each of them."""
+
+
+@pytest.fixture
+def world_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of the world's store: in memory, unless a test asks for `every_store`."""
+    match getattr(request, "param", "memory"):
+        case "memory":
+            return "memory://"
+        case "sqlite":
+            return f"sqlite://{tmp_path}/mintage.db"
+        case fixture:
+            url: str = request.getfixturevalue(fixture)
+            return url
 
 
 @pytest.fixture
@@ -134,13 +161,16 @@ async def world(
     upstream: FakeUpstream,
     overrides: dict[str, Any],
     parts: dict[str, Any],
+    world_store: str,
     tmp_path: Path,
 ) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         backend_port, port = free_port(), free_port()
         backend = Backend(f"http://127.0.0.1:{backend_port}")
         config = parse(
-            settings(f"http://127.0.0.1:{port}", upstream, f"{backend.url}/mcp") | overrides,
+            settings(f"http://127.0.0.1:{port}", upstream, f"{backend.url}/mcp")
+            | {"store": world_store}
+            | overrides,
             base=tmp_path,
             environ={"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret},
         )

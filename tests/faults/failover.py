@@ -100,8 +100,9 @@ class Sentinels:
 def sentinels(directory: Path) -> Iterator[Sentinels]:
     """A master with two replicas, and three that watch over them."""
     with ExitStack() as stack:
-        master = stack.enter_context(started(redis_server(directory / "0")))
-        of_it = ("--replicaof", f"127.0.0.1 {master.port}")
+        at_once = ("--repl-diskless-sync-delay", "0")
+        master = stack.enter_context(started(redis_server(directory / "0", *at_once)))
+        of_it = ("--replicaof", f"127.0.0.1 {master.port}", *at_once)
         replicas = [
             stack.enter_context(started(redis_server(directory / str(n), *of_it))) for n in (1, 2)
         ]
@@ -191,8 +192,9 @@ def cluster(directory: Path) -> Iterator[Cluster]:
         servers = []
         for n in range(6):
             bus = str(free_port())
-            options = ("--cluster-enabled", "yes", "--cluster-port", bus)
-            node = redis_server(directory / str(n), *options, "--cluster-node-timeout", "1000")
+            options: tuple[str, ...] = ("--cluster-enabled", "yes", "--cluster-port", bus)
+            options += ("--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+            node = redis_server(directory / str(n), *options)
             servers.append(stack.enter_context(started(node)))
         places = [f"127.0.0.1:{server.port}" for server in servers]
         words = ["--cluster", "create", *places, "--cluster-replicas", "1", "--cluster-yes"]

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.conftest import World
+from tests.conftest import World, every_store
 
 
 class TestC01CodeTwice:
@@ -94,6 +94,7 @@ class TestC03PKCE:
         assert (await client.redeem(login, code)).status_code == 200
 
 
+@every_store
 class TestC04RefreshTokens:
     async def test_attack_c04_ten_at_once_give_one_successor_to_all(self, world: World) -> None:
         client = await world.client()

@@ -8,7 +8,7 @@ import pytest
 from mintage.errors import StoreUnavailable
 from mintage.testing.fake_upstream import Fault
 from mintage.testing.oauth_client import answer_of, approve
-from tests.conftest import World
+from tests.conftest import World, every_store
 
 OUTAGES: list[tuple[Fault, int]] = [
     ("500", 503),
@@ -100,6 +100,27 @@ async def test_the_provider_fails_at_discovery(world: World, endpoint: Any, faul
         page = await approve(browser, client.authorization().url)
     assert page.status in (502, 503)
     assert "Reference" in page.text
+
+
+@every_store
+@pytest.mark.parametrize(("fault", "status"), [("503", 503), ("garbage", 502)])
+async def test_attack_c09_the_provider_fails_and_the_grant_is_as_it_was(
+    world: World, fault: Fault, status: int
+) -> None:
+    """The lease is given back, whatever store it was taken in: the next one may ask at once."""
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+    world.clock.advance(3600)
+    world.upstream.faults["token"] = fault
+    refused = await client.refresh(tokens["refresh_token"])
+    assert refused.status_code == status
+    assert "invalid" not in refused.text
+    world.upstream.faults.clear()
+    world.clock.advance(5)
+    answer = await client.refresh(tokens["refresh_token"])
+    assert answer.status_code == 200
+    assert (await client.call(answer.json()["access_token"])).status_code == 200
 
 
 async def test_a_refusal_is_no_outage(world: World) -> None:

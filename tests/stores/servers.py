@@ -137,13 +137,15 @@ def started(server: Server) -> Iterator[Server]:
 class Wire:
     """A TCP line to a server that can be cut, swallow everything, be slow, and be mended.
 
-    *cut*: who connects is turned away. *delay*: seconds that each packet takes.
+    *cut*: who connects is turned away. *delay*: seconds that each packet takes. *lose*: how
+    many answers get lost, each with its connection.
     """
 
     target: int
     port: int = 0
     cut: bool = False
     delay: float = 0
+    lose: int = 0
     _passable: asyncio.Event = field(default_factory=asyncio.Event)
     _lines: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -169,6 +171,11 @@ class Wire:
         """Nothing arrives any more, and nobody hears that it does not."""
         self._passable.clear()
 
+    def forget(self) -> None:
+        """New connections are carried; those that were swallowed hang for ever."""
+        self._passable = asyncio.Event()
+        self._passable.set()
+
     def mend(self) -> None:
         """What is still under way arrives after all."""
         self.cut, self.delay = False, 0
@@ -191,7 +198,7 @@ class Wire:
             return
         pumps = [
             asyncio.ensure_future(self._pump(reader, back)),
-            asyncio.ensure_future(self._pump(there, writer)),
+            asyncio.ensure_future(self._pump(there, writer, answers=True)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -204,10 +211,16 @@ class Wire:
                 with contextlib.suppress(OSError):
                     await end.wait_closed()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False
+    ) -> None:
+        passable = self._passable
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 await asyncio.sleep(self.delay)
-                await self._passable.wait()
+                await passable.wait()
+                if answers and self.lose:
+                    self.lose -= 1
+                    return
                 writer.write(data)
                 await writer.drain()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mintage.errors import StoreError, StoreUnavailable
+from mintage.errors import Stale, StoreError, StoreUnavailable
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import EVERYTHING, Store
 from tests.stores.servers import Server, Wire, postgres_server, redis_server, started
@@ -146,3 +146,63 @@ async def test_a_feed_that_was_cut_says_so_and_goes_on(
     listener.cancel()
     await asyncio.gather(listener, return_exceptions=True)
     await other.close()
+
+
+async def test_a_feed_that_falls_silent_is_left_within_five_seconds(
+    engine: Engine, store: Store, wire: Wire, server: Server
+) -> None:
+    """Nobody tells it that the line is dead; on a new one it says that it missed something."""
+    other = await open_store(engine[1].format(server.port), clock=time.time)
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def listen() -> None:
+        async for key in store.changes():
+            heard.put_nowait(key)
+
+    listener = asyncio.create_task(listen())
+    async with asyncio.timeout(5):
+        assert await heard.get() == EVERYTHING, "what came before, nobody heard"
+    wire.swallow()
+    await other.insert(b"k", b"one", None, FAR)
+    await other.delete(b"k")
+    await asyncio.sleep(0.1)
+    wire.forget()  # the old lines stay dead; new ones are carried
+    async with asyncio.timeout(5):
+        assert await heard.get() == EVERYTHING
+    listener.cancel()
+    await asyncio.gather(listener, return_exceptions=True)
+    await other.close()
+
+
+async def test_no_call_waits_longer_than_five_seconds_for_a_silent_server(
+    store: Store, wire: Wire
+) -> None:
+    """Also with more callers than there are connections."""
+    await store.insert(b"k", b"one", None, FAR)
+    wire.swallow()
+    async with asyncio.timeout(6):
+        outcomes = await asyncio.gather(
+            *(store.load(b"k") for _ in range(100)), return_exceptions=True
+        )
+    assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+    wire.mend()
+    await until_it_answers(store)
+    assert await store.load(b"k") is not None
+
+
+async def test_after_a_lost_answer_the_store_tells_what_is_so(store: Store, wire: Wire) -> None:
+    await store.insert(b"k", b"zero", None, FAR)
+    seen = await store.load(b"k")
+    assert seen is not None
+    await store.replace(b"k", seen, b"one", FAR)  # by now its statement is prepared
+    seen = await store.load(b"k")
+    assert seen is not None
+    wire.lose = 1
+    with pytest.raises(StoreUnavailable):
+        await store.replace(b"k", seen, b"two", FAR)
+    await until_it_answers(store)
+    now = await store.load(b"k")
+    assert now is not None
+    assert now.record == b"two"
+    with pytest.raises(Stale):
+        await store.replace(b"k", seen, b"three", FAR)

@@ -81,6 +81,8 @@ def _options(parts: SplitResult, scheme: str, kind: str, query: dict[str, str]) 
     del options["host"]
     if options.pop("connection_class", None) is SSLConnection:
         options["ssl"] = True
+    elif any(name.startswith("ssl") for name in options):
+        raise ValueError("options for TLS need rediss")
     return options
 
 
@@ -249,7 +251,8 @@ def translated(error: BaseException) -> StoreError:
     """The server's word in ours. Only what a person must mend is unusable."""
     name = type(error).__name__
     text = str(error)
-    if "NOAUTH" in text or "WRONGPASS" in text or "NOPERM" in text:
+    refused = isinstance(error, failed.AuthenticationError | failed.NoPermissionError)
+    if refused or "AuthenticationError" in text:  # as Sentinel's driver puts it, in its own words
         return StoreUnusable(f"Redis refuses the user or password ({name})")
     if "OOM" in text:
         return StoreUnavailable("Redis is out of memory")
