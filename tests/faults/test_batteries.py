@@ -2,7 +2,7 @@
 
 Clients see success or 503, nothing that was acknowledged is lost, no token is refused
 afterwards, and all goes on by itself. ``MINTAGE_BATTERY=full`` gives each fault ten seconds
-and five rounds. Each battery prints its account: see it with ``-s``.
+and three rounds. Each battery prints its account: see it with ``-s``.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tests.faults.traffic import SLOWEST, Traffic
 
 FULL = os.environ.get("MINTAGE_BATTERY") == "full"
 SECONDS = 10.0 if FULL else 0.7
-ROUNDS = 5 if FULL else 1
+ROUNDS = 3 if FULL else 1
 KILLS = 20 if FULL else 1
 RECOVERY = 20.0  # seconds after a fault is mended, at most
 

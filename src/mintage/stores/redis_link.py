@@ -159,10 +159,13 @@ class Link:
         """
         if not self._wait_replicas:
             return await self.ask(*command)
-        self._unsure[key] = None
-        if len(self._unsure) > _MAX_UNSURE:
-            del self._unsure[next(iter(self._unsure))]
-        answer = await self._call(lambda: self._confirmed(key, command))
+        try:
+            answer = await self._call(lambda: self._confirmed(key, command))
+        except BaseException:
+            self._unsure[key] = None
+            if len(self._unsure) > _MAX_UNSURE:
+                del self._unsure[next(iter(self._unsure))]
+            raise
         self._unsure.pop(key, None)
         return answer
 
