@@ -55,9 +55,10 @@ class Sentinels:
     async def ordered(self, seconds: float) -> None:
         await self.whole()
         old = await self.master()
-        while await self._ask(self.watchers[0], "failover") != "OK\n":
-            await asyncio.sleep(0.1)  # the one before is not over yet
-        await self.replaced(old)
+        async with asyncio.timeout(30):
+            while await self.master() is old:
+                await self._ask(self.watchers[0], "failover")  # no new one while one is under way
+                await asyncio.sleep(0.2)
         await asyncio.sleep(seconds)
         await self.demote(old)
 
