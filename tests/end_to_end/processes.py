@@ -51,13 +51,13 @@ class Fleet:
         return OAuthClient(address, http, f"{self.config.issuer}/mcp", client_id)
 
     async def code(self, client_id: str) -> str:
-        """A code as the callback makes it, for VERIFIER."""
+        """A code as the callback makes it, for VERIFIER. Each is of another user."""
         return await self.vault.create(
             Login(
                 client_id=client_id,  # type: ignore[arg-type]
                 resource=f"{self.config.issuer}/mcp",
                 scopes=("tools",),
-                identity=Identity(issuer="https://idp.example", subject="alice"),
+                identity=Identity(issuer="https://idp.example", subject=secrets.token_hex(8)),
                 created_at=int(time.time()),
             ),
             UpstreamTokens(access_token="up"),
