@@ -26,11 +26,13 @@ from mintage.config import Config
 from mintage.errors import InvalidRequest, OAuthError, StoreError
 from mintage.gateway.backend import Backends
 from mintage.gateway.gateway import Gateway
+from mintage.gateway.origins import Origins, origin_of
 from mintage.gateway.proxy import Backend, Credentials, Proxy
 from mintage.grant import UpstreamTokens
 from mintage.keyring import KeyRing
 from mintage.keys import purpose_key, purpose_keys
 from mintage.resource.bearer import Bearer
+from mintage.scopes import Hierarchy
 from mintage.sealing import BoxKey
 from mintage.server.authorize import AuthorizeEndpoint
 from mintage.server.callback import CallbackEndpoint
@@ -49,6 +51,7 @@ from mintage.server.http import (
     for_clients,
     json_response,
 )
+from mintage.server.introspect import IntrospectEndpoint
 from mintage.server.limits import check_size
 from mintage.server.metadata import ClientsAccepted, documents
 from mintage.server.pages import for_browsers
@@ -166,8 +169,7 @@ class Running:
             return await response(scope, receive, send)
         if found is None:
             return await _not_found(scope, receive, send)
-        backend, url = found
-        return await self.gateway(scope, receive, send, backend=backend, url=url)
+        return await self.gateway(scope, receive, send, found=found)
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
@@ -220,6 +222,7 @@ def _assemble(
         issuer=site.issuer,
         resources=[resource.identifier for resource in site.resources],
         keys=KeyRing.of_all(purpose_keys(config.secrets, "sign")),
+        access_keys=access_keys(config),
         lifetimes=lifetimes,
         clock=clock,
     )
@@ -230,7 +233,7 @@ def _assemble(
     farewell = Farewell(upstream)
     readiness = Readiness({"store": lambda: store.load(b"readyz"), "upstream": upstream.check})
     routes = _routes(config, site, upstream, vault, tokens, farewell, renew, published, clock, dice)
-    proxy = Proxy(Bearer(tokens, vault, clock), Credentials(vault, renew), backends)
+    proxy = Proxy(Bearer(tokens, vault, clock, site.hierarchy), Credentials(vault, renew), backends)
     gateway = Gateway(
         site,
         {
@@ -243,6 +246,11 @@ def _assemble(
             for section, resource in zip(config.resources, site.resources, strict=True)
         },
         proxy,
+        Origins(
+            own=origin_of(config.issuer),
+            allowed=frozenset(config.gateway.allowed_origins),
+            let_any_web_page_call=config.gateway.let_any_web_page_call,
+        ),
         dice,
     )
     routes |= {
@@ -282,11 +290,24 @@ def _site(config: Config) -> Site:
         issuer=config.issuer,
         resources=tuple(
             Resource(
-                identifier=config.issuer + section.path, scopes=section.scopes, name=section.name
+                identifier=config.issuer + section.path,
+                scopes=section.scopes,
+                optional_scopes=section.optional_scopes,
+                name=section.name,
+                rules=tuple(rule.rule() for rule in section.rule),
+                token_claims=section.token_claims,
             )
             for section in config.resources
         ),
+        hierarchy=Hierarchy(config.scopes.implies),
     )
+
+
+def access_keys(config: Config) -> KeyRing | None:
+    """The ring of access tokens that others verify too; what was signed before still verifies."""
+    if not config.signing_keys:
+        return None
+    return KeyRing.of_all((*config.signing_keys, *purpose_keys(config.secrets, "sign")))
 
 
 def _routes(
@@ -350,6 +371,19 @@ def _routes(
             dice,
         ),
     }
+    introspect = IntrospectEndpoint(
+        authenticate=authenticate,
+        vault=vault,
+        tokens=tokens,
+        resource_servers={
+            client.client_id: [config.issuer + path for path in client.introspects]
+            for client in config.clients
+        },
+    )
+    routes[f"{base}/introspect"] = for_clients(introspect, dice)
+    ring = access_keys(config)
+    if ring is not None:
+        routes[f"{base}/jwks"] = for_clients(_document(dict(ring.jwks())), dice)
     if config.registration.enabled:
         register = RegisterEndpoint(
             client_ids=client_ids,
@@ -362,7 +396,7 @@ def _routes(
     accepted = ClientsAccepted(
         registration=config.registration.enabled, documents=config.documents.enabled
     )
-    for path, document in documents(site, accepted).items():
+    for path, document in documents(site, accepted, keys=ring is not None).items():
         routes[path] = for_clients(_document(document), dice)
     return routes
 

@@ -26,7 +26,9 @@ from mintage.clients.settings import (
     read_registration,
 )
 from mintage.errors import ConfigError
+from mintage.keyring import TokenKey
 from mintage.keys import check_secret
+from mintage.scopes import Rule
 from mintage.secret_source import generate_once, lines, resolve
 from mintage.stores.opening import check_store_url
 from mintage.upstream.presets import find_preset
@@ -42,6 +44,8 @@ _OUR_PATHS: Final = frozenset(
         "callback",
         "consent",
         "healthz",
+        "introspect",
+        "jwks",
         "readyz",
         "register",
         "revoke",
@@ -60,18 +64,56 @@ class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     scopes: tuple[str, ...] = ("openid", "email", "offline_access")
 
 
+class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    methods: tuple[str, ...] = ()
+    path: str = ""
+    mcp_methods: tuple[str, ...] = ()
+    mcp_names: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    claims: dict[str, str | tuple[str, ...]] = {}
+
+    def rule(self) -> Rule:
+        return Rule(
+            methods=frozenset(self.methods),
+            path=self.path,
+            operations=self.mcp_methods,
+            tools=self.mcp_names,
+            scopes=self.scopes,
+            claims={
+                name: (wanted,) if isinstance(wanted, str) else wanted
+                for name, wanted in self.claims.items()
+            },
+        )
+
+
 class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str
     backend: str
     scopes: tuple[str, ...] = ()
+    optional_scopes: tuple[str, ...] = ()
+    rule: tuple[RuleSection, ...] = ()
+    token_claims: tuple[str, ...] = ()
     credential: Literal["none", "identity", "upstream"] = "none"
     name: str | None = None
+
+
+class ScopesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """*implies*: which scopes a scope holds; *upstream*: what to ask the provider for on top."""
+
+    implies: dict[str, tuple[str, ...]] = {}
+    upstream: dict[str, tuple[str, ...]] = {}
+
+
+class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    allowed_origins: tuple[str, ...] = ()
+    let_any_web_page_call: bool = False
 
 
 class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     access_token_lifetime: _Seconds = 3600
     refresh_token_lifetime: _Seconds = 2_592_000
     refresh_grace: Annotated[int, Meta(ge=0, le=3600)] = 60
+    signing_key: str | tuple[str, ...] = ()
 
     def lifetimes(self) -> Lifetimes:
         return Lifetimes(
@@ -97,6 +139,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     secret: str | tuple[str, ...] | None = None
     tokens: TokensSection = TokensSection()
     grants: GrantsSection = GrantsSection()
+    scopes: ScopesSection = ScopesSection()
+    gateway: GatewaySection = GatewaySection()
     client: tuple[ClientSection, ...] = ()
     registration: RegistrationSection = RegistrationSection()
     cimd: CimdSection = CimdSection()
@@ -115,6 +159,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     registration: RegistrationSettings
     documents: DocumentPolicy
     grants: GrantsSection
+    scopes: ScopesSection = ScopesSection()
+    gateway: GatewaySection = GatewaySection()
+    signing_keys: tuple[TokenKey, ...] = ()
     secret_file: Path | None = None
 
     @property
@@ -146,6 +193,7 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     _check_store(file.store)
     _check_upstream(file.upstream)
     _check_resources(file.resource)
+    _check_origins(file.gateway.allowed_origins)
     store = _located(file.store, base)
     secret_file = _secret_file(file.secret, store, base)
     return Config(
@@ -170,6 +218,9 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         resources=file.resource,
         tokens=file.tokens,
         grants=file.grants,
+        scopes=file.scopes,
+        gateway=file.gateway,
+        signing_keys=_signing_keys(file.tokens.signing_key, base=base, environ=environ),
         clients=read_clients(file.client, environ=environ, base=base),
         registration=read_registration(file.registration, environ=environ, base=base),
         documents=read_policy(file.cimd),
@@ -198,6 +249,22 @@ def _located(store: str, base: Path) -> str:
     """*store* with the path of its file made absolute, wherever the server is started."""
     scheme, _, path = store.partition("://")
     return f"sqlite://{(base / path).absolute()}" if scheme == "sqlite" else store
+
+
+def _signing_keys(
+    specs: str | tuple[str, ...], *, base: Path, environ: dict[str, str]
+) -> tuple[TokenKey, ...]:
+    """The keys of access tokens that others verify too: the first signs."""
+    keys = []
+    for spec in (specs,) if isinstance(specs, str) else specs:
+        pem = resolve(spec, key="tokens.signing_key", environ=environ, base=base)
+        try:
+            keys.append(TokenKey.from_pem(pem.reveal()))
+        except ValueError as error:
+            raise ConfigError("tokens.signing_key", str(error)) from None
+    if keys and keys[0].signer is None:
+        raise ConfigError("tokens.signing_key", "the first must be a private key: it signs")
+    return tuple(keys)
 
 
 def _secret_file(spec: str | tuple[str, ...] | None, store: str, base: Path) -> Path | None:
@@ -298,6 +365,29 @@ def _check_resources(resources: tuple[ResourceSection, ...]) -> None:
         if parts.scheme not in ("http", "https"):
             raise ConfigError(f"{key}.backend", "must be an http or https URL")
         _check_scopes(resource.scopes, f"{key}.scopes")
+        _check_scopes(resource.optional_scopes, f"{key}.optional_scopes")
+        known = {*resource.scopes, *resource.optional_scopes}
+        for at, rule in enumerate(resource.rule):
+            _check_rule(rule, known, f"{key}.rule[{at}]")
+
+
+def _check_rule(rule: RuleSection, known: set[str], key: str) -> None:
+    if not rule.scopes and not rule.claims:
+        raise ConfigError(key, "asks for nothing: give scopes or claims")
+    if not set(rule.scopes) <= known:
+        raise ConfigError(
+            f"{key}.scopes", "holds a scope that stands neither in scopes nor in optional_scopes"
+        )
+    if any(not method.isascii() or not method.isupper() for method in rule.methods):
+        raise ConfigError(f"{key}.methods", "holds HTTP methods in capitals, like POST")
+    if rule.path and not re.fullmatch(r"(/([A-Za-z0-9._~-]+|\*))+", rule.path):
+        raise ConfigError(f"{key}.path", "must be like /admin or /users/*/keys")
+
+
+def _check_origins(origins: tuple[str, ...]) -> None:
+    for origin in origins:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?", origin):
+            raise ConfigError("gateway.allowed_origins", "holds origins like https://app.example")
 
 
 def _check_path(path: str, key: str) -> None:

@@ -18,6 +18,7 @@
     │   ├── InvalidScope            400 invalid_scope
     │   ├── InvalidTarget           400 invalid_target
     │   ├── AccessDenied            403 access_denied
+    │   ├── LoginRequired           400 login_required (OpenID Connect Core §3.1.2.6)
     │   ├── InvalidRedirectUri      400 invalid_redirect_uri
     │   ├── InvalidClientMetadata   400 invalid_client_metadata
     │   ├── InvalidToken            401 invalid_token
@@ -162,6 +163,10 @@ class AccessDenied(OAuthError):
     status = 403
 
 
+class LoginRequired(OAuthError):
+    code = "login_required"
+
+
 class InvalidRedirectUri(OAuthError):
     code = "invalid_redirect_uri"
 
@@ -176,8 +181,14 @@ class InvalidToken(OAuthError):
 
 
 class InsufficientScope(OAuthError):
+    """*needed*: all the scopes that the request takes, for one step up (RFC 6750 §3.1)."""
+
     code = "insufficient_scope"
     status = 403
+
+    def __init__(self, needed: tuple[str, ...]) -> None:
+        super().__init__("this needs the scopes: " + " ".join(needed))
+        self.needed = needed
 
 
 class BadUpstream(OAuthError):

@@ -51,10 +51,15 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided when the user consented. It never changes afterwards."""
 
     client_id: ClientId
-    resource: str  # the audience of its access tokens (RFC 8707)
+    resource: str  # the audience of its access tokens (RFC 8707), unless a request names
     scopes: Scopes
     identity: Identity
     created_at: int
+    more_resources: tuple[str, ...] = ()  # one of these
+
+    def covers(self, resource: str | None) -> bool:
+        """Whether tokens for *resource* may be asked for; None asks for the usual one."""
+        return resource in (None, self.resource, *self.more_resources)
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -84,6 +89,12 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active"):
     generation: int
     rotated_at: int
     lease: Lease | None = None
+    resource: str | None = None  # the one that the code was redeemed for, if it was named
+
+    @property
+    def audience(self) -> str:
+        """The resource that its tokens are for, unless a refresh names another."""
+        return self.resource or self.login.resource
 
 
 class Revoked(msgspec.Struct, frozen=True, kw_only=True, tag="revoked"):
@@ -185,7 +196,7 @@ def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | R
         return Refuse(Reason.CODE_EXPIRED)
     if request.redirect_uri not in (None, grant.redirect_uri):
         return Refuse(Reason.WRONG_REDIRECT_URI)
-    if request.resource not in (None, grant.login.resource):
+    if not grant.login.covers(request.resource):
         return Refuse(Reason.WRONG_RESOURCE)
     if not hmac.compare_digest(s256(request.code_verifier), grant.code_challenge):
         return _revoke(grant, Reason.WRONG_VERIFIER, now)
@@ -195,6 +206,7 @@ def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | R
         code_hash=grant.code_hash,
         generation=1,
         rotated_at=now,
+        resource=request.resource,
     )
     return Write(active)
 
@@ -214,7 +226,7 @@ def refresh(
         return Refuse(Reason.NOT_ACTIVE)
     if grant.login.client_id != request.client_id:
         return Refuse(Reason.WRONG_CLIENT)
-    if request.resource not in (None, grant.login.resource):
+    if not grant.login.covers(request.resource):
         return Refuse(Reason.WRONG_RESOURCE)
     if request.scopes is not None and not set(request.scopes) <= set(grant.login.scopes):
         return Refuse(Reason.SCOPE_WIDENED)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from mintage.values import Scopes
@@ -27,7 +27,13 @@ class Hierarchy:
         return frozenset(reached)
 
     def covers(self, granted: Iterable[str], needed: Iterable[str]) -> bool:
+        """Whether nothing of *needed* is missing."""
+        if not self.implies:
+            return frozenset(granted).issuperset(needed)
         return self.reach(granted).issuperset(needed)
+
+
+FLAT: Final = Hierarchy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,7 @@ class Rule:
 
     def matches(self, call: Call) -> bool:
         return (
-            (not self.methods or call.method in self.methods)
+            (not self.methods or _asked(call.method) in self.methods)
             and _is_below(call.path, self.path)
             and _any_match(call.operation, self.operations)
             and _any_match(call.tool, self.tools)
@@ -83,6 +89,11 @@ def needed(base: Scopes, rules: Iterable[Rule], call: Call) -> Scopes:
     """*base* and what each matching rule adds, each once."""
     more = (scope for rule in rules if rule.matches(call) for scope in rule.scopes)
     return tuple(dict.fromkeys((*base, *more)))
+
+
+def _asked(method: str) -> str:
+    """HEAD asks what GET asks."""
+    return "GET" if method == "HEAD" else method
 
 
 def _is_below(path: str, pattern: str) -> bool:

@@ -3,16 +3,28 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from mintage.scopes import FLAT, Hierarchy, Rule
 from mintage.values import Scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A protected resource (RFC 9728): *identifier* is the audience, *scopes* it requires."""
+    """A protected resource (RFC 9728): *identifier* is the audience, *scopes* it requires.
+
+    *optional_scopes* may be asked for on top, where *rules* want more. *token_claims*: what of
+    the identity provider's claims stands in its access tokens.
+    """
 
     identifier: str
     scopes: Scopes
+    optional_scopes: Scopes = ()
     name: str | None = None
+    rules: tuple[Rule, ...] = ()
+    token_claims: tuple[str, ...] = ()
+
+    @property
+    def all_scopes(self) -> Scopes:
+        return self.scopes + self.optional_scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +33,7 @@ class Site:
 
     issuer: str
     resources: tuple[Resource, ...]
+    hierarchy: Hierarchy = FLAT
 
     @property
     def base_path(self) -> str:
@@ -40,7 +53,7 @@ class Site:
     @property
     def scopes(self) -> frozenset[str]:
         """Every scope of every resource."""
-        return frozenset(scope for resource in self.resources for scope in resource.scopes)
+        return frozenset(scope for resource in self.resources for scope in resource.all_scopes)
 
     def resource(self, identifier: str) -> Resource | None:
         """The resource of that name.

@@ -4,9 +4,11 @@ An access token is for one resource. A refresh token is for the server itself, s
 neither can pass for the other: they differ in ``aud`` and in ``token_use``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from mintage.claims import Claims
 from mintage.errors import TokenError, WrongAudience, WrongTokenUse
 from mintage.handles import Handle, Kind, make_jti, parse_jti
 from mintage.jwt_issuer import JWTIssuer
@@ -53,6 +55,7 @@ class Tokens:
         issuer: str,
         resources: Iterable[str],
         keys: KeyRing,
+        access_keys: KeyRing | None = None,
         lifetimes: Lifetimes,
         clock: Clock,
         leeway: int = 5,
@@ -61,27 +64,38 @@ class Tokens:
         self._clock = clock
         self._leeway = leeway
 
-        def issuer_for(audience: str) -> JWTIssuer:
-            return JWTIssuer(issuer, audience, keys, leeway=leeway, clock=clock)
+        def issuer_for(audience: str, ring: KeyRing) -> JWTIssuer:
+            return JWTIssuer(issuer, audience, ring, leeway=leeway, clock=clock)
 
-        self._refresh = issuer_for(issuer)
-        self._access = {resource: issuer_for(resource) for resource in resources}
+        ring = access_keys or keys
+        self._named = ring.active.alg != "HS256"  # whoever else verifies wants to know the subject
+        self._refresh = issuer_for(issuer, keys)
+        self._access = {resource: issuer_for(resource, ring) for resource in resources}
 
     def issue(
-        self, opened: Opened, *, scopes: Scopes | None = None, refreshable: bool = True
+        self,
+        opened: Opened,
+        *,
+        resource: str | None = None,
+        scopes: Scopes | None = None,
+        claims: Mapping[str, Any] | None = None,
+        refreshable: bool = True,
     ) -> TokenResponse:
         """The tokens of the grant's current generation.
 
         They depend on the grant alone, not on the clock: asked again, the same bytes come
-        out, and so a client that lost an answer gets the very same successor.
+        out, and so a client that lost an answer gets the very same successor. *resource* is
+        the audience, None for the grant's own; *claims* of the upstream's stand in the token.
         """
         grant = opened.grant
         granted = list(grant.login.scopes if scopes is None else scopes)
-        access_token = self._access[grant.login.resource].issue_access_token(
+        access_token = self._access[resource or grant.audience].issue_access_token(
             grant.login.client_id,
             granted,
             make_jti(opened.secret, grant.generation, "access"),
             self._lifetimes.access,
+            dict(claims) if claims else None,
+            grant.login.identity.subject if self._named else None,
             issued_at=grant.rotated_at,
         )
         refresh_token = self._refresh.issue_refresh_token(
@@ -109,12 +123,13 @@ class Tokens:
         handle = _handle(claims.jti, "access")
         return AccessToken(handle, claims.scopes, claims.exp + self._leeway)
 
-    def read_any(self, token: str) -> Handle:
-        """The handle of any of our tokens, for revocation. Raises `TokenError`."""
+    def read_any(self, token: str) -> tuple[Handle, Claims]:
+        """(handle, claims) of any of our tokens. Raises `TokenError`."""
         failure: TokenError = WrongAudience()
         for issuer, kind in self._readers():
             try:
-                return _handle(issuer.verify(token, kind).jti, kind)
+                claims = issuer.verify(token, kind)
+                return _handle(claims.jti, kind), claims
             except (WrongAudience, WrongTokenUse) as error:
                 failure = error
         raise failure

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mintage.app import access_keys
 from mintage.config import load
 from mintage.errors import TokenError
 from mintage.inspection import Check, Inspection
@@ -73,11 +74,12 @@ def _as_server(token: str, path: Path) -> Check:
         issuer=config.issuer,
         resources=[config.issuer + resource.path for resource in config.resources],
         keys=KeyRing.of_all(purpose_keys(config.secrets, "sign")),
+        access_keys=access_keys(config),
         lifetimes=config.tokens.lifetimes(),
         clock=time.time,
     )
     try:
-        handle = tokens.read_any(token)
+        handle, _ = tokens.read_any(token)
     except TokenError as error:
         return Check("this server", "bad", error.description)
     return Check("this server", "good", f"issued it: {handle!r}")

@@ -20,7 +20,8 @@ class Client:
 
     *jwks* (a JSON document) or *jwks_uri* is where a ``private_key_jwt`` client's keys are.
     *scopes* is all that it may ask for, None for no limit. *host* is where it publishes its
-    metadata document; *vouched*: the operator wrote it into the configuration.
+    metadata document; *vouched*: the operator wrote it into the configuration. *introspects*:
+    paths of the resources whose tokens it may ask about, being their server.
     """
 
     client_id: ClientId
@@ -34,6 +35,7 @@ class Client:
     scopes: Scopes | None = None
     host: str | None = None
     vouched: bool = False
+    introspects: tuple[str, ...] = ()
 
     def secret_matches(self, presented: str) -> bool:
         """Compares in constant time; a client without a secret has none that matches."""

@@ -21,7 +21,7 @@ _GLOB: Final = re.compile(r"[a-z0-9.*?-]+")
 
 class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     client_id: str
-    redirect_uris: tuple[str, ...]
+    redirect_uris: tuple[str, ...] = ()
     name: str | None = None
     client_secret: str | None = None
     token_endpoint_auth_method: AuthMethod | None = None
@@ -29,6 +29,7 @@ class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     jwks_uri: str | None = None
     scopes: tuple[str, ...] | None = None
     grant_types: tuple[str, ...] = ("authorization_code", "refresh_token")
+    introspects: tuple[str, ...] = ()
 
 
 class RegistrationSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,7 +94,7 @@ def _client(section: ClientSection, key: str, *, environ: Mapping[str, str], bas
         return Client(
             client_id=ClientId(section.client_id),
             name=metadata.client_name(section.name or section.client_id),
-            redirect_uris=tuple(map(RedirectUri, metadata.redirect_uris(section.redirect_uris))),
+            redirect_uris=_redirect_uris(section),
             auth_method=method,
             grant_types=metadata.grant_types(section.grant_types, ("code",)),
             secret=_secret(section, method, key, environ=environ, base=base),
@@ -101,9 +102,17 @@ def _client(section: ClientSection, key: str, *, environ: Mapping[str, str], bas
             jwks_uri=keys.jwks_uri,
             scopes=None if section.scopes is None else check_scopes(section.scopes),
             vouched=True,
+            introspects=section.introspects,
         )
     except (OAuthError, ValueError) as error:
         raise ConfigError(key, str(error)) from None
+
+
+def _redirect_uris(section: ClientSection) -> tuple[RedirectUri, ...]:
+    """A resource server that only asks about tokens sends nobody anywhere."""
+    if section.introspects and not section.redirect_uris:
+        return ()
+    return tuple(map(RedirectUri, metadata.redirect_uris(section.redirect_uris)))
 
 
 def _usual_method(section: ClientSection) -> AuthMethod:

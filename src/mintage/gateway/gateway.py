@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mintage.errors import (
+    AccessDenied,
     InsufficientScope,
     InvalidRequest,
     InvalidToken,
@@ -15,7 +16,8 @@ from mintage.errors import (
 )
 from mintage.gateway.backend import BackendError
 from mintage.gateway.headers import to_backend
-from mintage.gateway.paths import route
+from mintage.gateway.origins import Origins
+from mintage.gateway.paths import Match, route
 from mintage.gateway.proxy import Backend, Proxy
 from mintage.resource.bearer import NoToken
 from mintage.resource.challenges import challenge
@@ -31,21 +33,26 @@ class Gateway:
     site: Site
     backends: Mapping[str, Backend]
     proxy: Proxy
+    origins: Origins
     dice: Dice
 
-    def find(self, raw_path: bytes) -> tuple[Backend, str] | None:
-        """(backend, URL there) of a request path, or None where it is no resource's.
+    def find(self, raw_path: bytes) -> Match[Backend] | None:
+        """The backend of a request path, or None where it is no resource's.
 
         Raises `InvalidRequest` for a path that two servers could read differently.
         """
-        match = route(raw_path, self.backends)
-        return None if match is None else (match.target, match.url(match.target.url))
+        return route(raw_path, self.backends)
 
     async def __call__(
-        self, scope: Scope, receive: Receive, send: Send, *, backend: Backend, url: str
+        self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
     ) -> None:
+        backend, url = found.target, found.url(found.target.url)
         try:
-            identity, authorization = await self.proxy.admit(scope["headers"], backend)
+            if not self.origins.accept(scope["headers"]):
+                raise AccessDenied("pages of this origin may not call this server")
+            identity, authorization = await self.proxy.admit(
+                scope["headers"], backend, method=scope["method"], path=found.rest
+            )
             query = scope.get("query_string", b"")
             client = scope.get("client")
             headers = to_backend(

@@ -20,7 +20,9 @@ from mintage.gateway.headers import (
     identity_headers,
     to_client,
 )
+from mintage.gateway.mcp_headers import mirrored
 from mintage.resource.bearer import Access, Bearer
+from mintage.scopes import Call
 from mintage.site import Resource
 from mintage.vault.values import Opened, Refused, Renew
 from mintage.vault.vault import Vault
@@ -92,11 +94,12 @@ class Proxy:
     _draining: bool = False
 
     async def admit(
-        self, headers: RawHeaders, backend: Backend
+        self, headers: RawHeaders, backend: Backend, *, method: str, path: str
     ) -> tuple[dict[str, str], str | None]:
         """What the backend is to be told. Raises `MintageError` for a request that may not pass."""
         check_framing(headers)
-        access = await self.bearer.check(headers, backend.resource)
+        call = _call(headers, backend.resource, method, path) if backend.resource.rules else None
+        access = await self.bearer.check(headers, backend.resource, call)
         return await self.credentials.of(access, backend)
 
     async def forward(
@@ -182,6 +185,14 @@ class Proxy:
         self._ending |= self._streams
         for stream in list(self._streams):
             stream.cancel()
+
+
+def _call(headers: RawHeaders, resource: Resource, method: str, path: str) -> Call:
+    """What the rules of *resource* look at."""
+    operation = tool = None
+    if any(rule.reads_mcp_headers for rule in resource.rules):
+        operation, tool = mirrored(headers, method=method)
+    return Call(method=method, path=path, operation=operation, tool=tool)
 
 
 class ClientGone(Exception):

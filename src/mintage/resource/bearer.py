@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from mintage.errors import (
+    AccessDenied,
     InsufficientScope,
     InvalidRequest,
     InvalidToken,
@@ -11,6 +12,7 @@ from mintage.errors import (
     TokenError,
 )
 from mintage.handles import store_key
+from mintage.scopes import FLAT, Call, Hierarchy, needed
 from mintage.site import Resource
 from mintage.tokens import Tokens
 from mintage.values import Clock, Scopes
@@ -29,7 +31,7 @@ class NoToken(OAuthError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A request that may pass: the live grant, and what its token was granted."""
+    """A request with a good token: the live grant, and what the token was granted."""
 
     opened: Opened = field(repr=False)
     scopes: Scopes
@@ -56,14 +58,29 @@ class Bearer:
     tokens: Tokens
     vault: Vault
     clock: Clock
+    hierarchy: Hierarchy = FLAT
     _known: dict[str, "_Known"] = field(default_factory=dict, init=False, repr=False)
 
-    async def check(self, headers: list[tuple[bytes, bytes]], resource: Resource) -> Access:
-        """The access that the ``Authorization`` header gives to *resource*.
+    async def check(
+        self, headers: list[tuple[bytes, bytes]], resource: Resource, call: Call | None = None
+    ) -> Access:
+        """The access that the ``Authorization`` header gives to *resource*, and to *call* there.
 
-        Raises `NoToken`, `InvalidRequest`, `InvalidToken`, `InsufficientScope`; and
-        `StoreUnavailable` where it can't be known, which is no refusal.
+        Raises `NoToken`, `InvalidRequest`, `InvalidToken`, `InsufficientScope`, `AccessDenied`;
+        and `StoreUnavailable` where it can't be known, which is no refusal.
         """
+        access = await self._access(headers, resource)
+        rules = () if call is None else resource.rules
+        wanted = resource.scopes if call is None else needed(resource.scopes, rules, call)
+        if not self.hierarchy.covers(access.scopes, wanted):
+            raise InsufficientScope(wanted)
+        if call is not None:
+            claims = access.opened.grant.login.identity.claims
+            if not all(rule.accepts(claims) for rule in rules if rule.matches(call)):
+                raise AccessDenied("this user may not do this here; ask who runs this server")
+        return access
+
+    async def _access(self, headers: list[tuple[bytes, bytes]], resource: Resource) -> Access:
         token = bearer_token(headers)
         known = self._known.get(token)
         if known is not None and known.resource is resource and self.clock() < known.ends_at:
@@ -80,8 +97,6 @@ class Bearer:
         outcome = await self.vault.authenticate(verified.handle)
         if isinstance(outcome, Refused):
             raise InvalidToken("the access token was revoked", reason=outcome.reason.value)
-        if not set(resource.scopes) <= set(verified.scopes):
-            raise InsufficientScope("this needs the scopes: " + " ".join(resource.scopes))
         secret = verified.handle.secret
         known = _Known(secret, verified.scopes, resource, store_key(secret), verified.ends_at)
         self._remember(token, known)

@@ -1,6 +1,6 @@
 """``WWW-Authenticate``: how a resource says what it wants (RFC 6750 §3, RFC 9728 §5.1)."""
 
-from mintage.errors import OAuthError
+from mintage.errors import InsufficientScope, OAuthError
 from mintage.site import Resource
 
 
@@ -14,7 +14,8 @@ def challenge(resource: Resource, metadata_url: str, error: OAuthError | None) -
             "error_description": error.description,
         }
     )
-    if resource.scopes:
-        attributes["scope"] = " ".join(resource.scopes)
+    needed = error.needed if isinstance(error, InsufficientScope) else resource.scopes
+    if needed:
+        attributes["scope"] = " ".join(needed)
     attributes["resource_metadata"] = metadata_url
     return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in attributes.items())

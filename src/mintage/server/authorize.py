@@ -71,7 +71,8 @@ class AuthorizeEndpoint:
                 expires_at=int(self.clock()) + LOGIN_SECONDS,
             )
         )
-        resource = self.site.resource(wanted.resource)
+        named = (wanted.resource, *wanted.more_resources)
+        resources = [found for name in named if (found := self.site.resource(name)) is not None]
         response = page(
             "consent",
             client_name=wanted.client_name,
@@ -80,8 +81,7 @@ class AuthorizeEndpoint:
             redirect_uri=wanted.redirect_uri,
             redirect_host=display_host(wanted.redirect_uri),
             loopback=is_loopback(wanted.redirect_uri),
-            resource=wanted.resource,
-            resource_name=resource.name if resource else None,
+            resources=resources,
             scopes=wanted.scopes,
             upstream_name=self.upstream_name,
             upstream_scopes=self.upstream_scopes,

@@ -99,6 +99,7 @@ class CallbackEndpoint:
             Login(
                 client_id=wanted.client_id,
                 resource=wanted.resource,
+                more_resources=wanted.more_resources,
                 scopes=wanted.scopes,
                 identity=identity,
                 created_at=now,
@@ -127,18 +128,19 @@ class CallbackEndpoint:
 
     def _again(self, wanted: AuthorizationRequest) -> str:
         """The same request once more: the client still waits for its answer."""
-        query = {
+        query: dict[str, str | int | tuple[str, ...]] = {
             "response_type": "code",
             "client_id": wanted.client_id,
             "redirect_uri": wanted.redirect_uri,
             "scope": " ".join(wanted.scopes),
-            "resource": wanted.resource,
+            "resource": (wanted.resource, *wanted.more_resources),
             "code_challenge": wanted.code_challenge,
             "code_challenge_method": "S256",
         }
-        if wanted.state is not None:
-            query["state"] = wanted.state
-        return f"{self.site.base_path}/authorize?{urlencode(query)}"
+        for name in ("state", "prompt", "max_age", "login_hint"):
+            if (value := getattr(wanted, name)) is not None:
+                query[name] = value
+        return f"{self.site.base_path}/authorize?{urlencode(query, doseq=True)}"
 
 
 def _as_seen_here(error: Exception) -> Exception:

@@ -21,7 +21,9 @@ class ClientsAccepted:
     documents: bool
 
 
-def authorization_server(site: Site, clients: ClientsAccepted) -> dict[str, Any]:
+def authorization_server(
+    site: Site, clients: ClientsAccepted, *, keys: bool = False
+) -> dict[str, Any]:
     """RFC 8414 §2, RFC 9207 §3, CIMD, and the PKCE methods that MCP requires."""
     methods, algorithms = list(AUTH_METHODS), list(ALGORITHMS)
     document: dict[str, Any] = {
@@ -29,6 +31,7 @@ def authorization_server(site: Site, clients: ClientsAccepted) -> dict[str, Any]
         "authorization_endpoint": f"{site.issuer}/authorize",
         "token_endpoint": f"{site.issuer}/token",
         "revocation_endpoint": f"{site.issuer}/revoke",
+        "introspection_endpoint": f"{site.issuer}/introspect",
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
@@ -37,10 +40,14 @@ def authorization_server(site: Site, clients: ClientsAccepted) -> dict[str, Any]
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_methods_supported": [m for m in methods if m != "none"],
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "client_id_metadata_document_supported": clients.documents,
         "authorization_response_iss_parameter_supported": True,
         "protected_resources": [resource.identifier for resource in site.resources],
     }
+    if keys:
+        document["jwks_uri"] = f"{site.issuer}/jwks"
     if clients.registration:
         document["registration_endpoint"] = f"{site.issuer}/register"
     if site.scopes:
@@ -62,10 +69,15 @@ def protected_resource(site: Site, resource: Resource) -> dict[str, Any]:
     return document
 
 
-def documents(site: Site, clients: ClientsAccepted) -> dict[str, dict[str, Any]]:
-    """Every path at which a metadata document is served, with the document."""
+def documents(
+    site: Site, clients: ClientsAccepted, *, keys: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Every path at which a metadata document is served, with the document.
+
+    *keys*: whether there are public keys to be had.
+    """
     base = site.base_path
-    server = authorization_server(site, clients)
+    server = authorization_server(site, clients, keys=keys)
     found = {
         f"/.well-known/oauth-authorization-server{base}": server,
         f"/.well-known/openid-configuration{base}": server,

@@ -4,8 +4,9 @@ Parsing is pure. What needs the client or the vault to be judged is judged by th
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +16,7 @@ from mintage.errors import (
     InvalidRequest,
     InvalidScope,
     InvalidTarget,
+    LoginRequired,
     UnauthorizedClient,
     UnsupportedResponseType,
 )
@@ -25,6 +27,9 @@ from mintage.values import ClientId, Scopes, parse_scope
 _PKCE: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1 and §4.2
 _S256: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _MAX_STATE: Final = 1024
+_MAX_HINT: Final = 320
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+_PROMPTS: Final = frozenset({"none", "login", "consent", "select_account", "create"})
 
 
 class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -37,6 +42,10 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like
     code_challenge: str
     scopes: Scopes
     resource: str
+    more_resources: tuple[str, ...] = ()
+    prompt: str | None = None
+    max_age: int | None = None
+    login_hint: str | None = None
 
 
 def redirect_uri_of(form: Form, client: Client) -> str:
@@ -80,33 +89,58 @@ def parse_authorization(
         raise InvalidRequest("code_challenge_method must be S256")
     if not _S256.fullmatch(challenge):
         raise InvalidRequest("code_challenge must be 43 characters of base64url (S256)")
-    resource = resource_of(form, site)
+    first, *more = resources_of(form, site)
     return AuthorizationRequest(
         client_id=client.client_id,
         client_name=client.name,
         redirect_uri=redirect_uri,
         state=state,
         code_challenge=challenge,
-        scopes=scopes_of(form, resource, site, client.scopes),
-        resource=resource.identifier,
+        scopes=scopes_of(form, (first, *more), site, client.scopes),
+        resource=first.identifier,
+        more_resources=tuple(resource.identifier for resource in more),
+        **_wishes(form),
     )
 
 
-def resource_of(form: Form, site: Site) -> Resource:
-    """The resource asked for (RFC 8707 §2); the first one where none is named."""
-    named = [value for value in form.get("resource", ()) if value]
-    if not named:
-        return site.resources[0]
-    found = {site.resource(value) for value in named}
-    if len(found) != 1 or (resource := found.pop()) is None:
-        raise InvalidTarget(
-            "resource must be one of: " + ", ".join(r.identifier for r in site.resources)
-        )
-    return resource
+def _wishes(form: Form) -> dict[str, Any]:
+    """How the user is to log in, for the identity provider (OpenID Connect Core §3.1.2.1)."""
+    prompt, hint = optional(form, "prompt"), optional(form, "login_hint")
+    if prompt is not None and not set(prompt.split(" ")) <= _PROMPTS:
+        raise InvalidRequest("prompt may hold: " + " ".join(sorted(_PROMPTS)))
+    if prompt == "none":
+        raise LoginRequired("the user must agree each time, so prompt=none can't be served")
+    if hint is not None and len(hint) > _MAX_HINT:
+        raise InvalidRequest(f"login_hint is longer than {_MAX_HINT} characters")
+    age = optional(form, "max_age")
+    if age is not None and not _SECONDS.fullmatch(age):
+        raise InvalidRequest("max_age must be a number of seconds")
+    return {
+        "prompt": prompt,
+        "max_age": None if age is None else int(age),
+        "login_hint": hint,
+    }
 
 
-def scopes_of(form: Form, resource: Resource, site: Site, allowed: Scopes | None = None) -> Scopes:
-    """The scopes asked for; all that *resource* has where none is named.
+def resources_of(form: Form, site: Site) -> Sequence[Resource]:
+    """The resources asked for (RFC 8707 §2); the site's first one where none is named."""
+    found: list[Resource] = []
+    for value in form.get("resource", ()):
+        if not value:
+            continue
+        if (resource := site.resource(value)) is None:
+            raise InvalidTarget(
+                "resource must be one of: " + ", ".join(r.identifier for r in site.resources)
+            )
+        if resource not in found:
+            found.append(resource)
+    return found or site.resources[:1]
+
+
+def scopes_of(
+    form: Form, resources: Sequence[Resource], site: Site, allowed: Scopes | None = None
+) -> Scopes:
+    """The scopes asked for; all that *resources* require where none is named.
 
     Some clients ask for all of ``scopes_supported`` in the server's metadata, which speaks for
     every resource: what belongs to another one is left out. ``offline_access`` asks for a
@@ -114,19 +148,26 @@ def scopes_of(form: Form, resource: Resource, site: Site, allowed: Scopes | None
     understood and not granted as a scope. *allowed* is all that this client may have; None:
     everything.
     """
-    scopes = tuple(s for s in resource.scopes if allowed is None or s in allowed)
+    usual = _distinct(scope for resource in resources for scope in resource.scopes)
+    possible = _distinct(scope for resource in resources for scope in resource.all_scopes)
+    if allowed is not None:
+        usual, possible = (tuple(s for s in some if s in allowed) for some in (usual, possible))
     try:
         named = parse_scope(optional(form, "scope") or "")
     except ValueError as error:
         raise InvalidScope(str(error)) from None
     asked = tuple(scope for scope in named if scope != "offline_access")
-    elsewhere = site.scopes.difference(resource.scopes)
-    wanted = tuple(scope for scope in asked if scope not in elsewhere)
-    if not scopes and wanted:
+    here = {scope for resource in resources for scope in resource.all_scopes}
+    wanted = tuple(scope for scope in asked if scope in here or scope not in site.scopes)
+    if not possible and wanted:
         raise InvalidScope("this resource has no scopes: leave scope out")
-    if not set(wanted) <= set(scopes) or (asked and scopes and not wanted):
-        raise InvalidScope("scope may hold: " + " ".join(scopes))
-    return wanted or scopes
+    if not set(wanted) <= set(possible) or (asked and possible and not wanted):
+        raise InvalidScope("scope may hold: " + " ".join(possible))
+    return wanted or usual
+
+
+def _distinct(scopes: Iterable[str]) -> Scopes:
+    return tuple(dict.fromkeys(scopes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,8 +228,23 @@ class Revocation:
         return cls(token=one(form, "token"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introspection:
+    """An introspection request (RFC 7662 §2.1)."""
+
+    token: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, form: Form) -> "Introspection":
+        optional(form, "token_type_hint")
+        return cls(token=one(form, "token"))
+
+
 def _named_resource(form: Form, site: Site) -> str | None:
     """The resource that a token request names, if it names one."""
     if not any(form.get("resource", ())):
         return None
-    return resource_of(form, site).identifier
+    resource, *more = resources_of(form, site)
+    if more:
+        raise InvalidTarget("a token is for one resource: name one, and ask again for the others")
+    return resource.identifier

@@ -30,7 +30,7 @@ class RevokeEndpoint:
         client = await self.authenticate(form, authorization_of(request))
         revocation = Revocation.parse(form)
         try:
-            handle = self.tokens.read_any(revocation.token)
+            handle, _ = self.tokens.read_any(revocation.token)
         except TokenError as error:
             log.info("revocation of a token that is none: %s", error.error)
         else:

@@ -6,6 +6,7 @@ from typing import ClassVar
 from mintage.clients.client import Client
 from mintage.forms import Form
 from mintage.server.farewell import Farewell
+from mintage.server.grant_types.answer import answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import RedeemCode
 from mintage.site import Site
@@ -37,4 +38,4 @@ class AuthorizationCode:
         if isinstance(outcome, Refused):
             self.farewell(outcome)
             raise token_error(outcome.reason)
-        return self.tokens.issue(outcome, refreshable="refresh_token" in client.grant_types)
+        return answer(self.tokens, self.site, outcome, client, resource=request.resource)

@@ -8,6 +8,7 @@ from mintage.errors import TokenError
 from mintage.forms import Form
 from mintage.grant import Reason, Refreshment
 from mintage.server.farewell import Farewell
+from mintage.server.grant_types.answer import answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import Refresh
 from mintage.site import Site
@@ -44,4 +45,11 @@ class RefreshToken:
         if isinstance(outcome, Refused):
             self.farewell(outcome)
             raise token_error(outcome.reason)
-        return self.tokens.issue(outcome, scopes=request.scopes)
+        return answer(
+            self.tokens,
+            self.site,
+            outcome,
+            client,
+            resource=request.resource,
+            scopes=request.scopes,
+        )

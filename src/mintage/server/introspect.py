@@ -1,0 +1,84 @@
+"""``/introspect`` (RFC 7662): what a token is good for, told to those whom it concerns."""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintage.claims import Claims
+from mintage.clients.authentication import Authenticator
+from mintage.clients.client import Client
+from mintage.errors import InvalidClient, TokenError
+from mintage.server.http import NO_STORE, authorization_of, json_response, read_form
+from mintage.server.requests import Introspection
+from mintage.tokens import Tokens
+from mintage.values import ClientId
+from mintage.vault.values import Opened, Refused
+from mintage.vault.vault import Vault
+
+log = logging.getLogger("mintage.server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntrospectEndpoint:
+    """*resource_servers*: which resources' tokens a client may ask about, besides its own."""
+
+    authenticate: Authenticator
+    vault: Vault
+    tokens: Tokens
+    resource_servers: Mapping[ClientId, Collection[str]] = field(default_factory=dict)
+
+    async def __call__(self, request: Request) -> Response:
+        """The token's claims while it is good; for any other, ``active: false`` and no more.
+
+        Whether a token is expired, revoked, somebody else's or made up is nobody's business
+        (§2.2, §4). Raises `InvalidClient` for a caller who proves nothing (§2.1).
+        """
+        form = await read_form(request)
+        client = await self.authenticate(form, authorization_of(request))
+        if client.auth_method == "none":
+            raise InvalidClient("introspection takes a client that authenticates itself")
+        body = await self._describe(Introspection.parse(form).token, client)
+        return json_response(body or {"active": False}, headers=NO_STORE)
+
+    async def _describe(self, token: str, client: Client) -> dict[str, Any] | None:
+        try:
+            handle, claims = self.tokens.read_any(token)
+        except TokenError as error:
+            log.info("introspection of a token that is not good: %s", error.error)
+            return None
+        mine = self.resource_servers.get(client.client_id, ())
+        if claims.client_id != client.client_id and claims.aud not in mine:
+            log.info("introspection by client %s of a token that is not its own", client.name)
+            return None
+        outcome = await self.vault.authenticate(handle)
+        if isinstance(outcome, Refused):
+            log.info("introspection of a token whose grant is over: %s", outcome.reason.value)
+            return None
+        if handle.kind == "refresh" and handle.generation != outcome.grant.generation:
+            return None
+        return _body(claims, outcome)
+
+
+def _body(claims: Claims, opened: Opened) -> dict[str, Any]:
+    """RFC 7662 §2.2; the upstream's claims as far as the token itself carries them."""
+    identity = opened.grant.login.identity
+    body: dict[str, Any] = {
+        "active": True,
+        "scope": claims.scope,
+        "client_id": claims.client_id,
+        "sub": identity.subject,
+        "aud": claims.aud,
+        "iss": claims.iss,
+        "exp": claims.exp,
+        "iat": claims.iat,
+        "jti": claims.jti,
+    }
+    if claims.token_use == "access":  # noqa: S105
+        body["token_type"] = "Bearer"  # noqa: S105
+    if claims.upstream_claims:
+        body["upstream_claims"] = claims.upstream_claims
+    return body

@@ -1,0 +1,93 @@
+"""Which scopes a call takes, and whether those that were granted are enough."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mintage.scopes import Call, Hierarchy, Rule, needed
+
+NAMES = st.sampled_from(string.ascii_lowercase[:6])
+HIERARCHIES = st.dictionaries(NAMES, st.lists(NAMES, max_size=3).map(tuple), max_size=6)
+
+
+class TestHierarchy:
+    LADDER = Hierarchy({"admin": ("write",), "write": ("read",)})
+
+    def test_a_scope_holds_what_it_implies_however_far_down(self) -> None:
+        assert self.LADDER.covers(["admin"], ["read", "write"])
+        assert not self.LADDER.covers(["write"], ["admin"])
+
+    def test_a_circle_ends(self) -> None:
+        assert Hierarchy({"a": ("b",), "b": ("a",)}).reach(["a"]) == {"a", "b"}
+
+    @given(implies=HIERARCHIES, granted=st.sets(NAMES))
+    def test_reach_is_the_smallest_closed_set(
+        self, implies: dict[str, tuple[str, ...]], granted: set[str]
+    ) -> None:
+        reached = Hierarchy(implies).reach(granted)
+        closed = set(granted)
+        for _ in range(6):
+            closed |= {below for scope in closed for below in implies.get(scope, ())}
+        assert reached == closed
+
+
+class TestRules:
+    ADMIN = Rule(path="/admin", scopes=("admin",))
+    WRITE = Rule(methods=frozenset({"POST", "DELETE"}), scopes=("write",))
+
+    @pytest.mark.parametrize(
+        ("method", "path", "wanted"),
+        [
+            ("GET", "", ("read",)),
+            ("GET", "/things", ("read",)),
+            ("POST", "/things", ("read", "write")),
+            ("GET", "/admin", ("read", "admin")),
+            ("GET", "/admin/", ("read", "admin")),
+            ("GET", "/admin/users", ("read", "admin")),
+            ("DELETE", "/admin/users", ("read", "admin", "write")),
+            ("GET", "/administrators", ("read",)),
+        ],
+    )
+    def test_what_matches_adds_up(self, method: str, path: str, wanted: tuple[str, ...]) -> None:
+        call = Call(method=method, path=path)
+        assert needed(("read",), (self.ADMIN, self.WRITE), call) == wanted
+
+    @pytest.mark.parametrize(
+        "path", ["/%61dmin", "/adm%69n/x", "/admin;x=1", "/admin;v=1/users", "/%61dmin;a/b"]
+    )
+    def test_attack_d09_a_path_spelled_otherwise_is_the_same_path(self, path: str) -> None:
+        assert self.ADMIN.matches(Call(method="GET", path=path))
+
+    def test_a_star_stands_for_one_segment(self) -> None:
+        rule = Rule(path="/users/*/keys", scopes=("keys",))
+        assert rule.matches(Call(method="GET", path="/users/7/keys/1"))
+        assert not rule.matches(Call(method="GET", path="/users/keys"))
+
+    def test_head_is_held_to_what_get_is(self) -> None:
+        rule = Rule(methods=frozenset({"GET"}), scopes=("x",))
+        assert rule.matches(Call(method="HEAD", path="/"))
+
+    def test_tools_are_named_with_stars(self) -> None:
+        rule = Rule(operations=("tools/call",), tools=("delete_*",), scopes=("admin",))
+        call = {"method": "POST", "path": "", "operation": "tools/call"}
+        assert rule.matches(Call(**call, tool="delete_user"))
+        assert not rule.matches(Call(**call, tool="list_users"))
+        assert not rule.matches(Call(method="POST", path=""))
+
+    @pytest.mark.parametrize(
+        ("claims", "accepted"),
+        [
+            ({"groups": ["staff", "ops"]}, True),
+            ({"groups": "ops"}, True),
+            ({"groups": ["staff"]}, False),
+            ({"groups": None}, False),
+            ({"groups": [7, {"a": "ops"}]}, False),
+            ({}, False),
+        ],
+    )
+    def test_claims_let_in_who_has_one_of_the_values(
+        self, claims: dict[str, object], *, accepted: bool
+    ) -> None:
+        assert Rule(claims={"groups": ("ops", "sre-*")}).accepts(claims) is accepted
