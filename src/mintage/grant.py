@@ -26,7 +26,8 @@ from mintage.values import ClientId, Scopes
 class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True):
     """What the identity provider gave us. Never shown to a client, never printed.
 
-    *expires_at* is in seconds since the epoch; None where the provider did not say.
+    *expires_at* is in seconds since the epoch; None where the provider did not say. *recheck*:
+    the token has no end, and *expires_at* is when the provider must be asked about it again.
     """
 
     access_token: str
@@ -34,6 +35,7 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True):
     refresh_token: str | None = None
     expires_at: int | None = None
     scope: str | None = None
+    recheck: bool = False
 
     def __repr__(self) -> str:
         return f"UpstreamTokens(…, expires_at={self.expires_at})"
