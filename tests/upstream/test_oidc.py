@@ -26,12 +26,11 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port, nanoidp
 from mintage.testing.oauth_client import answer_of
 from mintage.testing.serving import serving
+from mintage.upstream.discovery import read_discovery
 from mintage.upstream.id_token import read_keys
 from mintage.upstream.oauth2 import read_tokens, refusal
-from mintage.upstream.oidc import OIDCUpstream, read_discovery
 from mintage.upstream.opening import open_upstream
-from mintage.upstream.presets import find_preset
-from mintage.upstream.protocol import HttpRequest, HttpResponse, LoginRequest
+from mintage.upstream.protocol import HttpRequest, HttpResponse, LoginRequest, Upstream
 from mintage.upstream.settings import UpstreamSettings
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Secret
@@ -56,7 +55,7 @@ async def provider(clock: ManualClock) -> AsyncIterator[FakeUpstream]:
 
 
 @pytest.fixture
-async def upstream(provider: FakeUpstream, clock: ManualClock) -> AsyncIterator[OIDCUpstream]:
+async def upstream(provider: FakeUpstream, clock: ManualClock) -> AsyncIterator[Upstream]:
     settings = UpstreamSettings(
         preset="oidc",
         issuer=provider.issuer,
@@ -64,19 +63,19 @@ async def upstream(provider: FakeUpstream, clock: ManualClock) -> AsyncIterator[
         client_secret=Secret(provider.client_secret.encode()),
         scopes=("openid", "email"),
     )
-    upstream = OIDCUpstream(settings, find_preset("oidc"), HttpTransport(), clock)
+    upstream = open_upstream(settings, HttpTransport(), clock)
     yield upstream
     await upstream.close()
 
 
-async def log_in(upstream: OIDCUpstream, clock: ManualClock) -> Any:
+async def log_in(upstream: Upstream, clock: ManualClock) -> Any:
     async with Browser(stop_at=(LOGIN.redirect_uri,)) as browser:
         page = await browser.open(await upstream.authorization_url(LOGIN))
     return await upstream.redeem(answer_of(page)["code"], LOGIN, now=int(clock()))
 
 
 async def test_a_good_login_tells_who_it_is(
-    upstream: OIDCUpstream, provider: FakeUpstream, clock: ManualClock
+    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     provider.claims = {"groups": ["a", "b"], "name": "Älice", "hidden": "x", "picture": {"no": 1}}
     tokens, identity = await log_in(upstream, clock)
@@ -121,7 +120,7 @@ FORGED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("claims", FORGED.values(), ids=FORGED)
 async def test_attack_b10_a_wrong_id_token_is_not_believed(
-    upstream: OIDCUpstream, provider: FakeUpstream, clock: ManualClock, claims: dict[str, Any]
+    upstream: Upstream, provider: FakeUpstream, clock: ManualClock, claims: dict[str, Any]
 ) -> None:
     provider.claims = claims
     with pytest.raises(UpstreamMisbehaved):
@@ -140,7 +139,7 @@ def compact(header: dict[str, Any], claims: dict[str, Any], key: bytes | None) -
 
 
 async def test_attack_b10_neither_unsigned_nor_signed_by_another(
-    upstream: OIDCUpstream, provider: FakeUpstream, clock: ManualClock
+    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     kid = provider.key.kid
     stranger = RSAKey.generate_key(2048)
@@ -169,7 +168,7 @@ async def test_attack_b10_neither_unsigned_nor_signed_by_another(
 
 
 async def test_headers_that_nobody_reads_do_not_matter(
-    upstream: OIDCUpstream, provider: FakeUpstream, clock: ManualClock
+    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     header = {"alg": "RS256", "kid": provider.key.kid, "x5c": ["A" * 2000], "odd": 1}
     token = {}
@@ -186,7 +185,7 @@ async def test_headers_that_nobody_reads_do_not_matter(
 
 
 async def test_a_new_key_is_found_without_a_restart(
-    upstream: OIDCUpstream, provider: FakeUpstream, clock: ManualClock
+    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     await log_in(upstream, clock)
     provider.key = RSAKey.generate_key(2048, auto_kid=True)
@@ -196,7 +195,7 @@ async def test_a_new_key_is_found_without_a_restart(
 
 
 async def test_unusable_claims_are_left_out(
-    upstream: OIDCUpstream, provider: FakeUpstream, clock: ManualClock
+    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     provider.claims = {"groups": [10**30], "email": "\ud800", "name": "n" * 5000, "hd": 10**30}
     _, identity = await log_in(upstream, clock)
@@ -204,7 +203,7 @@ async def test_unusable_claims_are_left_out(
 
 
 async def test_an_outage_of_discovery_alone_stops_nobody(
-    upstream: OIDCUpstream, provider: FakeUpstream, clock: ManualClock
+    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     await log_in(upstream, clock)
     provider.faults["discovery"] = "500"

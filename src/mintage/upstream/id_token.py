@@ -6,16 +6,17 @@ The signature is joserfc's work; which keys, which algorithms and which claims i
 import base64
 import hashlib
 import hmac
+import re
 import warnings
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from joserfc import jwk, jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jws import JWSRegistry
 
 from mintage.errors import BadKeySet, UpstreamMisbehaved
-from mintage.grant import Identity
 from mintage.jwk_sets import read_key_set
+from mintage.upstream.identity import MAX_SUBJECT, is_text
 
 # Asymmetric only: under HS256, whoever has our client secret could say who anybody is, and
 # a public key could be passed off as the secret.
@@ -24,14 +25,8 @@ ALGORITHMS: Final = (
     "EdDSA", "Ed25519",
 )  # fmt: skip
 LEEWAY: Final = 60  # seconds that the provider's clock may differ from ours
-CLAIMS: Final = (
-    "email", "email_verified", "name", "preferred_username", "given_name", "family_name",
-    "picture", "locale", "groups", "hd", "tid", "oid",
-)  # fmt: skip
-_MAX_SUBJECT: Final = 255
+_TENANT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_NUMBER: Final = 2**53
-_MAX_TEXT: Final = 1000
-_MAX_LIST: Final = 500
 
 
 class _Registry(JWSRegistry):
@@ -54,10 +49,18 @@ def read_keys(body: dict[str, Any]) -> jwk.KeySet:
 
 def verify(
     token: object, keys: jwk.KeySet, *, issuer: str, client_id: str, nonce: str,
-    access_token: str, now: int,
+    access_token: str, now: int, aliases: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """The claims of a good id_token. Raises `UpstreamMisbehaved`."""
-    algorithm, claims = _signed(token, keys)
+    """The claims of a good id_token. Raises `UpstreamMisbehaved`.
+
+    *issuer* may hold ``{tenantid}``, which stands for the token's own ``tid``. *aliases* are
+    other spellings of it; ``iss`` is *issuer* in what is returned.
+    """
+    header, claims = _signed(token, keys)
+    if claims.get("iss") in aliases:
+        claims["iss"] = issuer
+    if "{tenantid}" in issuer:
+        issuer = _issuer_of_tenant(issuer, claims, header, keys)
     if claims.get("iss") != issuer:
         raise UpstreamMisbehaved("the id_token is of another issuer")
     _check_audience(claims, client_id)
@@ -65,14 +68,48 @@ def verify(
     if not _same(claims.get("nonce"), nonce):
         raise UpstreamMisbehaved("the id_token has another nonce")
     subject = claims.get("sub")
-    if not _is_text(subject) or not 0 < len(subject) <= _MAX_SUBJECT:
+    if not is_text(subject) or not 0 < len(subject) <= MAX_SUBJECT:
         raise UpstreamMisbehaved("the id_token has no usable sub")
-    _check_at_hash(claims, access_token, algorithm)
+    _check_at_hash(claims, access_token, header["alg"])
     return claims
 
 
-def _signed(token: object, keys: jwk.KeySet) -> tuple[str, dict[str, Any]]:
-    """(algorithm, claims) of *token* under one of *keys*."""
+def is_issuer(iss: str, issuer: str, aliases: tuple[str, ...]) -> bool:
+    """Whether *iss*, told by a callback, is the provider. Which tenant it is the id_token tells."""
+    before, _, after = issuer.partition("{tenantid}")
+    if "{tenantid}" in issuer:
+        tenant = iss.removeprefix(before).removesuffix(after)
+        return iss == before + tenant + after and bool(_TENANT.fullmatch(tenant))
+    return iss in (issuer, *aliases)
+
+
+def check_login_time(claims: dict[str, Any], max_age: int, *, now: int) -> None:
+    """Refuse a login that is older than was asked for (§3.1.2.1: ``auth_time`` must be there)."""
+    if now - _time(claims.get("auth_time")) > max_age + LEEWAY:
+        raise UpstreamMisbehaved("the user logged in longer ago than max_age allows")
+
+
+def _issuer_of_tenant(
+    template: str, claims: dict[str, Any], header: dict[str, Any], keys: jwk.KeySet
+) -> str:
+    """The issuer of the tenant that the token says it is from.
+
+    A key may itself be bound to an issuer: else one tenant's key would sign for another.
+    """
+    tenant = claims.get("tid")
+    if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
+        raise UpstreamMisbehaved("the id_token names no tenant")
+    issuer = template.replace("{tenantid}", tenant)
+    for key in keys.keys:
+        if key.kid is not None and key.kid == header.get("kid"):
+            bound = key.as_dict(private=False).get("issuer", template)
+            if str(bound).replace("{tenantid}", tenant) != issuer:
+                raise UpstreamMisbehaved("the id_token's key is not its tenant's")
+    return issuer
+
+
+def _signed(token: object, keys: jwk.KeySet) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(header, claims) of *token* under one of *keys*."""
     if not isinstance(token, str) or token.count(".") != 2:  # noqa: PLR2004
         raise UpstreamMisbehaved("there is no signed id_token")
     try:
@@ -81,7 +118,7 @@ def _signed(token: object, keys: jwk.KeySet) -> tuple[str, dict[str, Any]]:
             warnings.simplefilter("ignore", SecurityWarning)
             registry = _Registry(algorithms=list(ALGORITHMS), strict_check_header=False)
             decoded = jwt.decode(token, keys, registry=registry)
-        return decoded.header["alg"], dict(decoded.claims)
+        return dict(decoded.header), dict(decoded.claims)
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UnknownKid(f"the id_token does not verify ({type(error).__name__})") from None
 
@@ -113,40 +150,6 @@ def _time(value: object) -> int:
 
 def _same(given: object, expected: str) -> bool:
     return isinstance(given, str) and given.isascii() and hmac.compare_digest(given, expected)
-
-
-def _is_text(value: object) -> TypeGuard[str]:
-    """A string that UTF-8 can hold: a lone surrogate is none."""
-    try:
-        return isinstance(value, str) and bool(value.encode() or True)
-    except UnicodeEncodeError:
-        return False
-
-
-def identity(claims: dict[str, Any], userinfo: dict[str, Any]) -> Identity:
-    """Who logged in. *userinfo* fills gaps; it must be about the same person (§5.3.2)."""
-    if userinfo and userinfo.get("sub") != claims["sub"]:
-        raise UpstreamMisbehaved("userinfo is about somebody else")
-    merged = userinfo | {name: value for name, value in claims.items() if value is not None}
-    known = {name: merged[name] for name in CLAIMS if _is_usable(merged.get(name))}
-    return Identity(issuer=claims["iss"], subject=claims["sub"], claims=known)
-
-
-def _is_usable(value: object) -> bool:
-    """A claim that can be kept and passed on: a word, a yes or no, a number, a list of words."""
-    match value:
-        case bool():
-            return True
-        case int():
-            return -_MAX_NUMBER <= value <= _MAX_NUMBER
-        case str():
-            return _is_text(value) and len(value) <= _MAX_TEXT
-        case list():
-            return len(value) <= _MAX_LIST and all(
-                _is_text(member) and len(member) <= _MAX_TEXT for member in value
-            )
-        case _:
-            return False
 
 
 def _check_at_hash(claims: dict[str, Any], access_token: str, algorithm: str) -> None:

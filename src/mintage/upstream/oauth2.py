@@ -1,11 +1,10 @@
 """Requests to a provider's OAuth endpoints, and what their answers mean. Pure.
 
-Each ``…_request`` builds a value, each ``read_…`` reads one; nothing here sends anything.
+Each ``…_form`` builds what is sent, each ``read_…`` reads what came; nothing here sends anything.
 """
 
-import base64
 from typing import Any, Final
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
@@ -16,9 +15,11 @@ from mintage.errors import (
     UpstreamUnavailable,
 )
 from mintage.grant import UpstreamTokens, s256
-from mintage.upstream.preset import AuthMethod
-from mintage.upstream.protocol import HttpRequest, HttpResponse, LoginRequest
-from mintage.values import Secret
+from mintage.upstream.preset import Quirks
+from mintage.upstream.protocol import HttpResponse, LoginRequest
+from mintage.upstream.provider import Provider
+
+BY_THE_BOOK: Final = Quirks()
 
 _PASSING: Final = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 # What ends a user's login: these words, from a token endpoint, and nothing else. Whatever a
@@ -35,128 +36,177 @@ _OUR_FAULT: Final = frozenset(
 _MAX_LIFETIME: Final = 10 * 365 * 86400
 
 
-class Credentials:
-    """How we authenticate to the provider (RFC 6749 §2.3)."""
-
-    def __init__(self, client_id: str, secret: Secret | None, method: AuthMethod) -> None:
-        self.client_id = client_id
-        self._secret = secret
-        self._method = method
-
-    def apply(self, url: str, form: dict[str, str]) -> HttpRequest:
-        """A POST of *form* to *url*, authenticated."""
-        if self._secret is None:
-            return HttpRequest(method="POST", url=url, form=form | {"client_id": self.client_id})
-        secret = self._secret.reveal().decode()
-        if self._method == "client_secret_post":
-            credentials = {"client_id": self.client_id, "client_secret": secret}
-            return HttpRequest(method="POST", url=url, form=form | credentials)
-        pair = f"{quote_plus(self.client_id)}:{quote_plus(secret)}".encode()
-        header = {"authorization": "Basic " + base64.b64encode(pair).decode()}
-        return HttpRequest(method="POST", url=url, form=form, headers=header)
-
-
 def authorization_url(
-    endpoint: str,
-    client_id: str,
-    login: LoginRequest,
-    scopes: tuple[str, ...],
-    extra: dict[str, str],
+    endpoint: str, client_id: str, login: LoginRequest, provider: Provider, *, nonce: bool
 ) -> str:
-    """Where to send the browser (RFC 6749 §4.1.1, RFC 7636 §4.3).
-
-    No ``resource`` goes along: strict providers refuse it, and at others it changes whom
-    the upstream token is for.
-    """
-    query = extra | {
+    """Where to send the browser (RFC 6749 §4.1.1, RFC 7636 §4.3)."""
+    quirks = provider.quirks
+    query: dict[str, str] = dict(quirks.parameters)
+    scopes = provider.scopes
+    if quirks.offline is not None and "offline_access" in scopes:
+        scopes = tuple(scope for scope in scopes if scope != "offline_access")
+        query |= quirks.offline
+    query |= _asked_of_the_user(login, quirks, query.get("prompt"))
+    query |= {
+        **provider.extra,
         "response_type": "code",
         "client_id": client_id,
         "redirect_uri": login.redirect_uri,
-        "scope": " ".join(scopes),
         "state": login.state,
-        "nonce": login.nonce,
-        "code_challenge": s256(login.code_verifier),
-        "code_challenge_method": "S256",
     }
+    if scopes:
+        query[quirks.scope_parameter] = quirks.scope_separator.join(scopes)
+    if nonce:
+        query["nonce"] = login.nonce
+    if quirks.pkce:
+        query |= {
+            "code_challenge": s256(login.code_verifier),
+            "code_challenge_method": "S256",
+        }
+    query |= _resource(provider)
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
 
-def code_request(
-    endpoint: str, credentials: Credentials, code: str, login: LoginRequest
-) -> HttpRequest:
+def _asked_of_the_user(login: LoginRequest, quirks: Quirks, prompt: str | None) -> dict[str, str]:
+    """``prompt``, ``max_age`` and ``login_hint``, as far as the provider knows them (§3.1.2.1).
+
+    *prompt* is what its preset needs in any case. ``none`` stands alone: it forbids the rest.
+    """
+    wanted = (login.prompt or "").split()
+    if quirks.prompts is not None:
+        wanted = [quirks.prompts[word] for word in wanted if word in quirks.prompts]
+    words = ["none"] if "none" in wanted else [*wanted, *(prompt or "").split()]
+    asked = {"prompt": " ".join(dict.fromkeys(words))} if words else {}
+    if login.max_age is not None and quirks.max_age:
+        asked["max_age"] = str(login.max_age)
+    if login.login_hint is not None and quirks.login_hint is not None:
+        asked[quirks.login_hint] = login.login_hint
+    return asked
+
+
+def _resource(provider: Provider) -> dict[str, str]:
+    """``resource`` (RFC 8707), only where the operator asked for it.
+
+    Strict providers refuse it, and at others it changes whom the upstream token is for.
+    """
+    return {} if provider.resource is None else {"resource": provider.resource}
+
+
+def code_form(code: str, login: LoginRequest, provider: Provider) -> dict[str, str]:
     """RFC 6749 §4.1.3."""
     form = {
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": login.redirect_uri,
-        "code_verifier": login.code_verifier,
     }
-    return credentials.apply(endpoint, form)
+    if provider.quirks.pkce:
+        form["code_verifier"] = login.code_verifier
+    return form | _resource(provider)
 
 
-def refresh_request(endpoint: str, credentials: Credentials, refresh_token: str) -> HttpRequest:
+def refresh_form(refresh_token: str, provider: Provider) -> dict[str, str]:
     """RFC 6749 §6."""
-    return credentials.apply(
-        endpoint, {"grant_type": "refresh_token", "refresh_token": refresh_token}
-    )
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    return form | _resource(provider)
 
 
-def revocation_request(
-    endpoint: str, credentials: Credentials, tokens: UpstreamTokens
-) -> HttpRequest:
+def revocation_form(tokens: UpstreamTokens) -> dict[str, str]:
     """RFC 7009 §2.1: the refresh token, which takes the others along; else the access token."""
     if tokens.refresh_token is not None:
-        form = {"token": tokens.refresh_token, "token_type_hint": "refresh_token"}
-    else:
-        form = {"token": tokens.access_token, "token_type_hint": "access_token"}
-    return credentials.apply(endpoint, form)
+        return {"token": tokens.refresh_token, "token_type_hint": "refresh_token"}
+    return {"token": tokens.access_token, "token_type_hint": "access_token"}
 
 
 def read_json(response: HttpResponse) -> dict[str, Any]:
     """The JSON object in *response*. Raises `UpstreamMisbehaved`."""
-    try:
-        value = msgspec.json.decode(response.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise UpstreamMisbehaved(f"an answer ({response.status}) that is not JSON") from None
+    value = read_any(response)
     if not isinstance(value, dict):
         raise UpstreamMisbehaved(f"an answer ({response.status}) that is not a JSON object")
     return value
 
 
+def read_any(response: HttpResponse) -> Any:
+    """The JSON in *response*, whatever it is. Raises `UpstreamMisbehaved`."""
+    try:
+        return msgspec.json.decode(response.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise UpstreamMisbehaved(f"an answer ({response.status}) that is not JSON") from None
+
+
+def read_body(response: HttpResponse, quirks: Quirks) -> dict[str, Any]:
+    """A token endpoint's answer: JSON, or a form where the provider is known for it."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not quirks.form_answers or kind != "application/x-www-form-urlencoded":
+        return read_json(response)
+    try:
+        pairs = parse_qsl(response.body.decode("ascii"), max_num_fields=50)
+    except ValueError:
+        raise UpstreamMisbehaved("an answer that is not a form") from None
+    return dict(pairs)
+
+
 def read_tokens(
-    response: HttpResponse, *, now: int, before: UpstreamTokens | None = None
+    response: HttpResponse,
+    *,
+    now: int,
+    quirks: Quirks = BY_THE_BOOK,
+    recheck_seconds: int = 0,
+    before: UpstreamTokens | None = None,
 ) -> tuple[UpstreamTokens, dict[str, Any]]:
     """(tokens, the whole answer) of a token response (RFC 6749 §5.1).
 
-    A refresh token that the answer does not replace is carried over from *before*. Raises
-    as `refusal` does, and `UpstreamMisbehaved` for an answer that is none.
+    A refresh token that the answer does not replace is carried over from *before*. A token
+    without an end is due to be looked at again after *recheck_seconds*, if that is not 0.
+    Raises as `refusal` does, and `UpstreamMisbehaved` for an answer that is none.
     """
-    body = read_json(response)
-    if response.status != 200:  # noqa: PLR2004
-        raise refusal(response.status, body)
+    body = read_body(response, quirks)
+    if response.status != 200 or (quirks.errors_in_200 and is_error(body)):  # noqa: PLR2004
+        raise refusal(response.status, body, quirks)
+    if quirks.tokens_under is not None and "access_token" not in body:
+        body = _below(body, quirks.tokens_under)
     kind = body.get("token_type", "Bearer")  # some leave it out
-    if not isinstance(kind, str) or kind.lower() != "bearer":
+    if not isinstance(kind, str) or kind.lower() not in quirks.token_types:
         raise UpstreamMisbehaved("a token that is no bearer token")
     lifetime = _lifetime(body.get("expires_in"))
+    recheck = lifetime is None and recheck_seconds > 0
+    if recheck:
+        lifetime = recheck_seconds
+    scope = _text(body, "scope")
+    if scope is not None:
+        scope = " ".join(filter(None, scope.split(quirks.answered_separator)))
     tokens = UpstreamTokens(
         access_token=_text(body, "access_token") or _missing("access_token"),
         refresh_token=_text(body, "refresh_token") or (before.refresh_token if before else None),
         expires_at=None if lifetime is None else now + lifetime,
-        scope=_text(body, "scope") or (before.scope if before else None),
+        scope=scope or (before.scope if before else None),
+        recheck=recheck,
     )
     return tokens, body
 
 
-def refusal(status: int, body: dict[str, Any]) -> UpstreamError:
+def is_error(body: dict[str, Any]) -> bool:
+    """Whether an answer with status 200 is an error after all."""
+    return body.get("ok") is False or "error" in body
+
+
+def refusal(status: int, body: dict[str, Any], quirks: Quirks = BY_THE_BOOK) -> UpstreamError:
     """What an OAuth error answer means for the login (RFC 6749 §5.2)."""
-    error = str(body.get("error"))
+    word = str(body.get("error"))
+    error = quirks.error_words.get(word, word)
     if error in _PASSING:
         return UpstreamUnavailable(error)
     if error in _OUR_FAULT:
         return UpstreamMisbehaved(f"{error}: check client_id, client_secret and scopes")
-    if error in _OVER and status in (400, 401):
+    if error in _OVER and (status in (400, 401) or (status == 200 and quirks.errors_in_200)):  # noqa: PLR2004
         return UpstreamRefused(error)
     return UpstreamMisbehaved(f"status {status} without an OAuth error that is known")
+
+
+def _below(body: dict[str, Any], name: str) -> dict[str, Any]:
+    inner = body.get(name)
+    if not isinstance(inner, dict):
+        raise UpstreamMisbehaved(f"a token response without {name}")
+    return inner
 
 
 def _missing(name: str) -> str:

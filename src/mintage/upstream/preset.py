@@ -1,23 +1,135 @@
-"""A provider as data: what it does its own way. Its module in `presets` is nothing but one."""
+"""A provider as data: where it is, what it says of its users, what it does its own way.
+
+A module in `presets` holds one `Preset` and nothing else. What a quirk means stands in the
+code that reads it, once for all providers; none has a class of its own.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-AuthMethod = Literal["client_secret_basic", "client_secret_post"]
+from mintage.upstream.picking import Each, Pick
+
+AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+
+Revocation = Literal["rfc7009", "delete_token", "bearer"]
+
+Parameters = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where a provider is asked. ``{domain}`` and the like stand for a preset's parameters.
+
+    *introspection*: asked whether a token that never ends still holds (RFC 7662), where an
+    operator names it.
+    """
+
+    authorization: str | None = None
+    tokens: str | None = None
+    userinfo: str | None = None
+    revocation: str | None = None
+    introspection: str | None = None
+    jwks: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """One question about the user, asked with the user's own token.
+
+    The answer is put under *into*. *scopes*: asked only if the token has one of them; empty:
+    always, and then an answer is needed. *page_size*: a list that comes in pages of so many.
+    """
+
+    into: str
+    url: str
+    scopes: frozenset[str] = frozenset()
+    page_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityMap:
+    """Where the identity stands in what the provider said; None: it does not say.
+
+    With OpenID Connect the words are the claims, and what is None here is taken by its
+    standard name. Without it they are the answers to the lookups.
+    """
+
+    subject: Pick | None = None
+    email: Pick | None = None
+    email_verified: Pick | None = None
+    name: Pick | None = None
+    preferred_username: Pick | None = None
+    groups: Each | Pick | None = None
+    organizations: Each | Pick | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quirks:
+    """What a provider does its own way. The defaults are the book's.
+
+    ====================== ==================================================================
+    *auth_method*          how we authenticate, where discovery does not tell (the truth)
+    *pkce*                 whether it knows PKCE; without, the nonce and our cookie are left
+    *scope_separator*      between the scopes that are asked for
+    *answered_separator*   between those in an answer
+    *offline*              sent in place of the scope ``offline_access``, where it has none
+    *parameters*           sent along with every login
+    *prompts*              which values of ``prompt`` it knows, and as what; None: all
+    *max_age*              whether it knows ``max_age`` and tells ``auth_time``
+    *login_hint*           its name for ``login_hint``; None: it has none
+    *form_answers*         token answers may be form-urlencoded
+    *errors_in_200*        errors come with status 200, as ``error`` (and ``ok: false``)
+    *error_words*          its own words for errors, as OAuth's
+    *token_types*          what it may call a bearer token
+    *tokens_under*         the member of a token answer that the user's tokens stand in
+    *scope_parameter*      the parameter that the user's scopes are asked for with
+    *issuer_template*      its issuer, where ``{tenantid}`` is each user's own ``tid``
+    *issuer_aliases*       other spellings of the issuer in its id_tokens
+    *userinfo*             when claims are asked for besides the id_token's
+    *revocation*           how a token is ended there
+    *api_headers*          sent with every lookup
+    ====================== ==================================================================
+    """
+
+    auth_method: AuthMethod | None = None
+    pkce: bool = True
+    scope_separator: Literal[" ", ","] = " "
+    answered_separator: Literal[" ", ","] = " "
+    offline: Parameters | None = None
+    parameters: Parameters = field(default_factory=dict)
+    prompts: Parameters | None = None
+    max_age: bool = True
+    login_hint: str | None = "login_hint"
+    form_answers: bool = False
+    errors_in_200: bool = False
+    error_words: Parameters = field(default_factory=dict)
+    token_types: frozenset[str] = frozenset({"bearer"})
+    tokens_under: str | None = None
+    scope_parameter: str = "scope"
+    issuer_template: str | None = None
+    issuer_aliases: tuple[str, ...] = ()
+    userinfo: Literal["always", "for_email", "never"] = "for_email"
+    revocation: Revocation = "rfc7009"
+    api_headers: Parameters = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """The quirks of one provider.
+    """One provider.
 
-    *issuer*: where it is the same for everybody. *auth_method*: where discovery does not
-    tell the truth about it. *authorization_parameters*: sent along with every login.
-    *userinfo*: ask that endpoint for claims that its id_token leaves out.
+    *issuer*: where discovery begins, with its parameters in braces; None: the operator says.
+    *discovery*: whether there is any. *parameters*: what the operator must say, each with its
+    default, or None where there is none. *lookups*: who the user is, without OpenID Connect.
     """
 
     name: str
+    title: str
     issuer: str | None = None
-    auth_method: AuthMethod | None = None
-    authorization_parameters: Mapping[str, str] = field(default_factory=dict)
-    userinfo: bool = True
+    discovery: bool = True
+    endpoints: Endpoints = Endpoints()
+    parameters: Mapping[str, str | None] = field(default_factory=dict)
+    scopes: tuple[str, ...] = ("openid", "email", "offline_access")
+    lookups: tuple[Lookup, ...] = ()
+    identity: IdentityMap = IdentityMap()
+    quirks: Quirks = Quirks()

@@ -15,10 +15,11 @@ from mintage.grant import Identity, UpstreamTokens
 class HttpRequest:
     """A request to the provider. *safe*: it may be sent twice (it changes nothing there)."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
+    json: Mapping[str, str] | None = field(default=None, repr=False)
     safe: bool = False
 
 
@@ -46,12 +47,19 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRequest:
-    """One user on the way to the provider: our own client leg (RFC 9700 §2.1)."""
+    """One user on the way to the provider: our own client leg (RFC 9700 §2.1).
+
+    *prompt*, *max_age* (seconds) and *login_hint* are the client's wish, passed on as far as
+    the provider knows them (OpenID Connect Core §3.1.2.1).
+    """
 
     redirect_uri: str
     state: str
     nonce: str
     code_verifier: str = field(repr=False)
+    prompt: str | None = None
+    max_age: int | None = None
+    login_hint: str | None = field(default=None, repr=False)
 
 
 class Upstream(Protocol):
@@ -79,11 +87,13 @@ class Upstream(Protocol):
     async def refresh(self, tokens: UpstreamTokens, *, now: int) -> UpstreamTokens:
         """New tokens; a refresh token that the provider did not replace is carried over.
 
-        Raises `UpstreamRefused` on ``invalid_grant``: the login is over.
+        A token that never ends (``recheck``) is looked up instead: the same token comes back,
+        good for a while again. Raises `UpstreamRefused` on ``invalid_grant``, or when the
+        provider no longer knows the token: the login is over.
         """
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
-        """End the tokens at the provider, where it can (RFC 7009)."""
+        """End the tokens at the provider, in its own way, where it can (RFC 7009)."""
 
     async def check(self) -> None:
         """Returns if the provider is known: its discovery document is here, or can be had."""

@@ -1,16 +1,37 @@
 """What an operator says about the identity provider."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mintage.upstream.picking import Pick
+from mintage.upstream.preset import AuthMethod, Endpoints
 from mintage.values import Secret
+
+RECHECK_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamSettings:
-    """*issuer*: None where the preset knows it. *client_secret*: None for a public client."""
+    """*issuer*: None where the preset knows it. *client_secret*: None for a public client.
+
+    *client_key*: a private key (PEM or JWK), for ``private_key_jwt``. *parameters*: the
+    preset's (tenant, domain, …). *endpoints*: over what the preset or discovery says.
+    *resource*: sent upstream (RFC 8707) only if it is given. *extra*: parameters of every
+    login. *claims*: names of the identity, by where they stand. *recheck_seconds*: how long
+    a token that never ends is trusted unasked; 0: for ever.
+    """
 
     preset: str
-    issuer: str | None
     client_id: str
-    client_secret: Secret | None = field(repr=False)
     scopes: tuple[str, ...]
+    issuer: str | None = None
+    client_secret: Secret | None = field(default=None, repr=False)
+    client_key: Secret | None = field(default=None, repr=False)
+    auth_method: AuthMethod | None = None
+    pkce: bool | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    resource: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, Pick] = field(default_factory=dict)
+    recheck_seconds: int = RECHECK_SECONDS

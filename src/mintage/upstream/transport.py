@@ -83,6 +83,7 @@ class HttpTransport:
             request.url,
             headers=dict(request.headers),
             data=None if request.form is None else dict(request.form),
+            json=None if request.json is None else dict(request.json),
         ) as response:
             body = bytearray()
             async for chunk in response.aiter_bytes():

@@ -4,4 +4,4 @@ from typing import Final
 
 from mintage.upstream.preset import Preset
 
-PRESET: Final = Preset(name="oidc")
+PRESET: Final = Preset(name="oidc", title="OpenID Connect")

@@ -1,0 +1,137 @@
+"""How we authenticate to the provider (RFC 6749 §2.3, RFC 7523 §2.2). Pure."""
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from joserfc import jwk, jwt
+from joserfc.errors import JoseError
+
+from mintage.upstream.preset import AuthMethod
+from mintage.upstream.protocol import HttpRequest
+from mintage.values import Secret
+
+_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTION_SECONDS: Final = 60
+_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
+_CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "Ed25519"}
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """Our private key, and the header that tells the provider which one it is."""
+
+    key: jwk.RSAKey | jwk.ECKey | jwk.OKPKey = field(repr=False)
+    header: dict[str, str]
+
+    @classmethod
+    def read(cls, secret: Secret) -> "SigningKey":
+        """The key in a PEM or a JWK. Raises ``ValueError``, which says what is wrong with it.
+
+        A PEM may hold the key's certificate too: its thumbprint then goes along, by which
+        some know keys.
+        """
+        raw = secret.reveal()
+        try:
+            key = jwk.import_key(_document(raw), None if raw.startswith(b"{") else _kind(raw))
+        except (JoseError, ValueError, TypeError, KeyError):
+            raise ValueError("is no private key, neither PEM nor JWK") from None
+        if isinstance(key, jwk.OctKey) or not key.is_private:
+            raise ValueError("is no private key")
+        curve = key.as_dict(private=False).get("crv")
+        header = {"alg": "RS256" if curve is None else _CURVES.get(str(curve), "")}
+        if not header["alg"]:
+            raise ValueError("is of a curve that no provider knows")
+        if _CERTIFICATE in raw:
+            certificate = x509.load_pem_x509_certificate(raw[raw.index(_CERTIFICATE) :])
+            header["x5t#S256"] = _base64url(certificate.fingerprint(hashes.SHA256()))
+        return cls(key, header | {"kid": key.kid or key.thumbprint()})
+
+
+def _document(raw: bytes) -> Any:
+    if raw.startswith(b"{"):
+        return msgspec.json.decode(raw)
+    begin = raw.index(b"-----BEGIN")
+    return raw[begin:]
+
+
+def _kind(raw: bytes) -> Any:
+    """What joserfc calls the key in a PEM."""
+    match load_pem_private_key(raw, None):
+        case rsa.RSAPrivateKey():
+            return "RSA"
+        case ec.EllipticCurvePrivateKey():
+            return "EC"
+        case _:
+            return "OKP"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Who we are at the provider, and how we show it."""
+
+    client_id: str
+    method: AuthMethod
+    secret: Secret | None = field(default=None, repr=False)
+    key: SigningKey | None = field(default=None, repr=False)
+
+    def post(
+        self, url: str, form: dict[str, str], *, audience: str, jti: str, now: int
+    ) -> HttpRequest:
+        """A POST of *form* to *url*, authenticated.
+
+        *audience*, *jti* (never used twice) and *now* are for an assertion, where one is made.
+        """
+        return HttpRequest(
+            method="POST",
+            url=url,
+            headers=self.header(),
+            form=form | self._fields(audience=audience, jti=jti, now=now),
+        )
+
+    def header(self) -> dict[str, str]:
+        """HTTP Basic, where that is our method."""
+        return self.basic() if self.method == "client_secret_basic" else {}
+
+    def basic(self) -> dict[str, str]:
+        """HTTP Basic, each half form-encoded first (§2.3.1)."""
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(self._password())}"
+        return {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+    def _fields(self, *, audience: str, jti: str, now: int) -> dict[str, str]:
+        match self.method:
+            case "client_secret_basic":
+                return {}
+            case "client_secret_post":
+                return {"client_id": self.client_id, "client_secret": self._password()}
+            case "private_key_jwt":
+                return {
+                    "client_id": self.client_id,
+                    "client_assertion_type": _ASSERTION,
+                    "client_assertion": self._assertion(audience, jti, now),
+                }
+            case "none":
+                return {"client_id": self.client_id}
+
+    def _assertion(self, audience: str, jti: str, now: int) -> str:
+        if self.key is None:
+            raise ValueError("there is no key to sign with")
+        claims = {
+            "iss": self.client_id, "sub": self.client_id, "aud": audience, "jti": jti,
+            "iat": now, "nbf": now, "exp": now + _ASSERTION_SECONDS,
+        }  # fmt: skip
+        header = self.key.header
+        return jwt.encode(header, claims, self.key.key, algorithms=[header["alg"]])
+
+    def _password(self) -> str:
+        return "" if self.secret is None else self.secret.reveal().decode()
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,184 @@
+"""The provider's metadata and keys: read strictly, remembered for a while, shared by all."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from joserfc import jwk
+
+from mintage.errors import UpstreamError, UpstreamMisbehaved
+from mintage.upstream import id_token, oauth2
+from mintage.upstream.protocol import HttpRequest, Transport
+from mintage.upstream.provider import Provider
+from mintage.values import Clock
+
+T = TypeVar("T")
+
+log = logging.getLogger("mintage.upstream")
+
+_DISCOVERY_SECONDS: Final = 3600
+_STALE_SECONDS: Final = 60
+_FAILURE_SECONDS: Final = 2  # without another try after one has failed
+_KEYS_SECONDS: Final = 3600
+_REFETCH_SECONDS: Final = 10  # between two looks for a key that the set does not hold
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the provider, as far as it matters (OpenID Connect Discovery §3)."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str | None = None
+    userinfo_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+    authorization_response_iss_parameter_supported: bool = False
+
+
+def read_discovery(
+    body: dict[str, Any], issuer: str, *, template: str | None = None, keys: bool = True
+) -> Metadata:
+    """Raises `UpstreamMisbehaved` unless *body* is the metadata of *issuer*, to the letter.
+
+    *template*: what a provider of many tenants may call itself instead. *keys*: whether it
+    must name its keys.
+    """
+    try:
+        found = msgspec.convert(body, Metadata)
+    except msgspec.ValidationError as error:
+        raise UpstreamMisbehaved(f"discovery: {error}") from None
+    if found.issuer not in (issuer, template):
+        raise UpstreamMisbehaved(f"discovery is of {found.issuer[:200]!r}, not of {issuer!r}")
+    if keys and found.jwks_uri is None:
+        raise UpstreamMisbehaved("discovery names no keys")
+    endpoints = (
+        found.authorization_endpoint, found.token_endpoint, found.jwks_uri,
+        found.userinfo_endpoint, found.revocation_endpoint,
+    )  # fmt: skip
+    for url in endpoints:
+        if url is not None and not _is_endpoint(url, plain=issuer.startswith("http://")):
+            raise UpstreamMisbehaved("discovery names an endpoint that is no https URL")
+    return found
+
+
+def _is_endpoint(url: str, *, plain: bool) -> bool:
+    """An https URL without a fragment (RFC 6749 §3.1); *plain*: http will do, on this machine."""
+    try:
+        parts = urlsplit(url)
+        well_formed = bool(parts.hostname) and parts.port != 0 and "#" not in url
+    except ValueError:
+        return False
+    printable = url.isascii() and url.isprintable() and " " not in url
+    return (
+        well_formed
+        and printable
+        and (parts.scheme == "https" or (plain and parts.scheme == "http"))
+    )
+
+
+class Documents:
+    """What *provider* publishes, asked for when it is needed."""
+
+    def __init__(self, provider: Provider, transport: Transport, clock: Clock) -> None:
+        self._provider = provider
+        self._transport = transport
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._keys_lock = asyncio.Lock()
+        self._metadata: tuple[float, Metadata] | None = None
+        self._failures: dict[str, tuple[float, UpstreamError]] = {}
+        self._keys: tuple[float, jwk.KeySet] | None = None
+
+    async def metadata(self) -> Metadata:
+        """What is known of the provider; from its configuration alone, without discovery."""
+        if not self._provider.discovery:
+            return _configured(self._provider)
+        async with self._lock:
+            if self._metadata is not None and self._clock() < self._metadata[0]:
+                return self._metadata[1]
+            try:
+                found = _overridden(await self._discovered(), self._provider)
+            except UpstreamError as failure:
+                if self._metadata is None:
+                    raise
+                # Endpoints hardly ever move: an outage of this one document stops nobody.
+                log.warning("discovery: %s; going on with what is known", failure)
+                found = self._metadata[1]
+                self._metadata = (self._clock() + _STALE_SECONDS, found)
+            else:
+                self._metadata = (self._clock() + _DISCOVERY_SECONDS, found)
+            return found
+
+    async def keys(self, *, newer_than: jwk.KeySet | None) -> tuple[jwk.KeySet, bool]:
+        """(keys, whether they were fetched just now). Callers at once share one fetch."""
+        found = await self.metadata()
+        async with self._keys_lock:
+            if self._keys is not None:
+                fetched_at, keys = self._keys
+                age = self._clock() - fetched_at
+                known = keys is not newer_than or age < _REFETCH_SECONDS
+                if age < _KEYS_SECONDS and known:
+                    return keys, False
+            keys = await self._document(str(found.jwks_uri), id_token.read_keys)
+            self._keys = (self._clock(), keys)
+            return keys, True
+
+    async def _discovered(self) -> Metadata:
+        provider = self._provider
+        url = f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
+        return await self._document(
+            url,
+            lambda body: read_discovery(
+                body,
+                provider.issuer,
+                template=provider.quirks.issuer_template,
+                keys=provider.id_token,
+            ),
+        )
+
+    async def _document(self, url: str, read: Callable[[dict[str, Any]], T]) -> T:
+        """What *read* makes of the document at *url*.
+
+        Those who queue behind a call that fails need not each wait out the same outage:
+        for a moment they get the same failure.
+        """
+        until, failure = self._failures.get(url, (0.0, None))
+        if failure is not None and self._clock() < until:
+            raise failure
+        try:
+            response = await self._transport.send(HttpRequest(method="GET", url=url, safe=True))
+            if response.status != 200:  # noqa: PLR2004
+                raise UpstreamMisbehaved(f"{url} was answered with {response.status}")
+            return read(oauth2.read_json(response))
+        except UpstreamError as error:
+            self._failures[url] = (self._clock() + _FAILURE_SECONDS, error)
+            raise
+
+
+def _configured(provider: Provider) -> Metadata:
+    endpoints = provider.endpoints
+    return Metadata(
+        issuer=provider.issuer,
+        authorization_endpoint=str(endpoints.authorization),
+        token_endpoint=str(endpoints.tokens),
+        jwks_uri=endpoints.jwks,
+        userinfo_endpoint=endpoints.userinfo,
+        revocation_endpoint=endpoints.revocation,
+    )
+
+
+def _overridden(found: Metadata, provider: Provider) -> Metadata:
+    """*found*, but where the operator knows better."""
+    said = provider.endpoints
+    return msgspec.structs.replace(
+        found,
+        authorization_endpoint=said.authorization or found.authorization_endpoint,
+        token_endpoint=said.tokens or found.token_endpoint,
+        jwks_uri=said.jwks or found.jwks_uri,
+        userinfo_endpoint=said.userinfo or found.userinfo_endpoint,
+        revocation_endpoint=said.revocation or found.revocation_endpoint,
+    )

@@ -1,0 +1,54 @@
+"""Where a value stands in a provider's answer: paths, as values. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """The value at *path*.
+
+    Where the path meets a list, it goes on in the first member whose flags of *where* are
+    all true; without flags it ends there.
+    """
+
+    path: Path
+    where: tuple[str, ...] = ()
+
+    @classmethod
+    def pointer(cls, text: str) -> Self:
+        """The path of a JSON pointer (RFC 6901). Raises ``ValueError``."""
+        if not text.startswith("/"):
+            raise ValueError("must be a JSON pointer, like /email")
+        parts = text[1:].split("/")
+        return cls(tuple(part.replace("~1", "/").replace("~0", "~") for part in parts))
+
+    def read(self, document: object) -> Any:
+        """The value, or None."""
+        for name in self.path:
+            if isinstance(document, list) and self.where:
+                document = next(filter(self._fits, document), None)
+            document = document.get(name) if isinstance(document, dict) else None
+        return document
+
+    def _fits(self, member: object) -> bool:
+        return isinstance(member, dict) and all(member.get(flag) is True for flag in self.where)
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """Of each member of the list at *path*: the words at *parts*, joined by a slash."""
+
+    path: Path
+    parts: Sequence[Path]
+
+    def read(self, document: object) -> list[str] | None:
+        """The words; None where there is no such list. A member that lacks one is left out."""
+        members = Pick(self.path).read(document)
+        if not isinstance(members, list):
+            return None
+        rows = ([Pick(part).read(member) for part in self.parts] for member in members)
+        return ["/".join(row) for row in rows if all(isinstance(word, str) for word in row)]

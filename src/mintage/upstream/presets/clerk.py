@@ -1,0 +1,16 @@
+"""Clerk."""
+
+from typing import Final
+
+from mintage.upstream.picking import Pick
+from mintage.upstream.preset import IdentityMap, Preset, Quirks
+
+PRESET: Final = Preset(
+    name="clerk",
+    title="Clerk",
+    issuer="https://{domain}",
+    parameters={"domain": None},
+    scopes=("openid", "email", "profile", "offline_access"),
+    identity=IdentityMap(organizations=Pick(("org_id",))),
+    quirks=Quirks(max_age=False),
+)

@@ -1,0 +1,22 @@
+"""Microsoft Entra ID: one tenant, or the users of many."""
+
+from typing import Final
+
+from mintage.upstream.picking import Pick
+from mintage.upstream.preset import IdentityMap, Preset, Quirks
+
+PRESET: Final = Preset(
+    name="entra",
+    title="Microsoft Entra ID",
+    issuer="https://{domain}/{tenant}/v2.0",
+    parameters={"domain": "login.microsoftonline.com", "tenant": None},
+    scopes=("openid", "email", "profile", "offline_access"),
+    # Whoever runs a tenant can write any e-mail address into it. That its domain is the
+    # tenant's own is told by xms_edov alone, an optional claim.
+    identity=IdentityMap(email_verified=Pick(("xms_edov",))),
+    quirks=Quirks(
+        issuer_template="https://{domain}/{tenantid}/v2.0",
+        max_age=False,
+        userinfo="never",
+    ),
+)

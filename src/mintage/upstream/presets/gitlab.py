@@ -1,0 +1,19 @@
+"""GitLab, hosted or one's own."""
+
+from typing import Final
+
+from mintage.upstream.picking import Pick
+from mintage.upstream.preset import IdentityMap, Preset, Quirks
+
+PRESET: Final = Preset(
+    name="gitlab",
+    title="GitLab",
+    issuer="https://{domain}",
+    parameters={"domain": "gitlab.com"},
+    scopes=("openid", "email", "profile"),  # a refresh token comes unasked
+    identity=IdentityMap(
+        preferred_username=Pick(("nickname",)),
+        groups=Pick(("groups",)),  # userinfo's: all; the id_token has only groups_direct
+    ),
+    quirks=Quirks(userinfo="always"),
+)

@@ -1,0 +1,15 @@
+"""Keycloak: one realm."""
+
+from typing import Final
+
+from mintage.upstream.picking import Pick
+from mintage.upstream.preset import IdentityMap, Preset
+
+PRESET: Final = Preset(
+    name="keycloak",
+    title="Keycloak",
+    issuer="https://{domain}/realms/{realm}",
+    parameters={"domain": None, "realm": None},
+    scopes=("openid", "email", "profile", "offline_access"),
+    identity=IdentityMap(organizations=Pick(("organization",))),
+)

@@ -1,0 +1,14 @@
+"""Okta: the org server, or with an issuer of its own a custom one."""
+
+from typing import Final
+
+from mintage.upstream.preset import Preset, Quirks
+
+PRESET: Final = Preset(
+    name="okta",
+    title="Okta",
+    issuer="https://{domain}",
+    parameters={"domain": None},
+    scopes=("openid", "email", "profile", "groups", "offline_access"),
+    quirks=Quirks(userinfo="always"),  # its id_tokens are thin when an access token comes along
+)

@@ -1,0 +1,55 @@
+"""How a token is ended at a provider: by the book (RFC 7009), or its own way. Pure."""
+
+from typing import Final
+
+from mintage.grant import UpstreamTokens
+from mintage.upstream import oauth2
+from mintage.upstream.authentication import Credentials
+from mintage.upstream.preset import Quirks
+from mintage.upstream.protocol import HttpRequest, HttpResponse
+from mintage.upstream.provider import Provider
+from mintage.upstream.user import bearer_request
+
+_DONE: Final = (200, 204)
+_GONE: Final = (404, 422)  # as a token is answered that is not there any more
+
+
+def revocation_request(
+    provider: Provider,
+    endpoint: str | None,
+    tokens: UpstreamTokens,
+    *,
+    credentials: Credentials,
+    audience: str,
+    jti: str,
+    now: int,
+) -> HttpRequest | None:
+    """What ends *tokens*; None where the provider has no way."""
+    if endpoint is None:
+        return None
+    quirks = provider.quirks
+    match quirks.revocation:
+        case "rfc7009":
+            form = oauth2.revocation_form(tokens)
+            return credentials.post(endpoint, form, audience=audience, jti=jti, now=now)
+        case "delete_token":
+            # As an API's own call: Basic whatever the token endpoint takes, the token as JSON.
+            return HttpRequest(
+                method="DELETE",
+                url=endpoint.replace("{client_id}", credentials.client_id),
+                headers={**quirks.api_headers, **credentials.basic()},
+                json={"access_token": tokens.access_token},
+            )
+        case "bearer":
+            return bearer_request(endpoint, tokens, quirks.api_headers)
+
+
+def is_done(response: HttpResponse, quirks: Quirks) -> bool:
+    """Whether the token is ended, by *response* or before it."""
+    match quirks.revocation:
+        case "rfc7009":
+            return response.status == _DONE[0]
+        case "delete_token":
+            return response.status in (*_DONE, *_GONE)
+        case "bearer":
+            return response.status in (*_DONE, 401)

@@ -1,0 +1,157 @@
+"""The ``[upstream]`` section of ``mintage.toml``: one identity provider, as it is written."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from mintage.errors import ConfigError
+from mintage.upstream.authentication import SigningKey
+from mintage.upstream.picking import Pick
+from mintage.upstream.preset import AuthMethod, Endpoints
+from mintage.upstream.presets import find_preset
+from mintage.upstream.provider import settle
+from mintage.upstream.settings import RECHECK_SECONDS, UpstreamSettings
+from mintage.values import Secret, check_scopes
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_MAX_RECHECK: Final = 30 * 86400
+
+Resolve = Callable[[str, str], Secret]
+"""(where a secret stands, the key that says so) → the secret. Raises `ConfigError`."""
+
+
+class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Its keys. What a preset knows need not be said."""
+
+    client_id: str
+    preset: str = "oidc"
+    issuer: str | None = None
+    client_secret: str | None = None
+    client_key: str | None = None
+    auth_method: AuthMethod | None = None
+    scopes: tuple[str, ...] | None = None
+    tenant: str | None = None
+    domain: str | None = None
+    api: str | None = None
+    realm: str | None = None
+    region: str | None = None
+    user_pool: str | None = None
+    authorization_endpoint: str | None = None
+    token_endpoint: str | None = None
+    userinfo_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    introspection_endpoint: str | None = None
+    jwks_uri: str | None = None
+    resource: str | None = None
+    parameters: Mapping[str, str] = {}
+    claims: Mapping[str, str] = {}
+    pkce: bool | None = None
+    recheck_seconds: Annotated[int, Meta(ge=0, le=_MAX_RECHECK)] = RECHECK_SECONDS
+
+
+_PARAMETERS: Final = ("tenant", "domain", "api", "realm", "region", "user_pool")
+_ENDPOINTS: Final = {
+    "authorization": "authorization_endpoint",
+    "tokens": "token_endpoint",
+    "userinfo": "userinfo_endpoint",
+    "revocation": "revocation_endpoint",
+    "introspection": "introspection_endpoint",
+    "jwks": "jwks_uri",
+}  # fmt: skip
+
+
+def upstream_settings(section: UpstreamSection, resolve: Resolve) -> UpstreamSettings:
+    """What *section* says, checked whole: a provider can be made of it.
+
+    Raises `ConfigError`, which names the key.
+    """
+    try:
+        preset = find_preset(section.preset)
+    except ValueError as error:
+        raise ConfigError("upstream.preset", str(error)) from None
+    if not section.client_id:
+        raise ConfigError("upstream.client_id", "is empty")
+    _check_urls(section)
+    settings = UpstreamSettings(
+        preset=section.preset,
+        client_id=section.client_id,
+        scopes=preset.scopes if section.scopes is None else _scopes(section.scopes),
+        issuer=section.issuer,
+        client_secret=_secret(section.client_secret, "upstream.client_secret", resolve),
+        client_key=_secret(section.client_key, "upstream.client_key", resolve),
+        auth_method=section.auth_method,
+        pkce=section.pkce,
+        parameters=_given(section, {name: name for name in _PARAMETERS}),
+        endpoints=Endpoints(**_given(section, _ENDPOINTS)),
+        resource=section.resource,
+        extra=section.parameters,
+        claims=_claims(section.claims),
+        recheck_seconds=section.recheck_seconds,
+    )
+    _check_key(settings.client_key)
+    settle(preset, settings)
+    return settings
+
+
+def _given(section: UpstreamSection, names: Mapping[str, str]) -> dict[str, str]:
+    values = {name: getattr(section, key) for name, key in names.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return check_scopes(scopes)
+    except ValueError as error:
+        raise ConfigError("upstream.scopes", str(error)) from None
+
+
+def _secret(spec: str | None, key: str, resolve: Resolve) -> Secret | None:
+    return None if spec is None else resolve(spec, key)
+
+
+def _check_key(key: Secret | None) -> None:
+    try:
+        if key is not None:
+            SigningKey.read(key)
+    except ValueError as error:
+        raise ConfigError("upstream.client_key", str(error)) from None
+
+
+def _claims(claims: Mapping[str, str]) -> dict[str, Pick]:
+    found = {}
+    for name, pointer in claims.items():
+        try:
+            found[name] = Pick.pointer(pointer)
+        except ValueError as error:
+            raise ConfigError(f"upstream.claims.{name}", str(error)) from None
+    return found
+
+
+def _check_urls(section: UpstreamSection) -> None:
+    for key in ("issuer", *_ENDPOINTS.values()):
+        url = getattr(section, key)
+        if url is not None:
+            _check_url(url, f"upstream.{key}", query=key == "authorization_endpoint")
+
+
+def _check_url(url: str, key: str, *, query: bool = False) -> None:
+    """An https URL, or http on this machine. *query*: it may have one. Raises `ConfigError`."""
+    if not re.fullmatch(r"[!-~]+", url):
+        raise ConfigError(key, "holds a space or a character that no URL holds")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(key, f"is not a URL: {error}") from None
+    if not parts.scheme or not parts.hostname:
+        raise ConfigError(key, "must be a whole URL, like https://login.example.com")
+    if parts.fragment or parts.username is not None or "#" in url or (not query and "?" in url):
+        raise ConfigError(key, "must have no query, fragment or user name")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ConfigError(key, "plain http is accepted for loopback hosts only; use https")
+    if parts.scheme not in ("http", "https"):
+        raise ConfigError(key, "must be an https URL")
