@@ -31,7 +31,7 @@ from mintage.keys import check_secret
 from mintage.scopes import Rule
 from mintage.secret_source import generate_once, lines, resolve
 from mintage.stores.opening import check_store_url
-from mintage.upstream.presets import find_preset
+from mintage.upstream.section import UpstreamSection, upstream_settings
 from mintage.upstream.settings import UpstreamSettings
 from mintage.values import Secret, check_scopes
 from mintage.vault.values import Lifetimes
@@ -54,14 +54,6 @@ _OUR_PATHS: Final = frozenset(
 )
 
 _Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]
-
-
-class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    client_id: str
-    issuer: str | None = None
-    preset: str = "oidc"
-    client_secret: str | None = None
-    scopes: tuple[str, ...] = ("openid", "email", "offline_access")
 
 
 class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,7 +183,6 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     file = _convert(data)
     _check_issuer(file.issuer, "issuer")
     _check_store(file.store)
-    _check_upstream(file.upstream)
     _check_resources(file.resource)
     _check_origins(file.gateway.allowed_origins)
     store = _located(file.store, base)
@@ -201,19 +192,8 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         store=store,
         secrets=_root_secrets(file.secret, store, base=base, environ=environ),
         secret_file=secret_file,
-        upstream=UpstreamSettings(
-            preset=file.upstream.preset,
-            issuer=file.upstream.issuer,
-            client_id=file.upstream.client_id,
-            client_secret=None
-            if file.upstream.client_secret is None
-            else resolve(
-                file.upstream.client_secret,
-                key="upstream.client_secret",
-                environ=environ,
-                base=base,
-            ),
-            scopes=file.upstream.scopes,
+        upstream=upstream_settings(
+            file.upstream, lambda spec, key: resolve(spec, key=key, environ=environ, base=base)
         ),
         resources=file.resource,
         tokens=file.tokens,
@@ -335,20 +315,6 @@ def _check_store(store: str) -> None:
         raise ConfigError("store", str(error)) from None
     if "\0" in store or (store.endswith("/") and store != "memory://"):
         raise ConfigError("store", "needs the path of a file, not of a directory")
-
-
-def _check_upstream(upstream: UpstreamSection) -> None:
-    try:
-        preset = find_preset(upstream.preset)
-    except ValueError as error:
-        raise ConfigError("upstream.preset", str(error)) from None
-    if upstream.issuer is None and preset.issuer is None:
-        raise ConfigError("upstream.issuer", f"the preset {upstream.preset} needs it")
-    if upstream.issuer is not None:
-        _check_https(_url(upstream.issuer, "upstream.issuer"), "upstream.issuer")
-    if not upstream.client_id:
-        raise ConfigError("upstream.client_id", "is empty")
-    _check_scopes(upstream.scopes, "upstream.scopes")
 
 
 def _check_resources(resources: tuple[ResourceSection, ...]) -> None:
