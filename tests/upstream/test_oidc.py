@@ -30,28 +30,11 @@ from mintage.upstream.discovery import read_discovery
 from mintage.upstream.id_token import read_keys
 from mintage.upstream.oauth2 import read_tokens, refusal
 from mintage.upstream.opening import open_upstream
-from mintage.upstream.protocol import HttpRequest, HttpResponse, LoginRequest, Upstream
+from mintage.upstream.protocol import HttpRequest, HttpResponse, Upstream
 from mintage.upstream.settings import UpstreamSettings
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Secret
-
-LOGIN = LoginRequest(
-    redirect_uri="http://127.0.0.1:9/callback",
-    state="state",
-    nonce="the-nonce",
-    code_verifier="v" * 43,
-)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(time.time())
-
-
-@pytest.fixture
-async def provider(clock: ManualClock) -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream(clock).running() as provider:
-        yield provider
+from tests.upstream.conftest import LOGIN
 
 
 @pytest.fixture

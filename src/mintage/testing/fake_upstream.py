@@ -6,6 +6,7 @@ again, as strict providers do.
 """
 
 import asyncio
+import base64
 import json
 import secrets
 from collections import Counter
@@ -14,10 +15,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 import uvicorn
-from joserfc import jwk, jws
+from joserfc import jwk, jws, jwt
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -32,15 +33,19 @@ Fault = Literal[
     "hang", "500", "503", "429", "reset", "garbage", "array", "huge", "redirect",
     "invalid_grant", "invalid_client", "temporarily_unavailable", "no_access_token",
 ]  # fmt: skip
-Endpoint = Literal["discovery", "jwks", "token", "userinfo", "revoke"]
+Endpoint = Literal[
+    "discovery", "jwks", "token", "userinfo", "revoke", "introspect", "documents"
+]  # fmt: skip
+AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+Answer = tuple[int, dict[str, Any]]
 
 _TOO_LARGE = 2 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class _Code:
-    challenge: str
-    nonce: str
+    challenge: str | None
+    nonce: str | None
     redirect_uri: str
 
 
@@ -61,6 +66,13 @@ class FakeUpstream:
     ``expires_in`` (seconds). *claims* are added to each id_token, over what it would hold;
     a value of None takes a claim out. *sign* makes the id_token instead of the provider's
     own key. *release* ends every hang.
+
+    What some do their own way: *auth_method* is the only one that it takes (*client_key*: our
+    public key); *refuses* names parameters that it does not know and does not ignore;
+    *rotates*: whether a refresh gives a new refresh token; *shape* changes a token answer,
+    and *form_answers* its spelling; *errors* says OAuth's errors in the provider's own way;
+    *metadata* is added to the discovery document, *profile* to userinfo; *documents* are
+    what a live token may read, by path. *queries* and *forms* hold what came in.
     """
 
     clock: Clock
@@ -74,7 +86,20 @@ class FakeUpstream:
     claims: dict[str, Any] = field(default_factory=dict)
     sign: Callable[[dict[str, Any]], str] | None = None
     delay: float = 0
+    auth_method: AuthMethod = "client_secret_post"
+    client_key: jwk.Key | None = field(default=None, repr=False)
+    refuses: frozenset[str] = frozenset()
+    rotates: bool = True
+    shape: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    form_answers: bool = False
+    errors: dict[str, Answer] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=dict)
+    documents: dict[str, Any] = field(default_factory=dict)
+    url: str = ""
     issuer: str = ""
+    queries: list[dict[str, str]] = field(default_factory=list, repr=False)
+    forms: list[dict[str, str]] = field(default_factory=list, repr=False)
     seen: Counter[str] = field(default_factory=Counter)
     issued: list[str] = field(default_factory=list, repr=False)
 
@@ -83,12 +108,14 @@ class FakeUpstream:
         self.release = asyncio.Event()
         self._codes: dict[str, _Code] = {}
         self._families: dict[str, _Family] = {}
+        self._assertions: set[str] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeUpstream"]:
-        """On a free loopback port; *issuer* is where."""
+        """On a free loopback port: *url* is where, and *issuer* the same unless it is given."""
         port = free_port()
-        self.issuer = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
+        self.issuer = self.issuer or self.url
         config = uvicorn.Config(
             self.app(), host="127.0.0.1", port=port, log_level="critical", lifespan="off",
             timeout_graceful_shutdown=1,
@@ -111,6 +138,10 @@ class FakeUpstream:
                 route("/token", "token", self._token, "POST"),
                 route("/userinfo", "userinfo", self._userinfo, "GET"),
                 route("/revoke", "revoke", self._revoke, "POST"),
+                route("/revoke/own", "revoke", self._revoke_own, "GET"),
+                route("/revoke/{client_id}", "revoke", self._delete, "DELETE"),
+                route("/introspect", "introspect", self._introspect, "POST"),
+                route("/{path:path}", "documents", self._document, "GET"),
             ]
         )
 
@@ -152,20 +183,30 @@ class FakeUpstream:
             case "no_access_token":
                 return JSONResponse({"token_type": "Bearer"})
             case _:
-                return JSONResponse({"error": fault}, 401 if fault == "invalid_client" else 400)
+                return self._error(fault)
+
+    def _error(self, error: str) -> Response:
+        """An OAuth error, as it is said here."""
+        plain: Answer = (
+            401 if error in ("invalid_client", "invalid_token") else 400,
+            {"error": error},
+        )
+        status, body = self.errors.get(error, plain)
+        return JSONResponse(body, status)
 
     async def _discovery(self, _: Request) -> Response:
         return JSONResponse(
             {
                 "issuer": self.issuer,
-                "authorization_endpoint": f"{self.issuer}/authorize",
-                "token_endpoint": f"{self.issuer}/token",
-                "jwks_uri": f"{self.issuer}/jwks",
-                "userinfo_endpoint": f"{self.issuer}/userinfo",
-                "revocation_endpoint": f"{self.issuer}/revoke",
-                "token_endpoint_auth_methods_supported": ["client_secret_post"],
+                "authorization_endpoint": f"{self.url}/authorize",
+                "token_endpoint": f"{self.url}/token",
+                "jwks_uri": f"{self.url}/jwks",
+                "userinfo_endpoint": f"{self.url}/userinfo",
+                "revocation_endpoint": f"{self.url}/revoke",
+                "token_endpoint_auth_methods_supported": [self.auth_method],
                 "authorization_response_iss_parameter_supported": True,
             }
+            | self.metadata
         )
 
     async def _jwks(self, _: Request) -> Response:
@@ -173,47 +214,77 @@ class FakeUpstream:
 
     async def _authorize(self, request: Request) -> Response:
         """Automatic approval: the user has a session here, so nobody asks anything."""
-        query = request.query_params
+        query = dict(request.query_params)
+        self.queries.append(query)
         answer = {"state": query["state"], "iss": self.issuer}
-        if self.error is not None:
+        if not self.refuses.isdisjoint(query):
+            answer["error"] = "invalid_request"
+        elif self.error is not None:
             answer["error"] = self.error
         else:
             answer["code"] = secrets.token_urlsafe(16)
             self._codes[answer["code"]] = _Code(
-                query["code_challenge"], query["nonce"], query["redirect_uri"]
+                query.get("code_challenge"), query.get("nonce"), query["redirect_uri"]
             )
         return RedirectResponse(f"{query['redirect_uri']}?{urlencode(answer)}", 302)
 
     async def _token(self, request: Request) -> Response:
-        form = await request.form()
-        fields = {name: str(value) for name, value in form.items()}
-        if (fields.get("client_id"), fields.get("client_secret")) != (
-            self.client_id,
-            self.client_secret,
-        ):
-            return JSONResponse({"error": "invalid_client"}, 401)
+        fields = await _fields(request)
+        self.forms.append(fields)
+        if not self._knows(request, fields):
+            return self._error("invalid_client")
+        if not self.refuses.isdisjoint(fields):
+            return self._error("invalid_request")
         self.seen[fields["grant_type"]] += 1
         if fields["grant_type"] == "refresh_token":
             return self._refresh(fields["refresh_token"])
         return self._redeem(fields)
+
+    def _knows(self, request: Request, fields: dict[str, str]) -> bool:
+        """Whether we are the client, shown in the one way that is taken here."""
+        header = request.headers.get("authorization", "")
+        match self.auth_method:
+            case "client_secret_basic":
+                given = base64.b64decode(header.removeprefix("Basic ")).decode().split(":")
+                return [unquote_plus(half) for half in given] == [
+                    self.client_id,
+                    self.client_secret,
+                ] and "client_secret" not in fields
+            case "client_secret_post":
+                given = [fields.get("client_id", ""), fields.get("client_secret", "")]
+                return not header and given == [self.client_id, self.client_secret]
+            case "private_key_jwt":
+                return self._is_asserted(fields.get("client_assertion", ""))
+            case "none":
+                return not header and fields.get("client_id") == self.client_id
+
+    def _is_asserted(self, assertion: str) -> bool:
+        assert self.client_key is not None
+        algorithms = ["RS256", "ES256", "ES384", "ES512", "Ed25519"]
+        claims = jwt.decode(assertion, self.client_key, algorithms=algorithms).claims
+        wanted = {"iss": self.client_id, "sub": self.client_id, "aud": f"{self.url}/token"}
+        fresh = claims["iat"] <= self.clock() < claims["exp"]
+        used = claims["jti"] in self._assertions
+        self._assertions.add(claims["jti"])
+        return fresh and not used and wanted.items() <= claims.items()
 
     def _redeem(self, fields: dict[str, str]) -> Response:
         code = self._codes.pop(fields["code"], None)
         if (
             code is None
             or code.redirect_uri != fields["redirect_uri"]
-            or code.challenge != s256(fields["code_verifier"])
+            or (code.challenge and code.challenge != s256(fields["code_verifier"]))
         ):
-            return JSONResponse({"error": "invalid_grant"}, 400)
+            return self._error("invalid_grant")
         return self._tokens(_Family("", ""), nonce=code.nonce)
 
     def _refresh(self, token: str) -> Response:
         family = self._families.get(token)
         if family is None or not family.live:
-            return JSONResponse({"error": "invalid_grant"}, 400)
+            return self._error("invalid_grant")
         if family.refresh_token != token:
             family.live = False  # used twice: a thief or a clumsy client, and no telling which
-            return JSONResponse({"error": "invalid_grant"}, 400)
+            return self._error("invalid_grant")
         return self._tokens(family)
 
     def _tokens(self, family: _Family, nonce: str | None = None) -> Response:
@@ -222,7 +293,7 @@ class FakeUpstream:
         body: dict[str, Any] = {"access_token": family.access_token, "token_type": "bearer"}
         if self.lifetime is not None:
             body["expires_in"] = self.lifetime
-        if self.refreshable:
+        if self.refreshable and (self.rotates or not family.refresh_token):
             family.refresh_token = body["refresh_token"] = (
                 f"upstream-refresh-{secrets.token_urlsafe(12)}"
             )
@@ -230,6 +301,10 @@ class FakeUpstream:
         self._families[family.refresh_token or family.access_token] = family
         if nonce is not None:
             body["id_token"] = self._id_token(nonce)
+        if self.shape is not None:
+            body = self.shape(body)
+        if self.form_answers:
+            return Response(urlencode(body), media_type="application/x-www-form-urlencoded")
         return JSONResponse(body)
 
     def _id_token(self, nonce: str) -> str:
@@ -251,17 +326,66 @@ class FakeUpstream:
         return jws.serialize_compact(header, json.dumps(claims).encode(), self.key)
 
     async def _userinfo(self, request: Request) -> Response:
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not self.is_live(token):
-            return JSONResponse({"error": "invalid_token"}, 401)
-        return JSONResponse({"sub": self.user, "email": f"{self.user}@example.com"})
+        if not self.is_live(_bearer(request)):
+            return self._error("invalid_token")
+        return JSONResponse({"sub": self.user, "email": f"{self.user}@example.com"} | self.profile)
+
+    async def _document(self, request: Request) -> Response:
+        """A page of what is at this path, for whoever has a live token."""
+        if not self.is_live(_bearer(request)):
+            return self._error("invalid_token")
+        found = self.documents.get(request.url.path)
+        if found is None:
+            return JSONResponse({"message": "Not Found"}, 404)
+        size = int(request.query_params.get("per_page", 0))
+        if isinstance(found, list) and size:
+            start = (int(request.query_params["page"]) - 1) * size
+            found = found[start : start + size]
+        return JSONResponse(found)
+
+    async def _introspect(self, request: Request) -> Response:
+        fields = await _fields(request)
+        if not self._knows(request, fields):
+            return self._error("invalid_client")
+        return JSONResponse({"active": self.is_live(fields["token"])})
 
     async def _revoke(self, request: Request) -> Response:
-        token = str((await request.form())["token"])
+        """RFC 7009."""
+        fields = await _fields(request)
+        if not self._knows(request, fields):
+            return self._error("invalid_client")
+        self._end(fields["token"])
+        return Response()
+
+    async def _revoke_own(self, request: Request) -> Response:
+        """A token ends itself."""
+        self._end(_bearer(request))
+        return JSONResponse({"ok": True, "revoked": True})
+
+    async def _delete(self, request: Request) -> Response:
+        """As GitHub has it: the client's own name in the path and in Basic, the token as JSON."""
+        header = request.headers["authorization"].removeprefix("Basic ")
+        known = base64.b64decode(header).decode() == f"{self.client_id}:{self.client_secret}"
+        if not known or request.path_params["client_id"] != self.client_id:
+            return JSONResponse({"message": "Bad credentials"}, 401)
+        ended = self._end((await request.json())["access_token"])
+        return Response(status_code=204 if ended else 404)
+
+    def _end(self, token: str) -> bool:
+        """End the login of *token*; whether it was live until now."""
+        ended = False
         for family in self._families.values():
             if token in (family.refresh_token, family.access_token):
-                family.live = False
-        return Response()
+                ended, family.live = family.live or ended, False
+        return ended
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    return {name: str(value) for name, value in (await request.form()).items()}
+
+
+def _bearer(request: Request) -> str:
+    return request.headers.get("authorization", "").removeprefix("Bearer ")
 
 
 @cache

@@ -1,12 +1,14 @@
 """How we authenticate to the provider (RFC 6749 §2.3, RFC 7523 §2.2). Pure."""
 
 import base64
+import re
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, TypeAlias
 from urllib.parse import quote_plus
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -19,15 +21,18 @@ from mintage.values import Secret
 
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS: Final = 60
-_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN (CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
+_PRIVATE_KEY: Final = re.compile(rb"-----BEGIN ([A-Z ]*KEY)-----.*?-----END \1-----", re.DOTALL)
 _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "Ed25519"}
+
+AsymmetricKey: TypeAlias = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """Our private key, and the header that tells the provider which one it is."""
 
-    key: jwk.RSAKey | jwk.ECKey | jwk.OKPKey = field(repr=False)
+    key: AsymmetricKey = field(repr=False)
     header: dict[str, str]
 
     @classmethod
@@ -39,37 +44,45 @@ class SigningKey:
         """
         raw = secret.reveal()
         try:
-            key = jwk.import_key(_document(raw), None if raw.startswith(b"{") else _kind(raw))
-        except (JoseError, ValueError, TypeError, KeyError):
+            key = _from_jwk(raw) if raw.startswith(b"{") else _from_pem(raw)
+            header = {"kid": key.kid or key.thumbprint()}
+            if (found := _CERTIFICATE.search(raw)) is not None:
+                certificate = x509.load_pem_x509_certificate(found[0])
+                header["x5t#S256"] = _base64url(certificate.fingerprint(hashes.SHA256()))
+        except (
+            JoseError,
+            UnsupportedAlgorithm,
+            msgspec.DecodeError,
+            ValueError,
+            TypeError,
+            KeyError,
+        ):
             raise ValueError("is no private key, neither PEM nor JWK") from None
-        if isinstance(key, jwk.OctKey) or not key.is_private:
-            raise ValueError("is no private key")
         curve = key.as_dict(private=False).get("crv")
-        header = {"alg": "RS256" if curve is None else _CURVES.get(str(curve), "")}
-        if not header["alg"]:
-            raise ValueError("is of a curve that no provider knows")
-        if _CERTIFICATE in raw:
-            certificate = x509.load_pem_x509_certificate(raw[raw.index(_CERTIFICATE) :])
-            header["x5t#S256"] = _base64url(certificate.fingerprint(hashes.SHA256()))
-        return cls(key, header | {"kid": key.kid or key.thumbprint()})
+        algorithm = "RS256" if curve is None else _CURVES.get(str(curve))
+        if algorithm is None or not key.is_private:
+            raise ValueError("is no private key to sign with: RSA, P-256, P-384, P-521, Ed25519")
+        return cls(key, header | {"alg": algorithm})
 
 
-def _document(raw: bytes) -> Any:
-    if raw.startswith(b"{"):
-        return msgspec.json.decode(raw)
-    begin = raw.index(b"-----BEGIN")
-    return raw[begin:]
+def _from_jwk(raw: bytes) -> AsymmetricKey:
+    key = jwk.import_key(msgspec.json.decode(raw))
+    if isinstance(key, jwk.OctKey):
+        raise TypeError
+    return key
 
 
-def _kind(raw: bytes) -> Any:
-    """What joserfc calls the key in a PEM."""
-    match load_pem_private_key(raw, None):
+def _from_pem(raw: bytes) -> AsymmetricKey:
+    found = _PRIVATE_KEY.search(raw)
+    if found is None:
+        raise ValueError
+    match load_pem_private_key(found[0], None):
         case rsa.RSAPrivateKey():
-            return "RSA"
+            return jwk.RSAKey.import_key(found[0])
         case ec.EllipticCurvePrivateKey():
-            return "EC"
+            return jwk.ECKey.import_key(found[0])
         case _:
-            return "OKP"
+            return jwk.OKPKey.import_key(found[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

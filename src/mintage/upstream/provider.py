@@ -123,8 +123,8 @@ def _given(endpoints: Endpoints) -> dict[str, str]:
 
 
 def _check_endpoints(endpoints: Endpoints) -> None:
-    for name in ("authorization", "token"):
-        if getattr(endpoints, name) is None:
+    for name, url in (("authorization", endpoints.authorization), ("token", endpoints.tokens)):
+        if url is None:
             raise ConfigError(
                 f"upstream.{name}_endpoint", "is needed with a provider without discovery"
             )
