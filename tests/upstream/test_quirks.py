@@ -321,6 +321,18 @@ class TestTokenAnswers:
             with pytest.raises(meant):
                 await stage.open(quirks=quirks).redeem("wrong", LOGIN, now=int(stage.clock()))
 
+    @pytest.mark.parametrize(
+        ("statuses", "meant"),
+        [({400, 401}, UpstreamMisbehaved), ({400, 401, 403}, UpstreamRefused)],
+    )
+    async def test_errors_with_status_403(
+        self, stage: Stage, statuses: set[int], meant: type[UpstreamError]
+    ) -> None:
+        stage.provider.errors["invalid_grant"] = (403, {"error": "invalid_grant"})
+        upstream = stage.open(quirks=Quirks(refusal_statuses=frozenset(statuses)))
+        with pytest.raises(meant):
+            await upstream.redeem("wrong", LOGIN, now=int(stage.clock()))
+
     async def test_an_error_in_200_is_an_outage_if_it_says_so(self, stage: Stage) -> None:
         stage.provider.errors["invalid_grant"] = (200, {"ok": False, "error": "ratelimited"})
         words = {"ratelimited": "temporarily_unavailable"}

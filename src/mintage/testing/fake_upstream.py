@@ -152,6 +152,11 @@ class FakeUpstream:
             for family in self._families.values()
         )
 
+    def end_all(self) -> None:
+        """Every login here is over."""
+        for family in self._families.values():
+            family.live = False
+
     def _faulty(self, endpoint: Endpoint, handler: "_Handler") -> "_Handler":
         async def wrapped(request: Request) -> Response:
             self.seen[endpoint] += 1

@@ -197,7 +197,9 @@ def refusal(status: int, body: dict[str, Any], quirks: Quirks = BY_THE_BOOK) -> 
         return UpstreamUnavailable(error)
     if error in _OUR_FAULT:
         return UpstreamMisbehaved(f"{error}: check client_id, client_secret and scopes")
-    if error in _OVER and (status in (400, 401) or (status == 200 and quirks.errors_in_200)):  # noqa: PLR2004
+    if error in _OVER and (
+        status in quirks.refusal_statuses or (status == 200 and quirks.errors_in_200)  # noqa: PLR2004
+    ):
         return UpstreamRefused(error)
     return UpstreamMisbehaved(f"status {status} without an OAuth error that is known")
 

@@ -81,6 +81,7 @@ class Quirks:
     *form_answers*         token answers may be form-urlencoded
     *errors_in_200*        errors come with status 200, as ``error`` (and ``ok: false``)
     *error_words*          its own words for errors, as OAuth's
+    *refusal_statuses*     with which of them an error may end a login
     *token_types*          what it may call a bearer token
     *tokens_under*         the member of a token answer that the user's tokens stand in
     *scope_parameter*      the parameter that the user's scopes are asked for with
@@ -104,6 +105,7 @@ class Quirks:
     form_answers: bool = False
     errors_in_200: bool = False
     error_words: Parameters = field(default_factory=dict)
+    refusal_statuses: frozenset[int] = frozenset({400, 401})
     token_types: frozenset[str] = frozenset({"bearer"})
     tokens_under: str | None = None
     scope_parameter: str = "scope"

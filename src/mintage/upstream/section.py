@@ -93,6 +93,7 @@ def upstream_settings(section: UpstreamSection, resolve: Resolve) -> UpstreamSet
         recheck_seconds=section.recheck_seconds,
     )
     _check_key(settings.client_key)
+    _check_resource(section.resource)
     settle(preset, settings)
     return settings
 
@@ -119,6 +120,12 @@ def _check_key(key: Secret | None) -> None:
             SigningKey.read(key)
     except ValueError as error:
         raise ConfigError("upstream.client_key", str(error)) from None
+
+
+def _check_resource(resource: str | None) -> None:
+    """RFC 8707 §2: an absolute URI without a fragment."""
+    if resource is not None and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[!-\"$-~]+", resource):
+        raise ConfigError("upstream.resource", "must be an absolute URI without a fragment")
 
 
 def _claims(claims: Mapping[str, str]) -> dict[str, Pick]:

@@ -38,6 +38,7 @@ PRESET: Final = Preset(
     ),
     quirks=Quirks(
         auth_method="client_secret_post",
+        refusal_statuses=frozenset({400, 401, 403}),
         pkce=False,
         parameters={"audience": "api.atlassian.com", "prompt": "consent"},
         prompts={},

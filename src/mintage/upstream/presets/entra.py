@@ -15,6 +15,7 @@ PRESET: Final = Preset(
     # tenant's own is told by xms_edov alone, an optional claim.
     identity=IdentityMap(email_verified=Pick(("xms_edov",))),
     quirks=Quirks(
+        auth_method="client_secret_post",
         issuer_template="https://{domain}/{tenantid}/v2.0",
         max_age=False,
         userinfo="never",
