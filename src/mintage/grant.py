@@ -37,6 +37,11 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True):
     scope: str | None = None
     recheck: bool = False
 
+    @property
+    def renewable(self) -> bool:
+        """Whether the provider can be asked for another token, or whether this one holds."""
+        return self.refresh_token is not None or self.recheck
+
     def __repr__(self) -> str:
         return f"UpstreamTokens(…, expires_at={self.expires_at})"
 

@@ -52,7 +52,7 @@ class Renewal:
             return opened
         key = handles.store_key(opened.secret)
         expired = decide.is_due(tokens, now=now, margin=0)
-        if tokens.refresh_token is None and not tokens.recheck:
+        if not tokens.renewable:
             if not expired:
                 return opened
             return await self._end(opened.secret, Reason.UPSTREAM_EXPIRED, tokens)

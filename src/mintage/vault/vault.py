@@ -146,7 +146,7 @@ class Vault:
 
         found = await self._grants.load_patiently(handle.secret)
         outcome = None if found is None else decision(found[1])
-        if isinstance(outcome, Write) and outcome.grant.upstream.refresh_token is not None:
+        if isinstance(outcome, Write) and outcome.grant.upstream.renewable:
             opened = Opened(handle.secret, outcome.grant)
             renewed = await self.with_fresh_upstream(opened, renew)
             if isinstance(renewed, Refused):
