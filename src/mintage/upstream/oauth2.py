@@ -41,14 +41,13 @@ def authorization_url(
 ) -> str:
     """Where to send the browser (RFC 6749 §4.1.1, RFC 7636 §4.3)."""
     quirks = provider.quirks
-    query: dict[str, str] = dict(quirks.parameters)
+    query = {**quirks.parameters, **provider.extra}
     scopes = provider.scopes
     if quirks.offline is not None and "offline_access" in scopes:
         scopes = tuple(scope for scope in scopes if scope != "offline_access")
         query |= quirks.offline
     query |= _asked_of_the_user(login, quirks, query.get("prompt"))
     query |= {
-        **provider.extra,
         "response_type": "code",
         "client_id": client_id,
         "redirect_uri": login.redirect_uri,
