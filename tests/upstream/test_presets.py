@@ -5,6 +5,8 @@ sent there instead, over real HTTP, and everything else is as it would be.
 """
 
 import json
+import re
+import tomllib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +21,10 @@ from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import answer_of
+from mintage.upstream.preset import Preset
 from mintage.upstream.presets import PRESETS
 from mintage.upstream.protocol import HttpRequest, HttpResponse, Upstream
+from mintage.upstream.provider import settle
 from mintage.upstream.section import UpstreamSection, upstream_settings
 from mintage.upstream.settings import UpstreamSettings
 from mintage.upstream.transport import HttpTransport
@@ -296,8 +300,44 @@ def test_good_settings_are_taken(section: dict[str, Any]) -> None:
     assert read(section).client_id == "m"
 
 
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ({"preset": "github"}, "GitHub"),
+        ({"preset": "github", "domain": "github.corp.example"}, "github.corp.example"),
+        ({"preset": "entra", "tenant": "common"}, "Microsoft Entra ID"),
+        ({"preset": "keycloak", "domain": "sso.corp.example", "realm": "r"}, "sso.corp.example"),
+        ({"issuer": "https://login.corp.example/x"}, "login.corp.example"),
+        (PLAIN, "idp.example"),
+    ],
+)
+def test_pages_call_it_by_its_name(section: dict[str, Any], name: str) -> None:
+    settings = read(section)
+    assert settle(PRESETS[settings.preset], settings).name == name
+
+
 def test_recordings_hold_no_real_secret() -> None:
     """Their values are made up; what looks like a token is an example from documentation."""
     for path in HERE.glob("*.json"):
         assert "eyJ" not in path.read_text(encoding="utf-8")
         assert json.loads(path.read_text(encoding="utf-8"))["source"]
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "providers"
+INDEX = (DOCS / "index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_every_preset_has_its_page(preset: Preset) -> None:
+    page = (DOCS / f"{preset.name}.md").read_text(encoding="utf-8")
+    block = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])
+    assert block["upstream"].get("preset", "oidc") == preset.name
+    row = re.search(rf"^\| `{preset.name}` \|(.*)\|.*\|$", INDEX, re.MULTILINE)
+    assert row is not None
+    needed = [name for name, default in preset.parameters.items() if default is None]
+    assert [name for name in needed if f"`{name}`" not in row[1]] == []
+
+
+def test_every_key_is_explained() -> None:
+    for field in msgspec.structs.fields(UpstreamSection):
+        assert f"`{field.name}" in INDEX, field.name

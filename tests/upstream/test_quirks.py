@@ -532,6 +532,10 @@ class TestWhatTheClientWishesOfTheLogin:
         assert (await self.asked(stage, quirks, prompt=None))["prompt"] == "consent"
         assert (await self.asked(stage, quirks, prompt="none"))["prompt"] == "none"
 
+    async def test_joins_what_the_operator_wants(self, stage: Stage) -> None:
+        await stage.ask(stage.open(parameters={"prompt": "consent"}), self.WISH)
+        assert stage.provider.queries[-1]["prompt"] == "login consent"
+
     @pytest.mark.parametrize(
         ("age", "good"), [(0, True), (300, True), (3600, False), (None, False)]
     )

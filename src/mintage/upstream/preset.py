@@ -118,7 +118,7 @@ class Quirks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """One provider.
+    """One provider. *title*: its brand, for pages.
 
     *issuer*: where discovery begins, with its parameters in braces; None: the operator says.
     *discovery*: whether there is any. *parameters*: what the operator must say, each with its

@@ -70,7 +70,7 @@ def settle(preset: Preset, settings: UpstreamSettings) -> Provider:
         lookups = (_userinfo(preset, endpoints, discovery=discovery),)
     issuer = _issuer(preset, settings, parameters, endpoints)
     return Provider(
-        name=urlsplit(issuer).netloc,
+        name=_name(preset, settings, issuer),
         issuer=issuer,
         discovery=discovery,
         id_token=id_token,
@@ -82,6 +82,12 @@ def settle(preset: Preset, settings: UpstreamSettings) -> Provider:
         resource=settings.resource,
         extra=_extra(settings.extra),
     )
+
+
+def _name(preset: Preset, settings: UpstreamSettings, issuer: str) -> str:
+    """How people call it: a brand where there is one of it, otherwise whose it is."""
+    own = settings.issuer is not None or "domain" in settings.parameters or preset.issuer is None
+    return urlsplit(issuer).netloc if own else preset.title
 
 
 def _parameters(preset: Preset, settings: UpstreamSettings) -> dict[str, str]:
