@@ -69,9 +69,9 @@ class Stage:
         """A provider without discovery and without OpenID Connect."""
         url = self.provider.url
         return self.open(
-            preset="oauth2",
-            auth_method=self.provider.auth_method,
             **{
+                "preset": "oauth2",
+                "auth_method": self.provider.auth_method,
                 "authorization_endpoint": f"{url}/authorize",
                 "token_endpoint": f"{url}/token",
                 "userinfo_endpoint": f"{url}/userinfo",

@@ -20,7 +20,11 @@ from mintage.errors import (
     UpstreamUnavailable,
 )
 from mintage.grant import UpstreamTokens
-from mintage.upstream.preset import Quirks
+from mintage.upstream.identity import from_claims
+from mintage.upstream.picking import Each, Pick
+from mintage.upstream.preset import IdentityMap, Lookup, Preset, Quirks
+from mintage.upstream.presets import PRESETS
+from mintage.upstream.protocol import Upstream
 from tests.upstream.conftest import LOGIN, Stage
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -429,6 +433,91 @@ async def test_userinfo_is_asked_when_it_is_worth_it(
     assert identity.claims.get("groups") == (["staff"] if asked else None)
 
 
+@pytest.mark.parametrize(
+    ("claims", "userinfo", "email", "verified"),
+    [
+        ({"email": "a@x.example", "email_verified": True}, {}, "a@x.example", True),
+        ({"email": "a@x.example", "email_verified": "true"}, {}, "a@x.example", True),
+        ({"email": "a@x.example", "email_verified": "false"}, {}, "a@x.example", False),
+        ({"email": "a@x.example", "email_verified": 1.5}, {}, "a@x.example", False),
+        ({"email": "a@x.example"}, {"email": "b@x.example", "email_verified": True},
+         "a@x.example", None),
+        ({"email_verified": True}, {"email": "b@x.example", "email_verified": False},
+         "b@x.example", False),
+        ({"email_verified": True}, {}, None, None),
+    ],
+)  # fmt: skip
+def test_an_address_is_verified_only_by_who_told_it(
+    claims: dict[str, Any], userinfo: dict[str, Any], email: str | None, verified: Any
+) -> None:
+    """Rules let people in by it."""
+    signed = {"iss": "https://idp.example", "sub": "alice"}
+    told = userinfo and {"sub": "alice"} | userinfo
+    found = from_claims(signed | claims, told, IdentityMap()).claims
+    assert (found.get("email"), found.get("email_verified")) == (email, verified)
+
+
+class TestLookups:
+    def open(self, stage: Stage, **more: Any) -> Upstream:
+        """A provider that tells the user, and the teams to a token that may read them."""
+        url = stage.provider.url
+        teams = Lookup(
+            into="teams", url=f"{url}/teams", scopes=frozenset({"read:org"}), page_size=100
+        )
+        preset = Preset(
+            name="rest",
+            title="REST",
+            discovery=False,
+            lookups=(Lookup(into="user", url=f"{url}/user"), teams),
+            identity=IdentityMap(
+                subject=Pick(("user", "id")), groups=Each(("teams",), (("org", "name"), ("slug",)))
+            ),
+        )
+        stage.patch.setitem(PRESETS, "rest", preset)
+        return stage.plain(preset="rest", userinfo_endpoint=None, **more)
+
+    def teams(self, stage: Stage, count: int) -> None:
+        stage.provider.documents["/user"] = {"id": 7}
+        stage.provider.documents["/teams"] = [
+            {"org": {"name": "acme"}, "slug": f"t{number}"} for number in range(count)
+        ]
+
+    @pytest.mark.parametrize(("count", "asked"), [(0, 2), (99, 2), (100, 3), (250, 4)])
+    async def test_lists_come_in_pages(self, stage: Stage, count: int, asked: int) -> None:
+        self.teams(stage, count)
+        _, identity = await stage.log_in(self.open(stage, scopes=["read:org"]))
+        assert identity.claims["groups"] == [f"acme/t{number}" for number in range(count)]
+        assert stage.provider.seen["documents"] == asked
+
+    async def test_more_than_can_be_kept_is_nothing(self, stage: Stage) -> None:
+        """Rules then say no; a part of the list would make them say different things."""
+        self.teams(stage, 501)
+        _, identity = await stage.log_in(self.open(stage, scopes=["read:org"]))
+        assert "groups" not in identity.claims
+
+    @pytest.mark.parametrize(
+        ("granted", "asked"), [(None, 2), ("read:org x", 2), ("x", 1), ("read:orgs", 1)]
+    )
+    async def test_are_made_by_what_was_granted(
+        self, stage: Stage, granted: str | None, asked: int
+    ) -> None:
+        self.teams(stage, 1)
+        stage.provider.shape = lambda body: body | ({"scope": granted} if granted else {})
+        _, identity = await stage.log_in(self.open(stage, scopes=["read:org"]))
+        assert stage.provider.seen["documents"] == asked
+        assert ("groups" in identity.claims) == (asked == 2)
+
+    async def test_that_are_refused_tell_nothing(self, stage: Stage) -> None:
+        stage.provider.documents["/user"] = {"id": 7}
+        _, identity = await stage.log_in(self.open(stage, scopes=["read:org"]))
+        assert (identity.subject, identity.claims.get("groups")) == ("7", [])
+
+    async def test_unless_they_tell_who_it_is(self, stage: Stage) -> None:
+        stage.provider.documents["/teams"] = []
+        with pytest.raises(UpstreamMisbehaved):
+            await stage.log_in(self.open(stage, scopes=["read:org"]))
+
+
 class TestRevocation:
     async def test_of_a_token_as_githubs(self, stage: Stage) -> None:
         quirks = Quirks(revocation="delete_token")
@@ -448,6 +537,27 @@ class TestRevocation:
         tokens, _ = await stage.log_in(upstream)
         await upstream.revoke(tokens)
         assert not stage.provider.is_live(tokens.access_token)
+
+    @pytest.mark.parametrize(("error", "done"), [("token_revoked", True), ("ratelimited", False)])
+    async def test_by_the_token_itself_is_not_done_by_any_200(
+        self,
+        stage: Stage,
+        error: str,
+        done: bool,  # noqa: FBT001
+    ) -> None:
+        words = {"token_revoked": "invalid_grant", "ratelimited": "temporarily_unavailable"}
+        upstream = stage.open(
+            quirks=Quirks(revocation="bearer", errors_in_200=True, error_words=words),
+            revocation_endpoint=f"{stage.provider.url}/revoke/own",
+        )
+        tokens, _ = await stage.log_in(upstream)
+        stage.provider.end_all()
+        stage.provider.errors["invalid_token"] = (200, {"ok": False, "error": error})
+        if done:
+            await upstream.revoke(tokens)
+        else:
+            with pytest.raises(UpstreamMisbehaved):
+                await upstream.revoke(tokens)
 
     async def test_is_left_out_where_there_is_none(self, stage: Stage) -> None:
         upstream = stage.plain(revocation_endpoint=None)

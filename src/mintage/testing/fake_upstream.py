@@ -364,7 +364,8 @@ class FakeUpstream:
 
     async def _revoke_own(self, request: Request) -> Response:
         """A token ends itself."""
-        self._end(_bearer(request))
+        if not self._end(_bearer(request)):
+            return self._error("invalid_token")
         return JSONResponse({"ok": True, "revoked": True})
 
     async def _delete(self, request: Request) -> Response:

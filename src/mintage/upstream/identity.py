@@ -32,7 +32,7 @@ def from_claims(claims: dict[str, Any], userinfo: dict[str, Any], where: Identit
     """
     if userinfo and userinfo.get("sub") != claims["sub"]:
         raise UpstreamMisbehaved("userinfo is about somebody else")
-    merged = userinfo | {name: value for name, value in claims.items() if value is not None}
+    merged = _merged(userinfo, {name: v for name, v in claims.items() if v is not None})
     return Identity(
         issuer=claims["iss"],
         subject=_subject(merged, where),
@@ -43,6 +43,12 @@ def from_claims(claims: dict[str, Any], userinfo: dict[str, Any], where: Identit
 def from_answers(answers: dict[str, Any], where: IdentityMap, *, issuer: str) -> Identity:
     """The identity in what the lookups found."""
     return Identity(issuer=issuer, subject=_subject(answers, where), claims=_claims(answers, where))
+
+
+def _merged(userinfo: dict[str, Any], claims: dict[str, Any]) -> dict[str, Any]:
+    """Both, the id_token first. Whether an address is verified is told by who told the address."""
+    teller = claims if "email" in claims else userinfo
+    return userinfo | claims | {"email_verified": teller.get("email_verified")}
 
 
 def _subject(document: dict[str, Any], where: IdentityMap) -> str:

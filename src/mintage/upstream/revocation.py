@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from mintage.errors import UpstreamRefused
 from mintage.grant import UpstreamTokens
 from mintage.upstream import oauth2
 from mintage.upstream.authentication import Credentials
@@ -11,6 +12,7 @@ from mintage.upstream.provider import Provider
 from mintage.upstream.user import bearer_request
 
 _DONE: Final = (200, 204)
+_UNAUTHORIZED: Final = 401
 _GONE: Final = (404, 422)  # as a token is answered that is not there any more
 
 
@@ -52,4 +54,13 @@ def is_done(response: HttpResponse, quirks: Quirks) -> bool:
         case "delete_token":
             return response.status in (*_DONE, *_GONE)
         case "bearer":
-            return response.status in (*_DONE, 401)
+            return response.status == _UNAUTHORIZED or _agreed(response, quirks)
+
+
+def _agreed(response: HttpResponse, quirks: Quirks) -> bool:
+    """Whether a good status means it; an answer that the token is dead already is as good."""
+    if response.status not in _DONE or not quirks.errors_in_200:
+        return response.status in _DONE
+    body = oauth2.read_json(response)
+    refused = oauth2.refusal(response.status, body, quirks)
+    return not oauth2.is_error(body) or isinstance(refused, UpstreamRefused)

@@ -11,7 +11,7 @@ from mintage.upstream.preset import Lookup, Parameters, Quirks
 from mintage.upstream.protocol import HttpRequest, HttpResponse
 from mintage.upstream.provider import Provider
 
-MAX_PAGES: Final = 5
+MAX_PAGES: Final = 6  # of a hundred: one more than a claim can hold
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
 
