@@ -42,7 +42,11 @@ PLAYED = {
 
 
 class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a provider says. *source* is the documentation that the shapes are taken from."""
+    """What a provider says. *source* is the documentation that the shapes are taken from.
+
+    *token* is over what the playing provider makes up; None takes a member out. *around*
+    and *under*: where the tokens stand in the answer.
+    """
 
     source: str
     upstream: dict[str, Any]
@@ -58,6 +62,8 @@ class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     userinfo: dict[str, Any] = {}
     answers: dict[str, Any] = {}
     rotates: bool = True
+    around: dict[str, Any] = {}
+    under: str | None = None
 
     def addresses(self) -> dict[str, str]:
         """Where the provider really is → where it is played."""
@@ -114,7 +120,8 @@ def play(recording: Recording, provider: FakeUpstream, clock: ManualClock) -> No
     def shape(body: dict[str, Any]) -> dict[str, Any]:
         # The token itself stays the provider's own: it knows which of them live.
         merged = body | {k: v for k, v in recording.token.items() if k != "access_token"}
-        return {name: value for name, value in merged.items() if value is not None}
+        told = {name: value for name, value in merged.items() if value is not None}
+        return recording.around | {recording.under: told} if recording.under else told
 
     provider.auth_method = recording.auth_method
     provider.refreshable = recording.token.get("refresh_token", "") is not None

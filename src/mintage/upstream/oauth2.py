@@ -161,7 +161,7 @@ def read_tokens(
     body = read_body(response, quirks)
     if response.status != 200 or (quirks.errors_in_200 and is_error(body)):  # noqa: PLR2004
         raise refusal(response.status, body, quirks)
-    if quirks.tokens_under is not None and "access_token" not in body:
+    if quirks.tokens_under in body:
         body = _below(body, quirks.tokens_under)
     kind = body.get("token_type", "Bearer")  # some leave it out
     if not isinstance(kind, str) or kind.lower() not in quirks.token_types:
@@ -204,9 +204,9 @@ def refusal(status: int, body: dict[str, Any], quirks: Quirks = BY_THE_BOOK) -> 
 
 
 def _below(body: dict[str, Any], name: str) -> dict[str, Any]:
-    inner = body.get(name)
+    inner = body[name]
     if not isinstance(inner, dict):
-        raise UpstreamMisbehaved(f"a token response without {name}")
+        raise UpstreamMisbehaved(f"{name} in a token response is no object")
     return inner
 
 

@@ -51,17 +51,15 @@ def question(
 
 def read_answer(response: HttpResponse, lookup: Lookup, quirks: Quirks) -> Any:
     """What the provider said. Raises `UpstreamMisbehaved` where it had to answer and did not."""
-    if response.status != _OK:
-        if lookup.scopes:  # one that was refused tells nothing; rules that need it say no
-            return [] if lookup.page_size is not None else {}
-        raise UpstreamMisbehaved(f"who the user is was answered with {response.status}")
-    body = oauth2.read_any(response)
+    body = oauth2.read_any(response) if response.status == _OK else None
+    if quirks.errors_in_200 and isinstance(body, dict) and oauth2.is_error(body):
+        body = None
     if lookup.page_size is not None:
         return body if isinstance(body, list) else []
-    if lookup.into == "" and not isinstance(body, dict):
-        raise UpstreamMisbehaved("who the user is was not answered with a JSON object")
-    if quirks.errors_in_200 and isinstance(body, dict) and oauth2.is_error(body):
-        raise UpstreamMisbehaved("who the user is was answered with an error")
+    if body is None and lookup.scopes:  # it tells nothing, and rules that need it say no
+        return {}
+    if body is None or (lookup.into == "" and not isinstance(body, dict)):
+        raise UpstreamMisbehaved(f"who the user is was not told (status {response.status})")
     return body
 
 

@@ -34,6 +34,7 @@ PRESETS: Final = {
         keycloak.PRESET,
         gitlab.PRESET,
         slack.PRESET,
+        slack.API,
         discord.PRESET,
         atlassian.PRESET,
         cognito.PRESET,
