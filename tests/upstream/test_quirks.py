@@ -65,6 +65,11 @@ class TestOfflineAccess:
         assert "offline_access" not in query["scope"].split()
         assert (query["access_type"], query["prompt"]) == ("offline", "consent")
 
+    async def test_over_which_the_operator_has_the_last_word(self, stage: Stage) -> None:
+        quirks = Quirks(offline={"access_type": "offline", "prompt": "consent"})
+        query = await self.asked(stage, quirks=quirks, parameters={"prompt": "select_account"})
+        assert (query["access_type"], query["prompt"]) == ("offline", "select_account")
+
     async def test_which_are_sent_only_if_it_is_wanted(self, stage: Stage) -> None:
         quirks = Quirks(offline={"access_type": "offline"})
         query = await self.asked(stage, quirks=quirks, scopes=["openid"])

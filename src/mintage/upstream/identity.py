@@ -66,15 +66,26 @@ def _claims(document: dict[str, Any], where: IdentityMap) -> dict[str, Any]:
     for name in _MAPPED:
         if (pick := getattr(where, name)) is not None:
             found[name] = pick.read(document)
-    if found["email_verified"] is not None:
-        # Some say it as a word. What is no clear yes is a no: rules let people in by it.
-        found["email_verified"] = found["email_verified"] in (True, "true")
-    if not found["email"]:
-        found["email_verified"] = None
     for name in _LISTS:
         if isinstance(found[name], str):
             found[name] = [found[name]]
-    return {name: value for name, value in found.items() if _is_usable(value)}
+    verified = found.pop("email_verified")
+    known = {name: value for name, value in found.items() if _fits(name, value)}
+    if "email" in known and verified is not None:
+        # Some say it as a word. What is no clear yes is a no: rules let people in by it.
+        known["email_verified"] = verified is True or verified == "true"
+    return known
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether *value* is what that claim is: a word, or a list of words; none of them endless."""
+    if name not in _LISTS:
+        return _is_word(value)
+    return isinstance(value, list) and len(value) <= _MAX_LIST and all(map(_is_word, value))
+
+
+def _is_word(value: object) -> bool:
+    return is_text(value) and len(value) <= _MAX_TEXT
 
 
 def is_text(value: object) -> TypeGuard[str]:
@@ -83,20 +94,3 @@ def is_text(value: object) -> TypeGuard[str]:
         return isinstance(value, str) and bool(value.encode() or True)
     except UnicodeEncodeError:
         return False
-
-
-def _is_usable(value: object) -> bool:
-    """A claim that can be kept and passed on: a word, a yes or no, a number, a list of words."""
-    match value:
-        case bool():
-            return True
-        case int():
-            return -_MAX_NUMBER <= value <= _MAX_NUMBER
-        case str():
-            return is_text(value) and len(value) <= _MAX_TEXT
-        case list():
-            return len(value) <= _MAX_LIST and all(
-                is_text(member) and len(member) <= _MAX_TEXT for member in value
-            )
-        case _:
-            return False

@@ -41,11 +41,12 @@ def authorization_url(
 ) -> str:
     """Where to send the browser (RFC 6749 §4.1.1, RFC 7636 §4.3)."""
     quirks = provider.quirks
-    query = {**quirks.parameters, **provider.extra}
+    query = dict(quirks.parameters)
     scopes = provider.scopes
     if quirks.offline is not None and "offline_access" in scopes:
         scopes = tuple(scope for scope in scopes if scope != "offline_access")
         query |= quirks.offline
+    query |= provider.extra
     query |= _asked_of_the_user(login, quirks, query.get("prompt"))
     query |= {
         "response_type": "code",

@@ -1,7 +1,7 @@
 """A provider as data: where it is, what it says of its users, what it does its own way.
 
-A module in `presets` holds a provider's `Preset` and nothing else. What a quirk means stands in the
-code that reads it, once for all providers; none has a class of its own.
+A module in `presets` holds a provider's `Preset` and nothing else. What a quirk means stands
+in the code that reads it, once for all providers; none has a class of its own.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """How a token is ended at a provider: by the book (RFC 7009), or its own way. Pure."""
 
 from typing import Final
+from urllib.parse import quote
 
 from mintage.errors import UpstreamRefused
 from mintage.grant import UpstreamTokens
@@ -38,7 +39,7 @@ def revocation_request(
             # As an API's own call: Basic whatever the token endpoint takes, the token as JSON.
             return HttpRequest(
                 method="DELETE",
-                url=endpoint.replace("{client_id}", credentials.client_id),
+                url=endpoint.replace("{client_id}", quote(credentials.client_id, safe="")),
                 headers={**quirks.api_headers, **credentials.basic()},
                 json={"access_token": tokens.access_token},
             )
