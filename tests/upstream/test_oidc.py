@@ -167,6 +167,29 @@ async def test_headers_that_nobody_reads_do_not_matter(
     assert identity.subject == "alice"
 
 
+@pytest.mark.parametrize("token", [None, 5, "", "a.b", "a.b.c.d", ["a.b.c"]])
+async def test_attack_b10_an_id_token_must_be_there(
+    upstream: Upstream, provider: FakeUpstream, clock: ManualClock, token: Any
+) -> None:
+    provider.shape = lambda body: body | {"id_token": token}
+    with pytest.raises(UpstreamMisbehaved):
+        await log_in(upstream, clock)
+
+
+async def test_attack_b10_userinfo_of_somebody_else_is_not_believed(
+    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
+) -> None:
+    provider.claims = {"email": None}
+    provider.profile = {"sub": "mallory"}
+    with pytest.raises(UpstreamMisbehaved):
+        await log_in(upstream, clock)
+
+
+async def test_attack_b08_an_iss_that_is_promised_must_be_there(upstream: Upstream) -> None:
+    with pytest.raises(UpstreamMisbehaved):
+        await upstream.check_issuer(None)
+
+
 async def test_a_new_key_is_found_without_a_restart(
     upstream: Upstream, provider: FakeUpstream, clock: ManualClock
 ) -> None:
@@ -315,6 +338,7 @@ class TestDiscovery:
             {"token_endpoint": "https://idp.example:99999/"},
             {"jwks_uri": "file:///etc/passwd"},
             {"token_endpoint": 5},
+            {"jwks_uri": None},
         ],
     )
     def test_attack_b08_is_the_issuers_own_or_refused(self, changes: dict[str, Any]) -> None:

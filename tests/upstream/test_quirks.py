@@ -21,10 +21,11 @@ from mintage.errors import (
 )
 from mintage.grant import UpstreamTokens
 from mintage.upstream.identity import from_claims
+from mintage.upstream.oauth2 import read_tokens
 from mintage.upstream.picking import Each, Pick
 from mintage.upstream.preset import IdentityMap, Lookup, Preset, Quirks
 from mintage.upstream.presets import PRESETS
-from mintage.upstream.protocol import Upstream
+from mintage.upstream.protocol import HttpResponse, Upstream
 from tests.upstream.conftest import LOGIN, Stage
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -130,6 +131,55 @@ class TestTokensWithoutAnEnd:
             await upstream.refresh(tokens, now=int(stage.clock()))
         del stage.provider.faults["userinfo"]
         assert (await upstream.refresh(tokens, now=int(stage.clock()))).recheck
+
+    @pytest.mark.parametrize("status", [403, 404, 400])
+    async def test_live_on_unless_the_provider_says_401(self, stage: Stage, status: int) -> None:
+        upstream = stage.plain()
+        tokens, _ = await stage.log_in(upstream)
+        stage.provider.faults["userinfo"] = "invalid_grant"
+        stage.provider.errors["invalid_grant"] = (status, {"error": "invalid_grant"})
+        with pytest.raises(UpstreamMisbehaved):
+            await upstream.refresh(tokens, now=int(stage.clock()))
+
+    @pytest.mark.parametrize(
+        ("told", "meant"),
+        [
+            ("token_revoked", UpstreamRefused),
+            ("ratelimited", UpstreamUnavailable),
+            ("no_such_error", UpstreamMisbehaved),
+        ],
+    )
+    async def test_end_by_a_no_with_status_200(
+        self, stage: Stage, told: str, meant: type[UpstreamError]
+    ) -> None:
+        words = {"token_revoked": "invalid_grant", "ratelimited": "temporarily_unavailable"}
+        upstream = stage.plain(quirks=Quirks(errors_in_200=True, error_words=words))
+        tokens, _ = await stage.log_in(upstream)
+        assert (await upstream.refresh(tokens, now=int(stage.clock()))).recheck
+        stage.provider.end_all()
+        stage.provider.errors["invalid_token"] = (200, {"ok": False, "error": told})
+        with pytest.raises(meant):
+            await upstream.refresh(tokens, now=int(stage.clock()))
+
+    async def test_are_trusted_where_nobody_can_be_asked(self, stage: Stage) -> None:
+        """An id_token said who it is, and there is no endpoint that takes the token."""
+        stage.provider.metadata = {"userinfo_endpoint": None}
+        upstream = stage.open()
+        tokens, _ = await stage.log_in(upstream)
+        stage.provider.end_all()
+        again = await upstream.refresh(tokens, now=int(stage.clock()) + 3600)
+        assert again.expires_at == int(stage.clock()) + 7200
+
+    @pytest.mark.parametrize("body", [{}, {"active": "yes"}, {"active": None}])
+    async def test_introspection_that_tells_nothing_ends_nothing(
+        self, stage: Stage, body: dict[str, Any]
+    ) -> None:
+        upstream = stage.plain(introspection_endpoint=f"{stage.provider.url}/introspect")
+        tokens, _ = await stage.log_in(upstream)
+        stage.provider.faults["introspect"] = "invalid_grant"
+        stage.provider.errors["invalid_grant"] = (200, body)
+        with pytest.raises(UpstreamMisbehaved):
+            await upstream.refresh(tokens, now=int(stage.clock()))
 
     async def test_are_renewed_if_they_have_a_refresh_token(self, stage: Stage) -> None:
         stage.provider.refreshable = True
@@ -310,6 +360,20 @@ class TestTokenAnswers:
         with pytest.raises(UpstreamMisbehaved):
             await stage.log_in(stage.open())
         await stage.log_in(stage.open(quirks=Quirks(token_types=frozenset({"bearer", "user"}))))
+
+    @pytest.mark.parametrize("inner", [None, "token", ["token"]])
+    async def test_nested_in_something_else(self, stage: Stage, inner: Any) -> None:
+        stage.provider.shape = lambda _: {"ok": True, "authed_user": inner}
+        upstream = stage.open(quirks=Quirks(tokens_under="authed_user"), scopes=["email"])
+        with pytest.raises(UpstreamMisbehaved):
+            await stage.log_in(upstream)
+
+    def test_a_form_that_is_none(self) -> None:
+        for body in (b"access_token=\xff", b"&".join([b"a=b"] * 100)):
+            form = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+            response = HttpResponse(status=200, headers=form, body=body)
+            with pytest.raises(UpstreamMisbehaved):
+                read_tokens(response, now=0, quirks=Quirks(form_answers=True))
 
     async def test_nested(self, stage: Stage) -> None:
         stage.provider.shape = lambda body: {"ok": True, "authed_user": body}
@@ -511,6 +575,23 @@ class TestLookups:
         _, identity = await stage.log_in(self.open(stage, scopes=["read:org"]))
         assert stage.provider.seen["documents"] == asked
         assert ("groups" in identity.claims) == (asked == 2)
+
+    async def test_with_an_error_in_200_tell_nothing(self, stage: Stage) -> None:
+        self.teams(stage, 1)
+        self.open(stage, scopes=["read:org"])
+        rest = PRESETS["rest"]
+        single = replace(rest.lookups[1], page_size=None)
+        changed = replace(
+            rest, lookups=(rest.lookups[0], single), quirks=Quirks(errors_in_200=True)
+        )
+        stage.patch.setitem(PRESETS, "rest", changed)
+        upstream = stage.plain(preset="rest", userinfo_endpoint=None, scopes=["read:org"])
+        stage.provider.documents["/teams"] = {"ok": False, "error": "missing_scope"}
+        _, identity = await stage.log_in(upstream)
+        assert "groups" not in identity.claims
+        stage.provider.documents["/user"] = {"ok": False, "error": "missing_scope", "id": 7}
+        with pytest.raises(UpstreamMisbehaved):
+            await stage.log_in(upstream)
 
     async def test_that_are_refused_tell_nothing(self, stage: Stage) -> None:
         stage.provider.documents["/user"] = {"id": 7}

@@ -118,29 +118,27 @@ class Credentials:
         return {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
     def _fields(self, *, audience: str, jti: str, now: int) -> dict[str, str]:
-        match self.method:
-            case "client_secret_basic":
+        match self.method, self.key:
+            case "client_secret_basic", _:
                 return {}
-            case "client_secret_post":
+            case "client_secret_post", _:
                 return {"client_id": self.client_id, "client_secret": self._password()}
-            case "private_key_jwt":
+            case "private_key_jwt", SigningKey() as key:
                 return {
                     "client_id": self.client_id,
                     "client_assertion_type": _ASSERTION,
-                    "client_assertion": self._assertion(audience, jti, now),
+                    "client_assertion": self._assertion(key, audience, jti, now),
                 }
-            case "none":
+            case _:
                 return {"client_id": self.client_id}
 
-    def _assertion(self, audience: str, jti: str, now: int) -> str:
-        if self.key is None:
-            raise ValueError("there is no key to sign with")
+    def _assertion(self, key: SigningKey, audience: str, jti: str, now: int) -> str:
+        """RFC 7523 §3."""
         claims = {
             "iss": self.client_id, "sub": self.client_id, "aud": audience, "jti": jti,
             "iat": now, "nbf": now, "exp": now + _ASSERTION_SECONDS,
         }  # fmt: skip
-        header = self.key.header
-        return jwt.encode(header, claims, self.key.key, algorithms=[header["alg"]])
+        return jwt.encode(key.header, claims, key.key, algorithms=[key.header["alg"]])
 
     def _password(self) -> str:
         return "" if self.secret is None else self.secret.reveal().decode()
