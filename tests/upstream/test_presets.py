@@ -274,6 +274,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("claims.uid", {"preset": "google", "claims": {"uid": "/x"}}),
     ("claims.groups", {"preset": "google", "claims": {"groups": "x"}}),
     ("parameters.state", {"preset": "google", "parameters": {"state": "x"}}),
+    ("parameters.max_age", {"preset": "okta", "domain": "a.okta.com",
+                            "parameters": {"max_age": "60"}}),
     ("parameters.resource", {"preset": "google", "parameters": {"resource": "x"}}),
     ("recheck_seconds", {"preset": "github", "recheck_seconds": -1}),
     ("authorization_endpoint", PLAIN | {"authorization_endpoint": None}),
