@@ -300,6 +300,7 @@ def _site(config: Config) -> Site:
             for section in config.resources
         ),
         hierarchy=Hierarchy(config.scopes.implies),
+        upstream_scopes=config.scopes.upstream,
     )
 
 

@@ -1,6 +1,7 @@
 """What the endpoints of one server share: its name, its resources, and where things are."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from mintage.scopes import FLAT, Hierarchy, Rule
@@ -34,6 +35,7 @@ class Site:
     issuer: str
     resources: tuple[Resource, ...]
     hierarchy: Hierarchy = FLAT
+    upstream_scopes: Mapping[str, Scopes] = field(default_factory=dict)
 
     @property
     def base_path(self) -> str:
@@ -54,6 +56,13 @@ class Site:
     def scopes(self) -> frozenset[str]:
         """Every scope of every resource."""
         return frozenset(scope for resource in self.resources for scope in resource.all_scopes)
+
+    def upstream_scopes_for(self, granted: Scopes) -> Scopes:
+        """What the provider is asked for on top, for what its tokens will be used for here."""
+        held = sorted(self.hierarchy.reach(granted))
+        return tuple(
+            dict.fromkeys(more for scope in held for more in self.upstream_scopes.get(scope, ()))
+        )
 
     def resource(self, identifier: str) -> Resource | None:
         """The resource of that name.

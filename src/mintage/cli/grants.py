@@ -16,6 +16,7 @@ from rich.text import Text
 from mintage.cli.opening import Opened, opened
 from mintage.errors import ConfigError
 from mintage.upstream.presets import find_preset
+from mintage.upstream.provider import settle
 from mintage.values import ClientId
 from mintage.vault.values import Listed
 
@@ -97,7 +98,7 @@ async def _end(path: Path, names: tuple[str, ...], subject: str | None, client: 
 
 def _find(here: Opened, subject: str | None, client: str | None) -> AsyncGenerator[Listed, None]:
     upstream = here.config.upstream
-    issuer = upstream.issuer or find_preset(upstream.preset).issuer or ""
+    issuer = settle(find_preset(upstream.preset), upstream).issuer
     return here.vault.listing.find(
         subject=None if subject is None else (issuer, subject),
         client=None if client is None else ClientId(client),

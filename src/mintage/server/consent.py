@@ -85,11 +85,17 @@ class ConsentEndpoint:
 
 
 def login_request(login: PendingLogin, site: Site) -> LoginRequest:
+    """The login as the provider is asked for it."""
+    wanted = login.request
     return LoginRequest(
         redirect_uri=site.callback,
         state=login.state,
         nonce=login.nonce,
         code_verifier=login.code_verifier,
+        prompt=wanted.prompt,
+        max_age=wanted.max_age,
+        login_hint=wanted.login_hint,
+        scopes=site.upstream_scopes_for(wanted.scopes),
     )
 
 

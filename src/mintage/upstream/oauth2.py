@@ -42,7 +42,7 @@ def authorization_url(
     """Where to send the browser (RFC 6749 §4.1.1, RFC 7636 §4.3)."""
     quirks = provider.quirks
     query = dict(quirks.parameters)
-    scopes = provider.scopes
+    scopes = tuple(dict.fromkeys((*provider.scopes, *login.scopes)))
     if quirks.offline is not None and "offline_access" in scopes:
         scopes = tuple(scope for scope in scopes if scope != "offline_access")
         query |= quirks.offline

@@ -60,6 +60,7 @@ class LoginRequest:
     prompt: str | None = None
     max_age: int | None = None
     login_hint: str | None = field(default=None, repr=False)
+    scopes: tuple[str, ...] = ()  # on top of those that are always asked for
 
 
 class Upstream(Protocol):
