@@ -12,6 +12,7 @@ import pytest
 
 from mintage.cli.main import app
 from mintage.config import parse
+from tests.tokens.forge import P256, pem
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -65,6 +66,8 @@ def test_settings_are_accepted(block: Block, tmp_path: Path) -> None:
         "UPSTREAM_SECRET": "s",
         "DASHBOARD_SECRET": SECRET,
         "REGISTRATION_TOKEN": SECRET,
+        "MCP_SERVER_SECRET": SECRET,
+        "MINTAGE_SIGNING_KEY": pem(P256).decode(),
     }
     parse(data, base=tmp_path, environ=environ)
 
