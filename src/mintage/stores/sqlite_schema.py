@@ -105,9 +105,10 @@ def _check(path: Path) -> None:
     place = f"{path.absolute().as_uri()}?mode=ro"
     db = sqlite3.connect(place, uri=True, timeout=_BUSY_SECONDS)
     try:
+        db.execute("BEGIN")  # all of it as of one moment: another process may be making the file
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
             raise StoreUnusable(f"{path} is no SQLite database; name another file") from error

@@ -53,7 +53,6 @@ async function authorize(as, client) {
 }
 
 async function introspect(as, client, auth, token) {
-  if (as.introspection_endpoint === undefined) return null
   const answer = await oauth.introspectionRequest(as, client, auth, token, http)
   return oauth.processIntrospectionResponse(as, client, answer)
 }
@@ -92,7 +91,8 @@ await report(async () => {
   const renew = (token) => oauth.refreshTokenGrantRequest(as, client, auth, token, params)
     .then((answer) => oauth.processRefreshTokenResponse(as, client, answer))
   const second = await renew(first.refresh_token)
-  const introspected = await introspect(as, client, auth, second.access_token)
+  const asked = introspect(as, client, auth, second.access_token)
+  const introspected = await (settings.method === 'none' ? refusal(asked) : asked)
   const renewed = await call(second.access_token)
   await oauth.processRevocationResponse(
     await oauth.revocationRequest(as, client, auth, second.refresh_token, http),
