@@ -17,7 +17,7 @@ from tests.end_to_end.processes import VERIFIER
 
 SESSIONS = 6
 KEPT = 40  # logins in the course of the traffic, at most
-SLOWEST = 40.0  # seconds: a store's call takes 5 at most, and the vault tries some again
+SLOWEST = 20.0  # seconds: a store's call takes 5 at most, and a request makes a few
 _ACCEPTED = (200, 502)  # nobody listens behind the gateway: 502 says that the token was good
 
 

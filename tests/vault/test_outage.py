@@ -207,6 +207,17 @@ class TestAnAccessToken:
         store.gate.set()
 
 
+async def test_a_store_that_takes_long_to_fail_is_not_asked_again(
+    store: Troubled, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await logged_in(vault)
+    monkeypatch.setattr(sealed, "_PATIENCE", 0.0)
+    store.before, store.loads = FOREVER, 0
+    with pytest.raises(StoreUnavailable):
+        await rotate(vault, opened)
+    assert store.loads == 1
+
+
 async def test_a_failing_store_is_left_alone_for_a_moment(
     store: Troubled, vault: Vault, clock: ManualClock
 ) -> None:

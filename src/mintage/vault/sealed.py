@@ -47,6 +47,7 @@ log = logging.getLogger("mintage.vault")
 
 _ATTEMPTS: Final = 100  # each lost race is somebody else's progress; this many is a fault
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds before a store that failed is asked again
+_PATIENCE: Final = 3.0  # seconds after which it is not asked again
 
 
 class SealedGrants:
@@ -135,14 +136,19 @@ class SealedGrants:
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """What *attempt* comes to, begun anew after a pause where the store fails.
 
-        Pauses differ from caller to caller, so that they do not come back all at once.
+        Pauses differ from caller to caller, so that they do not come back all at once. A store
+        that took long to fail is not waited for again.
         """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         for pause in _PAUSES:
             try:
                 return await attempt()
             except SecretMissing:
                 raise
             except StoreUnavailable:
+                if loop.time() - begun > _PATIENCE:
+                    raise
                 await asyncio.sleep(pause * (0.5 + self._dice(1)[0] / 256))
         return await attempt()
 
