@@ -77,7 +77,10 @@ class Server:
     def stop(self) -> None:
         if self.child is not None and self.child.poll() is None:
             self.child.terminate()
-            self.child.wait()
+            try:
+                self.child.wait(10)
+            except subprocess.TimeoutExpired:  # one that waits for a replica that is gone
+                self.kill()
 
 
 def children(pid: int) -> list[int]:
@@ -160,7 +163,8 @@ class Wire:
             server.close()
             lines = list(self._lines)
             self.break_off()
-            await asyncio.gather(*lines, return_exceptions=True)
+            if lines:
+                await asyncio.wait(lines, timeout=5)
 
     def break_off(self) -> None:
         """Every connection ends, in the middle of whatever it was doing."""
