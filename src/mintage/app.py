@@ -67,8 +67,8 @@ from mintage.upstream.protocol import Upstream
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Clock, Dice, Secret
 from mintage.vault.cache import GrantCache
-from mintage.vault.values import VaultKeys
-from mintage.vault.vault import Vault
+from mintage.vault.values import Refused, VaultKeys
+from mintage.vault.vault import Vault, forget
 
 log = logging.getLogger("mintage")
 
@@ -217,7 +217,8 @@ def _assemble(
 ) -> Running:
     site = _site(config)
     lifetimes = config.tokens.lifetimes()
-    vault = open_vault(config, store, clock=clock, dice=dice)
+    farewell = Farewell(upstream)
+    vault = open_vault(config, store, clock=clock, dice=dice, ended=farewell)
     tokens = Tokens(
         issuer=site.issuer,
         resources=[resource.identifier for resource in site.resources],
@@ -230,7 +231,6 @@ def _assemble(
     async def renew(old: UpstreamTokens) -> UpstreamTokens:
         return await upstream.refresh(old, now=int(clock()))
 
-    farewell = Farewell(upstream)
     readiness = Readiness({"store": lambda: store.load(b"readyz"), "upstream": upstream.check})
     routes = _routes(config, site, upstream, vault, tokens, farewell, renew, published, clock, dice)
     proxy = Proxy(Bearer(tokens, vault, clock, site.hierarchy), Credentials(vault, renew), backends)
@@ -261,7 +261,14 @@ def _assemble(
     return Running(store, vault, tokens, farewell, routes, gateway, dice, proxy.drain, pages)
 
 
-def open_vault(config: Config, store: Store, *, clock: Clock, dice: Dice) -> Vault:
+def open_vault(
+    config: Config,
+    store: Store,
+    *,
+    clock: Clock,
+    dice: Dice,
+    ended: Callable[[Refused], None] = forget,
+) -> Vault:
     """The vault that *config* describes, on a *store* that is open."""
     keys, *former = vault_keys(config.secrets)
     grants = config.grants
@@ -274,6 +281,7 @@ def open_vault(config: Config, store: Store, *, clock: Clock, dice: Dice) -> Vau
         cache=GrantCache(clock=clock, ttl=grants.cache_seconds, outage=grants.outage_seconds),
         former_keys=former,
         max_grants=grants.max_per_user_and_client,
+        ended=ended,
     )
 
 

@@ -221,6 +221,22 @@ class TestRenewal:
         assert isinstance(outcome, Opened)
         assert (outcome.grant.upstream.access_token, upstream.calls) == ("a1", 1)
 
+    async def test_whose_grant_was_revoked_meanwhile_is_told_of_though_nobody_waits(
+        self, store: CountingStore, upstream: Upstream, clock: ManualClock
+    ) -> None:
+        """The new tokens would live on at the upstream, known to nobody."""
+        told: list[Refused] = []
+        vault = Vault(store, KEYS, clock=clock, dice=secrets.token_bytes, ended=told.append)
+        opened = await logged_in(vault, upstream)
+        clock.advance(560)  # due, and still good: renewed behind the caller's back
+        upstream.gate.clear()
+        assert isinstance(await use(vault, opened, upstream.renew), Opened)
+        await asyncio.sleep(0.01)
+        await vault.revoke(access(opened), CLIENT)
+        upstream.gate.set()
+        await vault.drain()
+        assert [refused.ended and refused.ended.access_token for refused in told] == ["a1"]
+
     async def test_that_fails_is_not_tried_again_at_once(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
     ) -> None:

@@ -28,12 +28,19 @@ _MAX_FAILURES: Final = 1000
 
 
 class Renewal:
-    """Renews the upstream tokens of grants."""
+    """Renews the upstream tokens of grants. *ended* is told of tokens that lost their grant."""
 
     def __init__(
-        self, grants: SealedGrants, *, clock: Clock, dice: Dice, lifetimes: Lifetimes
+        self,
+        grants: SealedGrants,
+        *,
+        clock: Clock,
+        dice: Dice,
+        lifetimes: Lifetimes,
+        ended: Callable[[Refused], None],
     ) -> None:
         self._grants = grants
+        self._ended = ended
         self._clock = clock
         self._dice = dice
         self._lifetimes = lifetimes
@@ -68,6 +75,14 @@ class Renewal:
         await self._flights.drain()
 
     async def _renew(self, secret: bytes, renew: Renew) -> Opened | Refused:
+        """New tokens, or the end. Nobody may be waiting: what is left behind is told here."""
+        outcome = await self._renew_leased(secret, renew)
+        if isinstance(outcome, Refused) and outcome.ended is not None:
+            self._ended(outcome)
+            return Refused(outcome.reason)
+        return outcome
+
+    async def _renew_leased(self, secret: bytes, renew: Renew) -> Opened | Refused:
         """Ask the upstream under a lease, so that of all processes one asks."""
         key = handles.store_key(secret)
         holder = self._dice(8)

@@ -6,7 +6,7 @@ revoked at the upstream goes out as a value.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from mintage import grant as decide
@@ -39,10 +39,15 @@ _CLAIM_BYTES: Final = 8
 _SLOW: Final = 1.0  # seconds
 
 
+def forget(refused: Refused) -> None:
+    """Upstream tokens that lost their grant live on until they expire."""
+
+
 class Vault:
     """*keys* seal, *former_keys* open what they sealed; *listing* tells which grants there are.
 
-    *max_grants*: how many one user may have at one client; a new one ends the oldest.
+    *max_grants*: how many one user may have at one client; a new one ends the oldest. *ended* is
+    told of upstream tokens whose grant was found over when they came.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Vault:
         cache: GrantCache | None = None,
         former_keys: Sequence[VaultKeys] = (),
         max_grants: int = DEFAULT_MAX_GRANTS,
+        ended: Callable[[Refused], None] = forget,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -75,7 +81,9 @@ class Vault:
         )
         self._max_grants = max_grants
         self.listing = Listing(store, self._grants, changed=self._changed)
-        self._renewal = Renewal(self._grants, clock=clock, dice=dice, lifetimes=self._lifetimes)
+        self._renewal = Renewal(
+            self._grants, clock=clock, dice=dice, lifetimes=self._lifetimes, ended=ended
+        )
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
         """Whether *name* is claimed here and now, and by nobody before (until *expires_at*)."""
