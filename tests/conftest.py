@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,14 +164,26 @@ async def world(
     world_store: str,
     tmp_path: Path,
 ) -> AsyncIterator[World]:
+    chosen = {"store": world_store} | overrides
+    async with opened_world(clock, upstream, tmp_path, chosen, parts) as world:
+        yield world
+
+
+@asynccontextmanager
+async def opened_world(
+    clock: ManualClock,
+    upstream: FakeUpstream,
+    directory: Path,
+    overrides: dict[str, Any],
+    parts: dict[str, Any],
+) -> AsyncIterator[World]:
+    """All of it, running, with *overrides* among the settings."""
     async with AsyncExitStack() as stack:
         backend_port, port = free_port(), free_port()
         backend = Backend(f"http://127.0.0.1:{backend_port}")
         config = parse(
-            settings(f"http://127.0.0.1:{port}", upstream, f"{backend.url}/mcp")
-            | {"store": world_store}
-            | overrides,
-            base=tmp_path,
+            settings(f"http://127.0.0.1:{port}", upstream, f"{backend.url}/mcp") | overrides,
+            base=directory,
             environ={"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret},
         )
         app = Mintage(config, clock=clock, **parts)

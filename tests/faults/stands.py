@@ -132,9 +132,12 @@ async def redis(server: Server) -> AsyncIterator[Stand]:
 
 @contextmanager
 def small_disk(directory: Path) -> Iterator[Path]:
-    """A file system of two megabytes. Only root can mount one: others skip."""
+    """A file system of sixteen megabytes; the log takes four before it is folded in.
+
+    Only root can mount one: others skip.
+    """
     directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(directory)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(directory)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
