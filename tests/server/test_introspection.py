@@ -97,7 +97,7 @@ async def test_attack_c08_a_stranger_is_told_nothing(world: World) -> None:
     access = tokens["access_token"]
     for auth in (None, ("mcp-server", "wrong" * 10), ("nobody", SECRET)):
         answer = await ask(world, access, auth=auth)
-        assert answer.status_code in (400, 401)
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
         assert "active" not in answer.json()
     public = await world.client()
     answer = await world.http.post(

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +20,8 @@ from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
 
 log = logging.getLogger("mintage.server")
+
+_AUTHENTICATE: Final = "introspection takes a client that authenticates itself"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +40,12 @@ class IntrospectEndpoint:
         (§2.2, §4). Raises `InvalidClient` for a caller who proves nothing (§2.1).
         """
         form = await read_form(request)
-        client = await self.authenticate(form, authorization_of(request))
+        authorization = authorization_of(request)
+        if authorization is None and not form.keys() & {"client_id", "client_assertion"}:
+            raise InvalidClient(_AUTHENTICATE, challenge=True)
+        client = await self.authenticate(form, authorization)
         if client.auth_method == "none":
-            raise InvalidClient("introspection takes a client that authenticates itself")
+            raise InvalidClient(_AUTHENTICATE)
         body = await self._describe(Introspection.parse(form).token, client)
         return json_response(body or {"active": False}, headers=NO_STORE)
 
