@@ -279,6 +279,7 @@ def stage() -> Iterator[Stage]:
         stage.run(stage.open(stack, Path(directory)))
         yield stage
         stage.run(stack.aclose())
+        stage.run(asyncio.sleep(0.1))  # the servers' last connections are being closed
 
 
 def test_whatever_is_played_what_succeeds_is_right(stage: Stage) -> None:

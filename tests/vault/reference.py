@@ -183,7 +183,10 @@ def _ask(life: Life, provider: Provider, now: int) -> Outcome:
             until = now + UPSTREAM
             return _opened(replace(life, upstream=life.upstream + 1, upstream_until=until))
         case "refusing":
-            return _end(life, Reason.UPSTREAM_REFUSED, now)
+            # The provider has said itself that these tokens are over; what a renewal leaves
+            # behind it tells by itself, once, and not to each who waits.
+            over, _ = _end(life, Reason.UPSTREAM_REFUSED, now)
+            return over, No(Reason.UPSTREAM_REFUSED)
         case "away" | "later":
             return life, Away()
 
