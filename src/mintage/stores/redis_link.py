@@ -32,7 +32,11 @@ _ANSWER: Final = 2.0
 _CONFIRMATION: Final = 1.5  # for replicas to say that they have a write
 _MAX_UNSURE: Final = 10_000
 _HEARTBEAT: Final = 1.5  # after so long a silence the feed is asked whether it lives
-_FAILURES: Final = (failed.RedisError, OSError, TimeoutError)
+# While a cluster changes its shape, the driver closes connections under calls that use them,
+# and stumbles over what is gone: the last four are its own, not ours.
+_FAILURES: Final = (
+    failed.RedisError, OSError, TimeoutError, AttributeError, LookupError, RuntimeError, TypeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
