@@ -5,11 +5,9 @@ The file is read once; each part of the program gets the section that it needs, 
 
 import os
 import re
-import secrets
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -26,67 +24,23 @@ from mintage.clients.settings import (
     read_registration,
 )
 from mintage.errors import ConfigError
+from mintage.gateway.settings import (
+    GatewaySection,
+    ResourceSection,
+    check_origins,
+    check_resources,
+)
 from mintage.keyring import TokenKey
-from mintage.keys import check_secret
-from mintage.scopes import Rule
-from mintage.secret_source import generate_once, lines, resolve
+from mintage.root_secrets import root_secrets, secret_file
+from mintage.secret_source import resolve
 from mintage.stores.opening import check_store_url
 from mintage.upstream.section import UpstreamSection, upstream_settings
 from mintage.upstream.settings import UpstreamSettings
-from mintage.values import Secret, check_scopes
+from mintage.urls import check_https, whole_url
+from mintage.values import Secret
 from mintage.vault.values import Lifetimes
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_OUR_PATHS: Final = frozenset(
-    {
-        ".well-known",
-        "authorize",
-        "callback",
-        "consent",
-        "healthz",
-        "introspect",
-        "jwks",
-        "readyz",
-        "register",
-        "revoke",
-        "token",
-    }
-)
-
 _Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]
-
-
-class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    methods: tuple[str, ...] = ()
-    path: str = ""
-    mcp_methods: tuple[str, ...] = ()
-    mcp_names: tuple[str, ...] = ()
-    scopes: tuple[str, ...] = ()
-    claims: dict[str, str | tuple[str, ...]] = {}
-
-    def rule(self) -> Rule:
-        return Rule(
-            methods=frozenset(self.methods),
-            path=self.path,
-            operations=self.mcp_methods,
-            tools=self.mcp_names,
-            scopes=self.scopes,
-            claims={
-                name: (wanted,) if isinstance(wanted, str) else wanted
-                for name, wanted in self.claims.items()
-            },
-        )
-
-
-class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    path: str
-    backend: str
-    scopes: tuple[str, ...] = ()
-    optional_scopes: tuple[str, ...] = ()
-    rule: tuple[RuleSection, ...] = ()
-    token_claims: tuple[str, ...] = ()
-    credential: Literal["none", "identity", "upstream"] = "none"
-    name: str | None = None
 
 
 class ScopesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,11 +48,6 @@ class ScopesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     implies: dict[str, tuple[str, ...]] = {}
     upstream: dict[str, tuple[str, ...]] = {}
-
-
-class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    allowed_origins: tuple[str, ...] = ()
-    let_any_web_page_call: bool = False
 
 
 class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,9 +111,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return self.secrets[0]
 
 
-SECRET_FILE: Final = "mintage.secret"  # noqa: S105
-
-
 def load(path: Path, *, environ: dict[str, str] | None = None) -> Config:
     """The configuration in the TOML file *path*. Raises `ConfigError`."""
     try:
@@ -183,15 +129,14 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     file = _convert(data)
     _check_issuer(file.issuer, "issuer")
     _check_store(file.store)
-    _check_resources(file.resource)
-    _check_origins(file.gateway.allowed_origins)
+    check_resources(file.resource)
+    check_origins(file.gateway.allowed_origins)
     store = _located(file.store, base)
-    secret_file = _secret_file(file.secret, store, base)
     return Config(
         issuer=file.issuer,
         store=store,
-        secrets=_root_secrets(file.secret, store, base=base, environ=environ),
-        secret_file=secret_file,
+        secrets=root_secrets(file.secret, store, base=base, environ=environ),
+        secret_file=secret_file(file.secret, store, base),
         upstream=upstream_settings(
             file.upstream, lambda spec, key: resolve(spec, key=key, environ=environ, base=base)
         ),
@@ -247,65 +192,12 @@ def _signing_keys(
     return tuple(keys)
 
 
-def _secret_file(spec: str | tuple[str, ...] | None, store: str, base: Path) -> Path | None:
-    """The one file that the root secrets stand in, if it is one file."""
-    if isinstance(spec, tuple):
-        return None
-    if spec is not None:
-        return base / spec.partition(":")[2] if spec.startswith("file:") else None
-    scheme, _, path = store.partition("://")
-    return Path(path).with_name(SECRET_FILE) if scheme == "sqlite" else None
-
-
-def _root_secrets(
-    spec: str | tuple[str, ...] | None, store: str, *, base: Path, environ: dict[str, str]
-) -> tuple[Secret, ...]:
-    """The secret in use, then those that it replaced and that are still read with."""
-    if spec is None:
-        found = _generated_secrets(store)
-    else:
-        found = tuple(
-            secret
-            for one in ((spec,) if isinstance(spec, str) else spec)
-            for secret in lines(resolve(one, key="secret", environ=environ, base=base))
-        )
-    if not found:
-        raise ConfigError("secret", "holds no secret")
-    for secret in found:
-        try:
-            check_secret(secret.reveal())
-        except ValueError as error:
-            raise ConfigError("secret", str(error)) from None
-    if len({secret.reveal() for secret in found}) < len(found):
-        raise ConfigError("secret", "names one secret twice")
-    return found
-
-
-def _generated_secrets(store: str) -> tuple[Secret, ...]:
-    """The secrets that are kept next to the database; the first was made there once."""
-    scheme, _, path = store.partition("://")
-    if scheme == "sqlite":
-        return lines(generate_once(Path(path).with_name(SECRET_FILE), key="secret"))
-    if scheme == "memory":
-        return (Secret(secrets.token_bytes(32)),)
-    raise ConfigError(
-        "secret", "is needed with a store that several machines share: env:NAME or file:PATH"
-    )
-
-
 def _check_issuer(issuer: str, key: str) -> None:
     """RFC 8414 §2: an https URL without query or fragment; http only on this machine."""
-    parts = _url(issuer, key)
-    _check_https(parts, key)
+    parts = whole_url(issuer, key, example="https://auth.example.com")
+    check_https(parts, key)
     if parts.path.endswith("/"):
         raise ConfigError(key, "write it without the slash at its end")
-
-
-def _check_https(parts: SplitResult, key: str) -> None:
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise ConfigError(key, "plain http is accepted for loopback hosts only; use https")
-    if parts.scheme not in ("http", "https"):
-        raise ConfigError(key, "must be an https URL")
 
 
 def _check_store(store: str) -> None:
@@ -315,71 +207,3 @@ def _check_store(store: str) -> None:
         raise ConfigError("store", str(error)) from None
     if "\0" in store or (store.endswith("/") and store != "memory://"):
         raise ConfigError("store", "needs the path of a file, not of a directory")
-
-
-def _check_resources(resources: tuple[ResourceSection, ...]) -> None:
-    if not resources:
-        raise ConfigError("resource", "at least one [[resource]] is needed")
-    seen: set[str] = set()
-    for number, resource in enumerate(resources):
-        key = f"resource[{number}]"
-        _check_path(resource.path, f"{key}.path")
-        if resource.path in seen:
-            raise ConfigError(f"{key}.path", "another resource has this path already")
-        seen.add(resource.path)
-        parts = _url(resource.backend, f"{key}.backend")
-        if parts.scheme not in ("http", "https"):
-            raise ConfigError(f"{key}.backend", "must be an http or https URL")
-        _check_scopes(resource.scopes, f"{key}.scopes")
-        _check_scopes(resource.optional_scopes, f"{key}.optional_scopes")
-        known = {*resource.scopes, *resource.optional_scopes}
-        for at, rule in enumerate(resource.rule):
-            _check_rule(rule, known, f"{key}.rule[{at}]")
-
-
-def _check_rule(rule: RuleSection, known: set[str], key: str) -> None:
-    if not rule.scopes and not rule.claims:
-        raise ConfigError(key, "asks for nothing: give scopes or claims")
-    if not set(rule.scopes) <= known:
-        raise ConfigError(
-            f"{key}.scopes", "holds a scope that stands neither in scopes nor in optional_scopes"
-        )
-    if any(not method.isascii() or not method.isupper() for method in rule.methods):
-        raise ConfigError(f"{key}.methods", "holds HTTP methods in capitals, like POST")
-    if rule.path and not re.fullmatch(r"(/([A-Za-z0-9._~-]+|\*))+", rule.path):
-        raise ConfigError(f"{key}.path", "must be like /admin or /users/*/keys")
-
-
-def _check_origins(origins: tuple[str, ...]) -> None:
-    for origin in origins:
-        if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?", origin):
-            raise ConfigError("gateway.allowed_origins", "holds origins like https://app.example")
-
-
-def _check_path(path: str, key: str) -> None:
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) or re.search(r"/\.{1,2}(/|$)", path):
-        raise ConfigError(key, "must be like /mcp: letters, digits, - . _ ~ and single slashes")
-    if path.split("/")[1] in _OUR_PATHS:
-        raise ConfigError(key, "this path is one of the authorization server's own")
-
-
-def _check_scopes(scopes: tuple[str, ...], key: str) -> None:
-    try:
-        check_scopes(scopes)
-    except ValueError as error:
-        raise ConfigError(key, str(error)) from None
-
-
-def _url(text: str, key: str) -> SplitResult:
-    if not re.fullmatch(r"[!-~]+", text):
-        raise ConfigError(key, "holds a space or a character that no URL holds")
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError as error:
-        raise ConfigError(key, f"is not a URL: {error}") from None
-    if not parts.scheme or not parts.hostname:
-        raise ConfigError(key, "must be a whole URL, like https://auth.example.com")
-    if parts.query or parts.fragment or parts.username is not None or "#" in text or "?" in text:
-        raise ConfigError(key, "must have no query, fragment or user name")
-    return parts

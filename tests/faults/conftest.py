@@ -1,5 +1,6 @@
 """One set of servers of each kind for all batteries of a test process."""
 
+import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,13 @@ from tests.faults import failover, stands
 from tests.faults.failover import Cluster, Sentinels
 from tests.faults.stands import Stand
 from tests.stores.servers import Server, postgres_server, redis_server, started
+
+
+@pytest.fixture(autouse=True)
+def litter_is_collected_here() -> Iterator[None]:
+    """What drivers drop when a server breaks warns where it is expected, not in a later test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -15,9 +14,9 @@ from mintage.upstream.preset import AuthMethod, Endpoints
 from mintage.upstream.presets import find_preset
 from mintage.upstream.provider import settle
 from mintage.upstream.settings import RECHECK_SECONDS, UpstreamSettings
+from mintage.urls import check_https, whole_url
 from mintage.values import Secret, check_scopes
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_RECHECK: Final = 30 * 86400
 
 Resolve = Callable[[str, str], Secret]
@@ -142,23 +141,11 @@ def _check_urls(section: UpstreamSection) -> None:
     for key in ("issuer", *_ENDPOINTS.values()):
         url = getattr(section, key)
         if url is not None:
-            _check_url(url, f"upstream.{key}", query=key == "authorization_endpoint")
-
-
-def _check_url(url: str, key: str, *, query: bool = False) -> None:
-    """An https URL, or http on this machine. *query*: it may have one. Raises `ConfigError`."""
-    if not re.fullmatch(r"[!-~]+", url):
-        raise ConfigError(key, "holds a space or a character that no URL holds")
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise ConfigError(key, f"is not a URL: {error}") from None
-    if not parts.scheme or not parts.hostname:
-        raise ConfigError(key, "must be a whole URL, like https://login.example.com")
-    if parts.fragment or parts.username is not None or "#" in url or (not query and "?" in url):
-        raise ConfigError(key, "must have no query, fragment or user name")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise ConfigError(key, "plain http is accepted for loopback hosts only; use https")
-    if parts.scheme not in ("http", "https"):
-        raise ConfigError(key, "must be an https URL")
+            where = f"upstream.{key}"
+            parts = whole_url(
+                url,
+                where,
+                example="https://login.example.com",
+                query=key == "authorization_endpoint",
+            )
+            check_https(parts, where)

@@ -1,0 +1,10 @@
+"""The assembly: the only place that knows a store and a route.
+
+`create_app` gives an ASGI application. It opens store and upstream when it starts and lets
+go of them when it stops.
+"""
+
+from mintage.app.application import Mintage, Running, create_app
+from mintage.app.opening import access_keys, open_vault, vault_keys
+
+__all__ = ["Mintage", "Running", "access_keys", "create_app", "open_vault", "vault_keys"]

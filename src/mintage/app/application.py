@@ -1,0 +1,216 @@
+"""The ASGI application: from a request's path to its endpoint, and what runs beside it."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from mintage.app.parts import Parts, open_parts
+from mintage.app.routes import PAGES, routes
+from mintage.clients.fetching import GuardedFetch
+from mintage.clients.policy import AcceptClient
+from mintage.config import Config
+from mintage.errors import OAuthError, StoreError
+from mintage.gateway.backend import Backends
+from mintage.gateway.gateway import Gateway
+from mintage.gateway.origins import Origins, origin_of
+from mintage.gateway.proxy import Backend, Credentials, Proxy
+from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
+from mintage.server.farewell import Farewell
+from mintage.server.http import Handler, error_response, failure_of, json_response
+from mintage.server.limits import check_size
+from mintage.stores.protocol import Store
+from mintage.tokens import Tokens
+from mintage.values import Clock, Dice
+from mintage.vault.vault import Vault
+
+log = logging.getLogger("mintage")
+
+_SWEEP = 60  # seconds between two rounds
+
+
+@dataclass(slots=True)
+class Mintage:
+    """The application. *clock*, *dice* and *fetch* are arguments so that tests can hold them.
+
+    *accept_client* has the last word about clients that come by a metadata document.
+    """
+
+    config: Config
+    clock: Clock = time.time
+    dice: Dice = secrets.token_bytes
+    fetch: GuardedFetch | None = None
+    accept_client: AcceptClient | None = None
+    _running: "Running | None" = field(default=None, init=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case "http" if self._running is not None:
+                await self._running.serve(scope, receive, send)
+            case "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+            case _:
+                raise RuntimeError("the application was not started: run it with lifespan on")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Running"]:
+        """Everything open, for as long as the block lasts."""
+        async with _run(self) as running:
+            self._running = running
+            try:
+                yield running
+            finally:
+                self._running = None
+
+    def drain(self) -> None:
+        """The server is about to stop: end the streams that would never end by themselves."""
+        if self._running is not None:
+            self._running.drain()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self.running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:
+            if self._running is None:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(config: Config, *, accept_client: AcceptClient | None = None) -> Mintage:
+    """The application that *config* describes, yet to be started (see `Mintage`)."""
+    return Mintage(config, accept_client=accept_client)
+
+
+@dataclass(slots=True)
+class Running:
+    """The open parts, and the way of a request to one of them."""
+
+    parts: Parts
+    endpoints: Mapping[str, Handler]
+    gateway: Gateway
+
+    @property
+    def store(self) -> Store:
+        return self.parts.store
+
+    @property
+    def vault(self) -> Vault:
+        return self.parts.vault
+
+    @property
+    def tokens(self) -> Tokens:
+        return self.parts.tokens
+
+    @property
+    def farewell(self) -> Farewell:
+        return self.parts.farewell
+
+    def drain(self) -> None:
+        """End the streams that would never end by themselves."""
+        self.gateway.proxy.drain()
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        endpoint = self.endpoints.get(path)
+        if endpoint is not None and path.rpartition("/")[2] in PAGES:
+            return await self._serve(endpoint, scope, receive, send)
+        if is_preflight(scope):
+            return await PREFLIGHT(scope, receive, send)
+        return await self._serve(endpoint, scope, receive, for_any_origin(send))
+
+    async def _serve(
+        self, endpoint: Handler | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            check_size(scope)
+            if endpoint is not None:
+                response = await endpoint(Request(scope, receive))
+                return await response(scope, receive, send)
+            raw_path = scope.get("raw_path") or scope["path"].encode()
+            found = self.gateway.find(raw_path)
+        except OAuthError as error:
+            response = error_response(failure_of(error, Request(scope), self.parts.dice))
+            return await response(scope, receive, send)
+        if found is None:
+            return await _not_found(scope, receive, send)
+        return await self.gateway(scope, receive, send, found=found)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    content = {"error": "not_found", "error_description": "there is nothing at this path"}
+    await json_response(content, status=404)(scope, receive, send)
+
+
+@asynccontextmanager
+async def _run(app: Mintage) -> AsyncIterator[Running]:
+    async with open_parts(
+        app.config,
+        clock=app.clock,
+        dice=app.dice,
+        fetch=app.fetch,
+        accept_client=app.accept_client,
+    ) as parts:
+        backends = Backends()
+        running = Running(parts, routes(parts), _gateway(parts, backends))
+        chores = [
+            asyncio.create_task(_forever("changes", parts.vault.watch, pause=1)),
+            asyncio.create_task(_forever("sweep", lambda: _sweep(parts.store), pause=_SWEEP)),
+        ]
+        try:
+            yield running
+        finally:
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
+            await backends.close()
+
+
+def _gateway(parts: Parts, backends: Backends) -> Gateway:
+    config, site = parts.config, parts.site
+    return Gateway(
+        site,
+        {
+            site.base_path + section.path: Backend(
+                resource=resource,
+                path=section.path,
+                url=section.backend,
+                credential=section.credential,
+            )
+            for section, resource in zip(config.resources, site.resources, strict=True)
+        },
+        Proxy(parts.bearer, Credentials(parts.vault, parts.renew), backends),
+        Origins(
+            own=origin_of(config.issuer),
+            allowed=frozenset(config.gateway.allowed_origins),
+            let_any_web_page_call=config.gateway.let_any_web_page_call,
+        ),
+        parts.dice,
+    )
+
+
+async def _sweep(store: Store) -> None:
+    """Remove expired records, a bounded batch at a time."""
+    while await store.sweep() > 0:  # noqa: ASYNC110  (it waits for no event: it lets others in)
+        await asyncio.sleep(0)
+
+
+async def _forever(name: str, work: Callable[[], Awaitable[None]], *, pause: float) -> None:
+    """Do *work* again and again; a store that was away comes back."""
+    while True:
+        try:
+            await work()
+        except StoreError as error:
+            log.warning("%s: %s", name, error)
+        await asyncio.sleep(pause)

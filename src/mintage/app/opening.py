@@ -1,0 +1,72 @@
+"""What a configuration says, built: the site, the vault, the keys."""
+
+from collections.abc import Callable, Iterable
+
+from mintage.config import Config
+from mintage.keyring import KeyRing
+from mintage.keys import purpose_key, purpose_keys
+from mintage.scopes import Hierarchy
+from mintage.site import Resource, Site
+from mintage.stores.protocol import Store
+from mintage.values import Clock, Dice, Secret
+from mintage.vault.cache import GrantCache
+from mintage.vault.values import Refused, VaultKeys
+from mintage.vault.vault import Vault, forget
+
+
+def open_vault(
+    config: Config,
+    store: Store,
+    *,
+    clock: Clock,
+    dice: Dice,
+    ended: Callable[[Refused], None] = forget,
+) -> Vault:
+    """The vault that *config* describes, on a *store* that is open."""
+    keys, *former = vault_keys(config.secrets)
+    grants = config.grants
+    return Vault(
+        store,
+        keys,
+        clock=clock,
+        dice=dice,
+        lifetimes=config.tokens.lifetimes(),
+        cache=GrantCache(clock=clock, ttl=grants.cache_seconds, outage=grants.outage_seconds),
+        former_keys=former,
+        max_grants=grants.max_per_user_and_client,
+        ended=ended,
+    )
+
+
+def vault_keys(roots: Iterable[Secret]) -> list[VaultKeys]:
+    """What each root secret gives the vault."""
+    return [
+        VaultKeys(seal=purpose_key(root, "seal"), index=purpose_key(root, "index"))
+        for root in roots
+    ]
+
+
+def access_keys(config: Config) -> KeyRing | None:
+    """The ring of access tokens that others verify too; what was signed before still verifies."""
+    if not config.signing_keys:
+        return None
+    return KeyRing.of_all((*config.signing_keys, *purpose_keys(config.secrets, "sign")))
+
+
+def site_of(config: Config) -> Site:
+    return Site(
+        issuer=config.issuer,
+        resources=tuple(
+            Resource(
+                identifier=config.issuer + section.path,
+                scopes=section.scopes,
+                optional_scopes=section.optional_scopes,
+                name=section.name,
+                rules=tuple(rule.rule() for rule in section.rule),
+                token_claims=section.token_claims,
+            )
+            for section in config.resources
+        ),
+        hierarchy=Hierarchy(config.scopes.implies),
+        upstream_scopes=config.scopes.upstream,
+    )

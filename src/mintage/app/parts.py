@@ -1,0 +1,126 @@
+"""The open parts of a running server: everything that endpoints are made of."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from mintage.app.opening import access_keys, open_vault, site_of
+from mintage.clients.authentication import Authenticator
+from mintage.clients.directory import Directory
+from mintage.clients.fetching import GuardedFetch
+from mintage.clients.policy import AcceptClient
+from mintage.clients.published import Published
+from mintage.clients.registration import ClientIds
+from mintage.config import Config
+from mintage.grant import UpstreamTokens
+from mintage.keyring import KeyRing
+from mintage.keys import purpose_keys
+from mintage.resource.bearer import Bearer
+from mintage.server.farewell import Farewell
+from mintage.site import Site
+from mintage.stores.opening import open_store
+from mintage.stores.protocol import Store
+from mintage.tokens import Tokens
+from mintage.upstream.opening import open_upstream
+from mintage.upstream.protocol import Upstream
+from mintage.upstream.transport import HttpTransport
+from mintage.values import Clock, Dice
+from mintage.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What is open while a server runs, each made once."""
+
+    config: Config
+    clock: Clock
+    dice: Dice
+    site: Site
+    store: Store
+    upstream: Upstream
+    farewell: Farewell
+    vault: Vault
+    tokens: Tokens
+    bearer: Bearer
+    client_ids: ClientIds
+    directory: Directory
+    authenticate: Authenticator
+
+    async def renew(self, old: UpstreamTokens) -> UpstreamTokens:
+        """The tokens that the identity provider gives for *old*. Raises `UpstreamError`."""
+        return await self.upstream.refresh(old, now=int(self.clock()))
+
+
+@asynccontextmanager
+async def open_parts(
+    config: Config,
+    *,
+    clock: Clock,
+    dice: Dice,
+    fetch: GuardedFetch | None = None,
+    accept_client: AcceptClient | None = None,
+) -> AsyncIterator[Parts]:
+    """The parts that *config* describes, open for as long as the block lasts."""
+    async with AsyncExitStack() as stack:
+        store = await open_store(config.store, clock=clock)
+        stack.push_async_callback(store.close)
+        upstream = open_upstream(config.upstream, HttpTransport(), clock)
+        stack.push_async_callback(upstream.close)
+        if fetch is None:
+            fetch = GuardedFetch()
+            stack.callback(fetch.close)
+        published = Published(fetch, policy=config.documents, clock=clock, accept=accept_client)
+        stack.push_async_callback(published.drain)
+        farewell = Farewell(upstream)
+        stack.push_async_callback(farewell.drain)
+        vault = open_vault(config, store, clock=clock, dice=dice, ended=farewell)
+        stack.push_async_callback(vault.drain)
+        yield _parts(config, clock, dice, store, upstream, farewell, vault, published)
+
+
+def _parts(
+    config: Config,
+    clock: Clock,
+    dice: Dice,
+    store: Store,
+    upstream: Upstream,
+    farewell: Farewell,
+    vault: Vault,
+    published: Published,
+) -> Parts:
+    site = site_of(config)
+    tokens = Tokens(
+        issuer=site.issuer,
+        resources=[resource.identifier for resource in site.resources],
+        keys=KeyRing.of_all(purpose_keys(config.secrets, "sign")),
+        access_keys=access_keys(config),
+        lifetimes=config.tokens.lifetimes(),
+        clock=clock,
+    )
+    client_ids = ClientIds(*purpose_keys(config.secrets, "client-id"))
+    directory = Directory(
+        client_ids,
+        {client.client_id: client for client in config.clients},
+        published if config.documents.enabled else None,
+    )
+    return Parts(
+        config=config,
+        clock=clock,
+        dice=dice,
+        site=site,
+        store=store,
+        upstream=upstream,
+        farewell=farewell,
+        vault=vault,
+        tokens=tokens,
+        bearer=Bearer(tokens, vault, clock, site.hierarchy),
+        client_ids=client_ids,
+        directory=directory,
+        authenticate=Authenticator(
+            directory=directory,
+            published=published,
+            issuer=site.issuer,
+            claim=vault.claim,
+            clock=clock,
+        ),
+    )

@@ -1,0 +1,127 @@
+"""Every path of the authorization server, and who answers there."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintage.app.opening import access_keys
+from mintage.app.parts import Parts
+from mintage.errors import InvalidRequest
+from mintage.keys import purpose_keys
+from mintage.sealing import BoxKey
+from mintage.server.authorize import AuthorizeEndpoint
+from mintage.server.callback import CallbackEndpoint
+from mintage.server.consent import ConsentEndpoint
+from mintage.server.consent_form import ConsentSeal
+from mintage.server.cookies import Cookies
+from mintage.server.grant_types.authorization_code import AuthorizationCode
+from mintage.server.grant_types.refresh_token import RefreshToken
+from mintage.server.health import Readiness, alive
+from mintage.server.http import Handler, for_clients, json_response
+from mintage.server.introspect import IntrospectEndpoint
+from mintage.server.metadata import ClientsAccepted, documents
+from mintage.server.pages import for_browsers
+from mintage.server.register import RegisterEndpoint
+from mintage.server.revoke import RevokeEndpoint
+from mintage.server.token import GrantType, TokenEndpoint
+
+PAGES = ("authorize", "consent", "callback")
+
+
+def routes(parts: Parts) -> dict[str, Handler]:
+    """Path → handler. The paths of pages for people are those in `PAGES`."""
+    found = _pages(parts) | _for_clients(parts)
+    if parts.config.registration.enabled:
+        found["register"] = _register(parts)
+    base = parts.site.base_path
+    return {f"{base}/{name}": handler for name, handler in found.items()} | _documents(parts)
+
+
+def _pages(parts: Parts) -> dict[str, Handler]:
+    site, clock, dice, upstream = parts.site, parts.clock, parts.dice, parts.upstream
+    cookie_keys = tuple(map(BoxKey, purpose_keys(parts.config.secrets, "cookie")))
+    cookies = Cookies(cookie_keys, site.secure, dice)
+    seal = ConsentSeal(cookie_keys, dice)
+    authorize = AuthorizeEndpoint(
+        site=site,
+        directory=parts.directory,
+        cookies=cookies,
+        seal=seal,
+        upstream_name=upstream.name,
+        upstream_scopes=parts.config.upstream.scopes,
+        clock=clock,
+    )
+    consent = ConsentEndpoint(
+        site=site, upstream=upstream, cookies=cookies, seal=seal, clock=clock, dice=dice
+    )
+    callback = CallbackEndpoint(
+        site=site, upstream=upstream, vault=parts.vault, cookies=cookies, clock=clock, dice=dice
+    )
+    return {
+        "authorize": for_browsers(authorize, dice),
+        "consent": for_browsers(consent, dice),
+        "callback": for_browsers(callback, dice),
+    }
+
+
+def _for_clients(parts: Parts) -> dict[str, Handler]:
+    site, vault, tokens = parts.site, parts.vault, parts.tokens
+    farewell, dice, authenticate = parts.farewell, parts.dice, parts.authenticate
+    grant_types: list[GrantType] = [
+        AuthorizationCode(site=site, vault=vault, tokens=tokens, farewell=farewell),
+        RefreshToken(site=site, vault=vault, tokens=tokens, farewell=farewell, renew=parts.renew),
+    ]
+    revoke = RevokeEndpoint(
+        authenticate=authenticate, vault=vault, tokens=tokens, farewell=farewell
+    )
+    introspect = IntrospectEndpoint(
+        authenticate=authenticate,
+        vault=vault,
+        tokens=tokens,
+        resource_servers={
+            client.client_id: [site.issuer + path for path in client.introspects]
+            for client in parts.config.clients
+        },
+    )
+    readiness = Readiness(
+        {"store": lambda: parts.store.load(b"readyz"), "upstream": parts.upstream.check}
+    )
+    return {
+        "token": for_clients(TokenEndpoint(authenticate, grant_types), dice),
+        "revoke": for_clients(revoke, dice),
+        "introspect": for_clients(introspect, dice),
+        "healthz": for_clients(alive, dice),
+        "readyz": for_clients(readiness, dice),
+    }
+
+
+def _register(parts: Parts) -> Handler:
+    endpoint = RegisterEndpoint(
+        client_ids=parts.client_ids,
+        policy=parts.config.documents,
+        clock=parts.clock,
+        dice=parts.dice,
+        token=parts.config.registration.token,
+    )
+    return for_clients(endpoint, parts.dice)
+
+
+def _documents(parts: Parts) -> dict[str, Handler]:
+    config, site, ring = parts.config, parts.site, access_keys(parts.config)
+    accepted = ClientsAccepted(
+        registration=config.registration.enabled, documents=config.documents.enabled
+    )
+    found = documents(site, accepted, keys=ring is not None)
+    if ring is not None:
+        found[f"{site.base_path}/jwks"] = dict(ring.jwks())
+    return {path: for_clients(_document(content), parts.dice) for path, content in found.items()}
+
+
+def _document(content: dict[str, object]) -> Handler:
+    """A handler that serves *content*, which does not change while the server runs."""
+
+    async def endpoint(request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            raise InvalidRequest("use GET")
+        return json_response(content, headers={"cache-control": "public, max-age=300"})
+
+    return endpoint

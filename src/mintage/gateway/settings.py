@@ -1,0 +1,118 @@
+"""The sections ``[[resource]]`` and ``[gateway]``: what is protected, and by which way."""
+
+import re
+from typing import Final, Literal
+
+import msgspec
+
+from mintage.errors import ConfigError
+from mintage.scopes import Rule
+from mintage.urls import whole_url
+from mintage.values import check_scopes
+
+_OUR_PATHS: Final = frozenset(
+    {
+        ".well-known",
+        "authorize",
+        "callback",
+        "consent",
+        "healthz",
+        "introspect",
+        "jwks",
+        "readyz",
+        "register",
+        "revoke",
+        "token",
+    }
+)
+
+
+class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    methods: tuple[str, ...] = ()
+    path: str = ""
+    mcp_methods: tuple[str, ...] = ()
+    mcp_names: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    claims: dict[str, str | tuple[str, ...]] = {}
+
+    def rule(self) -> Rule:
+        return Rule(
+            methods=frozenset(self.methods),
+            path=self.path,
+            operations=self.mcp_methods,
+            tools=self.mcp_names,
+            scopes=self.scopes,
+            claims={
+                name: (wanted,) if isinstance(wanted, str) else wanted
+                for name, wanted in self.claims.items()
+            },
+        )
+
+
+class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    path: str
+    backend: str
+    scopes: tuple[str, ...] = ()
+    optional_scopes: tuple[str, ...] = ()
+    rule: tuple[RuleSection, ...] = ()
+    token_claims: tuple[str, ...] = ()
+    credential: Literal["none", "identity", "upstream"] = "none"
+    name: str | None = None
+
+
+class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    allowed_origins: tuple[str, ...] = ()
+    let_any_web_page_call: bool = False
+
+
+def check_resources(resources: tuple[ResourceSection, ...]) -> None:
+    if not resources:
+        raise ConfigError("resource", "at least one [[resource]] is needed")
+    seen: set[str] = set()
+    for number, resource in enumerate(resources):
+        key = f"resource[{number}]"
+        _check_path(resource.path, f"{key}.path")
+        if resource.path in seen:
+            raise ConfigError(f"{key}.path", "another resource has this path already")
+        seen.add(resource.path)
+        parts = whole_url(resource.backend, f"{key}.backend", example="http://127.0.0.1:8000")
+        if parts.scheme not in ("http", "https"):
+            raise ConfigError(f"{key}.backend", "must be an http or https URL")
+        _check_scopes(resource.scopes, f"{key}.scopes")
+        _check_scopes(resource.optional_scopes, f"{key}.optional_scopes")
+        known = {*resource.scopes, *resource.optional_scopes}
+        for at, rule in enumerate(resource.rule):
+            _check_rule(rule, known, f"{key}.rule[{at}]")
+
+
+def _check_rule(rule: RuleSection, known: set[str], key: str) -> None:
+    if not rule.scopes and not rule.claims:
+        raise ConfigError(key, "asks for nothing: give scopes or claims")
+    if not set(rule.scopes) <= known:
+        raise ConfigError(
+            f"{key}.scopes", "holds a scope that stands neither in scopes nor in optional_scopes"
+        )
+    if any(not method.isascii() or not method.isupper() for method in rule.methods):
+        raise ConfigError(f"{key}.methods", "holds HTTP methods in capitals, like POST")
+    if rule.path and not re.fullmatch(r"(/([A-Za-z0-9._~-]+|\*))+", rule.path):
+        raise ConfigError(f"{key}.path", "must be like /admin or /users/*/keys")
+
+
+def check_origins(origins: tuple[str, ...]) -> None:
+    for origin in origins:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?", origin):
+            raise ConfigError("gateway.allowed_origins", "holds origins like https://app.example")
+
+
+def _check_path(path: str, key: str) -> None:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) or re.search(r"/\.{1,2}(/|$)", path):
+        raise ConfigError(key, "must be like /mcp: letters, digits, - . _ ~ and single slashes")
+    if path.split("/")[1] in _OUR_PATHS:
+        raise ConfigError(key, "this path is one of the authorization server's own")
+
+
+def _check_scopes(scopes: tuple[str, ...], key: str) -> None:
+    try:
+        check_scopes(scopes)
+    except ValueError as error:
+        raise ConfigError(key, str(error)) from None

@@ -1,0 +1,59 @@
+"""The root secrets: which there are, and where they are kept."""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from mintage.errors import ConfigError
+from mintage.keys import check_secret
+from mintage.secret_source import generate_once, lines, resolve
+from mintage.values import Secret
+
+SECRET_FILE: Final = "mintage.secret"  # noqa: S105
+
+
+def secret_file(spec: str | tuple[str, ...] | None, store: str, base: Path) -> Path | None:
+    """The one file that the root secrets stand in, if it is one file."""
+    if isinstance(spec, tuple):
+        return None
+    if spec is not None:
+        return base / spec.partition(":")[2] if spec.startswith("file:") else None
+    scheme, _, path = store.partition("://")
+    return Path(path).with_name(SECRET_FILE) if scheme == "sqlite" else None
+
+
+def root_secrets(
+    spec: str | tuple[str, ...] | None, store: str, *, base: Path, environ: Mapping[str, str]
+) -> tuple[Secret, ...]:
+    """The secret in use, then those that it replaced and that are still read with."""
+    if spec is None:
+        found = _generated_secrets(store)
+    else:
+        found = tuple(
+            secret
+            for one in ((spec,) if isinstance(spec, str) else spec)
+            for secret in lines(resolve(one, key="secret", environ=environ, base=base))
+        )
+    if not found:
+        raise ConfigError("secret", "holds no secret")
+    for secret in found:
+        try:
+            check_secret(secret.reveal())
+        except ValueError as error:
+            raise ConfigError("secret", str(error)) from None
+    if len({secret.reveal() for secret in found}) < len(found):
+        raise ConfigError("secret", "names one secret twice")
+    return found
+
+
+def _generated_secrets(store: str) -> tuple[Secret, ...]:
+    """The secrets that are kept next to the database; the first was made there once."""
+    scheme, _, path = store.partition("://")
+    if scheme == "sqlite":
+        return lines(generate_once(Path(path).with_name(SECRET_FILE), key="secret"))
+    if scheme == "memory":
+        return (Secret(secrets.token_bytes(32)),)
+    raise ConfigError(
+        "secret", "is needed with a store that several machines share: env:NAME or file:PATH"
+    )

@@ -1,0 +1,36 @@
+"""URLs as people write them into a configuration."""
+
+import re
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from mintage.errors import ConfigError
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def whole_url(text: str, key: str, *, example: str, query: bool = False) -> SplitResult:
+    """The parts of a URL with scheme and host, and no fragment or user name.
+
+    *query*: it may have one. Raises `ConfigError` under *key*.
+    """
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ConfigError(key, "holds a space or a character that no URL holds")
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(key, f"is not a URL: {error}") from None
+    if not parts.scheme or not parts.hostname:
+        raise ConfigError(key, f"must be a whole URL, like {example}")
+    if parts.fragment or parts.username is not None or "#" in text or (not query and "?" in text):
+        raise ConfigError(key, "must have no query, fragment or user name")
+    return parts
+
+
+def check_https(parts: SplitResult, key: str) -> None:
+    """Raises `ConfigError` unless it is https, or http on this machine."""
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ConfigError(key, "plain http is accepted for loopback hosts only; use https")
+    if parts.scheme not in ("http", "https"):
+        raise ConfigError(key, "must be an https URL")
