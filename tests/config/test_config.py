@@ -153,7 +153,6 @@ def test_an_issuer_on_this_machine_may_be_plain_http(issuer: str) -> None:
                 "/token/deep", "/.well-known", "/.well-known/oauth-authorization-server",
             )
         ],
-        ("resource.backend", None),
         ("resource.backend", "127.0.0.1:8000"),
         ("resource.backend", "unix:///run/x"),
         ("resource.backend", "ftp://127.0.0.1"),

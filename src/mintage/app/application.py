@@ -189,6 +189,7 @@ def _gateway(parts: Parts, backends: Backends) -> Gateway:
                 credential=section.credential,
             )
             for section, resource in zip(config.resources, site.resources, strict=True)
+            if section.backend is not None
         },
         Proxy(parts.bearer, Credentials(parts.vault, parts.renew), backends),
         Origins(

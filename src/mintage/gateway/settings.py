@@ -50,8 +50,10 @@ class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """*backend*: where the gateway sends requests; None where the application itself answers."""
+
     path: str
-    backend: str
+    backend: str | None = None
     scopes: tuple[str, ...] = ()
     optional_scopes: tuple[str, ...] = ()
     rule: tuple[RuleSection, ...] = ()
@@ -75,14 +77,19 @@ def check_resources(resources: tuple[ResourceSection, ...]) -> None:
         if resource.path in seen:
             raise ConfigError(f"{key}.path", "another resource has this path already")
         seen.add(resource.path)
-        parts = whole_url(resource.backend, f"{key}.backend", example="http://127.0.0.1:8000")
-        if parts.scheme not in ("http", "https"):
-            raise ConfigError(f"{key}.backend", "must be an http or https URL")
+        if resource.backend is not None:
+            _check_backend(resource.backend, f"{key}.backend")
         _check_scopes(resource.scopes, f"{key}.scopes")
         _check_scopes(resource.optional_scopes, f"{key}.optional_scopes")
         known = {*resource.scopes, *resource.optional_scopes}
         for at, rule in enumerate(resource.rule):
             _check_rule(rule, known, f"{key}.rule[{at}]")
+
+
+def _check_backend(backend: str, key: str) -> None:
+    parts = whole_url(backend, key, example="http://127.0.0.1:8000")
+    if parts.scheme not in ("http", "https"):
+        raise ConfigError(key, "must be an http or https URL")
 
 
 def _check_rule(rule: RuleSection, known: set[str], key: str) -> None:
