@@ -6,6 +6,7 @@ The file is read once; each part of the program gets the section that it needs, 
 import os
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +35,7 @@ from mintage.keyring import TokenKey
 from mintage.root_secrets import root_secrets, secret_file
 from mintage.secret_source import resolve
 from mintage.stores.opening import check_store_url
-from mintage.upstream.section import UpstreamSection, upstream_settings
+from mintage.upstream.section import Resolve, UpstreamSection, all_upstreams
 from mintage.upstream.settings import UpstreamSettings
 from mintage.urls import check_https, whole_url
 from mintage.values import Secret
@@ -74,7 +75,7 @@ class GrantsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     issuer: str
-    upstream: UpstreamSection
+    upstream: UpstreamSection | tuple[UpstreamSection, ...]
     resource: tuple[ResourceSection, ...]
     store: str = "sqlite://mintage.db"
     secret: str | tuple[str, ...] | None = None
@@ -93,7 +94,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str
     store: str
     secrets: tuple[Secret, ...]
-    upstream: UpstreamSettings
+    upstreams: tuple[UpstreamSettings, ...]
     resources: tuple[ResourceSection, ...]
     tokens: TokensSection
     clients: tuple[Client, ...]
@@ -137,8 +138,8 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         store=store,
         secrets=root_secrets(file.secret, store, base=base, environ=environ),
         secret_file=secret_file(file.secret, store, base),
-        upstream=upstream_settings(
-            file.upstream, lambda spec, key: resolve(spec, key=key, environ=environ, base=base)
+        upstreams=_upstreams(
+            file, lambda spec, key: resolve(spec, key=key, environ=environ, base=base)
         ),
         resources=file.resource,
         tokens=file.tokens,
@@ -150,6 +151,19 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         registration=read_registration(file.registration, environ=environ, base=base),
         documents=read_policy(file.cimd),
     )
+
+
+def _upstreams(file: _File, resolve: Resolve) -> tuple[UpstreamSettings, ...]:
+    found = all_upstreams(file.upstream, resolve)
+    names = {settings.name for settings in found}
+    for number, resource in enumerate(file.resource):
+        if not set(resource.upstreams) <= names:
+            raise ConfigError(
+                f"resource[{number}].upstreams", "may hold: " + ", ".join(sorted(names))
+            )
+    if not file.scopes.upstream:
+        return found
+    return tuple(replace(s, more_scopes=s.more_scopes or file.scopes.upstream) for s in found)
 
 
 def _convert(data: dict[str, Any]) -> _File:

@@ -23,11 +23,12 @@ from msgspec.structs import replace
 from mintage.values import ClientId, Scopes
 
 
-class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True):
+class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the identity provider gave us. Never shown to a client, never printed.
 
     *expires_at* is in seconds since the epoch; None where the provider did not say. *recheck*:
     the token has no end, and *expires_at* is when the provider must be asked about it again.
+    *provider*: its name, where there are several.
     """
 
     access_token: str
@@ -36,6 +37,7 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
     scope: str | None = None
     recheck: bool = False
+    provider: str | None = None
 
     @property
     def renewable(self) -> bool:
@@ -54,7 +56,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     claims: dict[str, Any] = {}
 
 
-class Login(msgspec.Struct, frozen=True, kw_only=True):
+class Login(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was decided when the user consented. It never changes afterwards."""
 
     client_id: ClientId
@@ -87,7 +89,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, tag="pending"):
     code_expires_at: int
 
 
-class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active"):
+class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defaults=True):
     """In use. *generation* counts its refresh tokens; *code_hash* still knows a replay."""
 
     login: Login

@@ -1,7 +1,7 @@
 """What the endpoints of one server share: its name, its resources, and where things are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mintage.scopes import FLAT, Hierarchy, Rule
@@ -13,7 +13,8 @@ class Resource:
     """A protected resource (RFC 9728): *identifier* is the audience, *scopes* it requires.
 
     *optional_scopes* may be asked for on top, where *rules* want more. *token_claims*: what of
-    the identity provider's claims stands in its access tokens.
+    the identity provider's claims stands in its access tokens. *upstreams*: the providers whose
+    users it is for, by name; empty: all.
     """
 
     identifier: str
@@ -22,6 +23,7 @@ class Resource:
     name: str | None = None
     rules: tuple[Rule, ...] = ()
     token_claims: tuple[str, ...] = ()
+    upstreams: tuple[str, ...] = ()
 
     @property
     def all_scopes(self) -> Scopes:
@@ -35,7 +37,6 @@ class Site:
     issuer: str
     resources: tuple[Resource, ...]
     hierarchy: Hierarchy = FLAT
-    upstream_scopes: Mapping[str, Scopes] = field(default_factory=dict)
 
     @property
     def base_path(self) -> str:
@@ -48,21 +49,17 @@ class Site:
         return self.issuer.startswith("https://")
 
     @property
-    def callback(self) -> str:
-        """Our redirect URI at the upstream."""
-        return f"{self.issuer}/callback"
-
-    @property
     def scopes(self) -> frozenset[str]:
         """Every scope of every resource."""
         return frozenset(scope for resource in self.resources for scope in resource.all_scopes)
 
-    def upstream_scopes_for(self, granted: Scopes) -> Scopes:
-        """What the provider is asked for on top, for what its tokens will be used for here."""
+    def upstream_scopes_for(self, granted: Scopes, more: Mapping[str, Scopes]) -> Scopes:
+        """What a provider is asked for on top, for what its tokens will be used for here.
+
+        *more*: what it is asked for, by scope of ours.
+        """
         held = sorted(self.hierarchy.reach(granted))
-        return tuple(
-            dict.fromkeys(more for scope in held for more in self.upstream_scopes.get(scope, ()))
-        )
+        return tuple(dict.fromkeys(wanted for scope in held for wanted in more.get(scope, ())))
 
     def resource(self, identifier: str) -> Resource | None:
         """The resource of that name.

@@ -64,6 +64,7 @@ def test_settings_are_accepted(block: Block, tmp_path: Path) -> None:
         "MINTAGE_SECRET": SECRET,
         "MINTAGE_SECRET_BEFORE": SECRET[::-1],
         "UPSTREAM_SECRET": "s",
+        "GITHUB_SECRET": "s",
         "DASHBOARD_SECRET": SECRET,
         "REGISTRATION_TOKEN": SECRET,
         "MCP_SERVER_SECRET": SECRET,

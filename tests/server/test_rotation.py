@@ -25,7 +25,7 @@ WANTED = AuthorizationRequest(
 
 
 def test_a_consent_form_shown_before_is_accepted_after() -> None:
-    form = ConsentForm(request=WANTED, browser=b"b" * 32, expires_at=100)
+    form = ConsentForm(request=WANTED, browser=b"b" * 32, expires_at=100, upstreams=("oidc",))
     text = ConsentSeal((OLD,), secrets.token_bytes).seal(form)
     assert ConsentSeal((NEW, OLD), secrets.token_bytes).open(text) == form
     with pytest.raises(InvalidRequest):
@@ -34,7 +34,12 @@ def test_a_consent_form_shown_before_is_accepted_after() -> None:
 
 def test_a_login_cookie_set_before_is_read_after() -> None:
     login = PendingLogin(
-        request=WANTED, state="state", nonce="nonce", code_verifier="v" * 43, expires_at=100
+        request=WANTED,
+        state="state",
+        nonce="nonce",
+        code_verifier="v" * 43,
+        expires_at=100,
+        upstream="oidc",
     )
     value = Cookies((OLD,), secure=True, dice=secrets.token_bytes).seal_login(login)
 

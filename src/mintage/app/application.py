@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from mintage.app.parts import Parts, open_parts
-from mintage.app.routes import PAGES, routes
+from mintage.app.routes import page_paths, routes
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.config import Config
@@ -100,6 +100,7 @@ class Running:
     parts: Parts
     endpoints: Mapping[str, Handler]
     gateway: Gateway
+    pages: frozenset[str]
 
     @property
     def store(self) -> Store:
@@ -122,9 +123,8 @@ class Running:
         self.gateway.proxy.drain()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        endpoint = self.endpoints.get(path)
-        if endpoint is not None and path.rpartition("/")[2] in PAGES:
+        endpoint = self.endpoints.get(scope["path"])
+        if scope["path"] in self.pages:
             return await self._serve(endpoint, scope, receive, send)
         if is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)
@@ -163,7 +163,7 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
         accept_client=app.accept_client,
     ) as parts:
         backends = Backends()
-        running = Running(parts, routes(parts), _gateway(parts, backends))
+        running = Running(parts, routes(parts), _gateway(parts, backends), page_paths(parts))
         chores = [
             asyncio.create_task(_forever("changes", parts.vault.watch, pause=1)),
             asyncio.create_task(_forever("sweep", lambda: _sweep(parts.store), pause=_SWEEP)),

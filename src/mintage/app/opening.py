@@ -64,9 +64,9 @@ def site_of(config: Config) -> Site:
                 name=section.name,
                 rules=tuple(rule.rule() for rule in section.rule),
                 token_claims=section.token_claims,
+                upstreams=section.upstreams,
             )
             for section in config.resources
         ),
         hierarchy=Hierarchy(config.scopes.implies),
-        upstream_scopes=config.scopes.upstream,
     )

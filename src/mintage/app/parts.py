@@ -22,7 +22,7 @@ from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.tokens import Tokens
 from mintage.upstream.opening import open_upstream
-from mintage.upstream.protocol import Upstream
+from mintage.upstream.several import Upstreams
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Clock, Dice
 from mintage.vault.vault import Vault
@@ -37,7 +37,7 @@ class Parts:
     dice: Dice
     site: Site
     store: Store
-    upstream: Upstream
+    upstreams: Upstreams
     farewell: Farewell
     vault: Vault
     tokens: Tokens
@@ -48,7 +48,7 @@ class Parts:
 
     async def renew(self, old: UpstreamTokens) -> UpstreamTokens:
         """The tokens that the identity provider gives for *old*. Raises `UpstreamError`."""
-        return await self.upstream.refresh(old, now=int(self.clock()))
+        return await self.upstreams.refresh(old, now=int(self.clock()))
 
 
 @asynccontextmanager
@@ -64,18 +64,20 @@ async def open_parts(
     async with AsyncExitStack() as stack:
         store = await open_store(config.store, clock=clock)
         stack.push_async_callback(store.close)
-        upstream = open_upstream(config.upstream, HttpTransport(), clock)
-        stack.push_async_callback(upstream.close)
+        upstreams = Upstreams(
+            [(each, open_upstream(each, HttpTransport(), clock)) for each in config.upstreams]
+        )
+        stack.push_async_callback(upstreams.close)
         if fetch is None:
             fetch = GuardedFetch()
             stack.callback(fetch.close)
         published = Published(fetch, policy=config.documents, clock=clock, accept=accept_client)
         stack.push_async_callback(published.drain)
-        farewell = Farewell(upstream)
+        farewell = Farewell(upstreams)
         stack.push_async_callback(farewell.drain)
         vault = open_vault(config, store, clock=clock, dice=dice, ended=farewell)
         stack.push_async_callback(vault.drain)
-        yield _parts(config, clock, dice, store, upstream, farewell, vault, published)
+        yield _parts(config, clock, dice, store, upstreams, farewell, vault, published)
 
 
 def _parts(
@@ -83,7 +85,7 @@ def _parts(
     clock: Clock,
     dice: Dice,
     store: Store,
-    upstream: Upstream,
+    upstreams: Upstreams,
     farewell: Farewell,
     vault: Vault,
     published: Published,
@@ -109,7 +111,7 @@ def _parts(
         dice=dice,
         site=site,
         store=store,
-        upstream=upstream,
+        upstreams=upstreams,
         farewell=farewell,
         vault=vault,
         tokens=tokens,

@@ -23,12 +23,11 @@ from mintage.server.pages import for_browsers
 from mintage.server.register import RegisterEndpoint
 from mintage.server.revoke import RevokeEndpoint
 from mintage.server.token import GrantType, TokenEndpoint
-
-PAGES = ("authorize", "consent", "callback")
+from mintage.upstream.several import Member
 
 
 def routes(parts: Parts) -> dict[str, Handler]:
-    """Path → handler. The paths of pages for people are those in `PAGES`."""
+    """Path → handler."""
     found = _pages(parts) | _for_clients(parts)
     if parts.config.registration.enabled:
         found["register"] = _register(parts)
@@ -36,8 +35,14 @@ def routes(parts: Parts) -> dict[str, Handler]:
     return {f"{base}/{name}": handler for name, handler in found.items()} | _documents(parts)
 
 
+def page_paths(parts: Parts) -> frozenset[str]:
+    """Where people come, with a browser: no web page's script may call these."""
+    callbacks = (member.callback for member in parts.upstreams)
+    return frozenset(parts.site.base_path + path for path in ("/authorize", "/consent", *callbacks))
+
+
 def _pages(parts: Parts) -> dict[str, Handler]:
-    site, clock, dice, upstream = parts.site, parts.clock, parts.dice, parts.upstream
+    site, clock, dice, upstreams = parts.site, parts.clock, parts.dice, parts.upstreams
     cookie_keys = tuple(map(BoxKey, purpose_keys(parts.config.secrets, "cookie")))
     cookies = Cookies(cookie_keys, site.secure, dice)
     seal = ConsentSeal(cookie_keys, dice)
@@ -46,20 +51,22 @@ def _pages(parts: Parts) -> dict[str, Handler]:
         directory=parts.directory,
         cookies=cookies,
         seal=seal,
-        upstream_name=upstream.name,
-        upstream_scopes=parts.config.upstream.scopes,
+        upstreams=upstreams,
         clock=clock,
     )
     consent = ConsentEndpoint(
-        site=site, upstream=upstream, cookies=cookies, seal=seal, clock=clock, dice=dice
+        site=site, upstreams=upstreams, cookies=cookies, seal=seal, clock=clock, dice=dice
     )
-    callback = CallbackEndpoint(
-        site=site, upstream=upstream, vault=parts.vault, cookies=cookies, clock=clock, dice=dice
-    )
+    callbacks = {
+        member.callback.lstrip("/"): CallbackEndpoint(
+            site=site, upstream=member, vault=parts.vault, cookies=cookies, clock=clock, dice=dice
+        )
+        for member in upstreams
+    }
     return {
         "authorize": for_browsers(authorize, dice),
         "consent": for_browsers(consent, dice),
-        "callback": for_browsers(callback, dice),
+        **{path: for_browsers(callback, dice) for path, callback in callbacks.items()},
     }
 
 
@@ -83,7 +90,8 @@ def _for_clients(parts: Parts) -> dict[str, Handler]:
         },
     )
     readiness = Readiness(
-        {"store": lambda: parts.store.load(b"readyz"), "upstream": parts.upstream.check}
+        {"store": lambda: parts.store.load(b"readyz")}
+        | {_probe(member, parts): member.check for member in parts.upstreams}
     )
     return {
         "token": for_clients(TokenEndpoint(authenticate, grant_types), dice),
@@ -92,6 +100,10 @@ def _for_clients(parts: Parts) -> dict[str, Handler]:
         "healthz": for_clients(alive, dice),
         "readyz": for_clients(readiness, dice),
     }
+
+
+def _probe(member: Member, parts: Parts) -> str:
+    return "upstream" if len(parts.upstreams) == 1 else f"upstream {member.id}"
 
 
 def _register(parts: Parts) -> Handler:
@@ -110,7 +122,13 @@ def _documents(parts: Parts) -> dict[str, Handler]:
     accepted = ClientsAccepted(
         registration=config.registration.enabled, documents=config.documents.enabled
     )
-    found = documents(site, accepted, keys=ring is not None)
+    several = len(parts.upstreams) > 1
+    found = documents(
+        site,
+        accepted,
+        keys=ring is not None,
+        idps=[member.id for member in parts.upstreams] if several else [],
+    )
     if ring is not None:
         found[f"{site.base_path}/jwks"] = dict(ring.jwks())
     return {path: for_clients(_document(content), parts.dice) for path, content in found.items()}

@@ -96,13 +96,19 @@ async def _end(path: Path, names: tuple[str, ...], subject: str | None, client: 
     return 0 if not names or len(found) == len(names) else 1
 
 
-def _find(here: Opened, subject: str | None, client: str | None) -> AsyncGenerator[Listed, None]:
-    upstream = here.config.upstream
-    issuer = settle(find_preset(upstream.preset), upstream).issuer
-    return here.vault.listing.find(
-        subject=None if subject is None else (issuer, subject),
-        client=None if client is None else ClientId(client),
-    )
+async def _find(
+    here: Opened, subject: str | None, client: str | None
+) -> AsyncGenerator[Listed, None]:
+    """By who and which client. Which provider calls a user so is not asked: each is looked at."""
+    of_client = None if client is None else ClientId(client)
+    if subject is None:
+        async for found in here.vault.listing.find(subject=None, client=of_client):
+            yield found
+        return
+    issuers = {settle(find_preset(up.preset), up).issuer for up in here.config.upstreams}
+    for issuer in sorted(issuers):
+        async for found in here.vault.listing.find(subject=(issuer, subject), client=of_client):
+            yield found
 
 
 def _row(here: Opened, grant: Listed) -> dict[str, Any]:

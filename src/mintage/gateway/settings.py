@@ -50,7 +50,10 @@ class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*backend*: where the gateway sends requests; None where the application itself answers."""
+    """*backend*: where the gateway sends requests; None where the application itself answers.
+
+    *upstreams*: where its users may log in, by name; empty: anywhere.
+    """
 
     path: str
     backend: str | None = None
@@ -60,6 +63,7 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     token_claims: tuple[str, ...] = ()
     credential: Literal["none", "identity", "upstream"] = "none"
     name: str | None = None
+    upstreams: tuple[str, ...] = ()
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ in the consent form.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from mintage.clients.directory import Directory
 from mintage.clients.redirects import display_host, is_loopback
 from mintage.errors import MethodNotAllowed, OAuthError
 from mintage.forms import one
+from mintage.server.choosing import asked_of, choices
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
 from mintage.server.http import NO_STORE, read_form, read_query
@@ -27,6 +29,7 @@ from mintage.server.requests import (
 )
 from mintage.server.responses import error_redirect
 from mintage.site import Site
+from mintage.upstream.several import Member, Upstreams
 from mintage.values import Clock
 
 
@@ -36,8 +39,7 @@ class AuthorizeEndpoint:
     directory: Directory
     cookies: Cookies
     seal: ConsentSeal
-    upstream_name: str
-    upstream_scopes: tuple[str, ...]
+    upstreams: Upstreams
     clock: Clock
 
     async def __call__(self, request: Request) -> Response:
@@ -54,12 +56,19 @@ class AuthorizeEndpoint:
         try:
             wanted = parse_authorization(form, client, redirect_uri, self.site)
             self._check_it_fits(wanted)
+            offered = choices(self.upstreams, wanted, self.site)
         except OAuthError as refusal:
             target = error_redirect(redirect_uri, state_of(form), refusal, issuer=self.site.issuer)
             return RedirectResponse(target, status_code=303, headers=NO_STORE)
-        return self._ask(request, wanted, client)
+        return self._ask(request, wanted, client, offered)
 
-    def _ask(self, request: Request, wanted: AuthorizationRequest, client: Client) -> Response:
+    def _ask(
+        self,
+        request: Request,
+        wanted: AuthorizationRequest,
+        client: Client,
+        offered: Sequence[Member],
+    ) -> Response:
         browser = self.cookies.browser(request)
         fresh = Response()
         if browser is None:
@@ -69,6 +78,7 @@ class AuthorizeEndpoint:
                 request=wanted,
                 browser=hashlib.sha256(browser.encode()).digest(),
                 expires_at=int(self.clock()) + LOGIN_SECONDS,
+                upstreams=tuple(member.id for member in offered),
             )
         )
         named = (wanted.resource, *wanted.more_resources)
@@ -83,8 +93,10 @@ class AuthorizeEndpoint:
             loopback=is_loopback(wanted.redirect_uri),
             resources=resources,
             scopes=wanted.scopes,
-            upstream_name=self.upstream_name,
-            upstream_scopes=self.upstream_scopes,
+            upstreams=[
+                {"id": m.id, "name": m.name, "scopes": asked_of(m, wanted.scopes, self.site)}
+                for m in offered
+            ],
             action=f"{self.site.base_path}/consent",
             sealed=sealed,
         )
@@ -95,6 +107,11 @@ class AuthorizeEndpoint:
         """Refuse now what would not fit into the login cookie later."""
         self.cookies.seal_login(
             PendingLogin(
-                request=wanted, state="-" * 43, nonce="-" * 43, code_verifier="-" * 43, expires_at=0
+                request=wanted,
+                state="-" * 43,
+                nonce="-" * 43,
+                code_verifier="-" * 43,
+                expires_at=0,
+                upstream="-" * 32,
             )
         )

@@ -31,7 +31,7 @@ from mintage.server.pages import error_page
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.responses import code_redirect, error_redirect
 from mintage.site import Site
-from mintage.upstream.protocol import Upstream
+from mintage.upstream.several import Member
 from mintage.values import Clock, Dice
 from mintage.vault.vault import Vault
 
@@ -39,7 +39,7 @@ from mintage.vault.vault import Vault
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackEndpoint:
     site: Site
-    upstream: Upstream
+    upstream: Member
     vault: Vault
     cookies: Cookies
     clock: Clock
@@ -77,6 +77,11 @@ class CallbackEndpoint:
         )
 
     async def _finish(self, form: Form, login: PendingLogin) -> Response:
+        if login.upstream != self.upstream.id:
+            raise InvalidRequest(
+                "this answer is not from where the login was begun; go back to the application",
+                reason="callback of another identity provider",
+            )
         await self.upstream.check_issuer(optional(form, "iss"))
         name = hashlib.sha256(login.state.encode()).digest()
         if not await self.vault.claim(name, expires_at=login.expires_at):
@@ -92,7 +97,7 @@ class CallbackEndpoint:
     async def _complete(self, upstream_code: str, login: PendingLogin) -> str:
         now = int(self.clock())
         tokens, identity = await self.upstream.redeem(
-            upstream_code, login_request(login, self.site), now=now
+            upstream_code, login_request(login, self.upstream, self.site), now=now
         )
         wanted = login.request
         return await self.vault.create(
@@ -137,6 +142,8 @@ class CallbackEndpoint:
             "code_challenge": wanted.code_challenge,
             "code_challenge_method": "S256",
         }
+        if wanted.idp is not None:
+            query["acr_values"] = f"idp:{wanted.idp}"
         for name in ("state", "prompt", "max_age", "login_hint"):
             if (value := getattr(wanted, name)) is not None:
                 query[name] = value

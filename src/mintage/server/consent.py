@@ -14,21 +14,22 @@ from starlette.responses import Response
 
 from mintage.clients.redirects import display_host
 from mintage.errors import AccessDenied, InvalidRequest
-from mintage.forms import one
+from mintage.forms import one, optional
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
 from mintage.server.http import read_form
 from mintage.server.pages import onward
 from mintage.server.responses import error_redirect
 from mintage.site import Site
-from mintage.upstream.protocol import LoginRequest, Upstream
+from mintage.upstream.protocol import LoginRequest
+from mintage.upstream.several import Member, Upstreams
 from mintage.values import Clock, Dice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentEndpoint:
     site: Site
-    upstream: Upstream
+    upstreams: Upstreams
     cookies: Cookies
     seal: ConsentSeal
     clock: Clock
@@ -45,22 +46,33 @@ class ConsentEndpoint:
             )
         match one(form, "decision"):
             case "approve":
-                return await self._approve(request, consent)
+                chosen = self._chosen(optional(form, "upstream"), consent)
+                return await self._approve(request, consent, chosen)
             case "deny":
                 return self._deny(consent)
             case _:
                 raise InvalidRequest("decision must be approve or deny")
 
-    async def _approve(self, request: Request, consent: ConsentForm) -> Response:
+    def _chosen(self, name: str | None, consent: ConsentForm) -> Member:
+        """Where the user will log in: of what the page offered."""
+        if name is None and len(consent.upstreams) == 1:
+            name = consent.upstreams[0]
+        chosen = self.upstreams.find(name or "")
+        if chosen is None or name not in consent.upstreams:
+            raise InvalidRequest("upstream must be one of those on the page")
+        return chosen
+
+    async def _approve(self, request: Request, consent: ConsentForm, upstream: Member) -> Response:
         login = PendingLogin(
             request=consent.request,
             state=self._random(),
             nonce=self._random(),
             code_verifier=self._random(),
             expires_at=int(self.clock()) + LOGIN_SECONDS,
+            upstream=upstream.id,
         )
-        url = await self.upstream.authorization_url(login_request(login, self.site))
-        response = onward(url, to=self.upstream.name)
+        url = await upstream.authorization_url(login_request(login, upstream, self.site))
+        response = onward(url, to=upstream.name)
         self.cookies.set_login(request, response, login)
         return response
 
@@ -84,18 +96,18 @@ class ConsentEndpoint:
         return base64.urlsafe_b64encode(self.dice(32)).rstrip(b"=").decode()
 
 
-def login_request(login: PendingLogin, site: Site) -> LoginRequest:
+def login_request(login: PendingLogin, upstream: Member, site: Site) -> LoginRequest:
     """The login as the provider is asked for it."""
     wanted = login.request
     return LoginRequest(
-        redirect_uri=site.callback,
+        redirect_uri=site.issuer + upstream.callback,
         state=login.state,
         nonce=login.nonce,
         code_verifier=login.code_verifier,
         prompt=wanted.prompt,
         max_age=wanted.max_age,
         login_hint=wanted.login_hint,
-        scopes=site.upstream_scopes_for(wanted.scopes),
+        scopes=site.upstream_scopes_for(wanted.scopes, upstream.settings.more_scopes),
     )
 
 

@@ -16,11 +16,15 @@ _CONTEXT: Final = b"consent form"
 
 
 class ConsentForm(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What was shown, to which browser (a hash of its cookie), and until when it is good."""
+    """What was shown, to which browser (a hash of its cookie), and until when it is good.
+
+    *upstreams*: the names of the providers that there was a choice of.
+    """
 
     request: AuthorizationRequest
     browser: bytes
     expires_at: int
+    upstreams: tuple[str, ...]
 
 
 _decoder: msgspec.msgpack.Decoder[ConsentForm] = msgspec.msgpack.Decoder(ConsentForm)

@@ -27,13 +27,14 @@ _BROWSER_BYTES: Final = 16
 
 
 class PendingLogin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """An approved login on its way to the upstream and back. Kept in the browser, sealed."""
+    """An approved login on its way to *upstream* and back. Kept in the browser, sealed."""
 
     request: AuthorizationRequest
     state: str
     nonce: str
     code_verifier: str
     expires_at: int
+    upstream: str
 
 
 _logins: msgspec.msgpack.Decoder[PendingLogin] = msgspec.msgpack.Decoder(PendingLogin)

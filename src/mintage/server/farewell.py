@@ -7,7 +7,7 @@ from typing import Final
 
 from mintage.errors import UpstreamError
 from mintage.grant import UpstreamTokens
-from mintage.upstream.protocol import Upstream
+from mintage.upstream.several import Upstreams
 from mintage.vault.values import Refused
 
 _DRAIN_SECONDS: Final = 5.0
@@ -19,7 +19,7 @@ log = logging.getLogger("mintage.server")
 class Farewell:
     """Works behind the answer: the grant is over here whether or not the upstream hears of it."""
 
-    upstream: Upstream
+    upstreams: Upstreams
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     def __call__(self, refused: Refused) -> None:
@@ -39,6 +39,6 @@ class Farewell:
 
     async def _revoke(self, tokens: UpstreamTokens) -> None:
         try:
-            await self.upstream.revoke(tokens)
+            await self.upstreams.revoke(tokens)
         except UpstreamError as error:
             log.warning("upstream tokens of an ended grant were not revoked: %s", error)

@@ -4,6 +4,7 @@ The documents are built once. Each is served wherever the RFCs, and clients that
 differently, look for it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ class ClientsAccepted:
 
 
 def authorization_server(
-    site: Site, clients: ClientsAccepted, *, keys: bool = False
+    site: Site, clients: ClientsAccepted, *, keys: bool = False, idps: Sequence[str] = ()
 ) -> dict[str, Any]:
     """RFC 8414 §2, RFC 9207 §3, CIMD, and the PKCE methods that MCP requires."""
     methods, algorithms = list(AUTH_METHODS), list(ALGORITHMS)
@@ -48,6 +49,8 @@ def authorization_server(
     }
     if keys:
         document["jwks_uri"] = f"{site.issuer}/jwks"
+    if idps:
+        document["acr_values_supported"] = [f"idp:{name}" for name in idps]
     if clients.registration:
         document["registration_endpoint"] = f"{site.issuer}/register"
     if site.scopes:
@@ -70,14 +73,15 @@ def protected_resource(site: Site, resource: Resource) -> dict[str, Any]:
 
 
 def documents(
-    site: Site, clients: ClientsAccepted, *, keys: bool = False
+    site: Site, clients: ClientsAccepted, *, keys: bool = False, idps: Sequence[str] = ()
 ) -> dict[str, dict[str, Any]]:
     """Every path at which a metadata document is served, with the document.
 
-    *keys*: whether there are public keys to be had.
+    *keys*: whether there are public keys to be had. *idps*: the identity providers, where a
+    client may name one.
     """
     base = site.base_path
-    server = authorization_server(site, clients, keys=keys)
+    server = authorization_server(site, clients, keys=keys, idps=idps)
     found = {
         f"/.well-known/oauth-authorization-server{base}": server,
         f"/.well-known/openid-configuration{base}": server,

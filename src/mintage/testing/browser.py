@@ -134,6 +134,8 @@ class _PageParser(HTMLParser):
         match tag:
             case "form":
                 self.forms.append(Form(values.get("action", ""), values.get("method", "get")))
+            case "input" if values.get("type") == "radio" and "checked" not in values:
+                pass
             case "input" if self.forms and values.get("name"):
                 self.forms[-1].fields[values["name"]] = values.get("value", "")
             case "meta" if values.get("http-equiv", "").lower() == "refresh":

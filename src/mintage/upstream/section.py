@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Final
 
 import msgspec
@@ -50,6 +51,11 @@ class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     claims: Mapping[str, str] = {}
     pkce: bool | None = None
     recheck_seconds: Annotated[int, Meta(ge=0, le=_MAX_RECHECK)] = RECHECK_SECONDS
+    name: str | None = None
+    title: str | None = None
+    domains: tuple[str, ...] = ()
+    more_scopes: dict[str, tuple[str, ...]] = {}
+    was_the_only_one: bool = False
 
 
 _PARAMETERS: Final = ("tenant", "domain", "api", "realm", "region", "user_pool")
@@ -90,11 +96,46 @@ def upstream_settings(section: UpstreamSection, resolve: Resolve) -> UpstreamSet
         extra=section.parameters,
         claims=_claims(section.claims),
         recheck_seconds=section.recheck_seconds,
+        name=section.preset if section.name is None else section.name,
+        title=section.title,
+        domains=frozenset(domain.lower().lstrip("@") for domain in section.domains),
+        more_scopes=section.more_scopes,
+        was_the_only_one=section.was_the_only_one,
     )
     _check_key(settings.client_key)
     _check_resource(section.resource)
     settle(preset, settings)
     return settings
+
+
+def all_upstreams(
+    sections: UpstreamSection | tuple[UpstreamSection, ...], resolve: Resolve
+) -> tuple[UpstreamSettings, ...]:
+    """One ``[upstream]``, or several ``[[upstream]]``. Raises `ConfigError`."""
+    if isinstance(sections, UpstreamSection) or len(sections) == 1:
+        (only,) = (sections,) if isinstance(sections, UpstreamSection) else sections
+        return (replace(upstream_settings(only, resolve), was_the_only_one=True),)
+    if not sections:
+        raise ConfigError("upstream", "at least one is needed")
+    found: list[UpstreamSettings] = []
+    for number, section in enumerate(sections):
+        key = f"upstream[{number}]"
+        try:
+            settings = upstream_settings(section, resolve)
+        except ConfigError as error:
+            raise ConfigError(error.key.replace("upstream", key, 1), error.advice) from None
+        _check_beside(settings, found, key)
+        found.append(settings)
+    return tuple(found)
+
+
+def _check_beside(settings: UpstreamSettings, others: list[UpstreamSettings], key: str) -> None:
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", settings.name):
+        raise ConfigError(f"{key}.name", "must be 1 to 32 of a-z 0-9 -")
+    if any(settings.name == other.name for other in others):
+        raise ConfigError(f"{key}.name", "another one has this name already")
+    if settings.was_the_only_one and any(other.was_the_only_one for other in others):
+        raise ConfigError(f"{key}.was_the_only_one", "only one can have been the only one")
 
 
 def _given(section: UpstreamSection, names: Mapping[str, str]) -> dict[str, str]:

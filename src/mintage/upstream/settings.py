@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mintage.upstream.picking import Pick
 from mintage.upstream.preset import AuthMethod, Endpoints
-from mintage.values import Secret
+from mintage.values import Scopes, Secret
 
 RECHECK_SECONDS = 3600
 
@@ -19,6 +19,11 @@ class UpstreamSettings:
     *resource*: sent upstream (RFC 8707) only if it is given. *extra*: parameters of every
     login. *claims*: names of the identity, by where they stand. *recheck_seconds*: how long
     a token that never ends is trusted unasked; 0: for ever.
+
+    *more_scopes*: what to ask it for on top, by scope of ours. *title*: its name on pages.
+
+    Of several: *name* is in addresses and subjects, *domains* are those of its users' e-mail
+    addresses. *was_the_only_one*: logins from before there were others are its.
     """
 
     preset: str
@@ -35,3 +40,8 @@ class UpstreamSettings:
     extra: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, Pick] = field(default_factory=dict)
     recheck_seconds: int = RECHECK_SECONDS
+    name: str = ""
+    title: str | None = None
+    domains: frozenset[str] = frozenset()
+    was_the_only_one: bool = True
+    more_scopes: Mapping[str, Scopes] = field(default_factory=dict)

@@ -1,0 +1,37 @@
+"""Where a user may log in, of several identity providers."""
+
+from collections.abc import Iterable, Sequence
+
+from mintage.errors import InvalidTarget
+from mintage.server.requests import AuthorizationRequest
+from mintage.site import Site
+from mintage.upstream.several import Member
+from mintage.values import Scopes
+
+
+def choices(
+    upstreams: Iterable[Member], wanted: AuthorizationRequest, site: Site
+) -> Sequence[Member]:
+    """The providers that all of the requested resources accept, the likeliest first.
+
+    A request that names one of them (``acr_values=idp:NAME``) gets no other; a ``login_hint``
+    brings the one with its e-mail domain to the front. Raises `InvalidTarget` where the resources
+    have none in common.
+    """
+    found = list(upstreams)
+    for name in (wanted.resource, *wanted.more_resources):
+        resource = site.resource(name)
+        if resource is not None and resource.upstreams:
+            found = [member for member in found if member.id in resource.upstreams]
+    if not found:
+        raise InvalidTarget(
+            "these resources have no identity provider in common: ask for them one at a time"
+        )
+    named = [member for member in found if member.id == wanted.idp]
+    return named or sorted(found, key=lambda member: not member.expects(wanted.login_hint))
+
+
+def asked_of(member: Member, granted: Scopes, site: Site) -> Scopes:
+    """All that *member* is asked for at a login with these scopes of ours."""
+    more = site.upstream_scopes_for(granted, member.settings.more_scopes)
+    return tuple(dict.fromkeys((*member.settings.scopes, *more)))

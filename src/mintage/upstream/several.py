@@ -1,0 +1,130 @@
+"""One identity provider, or several at once: each login is one provider's, and stays so.
+
+Logins at different providers must never be mixed up. Each provider has a callback of its own
+(RFC 9700 §4.4.2.2), and what it calls its users is told on with its name in front: else the
+user ``7`` of one would be the user ``7`` of the other.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
+from mintage.grant import Identity, UpstreamTokens
+from mintage.upstream.protocol import LoginRequest, Upstream
+from mintage.upstream.settings import UpstreamSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A provider among others; as an `Upstream`, it answers for its own logins only.
+
+    *others*: the names of those beside it.
+    """
+
+    settings: UpstreamSettings
+    upstream: Upstream = field(repr=False)
+    others: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """How a page calls it."""
+        return self.settings.title or self.upstream.name
+
+    @property
+    def id(self) -> str:
+        return self.settings.name
+
+    @property
+    def callback(self) -> str:
+        """Where its logins come back to, below the issuer."""
+        return "/callback" if self.settings.was_the_only_one else f"/callback/{self.id}"
+
+    @property
+    def prefix(self) -> str:
+        """What stands in front of its users' subjects."""
+        return "" if self.settings.was_the_only_one else f"{self.id}|"
+
+    def owns(self, tokens: UpstreamTokens) -> bool:
+        """Whether *tokens* came from it."""
+        return tokens.provider == self._mark
+
+    def expects(self, login_hint: str | None) -> bool:
+        """Whether the hint is an address in a domain of its."""
+        domain = (login_hint or "").rpartition("@")[2].lower()
+        return domain in self.settings.domains
+
+    async def authorization_url(self, login: LoginRequest) -> str:
+        return await self.upstream.authorization_url(login)
+
+    async def check_issuer(self, iss: str | None) -> None:
+        await self.upstream.check_issuer(iss)
+
+    async def redeem(
+        self, code: str, login: LoginRequest, *, now: int
+    ) -> tuple[UpstreamTokens, Identity]:
+        tokens, who = await self.upstream.redeem(code, login, now=now)
+        # Without a prefix of its own it could speak of another's user.
+        if not self.prefix and who.subject.partition("|")[0] in self.others:
+            raise UpstreamMisbehaved("its subject reads like one of another provider")
+        return self._marked(tokens), replace(who, subject=self.prefix + who.subject)
+
+    async def refresh(self, tokens: UpstreamTokens, *, now: int) -> UpstreamTokens:
+        return self._marked(await self.upstream.refresh(tokens, now=now))
+
+    async def revoke(self, tokens: UpstreamTokens) -> None:
+        await self.upstream.revoke(tokens)
+
+    async def check(self) -> None:
+        await self.upstream.check()
+
+    async def close(self) -> None:
+        await self.upstream.close()
+
+    @property
+    def _mark(self) -> str | None:
+        return None if self.settings.was_the_only_one else self.id
+
+    def _marked(self, tokens: UpstreamTokens) -> UpstreamTokens:
+        return replace(tokens, provider=self._mark)
+
+
+class Upstreams:
+    """All of them, in the order of the configuration."""
+
+    def __init__(self, members: Sequence[tuple[UpstreamSettings, Upstream]]) -> None:
+        ids = frozenset(settings.name for settings, _ in members)
+        self._members = tuple(
+            Member(settings, upstream, ids - {settings.name}) for settings, upstream in members
+        )
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def find(self, name: str) -> Member | None:
+        """The provider of that name."""
+        return next((member for member in self._members if member.id == name), None)
+
+    async def refresh(self, tokens: UpstreamTokens, *, now: int) -> UpstreamTokens:
+        """As `Upstream.refresh`, at the provider that *tokens* came from."""
+        return await self._owner(tokens).refresh(tokens, now=now)
+
+    async def revoke(self, tokens: UpstreamTokens) -> None:
+        """As `Upstream.revoke`, at the provider that *tokens* came from."""
+        await self._owner(tokens).revoke(tokens)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(member.close() for member in self._members))
+
+    def _owner(self, tokens: UpstreamTokens) -> Member:
+        for member in self._members:
+            if member.owns(tokens):
+                return member
+        # It may have been taken out by mistake: no reason to end logins.
+        name = tokens.provider or "the one that was the only one"
+        raise UpstreamUnavailable(f"the provider of this login is not configured: {name}")
