@@ -108,8 +108,13 @@ def _pbkdf2(material: bytes, salt: bytes) -> bytes:
 
 
 def _is_placeholder(material: bytes) -> bool:
-    """Whether *material* is a placeholder, or one written several times in a row."""
-    plain = bytes(byte for byte in material.lower() if chr(byte).isalnum() and byte < 0x80)  # noqa: PLR2004
+    """Whether *material* is a placeholder, or one written several times in a row.
+
+    Random bytes are none, whatever the few letters among them spell.
+    """
+    if not (material.isascii() and material.strip().decode().isprintable()):
+        return False
+    plain = bytes(byte for byte in material.lower() if chr(byte).isalnum())
     return any(_repeats(plain, word) for word in _PLACEHOLDERS)
 
 

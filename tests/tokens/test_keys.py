@@ -56,6 +56,7 @@ def test_material_that_anybody_could_guess_is_refused(material: str) -> None:
         (b"change-me-change-me-change-me-change-me!", "placeholder"),
         (b"Your-Secret-Key-Here" * 2, "placeholder"),
         (b"0123456789abcdef0123456789abcdef", "placeholder"),
+        (b"changeme" * 4 + b"\n", "placeholder"),
     ],
 )
 def test_a_weak_secret_is_refused_with_advice(material: bytes, why: str) -> None:
@@ -72,6 +73,7 @@ def test_a_weak_secret_is_refused_with_advice(material: bytes, why: str) -> None
         b"kSKidu851zDPlmn00JCg3o4zFvBQUoV7k98a9xdDPmY=",
         b"9f86d081884c7d659a2feaa0c55ad015",
         b"\xff\xfe" * 16,
+        b"\xff\xfe" * 16 + b"te",  # random bytes with a few letters that begin a word
     ],
 )
 def test_a_secret_that_is_not_known_weak_is_accepted(material: bytes) -> None:
