@@ -6,6 +6,7 @@ The file is read once; each part of the program gets the section that it needs, 
 import os
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,10 +27,12 @@ from mintage.clients.settings import (
 )
 from mintage.errors import ConfigError
 from mintage.gateway.settings import (
+    Command,
     GatewaySection,
     ResourceSection,
     check_origins,
     check_resources,
+    read_commands,
 )
 from mintage.keyring import TokenKey
 from mintage.root_secrets import root_secrets, secret_file
@@ -104,6 +107,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     scopes: ScopesSection = ScopesSection()
     gateway: GatewaySection = GatewaySection()
     signing_keys: tuple[TokenKey, ...] = ()
+    commands: Mapping[str, Command] = {}
     secret_file: Path | None = None
 
     @property
@@ -112,8 +116,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return self.secrets[0]
 
 
-def load(path: Path, *, environ: dict[str, str] | None = None) -> Config:
-    """The configuration in the TOML file *path*. Raises `ConfigError`."""
+def load(
+    path: Path, *, environ: dict[str, str] | None = None, command: Sequence[str] = ()
+) -> Config:
+    """The configuration in the TOML file *path*. Raises `ConfigError`.
+
+    *command*: a program and its arguments, to be run for the one resource that has nothing
+    behind it; for ``/mcp`` where the file names no resource.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -122,7 +132,19 @@ def load(path: Path, *, environ: dict[str, str] | None = None) -> Config:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("--config", f"{path} is not valid TOML: {error}") from error
+    if command:
+        _put_behind(data, command)
     return parse(data, base=path.parent, environ=dict(os.environ if environ is None else environ))
+
+
+def _put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
+    resources = data.setdefault("resource", [{"path": "/mcp"}])
+    bare = [r for r in resources if isinstance(r, dict) and not {"backend", "command"} & r.keys()]
+    if len(bare) != 1:
+        raise ConfigError(
+            "--", f"the command is for the resource without a backend; there are {len(bare)}"
+        )
+    bare[0]["command"] = {"run": list(command)}
 
 
 def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Config:
@@ -142,6 +164,7 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
             file, lambda spec, key: resolve(spec, key=key, environ=environ, base=base)
         ),
         resources=file.resource,
+        commands=read_commands(file.resource, environ=environ, base=base),
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,

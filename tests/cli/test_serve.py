@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from mintage.app import Mintage
 from mintage.config import load
@@ -16,6 +18,8 @@ from tests.cli.command import mintage
 from tests.gateway.conftest import RawBackend, raw, token_for
 
 __all__ = ["raw"]
+
+STDIO_SERVER = str(Path(__file__).parent.with_name("gateway") / "stdio_server.py")
 
 CONFIG = """
 issuer = "{issuer}"
@@ -77,3 +81,59 @@ async def test_a_signal_ends_an_open_stream_in_good_order(
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+WITH_A_COMMAND = """
+issuer = "{issuer}"
+store  = "sqlite://{directory}/mintage.db"
+[upstream]
+issuer    = "https://login.example.com"
+client_id = "mintage"
+"""
+
+
+async def test_a_command_after_two_dashes_gets_login_in_front(tmp_path: Path) -> None:
+    port, file = free_port(), tmp_path / "mintage.toml"
+    issuer = f"http://127.0.0.1:{port}"
+    file.write_text(WITH_A_COMMAND.format(issuer=issuer, directory=tmp_path))
+    async with Mintage(load(file, command=["unused"])).running() as running:
+        token = await token_for(running, f"{issuer}/mcp", now=int(time.time()))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mintage", "serve", "--config", str(file), "--port", str(port),
+        "--", sys.executable, STDIO_SERVER,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(30), httpx2.AsyncClient(trust_env=False, timeout=10) as http:
+            assert process.stderr is not None
+            while b"running on" not in await process.stderr.readline():
+                pass
+            assert (await http.post(f"{issuer}/mcp", json={})).status_code == 401
+            http.headers["authorization"] = f"Bearer {token}"
+            url = f"{issuer}/mcp"
+            async with Client(streamable_http_client(url, http_client=http)) as client:
+                tools = await client.list_tools()
+                assert "counted" in {tool.name for tool in tools.tools}
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.parametrize(
+    ("rest", "why"),
+    [
+        (["--workers", "2", "--", "x"], b"--workers: "),
+        (["--", "x"], b"--: the command is for the resource without a backend; there are 0"),
+    ],
+)
+def test_a_command_that_cannot_be_meant(tmp_path: Path, rest: list[str], why: bytes) -> None:
+    file = tmp_path / "mintage.toml"
+    text = WITH_A_COMMAND if b"--workers" in why else CONFIG
+    address = "http://127.0.0.1:9"
+    file.write_text(text.format(issuer=address, directory=tmp_path, backend=address))
+    found = mintage("serve", "--config", str(file), *rest)
+    assert (found.returncode, found.stdout) == (2, b"")
+    assert why in found.stderr

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -16,7 +17,7 @@ from mintage.app.routes import page_paths, routes
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.config import Config
-from mintage.errors import OAuthError, StoreError
+from mintage.errors import ConfigError, OAuthError, StoreError
 from mintage.gateway.backend import Backends
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.origins import Origins, origin_of
@@ -29,6 +30,9 @@ from mintage.stores.protocol import Store
 from mintage.tokens import Tokens
 from mintage.values import Clock, Dice
 from mintage.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from mintage.gateway.commands import CommandSessions
 
 log = logging.getLogger("mintage")
 
@@ -101,6 +105,7 @@ class Running:
     endpoints: Mapping[str, Handler]
     gateway: Gateway
     pages: frozenset[str]
+    commands: "Mapping[str, CommandSessions]"
 
     @property
     def store(self) -> Store:
@@ -162,8 +167,9 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
         fetch=app.fetch,
         accept_client=app.accept_client,
     ) as parts:
-        backends = Backends()
-        running = Running(parts, routes(parts), _gateway(parts, backends), page_paths(parts))
+        backends, commands = Backends(), _commands(parts)
+        gateway = _gateway(parts, backends, commands)
+        running = Running(parts, routes(parts), gateway, page_paths(parts), commands)
         chores = [
             asyncio.create_task(_forever("changes", parts.vault.watch, pause=1)),
             asyncio.create_task(_forever("sweep", lambda: _sweep(parts.store), pause=_SWEEP)),
@@ -174,10 +180,30 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
+            await asyncio.gather(*(sessions.close() for sessions in commands.values()))
             await backends.close()
 
 
-def _gateway(parts: Parts, backends: Backends) -> Gateway:
+def _commands(parts: Parts) -> Mapping[str, "CommandSessions"]:
+    """The servers that are run here, by the paths of their resources."""
+    if not parts.config.commands:
+        return {}
+    try:
+        from mintage.gateway.commands import CommandSessions
+    except ImportError as error:
+        raise ConfigError(
+            "resource.command", "needs the SDK: pip install 'mintage[commands]'"
+        ) from error
+    sections = {section.path: section for section in parts.config.resources}
+    return {
+        path: CommandSessions(command, identify=sections[path].credential == "identity")
+        for path, command in parts.config.commands.items()
+    }
+
+
+def _gateway(
+    parts: Parts, backends: Backends, commands: Mapping[str, "CommandSessions"]
+) -> Gateway:
     config, site = parts.config, parts.site
     return Gateway(
         site,
@@ -185,11 +211,12 @@ def _gateway(parts: Parts, backends: Backends) -> Gateway:
             site.base_path + section.path: Backend(
                 resource=resource,
                 path=section.path,
-                url=section.backend,
+                url=section.backend or "",
                 credential=section.credential,
+                local=commands.get(section.path),
             )
             for section, resource in zip(config.resources, site.resources, strict=True)
-            if section.backend is not None
+            if section.backend is not None or section.path in commands
         },
         Proxy(parts.bearer, Credentials(parts.vault, parts.renew), backends),
         Origins(

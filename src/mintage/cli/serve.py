@@ -21,7 +21,7 @@ _GRACE_SECONDS: Final = 20
 
 
 def serve(
-    *,
+    *command: Annotated[str, Parameter(help="After --: a server that speaks MCP over stdio.")],
     config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port to listen on.")] = 8080,
@@ -29,9 +29,12 @@ def serve(
 ) -> int:
     """Put login in front of HTTP and MCP servers.
 
+    With a command (mintage serve --config mintage.toml -- npx some-server) it stands in front of
+    that: the command runs once for each session of each user.
+
     Stops on Ctrl-C and SIGTERM: requests under way finish, streams are closed, exit code 0.
     """
-    settings = load(config)
+    settings = load(config, command=command)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
     )
@@ -40,6 +43,8 @@ def serve(
         return _run(settings, host, port)
     if workers < 1:
         raise ConfigError("--workers", "is at least 1")
+    if settings.commands:
+        raise ConfigError("--workers", "a command's sessions live in one process")
     if settings.store == "memory://":
         raise ConfigError("--workers", "several processes need a store that they can share")
     with listen(host, port) as shared:

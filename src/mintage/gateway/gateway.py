@@ -50,9 +50,11 @@ class Gateway:
         try:
             if not self.origins.accept(scope["headers"]):
                 raise AccessDenied("pages of this origin may not call this server")
-            identity, authorization = await self.proxy.admit(
-                scope["headers"], backend, method=scope["method"], path=found.rest
-            )
+            asked = {"method": scope["method"], "path": found.rest}
+            if backend.local is not None:
+                access = await self.proxy.check(scope["headers"], backend, **asked)
+                return await backend.local(scope, receive, send, access)
+            identity, authorization = await self.proxy.admit(scope["headers"], backend, **asked)
             query = scope.get("query_string", b"")
             client = scope.get("client")
             headers = to_backend(

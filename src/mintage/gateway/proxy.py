@@ -6,7 +6,7 @@ of it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -28,6 +28,7 @@ from mintage.vault.values import Opened, Refused, Renew
 from mintage.vault.vault import Vault
 
 Credential = Literal["none", "identity", "upstream"]
+Local = Callable[[Scope, Receive, Send, Access], Awaitable[None]]
 
 _EVENT_STREAM: Final = b"text/event-stream"
 
@@ -39,13 +40,15 @@ class Backend:
     """Where a resource lives, and what it is told about the user.
 
     *credential*: ``none``; ``identity`` for the ``X-Forwarded-User`` headers; ``upstream``
-    for those and the user's upstream access token as the bearer token.
+    for those and the user's upstream access token as the bearer token. *local*: answers here,
+    instead of whoever is at *url*.
     """
 
     resource: Resource
     path: str
     url: str
     credential: Credential
+    local: Local | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,16 @@ class Proxy:
         self, headers: RawHeaders, backend: Backend, *, method: str, path: str
     ) -> tuple[dict[str, str], str | None]:
         """What the backend is to be told. Raises `MintageError` for a request that may not pass."""
+        access = await self.check(headers, backend, method=method, path=path)
+        return await self.credentials.of(access, backend)
+
+    async def check(
+        self, headers: RawHeaders, backend: Backend, *, method: str, path: str
+    ) -> Access:
+        """The access that the request has. Raises `MintageError` where it has none."""
         check_framing(headers)
         call = _call(headers, backend.resource, method, path) if backend.resource.rules else None
-        access = await self.bearer.check(headers, backend.resource, call)
-        return await self.credentials.of(access, backend)
+        return await self.bearer.check(headers, backend.resource, call)
 
     async def forward(
         self,

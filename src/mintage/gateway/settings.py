@@ -1,14 +1,19 @@
 """The sections ``[[resource]]`` and ``[gateway]``: what is protected, and by which way."""
 
 import re
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from mintage.errors import ConfigError
 from mintage.scopes import Rule
+from mintage.secret_source import resolve
 from mintage.urls import whole_url
-from mintage.values import check_scopes
+from mintage.values import Secret, check_scopes
 
 _OUR_PATHS: Final = frozenset(
     {
@@ -49,14 +54,38 @@ class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What to run, and how often at most. *environ*: on top of PATH, HOME and their like."""
+
+    run: Sequence[str]
+    environ: Mapping[str, Secret] = field(repr=False)
+    max_sessions: int
+    max_sessions_per_user: int
+    idle_seconds: float  # without a request, after which a session ends
+
+
+class CommandSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A server that speaks over its standard input. *env*: each ``env:NAME`` or ``file:PATH``."""
+
+    run: tuple[str, ...]
+    env: dict[str, str] = {}
+    max_sessions: Annotated[int, Meta(ge=1, le=10_000)] = 32
+    max_sessions_per_user: Annotated[int, Meta(ge=1, le=10_000)] = 4
+    idle_seconds: Annotated[float, Meta(gt=0, le=7 * 86400)] = 900.0
+
+
 class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*backend*: where the gateway sends requests; None where the application itself answers.
+    """*backend*: where the gateway sends requests; *command*: what it runs instead.
+
+    Without either the application itself answers, or another proxy asks.
 
     *upstreams*: where its users may log in, by name; empty: anywhere.
     """
 
     path: str
     backend: str | None = None
+    command: CommandSection | None = None
     scopes: tuple[str, ...] = ()
     optional_scopes: tuple[str, ...] = ()
     rule: tuple[RuleSection, ...] = ()
@@ -81,6 +110,8 @@ def check_resources(resources: tuple[ResourceSection, ...]) -> None:
         if resource.path in seen:
             raise ConfigError(f"{key}.path", "another resource has this path already")
         seen.add(resource.path)
+        if resource.command is not None:
+            _check_command(resource.command, resource, f"{key}.command")
         if resource.backend is not None:
             _check_backend(resource.backend, f"{key}.backend")
         _check_scopes(resource.scopes, f"{key}.scopes")
@@ -94,6 +125,38 @@ def _check_backend(backend: str, key: str) -> None:
     parts = whole_url(backend, key, example="http://127.0.0.1:8000")
     if parts.scheme not in ("http", "https"):
         raise ConfigError(key, "must be an http or https URL")
+
+
+def _check_command(section: CommandSection, resource: ResourceSection, key: str) -> None:
+    if resource.backend is not None:
+        raise ConfigError(key, "there is a backend already: give one of them")
+    if not section.run or not section.run[0]:
+        raise ConfigError(f"{key}.run", "is empty: give a program and its arguments")
+    if resource.credential not in ("none", "identity"):
+        raise ConfigError(
+            key.replace("command", "credential"),
+            "a process keeps what it was started with, and this one changes: none or identity",
+        )
+
+
+def read_commands(
+    resources: tuple[ResourceSection, ...], *, environ: Mapping[str, str], base: Path
+) -> dict[str, Command]:
+    """The commands of those resources that have one, by path. Raises `ConfigError`."""
+    return {
+        resource.path: Command(
+            run=resource.command.run,
+            environ={
+                name: resolve(spec, key=f"resource.command.env.{name}", environ=environ, base=base)
+                for name, spec in resource.command.env.items()
+            },
+            max_sessions=resource.command.max_sessions,
+            max_sessions_per_user=resource.command.max_sessions_per_user,
+            idle_seconds=resource.command.idle_seconds,
+        )
+        for resource in resources
+        if resource.command is not None
+    }
 
 
 def _check_rule(rule: RuleSection, known: set[str], key: str) -> None:

@@ -1,0 +1,274 @@
+"""A server on standard input and output, with login in front: a process for each session."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from mcp_types import TextContent
+
+from mintage.config import parse
+from mintage.errors import ConfigError
+from tests.conftest import World
+
+SERVER = str(Path(__file__).with_name("stdio_server.py"))
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "t", "version": "1"},
+    },
+}
+
+
+@pytest.fixture
+def command() -> dict[str, Any]:
+    """Settings of the command that a test wants otherwise: override this fixture."""
+    return {}
+
+
+@pytest.fixture
+def overrides(command: dict[str, Any]) -> dict[str, Any]:
+    section = {"run": [sys.executable, SERVER], "env": {"API_KEY": "env:SECRET"}} | command
+    return {
+        "resource": [
+            {"path": "/mcp", "scopes": ["tools"], "credential": "identity", "command": section}
+        ]
+    }
+
+
+async def token(world: World, user: str = "alice") -> str:
+    world.upstream.user = user
+    client = await world.client()
+    async with world.browser() as browser:
+        found: str = (await client.tokens(browser))["access_token"]
+    return found
+
+
+@asynccontextmanager
+async def session(world: World, access: str, mode: str = "legacy") -> AsyncIterator[Client]:
+    headers = {"authorization": f"Bearer {access}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http,
+        Client(streamable_http_client(world.resource, http_client=http), mode=mode) as client,
+    ):
+        yield client
+
+
+async def said(client: Client, tool: str, **arguments: Any) -> str:
+    result = await client.call_tool(tool, arguments)
+    (content,) = result.content
+    assert isinstance(content, TextContent)
+    return content.text
+
+
+async def begin(world: World, access: str) -> httpx2.Response:
+    """The first request of a session, and no more."""
+    return await post(world, access, INITIALIZE)
+
+
+async def post(
+    world: World, access: str, message: dict[str, Any], **headers: str
+) -> httpx2.Response:
+    spoken = {
+        "authorization": f"Bearer {access}",
+        "accept": "application/json, text/event-stream",
+    }
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await world.http.post(world.resource, json=message, headers=spoken | named)
+
+
+async def eventually(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_client_of_either_era_calls_its_tools(world: World, mode: str) -> None:
+    """Newer clients are told which revisions there are, and take one of those."""
+    async with session(world, await token(world), mode) as client:
+        assert int(await said(client, "pid")) != os.getpid()
+        assert [await said(client, "counted") for _ in range(2)] == ["1", "2"]
+
+
+async def test_each_session_has_a_process_of_its_own(world: World) -> None:
+    access = await token(world)
+    async with session(world, access) as one, session(world, access) as other:
+        pids = {await said(one, "pid"), await said(other, "pid")}
+        assert len(pids) == 2
+        assert (await said(one, "counted"), await said(other, "counted")) == ("1", "1")
+
+
+async def test_a_session_that_ends_takes_its_process_along(world: World) -> None:
+    async with session(world, await token(world)) as client:
+        pid = int(await said(client, "pid"))
+        assert is_running(pid)
+    await eventually(lambda: not is_running(pid))
+
+
+async def test_the_server_that_stops_leaves_no_process(world: World) -> None:
+    opened = await begin(world, await token(world))
+    assert opened.status_code == 200
+    sessions = world.running.commands["/mcp"]
+    assert len(sessions) == 1
+    await sessions.close()
+    assert len(sessions) == 0
+
+
+async def test_nobody_gets_in_without_a_token(world: World) -> None:
+    answer = await world.http.post(world.resource, json=INITIALIZE)
+    assert answer.status_code == 401
+    assert "resource_metadata=" in answer.headers["www-authenticate"]
+    assert len(world.running.commands["/mcp"]) == 0
+
+
+async def test_spec029_a_session_is_its_users_alone(world: World) -> None:
+    """Whoever learns the session's id still has to be its user."""
+    opened = await begin(world, await token(world))
+    name = opened.headers["mcp-session-id"]
+    listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+    stranger = await token(world, "mallory")
+    assert (await post(world, stranger, listing, mcp_session_id=name)).status_code == 404
+    assert (await world.http.delete(
+        world.resource, headers={"authorization": f"Bearer {stranger}", "mcp-session-id": name}
+    )).status_code == 404  # fmt: skip
+    again = await token(world)  # another client of the same user is another client
+    assert (await post(world, again, listing, mcp_session_id=name)).status_code == 404
+    assert len(world.running.commands["/mcp"]) == 1
+
+
+async def test_a_process_sees_its_user_and_none_of_our_secrets(world: World) -> None:
+    os.environ["MINTAGE_TEST_SECRET"] = "ours"
+    try:
+        async with session(world, await token(world)) as client:
+            assert await said(client, "environment", name="MINTAGE_USER") == "alice"
+            assert len(await said(client, "environment", name="API_KEY")) > 32
+            assert await said(client, "environment", name="MINTAGE_TEST_SECRET") == ""
+            assert await said(client, "environment", name="PATH") != ""
+    finally:
+        del os.environ["MINTAGE_TEST_SECRET"]
+
+
+async def test_what_it_says_before_the_answer_arrives_before_the_answer(world: World) -> None:
+    heard: list[str | None] = []
+
+    async def heard_of(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message)
+
+    async with session(world, await token(world)) as client:
+        result = await client.call_tool("slowly", {}, progress_callback=heard_of)
+    assert isinstance(result.content[0], TextContent)
+    assert (result.content[0].text, heard) == ("done", ["halfway"])
+
+
+async def test_a_line_that_is_no_message_is_left_out(world: World) -> None:
+    async with session(world, await token(world)) as client:
+        assert await said(client, "noise") == "done"
+        assert await said(client, "counted") == "1"
+
+
+async def test_a_process_that_dies_leaves_nobody_waiting(world: World) -> None:
+    async with session(world, await token(world)) as client:
+        with pytest.raises(MCPError, match="has ended"):
+            await said(client, "crash")
+    await eventually(lambda: len(world.running.commands["/mcp"]) == 0)
+
+
+@pytest.mark.parametrize("command", [{"run": ["/nowhere/no-such-program"]}])
+async def test_a_program_that_is_not_there_is_said_to_be_ours(world: World) -> None:
+    answer = await begin(world, await token(world))
+    assert answer.status_code == 502
+    assert "can't be started" in answer.json()["error"]["message"]
+    assert len(world.running.commands["/mcp"]) == 0
+
+
+@pytest.mark.parametrize("command", [{"run": [sys.executable, SERVER, "--refuse"]}])
+async def test_a_program_that_gives_up_at_once_leaves_no_session(world: World) -> None:
+    answer = await begin(world, await token(world))
+    assert "has ended" in answer.text or answer.status_code >= 400
+    await eventually(lambda: len(world.running.commands["/mcp"]) == 0)
+
+
+@pytest.mark.parametrize("command", [{"max_sessions_per_user": 2}])
+async def test_a_user_with_too_many_sessions_loses_the_oldest(world: World) -> None:
+    access = await token(world)
+    names = [(await begin(world, access)).headers["mcp-session-id"] for _ in range(3)]
+    listing = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+    found = [
+        (await post(world, access, listing, mcp_session_id=name)).status_code for name in names
+    ]
+    assert found == [404, 200, 200]
+
+
+@pytest.mark.parametrize("command", [{"max_sessions": 1}])
+async def test_when_all_are_taken_others_wait(world: World) -> None:
+    assert (await begin(world, await token(world))).status_code == 200
+    refused = await begin(world, await token(world, "bob"))
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("command", [{"idle_seconds": 0.2}])
+async def test_a_session_that_nobody_uses_ends(world: World) -> None:
+    assert (await begin(world, await token(world))).status_code == 200
+    await eventually(lambda: len(world.running.commands["/mcp"]) == 0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, {"x": 1}],
+    ids=["no initialize", "no message"],
+)
+async def test_a_request_that_begins_no_session_leaves_none(
+    world: World, message: dict[str, Any]
+) -> None:
+    answer = await post(world, await token(world), message)
+    assert 400 <= answer.status_code < 500
+    await eventually(lambda: len(world.running.commands["/mcp"]) == 0)
+
+
+async def test_a_body_that_is_too_large_starts_nothing(world: World) -> None:
+    answer = await post(world, await token(world), {"x": "x" * (5 * 1024 * 1024)})
+    assert answer.status_code == 413
+    assert len(world.running.commands["/mcp"]) == 0
+
+
+def broken(**resource: Any) -> str:
+    data = {
+        "issuer": "https://auth.example",
+        "store": "memory://",
+        "upstream": {"issuer": "https://idp.example", "client_id": "x"},
+        "resource": [{"path": "/mcp"} | resource],
+    }
+    with pytest.raises(ConfigError) as caught:
+        parse(data, base=Path(), environ={})
+    return caught.value.key
+
+
+def test_settings_that_cannot_be_meant() -> None:
+    run = {"run": ["x"]}
+    assert broken(command={"run": []}) == "resource[0].command.run"
+    assert broken(command={"run": [""]}) == "resource[0].command.run"
+    assert broken(command=run, backend="http://127.0.0.1") == "resource[0].command"
+    assert broken(command=run, credential="upstream") == "resource[0].credential"
+    assert broken(command={"run": ["x"], "env": {"A": "plain"}}) == "resource.command.env.A"
