@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -13,9 +15,21 @@ from pydantic import AnyUrl
 
 from mintage.demo.walk import Memory
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of
+from tests.clients.hosts import ClientHost, Names, client_host, fetch_from_tests
 from tests.conformance.node import Answer
 from tests.conformance.tools import whoami
 from tests.conftest import World
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[ClientHost]:
+    async with client_host(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def parts() -> dict[str, Any]:
+    return {"fetch": fetch_from_tests(Names())}
 
 
 @asynccontextmanager
@@ -57,4 +71,34 @@ async def test_login_tool_call_refresh_and_tool_call(
     assert memory.tokens.refresh_token not in (None, first.refresh_token)
     assert memory.client is not None
     assert memory.client.token_endpoint_auth_method == (method or "client_secret_basic")
+    assert len(landed) == 1, "refreshed, not logged in again"
+
+
+async def test_a_client_that_publishes_its_document_need_not_register(
+    world: World, answers: dict[str, Answer], host: ClientHost
+) -> None:
+    """It sees that the server takes metadata documents, and sends the URL of its own."""
+    landed = []
+    published = host.publish(redirect_uris=[REDIRECT_URI])
+
+    async def redirect(url: str) -> None:
+        landed.append(await answers["open"](url))
+
+    async def callback() -> AuthorizationCodeResult:
+        answer = answer_of(landed[-1])
+        return AuthorizationCodeResult(
+            code=answer["code"], state=answer["state"], iss=answer["iss"]
+        )
+
+    memory = Memory()
+    metadata = OAuthClientMetadata.model_validate({"redirect_uris": [AnyUrl(REDIRECT_URI)]})
+    provider = OAuthClientProvider(
+        world.resource, metadata, memory, redirect, callback, client_metadata_url=published
+    )
+    async with connected(provider, world.resource, "auto") as client:
+        assert await whoami(client) == "alice"
+        provider.context.token_expiry_time = 1
+        assert await whoami(client) == "alice"
+    assert memory.client is not None
+    assert memory.client.client_id == published
     assert len(landed) == 1, "refreshed, not logged in again"
