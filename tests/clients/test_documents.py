@@ -31,7 +31,7 @@ def parse(**members: Any) -> Client:
     return parse_document(URL, json.dumps(sent).encode())
 
 
-def test_the_least_that_a_document_holds() -> None:
+def test_spec044_the_least_that_a_document_holds() -> None:
     client = parse()
     assert (client.client_id, client.name, client.host) == (URL, "A client", "client.example")
     assert [uri.text for uri in client.redirect_uris] == GOOD["redirect_uris"]
@@ -40,7 +40,7 @@ def test_the_least_that_a_document_holds() -> None:
     assert not client.vouched
 
 
-def test_members_that_nobody_reads_are_ignored() -> None:
+def test_spec047_members_that_nobody_reads_are_ignored() -> None:
     assert parse(logo_uri="https://127.0.0.1/logo", contacts=["x"], client_uri=7) == parse()
 
 
@@ -101,7 +101,9 @@ def test_one_method_is_chosen_of_those_that_a_document_offers(
         {"response_types": ["token"]}, {"application_type": "web"}, {"application_type": "tv"},
     ],
 )  # fmt: skip
-def test_a_document_that_breaks_a_rule_is_refused_and_says_which(members: dict[str, Any]) -> None:
+def test_spec044_spec048_a_document_that_breaks_a_rule_is_refused_and_says_which(
+    members: dict[str, Any],
+) -> None:
     with pytest.raises(InvalidClient, match="document of this client_id can't be used: ") as caught:
         parse(**members)
     assert not caught.value.advice.endswith(": ")

@@ -73,7 +73,9 @@ def cache(web: Web, clock: ManualClock) -> FetchCache[bytes]:
         ("max-age=ü", DEFAULT_SECONDS),
     ],
 )
-def test_the_server_says_how_long_within_our_bounds(cache_control: str, seconds: int) -> None:
+def test_spec050_the_server_says_how_long_within_our_bounds(
+    cache_control: str, seconds: int
+) -> None:
     assert lifetime(cache_control) == seconds
 
 
@@ -101,7 +103,7 @@ async def test_a_hundred_at_once_share_one_fetch(cache: FetchCache[bytes], web: 
 
 
 @pytest.mark.parametrize("problem", [FetchFailed("away"), FetchRefused("no")])
-async def test_a_failure_is_remembered_for_a_moment(
+async def test_spec050_a_failure_is_remembered_for_a_moment(
     cache: FetchCache[bytes], web: Web, clock: ManualClock, problem: FetchError
 ) -> None:
     web.body = problem
@@ -126,7 +128,7 @@ async def test_an_outage_goes_unnoticed_for_an_hour(
         await cache.get(URL)
 
 
-async def test_a_refusal_ends_what_was_kept(
+async def test_spec050_a_refusal_ends_what_was_kept(
     cache: FetchCache[bytes], web: Web, clock: ManualClock
 ) -> None:
     await cache.get(URL)

@@ -31,7 +31,7 @@ def issue(salt: bytes = b"saltsalt", **metadata: Any) -> RegisteredClient:
 
 
 class TestMetadata:
-    def test_what_is_left_out_has_the_defaults_of_the_rfc(self) -> None:
+    def test_spec054_spec057_what_is_left_out_has_the_defaults_of_the_rfc(self) -> None:
         response = issue().response()
         assert response.pop("client_id")
         assert response.pop("client_secret")
@@ -45,11 +45,11 @@ class TestMetadata:
             "client_secret_expires_at": 0,
         }
 
-    def test_a_public_client_gets_no_secret(self) -> None:
+    def test_spec054_a_public_client_gets_no_secret(self) -> None:
         response = issue(token_endpoint_auth_method="none").response()
         assert response.keys().isdisjoint({"client_secret", "client_secret_expires_at"})
 
-    def test_unsupported_types_are_left_out_of_the_answer(self) -> None:
+    def test_spec054_spec058_unsupported_types_are_left_out_of_the_answer(self) -> None:
         response = issue(
             grant_types=["implicit", "refresh_token", "authorization_code", "password"],
             response_types=["token", "code"],
@@ -57,7 +57,7 @@ class TestMetadata:
         assert response["grant_types"] == ["authorization_code", "refresh_token"]
         assert response["response_types"] == ["code"]
 
-    def test_unknown_metadata_is_ignored(self) -> None:
+    def test_spec057_unknown_metadata_is_ignored(self) -> None:
         odd = {"software_id": "x", "client_uri": 7, "x": {"y": [None]}, "client_name#ja": "あ"}
         assert parse(**odd) == parse()
 
@@ -108,7 +108,7 @@ class TestMetadata:
             {"jwks_uri": 7},
         ],
     )
-    def test_wrong_metadata_is_refused(self, metadata: dict[str, Any]) -> None:
+    def test_spec057_spec058_wrong_metadata_is_refused(self, metadata: dict[str, Any]) -> None:
         with pytest.raises(InvalidClientMetadata) as caught:
             parse(**metadata)
         assert caught.value.advice
@@ -133,7 +133,7 @@ class TestMetadata:
             parse(redirect_uris=[f"https://a.example/{n}" for n in range(50_000)])
 
     @pytest.mark.parametrize("uris", [[], [""], ["javascript:alert(1)"], [URI, "http://a.example"]])
-    def test_every_redirect_uri_must_be_good(self, uris: list[str]) -> None:
+    def test_spec056_every_redirect_uri_must_be_good(self, uris: list[str]) -> None:
         with pytest.raises(InvalidRedirectUri):
             parse(redirect_uris=uris)
 
@@ -185,7 +185,7 @@ class TestClientId:
         assert client.name == "Of version 0"
         assert client.secret == "PE5P2yZ2usIj-nPcsKwGUZiHDa4OBPnJKvd_GdS9ixA"
 
-    def test_two_registrations_are_two_clients(self) -> None:
+    def test_spec059_two_registrations_are_two_clients(self) -> None:
         one, other = issue(b"saltsal1").client, issue(b"saltsal2").client
         assert one.client_id != other.client_id
         assert one.secret != other.secret

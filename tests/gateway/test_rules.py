@@ -68,7 +68,9 @@ async def caller(world: World, scope: str, resource: str = "/mcp") -> Caller:
 PAST = 502
 
 
-async def test_what_a_path_and_method_need_is_asked_for_in_one_challenge(world: World) -> None:
+async def test_spec020_spec021_what_a_path_and_method_need_is_asked_for_in_one_challenge(
+    world: World,
+) -> None:
     call = await caller(world, "read")
     assert (await call("GET", "/mcp/things"))[0] == PAST
     status, challenge = await call("DELETE", "/mcp/admin/users")
@@ -83,7 +85,7 @@ async def test_a_step_up_with_the_scopes_named_gets_in(world: World) -> None:
     assert (await call("DELETE", "/mcp/admin/users"))[0] == PAST
 
 
-async def test_a_scope_that_holds_others_is_enough(world: World) -> None:
+async def test_spec021_a_scope_that_holds_others_is_enough(world: World) -> None:
     call = await caller(world, "read owner")
     assert (await call("DELETE", "/mcp/admin/users"))[0] == PAST
     assert (await call("POST", "/mcp/things"))[0] == PAST
@@ -161,16 +163,16 @@ class TestSpec025Origin:
             ("file://", 403),
         ],
     )
-    async def test_pages_that_are_not_known_may_not_call(
+    async def test_spec025_pages_that_are_not_known_may_not_call(
         self, world: World, origin: str, status: int
     ) -> None:
         call = await caller(world, "read")
         assert (await call("GET", "/mcp", origin=origin))[0] == status
 
-    async def test_programs_send_none_and_may(self, world: World) -> None:
+    async def test_spec025_programs_send_none_and_may(self, world: World) -> None:
         assert (await (await caller(world, "read"))("GET", "/mcp"))[0] == PAST
 
-    def test_every_page_may_where_that_was_said_in_full(self) -> None:
+    def test_spec025_every_page_may_where_that_was_said_in_full(self) -> None:
         headers = [(b"origin", b"https://evil.example")]
         assert Origins(own="https://a.example", let_any_web_page_call=True).accept(headers)
         assert not Origins(own="https://a.example").accept(headers)

@@ -101,7 +101,7 @@ async def assert_unavailable(world: World, client_id: str) -> str:
 
 
 class TestAGoodDocument:
-    async def test_lets_a_client_log_in_that_never_registered(
+    async def test_spec041_lets_a_client_log_in_that_never_registered(
         self, world: World, host: ClientHost
     ) -> None:
         client = client_at(world, host.publish())
@@ -112,7 +112,7 @@ class TestAGoodDocument:
         assert (await client.call(refreshed.json()["access_token"])).status_code == 200
         assert host.seen == [(f"{NAME}:{host.port}", "/client.json")]  # once for all of it
 
-    async def test_is_named_with_its_host_on_the_consent_page(
+    async def test_spec052_is_named_with_its_host_on_the_consent_page(
         self, world: World, host: ClientHost
     ) -> None:
         page = await at_authorize(world, host.publish(client_name="<b>Claude"))
@@ -120,11 +120,11 @@ class TestAGoodDocument:
         assert f"published at <strong>{NAME}:{host.port}</strong>" in page.text
         assert "&lt;b&gt;Claude" in page.text
 
-    async def test_is_said_to_be_supported(self, world: World) -> None:
+    async def test_spec041_is_said_to_be_supported(self, world: World) -> None:
         metadata = await world.http.get(f"{world.issuer}/.well-known/oauth-authorization-server")
         assert metadata.json()["client_id_metadata_document_supported"] is True
 
-    async def test_may_have_a_query_and_upper_case_in_its_path(
+    async def test_spec042_may_have_a_query_and_upper_case_in_its_path(
         self, world: World, host: ClientHost
     ) -> None:
         host.publish("/A/b", client_id=host.url("/A/b?v=1"))
@@ -391,7 +391,9 @@ async def test_attack_d03_a_code_of_one_spelling_is_not_anothers(
     assert (await client.redeem(login, code)).status_code == 200
 
 
-async def test_the_redirect_uri_must_stand_in_the_document(world: World, host: ClientHost) -> None:
+async def test_spec051_the_redirect_uri_must_stand_in_the_document(
+    world: World, host: ClientHost
+) -> None:
     client = client_at(world, host.publish())
     for uri in (f"{REDIRECT_URI}/", "https://evil.example/callback", "http://127.0.0.1/callback"):
         answer = await world.http.get(client.authorization(redirect_uri=uri).url)
@@ -399,7 +401,7 @@ async def test_the_redirect_uri_must_stand_in_the_document(world: World, host: C
         assert "location" not in answer.headers
 
 
-async def test_a_client_host_that_is_away_is_an_outage_and_no_refusal(
+async def test_spec051_a_client_host_that_is_away_is_an_outage_and_no_refusal(
     world: World, host: ClientHost
 ) -> None:
     """A client throws its tokens away on invalid_client; so that is not said."""

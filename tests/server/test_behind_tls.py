@@ -30,7 +30,7 @@ async def http(inside: httpx2.ASGITransport) -> AsyncIterator[httpx2.AsyncClient
         yield http
 
 
-async def test_the_whole_way_with_host_cookies(
+async def test_spec034_the_whole_way_with_host_cookies(
     world: World, inside: httpx2.ASGITransport, http: httpx2.AsyncClient
 ) -> None:
     """``__Host-``: Secure, for this host alone, for all of its paths (RFC 6265bis §4.1.3.2)."""

@@ -53,7 +53,9 @@ class TestWhereTheAnswerGoes:
     @pytest.mark.parametrize(
         "scheme", ["vscode://vscode.github-authentication/did", "cursor://anysphere.cursor/cb"]
     )
-    async def test_editors_have_schemes_of_their_own(self, world: World, scheme: str) -> None:
+    async def test_spec056_editors_have_schemes_of_their_own(
+        self, world: World, scheme: str
+    ) -> None:
         client = await world.client(redirect_uris=[scheme])
         client.redirect_uri = scheme
         async with world.browser() as browser:
@@ -106,7 +108,7 @@ class TestWhatIsAskedForTooMuch:
         assert tokens["scope"] == "tools"
 
     @pytest.mark.parametrize("scope", ["tools offline_access", " offline_access", "offline_access"])
-    async def test_offline_access_with_a_space_in_front_or_not(
+    async def test_spec013_offline_access_with_a_space_in_front_or_not(
         self, world: World, scope: str
     ) -> None:
         client = await world.client()

@@ -57,7 +57,7 @@ async def test_cookies_are_small_and_go_when_they_are_done(
     ]
 
 
-async def test_a_page_in_a_frame_is_not_shown(
+async def test_spec033_a_page_in_a_frame_is_not_shown(
     tab: Page, landing_client: OAuthClient, world: World
 ) -> None:
     """Clickjacking (ATTACKS B04): nobody can lay anything over the buttons."""

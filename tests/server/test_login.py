@@ -8,7 +8,7 @@ from mintage.testing.oauth_client import answer_of
 from tests.conftest import World
 
 
-async def test_the_whole_way(world: World) -> None:
+async def test_spec001_spec019_the_whole_way(world: World) -> None:
     client = await world.client()
     async with world.browser() as browser:
         tokens = await client.tokens(browser)
@@ -32,7 +32,7 @@ async def test_no_upstream_token_reaches_the_client(world: World) -> None:
     assert not [token for token in world.upstream.issued if token in shown]
 
 
-async def test_the_answer_names_its_issuer_and_returns_the_state(world: World) -> None:
+async def test_spec004_the_answer_names_its_issuer_and_returns_the_state(world: World) -> None:
     """RFC 9207 §2, RFC 6749 §4.1.2."""
     client = await world.client()
     async with world.browser() as browser:
@@ -43,7 +43,7 @@ async def test_the_answer_names_its_issuer_and_returns_the_state(world: World) -
     assert answer["state"] == login.state
 
 
-async def test_denial_goes_back_to_the_client(world: World) -> None:
+async def test_spec004_denial_goes_back_to_the_client(world: World) -> None:
     client = await world.client()
     async with world.browser() as browser:
         login = client.authorization()
@@ -67,7 +67,7 @@ async def test_nothing_is_stored_until_the_user_has_logged_in(world: World) -> N
     assert world.stored() == 0
 
 
-async def test_the_consent_page_tells_who_and_where(world: World) -> None:
+async def test_spec032_spec033_the_consent_page_tells_who_and_where(world: World) -> None:
     client = await world.client(client_name="The Editor")
     async with world.browser() as browser:
         page = await browser.open(client.authorization().url)
@@ -85,7 +85,7 @@ async def test_the_consent_page_tells_who_and_where(world: World) -> None:
     assert page.headers["cache-control"] == "no-store"
 
 
-async def test_refresh_rotates_and_the_old_access_token_lives_on(world: World) -> None:
+async def test_spec007_refresh_rotates_and_the_old_access_token_lives_on(world: World) -> None:
     client = await world.client()
     async with world.browser() as browser:
         first = await client.tokens(browser)
@@ -119,7 +119,7 @@ async def test_revoking_what_is_no_token_is_fine_too(world: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-async def test_confidential_clients_authenticate(world: World, method: str) -> None:
+async def test_spec001_confidential_clients_authenticate(world: World, method: str) -> None:
     client = await world.client(token_endpoint_auth_method=method)
     assert client.client_secret
     async with world.browser() as browser:
@@ -140,7 +140,9 @@ async def test_confidential_clients_authenticate(world: World, method: str) -> N
     assert answer.status_code == 200
 
 
-async def test_a_client_that_did_not_register_refresh_tokens_gets_none(world: World) -> None:
+async def test_spec013_a_client_that_did_not_register_refresh_tokens_gets_none(
+    world: World,
+) -> None:
     client = await world.client(grant_types=["authorization_code"])
     async with world.browser() as browser:
         tokens = await client.tokens(browser)
@@ -152,7 +154,7 @@ class TestMetadata:
         "path",
         ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"],
     )
-    async def test_of_the_server(self, world: World, path: str) -> None:
+    async def test_spec002_spec003_of_the_server(self, world: World, path: str) -> None:
         body = (await world.http.get(world.issuer + path)).json()
         assert body["issuer"] == world.issuer
         assert body["code_challenge_methods_supported"] == ["S256"]
@@ -161,7 +163,7 @@ class TestMetadata:
             if name.endswith("_endpoint"):
                 assert (await world.http.get(url)).status_code != 404, name
 
-    async def test_of_each_resource(self, world: World) -> None:
+    async def test_spec014_spec015_spec016_of_each_resource(self, world: World) -> None:
         for path, scope in (("/mcp", "tools"), ("/other", "other")):
             refused = await world.http.get(world.issuer + path)
             assert refused.status_code == 401

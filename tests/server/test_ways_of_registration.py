@@ -118,7 +118,7 @@ class TestApplicationType:
             ("web", "https://a.example/cb"),
         ],
     )
-    async def test_goes_with_the_redirect_uris(
+    async def test_spec059_goes_with_the_redirect_uris(
         self, world: World, kind: str | None, uri: str
     ) -> None:
         sent = {} if kind is None else {"application_type": kind}
@@ -130,7 +130,7 @@ class TestApplicationType:
         "uri",
         ["http://127.0.0.1/cb", "http://localhost/cb", "https://localhost/cb", "com.example.app:/"],
     )
-    async def test_a_web_client_lives_on_https(self, world: World, uri: str) -> None:
+    async def test_spec059_a_web_client_lives_on_https(self, world: World, uri: str) -> None:
         uris = ["https://a.example/cb", uri]
         answer = await register(world, redirect_uris=uris, application_type="web")
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_redirect_uri")
