@@ -185,6 +185,36 @@ def test_a_wrong_setting_is_named_with_a_sentence(key: str, value: Any) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["resource.scopes", "resource.optional_scopes"])
+def test_spec022_offline_access_is_no_scope_of_a_resource(key: str) -> None:
+    """It would stand in every challenge and metadata document; it only asks for a refresh token."""
+    with pytest.raises(ConfigError, match="refresh token") as caught:
+        read(changed(key, ["tools", "offline_access"]))
+    assert caught.value.key == key.replace("resource", "resource[0]")
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "http://auth.example.com",
+        "https://auth.example.com?tenant=one",
+        "https://auth.example.com#one",
+        "https://auth.example.com?",
+        "https://auth.example.com#",
+    ],
+)
+def test_spec005_spec009_an_issuer_is_https_without_query_or_fragment(issuer: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(changed("issuer", issuer))
+    assert caught.value.key == "issuer"
+
+
+def test_spec012_a_resource_is_named_without_a_slash_at_its_end() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(changed("resource.path", "/mcp/"))
+    assert caught.value.key == "resource[0].path"
+
+
 def test_attack_d07_a_secret_in_the_file_is_refused_and_not_repeated() -> None:
     with pytest.raises(ConfigError) as caught:
         read(changed("secret", "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"))

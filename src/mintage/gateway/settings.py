@@ -190,3 +190,7 @@ def _check_scopes(scopes: tuple[str, ...], key: str) -> None:
         check_scopes(scopes)
     except ValueError as error:
         raise ConfigError(key, str(error)) from None
+    if "offline_access" in scopes:
+        raise ConfigError(
+            key, "holds offline_access: that asks for a refresh token and is no scope of a resource"
+        )
