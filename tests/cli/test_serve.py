@@ -4,6 +4,8 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -49,6 +51,25 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
     assert found.stderr.count(b"\n") == 1
 
 
+@asynccontextmanager
+async def served(file: Path, port: int, *rest: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """``mintage serve`` in a process of its own, from when it listens."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mintage", "serve", "--config", str(file), "--port", str(port), *rest,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(20):
+            assert process.stderr is not None
+            while b"running on" not in await process.stderr.readline():
+                pass
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_an_open_stream_in_good_order(
     tmp_path: Path,
@@ -60,27 +81,26 @@ async def test_a_signal_ends_an_open_stream_in_good_order(
     file.write_text(CONFIG.format(issuer=issuer, directory=tmp_path, backend=backend))
     async with Mintage(load(file)).running() as running:
         token = await token_for(running, f"{issuer}/mcp", now=int(time.time()))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mintage", "serve", "--config", str(file), "--port", str(port),
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(20), httpx2.AsyncClient(trust_env=False, timeout=10) as http:
-            assert process.stderr is not None
-            while b"running on" not in await process.stderr.readline():
-                pass
-            headers = {"authorization": f"Bearer {token}"}
-            async with http.stream("GET", f"{issuer}/mcp/events", headers=headers) as answer:
-                chunks = answer.aiter_raw()
-                assert await anext(chunks) == b"data: 1\n\n"
-                process.send_signal(number)
-                async with asyncio.timeout(5):
-                    assert [chunk async for chunk in chunks] == []
-                    assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    async with served(file, port) as process, httpx2.AsyncClient(trust_env=False) as http:
+        headers = {"authorization": f"Bearer {token}"}
+        async with http.stream("GET", f"{issuer}/mcp/events", headers=headers) as answer:
+            chunks = answer.aiter_raw()
+            assert await anext(chunks) == b"data: 1\n\n"
+            process.send_signal(number)
+            async with asyncio.timeout(5):
+                assert [chunk async for chunk in chunks] == []
+                assert await process.wait() == 0
+
+
+async def test_spec025_it_listens_on_loopback_where_nothing_else_is_said(tmp_path: Path) -> None:
+    port, file = free_port(), tmp_path / "mintage.toml"
+    issuer = f"http://127.0.0.1:{port}"
+    file.write_text(CONFIG.format(issuer=issuer, directory=tmp_path, backend="http://127.0.0.1:9"))
+    async with served(file, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        with pytest.raises(ConnectionRefusedError):  # whoever listens on all addresses is here too
+            await asyncio.open_connection("127.0.0.2", port)
 
 
 WITH_A_COMMAND = """
@@ -98,28 +118,19 @@ async def test_a_command_after_two_dashes_gets_login_in_front(tmp_path: Path) ->
     file.write_text(WITH_A_COMMAND.format(issuer=issuer, directory=tmp_path))
     async with Mintage(load(file, command=["unused"])).running() as running:
         token = await token_for(running, f"{issuer}/mcp", now=int(time.time()))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mintage", "serve", "--config", str(file), "--port", str(port),
-        "--", sys.executable, STDIO_SERVER,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(30), httpx2.AsyncClient(trust_env=False, timeout=10) as http:
-            assert process.stderr is not None
-            while b"running on" not in await process.stderr.readline():
-                pass
-            assert (await http.post(f"{issuer}/mcp", json={})).status_code == 401
-            http.headers["authorization"] = f"Bearer {token}"
-            url = f"{issuer}/mcp"
-            async with Client(streamable_http_client(url, http_client=http)) as client:
-                tools = await client.list_tools()
-                assert "counted" in {tool.name for tool in tools.tools}
-            process.send_signal(signal.SIGTERM)
+    async with (
+        served(file, port, "--", sys.executable, STDIO_SERVER) as process,
+        httpx2.AsyncClient(trust_env=False) as http,
+    ):
+        assert (await http.post(f"{issuer}/mcp", json={})).status_code == 401
+        http.headers["authorization"] = f"Bearer {token}"
+        url = f"{issuer}/mcp"
+        async with Client(streamable_http_client(url, http_client=http)) as client:
+            tools = await client.list_tools()
+            assert "counted" in {tool.name for tool in tools.tools}
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
             assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 @pytest.mark.parametrize(

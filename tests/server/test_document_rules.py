@@ -39,7 +39,8 @@ async def asked(world: World, url: str, redirect_uri: str = REDIRECT_URI) -> htt
 async def test_spec044_three_members_must_be_there(
     world: World, host: ClientHost, left_out: str
 ) -> None:
-    answer = await asked(world, host.publish(**{left_out: None}))
+    members: dict[str, Any] = {left_out: None}
+    answer = await asked(world, host.publish(**members))
     assert answer.status_code == 401
     assert left_out in answer.text
 
