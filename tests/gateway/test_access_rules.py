@@ -126,6 +126,8 @@ async def test_spec028_parameters_in_headers_arrive_as_they_were_sent(
         "mcp-param-region": "eu-west-1",
         "mcp-param-never-heard-of": "=?base64?w7w=?=",
         "mcp-param-spaced": "a  b",
+        "mcp-param-tenant_id": "a name is a token, underscores and all",
+        "mcp-param-!#$%&'*+.^`|~": "1",
         "mcp-method": "tools/call",
         "mcp-name": "=?base64?ZHJvcA==?=",
         "mcp-protocol-version": "2026-07-28",

@@ -22,6 +22,7 @@ _HOP_BY_HOP: Final = frozenset(
         b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
+_TOOL_PARAMETER: Final = re.compile(rb"mcp-param-[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NEVER: Final = frozenset(
     {
         b"authorization", b"x-authorization", b"expect", b"forwarded", b"host", b"remote-user",
@@ -166,8 +167,11 @@ def _without_hop_by_hop(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
 def _claims_something(name: bytes) -> bool:
     """Whether a backend could take the header for the gateway's word.
 
-    CGI and WSGI read ``X_Forwarded_User`` as ``X-Forwarded-User``: no underscores pass.
+    CGI and WSGI read ``X_Forwarded_User`` as ``X-Forwarded-User``: no underscores pass, but in
+    the name of a tool's parameter, which claims nothing however it is read.
     """
+    if _TOOL_PARAMETER.fullmatch(name):
+        return False
     return not _TOKEN.fullmatch(name) or name in _NEVER or name.startswith(_NEVER_PREFIX)
 
 
