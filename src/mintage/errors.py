@@ -9,6 +9,7 @@
     │   │   ├── ContentTooLarge     413
     │   │   ├── UriTooLong          414
     │   │   └── MethodNotAllowed    405
+    │   ├── NotFound                404 not_found
     │   ├── InvalidClient           401 invalid_client
     │   ├── InvalidGrant            400 invalid_grant
     │   ├── UnauthorizedClient      400 unauthorized_client
@@ -57,7 +58,7 @@
 Exceptions here are plain classes: a frozen dataclass could not carry its own traceback.
 """
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from joserfc.errors import JoseError
 
@@ -78,19 +79,29 @@ class ConfigError(MintageError):
         self.advice = advice
 
 
+Stage: TypeAlias = Literal[
+    "request", "client", "consent", "login", "upstream", "token", "grant", "scope", "rules",
+    "store", "backend",
+]  # fmt: skip
+
+
 class OAuthError(MintageError):
     """A refusal on its way to the client. Everything else is a 500 and a bug.
 
-    *advice* is for the client's developer: what to do next. *reason* is for our log alone.
+    *advice* is for the client's developer: what to do next. *reason* is for our log alone, and
+    so is *stage*: which check said no.
     """
 
     code: ClassVar[str] = "server_error"
-    status: ClassVar[int] = 400
+    status: int = 400
+    stage: Stage = "request"
 
-    def __init__(self, advice: str, *, reason: str = "") -> None:
+    def __init__(self, advice: str, *, reason: str = "", stage: Stage | None = None) -> None:
         super().__init__(advice)
         self.advice = advice
         self.reason = reason
+        if stage is not None:
+            self.stage = stage
 
     @property
     def description(self) -> str:
@@ -111,6 +122,11 @@ class UriTooLong(InvalidRequest):
     status = 414
 
 
+class NotFound(OAuthError):
+    code = "not_found"
+    status = 404
+
+
 class MethodNotAllowed(InvalidRequest):
     status = 405
 
@@ -124,6 +140,7 @@ class InvalidClient(OAuthError):
 
     code = "invalid_client"
     status = 401
+    stage = "client"
 
     def __init__(self, advice: str, *, reason: str = "", challenge: bool = False) -> None:
         super().__init__(advice, reason=reason)
@@ -132,10 +149,12 @@ class InvalidClient(OAuthError):
 
 class InvalidGrant(OAuthError):
     code = "invalid_grant"
+    stage = "grant"
 
 
 class UnauthorizedClient(OAuthError):
     code = "unauthorized_client"
+    stage = "client"
 
 
 class UnsupportedGrantType(OAuthError):
@@ -152,6 +171,7 @@ class UnsupportedTokenType(OAuthError):
 
 class InvalidScope(OAuthError):
     code = "invalid_scope"
+    stage = "scope"
 
 
 class InvalidTarget(OAuthError):
@@ -161,6 +181,7 @@ class InvalidTarget(OAuthError):
 class AccessDenied(OAuthError):
     code = "access_denied"
     status = 403
+    stage = "login"
 
 
 class LoginRequired(OAuthError):
@@ -178,6 +199,7 @@ class InvalidClientMetadata(OAuthError):
 class InvalidToken(OAuthError):
     code = "invalid_token"
     status = 401
+    stage = "token"
 
 
 class InsufficientScope(OAuthError):
@@ -185,15 +207,17 @@ class InsufficientScope(OAuthError):
 
     code = "insufficient_scope"
     status = 403
+    stage = "scope"
 
     def __init__(self, needed: tuple[str, ...]) -> None:
-        super().__init__("this needs the scopes: " + " ".join(needed))
+        super().__init__("log in again and ask for the scopes: " + " ".join(needed))
         self.needed = needed
 
 
 class BadUpstream(OAuthError):
     code = "server_error"
     status = 502
+    stage = "upstream"
 
 
 class TemporarilyUnavailable(OAuthError):
@@ -202,8 +226,10 @@ class TemporarilyUnavailable(OAuthError):
     code = "temporarily_unavailable"
     status = 503
 
-    def __init__(self, advice: str, *, reason: str = "", retry_after: int = 5) -> None:
-        super().__init__(advice, reason=reason)
+    def __init__(
+        self, advice: str, *, reason: str = "", retry_after: int = 5, stage: Stage | None = None
+    ) -> None:
+        super().__init__(advice, reason=reason, stage=stage)
         self.retry_after = retry_after
 
 

@@ -31,7 +31,7 @@ def one(form: Form, name: str) -> str:
     """The only value of *name*. Raises `InvalidRequest` where it is missing, empty or repeated."""
     value = optional(form, name)
     if value is None:
-        raise InvalidRequest(f"{name} is missing")
+        raise InvalidRequest(f"{name} is missing: send it, once")
     return value
 
 
@@ -49,7 +49,7 @@ def optional(form: Form, name: str) -> str | None:
 def _parse(raw: bytes, what: str) -> Form:
     # Counted before anything is split: a body of ampersands costs nothing.
     if raw.count(b"&") >= MAX_FIELDS:
-        raise InvalidRequest(f"{what} may have at most {MAX_FIELDS} fields")
+        raise InvalidRequest(f"{what} may have at most {MAX_FIELDS} fields: send fewer")
     fields: dict[str, tuple[str, ...]] = {}
     for pair in filter(None, raw.split(b"&")):
         name, _, value = pair.partition(b"=")
@@ -62,9 +62,11 @@ def _decode(raw: bytes, what: str) -> str:
     plain = raw.replace(b"+", b" ")
     if b"%" in raw:
         if _BAD_PERCENT.search(raw):
-            raise InvalidRequest(f"{what} has a percent sign without two hexadecimal digits")
+            raise InvalidRequest(
+                f"{what} has a percent sign without two hexadecimal digits: send %25 for %"
+            )
         plain = unquote_to_bytes(plain)
     try:
         return plain.decode()
     except UnicodeDecodeError:
-        raise InvalidRequest(f"{what} must be UTF-8") from None
+        raise InvalidRequest(f"{what} must be percent-encoded UTF-8") from None

@@ -185,5 +185,5 @@ async def test_a_backend_that_is_down_is_a_502_with_a_sentence(world: World) -> 
     assert (answer.status_code, answer.headers["retry-after"]) == (502, "5")
     assert answer.json() == {
         "error": "server_error",
-        "error_description": "the backend can't be reached",
+        "error_description": "the backend can't be reached; try again shortly",
     }

@@ -17,14 +17,14 @@ from mintage.app.routes import page_paths, routes
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.config import Config
-from mintage.errors import ConfigError, OAuthError, StoreError
+from mintage.errors import ConfigError, NotFound, OAuthError, StoreError
 from mintage.gateway.backend import Backends
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.origins import Origins, origin_of
 from mintage.gateway.proxy import Backend, Credentials, Proxy
 from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.farewell import Farewell
-from mintage.server.http import Handler, error_response, failure_of, json_response
+from mintage.server.http import Handler, error_response, failure_of
 from mintage.server.limits import check_size
 from mintage.stores.protocol import Store
 from mintage.tokens import Tokens
@@ -144,18 +144,12 @@ class Running:
                 response = await endpoint(Request(scope, receive))
                 return await response(scope, receive, send)
             raw_path = scope.get("raw_path") or scope["path"].encode()
-            found = self.gateway.find(raw_path)
+            if (found := self.gateway.find(raw_path)) is None:
+                raise NotFound("there is nothing at this path; check the address")
         except OAuthError as error:
             response = error_response(failure_of(error, Request(scope), self.parts.dice))
             return await response(scope, receive, send)
-        if found is None:
-            return await _not_found(scope, receive, send)
         return await self.gateway(scope, receive, send, found=found)
-
-
-async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    content = {"error": "not_found", "error_description": "there is nothing at this path"}
-    await json_response(content, status=404)(scope, receive, send)
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from starlette.responses import Response
 
 from mintage.app.opening import access_keys
 from mintage.app.parts import Parts
-from mintage.errors import InvalidRequest
 from mintage.keys import purpose_keys
 from mintage.sealing import BoxKey
 from mintage.server.authorize import AuthorizeEndpoint
@@ -16,7 +15,7 @@ from mintage.server.cookies import Cookies
 from mintage.server.grant_types.authorization_code import AuthorizationCode
 from mintage.server.grant_types.refresh_token import RefreshToken
 from mintage.server.health import Readiness, alive
-from mintage.server.http import Handler, for_clients, json_response
+from mintage.server.http import Handler, check_get, for_clients, json_response
 from mintage.server.introspect import IntrospectEndpoint
 from mintage.server.metadata import ClientsAccepted, documents
 from mintage.server.pages import for_browsers
@@ -138,8 +137,7 @@ def _document(content: dict[str, object]) -> Handler:
     """A handler that serves *content*, which does not change while the server runs."""
 
     async def endpoint(request: Request) -> Response:
-        if request.method not in ("GET", "HEAD"):
-            raise InvalidRequest("use GET")
+        check_get(request)
         return json_response(content, headers={"cache-control": "public, max-age=300"})
 
     return endpoint

@@ -73,7 +73,9 @@ def verify(
     header, claims = _signed(assertion, keys.keys)
     kind = header.get("typ")
     if (kind.lower() if isinstance(kind, str) else kind) not in _TYPES:
-        raise InvalidClient("client_assertion is a JWT of another type")
+        raise InvalidClient(
+            "client_assertion must have the typ JWT, client-authentication+jwt or none"
+        )
     if claims.get("iss") != client_id or claims.get("sub") != client_id:
         raise InvalidClient("client_assertion must have the client_id as iss and sub")
     if claims.get("aud") not in (issuer, [issuer]):
@@ -95,7 +97,7 @@ def _signed(assertion: str, keys: Iterable[jwk.Key]) -> tuple[dict[str, Any], di
         if token.header.get("kid") in (None, key.kid):
             return dict(token.header), dict(token.claims)
     raise UnknownSigner(
-        "client_assertion is not signed with a key of this client, by " + ", ".join(ALGORITHMS)
+        "client_assertion must be signed with a key of this client, by " + ", ".join(ALGORITHMS)
     )
 
 

@@ -88,13 +88,16 @@ def _check(client: Client, method: AuthMethod, secret: str | None) -> Client:
     if method != client.auth_method:
         raise InvalidClient(f"this client registered {client.auth_method} and must use that")
     if secret is not None and not client.secret_matches(secret):
-        raise InvalidClient("client authentication failed", reason="wrong client_secret")
+        raise InvalidClient(
+            "client authentication failed: check the client_secret, or register again",
+            reason="wrong client_secret",
+        )
     return client
 
 
 def _check_same_client(form: Form, client_id: str, where: str) -> None:
     if optional(form, "client_id") not in (None, client_id):
-        raise InvalidClient(f"client_id differs from the one in {where}")
+        raise InvalidClient(f"client_id must be the one in {where}, or be left out")
 
 
 def _basic(authorization: str) -> tuple[str, str]:
@@ -112,4 +115,6 @@ def _basic(authorization: str) -> tuple[str, str]:
             unquote_plus(secret, errors="strict"),
         )
     except (binascii.Error, ValueError):
-        raise InvalidClient("the Authorization header is malformed") from None
+        raise InvalidClient(
+            "Authorization must be Basic with base64 of client_id:client_secret, both form-encoded"
+        ) from None

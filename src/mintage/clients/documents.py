@@ -101,5 +101,5 @@ def _auth_method(document: _Document) -> AuthMethod:
 def unusable(why: str, *, reason: str = "") -> InvalidClient:
     """The refusal of a client_id that is a URL; *reason* is for our log alone."""
     return InvalidClient(
-        f"the metadata document of this client_id can't be used: {why}", reason=reason
+        f"the metadata document of this client_id can't be used: {why}; correct it", reason=reason
     )

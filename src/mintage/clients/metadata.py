@@ -46,7 +46,7 @@ def redirect_uris(uris: Sequence[str]) -> tuple[str, ...]:
         try:
             RedirectUri(uri)
         except ValueError as error:
-            raise InvalidRedirectUri(str(error)) from None
+            raise InvalidRedirectUri(f"correct redirect_uris: {error}") from None
     return tuple(dict.fromkeys(uris))
 
 
@@ -90,17 +90,17 @@ def grant_types(asked: Sequence[str], response_types: Sequence[str]) -> tuple[st
 def keys_of(method: AuthMethod, jwks: dict[str, Any] | None, jwks_uri: str | None) -> Keys:
     """The keys that *method* needs: for ``private_key_jwt`` one source of them, else none."""
     if jwks is not None and jwks_uri is not None:
-        raise InvalidClientMetadata("jwks and jwks_uri must not both be there")
+        raise InvalidClientMetadata("send jwks or jwks_uri, not both")
     if method != "private_key_jwt":
         return Keys()
     if jwks is not None:
         return Keys(jwks=_public_keys(jwks))
     if jwks_uri is None:
-        raise InvalidClientMetadata("private_key_jwt needs jwks or jwks_uri")
+        raise InvalidClientMetadata("private_key_jwt needs jwks or jwks_uri: send one of them")
     try:
         check_fetchable(jwks_uri)
     except ValueError as error:
-        raise InvalidClientMetadata(f"jwks_uri: {error}") from None
+        raise InvalidClientMetadata(f"correct jwks_uri: {error}") from None
     return Keys(jwks_uri=jwks_uri)
 
 
@@ -110,7 +110,9 @@ def _public_keys(jwks: dict[str, Any]) -> bytes:
     except BadKeySet:
         raise InvalidClientMetadata("jwks must be a JWK set with a usable public key") from None
     if any(not _PRIVATE_MEMBERS.isdisjoint(key) for key in jwks["keys"] if isinstance(key, dict)):
-        raise InvalidClientMetadata("jwks holds a private key: it is not private any more")
+        raise InvalidClientMetadata(
+            "jwks holds a private key: make a new pair, and send its public key"
+        )
     return msgspec.json.encode(jwks)
 
 

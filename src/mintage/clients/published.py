@@ -70,15 +70,19 @@ class Published:
         if client.jwks is not None:
             return _parse_keys("", client.jwks)
         if client.jwks_uri is None:
-            raise InvalidClient("this client registered no keys")
+            raise InvalidClient("this client registered no keys: register again with jwks")
         if not (client.vouched or self._policy.permits_url(client.jwks_uri)):
-            raise InvalidClient("keys are not fetched from the jwks_uri of this client")
+            raise InvalidClient(
+                "keys are not fetched from the jwks_uri of this client: register again with jwks"
+            )
         try:
             return await self._keys.get(
                 client.jwks_uri, older_than=_REFETCH_SECONDS if newer else None
             )
         except FetchRefused as error:
-            raise InvalidClient(f"the jwks_uri of this client can't be used: {error}") from None
+            raise InvalidClient(
+                f"the jwks_uri of this client can't be used: {error}; correct it"
+            ) from None
         except FetchFailed as error:
             raise _unavailable("the jwks_uri of this client", error) from None
 
@@ -89,7 +93,9 @@ class Published:
 
 
 def _unavailable(what: str, error: FetchFailed) -> TemporarilyUnavailable:
-    return TemporarilyUnavailable(f"{what} can't be fetched just now: {error}", retry_after=10)
+    return TemporarilyUnavailable(
+        f"{what} can't be fetched just now: {error}; try again shortly", retry_after=10
+    )
 
 
 def _parse_keys(_: str, body: bytes) -> KeySet:

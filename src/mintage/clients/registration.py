@@ -86,9 +86,10 @@ def parse_registration(body: bytes) -> Registration:
     try:
         request = _requests.decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidClientMetadata(str(error).replace("`", "'")) from None
+        said = str(error).replace("`", "'")
+        raise InvalidClientMetadata(f"the body must be client metadata: {said}") from None
     except (msgspec.DecodeError, RecursionError):
-        raise InvalidClientMetadata("the body is not a JSON object") from None
+        raise InvalidClientMetadata("the body must be a JSON object") from None
     method = _auth_method(request)
     keys = metadata.keys_of(method, request.jwks, request.jwks_uri)
     uris = metadata.redirect_uris(request.redirect_uris)
@@ -118,7 +119,7 @@ def _scope(request: _Request) -> str | None:
     try:
         return None if request.scope is None else " ".join(parse_scope(request.scope))
     except ValueError as error:
-        raise InvalidClientMetadata(f"scope: {error}") from None
+        raise InvalidClientMetadata(f"correct scope: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,21 @@ from typing import Final
 
 import httpx2
 
-from mintage.errors import MintageError
+from mintage.errors import OAuthError
 from mintage.gateway.headers import RawHeaders
 
 _CONNECT_SECONDS: Final = 5.0
 _HEAD_SECONDS: Final = 300.0  # a tool may think for long before it answers
 
 
-class BackendError(MintageError):
+class BackendError(OAuthError):
     """The backend gave no answer. *status* is what a gateway says then (RFC 9110 §15.6)."""
 
-    def __init__(self, status: int, advice: str) -> None:
-        super().__init__(advice)
+    stage = "backend"
+
+    def __init__(self, status: int, advice: str, *, reason: str = "") -> None:
+        super().__init__(advice, reason=reason)
         self.status = status
-        self.advice = advice
 
 
 class Answer:
@@ -67,9 +68,13 @@ class Backends:
             async with asyncio.timeout(_HEAD_SECONDS):
                 response = await self._client.send(request, stream=True)
         except (TimeoutError, httpx2.TimeoutException) as error:
-            raise BackendError(504, "the backend did not answer in time") from error
+            raise BackendError(
+                504, "the backend did not answer in time; try again shortly", reason=_name(error)
+            ) from error
         except httpx2.HTTPError as error:
-            raise BackendError(502, "the backend can't be reached") from error
+            raise BackendError(
+                502, "the backend can't be reached; try again shortly", reason=_name(error)
+            ) from error
         try:
             yield Answer(response)
         finally:
@@ -77,3 +82,8 @@ class Backends:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _name(error: Exception) -> str:
+    """What went wrong, for our log: its text may hold what the user sent."""
+    return type(error).__name__

@@ -21,7 +21,7 @@ from mintage.gateway.paths import Match, route
 from mintage.gateway.proxy import Backend, Proxy
 from mintage.resource.bearer import NoToken
 from mintage.resource.challenges import challenge
-from mintage.server.http import error_response, failure_of, json_response
+from mintage.server.http import error_response, failure_of
 from mintage.site import Site
 from mintage.values import Dice
 
@@ -49,7 +49,11 @@ class Gateway:
         backend, url = found.target, found.url(found.target.url)
         try:
             if not self.origins.accept(scope["headers"]):
-                raise AccessDenied("pages of this origin may not call this server")
+                raise AccessDenied(
+                    "pages of this origin may not call this server; whoever runs it may allow them",
+                    reason="unknown Origin",
+                    stage="request",
+                )
             asked = {"method": scope["method"], "path": found.rest}
             if backend.local is not None:
                 access = await self.proxy.check(scope["headers"], backend, **asked)
@@ -74,11 +78,10 @@ class Gateway:
             await response(scope, receive, send)
 
     def _refusal(self, error: Exception, request: Request, backend: Backend) -> Response:
-        if isinstance(error, BackendError):
-            content = {"error": "server_error", "error_description": error.advice}
-            return json_response(content, status=error.status, headers={"retry-after": "5"})
         failure = failure_of(error, request, self.dice)
         response = error_response(failure)
+        if isinstance(failure.error, BackendError):
+            response.headers["retry-after"] = "5"
         if isinstance(failure.error, NoToken | InvalidToken | InsufficientScope | InvalidRequest):
             named: OAuthError | None = failure.error
             if isinstance(failure.error, NoToken):

@@ -48,7 +48,7 @@ def check_framing(headers: RawHeaders) -> None:
     lengths = [value for name, value in headers if name == b"content-length"]
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     if lengths and codings:
-        raise InvalidRequest("Content-Length and Transfer-Encoding together are refused")
+        raise InvalidRequest("send Content-Length or Transfer-Encoding, not both")
     if len(lengths) > 1 or any(not value.isdigit() for value in lengths):
         raise InvalidRequest("Content-Length must be one number")
     if len(codings) > 1 or any(value.strip().lower() != b"chunked" for value in codings):

@@ -33,7 +33,7 @@ def mirrored(headers: list[tuple[bytes, bytes]], *, method: str) -> tuple[str | 
         )
     operation = _one(headers, b"mcp-method")
     if operation is None:
-        raise InvalidRequest("Mcp-Method is missing")
+        raise InvalidRequest("Mcp-Method is missing: send the method of the message in it")
     return _plain(operation), _plain(_one(headers, b"mcp-name"))
 
 
@@ -52,4 +52,4 @@ def _plain(value: str | None) -> str | None:
     try:
         return base64.b64decode(wrapped[1], validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise InvalidRequest("an Mcp header holds broken base64") from None
+        raise InvalidRequest("an Mcp header must hold whole base64 of UTF-8") from None

@@ -35,9 +35,13 @@ def route(raw_path: bytes, resources: Mapping[str, T]) -> Match[T] | None:
     encoded or encoded twice: ``/mcp/..%2fadmin`` must not reach anything.
     """
     if not _ALLOWED.fullmatch(raw_path):
-        raise InvalidRequest("the path holds characters that a path does not")
+        raise InvalidRequest(
+            "the path must be percent-encoded: it holds characters that no path may hold"
+        )
     if _DECEPTIVE.search(raw_path) or _EMPTY_OR_DOTS.search(raw_path):
-        raise InvalidRequest("the path is ambiguous: empty, dot or encoded separators in it")
+        raise InvalidRequest(
+            "the path must have no empty or dot segments and no encoded separators"
+        )
     path = raw_path.decode("ascii")
     found = [at for at in resources if path == at or path.startswith(f"{at}/")]
     if not found:

@@ -81,6 +81,7 @@ class Credentials:
             raise InvalidToken(
                 "the login at the identity provider has ended; log in again",
                 reason=outcome.reason.value,
+                stage="upstream",
             )
         return outcome
 

@@ -27,6 +27,7 @@ class NoToken(OAuthError):
 
     code = "invalid_token"
     status = 401
+    stage = "token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,9 @@ class Bearer:
         if call is not None:
             claims = access.opened.grant.login.identity.claims
             if not all(rule.accepts(claims) for rule in rules if rule.matches(call)):
-                raise AccessDenied("this user may not do this here; ask who runs this server")
+                raise AccessDenied(
+                    "this user may not do this here; ask who runs this server", stage="rules"
+                )
         return access
 
     async def _access(self, headers: list[tuple[bytes, bytes]], resource: Resource) -> Access:
@@ -93,10 +96,17 @@ class Bearer:
         try:
             verified = self.tokens.read_access(token, resource.identifier)
         except TokenError as error:
-            raise InvalidToken("the access token is not valid here", reason=error.error) from None
+            raise InvalidToken(
+                "the access token is not valid here; refresh it, or log in again",
+                reason=error.error,
+            ) from None
         outcome = await self.vault.authenticate(verified.handle)
         if isinstance(outcome, Refused):
-            raise InvalidToken("the access token was revoked", reason=outcome.reason.value)
+            raise InvalidToken(
+                "the access token was revoked; log in again",
+                reason=outcome.reason.value,
+                stage="grant",
+            )
         secret = verified.handle.secret
         known = _Known(secret, verified.scopes, resource, store_key(secret), verified.ends_at)
         self._remember(token, known)
@@ -114,7 +124,7 @@ def bearer_token(headers: list[tuple[bytes, bytes]]) -> str:
     """The token of the one ``Authorization: Bearer`` header (RFC 6750 §2.1)."""
     found = [value for name, value in headers if name == b"authorization"]
     if not found:
-        raise NoToken("an access token is needed")
+        raise NoToken("an access token is needed: log in, and send it in Authorization")
     if len(found) > 1:
         raise InvalidRequest("Authorization must be given once")
     scheme, _, token = found[0].decode("latin-1").partition(" ")

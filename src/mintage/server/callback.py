@@ -88,6 +88,7 @@ class CallbackEndpoint:
             raise InvalidRequest(
                 "this login was finished already; go back to the application",
                 reason="callback replayed",
+                stage="login",
             )
         if (error := optional(form, "error")) is not None:
             return self._refused(error, login.request)
@@ -119,11 +120,18 @@ class CallbackEndpoint:
         refusal: OAuthError
         match error:
             case "access_denied" | "login_required" | "consent_required" | "interaction_required":
-                refusal = AccessDenied("the user did not log in at the identity provider")
+                refusal = AccessDenied(
+                    "the user did not log in at the identity provider; log in again to retry"
+                )
             case "temporarily_unavailable":
-                refusal = TemporarilyUnavailable("the identity provider is not available")
+                refusal = TemporarilyUnavailable(
+                    "the identity provider is not available; try again shortly", stage="upstream"
+                )
             case _:
-                refusal = ServerFault("the identity provider refused the login")
+                refusal = ServerFault(
+                    "the identity provider refused the login: ask whoever runs this server why",
+                    stage="upstream",
+                )
         url = error_redirect(wanted.redirect_uri, wanted.state, refusal, issuer=self.site.issuer)
         return self._redirect(url)
 
@@ -154,6 +162,8 @@ def _as_seen_here(error: Exception) -> Exception:
     """A code that the upstream refuses is no outage; here it is the user's turn again."""
     if isinstance(error, UpstreamRefused):
         return InvalidRequest(
-            "the identity provider did not accept this login; try again", reason=str(error)
+            "the identity provider did not accept this login; try again",
+            reason=str(error),
+            stage="upstream",
         )
     return error

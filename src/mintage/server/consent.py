@@ -42,7 +42,8 @@ class ConsentEndpoint:
         self._check_browser(request, consent)
         if int(self.clock()) >= consent.expires_at:
             raise InvalidRequest(
-                "this page was open for too long; go back to the application and log in again"
+                "this page was open for too long; go back to the application and log in again",
+                stage="consent",
             )
         match one(form, "decision"):
             case "approve":
@@ -78,7 +79,9 @@ class ConsentEndpoint:
 
     def _deny(self, consent: ConsentForm) -> Response:
         wanted = consent.request
-        refusal = AccessDenied("the user did not agree")
+        refusal = AccessDenied(
+            "the user did not agree; log in again to ask once more", stage="consent"
+        )
         url = error_redirect(wanted.redirect_uri, wanted.state, refusal, issuer=self.site.issuer)
         return onward(url, to=display_host(wanted.redirect_uri))
 
@@ -90,6 +93,7 @@ class ConsentEndpoint:
                 "this browser did not send back the cookie that the page came with; allow "
                 "cookies for this site, or open the login in your usual browser",
                 reason="consent form without its browser's cookie",
+                stage="consent",
             )
 
     def _random(self) -> str:
@@ -114,4 +118,8 @@ def login_request(login: PendingLogin, upstream: Member, site: Site) -> LoginReq
 def _refuse_other_sites(request: Request) -> None:
     """A form sent from another site is not this person's answer (Fetch Metadata)."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise AccessDenied("the answer came from another site", reason="cross-site consent form")
+        raise AccessDenied(
+            "the answer came from another site; go back to the application and log in again",
+            reason="cross-site consent form",
+            stage="consent",
+        )

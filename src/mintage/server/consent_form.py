@@ -51,5 +51,6 @@ class ConsentSeal:
             return _decoder.decode(open_any(box, keys=self.keys, context=_CONTEXT))
         except (ValueError, binascii.Error, SealError, msgspec.DecodeError):
             raise InvalidRequest(
-                "this form is not one of ours; go back to the application and log in again"
+                "this form is not one of ours; go back to the application and log in again",
+                stage="consent",
             ) from None

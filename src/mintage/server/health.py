@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.errors import MintageError
-from mintage.server.http import NO_STORE, json_response
+from mintage.server.http import NO_STORE, check_get, json_response
 
 log = logging.getLogger("mintage.server")
 
@@ -19,8 +19,9 @@ Probe: TypeAlias = Callable[[], Awaitable[object]]
 _SECONDS: Final = 5.0
 
 
-async def alive(_: Request) -> Response:
+async def alive(request: Request) -> Response:
     """The process answers; nothing else is asked."""
+    check_get(request)
     return json_response({"status": "ok"}, headers=NO_STORE)
 
 
@@ -30,8 +31,9 @@ class Readiness:
 
     probes: Mapping[str, Probe]
 
-    async def __call__(self, _: Request) -> Response:
+    async def __call__(self, request: Request) -> Response:
         """200, or 503 with the names of what is missing; why stands in the log."""
+        check_get(request)
         names = list(self.probes)
         found = await asyncio.gather(*(self._ask(name) for name in names))
         body = dict(zip(names, found, strict=True))

@@ -46,6 +46,7 @@ _NOT_IN_A_QUERY: Final = frozenset(
         "token",
     }
 )
+_REFERENCE: Final = "mintage.reference"
 NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 
 
@@ -53,14 +54,14 @@ async def read_body(request: Request, *, limit: int = MAX_BODY) -> bytes:
     """The body, refused with `ContentTooLarge` as soon as it is known to pass *limit* bytes."""
     declared = request.headers.get("content-length", "0")
     if not declared.isascii() or not declared.isdigit():
-        raise InvalidRequest("Content-Length is not a number")
+        raise InvalidRequest("Content-Length must be a number")
     if int(declared[:20]) > limit:
-        raise ContentTooLarge(f"the body is larger than {limit} bytes")
+        raise ContentTooLarge(f"the body must be at most {limit} bytes")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise ContentTooLarge(f"the body is larger than {limit} bytes")
+            raise ContentTooLarge(f"the body must be at most {limit} bytes")
     return bytes(body)
 
 
@@ -69,7 +70,7 @@ async def read_form(request: Request) -> Form:
     if request.method != "POST":
         raise MethodNotAllowed("use POST", allow="POST")
     if not _NOT_IN_A_QUERY.isdisjoint(read_query(request)):
-        raise InvalidRequest("parameters belong into the body; a query ends up in logs")
+        raise InvalidRequest("send parameters in the body: a query ends up in logs")
     if _media_type(request) != _FORM_TYPE:
         raise InvalidRequest(f"Content-Type must be {_FORM_TYPE}")
     return parse_form(await read_body(request))
@@ -90,6 +91,12 @@ def authorization_of(request: Request) -> str | None:
     if len(values) > 1:
         raise InvalidRequest("Authorization must be given once")
     return values[0] if values else None
+
+
+def check_get(request: Request) -> None:
+    """Raises `MethodNotAllowed` for anything but a GET or HEAD."""
+    if request.method not in ("GET", "HEAD"):
+        raise MethodNotAllowed("use GET", allow="GET, HEAD")
 
 
 def read_query(request: Request) -> Form:
@@ -142,35 +149,48 @@ class ServerFault(OAuthError):
     status = 500
 
 
+def reference_of(request: Request, dice: Dice) -> str:
+    """The request's own id, ours and never the client's: made once, when first asked for."""
+    scope = request.scope
+    if (reference := scope.get(_REFERENCE)) is None:
+        reference = scope[_REFERENCE] = dice(6).hex()
+    return str(reference)
+
+
 def failure_of(error: Exception, request: Request, dice: Dice) -> Failure:
     """*error* as a refusal: what the client reads, and one line in the log that says more.
 
     Our own outage and the upstream's are 503 and 502 with a way on, never the client's fault.
     """
-    reference = dice(6).hex()
-    where = f"{request.method} {request.scope.get('path', '')}"
+    reference = reference_of(request, dice)
+    where = _one_line(f"{request.method} {request.scope.get('path', '')}")
     match error:
         case OAuthError():
             refusal = error
             log.info(
-                "%s %s: %d %s: %s", reference, where, error.status, error.code,
-                error.reason or error.advice,
+                "%s %s: %d %s, stage %s: %s", reference, where, error.status, error.code,
+                error.stage, _one_line(error.reason or error.advice),
             )  # fmt: skip
         case StoreError():
             refusal = TemporarilyUnavailable("the store is not available; try again shortly")
-            log.error("%s %s: store: %s", reference, where, error)
+            log.error("%s %s: 503, stage store: %s", reference, where, _one_line(str(error)))
         case UpstreamUnavailable():
             refusal = TemporarilyUnavailable(
                 "the identity provider is not available; try again shortly",
                 retry_after=error.retry_after,
             )
-            log.warning("%s %s: upstream: %s", reference, where, error)
+            log.warning("%s %s: 503, stage upstream: %s", reference, where, _one_line(str(error)))
         case UpstreamMisbehaved():
-            refusal = BadUpstream("the identity provider gave an answer that can't be used")
-            log.error("%s %s: upstream: %s", reference, where, error)
+            refusal = BadUpstream(
+                "the identity provider gave an answer that can't be used; try again, or ask "
+                "whoever runs this server"
+            )
+            log.error("%s %s: 502, stage upstream: %s", reference, where, _one_line(str(error)))
         case _:
             log.error("%s %s: failed", reference, where, exc_info=error)
-            fault = ServerFault(f"an error of ours; its reference is {reference}")
+            fault = ServerFault(
+                f"an error of ours: tell whoever runs this server its reference, {reference}"
+            )
             return Failure(fault, reference)
     return Failure(refusal, reference)
 
@@ -180,13 +200,20 @@ def guarded(handler: Handler, dice: Dice, answer: Callable[[Failure], Response])
 
     async def endpoint(request: Request) -> Response:
         try:
-            return await handler(request)
+            response = await handler(request)
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             return answer(failure_of(error, request, dice))
+        response.headers["x-request-id"] = reference_of(request, dice)
+        return response
 
     return endpoint
+
+
+def _one_line(text: str) -> str:
+    """*text*, which others may have written, as one line of a log: controls are spelled out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def for_clients(handler: Handler, dice: Dice) -> Handler:

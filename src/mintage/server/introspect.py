@@ -21,7 +21,9 @@ from mintage.vault.vault import Vault
 
 log = logging.getLogger("mintage.server")
 
-_AUTHENTICATE: Final = "introspection takes a client that authenticates itself"
+_AUTHENTICATE: Final = (
+    "introspection takes a client that authenticates itself: use one with a secret or a key"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,13 @@ def check_size(scope: Scope) -> None:
     """Raises `UriTooLong` or `HeadersTooLarge` (RFC 9110 §15.5.15, RFC 6585 §5)."""
     target = len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b""))
     if target > MAX_TARGET:
-        raise UriTooLong(f"path and query are longer than {MAX_TARGET} bytes")
+        raise UriTooLong(
+            f"path and query must be at most {MAX_TARGET} bytes: send a long request as a POST"
+        )
     headers = scope["headers"]
     if len(headers) > MAX_HEADER_COUNT:
-        raise HeadersTooLarge(f"there are more than {MAX_HEADER_COUNT} headers")
+        raise HeadersTooLarge(f"send at most {MAX_HEADER_COUNT} headers")
     if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
-        raise HeadersTooLarge(f"the headers are larger than {MAX_HEADERS} bytes")
+        raise HeadersTooLarge(
+            f"the headers must be at most {MAX_HEADERS} bytes: clear the cookies of this site"
+        )

@@ -11,15 +11,17 @@ def token_error(reason: Reason) -> OAuthError:
     match reason:
         case Reason.WRONG_RESOURCE:
             return InvalidTarget(
-                "resource is not the one that the user agreed to", reason=reason.value
+                "resource must be one that the user agreed to, or be left out", reason=reason.value
             )
         case Reason.SCOPE_WIDENED:
             return InvalidScope(
-                "scope may not go beyond what the user agreed to", reason=reason.value
+                "scope may not go beyond what the user agreed to: leave it out, or log in again",
+                reason=reason.value,
             )
         case Reason.WRONG_REDIRECT_URI:
             return InvalidGrant(
-                "redirect_uri is not the one of the authorization request", reason=reason.value
+                "redirect_uri must be the one of the authorization request; log in again",
+                reason=reason.value,
             )
         case (
             Reason.UNKNOWN

@@ -58,10 +58,14 @@ def redirect_uri_of(form: Form, client: Client) -> str:
     requested = optional(form, "redirect_uri")
     if requested is None:
         if len(client.redirect_uris) != 1:
-            raise InvalidRequest("redirect_uri is missing, and the client registered several")
+            raise InvalidRequest(
+                "redirect_uri is missing, and the client registered several: send one of them"
+            )
         return client.redirect_uris[0].text
     if not any(matches(registered, requested) for registered in client.redirect_uris):
-        raise InvalidRequest("redirect_uri is not one that this client registered")
+        raise InvalidRequest(
+            "redirect_uri must be one that this client registered; register it, or correct it"
+        )
     return requested
 
 
@@ -79,12 +83,14 @@ def parse_authorization(
     """The rest of the request, once client and redirect URI are known to be good."""
     state = optional(form, "state")
     if state is not None and len(state) > _MAX_STATE:
-        raise InvalidRequest(f"state is longer than {_MAX_STATE} characters")
+        raise InvalidRequest(f"state must be at most {_MAX_STATE} characters")
     response_type = one(form, "response_type")
     if response_type != "code":
         raise UnsupportedResponseType("response_type must be code")
     if "authorization_code" not in client.grant_types:
-        raise UnauthorizedClient("this client did not register the authorization_code grant")
+        raise UnauthorizedClient(
+            "this client did not register the authorization_code grant: register again with it"
+        )
     challenge = one(form, "code_challenge")
     # Left out, the method means "plain" (RFC 7636 §4.3), which shows the verifier to all.
     if optional(form, "code_challenge_method") != "S256":
@@ -111,9 +117,9 @@ def _wishes(form: Form) -> dict[str, Any]:
     if prompt is not None and not set(prompt.split(" ")) <= _PROMPTS:
         raise InvalidRequest("prompt may hold: " + " ".join(sorted(_PROMPTS)))
     if prompt == "none":
-        raise LoginRequired("the user must agree each time, so prompt=none can't be served")
+        raise LoginRequired("the user must agree each time: ask again without prompt=none")
     if hint is not None and len(hint) > _MAX_HINT:
-        raise InvalidRequest(f"login_hint is longer than {_MAX_HINT} characters")
+        raise InvalidRequest(f"login_hint must be at most {_MAX_HINT} characters")
     age = optional(form, "max_age")
     if age is not None and not _SECONDS.fullmatch(age):
         raise InvalidRequest("max_age must be a number of seconds")

@@ -36,7 +36,9 @@ class TokenEndpoint:
             raise UnsupportedGrantType("grant_type must be one of: " + ", ".join(self._grant_types))
         client = await self._authenticate(form, authorization_of(request))
         if name not in client.grant_types:
-            raise UnauthorizedClient(f"this client did not register the grant type {name}")
+            raise UnauthorizedClient(
+                f"this client did not register the grant type {name}: register again with it"
+            )
         issued = await grant_type.issue(form, client)
         return json_response(_body(issued), headers=NO_STORE)
 
