@@ -81,7 +81,7 @@ class TestWhoMayPass:
         header = scheme + basic(BASIC.client_id, SECRET).removeprefix("Basic ")
         assert await AUTHENTICATE({}, header) == BASIC
 
-    async def test_id_and_secret_are_form_encoded_inside(self) -> None:
+    async def test_spec078_id_and_secret_are_form_encoded_inside(self) -> None:
         def encode_all(text: str) -> str:
             return "".join(f"%{byte:02x}" for byte in text.encode())
 

@@ -197,7 +197,7 @@ def test_attack_b05_no_other_address_matches(registered: str, requested: str) ->
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-def test_the_port_of_a_loopback_address_may_vary(host: str) -> None:
+def test_spec072_the_port_of_a_loopback_address_may_vary(host: str) -> None:
     with_port, without = f"http://{host}:50000/cb?a=b", f"http://{host}/cb?a=b"
     assert matches(RedirectUri(without), with_port)
     assert matches(RedirectUri(with_port), without)
@@ -305,7 +305,7 @@ def test_a_person_reads_where_it_leads() -> None:
     assert display_host("com.example.app:/cb") == "the application behind com.example.app:"
 
 
-def test_a_query_is_kept_and_added_to() -> None:
+def test_spec071_a_query_is_kept_and_added_to() -> None:
     assert append_query("https://a.example/cb", {"code": "a b&c"}) == (
         "https://a.example/cb?code=a+b%26c"
     )

@@ -195,7 +195,7 @@ class TestClientId:
         with pytest.raises(InvalidClientMetadata, match="too much"):
             issue(redirect_uris=[f"https://a.example/{path}" for path in noise])
 
-    def test_what_compresses_too_well_to_be_read_back_is_refused(self) -> None:
+    def test_spec114_what_compresses_too_well_to_be_read_back_is_refused(self) -> None:
         """A long and monotonous scope fits the client_id, and once did not open again."""
         with pytest.raises(InvalidClientMetadata, match="too much"):
             issue(scope="a" * 60_000)

@@ -104,7 +104,7 @@ async def test_spec024_the_scheme_is_read_in_any_case(world: World, scheme: str)
     assert answer.status_code == 200
 
 
-async def test_spec024_a_malformed_authorization_is_400(world: World, raw: RawBackend) -> None:
+async def test_spec024_spec086_a_malformed_header_is_400(world: World, raw: RawBackend) -> None:
     token = await access_token(world)
     url = f"{world.resource}/echo"
     twice = [("authorization", f"Bearer {token}")] * 2

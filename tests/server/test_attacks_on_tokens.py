@@ -143,7 +143,9 @@ class TestC04RefreshTokens:
         assert (stolen.status_code, stolen.json()["error"]) == (400, "invalid_grant")
         assert (await client.refresh(tokens["refresh_token"])).status_code == 200
 
-    async def test_a_refresh_token_ends_after_its_lifetime_without_use(self, world: World) -> None:
+    async def test_spec085_a_refresh_token_ends_after_its_lifetime_without_use(
+        self, world: World
+    ) -> None:
         client = await world.client()
         async with world.browser() as browser:
             tokens = await client.tokens(browser)

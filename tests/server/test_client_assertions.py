@@ -270,7 +270,7 @@ async def test_a_key_host_that_is_away_is_an_outage_and_no_refusal(
     assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
 
 
-async def test_metadata_names_the_method_and_its_algorithms(world: World) -> None:
+async def test_spec093_metadata_names_the_method_and_its_algorithms(world: World) -> None:
     metadata = await world.http.get(f"{world.issuer}/.well-known/oauth-authorization-server")
     for endpoint in ("token", "revocation"):
         assert "private_key_jwt" in metadata.json()[f"{endpoint}_endpoint_auth_methods_supported"]

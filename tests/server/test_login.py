@@ -112,7 +112,7 @@ async def test_revoking_either_token_ends_the_grant(world: World, kind: str) -> 
     assert not world.upstream.is_live(seen["authorization"].removeprefix("Bearer "))
 
 
-async def test_revoking_what_is_no_token_is_fine_too(world: World) -> None:
+async def test_spec089_revoking_what_is_no_token_is_fine_too(world: World) -> None:
     """RFC 7009 §2.2."""
     client = await world.client()
     assert (await client.revoke("not-a-token")).status_code == 200

@@ -28,7 +28,7 @@ async def test_spec094_every_endpoint_that_it_names_is_there_and_no_other(world:
     assert named == served - UNADVERTISED
 
 
-async def test_spec092_each_document_is_found_where_its_issuer_says(world: World) -> None:
+async def test_spec092_spec096_each_document_is_found_where_its_issuer_says(world: World) -> None:
     metadata = await metadata_of(world)
     assert metadata["issuer"] == world.issuer
     for resource in metadata["protected_resources"]:
@@ -47,7 +47,7 @@ async def test_spec022_offline_access_is_named_nowhere(world: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-async def test_each_method_of_authentication_works_wherever_it_is_named(
+async def test_spec094_each_method_of_authentication_works_wherever_it_is_named(
     world: World, method: str
 ) -> None:
     metadata = await metadata_of(world)
@@ -77,7 +77,7 @@ async def test_each_method_of_authentication_works_wherever_it_is_named(
         assert answer.status_code == 200
 
 
-async def test_a_method_that_is_not_named_is_refused(world: World) -> None:
+async def test_spec094_a_method_that_is_not_named_is_refused(world: World) -> None:
     metadata = await metadata_of(world)
     assert "none" not in metadata["introspection_endpoint_auth_methods_supported"]
     for method in ("client_secret_jwt", "tls_client_auth"):
@@ -92,7 +92,9 @@ async def test_a_method_that_is_not_named_is_refused(world: World) -> None:
         assert answer.status_code == 400
 
 
-async def test_what_it_says_of_pkce_responses_and_grants_is_all_there_is(world: World) -> None:
+async def test_spec092_spec116_what_it_says_of_pkce_responses_and_grants_is_all_there_is(
+    world: World,
+) -> None:
     metadata = await metadata_of(world)
     client = await world.client()
     assert metadata["code_challenge_methods_supported"] == ["S256"]
@@ -109,7 +111,7 @@ async def test_what_it_says_of_pkce_responses_and_grants_is_all_there_is(world: 
         assert grant not in metadata["grant_types_supported"]
 
 
-async def test_spec005_it_promises_iss_and_each_answer_has_it(world: World) -> None:
+async def test_spec005_spec100_it_promises_iss_and_each_answer_has_it(world: World) -> None:
     metadata = await metadata_of(world)
     assert metadata["authorization_response_iss_parameter_supported"] is True
     client = await world.client()

@@ -49,7 +49,7 @@ async def test_spec094_only_public_halves_are_shown_and_all_of_them(world: World
     assert not {"d", "p", "q", "k"} & {name for key in shown for name in key}
 
 
-async def test_such_a_token_is_good_at_the_gateway_and_the_refresh_token_stays_ours(
+async def test_spec103_such_a_token_is_good_at_the_gateway_and_the_refresh_token_stays_ours(
     world: World,
 ) -> None:
     tokens = await logged_in(world)
@@ -59,7 +59,9 @@ async def test_such_a_token_is_good_at_the_gateway_and_the_refresh_token_stays_o
     assert json.loads(joserfc.util.urlsafe_b64decode(head.encode()))["alg"] == "HS256"
 
 
-async def test_spec113_a_refresh_token_never_passes_as_an_access_token(world: World) -> None:
+async def test_spec103_spec113_a_refresh_token_never_passes_as_an_access_token(
+    world: World,
+) -> None:
     tokens = await logged_in(world)
     headers = {"authorization": f"Bearer {tokens['refresh_token']}"}
     assert (await world.http.get(world.resource, headers=headers)).status_code == 401

@@ -120,7 +120,7 @@ async def test_the_consent_page_names_every_resource(desk: Desk) -> None:
     assert desk.b in page.text
 
 
-async def test_narrowing_a_refresh_is_for_that_answer_only(desk: Desk) -> None:
+async def test_spec082_narrowing_a_refresh_is_for_that_answer_only(desk: Desk) -> None:
     _, body = await desk.redeem(await desk.log_in(desk.a, scope="read cal"))
     assert body["scope"] == "read cal"
     _, narrow = await desk.refresh(body["refresh_token"], scope="read")

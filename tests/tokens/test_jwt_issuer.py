@@ -181,7 +181,7 @@ def test_a_claim_that_every_token_has_must_be_there(issuer: JWTIssuer, name: str
 
 
 @pytest.mark.parametrize("key", [b"", b"short", b"k" * 44, bytes(31), "k" * 44, None])
-def test_a_weak_signing_key_is_refused(key: Any) -> None:
+def test_spec109_a_weak_signing_key_is_refused(key: Any) -> None:
     with pytest.raises(ValueError, match="at least 32 bytes"):
         JWTIssuer(ISSUER, AUDIENCE, key)
 

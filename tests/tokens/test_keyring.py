@@ -47,7 +47,7 @@ def test_each_algorithm_issues_and_verifies(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ASYMMETRIC)
-def test_asymmetric_access_tokens_follow_rfc_9068(name: str) -> None:
+def test_spec101_asymmetric_access_tokens_follow_rfc_9068(name: str) -> None:
     issuer = issuer_of(KeyRing(KEYS[name]))
     assert header_of(issue(issuer))["typ"] == "at+jwt"
     assert header_of(issuer.issue_refresh_token("ide", [], "q7", 60))["typ"] == "JWT"
@@ -72,7 +72,9 @@ def test_a_token_of_one_key_is_unknown_to_another(signs: str, verifies: str) -> 
 
 
 @pytest.mark.parametrize(("signs", "header"), list(itertools.permutations(KEYS, 2)))
-def test_a_header_of_one_key_never_opens_a_signature_of_another(signs: str, header: str) -> None:
+def test_spec107_a_header_of_one_key_never_opens_a_signature_of_another(
+    signs: str, header: str
+) -> None:
     ring = KeyRing(KEYS[signs], [key for key in KEYS.values() if key is not KEYS[signs]])
     issuer = issuer_of(ring)
     _, payload, signature = issue(issuer).split(".")
@@ -140,7 +142,7 @@ def test_both_bare_headers_try_every_symmetric_key() -> None:
             issuer.verify(token_with(header=header, key=bytes(range(50, 94))))
 
 
-def test_ed25519_may_change_its_name_by_rotation() -> None:
+def test_spec106_ed25519_may_change_its_name_by_rotation() -> None:
     """RFC 9864 replaces EdDSA by Ed25519: the same key, under one name at a time."""
     old, new = KEYS["EdDSA"], KEYS["Ed25519"]
     assert old.kid == new.kid
@@ -243,6 +245,6 @@ def test_keys_that_do_not_fit_are_refused() -> None:
 
 
 @pytest.mark.parametrize("alg", ["HS256", "RS256", "EdDSA", "ES384", "none"])
-def test_a_key_has_its_own_algorithm_only(alg: Any) -> None:
+def test_spec105_a_key_has_its_own_algorithm_only(alg: Any) -> None:
     with pytest.raises(ValueError, match="signs with ES256"):
         TokenKey.from_pem(pem(P256), alg=alg)

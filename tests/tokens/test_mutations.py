@@ -107,7 +107,7 @@ def test_es256_edge_values_are_refused(r: int, s: int) -> None:
         issuer_of("ES256").verify(es256_with(r.to_bytes(32), s.to_bytes(32), token_of("ES256")))
 
 
-def test_es256_signatures_of_another_length_or_in_der_are_refused() -> None:
+def test_spec110_es256_signatures_of_another_length_or_in_der_are_refused() -> None:
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
     issuer, token = issuer_of("ES256"), token_of("ES256")

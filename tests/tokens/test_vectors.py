@@ -225,7 +225,7 @@ BAD_KEYS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", BAD_KEYS)
-def test_a_key_that_can_not_be_used_is_passed_over(name: str) -> None:
+def test_spec110_a_key_that_can_not_be_used_is_passed_over(name: str) -> None:
     assert kids(BAD_KEYS[name], OKP) == [OKP["kid"]]
     with pytest.raises(BadKeySet, match="no key that can be used"):
         kids(BAD_KEYS[name])

@@ -75,7 +75,6 @@ def _body(claims: Claims, opened: Opened) -> dict[str, Any]:
     identity = opened.grant.login.identity
     body: dict[str, Any] = {
         "active": True,
-        "scope": claims.scope,
         "client_id": claims.client_id,
         "sub": identity.subject,
         "aud": claims.aud,
@@ -84,6 +83,8 @@ def _body(claims: Claims, opened: Opened) -> dict[str, Any]:
         "iat": claims.iat,
         "jti": claims.jti,
     }
+    if claims.scope:
+        body["scope"] = claims.scope
     if claims.token_use == "access":  # noqa: S105
         body["token_type"] = "Bearer"  # noqa: S105
     if claims.upstream_claims:

@@ -48,8 +48,9 @@ def _body(issued: TokenResponse) -> dict[str, object]:
         "access_token": issued.access_token,
         "token_type": "Bearer",
         "expires_in": issued.expires_in,
-        "scope": issued.scope,
     }
+    if issued.scope:  # an empty one is none by its grammar (RFC 6749 §3.3)
+        body["scope"] = issued.scope
     if issued.refresh_token is not None:
         body["refresh_token"] = issued.refresh_token
     return body
