@@ -20,6 +20,7 @@ from mintage.config import Config
 from mintage.errors import ConfigError, NotFound, OAuthError, StoreError
 from mintage.gateway.backend import Backends
 from mintage.gateway.gateway import Gateway
+from mintage.gateway.guard import Guard
 from mintage.gateway.origins import Origins, origin_of
 from mintage.gateway.proxy import Backend, Credentials, Proxy
 from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
@@ -200,7 +201,7 @@ def _gateway(
 ) -> Gateway:
     config, site = parts.config, parts.site
     return Gateway(
-        site,
+        guard_of(parts),
         {
             site.base_path + section.path: Backend(
                 resource=resource,
@@ -212,14 +213,19 @@ def _gateway(
             for section, resource in zip(config.resources, site.resources, strict=True)
             if section.backend is not None or section.path in commands
         },
-        Proxy(parts.bearer, Credentials(parts.vault, parts.renew), backends),
-        Origins(
-            own=origin_of(config.issuer),
-            allowed=frozenset(config.gateway.allowed_origins),
-            let_any_web_page_call=config.gateway.let_any_web_page_call,
-        ),
-        parts.dice,
+        Proxy(Credentials(parts.vault, parts.renew), backends),
     )
+
+
+def guard_of(parts: Parts) -> Guard:
+    """The guard of the resources that *parts* know."""
+    config = parts.config
+    origins = Origins(
+        own=origin_of(config.issuer),
+        allowed=frozenset(config.gateway.allowed_origins),
+        let_any_web_page_call=config.gateway.let_any_web_page_call,
+    )
+    return Guard(parts.site, parts.bearer, origins, parts.dice)
 
 
 async def _sweep(store: Store) -> None:

@@ -7,34 +7,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mintage.errors import (
-    AccessDenied,
-    InsufficientScope,
-    InvalidRequest,
-    InvalidToken,
-    OAuthError,
-)
 from mintage.gateway.backend import BackendError
+from mintage.gateway.guard import Guard
 from mintage.gateway.headers import to_backend
-from mintage.gateway.origins import Origins
 from mintage.gateway.paths import Match, route
 from mintage.gateway.proxy import Backend, Proxy
-from mintage.resource.bearer import NoToken
-from mintage.resource.challenges import challenge
-from mintage.server.http import error_response, failure_of
-from mintage.site import Site
-from mintage.values import Dice
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """An ASGI app for the paths of its resources; `find` tells which paths those are."""
 
-    site: Site
+    guard: Guard
     backends: Mapping[str, Backend]
     proxy: Proxy
-    origins: Origins
-    dice: Dice
 
     def find(self, raw_path: bytes) -> Match[Backend] | None:
         """The backend of a request path, or None where it is no resource's.
@@ -48,17 +34,12 @@ class Gateway:
     ) -> None:
         backend, url = found.target, found.url(found.target.url)
         try:
-            if not self.origins.accept(scope["headers"]):
-                raise AccessDenied(
-                    "pages of this origin may not call this server; whoever runs it may allow them",
-                    reason="unknown Origin",
-                    stage="request",
-                )
-            asked = {"method": scope["method"], "path": found.rest}
+            access = await self.guard.admit(
+                scope["headers"], backend.resource, method=scope["method"], path=found.rest
+            )
             if backend.local is not None:
-                access = await self.proxy.check(scope["headers"], backend, **asked)
                 return await backend.local(scope, receive, send, access)
-            identity, authorization = await self.proxy.admit(scope["headers"], backend, **asked)
+            identity, authorization = await self.proxy.credentials.of(access, backend)
             query = scope.get("query_string", b"")
             client = scope.get("client")
             headers = to_backend(
@@ -78,18 +59,10 @@ class Gateway:
             await response(scope, receive, send)
 
     def _refusal(self, error: Exception, request: Request, backend: Backend) -> Response:
-        failure = failure_of(error, request, self.dice)
-        response = error_response(failure)
-        if isinstance(failure.error, BackendError):
+        slash = request.scope["path"] == f"{backend.path}/"
+        response = self.guard.refusal(error, request, backend.resource, slash=slash)
+        if isinstance(error, BackendError):
             response.headers["retry-after"] = "5"
-        if isinstance(failure.error, NoToken | InvalidToken | InsufficientScope | InvalidRequest):
-            named: OAuthError | None = failure.error
-            if isinstance(failure.error, NoToken):
-                named = None
-            metadata = self.site.metadata_url(backend.resource)
-            if request.scope["path"] == f"{backend.path}/":
-                metadata += "/"  # strict clients compare its "resource" with the URL that they use
-            response.headers["www-authenticate"] = challenge(backend.resource, metadata, named)
         return response
 
 

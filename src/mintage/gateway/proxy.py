@@ -16,13 +16,10 @@ from mintage.errors import InvalidToken
 from mintage.gateway.backend import Answer, BackendError, Backends
 from mintage.gateway.headers import (
     RawHeaders,
-    check_framing,
     identity_headers,
     to_client,
 )
-from mintage.gateway.mcp_headers import mirrored
-from mintage.resource.bearer import Access, Bearer
-from mintage.scopes import Call
+from mintage.resource.bearer import Access
 from mintage.site import Resource
 from mintage.vault.values import Opened, Refused, Renew
 from mintage.vault.vault import Vault
@@ -90,27 +87,11 @@ class Credentials:
 class Proxy:
     """Carries one authenticated request to its backend and the answer back."""
 
-    bearer: Bearer
     credentials: Credentials
     backends: Backends
     _streams: set[asyncio.Task[None]] = field(default_factory=set)
     _ending: set[asyncio.Task[None]] = field(default_factory=set)
     _draining: bool = False
-
-    async def admit(
-        self, headers: RawHeaders, backend: Backend, *, method: str, path: str
-    ) -> tuple[dict[str, str], str | None]:
-        """What the backend is to be told. Raises `MintageError` for a request that may not pass."""
-        access = await self.check(headers, backend, method=method, path=path)
-        return await self.credentials.of(access, backend)
-
-    async def check(
-        self, headers: RawHeaders, backend: Backend, *, method: str, path: str
-    ) -> Access:
-        """The access that the request has. Raises `MintageError` where it has none."""
-        check_framing(headers)
-        call = _call(headers, backend.resource, method, path) if backend.resource.rules else None
-        return await self.bearer.check(headers, backend.resource, call)
 
     async def forward(
         self,
@@ -195,14 +176,6 @@ class Proxy:
         self._ending |= self._streams
         for stream in list(self._streams):
             stream.cancel()
-
-
-def _call(headers: RawHeaders, resource: Resource, method: str, path: str) -> Call:
-    """What the rules of *resource* look at."""
-    operation = tool = None
-    if any(rule.reads_mcp_headers for rule in resource.rules):
-        operation, tool = mirrored(headers, method=method)
-    return Call(method=method, path=path, operation=operation, tool=tool)
 
 
 class ClientGone(Exception):
