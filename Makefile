@@ -29,6 +29,7 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 docs: setup
+	$(BIN)/python -m tests.docs.error_page
 	$(BIN)/pytest -q tests/docs
 
 # Versions are locked with hashes and without any index's address; uv resolves for every platform at once.

@@ -80,8 +80,8 @@ class ConfigError(MintageError):
 
 
 Stage: TypeAlias = Literal[
-    "request", "client", "consent", "login", "upstream", "token", "grant", "scope", "rules",
-    "store", "backend",
+    "request", "client", "consent", "login", "upstream", "token", "grant", "scope",
+    "resource", "rules", "store", "backend",
 ]  # fmt: skip
 
 
@@ -176,6 +176,7 @@ class InvalidScope(OAuthError):
 
 class InvalidTarget(OAuthError):
     code = "invalid_target"
+    stage = "resource"
 
 
 class AccessDenied(OAuthError):

@@ -19,7 +19,7 @@ from mintage.forms import one
 from mintage.server.choosing import asked_of, choices
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
-from mintage.server.http import NO_STORE, read_form, read_query
+from mintage.server.http import NO_STORE, log_refusal, read_form, read_query
 from mintage.server.pages import page
 from mintage.server.requests import (
     AuthorizationRequest,
@@ -58,6 +58,7 @@ class AuthorizeEndpoint:
             self._check_it_fits(wanted)
             offered = choices(self.upstreams, wanted, self.site)
         except OAuthError as refusal:
+            log_refusal(refusal, request)
             target = error_redirect(redirect_uri, state_of(form), refusal, issuer=self.site.issuer)
             return RedirectResponse(target, status_code=303, headers=NO_STORE)
         return self._ask(request, wanted, client, offered)

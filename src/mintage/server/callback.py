@@ -26,7 +26,7 @@ from mintage.forms import Form, one, optional
 from mintage.grant import Login
 from mintage.server.consent import login_request
 from mintage.server.cookies import Cookies, PendingLogin
-from mintage.server.http import NO_STORE, ServerFault, failure_of, read_query
+from mintage.server.http import NO_STORE, ServerFault, failure_of, log_refusal, read_query
 from mintage.server.pages import error_page
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.responses import code_redirect, error_redirect
@@ -54,7 +54,7 @@ class CallbackEndpoint:
         if login is None:
             raise self._stranger(request)
         try:
-            response = await self._finish(form, login)
+            response = await self._finish(request, form, login)
         except (UpstreamError, StoreError) as error:
             failure = failure_of(_as_seen_here(error), request, self.dice)
             response = error_page(failure, retry=self._again(login.request))
@@ -76,7 +76,7 @@ class CallbackEndpoint:
             reason="callback without its login cookie",
         )
 
-    async def _finish(self, form: Form, login: PendingLogin) -> Response:
+    async def _finish(self, request: Request, form: Form, login: PendingLogin) -> Response:
         if login.upstream != self.upstream.id:
             raise InvalidRequest(
                 "this answer is not from where the login was begun; go back to the application",
@@ -91,7 +91,7 @@ class CallbackEndpoint:
                 stage="login",
             )
         if (error := optional(form, "error")) is not None:
-            return self._refused(error, login.request)
+            return self._refused(request, error, login.request)
         code = await self._complete(one(form, "code"), login)
         return self._redirect(code_redirect(login.request, code, issuer=self.site.issuer))
 
@@ -115,7 +115,7 @@ class CallbackEndpoint:
             redirect_uri=wanted.redirect_uri,
         )
 
-    def _refused(self, error: str, wanted: AuthorizationRequest) -> Response:
+    def _refused(self, request: Request, error: str, wanted: AuthorizationRequest) -> Response:
         """The upstream's word, in ours: its text is not ours to pass on."""
         refusal: OAuthError
         match error:
@@ -132,6 +132,7 @@ class CallbackEndpoint:
                     "the identity provider refused the login: ask whoever runs this server why",
                     stage="upstream",
                 )
+        log_refusal(refusal, request)
         url = error_redirect(wanted.redirect_uri, wanted.state, refusal, issuer=self.site.issuer)
         return self._redirect(url)
 

@@ -17,7 +17,7 @@ from mintage.errors import AccessDenied, InvalidRequest
 from mintage.forms import one, optional
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
-from mintage.server.http import read_form
+from mintage.server.http import log_refusal, read_form
 from mintage.server.pages import onward
 from mintage.server.responses import error_redirect
 from mintage.site import Site
@@ -50,7 +50,7 @@ class ConsentEndpoint:
                 chosen = self._chosen(optional(form, "upstream"), consent)
                 return await self._approve(request, consent, chosen)
             case "deny":
-                return self._deny(consent)
+                return self._deny(request, consent)
             case _:
                 raise InvalidRequest("decision must be approve or deny")
 
@@ -77,11 +77,12 @@ class ConsentEndpoint:
         self.cookies.set_login(request, response, login)
         return response
 
-    def _deny(self, consent: ConsentForm) -> Response:
+    def _deny(self, request: Request, consent: ConsentForm) -> Response:
         wanted = consent.request
         refusal = AccessDenied(
             "the user did not agree; log in again to ask once more", stage="consent"
         )
+        log_refusal(refusal, request)
         url = error_redirect(wanted.redirect_uri, wanted.state, refusal, issuer=self.site.issuer)
         return onward(url, to=display_host(wanted.redirect_uri))
 

@@ -157,20 +157,34 @@ def reference_of(request: Request, dice: Dice) -> str:
     return str(reference)
 
 
+def log_refusal(error: OAuthError, request: Request) -> None:
+    """The line that says which stage refused, and the reason that only we read."""
+    log.info(
+        "%s %s: %d %s, stage %s: %s",
+        request.scope.get(_REFERENCE, "-"),
+        _where(request),
+        error.status,
+        error.code,
+        error.stage,
+        _one_line(error.reason or error.advice),
+    )
+
+
+def log_reason(request: Request, what: str) -> None:
+    """*what*, a word on a request that is answered 200 all the same (RFC 7009, RFC 7662)."""
+    log.info("%s %s: %s", request.scope.get(_REFERENCE, "-"), _where(request), _one_line(what))
+
+
 def failure_of(error: Exception, request: Request, dice: Dice) -> Failure:
     """*error* as a refusal: what the client reads, and one line in the log that says more.
 
     Our own outage and the upstream's are 503 and 502 with a way on, never the client's fault.
     """
-    reference = reference_of(request, dice)
-    where = _one_line(f"{request.method} {request.scope.get('path', '')}")
+    reference, where = reference_of(request, dice), _where(request)
     match error:
         case OAuthError():
             refusal = error
-            log.info(
-                "%s %s: %d %s, stage %s: %s", reference, where, error.status, error.code,
-                error.stage, _one_line(error.reason or error.advice),
-            )  # fmt: skip
+            log_refusal(error, request)
         case StoreError():
             refusal = TemporarilyUnavailable("the store is not available; try again shortly")
             log.error("%s %s: 503, stage store: %s", reference, where, _one_line(str(error)))
@@ -199,16 +213,21 @@ def guarded(handler: Handler, dice: Dice, answer: Callable[[Failure], Response])
     """*handler*, with whatever it raises turned into an *answer*: nothing gets past this edge."""
 
     async def endpoint(request: Request) -> Response:
+        reference = reference_of(request, dice)
         try:
             response = await handler(request)
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             return answer(failure_of(error, request, dice))
-        response.headers["x-request-id"] = reference_of(request, dice)
+        response.headers["x-request-id"] = reference
         return response
 
     return endpoint
+
+
+def _where(request: Request) -> str:
+    return _one_line(f"{request.method} {request.scope.get('path', '')}")
 
 
 def _one_line(text: str) -> str:

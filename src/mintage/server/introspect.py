@@ -1,6 +1,5 @@
 """``/introspect`` (RFC 7662): what a token is good for, told to those whom it concerns."""
 
-import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,14 +11,12 @@ from mintage.claims import Claims
 from mintage.clients.authentication import Authenticator
 from mintage.clients.client import Client
 from mintage.errors import InvalidClient, TokenError
-from mintage.server.http import NO_STORE, authorization_of, json_response, read_form
+from mintage.server.http import NO_STORE, authorization_of, json_response, log_reason, read_form
 from mintage.server.requests import Introspection
 from mintage.tokens import Tokens
 from mintage.values import ClientId
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
-
-log = logging.getLogger("mintage.server")
 
 _AUTHENTICATE: Final = (
     "introspection takes a client that authenticates itself: use one with a secret or a key"
@@ -48,25 +45,26 @@ class IntrospectEndpoint:
         client = await self.authenticate(form, authorization)
         if client.auth_method == "none":
             raise InvalidClient(_AUTHENTICATE)
-        body = await self._describe(Introspection.parse(form).token, client)
-        return json_response(body or {"active": False}, headers=NO_STORE)
+        told = await self._describe(Introspection.parse(form).token, client)
+        if isinstance(told, str):
+            log_reason(request, f"inactive, {told}")
+            told = {"active": False}
+        return json_response(told, headers=NO_STORE)
 
-    async def _describe(self, token: str, client: Client) -> dict[str, Any] | None:
+    async def _describe(self, token: str, client: Client) -> dict[str, Any] | str:
+        """What the token is good for; or, for our log, the stage that refuses it and why."""
         try:
             handle, claims = self.tokens.read_any(token)
         except TokenError as error:
-            log.info("introspection of a token that is not good: %s", error.error)
-            return None
+            return f"stage token: {error.error}"
         mine = self.resource_servers.get(client.client_id, ())
         if claims.client_id != client.client_id and claims.aud not in mine:
-            log.info("introspection by client %s of a token that is not its own", client.name)
-            return None
+            return f"stage client: the token is not for client {client.name}"
         outcome = await self.vault.authenticate(handle)
         if isinstance(outcome, Refused):
-            log.info("introspection of a token whose grant is over: %s", outcome.reason.value)
-            return None
+            return f"stage grant: {outcome.reason.value}"
         if handle.kind == "refresh" and handle.generation != outcome.grant.generation:
-            return None
+            return "stage grant: an older refresh token"
         return _body(claims, outcome)
 
 

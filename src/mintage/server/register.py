@@ -45,4 +45,5 @@ class RegisterEndpoint:
             raise InvalidToken(
                 "registration here needs the registration token; ask whoever runs this server",
                 reason="no or wrong registration token",
+                stage="client",
             )

@@ -172,7 +172,7 @@ def scopes_of(
     try:
         named = parse_scope(optional(form, "scope") or "")
     except ValueError as error:
-        raise InvalidScope(str(error)) from None
+        raise InvalidScope(f"correct scope: {error}") from None
     asked = tuple(scope for scope in named if scope != "offline_access")
     here = {scope for resource in resources for scope in resource.all_scopes}
     wanted = tuple(scope for scope in asked if scope in here or scope not in site.scopes)
@@ -225,7 +225,7 @@ class Refresh:
         try:
             asked = () if text is None else parse_scope(text)
         except ValueError as error:
-            raise InvalidScope(str(error)) from None
+            raise InvalidScope(f"correct scope: {error}") from None
         return cls(
             refresh_token=one(form, "refresh_token"),
             scopes=tuple(scope for scope in asked if scope != "offline_access") or None,

@@ -1,6 +1,5 @@
 """``/revoke`` (RFC 7009): any token of a grant ends the grant, for public clients too."""
 
-import logging
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -9,12 +8,10 @@ from starlette.responses import Response
 from mintage.clients.authentication import Authenticator
 from mintage.errors import TokenError
 from mintage.server.farewell import Farewell
-from mintage.server.http import NO_STORE, authorization_of, read_form
+from mintage.server.http import NO_STORE, authorization_of, log_reason, read_form
 from mintage.server.requests import Revocation
 from mintage.tokens import Tokens
 from mintage.vault.vault import Vault
-
-log = logging.getLogger("mintage.server")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +29,9 @@ class RevokeEndpoint:
         try:
             handle, _ = self.tokens.read_any(revocation.token)
         except TokenError as error:
-            log.info("revocation of a token that is none: %s", error.error)
+            log_reason(request, f"nothing to revoke, stage token: {error.error}")
         else:
             outcome = await self.vault.revoke(handle, client.client_id)
-            log.info("%r: %s", handle, outcome.reason.value)
+            log_reason(request, f"{handle!r}: {outcome.reason.value}")
             self.farewell(outcome)
         return Response(status_code=200, headers=NO_STORE)
