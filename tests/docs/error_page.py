@@ -1,4 +1,4 @@
-"""docs/errors.md, its tables written from the rows that the tests send. ``make docs`` rewrites it."""
+"""The tables of docs/errors.md, written from the rows that the tests send (``make docs``)."""
 
 import tomllib
 from pathlib import Path

@@ -1,27 +1,32 @@
-"""Anything, sent to any endpoint: no 500, no leak, JSON or a page as promised, nothing stored."""
+"""Anything, sent to any endpoint: no 500, no leak, what the description promises, nothing stored.
 
+Requests come from our own OpenAPI document (as it says, and as it forbids), with ids, addresses
+and tokens that the server knows mixed in; and wild ones that no description would make.
+"""
+
+import json
 import os
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
 from urllib.parse import urlencode
 
+import httpx2
+import jsonschema_rs
 import pytest
+import requests
+import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mintage.testing.oauth_client import REDIRECT_URI
-from tests.conftest import SECRET
+from mintage.server.metadata import ClientsAccepted
+from mintage.server.openapi import describe
+from mintage.site import Resource, Site
+from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
+from tests.conftest import SECRET, World
 from tests.server.test_play import Stage, stage  # noqa: F401
 
-FULL = os.environ.get("MINTAGE_BATTERY") == "full"
-PAGES = ("/authorize", "/consent", "/callback")
-CALLS = ("/token", "/register", "/revoke", "/introspect")
-DOCUMENTS = (
-    "/.well-known/oauth-authorization-server",
-    "/.well-known/openid-configuration",
-    "/.well-known/oauth-protected-resource/mcp",
-    "/healthz",
-    "/readyz",
-)
+FULL: Final = os.environ.get("MINTAGE_BATTERY") == "full"
 NAMES = [
     "client_id", "client_secret", "client_assertion", "client_assertion_type", "redirect_uri",
     "response_type", "scope", "state", "resource", "code", "code_challenge", "code_verifier",
@@ -53,69 +58,198 @@ HEADERS = st.dictionaries(
 )  # fmt: skip
 
 
-def encoded(fields: list[tuple[str, str]], client_id: str) -> str:
-    """The fields; a ``client_id`` is mostly one that is registered."""
-    known = [
-        (name, client_id if name == "client_id" and value else value) for name, value in fields
-    ]
-    return urlencode(known, errors="surrogatepass")
+@dataclass(frozen=True)
+class Sent:
+    """One request, as it goes onto the wire."""
+
+    method: str
+    query: str = ""
+    body: bytes = field(default=b"", repr=False)
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def check(answer: Any, path: str, world: Any) -> None:
-    assert answer.status_code < 500, (path, answer.status_code, answer.text[:300])
+@cache
+def example() -> dict[str, Any]:
+    """A server of the same shape as the one under test: its paths are known before it runs."""
+    issuer = "https://auth.example.com"
+    resources = tuple(
+        Resource(identifier=issuer + path, scopes=(scope,))
+        for path, scope in (("/mcp", "tools"), ("/other", "other"))
+    )
+    site = Site(issuer=issuer, resources=resources)
+    return describe(site, ClientsAccepted(registration=True, documents=True))
+
+
+OPERATIONS = [
+    (path, method) for path, operations in example()["paths"].items() for method in operations
+]
+
+
+def described(world: World) -> dict[str, Any]:
+    accepted = ClientsAccepted(registration=True, documents=True)
+    return describe(world.running.gateway.site, accepted)
+
+
+def with_known(part: Any, known: dict[str, list[str]]) -> Any:
+    """*part* of a description, where a value may as well be one that the server *known*s."""
+    if isinstance(part, list):
+        return [with_known(inner, known) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("in") == "query" and part["name"] in known:
+        return part | {"schema": {"anyOf": [{"enum": known[part["name"]]}, part["schema"]]}}
+    return {
+        name: {"anyOf": [{"enum": known[name]}, inner]}
+        if name in known and isinstance(inner, dict)
+        else with_known(inner, known)
+        for name, inner in part.items()
+    }
+
+
+def from_description(operation: Any, base: str) -> st.SearchStrategy[Sent]:
+    """Requests as *operation* describes them, and requests that it forbids."""
+    modes = schemathesis.GenerationMode
+    cases = operation.as_strategy(generation_mode=modes.POSITIVE)
+    if operation.body or operation.query:  # else nothing can be wrong about it
+        cases |= operation.as_strategy(generation_mode=modes.NEGATIVE)
+
+    def sent(case: Any) -> Sent:
+        made = requests.Request(**_known_to_requests(case.as_transport_kwargs(base))).prepare()
+        body = made.body or b""
+        return Sent(
+            made.method or "GET",
+            (made.url or "").partition("?")[2],
+            body.encode() if isinstance(body, str) else bytes(body),
+            tuple(
+                (str(name).encode("latin-1"), str(value).strip().encode("latin-1"))
+                for name, value in made.headers.items()
+                if name.lower() not in ("content-length", "transfer-encoding")
+            ),
+        )
+
+    return cases.map(sent)
+
+
+def _known_to_requests(arguments: dict[str, Any]) -> dict[str, Any]:
+    names = ("method", "url", "headers", "params", "data", "json", "cookies", "files")
+    return {name: arguments[name] for name in names if name in arguments}
+
+
+def wild(client_id: str) -> st.SearchStrategy[Sent]:
+    """Any method, query, body and headers."""
+
+    def encoded(fields: list[tuple[str, str]]) -> str:
+        known = [
+            (name, client_id if name == "client_id" and value else value) for name, value in fields
+        ]
+        return urlencode(known, errors="surrogatepass")
+
+    bodies = (
+        FIELDS.map(lambda fields: encoded(fields).encode())
+        | st.binary(max_size=200)
+        | JSON.map(lambda value: json.dumps(value).encode("utf-8", "replace"))
+    )
+    kinds = TYPES | st.just("application/x-www-form-urlencoded")
+    headers = st.tuples(HEADERS, kinds).map(
+        lambda both: tuple(
+            (name.encode(), value.encode("latin-1"))
+            for name, value in (both[0] | {"content-type": both[1]}).items()
+        )
+    )
+    return st.builds(Sent, METHODS, (st.just([]) | FIELDS).map(encoded), bodies, headers)
+
+
+class Promises:
+    """What the description of one path says about its answers."""
+
+    def __init__(self, document: dict[str, Any], path: str) -> None:
+        self._path, self._operations = path, document["paths"][path]
+        self._components = document["components"]
+
+    def hold(self, answer: httpx2.Response) -> None:
+        where = (self._path, answer.request.method, answer.status_code, answer.text[:300])
+        if answer.request.method == "OPTIONS" and answer.status_code == 204:
+            return  # the preflight of a browser
+        method = answer.request.method.lower().replace("head", "get")
+        promised = self._promised(method, answer.status_code)
+        assert promised is not None, where
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        content = promised.get("content", {})
+        if answer.request.method != "HEAD" and answer.content and content:
+            assert kind in content, where
+        if kind == "application/json" and kind in content and answer.content:
+            schema = content[kind]["schema"] | {"components": self._components}
+            assert jsonschema_rs.is_valid(schema, answer.json()), where
+        for name, header in promised.get("headers", {}).items():
+            assert jsonschema_rs.is_valid(header["schema"], answer.headers.get(name)), where
+
+    def _promised(self, method: str, status: int) -> dict[str, Any] | None:
+        if method not in self._operations:  # any operation's 405 is that of them all
+            method = next(iter(self._operations))
+        responses: dict[str, Any] = self._operations[method]["responses"]
+        return responses.get(str(status), responses.get("default"))
+
+
+def check(answer: httpx2.Response, world: World) -> None:
+    """What holds for each answer, whatever was asked."""
+    assert answer.status_code < 500, (str(answer.request.url), answer.text[:300])
     for secret in (SECRET, world.upstream.client_secret, "Traceback", "site-packages"):
         assert secret not in answer.text
         assert secret not in str(answer.headers)
-    kind = answer.headers.get("content-type", "")
-    if answer.status_code >= 400 and answer.request.method != "HEAD":
-        assert kind.startswith("text/html" if path in PAGES else "application/json"), (path, kind)
+    if answer.status_code >= 400:
         assert answer.headers["cache-control"] == "no-store"
-        if path not in PAGES:
-            assert {"error", "error_description"} <= answer.json().keys()
-    if kind.startswith("text/html"):
+    if answer.headers.get("content-type", "").startswith("text/html"):
         assert "<script>alert" not in answer.text
         assert "default-src 'none'" in answer.headers["content-security-policy"]
     location = answer.headers.get("location", "")
     assert not location or location.startswith(REDIRECT_URI)
 
 
-@pytest.mark.parametrize("path", [*PAGES, *CALLS, *DOCUMENTS])
-def test_no_request_breaks_an_endpoint(stage: Stage, path: str) -> None:  # noqa: F811
-    world = stage.world
-    client = stage.run(world.client())
+@pytest.fixture
+def tokens(stage: Stage) -> tuple[OAuthClient, dict[str, str]]:  # noqa: F811
+    """A client that has logged in, and what it got."""
+
+    async def log_in() -> tuple[OAuthClient, dict[str, str]]:
+        client = await stage.world.client()
+        async with stage.world.browser() as browser:
+            return client, await client.tokens(browser)
+
+    return stage.run(log_in())
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=lambda part: part)
+def test_no_request_breaks_an_endpoint(
+    stage: Stage,  # noqa: F811
+    tokens: tuple[OAuthClient, dict[str, str]],
+    path: str,
+    method: str,
+) -> None:
+    world, (client, got) = stage.world, tokens
+    document = described(world)
+    known = {
+        "client_id": [client.client_id],
+        "redirect_uri": [REDIRECT_URI],
+        "resource": [client.resource],
+        "token": ["x", got["access_token"][:-1]],
+        "refresh_token": [got["access_token"], "x"],
+    }
+    likely = document | {"paths": with_known(document["paths"], known)}
+    operation = schemathesis.openapi.from_dict(likely)[path][method]
+    promises = Promises(document, path)
 
     @settings(
-        max_examples=5000 if FULL else 60,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
+        max_examples=5000 if FULL else 30, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    @given(
-        method=METHODS | st.just("POST") | st.just("GET"),
-        query=st.just([]) | FIELDS,
-        body=FIELDS.map(lambda fields: encoded(fields, client.client_id).encode())
-        | st.binary(max_size=200)
-        | JSON.map(lambda value: repr(value).encode("utf-8", "replace")),
-        kind=TYPES | st.just("application/x-www-form-urlencoded"),
-        headers=HEADERS,
-    )
-    def fuzz(
-        method: str,
-        query: list[tuple[str, str]],
-        body: bytes,
-        kind: str,
-        headers: dict[str, str],
-    ) -> None:
+    @given(sent=from_description(operation, world.issuer) | wild(client.client_id))
+    def fuzz(sent: Sent) -> None:
         stored = world.stored()
-        sent = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        answer = stage.run(
-            world.http.request(
-                method,
-                f"{world.issuer}{path}?{encoded(query, client.client_id)}",
-                content=body,
-                headers=[*sent, (b"content-type", kind.encode("latin-1"))],
-            )
+        url = f"{world.issuer}{path}?{sent.query}"
+        request = world.http.request(
+            sent.method, url, content=sent.body, headers=list(sent.headers)
         )
-        check(answer, path, world)
+        answer = stage.run(request)
+        check(answer, world)
+        promises.hold(answer)
         assert world.stored() <= stored, "nothing anonymous is stored"
 
     fuzz()

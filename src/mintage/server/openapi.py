@@ -1,0 +1,331 @@
+"""The endpoints as an OpenAPI 3.1 document: what may be sent, and every kind of answer.
+
+The resources at the gateway are named with what the gateway itself answers; the rest of what is
+said there is between the client and the backend.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+from mintage.clients.assertions import TYPE
+from mintage.clients.client import AUTH_METHODS
+from mintage.server.metadata import ClientsAccepted, documents
+from mintage.site import Site
+
+Json: TypeAlias = dict[str, Any]
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_TEXT: Final[Json] = {"type": "string"}
+_FLAG: Final[Json] = {"type": "boolean"}
+_TEXTS: Final[Json] = {"type": "array", "items": _TEXT}
+_SECONDS: Final[Json] = {"type": "integer"}
+_OBJECT: Final[Json] = {"type": "object"}
+_CLIENT: Final[Json] = {
+    "client_id": _TEXT,
+    "client_secret": _TEXT,
+    "client_assertion": _TEXT,
+    "client_assertion_type": {"const": TYPE},
+}
+_AUTHORIZATION: Final[Json] = {
+    "client_id": _TEXT,
+    "response_type": {"const": "code"},
+    "redirect_uri": _TEXT,
+    "state": _TEXT | {"maxLength": 1024},
+    "code_challenge": _TEXT | {"pattern": "^[A-Za-z0-9_-]{43}$"},
+    "code_challenge_method": {"const": "S256"},
+    "scope": _TEXT,
+    "resource": _TEXT,
+    "prompt": _TEXT,
+    "max_age": _TEXT | {"pattern": "^[0-9]{1,9}$"},
+    "login_hint": _TEXT | {"maxLength": 320},
+}
+_ASKED: Final = ("client_id", "response_type", "code_challenge", "code_challenge_method")
+_CODES: Final = (
+    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client",
+    "unsupported_grant_type", "unsupported_response_type", "invalid_scope", "invalid_target",
+    "invalid_redirect_uri", "invalid_client_metadata", "invalid_token", "insufficient_scope",
+    "access_denied", "login_required", "not_found", "server_error", "temporarily_unavailable",
+)  # fmt: skip
+_REFERENCE: Final[Json] = {
+    "X-Request-ID": {
+        "description": "The reference of this request in the server's log.",
+        "required": True,
+        "schema": _TEXT | {"pattern": "^[0-9a-f]{12}$"},
+    }
+}
+_TOO_LARGE: Final = (413, 414, 431)
+
+
+def describe(site: Site, accepted: ClientsAccepted, *, keys: bool = False) -> Json:
+    """The document for the server that *site* is; *keys*: whether it serves public keys."""
+    base = site.base_path
+    paths: Json = {
+        f"{base}/authorize": {"get": _authorize_get(), "post": _authorize_post()},
+        f"{base}/consent": {"post": _consent()},
+        f"{base}/callback": {"get": _callback()},
+        f"{base}/token": {"post": _token()},
+        f"{base}/revoke": {"post": _revoke()},
+        f"{base}/introspect": {"post": _introspect()},
+        f"{base}/healthz": {"get": _document("Whether the process answers", _HEALTH)},
+        f"{base}/readyz": {"get": _ready()},
+    }
+    if accepted.registration:
+        paths[f"{base}/register"] = {"post": _register()}
+    if keys:
+        key_set = _closed({"keys": {"type": "array", "items": _OBJECT}})
+        paths[f"{base}/jwks"] = {"get": _document("The public keys (RFC 7517)", key_set)}
+    for path, content in documents(site, accepted, keys=keys).items():
+        summary = "Metadata of a resource (RFC 9728)"
+        if "issuer" in content:
+            summary = "Metadata of this server (RFC 8414)"
+        paths[path] = {"get": _document(summary, {"const": content})}
+    for resource in site.resources:
+        path = base + resource.identifier.removeprefix(site.issuer)
+        paths[path] = {method: _resource() for method in ("get", "post", "delete")}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Mintage", "version": "1", "license": {"name": "Apache-2.0"}},
+        "servers": [{"url": site.issuer.removesuffix(base)}],
+        "paths": paths,
+        "components": {
+            "schemas": {
+                "Error": _closed({"error": {"enum": list(_CODES)}, "error_description": _TEXT})
+            },
+            "securitySchemes": {
+                "client": {"type": "http", "scheme": "basic"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
+        },
+    }
+
+
+def _authorize_get() -> Json:
+    return {
+        "summary": "Begin a login (RFC 6749 §4.1.1, RFC 7636, RFC 8707)",
+        "parameters": _query(_AUTHORIZATION, _ASKED),
+        "responses": _pages(200, 303, refusals=(400, 401, 503)),
+    }
+
+
+def _authorize_post() -> Json:
+    return {
+        "summary": "Begin a login with a request that is too long for a URL",
+        "requestBody": _form(_AUTHORIZATION, _ASKED),
+        "responses": _pages(200, 303, refusals=(400, 401, 503)),
+    }
+
+
+def _consent() -> Json:
+    fields = {"request": _TEXT, "decision": {"enum": ["approve", "deny"]}}
+    return {
+        "summary": "The person's answer, from the page of /authorize",
+        "requestBody": _form(fields, tuple(fields)),
+        "responses": _pages(200, refusals=(400, 403, 502, 503)),
+    }
+
+
+def _callback() -> Json:
+    fields = {"state": _TEXT, "code": _TEXT, "iss": _TEXT, "error": _TEXT}
+    return {
+        "summary": "The person is back from the identity provider (RFC 6749 §4.1.2)",
+        "parameters": _query(fields, ("state",)),
+        "responses": _pages(303, refusals=(400, 403, 502, 503)),
+    }
+
+
+def _token() -> Json:
+    code = {
+        "grant_type": {"const": "authorization_code"},
+        "code": _TEXT,
+        "code_verifier": _TEXT | {"pattern": "^[A-Za-z0-9._~-]{43,128}$"},
+        "redirect_uri": _TEXT,
+        "resource": _TEXT,
+    }
+    refresh = {
+        "grant_type": {"const": "refresh_token"},
+        "refresh_token": _TEXT,
+        "scope": _TEXT,
+        "resource": _TEXT,
+    }
+    answer = _closed(
+        {
+            "access_token": _TEXT,
+            "token_type": {"const": "Bearer"},
+            "expires_in": _SECONDS,
+            "scope": _TEXT,
+        },
+        refresh_token=_TEXT,
+    )
+    ways = [
+        _of(code | _CLIENT, ("grant_type", "code", "code_verifier")),
+        _of(refresh | _CLIENT, ("grant_type", "refresh_token")),
+    ]
+    return {
+        "summary": "A code or refresh token for new tokens (RFC 6749 §4.1.3 and §6)",
+        "security": [{}, {"client": []}],
+        "requestBody": {"required": True, "content": {_FORM: {"schema": {"anyOf": ways}}}},
+        "responses": _answers(200, answer, refusals=(400, 401, 502, 503)),
+    }
+
+
+def _revoke() -> Json:
+    done = {"description": "There is no such token any more", "headers": _REFERENCE}
+    return {
+        "summary": "End a login by any of its tokens (RFC 7009)",
+        "security": [{}, {"client": []}],
+        "requestBody": _form(_CLIENT | {"token": _TEXT, "token_type_hint": _TEXT}, ("token",)),
+        "responses": {"200": done} | _refusals((400, 401, 503)),
+    }
+
+
+def _introspect() -> Json:
+    good = _closed(
+        {
+            "active": {"const": True},
+            "scope": _TEXT,
+            "client_id": _TEXT,
+            "sub": _TEXT,
+            "aud": _TEXT,
+            "iss": _TEXT,
+            "exp": _SECONDS,
+            "iat": _SECONDS,
+            "jti": _TEXT,
+        },
+        token_type={"const": "Bearer"},
+        upstream_claims=_OBJECT,
+    )
+    answer = {"anyOf": [_closed({"active": {"const": False}}), good]}
+    return {
+        "summary": "What a token is good for (RFC 7662)",
+        "security": [{}, {"client": []}],
+        "requestBody": _form(_CLIENT | {"token": _TEXT, "token_type_hint": _TEXT}, ("token",)),
+        "responses": _answers(200, answer, refusals=(400, 401, 503)),
+    }
+
+
+_METADATA: Final[Json] = {
+    "client_name": _TEXT | {"maxLength": 100},
+    "token_endpoint_auth_method": {"enum": list(AUTH_METHODS)},
+    "grant_types": _TEXTS | {"contains": {"const": "authorization_code"}},
+    "response_types": _TEXTS | {"contains": {"const": "code"}},
+    "scope": _TEXT,
+    "application_type": {"enum": ["web", "native"]},
+    "jwks": _OBJECT,
+    "jwks_uri": _TEXT,
+}
+
+
+def _register() -> Json:
+    uris = {"redirect_uris": _TEXTS | {"minItems": 1, "maxItems": 10}}
+    answer = _closed(
+        {
+            "client_id": _TEXT,
+            "client_id_issued_at": _SECONDS,
+            "redirect_uris": _TEXTS,
+            "client_name": _TEXT,
+            "token_endpoint_auth_method": {"enum": list(AUTH_METHODS)},
+            "grant_types": _TEXTS,
+            "response_types": {"const": ["code"]},
+        },
+        scope=_TEXT,
+        application_type=_TEXT,
+        jwks=_OBJECT,
+        jwks_uri=_TEXT,
+        client_secret=_TEXT,
+        client_secret_expires_at={"const": 0},
+    )
+    schema = _of(uris | _METADATA, ("redirect_uris",))
+    return {
+        "summary": "Register a client (RFC 7591)",
+        "security": [{}, {"bearer": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": _answers(201, answer, refusals=(400, 401)),
+    }
+
+
+_HEALTH: Final[Json] = {"const": {"status": "ok"}}
+
+
+def _ready() -> Json:
+    state = {"enum": ["ok", "unavailable"]}
+    schema = {"type": "object", "additionalProperties": state}
+    said = {"headers": _REFERENCE, "content": {"application/json": {"schema": schema}}}
+    found = _document("Whether a login could be served now", schema)
+    found["responses"]["503"] = {"description": "What is missing"} | said
+    return found
+
+
+def _resource() -> Json:
+    passed = {"description": "The backend's own answer"}
+    refused = _refusals((400, 401, 403, 502, 503, 504))
+    return {
+        "summary": "A request that the gateway passes on to its backend",
+        "security": [{"bearer": []}],
+        "responses": {"default": passed} | refused,
+    }
+
+
+def _document(summary: str, schema: Json) -> Json:
+    return {"summary": summary, "responses": _answers(200, schema, refusals=())}
+
+
+def _query(fields: Json, required: tuple[str, ...]) -> list[Json]:
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": schema}
+        for name, schema in fields.items()
+    ]
+
+
+def _form(fields: Json, required: tuple[str, ...]) -> Json:
+    return {"required": True, "content": {_FORM: {"schema": _of(fields, required)}}}
+
+
+def _of(fields: Json, required: tuple[str, ...]) -> Json:
+    return {"type": "object", "properties": fields, "required": list(required)}
+
+
+def _closed(fields: Json, **optional: Json) -> Json:
+    """An object with these members, and no others."""
+    return _of(fields | optional, tuple(fields)) | {"additionalProperties": False}
+
+
+def _answers(status: int, schema: Json, *, refusals: Iterable[int]) -> Json:
+    good = {
+        "description": "As asked",
+        "headers": _REFERENCE,
+        "content": {"application/json": {"schema": schema}},
+    }
+    return {str(status): good} | _refusals(refusals)
+
+
+def _refusals(statuses: Iterable[int]) -> Json:
+    schema = {"$ref": "#/components/schemas/Error"}
+    return {
+        str(status): {
+            "description": "A refusal, with what to do next",
+            "headers": _REFERENCE,
+            "content": {"application/json": {"schema": schema}},
+        }
+        for status in (*statuses, 405, *_TOO_LARGE)
+    }
+
+
+def _pages(*good: int, refusals: Iterable[int]) -> Json:
+    """Pages and redirects. What is too large for any endpoint is refused as JSON."""
+    html = {"headers": _REFERENCE, "content": {"text/html": {"schema": _TEXT}}}
+    onward = {"description": "Back to the client", "headers": _REFERENCE}
+    pages: Json = {
+        str(status): {"description": "A page for a person"} | html for status in (*refusals, 405)
+    }
+    for status in good:
+        pages[str(status)] = (
+            onward if status == 303 else {"description": "A page for a person"} | html  # noqa: PLR2004
+        )
+    page_or_json = {"text/html": {"schema": _TEXT}} | {
+        "application/json": {"schema": {"$ref": "#/components/schemas/Error"}}
+    }
+    large = {
+        str(status): {"description": "Too large", "headers": _REFERENCE, "content": page_or_json}
+        for status in _TOO_LARGE
+    }
+    return pages | large

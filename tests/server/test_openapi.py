@@ -1,0 +1,62 @@
+"""The description of the endpoints tells the truth: about the routes, and as the metadata do."""
+
+from typing import Any
+
+import pytest
+
+from mintage.server.metadata import ClientsAccepted, documents
+from mintage.server.openapi import describe
+from tests.conftest import World
+from tests.tokens.forge import P256, pem
+
+CLOSED = {"registration": {"mode": "off"}, "cimd": {"enabled": False}}
+
+
+@pytest.fixture
+def overrides(request: pytest.FixtureRequest, tmp_path: Any) -> dict[str, Any]:
+    (tmp_path / "signing.pem").write_bytes(pem(P256))
+    signed = {"tokens": {"signing_key": "file:signing.pem"}}
+    return {"plain": {}, "signed": signed, "closed": CLOSED}[getattr(request, "param", "plain")]
+
+
+def description(world: World) -> dict[str, Any]:
+    accepted = ClientsAccepted(
+        registration=world.config.registration.enabled, documents=world.config.documents.enabled
+    )
+    keys = bool(world.config.signing_keys)
+    return describe(world.running.gateway.site, accepted, keys=keys)
+
+
+@pytest.mark.parametrize("overrides", ["plain", "signed", "closed"], indirect=True)
+async def test_each_route_is_described_and_nothing_else(world: World) -> None:
+    resources = set(world.running.gateway.backends)
+    assert set(description(world)["paths"]) == set(world.running.endpoints) | resources
+
+
+@pytest.mark.parametrize("overrides", ["plain", "signed", "closed"], indirect=True)
+async def test_each_described_method_is_taken_and_no_other(world: World) -> None:
+    for path, operations in description(world)["paths"].items():
+        if path in world.running.gateway.backends:
+            continue
+        for method in ("get", "post", "put", "delete", "patch"):
+            answer = await world.http.request(method.upper(), world.issuer + path)
+            assert (answer.status_code != 405) == (method in operations), (path, method)
+
+
+@pytest.mark.parametrize("overrides", ["plain", "signed", "closed"], indirect=True)
+async def test_the_metadata_name_described_endpoints(world: World) -> None:
+    paths = description(world)["paths"]
+    where = f"{world.issuer}/.well-known/oauth-authorization-server"
+    metadata = (await world.http.get(where)).json()
+    named = {value for name, value in metadata.items() if name.endswith(("_endpoint", "jwks_uri"))}
+    assert {url.removeprefix(world.issuer) for url in named} <= paths.keys()
+    assert ("/register" in paths) == ("registration_endpoint" in metadata)
+    assert ("/jwks" in paths) == ("jwks_uri" in metadata)
+
+
+async def test_the_documents_are_the_ones_that_are_served(world: World) -> None:
+    accepted = ClientsAccepted(registration=True, documents=True)
+    described = description(world)["paths"]
+    for path in documents(world.running.gateway.site, accepted):
+        schema = described[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert (await world.http.get(world.issuer + path)).json() == schema["const"]
