@@ -1,8 +1,10 @@
 """``mintage token inspect``: every broken token, the check that fails, and nothing secret."""
 
+import asyncio
 import base64
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mintage import handles
+from mintage.app import Mintage
 from mintage.cli.token_inspect import show
+from mintage.config import load
 from mintage.inspection import inspect
 from mintage.jwt_issuer import JWTIssuer
 from mintage.keys import purpose_key
-from mintage.values import Secret
+from mintage.values import ClientId, Secret
 from tests.cli.command import mintage
+from tests.gateway.conftest import token_for
 
 NOW = 1_800_000_000
 SECRET = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"
@@ -50,7 +55,7 @@ def failing(text: str) -> set[str]:
 
 def printed(text: str) -> str:
     out = io.StringIO()
-    show(inspect(text, now=NOW), None, Console(file=out, width=300, force_terminal=True))
+    show(inspect(text, now=NOW), [], Console(file=out, width=300, force_terminal=True))
     return out.getvalue()
 
 
@@ -152,8 +157,32 @@ def test_with_a_configuration_it_says_what_that_server_would(tmp_path: Path) -> 
     found = mintage("token", "inspect", ours, "--config", str(file))
     assert found.returncode == 0
     assert b"issued it" in found.stdout
+    assert "no other process can look into it" in found.stdout.decode()
     forged = mintage("token", "inspect", token(exp=2**32, iat=1), "--config", str(file))
     assert forged.returncode == 1
+    assert "unknown_key" in forged.stdout.decode()
     for answer in (found, forged):
         assert JTI.encode() not in answer.stdout
         assert SECRET.encode() not in answer.stdout + answer.stderr
+
+
+async def test_with_a_store_it_says_whether_the_login_lives(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    file = tmp_path / "mintage.toml"
+    file.write_text(
+        'issuer = "https://auth.example.com"\nsecret = "file:secret"\nstore = "sqlite://m.db"\n'
+        '[upstream]\nissuer = "https://login.example.com"\nclient_id = "m"\n'
+        '[[resource]]\npath = "/mcp"\nbackend = "http://127.0.0.1:1"\n'
+    )
+    async with Mintage(load(file)).running() as running:
+        ours = await token_for(running, "https://auth.example.com/mcp", now=int(time.time()))
+        live = await asyncio.to_thread(mintage, "token", "inspect", ours, "--config", str(file))
+        handle, claims = running.tokens.read_any(ours)
+        await running.vault.revoke(handle, ClientId(claims.client_id))
+        over = await asyncio.to_thread(mintage, "token", "inspect", ours, "--config", str(file))
+    assert (live.returncode, live.stderr) == (0, b"")
+    assert "the login lives" in live.stdout.decode()
+    assert (over.returncode, over.stderr) == (1, b"")
+    assert "grant_revoked" in over.stdout.decode()
+    for answer in (live, over):
+        assert claims.jti.encode() not in answer.stdout

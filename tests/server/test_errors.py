@@ -4,9 +4,12 @@ And what goes with each: a reference that is ours, and a line in the log under t
 reference which names the stage, and the reason that the client is not told.
 """
 
+import asyncio
 import logging
 import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +20,12 @@ import pytest
 
 from mintage.errors import StoreUnavailable
 from mintage.testing.browser import Browser
-from mintage.testing.fake_upstream import Endpoint, Fault
+from mintage.testing.clock import ManualClock
+from mintage.testing.fake_upstream import Endpoint, FakeUpstream, Fault
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient, answer_of
 from mintage.vault.cache import GrantCache
-from tests.conftest import SECRET, World
+from tests.conftest import SECRET, World, opened_world
 
 TABLE: dict[str, list[dict[str, Any]]] = tomllib.loads(
     Path(__file__).with_name("errors.toml").read_text(encoding="utf-8")
@@ -31,6 +35,14 @@ ROWS = [
     for endpoint, rows in TABLE.items()
     for row in rows
 ]
+
+
+def alone(parameters: Any) -> bool:
+    """Whether a row has settings, or a past, that no other row may share."""
+    row = parameters.values[1]
+    return "settings" in row or "the provider is away" in row.get("given", ())
+
+
 # What tells the reader to do something, or what it takes.
 ADVICE = re.compile(
     r"\b(use|send|try|log in|register|must|may hold|may have|may not go|leave|ask|correct|go back"
@@ -55,22 +67,44 @@ BEFORE: Final = {"finished before": "/callback", "redeemed before": "/token"}
 _LONG: Final = re.compile(r"<(\d+)(?: (.))?>")
 
 
-@pytest.fixture
-def overrides(row: dict[str, Any]) -> dict[str, Any]:
+def settings_of(row: dict[str, Any]) -> dict[str, Any]:
     backend: dict[str, Any] = {"backend": f"http://127.0.0.1:{free_port()}", "scopes": ["tools"]}
     rules = [
         {"path": "/write", "scopes": ["write"]},
         {"path": "/admin", "claims": {"groups": ["ops"]}},
         {"mcp_methods": ["tools/call"], "scopes": ["write"]},
     ]
-    more: dict[str, Any] = {"path": "/ruled", "optional_scopes": ["write"], "rule": rules}
     resources: list[dict[str, Any]] = [
         {"path": "/mcp", "credential": "upstream"},
         {"path": "/other", "scopes": ["other"]},
         {"path": "/down"},
-        more,
+        {"path": "/ruled", "optional_scopes": ["write"], "rule": rules},
     ]
-    return {"resource": [backend | one for one in resources]} | row.get("settings", {})
+    more: dict[str, Any] = row.get("settings", {})
+    return {"resource": [backend | one for one in resources]} | more
+
+
+@pytest.fixture
+def overrides(row: dict[str, Any]) -> dict[str, Any]:
+    return settings_of(row)
+
+
+@pytest.fixture(scope="module")
+def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, World]]:
+    """One server for all rows that need none of their own: starting one costs more than a row."""
+    stack, clock = AsyncExitStack(), ManualClock(3_000_000_000)
+
+    async def opened() -> World:
+        upstream = await stack.enter_async_context(FakeUpstream(clock).running())
+        directory = tmp_path_factory.mktemp("hall")
+        return await stack.enter_async_context(
+            opened_world(clock, upstream, directory, settings_of({}), {})
+        )
+
+    with asyncio.Runner() as runner:
+        yield runner, runner.run(opened())
+        runner.run(stack.aclose())
+        runner.run(asyncio.sleep(0.1))  # the servers' last connections are being closed
 
 
 class Desk:
@@ -294,14 +328,38 @@ def refusal_in(answer: httpx2.Response, kind: str) -> tuple[str | None, str]:
     return said["error"], said["error_description"]
 
 
-@pytest.mark.parametrize(("endpoint", "row"), ROWS)
-async def test_a_wrong_request_is_told_what_to_do(
+@pytest.mark.parametrize(("endpoint", "row"), [row for row in ROWS if not alone(row)])
+def test_a_wrong_request_is_told_what_to_do(
+    hall: tuple[asyncio.Runner, World],
+    endpoint: str,
+    row: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runner, world = hall
+    world.upstream.faults.clear()
+    runner.run(refused(world, endpoint, row, monkeypatch, caplog))
+
+
+@pytest.mark.parametrize(("endpoint", "row"), [row for row in ROWS if alone(row)])
+async def test_so_is_one_that_needs_a_server_of_its_own(
     world: World,
     endpoint: str,
     row: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    await refused(world, endpoint, row, monkeypatch, caplog)
+
+
+async def refused(
+    world: World,
+    endpoint: str,
+    row: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Send the row, and compare every part of the answer."""
     caplog.set_level(logging.INFO, "mintage.server")
     desk = Desk(world, dict(row), monkeypatch)
     answer = await desk.send(endpoint)
@@ -330,3 +388,22 @@ def test_each_sentence_says_what_to_do() -> None:
     for rows in TABLE.values():
         for row in rows:
             assert ADVICE.search(row["says"]), row["says"]
+
+
+def test_the_reference_is_ours_and_what_was_sent_stays_in_its_line(
+    hall: tuple[asyncio.Runner, World], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mintage.server")
+    runner, world = hall
+    headers = {"x-request-id": "mine"}
+    url = f"{world.issuer}/nothing%0A000000000000%20forged"
+    answer = runner.run(world.http.get(url, headers=headers))
+    assert answer.headers["x-request-id"] != "mine"
+    assert "\n" not in caplog.text.strip()
+    assert answer.headers["x-request-id"] in caplog.text
+
+
+def test_a_good_answer_has_a_reference_too(hall: tuple[asyncio.Runner, World]) -> None:
+    runner, world = hall
+    first, second = (runner.run(world.http.get(f"{world.issuer}/healthz")) for _ in range(2))
+    assert first.headers["x-request-id"] != second.headers["x-request-id"]

@@ -127,7 +127,8 @@ def from_description(operation: Any, base: str) -> st.SearchStrategy[Sent]:
             ),
         )
 
-    return cases.map(sent)
+    requests_: st.SearchStrategy[Sent] = cases.map(sent)
+    return requests_
 
 
 def _known_to_requests(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ CLOSED = {"registration": {"mode": "off"}, "cimd": {"enabled": False}}
 def overrides(request: pytest.FixtureRequest, tmp_path: Any) -> dict[str, Any]:
     (tmp_path / "signing.pem").write_bytes(pem(P256))
     signed = {"tokens": {"signing_key": "file:signing.pem"}}
-    return {"plain": {}, "signed": signed, "closed": CLOSED}[getattr(request, "param", "plain")]
+    found: dict[str, dict[str, Any]] = {"plain": {}, "signed": signed, "closed": CLOSED}
+    return found[getattr(request, "param", "plain")]
 
 
 def description(world: World) -> dict[str, Any]:

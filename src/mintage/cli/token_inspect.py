@@ -1,7 +1,9 @@
 """``mintage token inspect``: why is this token refused?"""
 
+import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,13 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from mintage.app import access_keys
+from mintage.cli.opening import opened
 from mintage.config import load
-from mintage.errors import TokenError
+from mintage.errors import ConfigError, StoreError, TokenError
+from mintage.grant import Reason
+from mintage.handles import Handle
 from mintage.inspection import Check, Inspection
 from mintage.inspection import inspect as look
 from mintage.keyring import KeyRing
 from mintage.keys import purpose_keys
 from mintage.tokens import Tokens
+from mintage.vault.values import Refused
 
 _MARKS: Final = {"good": ("✓", "green"), "bad": ("✗", "bold red"), "unknown": ("?", "yellow")}
 
@@ -26,7 +32,7 @@ def inspect(
     token: Annotated[str, Parameter(help="The token; - reads it from standard input.")] = "-",  # noqa: S107
     *,
     config: Annotated[
-        Path | None, Parameter(help="Also check it as the server with this file would.")
+        Path | None, Parameter(help="Also ask each stage of the server with this file.")
     ] = None,
 ) -> int:
     """Decode a token and explain it: each claim, each check, and which of them fails.
@@ -36,16 +42,16 @@ def inspect(
     """
     text = (_standard_input() if token == "-" else token).strip()  # noqa: S105
     found = look(text, now=time.time())
-    verified = None if config is None else _as_server(text, config)
+    verified = [] if config is None else asyncio.run(_as_server(text, config))
     show(found, verified, Console())
-    return 1 if found.refused or (verified and verified.verdict == "bad") else 0
+    return 1 if found.refused or any(check.verdict == "bad" for check in verified) else 0
 
 
 def _standard_input() -> str:
     return sys.stdin.buffer.read().decode("ascii", "replace")
 
 
-def show(found: Inspection, verified: Check | None, console: Console) -> None:
+def show(found: Inspection, verified: Sequence[Check], console: Console) -> None:
     """Print *found*; values are printed as text, never as markup or control codes."""
     claims = Table(title="What it says", title_justify="left", box=None)
     for heading in ("claim", "value", "meaning"):
@@ -56,7 +62,7 @@ def show(found: Inspection, verified: Check | None, console: Console) -> None:
         claims.add_row(_text(claim.name), _text(claim.shown), Text(claim.meaning))
     console.print(claims)
     checks = Table(title="\nWhat is checked", title_justify="left", box=None, show_header=False)
-    for check in [*found.checks, *([verified] if verified else [])]:
+    for check in (*found.checks, *verified):
         mark, style = _MARKS[check.verdict]
         checks.add_row(Text(mark, style=style), Text(check.name), _text(check.why))
     console.print(checks)
@@ -67,8 +73,8 @@ def _text(value: str) -> Text:
     return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in value))
 
 
-def _as_server(token: str, path: Path) -> Check:
-    """What the server with the configuration *path* would say to *token*."""
+async def _as_server(token: str, path: Path) -> list[Check]:
+    """What each stage of the server with the configuration *path* says to *token*."""
     config = load(path)
     tokens = Tokens(
         issuer=config.issuer,
@@ -79,7 +85,37 @@ def _as_server(token: str, path: Path) -> Check:
         clock=time.time,
     )
     try:
-        handle, _ = tokens.read_any(token)
+        handle, claims = tokens.read_any(token)
     except TokenError as error:
-        return Check("this server", "bad", error.description)
-    return Check("this server", "good", f"issued it: {handle!r}")
+        why = f"{error.error}: {error.description}; no later stage is asked"
+        return [Check("stage token", "bad", why)]
+    place = "the token endpoint" if handle.kind == "refresh" else f"{claims.aud}, nowhere else"
+    return [
+        Check("stage token", "good", f"this server issued it, for {place}: {handle!r}"),
+        await _grant(handle, path),
+    ]
+
+
+async def _grant(handle: Handle, path: Path) -> Check:
+    """What the vault knows of the login behind a token."""
+    try:
+        async with opened(path) as here:
+            found = await here.vault.authenticate(handle)
+    except ConfigError as error:
+        return Check("stage grant", "unknown", f"the store {error.advice}")
+    except StoreError as error:
+        return Check("stage grant", "unknown", f"the store can't be asked: {error}")
+    if isinstance(found, Refused):
+        return Check("stage grant", "bad", _REASONS.get(found.reason, found.reason.value))
+    newest = found.grant.generation
+    if handle.kind == "refresh" and handle.generation != newest:
+        why = f"an older refresh token: generation {handle.generation}, the newest is {newest}"
+        return Check("stage grant", "bad", why)
+    return Check("stage grant", "good", "the login lives")
+
+
+_REASONS: Final = {
+    Reason.UNKNOWN: "unknown_grant: expired long ago, or of another store",
+    Reason.REVOKED: "grant_revoked: the login was ended; the server's log says by whom",
+    Reason.NOT_ACTIVE: "grant_not_active: its code was never redeemed",
+}
