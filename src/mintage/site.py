@@ -32,11 +32,17 @@ class Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """*issuer*: the server's public base URL, as it stands in tokens and metadata."""
+    """*issuer*: the server's public base URL, as it stands in tokens and metadata.
+
+    *callbacks*: where identity providers send the browser back to. *idps*: the names of the
+    providers, where there is a choice.
+    """
 
     issuer: str
     resources: tuple[Resource, ...]
     hierarchy: Hierarchy = FLAT
+    callbacks: tuple[str, ...] = ("/callback",)
+    idps: tuple[str, ...] = ()
 
     @property
     def base_path(self) -> str:

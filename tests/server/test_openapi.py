@@ -16,7 +16,11 @@ CLOSED = {"registration": {"mode": "off"}, "cimd": {"enabled": False}}
 def overrides(request: pytest.FixtureRequest, tmp_path: Any) -> dict[str, Any]:
     (tmp_path / "signing.pem").write_bytes(pem(P256))
     signed = {"tokens": {"signing_key": "file:signing.pem"}}
-    found: dict[str, dict[str, Any]] = {"plain": {}, "signed": signed, "closed": CLOSED}
+    one = {"issuer": "https://idp.example", "client_id": "x"}
+    several = {"upstream": [one | {"name": "a", "was_the_only_one": True}, one | {"name": "b"}]}
+    found: dict[str, dict[str, Any]] = {
+        "plain": {}, "signed": signed, "closed": CLOSED, "several": several
+    }  # fmt: skip
     return found[getattr(request, "param", "plain")]
 
 
@@ -25,16 +29,16 @@ def description(world: World) -> dict[str, Any]:
         registration=world.config.registration.enabled, documents=world.config.documents.enabled
     )
     keys = bool(world.config.signing_keys)
-    return describe(world.running.gateway.site, accepted, keys=keys)
+    return describe(world.running.parts.site, accepted, keys=keys)
 
 
-@pytest.mark.parametrize("overrides", ["plain", "signed", "closed"], indirect=True)
+@pytest.mark.parametrize("overrides", ["plain", "signed", "closed", "several"], indirect=True)
 async def test_each_route_is_described_and_nothing_else(world: World) -> None:
     resources = set(world.running.gateway.backends)
     assert set(description(world)["paths"]) == set(world.running.endpoints) | resources
 
 
-@pytest.mark.parametrize("overrides", ["plain", "signed", "closed"], indirect=True)
+@pytest.mark.parametrize("overrides", ["plain", "signed", "closed", "several"], indirect=True)
 async def test_each_described_method_is_taken_and_no_other(world: World) -> None:
     for path, operations in description(world)["paths"].items():
         if path in world.running.gateway.backends:
@@ -44,7 +48,7 @@ async def test_each_described_method_is_taken_and_no_other(world: World) -> None
             assert (answer.status_code != 405) == (method in operations), (path, method)
 
 
-@pytest.mark.parametrize("overrides", ["plain", "signed", "closed"], indirect=True)
+@pytest.mark.parametrize("overrides", ["plain", "signed", "closed", "several"], indirect=True)
 async def test_the_metadata_name_described_endpoints(world: World) -> None:
     paths = description(world)["paths"]
     where = f"{world.issuer}/.well-known/oauth-authorization-server"
@@ -58,6 +62,6 @@ async def test_the_metadata_name_described_endpoints(world: World) -> None:
 async def test_the_documents_are_the_ones_that_are_served(world: World) -> None:
     accepted = ClientsAccepted(registration=True, documents=True)
     described = description(world)["paths"]
-    for path in documents(world.running.gateway.site, accepted):
+    for path in documents(world.running.parts.site, accepted):
         schema = described[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert (await world.http.get(world.issuer + path)).json() == schema["const"]

@@ -69,4 +69,6 @@ def site_of(config: Config) -> Site:
             for section in config.resources
         ),
         hierarchy=Hierarchy(config.scopes.implies),
+        callbacks=tuple(upstream.callback for upstream in config.upstreams),
+        idps=tuple(up.name for up in config.upstreams) if len(config.upstreams) > 1 else (),
     )

@@ -36,8 +36,8 @@ def routes(parts: Parts) -> dict[str, Handler]:
 
 def page_paths(parts: Parts) -> frozenset[str]:
     """Where people come, with a browser: no web page's script may call these."""
-    callbacks = (member.callback for member in parts.upstreams)
-    return frozenset(parts.site.base_path + path for path in ("/authorize", "/consent", *callbacks))
+    site = parts.site
+    return frozenset(site.base_path + at for at in ("/authorize", "/consent", *site.callbacks))
 
 
 def _pages(parts: Parts) -> dict[str, Handler]:
@@ -121,13 +121,7 @@ def _documents(parts: Parts) -> dict[str, Handler]:
     accepted = ClientsAccepted(
         registration=config.registration.enabled, documents=config.documents.enabled
     )
-    several = len(parts.upstreams) > 1
-    found = documents(
-        site,
-        accepted,
-        keys=ring is not None,
-        idps=[member.id for member in parts.upstreams] if several else [],
-    )
+    found = documents(site, accepted, keys=ring is not None)
     if ring is not None:
         found[f"{site.base_path}/jwks"] = dict(ring.jwks())
     return {path: for_clients(_document(content), parts.dice) for path, content in found.items()}

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import msgspec
 from cyclopts import Parameter
 
+from mintage.app.opening import site_of
 from mintage.config import Config, load
 from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
@@ -34,17 +35,7 @@ def openapi(
 
 
 def _of(config: Config) -> dict[str, object]:
-    resources = tuple(
-        Resource(
-            identifier=config.issuer + section.path,
-            scopes=section.scopes,
-            optional_scopes=section.optional_scopes,
-            name=section.name,
-        )
-        for section in config.resources
-    )
     accepted = ClientsAccepted(
         registration=config.registration.enabled, documents=config.documents.enabled
     )
-    site = Site(issuer=config.issuer, resources=resources)
-    return describe(site, accepted, keys=bool(config.signing_keys))
+    return describe(site_of(config), accepted, keys=bool(config.signing_keys))

@@ -4,7 +4,6 @@ The documents are built once. Each is served wherever the RFCs, and clients that
 differently, look for it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +22,7 @@ class ClientsAccepted:
 
 
 def authorization_server(
-    site: Site, clients: ClientsAccepted, *, keys: bool = False, idps: Sequence[str] = ()
+    site: Site, clients: ClientsAccepted, *, keys: bool = False
 ) -> dict[str, Any]:
     """RFC 8414 §2, RFC 9207 §3, CIMD, and the PKCE methods that MCP requires."""
     methods, algorithms = list(AUTH_METHODS), list(ALGORITHMS)
@@ -49,8 +48,8 @@ def authorization_server(
     }
     if keys:
         document["jwks_uri"] = f"{site.issuer}/jwks"
-    if idps:
-        document["acr_values_supported"] = [f"idp:{name}" for name in idps]
+    if site.idps:
+        document["acr_values_supported"] = [f"idp:{name}" for name in site.idps]
     if clients.registration:
         document["registration_endpoint"] = f"{site.issuer}/register"
     if site.scopes:
@@ -73,15 +72,14 @@ def protected_resource(site: Site, resource: Resource) -> dict[str, Any]:
 
 
 def documents(
-    site: Site, clients: ClientsAccepted, *, keys: bool = False, idps: Sequence[str] = ()
+    site: Site, clients: ClientsAccepted, *, keys: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Every path at which a metadata document is served, with the document.
 
-    *keys*: whether there are public keys to be had. *idps*: the identity providers, where a
-    client may name one.
+    *keys*: whether there are public keys to be had.
     """
     base = site.base_path
-    server = authorization_server(site, clients, keys=keys, idps=idps)
+    server = authorization_server(site, clients, keys=keys)
     found = {
         f"/.well-known/oauth-authorization-server{base}": server,
         f"/.well-known/openid-configuration{base}": server,

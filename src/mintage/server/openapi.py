@@ -38,6 +38,7 @@ _AUTHORIZATION: Final[Json] = {
     "prompt": _TEXT,
     "max_age": _TEXT | {"pattern": "^[0-9]{1,9}$"},
     "login_hint": _TEXT | {"maxLength": 320},
+    "acr_values": _TEXT,
 }
 _ASKED: Final = ("client_id", "response_type", "code_challenge", "code_challenge_method")
 _CODES: Final = (
@@ -61,8 +62,8 @@ def describe(site: Site, accepted: ClientsAccepted, *, keys: bool = False) -> Js
     base = site.base_path
     paths: Json = {
         f"{base}/authorize": {"get": _authorize_get(), "post": _authorize_post()},
-        f"{base}/consent": {"post": _consent()},
-        f"{base}/callback": {"get": _callback()},
+        f"{base}/consent": {"post": _consent(site)},
+        **{base + path: {"get": _callback()} for path in site.callbacks},
         f"{base}/token": {"post": _token()},
         f"{base}/revoke": {"post": _revoke()},
         f"{base}/introspect": {"post": _introspect()},
@@ -115,11 +116,14 @@ def _authorize_post() -> Json:
     }
 
 
-def _consent() -> Json:
-    fields = {"request": _TEXT, "decision": {"enum": ["approve", "deny"]}}
+def _consent(site: Site) -> Json:
+    fields: Json = {"request": _TEXT, "decision": {"enum": ["approve", "deny"]}}
+    needed = tuple(fields)
+    if site.idps:
+        fields["upstream"] = {"enum": list(site.idps)}
     return {
         "summary": "The person's answer, from the page of /authorize",
-        "requestBody": _form(fields, tuple(fields)),
+        "requestBody": _form(fields, needed),
         "responses": _pages(200, refusals=(400, 403, 502, 503)),
     }
 

@@ -45,3 +45,8 @@ class UpstreamSettings:
     domains: frozenset[str] = frozenset()
     was_the_only_one: bool = True
     more_scopes: Mapping[str, Scopes] = field(default_factory=dict)
+
+    @property
+    def callback(self) -> str:
+        """Where its logins come back to, below our issuer."""
+        return "/callback" if self.was_the_only_one else f"/callback/{self.name}"

@@ -40,7 +40,7 @@ class Member:
     @property
     def callback(self) -> str:
         """Where its logins come back to, below the issuer."""
-        return "/callback" if self.settings.was_the_only_one else f"/callback/{self.id}"
+        return self.settings.callback
 
     @property
     def prefix(self) -> str:
