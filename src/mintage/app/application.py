@@ -19,8 +19,8 @@ from mintage.clients.policy import AcceptClient
 from mintage.config import Config
 from mintage.errors import ConfigError, NotFound, OAuthError, StoreError
 from mintage.gateway.backend import Backends
+from mintage.gateway.door import Door
 from mintage.gateway.gateway import Gateway
-from mintage.gateway.guard import Guard
 from mintage.gateway.origins import Origins, origin_of
 from mintage.gateway.proxy import Backend, Credentials, Proxy
 from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
@@ -201,7 +201,6 @@ def _gateway(
 ) -> Gateway:
     config, site = parts.config, parts.site
     return Gateway(
-        guard_of(parts),
         {
             site.base_path + section.path: Backend(
                 resource=resource,
@@ -214,18 +213,17 @@ def _gateway(
             if section.backend is not None or section.path in commands
         },
         Proxy(Credentials(parts.vault, parts.renew), backends),
+        _door(parts),
     )
 
 
-def guard_of(parts: Parts) -> Guard:
-    """The guard of the resources that *parts* know."""
-    config = parts.config
+def _door(parts: Parts) -> Door:
     origins = Origins(
-        own=origin_of(config.issuer),
-        allowed=frozenset(config.gateway.allowed_origins),
-        let_any_web_page_call=config.gateway.let_any_web_page_call,
+        own=origin_of(parts.config.issuer),
+        allowed=frozenset(parts.config.gateway.allowed_origins),
+        let_any_web_page_call=parts.config.gateway.let_any_web_page_call,
     )
-    return Guard(parts.site, parts.bearer, origins, parts.dice)
+    return Door(parts.site, parts.bearer, origins, parts.dice)
 
 
 async def _sweep(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""The door of the gateway: which resource, whether to let in, and every way to say no."""
+"""The gateway: from a request's path to its backend, through the door."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mintage.gateway.backend import BackendError
-from mintage.gateway.guard import Guard
+from mintage.gateway.door import Door
 from mintage.gateway.headers import to_backend
 from mintage.gateway.paths import Match, route
 from mintage.gateway.proxy import Backend, Proxy
@@ -18,9 +18,9 @@ from mintage.gateway.proxy import Backend, Proxy
 class Gateway:
     """An ASGI app for the paths of its resources; `find` tells which paths those are."""
 
-    guard: Guard
     backends: Mapping[str, Backend]
     proxy: Proxy
+    door: Door
 
     def find(self, raw_path: bytes) -> Match[Backend] | None:
         """The backend of a request path, or None where it is no resource's.
@@ -34,7 +34,7 @@ class Gateway:
     ) -> None:
         backend, url = found.target, found.url(found.target.url)
         try:
-            access = await self.guard.admit(
+            access = await self.door.admit(
                 scope["headers"], backend.resource, method=scope["method"], path=found.rest
             )
             if backend.local is not None:
@@ -60,7 +60,7 @@ class Gateway:
 
     def _refusal(self, error: Exception, request: Request, backend: Backend) -> Response:
         slash = request.scope["path"] == f"{backend.path}/"
-        response = self.guard.refusal(error, request, backend.resource, slash=slash)
+        response = self.door.refusal(error, request, backend.resource, slash=slash)
         if isinstance(error, BackendError):
             response.headers["retry-after"] = "5"
         return response

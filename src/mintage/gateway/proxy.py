@@ -12,7 +12,6 @@ from typing import Final, Literal
 
 from starlette.types import Message, Receive, Scope, Send
 
-from mintage.errors import InvalidToken
 from mintage.gateway.backend import Answer, BackendError, Backends
 from mintage.gateway.headers import (
     RawHeaders,
@@ -20,8 +19,9 @@ from mintage.gateway.headers import (
     to_client,
 )
 from mintage.resource.bearer import Access
+from mintage.resource.upstream_token import upstream_token
 from mintage.site import Resource
-from mintage.vault.values import Opened, Refused, Renew
+from mintage.vault.values import Renew
 from mintage.vault.vault import Vault
 
 Credential = Literal["none", "identity", "upstream"]
@@ -68,19 +68,8 @@ class Credentials:
             case "identity":
                 return identity_headers(identity), None
             case "upstream":
-                opened = await self._fresh(access.opened)
-                token = opened.grant.upstream.access_token
+                token = await upstream_token(access.opened, self.vault, self.renew)
                 return identity_headers(identity), f"Bearer {token}"
-
-    async def _fresh(self, opened: Opened) -> Opened:
-        outcome = await self.vault.with_fresh_upstream(opened, self.renew)
-        if isinstance(outcome, Refused):
-            raise InvalidToken(
-                "the login at the identity provider has ended; log in again",
-                reason=outcome.reason.value,
-                stage="upstream",
-            )
-        return outcome
 
 
 @dataclass(slots=True)

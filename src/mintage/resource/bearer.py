@@ -36,6 +36,7 @@ class Access:
 
     opened: Opened = field(repr=False)
     scopes: Scopes
+    ends_at: float  # of the token, in seconds since the epoch
 
 
 class _Known(NamedTuple):
@@ -70,7 +71,7 @@ class Bearer:
         Raises `NoToken`, `InvalidRequest`, `InvalidToken`, `InsufficientScope`, `AccessDenied`;
         and `StoreUnavailable` where it can't be known, which is no refusal.
         """
-        access = await self._access(headers, resource)
+        access = await self.read(bearer_token(headers), resource)
         rules = () if call is None else resource.rules
         wanted = resource.scopes if call is None else needed(resource.scopes, rules, call)
         if not self.hierarchy.covers(access.scopes, wanted):
@@ -83,13 +84,16 @@ class Bearer:
                 )
         return access
 
-    async def _access(self, headers: list[tuple[bytes, bytes]], resource: Resource) -> Access:
-        token = bearer_token(headers)
+    async def read(self, token: str, resource: Resource) -> Access:
+        """The access of *token* to *resource*, whatever its scopes are enough for.
+
+        Raises `InvalidToken`, and `StoreUnavailable`.
+        """
         known = self._known.get(token)
         if known is not None and known.resource is resource and self.clock() < known.ends_at:
             grant = self.vault.fresh(known.key)
             if grant is not None:
-                return Access(Opened(known.secret, grant), known.scopes)
+                return Access(Opened(known.secret, grant), known.scopes, known.ends_at)
         return await self._check(token, resource)
 
     async def _check(self, token: str, resource: Resource) -> Access:
@@ -110,7 +114,7 @@ class Bearer:
         secret = verified.handle.secret
         known = _Known(secret, verified.scopes, resource, store_key(secret), verified.ends_at)
         self._remember(token, known)
-        return Access(outcome, verified.scopes)
+        return Access(outcome, verified.scopes, verified.ends_at)
 
     def _remember(self, token: str, known: "_Known") -> None:
         """Keep what was verified; the oldest goes where there are too many."""

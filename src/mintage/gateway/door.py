@@ -1,4 +1,7 @@
-"""What every front door asks before it lets a request in, and how it says no."""
+"""The door of a protected resource: whether a request may pass, and every way to say no.
+
+The gateway has its backends behind it, an integration the routes of the application itself.
+"""
 
 from dataclasses import dataclass
 
@@ -24,8 +27,8 @@ from mintage.values import Dice
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
-    """One for all: gateway, forward-auth and the integrations let in and refuse alike."""
+class Door:
+    """One for all resources of a server."""
 
     site: Site
     bearer: Bearer
@@ -35,9 +38,10 @@ class Guard:
     async def admit(
         self, headers: RawHeaders, resource: Resource, *, method: str, path: str
     ) -> Access:
-        """The access that a request to *resource* has; *path* is what follows the resource's own.
+        """The access that a request has; *path* is below the resource's own.
 
-        Raises `OAuthError` where it has none, `StoreUnavailable` where that can't be known.
+        Raises `MintageError` where it has none: the page it comes from, how its body is framed,
+        its token and the rules of *resource* are looked at, in this order.
         """
         if not self.origins.accept(headers):
             raise AccessDenied(
@@ -50,20 +54,18 @@ class Guard:
         return await self.bearer.check(headers, resource, call)
 
     def refusal(
-        self, error: Exception, request: Request, resource: Resource, *, slash: bool = False
+        self, error: Exception, request: Request, resource: Resource, *, slash: bool
     ) -> Response:
-        """*error* as an answer, with the challenge of *resource* (RFC 9728 §5.1).
-
-        *slash*: the client used the resource's URL with a slash at its end. Strict clients
-        compare it with what the metadata calls itself.
-        """
+        """What the client reads of *error*. *slash*: the resource was named with one at its end."""
         failure = failure_of(error, request, self.dice)
         response = error_response(failure)
         if isinstance(failure.error, NoToken | InvalidToken | InsufficientScope | InvalidRequest):
             named: OAuthError | None = failure.error
             if isinstance(failure.error, NoToken):
                 named = None
-            metadata = self.site.metadata_url(resource) + ("/" if slash else "")
+            metadata = self.site.metadata_url(resource)
+            if slash:
+                metadata += "/"  # strict clients compare its "resource" with the URL that they use
             response.headers["www-authenticate"] = challenge(resource, metadata, named)
         return response
 

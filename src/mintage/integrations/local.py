@@ -1,0 +1,109 @@
+"""What every integration hands on: settings from keyword arguments, and who is calling."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import msgspec
+
+from mintage.app.parts import Parts
+from mintage.config import Config, parse
+from mintage.errors import InsufficientScope
+from mintage.resource.bearer import Access
+from mintage.resource.upstream_token import upstream_token
+from mintage.site import Resource
+from mintage.values import ClientId, Scopes
+from mintage.vault.values import Opened
+
+Table: TypeAlias = Mapping[str, Any]
+
+
+def config_of(
+    *,
+    issuer: str,
+    upstream: Table | Sequence[Table],
+    resource: Table | Sequence[Table],
+    **more: Any,
+) -> Config:
+    """The configuration in keyword arguments: the settings of ``mintage.toml``, tables as dicts.
+
+    Relative paths are relative to the working directory. Raises `ConfigError`.
+    """
+    data = {"issuer": issuer, "upstream": upstream, "resource": _listed(resource), **more}
+    return parse(data, base=Path.cwd(), environ=dict(os.environ))
+
+
+def _listed(tables: Table | Sequence[Table]) -> list[Table]:
+    return [tables] if isinstance(tables, Mapping) else list(tables)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Who is calling, and what the client that calls for them may do.
+
+    *subject* is the user's name at the identity provider *issuer*, *scopes* are those of the
+    token, *resource* is its audience, *expires_at* its end in seconds since the epoch.
+    """
+
+    client_id: ClientId
+    issuer: str
+    subject: str
+    scopes: Scopes
+    resource: str
+    expires_at: int
+    _resource: Resource = field(repr=False, compare=False)
+    _opened: Opened = field(repr=False, compare=False)
+    _parts: Parts = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, access: Access, resource: Resource, parts: Parts) -> Self:
+        """The user whose token gave *access* to *resource*."""
+        login = access.opened.grant.login
+        return cls(
+            client_id=login.client_id,
+            issuer=login.identity.issuer,
+            subject=login.identity.subject,
+            scopes=access.scopes,
+            resource=resource.identifier,
+            expires_at=int(access.ends_at),
+            _resource=resource,
+            _opened=access.opened,
+            _parts=parts,
+        )
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """What the identity provider says of the user: e-mail, name, groups, … A copy."""
+        claims = self._opened.grant.login.identity.claims
+        copied: dict[str, Any] = msgspec.to_builtins(claims)
+        return copied
+
+    @property
+    def all_scopes(self) -> frozenset[str]:
+        """The token's scopes and those that they hold (``[scopes] implies``)."""
+        return self._parts.site.hierarchy.reach(self.scopes)
+
+    def may(self, *scopes: str) -> bool:
+        """Whether the token is good for all of *scopes*."""
+        return self._parts.site.hierarchy.covers(self.scopes, scopes)
+
+    def require(self, *scopes: str) -> None:
+        """Raises `InsufficientScope`, naming all that is needed, unless the user `may`."""
+        if self.may(*scopes):
+            return
+        if unknown := set(scopes).difference(self._resource.all_scopes):
+            raise RuntimeError(
+                f"no token can have the scope {min(unknown)}: add it to the optional_scopes of "
+                f"{self.resource}"
+            )
+        raise InsufficientScope(tuple(dict.fromkeys((*self._resource.scopes, *scopes))))
+
+    async def upstream_token(self) -> str:
+        """The user's access token at the identity provider, renewed where it is about to end.
+
+        Raises `InvalidToken` where the login has ended there: the user must log in again. And
+        `UpstreamError` or `StoreError` where it can't be told now.
+        """
+        return await upstream_token(self._opened, self._parts.vault, self._parts.renew)

@@ -1,0 +1,21 @@
+"""The user's token at the identity provider, for whoever calls there on the user's behalf."""
+
+from mintage.errors import InvalidToken
+from mintage.vault.values import Opened, Refused, Renew
+from mintage.vault.vault import Vault
+
+
+async def upstream_token(opened: Opened, vault: Vault, renew: Renew) -> str:
+    """One that is good for a while yet, renewed where it was about to end.
+
+    Raises `InvalidToken` where the provider has ended the login, `UpstreamError` where it must
+    be asked and can't be.
+    """
+    outcome = await vault.with_fresh_upstream(opened, renew)
+    if isinstance(outcome, Refused):
+        raise InvalidToken(
+            "the login at the identity provider has ended; log in again",
+            reason=outcome.reason.value,
+            stage="upstream",
+        )
+    return outcome.grant.upstream.access_token
