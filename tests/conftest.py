@@ -28,6 +28,7 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
 from mintage.testing.serving import serving
+from mintage.tls import trusted
 
 # A loaded machine is slow, which is no property of the code under test.
 hypothesis_settings.register_profile(
@@ -193,7 +194,9 @@ async def opened_world(
         )
         servers = (_server(app, port), _server(backend_app, backend_port))
         await stack.enter_async_context(serving(*servers))
-        http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=30))
+        http = await stack.enter_async_context(
+            httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=30)
+        )
         yield World(clock, upstream, backend, config, app, running, http)
 
 

@@ -221,10 +221,14 @@ async def fetch_over_http(url: str) -> Fetched:
     """A JWK set over HTTP: no redirects, 5 seconds and 256 KiB at most."""
     import httpx2
 
+    from mintage.tls import trusted
+
     try:
         async with (
             asyncio.timeout(TIMEOUT),
-            httpx2.AsyncClient(follow_redirects=False, timeout=TIMEOUT, trust_env=False) as client,
+            httpx2.AsyncClient(
+                verify=trusted(), follow_redirects=False, timeout=TIMEOUT, trust_env=False
+            ) as client,
             client.stream("GET", url, headers={"accept": "application/json"}) as answer,
         ):
             if answer.status_code != httpx2.codes.OK:

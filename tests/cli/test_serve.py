@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mintage.app import Mintage
 from mintage.config import load
 from mintage.testing.nanoidp import free_port
+from mintage.tls import trusted
 from tests.cli.command import mintage
 from tests.gateway.conftest import RawBackend, raw, token_for
 
@@ -81,7 +82,10 @@ async def test_a_signal_ends_an_open_stream_in_good_order(
     file.write_text(CONFIG.format(issuer=issuer, directory=tmp_path, backend=backend))
     async with Mintage(load(file)).running() as running:
         token = await token_for(running, f"{issuer}/mcp", now=int(time.time()))
-    async with served(file, port) as process, httpx2.AsyncClient(trust_env=False) as http:
+    async with (
+        served(file, port) as process,
+        httpx2.AsyncClient(verify=trusted(), trust_env=False) as http,
+    ):
         headers = {"authorization": f"Bearer {token}"}
         async with http.stream("GET", f"{issuer}/mcp/events", headers=headers) as answer:
             chunks = answer.aiter_raw()
@@ -120,7 +124,7 @@ async def test_a_command_after_two_dashes_gets_login_in_front(tmp_path: Path) ->
         token = await token_for(running, f"{issuer}/mcp", now=int(time.time()))
     async with (
         served(file, port, "--", sys.executable, STDIO_SERVER) as process,
-        httpx2.AsyncClient(trust_env=False) as http,
+        httpx2.AsyncClient(verify=trusted(), trust_env=False) as http,
     ):
         assert (await http.post(f"{issuer}/mcp", json={})).status_code == 401
         http.headers["authorization"] = f"Bearer {token}"

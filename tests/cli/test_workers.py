@@ -10,6 +10,7 @@ import httpx2
 
 from mintage.demo.stage import process
 from mintage.testing.nanoidp import free_port
+from mintage.tls import trusted
 from tests.cli.command import mintage
 
 CONFIG = """\
@@ -47,7 +48,7 @@ async def test_a_worker_that_dies_is_replaced_and_a_stop_is_clean(tmp_path: Path
         os.kill(victim, signal.SIGKILL)
         while len(now := children(parent.pid)) < 2 or victim in now:
             await asyncio.sleep(0.05)
-        async with httpx2.AsyncClient(trust_env=False) as http:
+        async with httpx2.AsyncClient(verify=trusted(), trust_env=False) as http:
             for _ in range(20):
                 with contextlib.suppress(httpx2.HTTPError):  # one that the victim had accepted
                     assert (await http.get(url)).status_code == 200

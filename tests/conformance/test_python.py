@@ -15,6 +15,7 @@ from pydantic import AnyUrl
 
 from mintage.demo.walk import Memory
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of
+from mintage.tls import trusted
 from tests.clients.hosts import ClientHost, Names, client_host, fetch_from_tests
 from tests.conformance.node import Answer
 from tests.conformance.tools import whoami
@@ -35,7 +36,7 @@ def parts() -> dict[str, Any]:
 @asynccontextmanager
 async def connected(provider: OAuthClientProvider, url: str, mode: str) -> AsyncIterator[Client]:
     async with (
-        httpx2.AsyncClient(auth=provider, trust_env=False, timeout=30) as http,
+        httpx2.AsyncClient(verify=trusted(), auth=provider, trust_env=False, timeout=30) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
         yield client

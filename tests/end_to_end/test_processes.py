@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from mintage.testing.oauth_client import OAuthClient
+from mintage.tls import trusted
 from tests.end_to_end.processes import VERIFIER, Fleet, fleet
 
 ROUNDS = 500
@@ -20,7 +21,7 @@ KILLS = 20
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+    async with httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=30) as client:
         yield client
 
 

@@ -17,6 +17,7 @@ import uvicorn
 
 from mintage.app import Mintage
 from mintage.testing.serving import serving
+from mintage.tls import trusted
 from tests.end_to_end.processes import Fleet, fleet
 from tests.faults.stands import Stand
 from tests.faults.traffic import SLOWEST, Traffic
@@ -78,7 +79,7 @@ def stand(request: pytest.FixtureRequest) -> Stand:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
+    async with httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=60) as client:
         yield client
 
 

@@ -17,6 +17,7 @@ from mcp_types import TextContent
 
 from mintage.config import parse
 from mintage.errors import ConfigError
+from mintage.tls import trusted
 from tests.conftest import World
 
 SERVER = str(Path(__file__).with_name("stdio_server.py"))
@@ -60,7 +61,7 @@ async def token(world: World, user: str = "alice") -> str:
 async def session(world: World, access: str, mode: str = "legacy") -> AsyncIterator[Client]:
     headers = {"authorization": f"Bearer {access}"}
     async with (
-        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http,
+        httpx2.AsyncClient(verify=trusted(), headers=headers, trust_env=False, timeout=30) as http,
         Client(streamable_http_client(world.resource, http_client=http), mode=mode) as client,
     ):
         yield client

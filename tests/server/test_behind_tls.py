@@ -8,6 +8,7 @@ import pytest
 
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
+from mintage.tls import trusted
 from tests.conftest import World
 
 ISSUER = "https://auth.example.com"
@@ -26,7 +27,7 @@ def inside(world: World) -> httpx2.ASGITransport:
 
 @pytest.fixture
 async def http(inside: httpx2.ASGITransport) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(transport=inside, trust_env=False) as http:
+    async with httpx2.AsyncClient(verify=trusted(), transport=inside, trust_env=False) as http:
         yield http
 
 

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from mintage.app import Mintage
 from mintage.clients.assertions import ALGORITHMS
 from mintage.testing.oauth_client import OAuthClient
+from mintage.tls import trusted
 from tests.clients.hosts import REDIRECT_URI, ClientHost, Names, client_host, fetch_from_tests
 from tests.clients.signing import claims_of, form_of, jwks, key, sign
 from tests.conftest import World
@@ -216,7 +217,9 @@ async def replica(world: World, names: Names) -> AsyncIterator[httpx2.AsyncClien
     app = Mintage(world.config, clock=world.clock, fetch=fetch_from_tests(names))
     async with app.running():
         inside = httpx2.ASGITransport(app=app)
-        async with httpx2.AsyncClient(transport=inside, base_url=world.issuer) as http:
+        async with httpx2.AsyncClient(
+            verify=trusted(), transport=inside, base_url=world.issuer
+        ) as http:
             yield http
 
 

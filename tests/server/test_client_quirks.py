@@ -9,6 +9,7 @@ import pytest
 
 from mintage.clients.registration import ClientIds, parse_registration
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
+from mintage.tls import trusted
 from tests.conftest import World
 
 VS_CODE = [
@@ -258,7 +259,7 @@ class TestHostedClients:
 
         async def renew(address: str) -> dict[str, Any]:
             transport = httpx2.AsyncHTTPTransport(local_address=address)
-            async with httpx2.AsyncClient(transport=transport) as http:
+            async with httpx2.AsyncClient(verify=trusted(), transport=transport) as http:
                 answer = await http.post(
                     f"{world.issuer}/token",
                     data={

@@ -8,6 +8,7 @@ import pytest
 
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
+from mintage.tls import trusted
 from tests.conftest import World
 
 HOST = "https://auth.example.com"
@@ -22,7 +23,7 @@ def overrides() -> dict[str, Any]:
 @pytest.fixture
 async def http(world: World) -> AsyncIterator[httpx2.AsyncClient]:
     transport = httpx2.ASGITransport(app=world.app)
-    async with httpx2.AsyncClient(transport=transport, trust_env=False) as http:
+    async with httpx2.AsyncClient(verify=trusted(), transport=transport, trust_env=False) as http:
         yield http
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from mintage.grant import Reason, UpstreamTokens
 from mintage.testing.fake_upstream import FakeUpstream
+from mintage.tls import trusted
 from mintage.upstream.opening import open_upstream
 from mintage.upstream.protocol import LoginRequest, Upstream
 from mintage.upstream.settings import UpstreamSettings
@@ -108,7 +109,7 @@ async def provider() -> AsyncIterator[FakeUpstream]:
 async def expired(provider: FakeUpstream) -> UpstreamTokens:
     """The tokens of a real login at the provider, whose access token is over."""
     upstream = upstream_at(provider.issuer, provider.client_secret)
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(verify=trusted(), trust_env=False) as http:
         answer = await http.get(await upstream.authorization_url(LOGIN))
     code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
     tokens, _ = await upstream.redeem(code, LOGIN, now=int(time.time()))

@@ -23,6 +23,7 @@ from mintage.clients.addresses import Address, Network, is_public
 from mintage.clients.metadata import check_fetchable
 from mintage.clients.turns import Turns
 from mintage.errors import FetchFailed, FetchRefused
+from mintage.tls import trusted
 
 log = logging.getLogger("mintage.clients")
 
@@ -147,7 +148,7 @@ class GuardedFetch:
             },
         )
         if self._tls is None:
-            self._tls = httpx2.create_ssl_context()
+            self._tls = trusted()
         async with httpx2.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
             response = await transport.handle_async_request(request)
             try:

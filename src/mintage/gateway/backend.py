@@ -10,6 +10,7 @@ import httpx2
 
 from mintage.errors import OAuthError
 from mintage.gateway.headers import RawHeaders
+from mintage.tls import trusted
 
 _CONNECT_SECONDS: Final = 5.0
 _HEAD_SECONDS: Final = 300.0  # a tool may think for long before it answers
@@ -47,6 +48,7 @@ class Backends:
 
     def __init__(self) -> None:
         self._client = httpx2.AsyncClient(
+            verify=trusted(),
             timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
             trust_env=False,

@@ -7,9 +7,9 @@ takes one of those.
 """
 
 import asyncio
+import contextlib
 import logging
 import uuid
-from collections.abc import Callable
 from typing import Any, Final
 
 import anyio
@@ -31,6 +31,7 @@ from mintage.server.http import json_response
 
 _MAX_BODY: Final = 4 * 1024 * 1024  # bytes
 _CLOSE_SECONDS: Final = 10.0
+_GONE: Final = (anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 log = logging.getLogger("mintage.gateway")
 
@@ -46,6 +47,7 @@ class CommandSessions:
         self._command = command
         self._identify = identify
         self._sessions: dict[str, _Session] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # also of those that are just ending
         self._serve = RequestBodyLimitMiddleware(self._route, _MAX_BODY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, access: Access) -> None:
@@ -57,11 +59,10 @@ class CommandSessions:
 
     async def close(self) -> None:
         """End all processes. Those that won't go within seconds are killed."""
-        tasks = [session.task for session in self._sessions.values() if session.task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+        for session in self._sessions.values():
+            session.end()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=_CLOSE_SECONDS)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         access: Access = scope["mintage.access"]
@@ -90,9 +91,8 @@ class CommandSessions:
             refusal.headers["retry-after"] = "30"
             return await refusal(scope, receive, send)
         session = _Session(owner, self._parameters(access), self._command.idle_seconds)
-        name = session.name
-        self._sessions[name] = session
-        if not await session.start(lambda: self._sessions.pop(name, None)):
+        self._sessions[session.name] = session
+        if not await self._start(session):
             refusal = _error(502, types.INTERNAL_ERROR, "the server behind can't be started")
             return await refusal(scope, receive, send)
         status = 500
@@ -109,6 +109,18 @@ class CommandSessions:
             if status >= 400:  # noqa: PLR2004
                 session.end()
         return None
+
+    async def _start(self, session: "_Session") -> bool:
+        started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(session.run(started))
+        self._tasks.add(task)
+
+        def ended(_: object) -> None:
+            self._tasks.discard(task)
+            self._sessions.pop(session.name, None)
+
+        task.add_done_callback(ended)
+        return await started
 
     def _make_room(self, owner: Owner) -> bool:
         """Whether one more may start. A user who has too many loses the oldest."""
@@ -136,33 +148,30 @@ class _Session:
         self.name = uuid.uuid4().hex
         self.owner = owner
         self.transport = StreamableHTTPServerTransport(self.name, idle_timeout=idle)
-        self.task: asyncio.Task[None] | None = None
+        self._both = anyio.CancelScope()
         self._parameters = parameters
         self._pending: dict[types.RequestId, None] = {}  # what the client awaits, oldest first
 
-    async def start(self, ended: Callable[[], object]) -> bool:
-        """Start the process; *ended* is called when all is over. False where it can't start."""
-        started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.task = asyncio.create_task(self._run(started))
-        self.task.add_done_callback(lambda _: ended())
-        return await started
-
     def end(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
+        """Ends the talk. The process is then given the time that it may take to leave.
 
-    async def _run(self, started: asyncio.Future[bool]) -> None:
+        Its task is never cancelled: that would leave a process behind.
+        """
+        self._both.cancel()
+
+    async def run(self, started: asyncio.Future[bool]) -> None:
+        """From the process's start to its end. *started* is told whether it could start."""
         try:
             async with (
                 self.transport.connect() as (from_client, to_client),
                 stdio_client(self._parameters) as (from_process, to_process),
             ):
                 started.set_result(True)
-                with self.transport.idle_scope or anyio.CancelScope():
-                    async with anyio.create_task_group() as both:
-                        both.start_soon(self._inward, from_client, to_process, both.cancel_scope)
+                with self._both, self.transport.idle_scope or anyio.CancelScope():
+                    async with anyio.create_task_group() as ways:
+                        ways.start_soon(self._inward, from_client, to_process)
                         await self._outward(from_process, to_client)
-                        both.cancel_scope.cancel()
+                        self._both.cancel()
                 await self._give_up(to_client)
         except OSError as error:
             log.error("a command can't be started: %s", error.strerror)  # noqa: TRY400
@@ -171,27 +180,30 @@ class _Session:
             if not started.done():
                 started.set_result(False)
 
-    async def _inward(self, source: Any, target: Any, scope: anyio.CancelScope) -> None:
+    async def _inward(self, source: Any, target: Any) -> None:
         """Client → process, until the client ends the session."""
-        async for item in source:
-            if isinstance(item, SessionMessage):
-                if isinstance(item.message, types.JSONRPCRequest):
-                    self._pending[item.message.id] = None
-                await target.send(item)
-        scope.cancel()
+        with contextlib.suppress(*_GONE):
+            async for item in source:
+                if isinstance(item, SessionMessage):
+                    if isinstance(item.message, types.JSONRPCRequest):
+                        self._pending[item.message.id] = None
+                    await target.send(item)
+        self._both.cancel()
 
     async def _outward(self, source: Any, target: Any) -> None:
         """Process → client, until the process ends."""
-        async for item in source:
-            if not isinstance(item, SessionMessage):
-                log.warning("a command wrote a line that is no message; it is left out")
-                continue
-            message = item.message
-            if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
-                self._pending.pop(message.id, None)  # type: ignore[arg-type]
-                await target.send(SessionMessage(message))
-            else:
-                await target.send(SessionMessage(message, metadata=self._on_the_way()))
+        with contextlib.suppress(*_GONE):
+            async for item in source:
+                if isinstance(item, SessionMessage):
+                    await target.send(self._addressed(item.message))
+                else:
+                    log.warning("a command wrote a line that is no message; it is left out")
+
+    def _addressed(self, message: types.JSONRPCMessage) -> SessionMessage:
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+            self._pending.pop(message.id, None)  # type: ignore[arg-type]
+            return SessionMessage(message)
+        return SessionMessage(message, metadata=self._on_the_way())
 
     def _on_the_way(self) -> ServerMessageMetadata | None:
         """With the answer that the client awaits it gets what else the process says meanwhile.
@@ -207,7 +219,8 @@ class _Session:
         gone = types.ErrorData(code=types.INTERNAL_ERROR, message="the server behind has ended")
         for waiting in list(self._pending):
             error = types.JSONRPCError(jsonrpc="2.0", id=waiting, error=gone)
-            await target.send(SessionMessage(error))
+            with contextlib.suppress(*_GONE):
+                await target.send(SessionMessage(error))
 
 
 def _owner(access: Access) -> Owner:

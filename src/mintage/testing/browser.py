@@ -12,6 +12,8 @@ from urllib.parse import urljoin
 
 import httpx2
 
+from mintage.tls import trusted
+
 _MAX_HOPS: Final = 20
 
 
@@ -59,6 +61,7 @@ class Browser:
         self.stop_at = stop_at
         self._on_response = on_response
         self._client = httpx2.AsyncClient(
+            verify=trusted(),
             trust_env=False,
             mounts=mounts,
             timeout=30,

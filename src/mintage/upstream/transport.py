@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
+from mintage.tls import trusted
 from mintage.upstream.protocol import HttpRequest, HttpResponse
 
 MAX_BODY: Final = 1024 * 1024
@@ -73,6 +74,7 @@ class HttpTransport:
     async def _exchange(self, request: HttpRequest) -> HttpResponse:
         if self._client is None:
             self._client = httpx2.AsyncClient(
+                verify=trusted(),
                 timeout=httpx2.Timeout(self._timeout, connect=_CONNECT_SECONDS),
                 # A cookie would come from one user's login and go along with another's.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
