@@ -1,0 +1,202 @@
+"""Mintage around an ASGI application: one middleware, which is all that there is to add."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mintage.app import Mintage, Running
+from mintage.config import load
+from mintage.errors import MintageError
+from mintage.gateway.paths import Match
+from mintage.integrations.lifespans import lifespan_within
+from mintage.integrations.local import Table, User, config_of
+from mintage.integrations.readings import find, located, public_path
+from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
+from mintage.server.http import error_response, failure_of
+from mintage.server.limits import check_size
+from mintage.site import Resource
+
+_USER: Final = "mintage.user"
+_BEGINS: Final = frozenset(
+    {"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"}
+)
+
+
+class Login:
+    """Mintage in another application. The arguments are the settings of ``mintage.toml``.
+
+    A resource without a ``backend`` is the application's own: its `middleware` lets nobody in
+    there without a token. The endpoints at which clients log in are served beside it.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        upstream: Table | Sequence[Table],
+        resource: Table | Sequence[Table],
+        **more: Any,
+    ) -> None:
+        self._take(Mintage(config_of(issuer=issuer, upstream=upstream, resource=resource, **more)))
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """With the settings in the TOML file *path*. Raises `ConfigError`."""
+        return cls.of(Mintage(load(Path(path))))
+
+    @classmethod
+    def of(cls, mintage: Mintage) -> Self:
+        """With a `Mintage` of your own making."""
+        login = cls.__new__(cls)
+        login._take(mintage)  # noqa: SLF001  (its own)
+        return login
+
+    def _take(self, mintage: Mintage) -> None:
+        self.mintage = mintage
+        self._running: Running | None = None
+        self._places: Mapping[str, Place] = {}
+
+    @property
+    def running(self) -> Running:
+        if self._running is None:
+            raise RuntimeError(
+                "the login was not started: the server must run the application with its lifespan, "
+                "or enter login.lifespan() where the application is mounted in another"
+            )
+        return self._running
+
+    def middleware(self, app: ASGIApp) -> "Guard":
+        """*app* with the login around it. It starts and stops with the application's lifespan."""
+        return Guard(app, self)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """Everything open, for applications that the server's lifespan does not reach."""
+        if self._running is not None:
+            yield  # the middleware around us has started it
+            return
+        async with self.mintage.running() as running:
+            self._running, self._places = running, _places(running)
+            try:
+                yield
+            finally:
+                self._running = None
+
+    def find(self, scope: Scope) -> "Match[Place] | None":
+        """The resource that a request is for. Raises `InvalidRequest` for an ambiguous path."""
+        return find(scope, self._places)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A resource, and whether Mintage answers there itself, as the gateway of a backend."""
+
+    resource: Resource
+    gateway: bool
+
+
+def _places(running: Running) -> dict[str, Place]:
+    """The resources by their paths, with the issuer's path in front and without.
+
+    A proxy in front may have cut that off unasked, and a path must not be open for it.
+    """
+    config, site = running.parts.config, running.parts.site
+    found = {
+        section.path: Place(resource, site.base_path + section.path in running.gateway.backends)
+        for section, resource in zip(config.resources, site.resources, strict=True)
+    }
+    return found | {site.base_path + path: place for path, place in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The middleware of a `Login`: serves its endpoints, and guards what is below a resource."""
+
+    app: ASGIApp
+    login: Login
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            around = self.login.lifespan
+            return await lifespan_within(around, self.app, scope, receive, send)
+        running = self.login.running
+        if scope["type"] == "http" and public_path(scope) in running.endpoints:
+            return await self.login.mintage(located(scope), receive, send)
+        try:
+            check_size(scope)
+            found = self.login.find(scope)
+        except MintageError as error:
+            failure = failure_of(error, _request(scope), running.parts.dice)
+            return await _answer(error_response(failure), scope, receive, send)
+        if found is None:
+            return await self.app(scope, receive, send)
+        if found.target.gateway:
+            return await self.login.mintage(located(scope), receive, send)
+        return await self._guarded(running, found, scope, receive, send)
+
+    async def _guarded(
+        self, running: Running, found: Match[Place], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if scope["type"] == "http" and is_preflight(scope):
+            return await PREFLIGHT(scope, receive, send)
+        resource, door = found.target.resource, running.gateway.door
+        begun: list[Message] = []
+        send = _watched(for_any_origin(send), begun)
+        try:
+            access = await door.admit(
+                scope["headers"], resource, method=scope.get("method", "GET"), path=found.rest
+            )
+            user = User.of(access, resource, running.parts)
+            return await self.app(_with(scope, user), receive, send)
+        except MintageError as error:
+            if begun:
+                raise
+            slash = found.rest == "/"
+            response = door.refusal(error, _request(scope), resource, slash=slash)
+            return await _answer(response, scope, receive, send)
+
+
+def user_of(scope: Scope) -> User:
+    """Who sent a request that the middleware let in. Raises ``RuntimeError`` for any other."""
+    user = scope.get(_USER)
+    if not isinstance(user, User):
+        raise RuntimeError(  # noqa: TRY004  (a fault of the application, not of an argument)
+            f"nobody was asked for a token at {scope.get('path')}: the path is below no resource "
+            "of the login, or its middleware was not added"
+        )
+    return user
+
+
+def _with(scope: Scope, user: User) -> Scope:
+    return {**scope, _USER: user, "state": {**scope.get("state", {}), "user": user}}
+
+
+def _watched(send: Send, begun: list[Message]) -> Send:
+    """*send*, which writes down in *begun* that there is no way back."""
+
+    async def watched(message: Message) -> None:
+        if message["type"] in _BEGINS:
+            begun.append(message)
+        await send(message)
+
+    return watched
+
+
+def _request(scope: Scope) -> Request:
+    """For the log. A WebSocket begins as a GET (RFC 6455 §4.1)."""
+    return Request(scope if scope["type"] == "http" else {**scope, "type": "http", "method": "GET"})
+
+
+async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """A WebSocket is refused with the same answer, where the server can send one."""
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
+        "extensions", {}
+    ):
+        return await send({"type": "websocket.close", "code": 4000 + response.status_code})
+    return await response(scope, receive, send)

@@ -1,0 +1,86 @@
+"""Which resource a path is in, by every way in which an application could read it. Pure.
+
+The gateway hands on the very bytes that it judged. Here somebody else routes after us, by the
+decoded path, with or without the prefix that it is mounted at: what any of them could take for
+a resource's path is one, and what they could differ on is refused.
+"""
+
+import re
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, unquote
+
+from mintage.errors import InvalidRequest
+from mintage.gateway.paths import Match, route
+
+T = TypeVar("T")
+
+_AS_THEY_ARE: Final = "/-._~!$&'()*+,;=:@"
+_SEPARATORS: Final = re.compile(r"[/\\]")
+_UNSEEN: Final = re.compile(r"[\x00-\x20\x7f]")
+
+
+def public_path(scope: Mapping[str, Any]) -> str:
+    """The path as the client wrote it: a proxy may have cut off the ``root_path``."""
+    path, root = _split(scope)
+    return path if not root or _is_below(path, root) else root + path
+
+
+def located(scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """*scope* with the path as the client wrote it."""
+    path = public_path(scope)
+    return scope if path == scope["path"] else {**scope, "path": path, "raw_path": _encoded(path)}
+
+
+def find(scope: Mapping[str, Any], resources: Mapping[str, T]) -> Match[T] | None:
+    """The resource that the request of an ASGI *scope* is for, or None.
+
+    Raises `InvalidRequest` for a path that can be read in two ways, if one leads to a resource.
+    """
+    try:
+        route(scope.get("raw_path") or b"/", resources)
+        matches = [route(_encoded(path), resources) for path in _readings(scope)]
+        match = next(filter(None, matches), None)
+        if match is None and ";" in scope["path"]:
+            raise InvalidRequest("the path is ambiguous: a semicolon in it")
+    except InvalidRequest:
+        if _could_mean(public_path(scope), resources):
+            raise
+        return None
+    return match
+
+
+def _encoded(path: str) -> bytes:
+    return quote(path, safe=_AS_THEY_ARE, errors="replace").encode()
+
+
+def _readings(scope: Mapping[str, Any]) -> list[str]:
+    """What the application may take for the path, the most likely first."""
+    path, root = _split(scope)
+    if not root:
+        return [path]
+    if _is_below(path, root):
+        return [path, path[len(root) :] or "/"]
+    return [root + path, path]
+
+
+def _split(scope: Mapping[str, Any]) -> tuple[str, str]:
+    return scope["path"], scope.get("root_path", "").rstrip("/")
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(f"{root}/")
+
+
+def _could_mean(path: str, resources: Mapping[str, T]) -> bool:
+    """Whether somebody who decodes, cleans and shortens *path* as they like may reach one."""
+    while (decoded := unquote(path)) != path:
+        path = decoded
+    have = [_UNSEEN.sub("", part).partition(";")[0] for part in _SEPARATORS.split(path)]
+    return any(_holds(have, resource.strip("/").split("/")) for resource in resources)
+
+
+def _holds(have: list[str], wanted: list[str]) -> bool:
+    """Whether all of *wanted* stand in *have* in this order, whatever stands between."""
+    rest = iter(have)
+    return all(part in rest for part in wanted)

@@ -1,0 +1,97 @@
+"""Login for Starlette, FastAPI and every other ASGI application.
+
+::
+
+    login = Login.from_file("mintage.toml")
+    app = FastAPI()
+    app.add_middleware(login.middleware)
+
+    @app.get("/api/me")
+    async def me(user: Annotated[User, Depends(require("profile"))]) -> dict[str, str]:
+        return {"subject": user.subject}
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.requests import HTTPConnection
+
+from mintage.integrations import asgi
+from mintage.integrations.asgi import Login
+from mintage.integrations.local import User
+
+__all__ = ["Login", "User", "guard", "require", "user_of"]
+
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
+
+_CONNECTIONS = frozenset({"connection", "request", "websocket"})
+
+
+def user_of(connection: HTTPConnection) -> User:
+    """Who sent a request, or opened a WebSocket, below a resource of the login.
+
+    Raises ``RuntimeError`` for every other: there nobody was asked for a token.
+    """
+    return asgi.user_of(connection.scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A dependency that gives the `User`, if the token has all of *scopes*."""
+
+    scopes: tuple[str, ...]
+
+    async def __call__(self, connection: HTTPConnection) -> User:
+        user = user_of(connection)
+        user.require(*self.scopes)
+        return user
+
+
+def require(*scopes: str) -> Requirement:
+    """For FastAPI: ``Annotated[User, Depends(require("notes:write"))]``.
+
+    The client of a token that lacks one of *scopes* gets 403, with all that it must ask for. They
+    stand in the resource's ``scopes`` or ``optional_scopes``.
+    """
+    return Requirement(scopes)
+
+
+def guard(*scopes: str) -> Callable[[_Endpoint], _Endpoint]:
+    """For Starlette: decorates an endpoint, which has a ``request`` or a ``websocket``.
+
+    It is called only with a token that has all of *scopes* (see `require`).
+    """
+
+    def decorate(endpoint: _Endpoint) -> _Endpoint:
+        if _CONNECTIONS.isdisjoint(inspect.signature(endpoint).parameters):
+            raise TypeError(f"{endpoint} needs a parameter: request, or websocket")
+        guarded: Any = functools.wraps(endpoint)(_guarded(endpoint, scopes))
+        same: _Endpoint = guarded
+        return same
+
+    return decorate
+
+
+def _guarded(endpoint: Callable[..., Any], scopes: tuple[str, ...]) -> Callable[..., Any]:
+    def check(*given: Any) -> None:
+        for connection in given:
+            if isinstance(connection, HTTPConnection):
+                return user_of(connection).require(*scopes)
+        raise TypeError(f"{endpoint} was called without its request")
+
+    if not inspect.iscoroutinefunction(endpoint):
+
+        def guarded(*args: Any, **named: Any) -> Any:
+            check(*args, *named.values())
+            return endpoint(*args, **named)
+
+        return guarded
+
+    async def guarded_later(*args: Any, **named: Any) -> Any:
+        check(*args, *named.values())
+        return await endpoint(*args, **named)
+
+    return guarded_later

@@ -1,0 +1,245 @@
+"""A Starlette application with the login around it, as its clients see it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import websockets
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from mintage.integrations.starlette import Login, User, guard, user_of
+from tests.integrations.conftest import House, Open
+
+
+@guard()
+async def me(request: Request) -> Response:
+    user: User = request.state.user
+    assert user == user_of(request)
+    return JSONResponse(
+        {
+            "client_id": user.client_id,
+            "issuer": user.issuer,
+            "subject": user.subject,
+            "scopes": user.scopes,
+            "resource": user.resource,
+            "email": user.claims["email"],
+            "for": user.expires_at - user._opened.grant.rotated_at,
+        }
+    )
+
+
+@guard("write", "admin")
+def write(request: Request) -> Response:
+    return PlainTextResponse("written")
+
+
+async def anything(request: Request) -> Response:
+    return PlainTextResponse("no guard of its own")
+
+
+async def upstream_token(request: Request) -> Response:
+    return PlainTextResponse(await user_of(request).upstream_token())
+
+
+@guard("misspelt")
+async def misspelt(request: Request) -> Response:
+    return PlainTextResponse("never")
+
+
+async def breaks(request: Request) -> Response:
+    raise LookupError("a fault of the application")
+
+
+@guard()
+async def socket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(user_of(websocket).subject)
+    await websocket.close()
+
+
+ROUTES = [
+    Route("/api", anything),
+    Route("/api/me", me),
+    Route("/api/write", write),
+    Route("/api/admin/keys", anything),
+    Route("/api/anything", anything, methods=["GET", "POST"]),
+    Route("/api/upstream", upstream_token),
+    Route("/api/misspelt", misspelt),
+    Route("/api/breaks", breaks),
+    WebSocketRoute("/api/socket", socket),
+    Route("/other/me", me),
+    Route("/elsewhere", me),
+    Route("/files/{path:path}", anything),
+]
+
+
+def app(login: Login) -> Starlette:
+    return Starlette(routes=ROUTES, middleware=[Middleware(login.middleware)])
+
+
+@pytest.fixture
+async def home(house: Open) -> AsyncIterator[House]:
+    async with house(app) as running:
+        yield running
+
+
+async def test_a_request_without_a_token_is_told_where_to_log_in(home: House) -> None:
+    answer = await home.http.get(f"{home.issuer}/api/anything")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == (
+        'Bearer scope="read", '
+        f'resource_metadata="{home.issuer}/.well-known/oauth-protected-resource/api"'
+    )
+    metadata = await home.http.get(f"{home.issuer}/.well-known/oauth-protected-resource/api")
+    assert metadata.json()["authorization_servers"] == [home.issuer]
+
+
+async def test_an_endpoint_knows_who_is_calling(home: House) -> None:
+    session = await home.log_in()
+    assert (await session.get("/api/me")).json() == {
+        "client_id": session.client.client_id,
+        "issuer": home.upstream.issuer,
+        "subject": "alice",
+        "scopes": ["read"],
+        "resource": f"{home.issuer}/api",
+        "email": "alice@example.com",
+        "for": 3605,  # with the leeway of the clocks
+    }
+
+
+async def test_every_route_below_the_resource_is_guarded_and_no_other(home: House) -> None:
+    session = await home.log_in()
+    for path in ("/api", "/api/", "/api/anything", "/api/nothing-there"):
+        assert (await home.http.get(home.issuer + path)).status_code == 401, path
+    assert (await session.get("/api/anything")).text == "no guard of its own"
+    assert (await session.get("/api/nothing-there")).status_code == 404
+    assert (await home.http.get(f"{home.issuer}/files/api")).status_code == 200
+    assert (await home.http.get(f"{home.issuer}/apis")).status_code == 404
+
+
+async def test_a_token_that_lacks_a_scope_is_told_all_that_it_needs(home: House) -> None:
+    session = await home.log_in()
+    answer = await session.get("/api/write")
+    assert answer.status_code == 403
+    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+    assert 'scope="read write admin"' in answer.headers["www-authenticate"]
+    assert answer.headers["x-request-id"]
+    more = await home.log_in(scope="read write admin")
+    assert (await more.get("/api/write")).text == "written"
+
+
+async def test_the_rules_of_the_resource_hold(home: House) -> None:
+    session = await home.log_in()
+    answer = await session.get("/api/admin/keys")
+    assert answer.status_code == 403
+    assert 'scope="read admin"' in answer.headers["www-authenticate"]
+    assert (await (await home.log_in(scope="read admin")).get("/api/admin/keys")).is_success
+
+
+async def test_pages_of_other_sites_are_turned_away(home: House) -> None:
+    session = await home.log_in()
+    answer = await session.get("/api/me", origin="https://evil.example")
+    assert answer.status_code == 403
+    assert answer.json()["error"] == "access_denied"
+    assert (await session.get("/api/me", origin=home.issuer)).is_success
+
+
+async def test_a_script_may_ask_and_read_the_refusal(home: House) -> None:
+    ask = {"origin": home.issuer, "access-control-request-method": "GET"}
+    preflight = await home.http.options(f"{home.issuer}/api/me", headers=ask)
+    assert preflight.status_code == 204
+    refusal = await home.http.get(f"{home.issuer}/api/me")
+    assert "WWW-Authenticate" in refusal.headers["access-control-expose-headers"]
+
+
+async def test_a_revoked_login_is_refused(home: House) -> None:
+    session = await home.log_in()
+    await session.client.revoke(session.tokens["refresh_token"])
+    answer = await session.get("/api/me")
+    assert answer.status_code == 401
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+class TestTheTokenUpstream:
+    async def test_is_renewed_when_it_is_about_to_end(self, home: House) -> None:
+        home.upstream.lifetime = 600
+        session = await home.log_in()
+        first = (await session.get("/api/upstream")).text
+        assert home.upstream.is_live(first)
+        home.clock.advance(601)
+        second = (await session.get("/api/upstream")).text
+        assert second != first
+        assert home.upstream.is_live(second)
+
+    async def test_of_a_login_that_ended_there_sends_the_user_to_log_in(self, home: House) -> None:
+        home.upstream.lifetime = 600
+        session = await home.log_in()
+        home.upstream.faults["token"] = "invalid_grant"
+        home.clock.advance(601)
+        answer = await session.get("/api/upstream")
+        assert answer.status_code == 401
+        assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+    async def test_in_an_outage_is_503_with_a_way_on(self, home: House) -> None:
+        home.upstream.lifetime = 600
+        session = await home.log_in()
+        home.upstream.faults["token"] = "503"
+        home.clock.advance(601)
+        answer = await session.get("/api/upstream")
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_guard_where_nobody_is_asked_for_a_token_is_a_fault(
+    home: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("ERROR", logger="uvicorn.error")
+    answer = await (await home.log_in()).get("/elsewhere")
+    assert answer.status_code == 500
+    assert "the path is below no resource of the login" in caplog.text
+
+
+async def test_a_scope_that_no_token_can_have_is_a_fault(
+    home: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("ERROR", logger="uvicorn.error")
+    answer = await (await home.log_in()).get("/api/misspelt")
+    assert answer.status_code == 500
+    assert "no token can have the scope misspelt" in caplog.text
+
+
+async def test_a_fault_of_the_application_is_its_own(home: House) -> None:
+    assert (await (await home.log_in()).get("/api/breaks")).text == "Internal Server Error"
+
+
+class TestWebSockets:
+    async def test_who_has_a_token_is_let_in(self, home: House) -> None:
+        session = await home.log_in()
+        url = home.issuer.replace("http", "ws") + "/api/socket"
+        async with websockets.connect(url, additional_headers=session.headers) as there:
+            assert await there.recv() == "alice"
+
+    async def test_who_has_none_is_told_so_before_it_opens(self, home: House) -> None:
+        url = home.issuer.replace("http", "ws") + "/api/socket"
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(url)
+        assert refused.value.response.status_code == 401
+        assert "resource_metadata" in refused.value.response.headers["www-authenticate"]
+
+    async def test_a_server_that_can_only_close_closes(self, home: House) -> None:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        scope = {"type": "websocket", "path": "/api/socket", "headers": []}
+        await home.login.middleware(anything)(scope, receive, send)  # type: ignore[arg-type]
+        assert sent == [{"type": "websocket.close", "code": 4401}]
