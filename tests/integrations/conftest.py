@@ -61,7 +61,7 @@ class Session:
         )
 
 
-Build: TypeAlias = Callable[[Login], ASGIApp]
+Build: TypeAlias = Callable[[Any], ASGIApp]
 Open: TypeAlias = Callable[..., AbstractAsyncContextManager[House]]
 
 
@@ -71,14 +71,19 @@ def house(clock: ManualClock, upstream: FakeUpstream, tmp_path: Path) -> Open:
 
     @asynccontextmanager
     async def opened(
-        build: Build, *, base: str = "", server: dict[str, Any] | None = None, **more: Any
+        build: Build,
+        *,
+        kind: type[Login] = Login,
+        base: str = "",
+        server: dict[str, Any] | None = None,
+        **more: Any,
     ) -> AsyncIterator[House]:
         port = free_port()
         origin = f"http://127.0.0.1:{port}"
         data = settings(origin + base, upstream, origin) | {"resource": [API]} | more
         environ = {"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret}
         config = parse(data, base=tmp_path, environ=environ)
-        login = Login.of(Mintage(config, clock=clock))
+        login = kind.of(Mintage(config, clock=clock))
         uvicorn_config = uvicorn.Config(
             build(login),
             host="127.0.0.1",

@@ -59,6 +59,7 @@ class Login:
 
     def _take(self, mintage: Mintage) -> None:
         self.mintage = mintage
+        self.guards = False  # whether there is a middleware of it
         self._running: Running | None = None
         self._places: Mapping[str, Place] = {}
 
@@ -73,6 +74,7 @@ class Login:
 
     def middleware(self, app: ASGIApp) -> "Guard":
         """*app* with the login around it. It starts and stops with the application's lifespan."""
+        self.guards = True
         return Guard(app, self)
 
     @asynccontextmanager

@@ -1,0 +1,135 @@
+"""Login for servers of the official MCP SDK.
+
+::
+
+    login = McpLogin.from_file("mintage.toml")
+    server = MCPServer("notes", token_verifier=login.verifier(), auth=login.auth_settings())
+
+    @server.tool()
+    async def whoami() -> str:
+        return current_user().subject
+
+    app = login.app(server)
+
+The SDK's own handlers of an authorization server play no part in it: ours answer.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.mcpserver import MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import AnyHttpUrl, PrivateAttr
+
+from mintage.errors import InvalidToken
+from mintage.gateway.settings import ResourceSection
+from mintage.integrations.asgi import Guard, Login
+from mintage.integrations.local import User
+
+__all__ = ["McpLogin", "MintageAccessToken", "MintageTokenVerifier", "current_user"]
+
+
+class MintageAccessToken(AccessToken):
+    """What the SDK's `get_access_token` gives, and the `User` with it."""
+
+    _user: User = PrivateAttr()
+
+    @classmethod
+    def of(cls, token: str, user: User) -> "MintageAccessToken":
+        made = cls(
+            token=token,
+            client_id=user.client_id,
+            scopes=sorted(user.all_scopes),  # the SDK knows of none that hold others
+            expires_at=user.expires_at,
+            resource=user.resource,
+            subject=user.subject,
+            claims=user.claims | {"iss": user.issuer},
+        )
+        made._user = user
+        return made
+
+    @property
+    def user(self) -> User:
+        return self._user
+
+
+def current_user() -> User:
+    """Who called the tool that is running. Raises ``RuntimeError`` outside of any call."""
+    token = get_access_token()
+    if not isinstance(token, MintageAccessToken):
+        raise RuntimeError(  # noqa: TRY004  (a fault of the application, not of an argument)
+            "nobody is logged in here: the server needs token_verifier=login.verifier()"
+        )
+    return token.user
+
+
+@dataclass(frozen=True, slots=True)
+class MintageTokenVerifier:
+    """A token verifier of the SDK, for the resource at *path*."""
+
+    login: Login
+    path: str
+
+    async def verify_token(self, token: str) -> MintageAccessToken | None:
+        """Who the token is for; None where it is not valid here.
+
+        Raises `StoreError` where that can't be known, and ``RuntimeError`` where rules would be
+        left out: they are about requests, and the middleware alone sees those.
+        """
+        parts = self.login.running.parts
+        resource = parts.site.resource(parts.site.issuer + self.path)
+        if resource is None:
+            raise LookupError(f"the login has no resource at {self.path}")
+        if resource.rules and not self.login.guards:
+            raise RuntimeError(f"{self.path} has rules: run login.app(server), which sees to them")
+        try:
+            access = await parts.bearer.read(token, resource)
+        except InvalidToken:
+            return None
+        return MintageAccessToken.of(token, User.of(access, resource, parts))
+
+
+class McpLogin(Login):
+    """A `Login` with what the SDK's servers take. *path* chooses among several resources."""
+
+    def verifier(self, path: str | None = None) -> MintageTokenVerifier:
+        """For ``MCPServer(token_verifier=…)``."""
+        return MintageTokenVerifier(self, self._section(path).path)
+
+    def auth_settings(self, path: str | None = None) -> AuthSettings:
+        """For ``MCPServer(auth=…)``."""
+        section, issuer = self._section(path), self.mintage.config.issuer
+        return AuthSettings(
+            issuer_url=AnyHttpUrl(issuer),
+            resource_server_url=AnyHttpUrl(issuer + section.path),
+            required_scopes=list(section.scopes),
+            validate_token_resource=True,
+        )
+
+    def app(self, server: MCPServer, path: str | None = None, **options: Any) -> Guard:
+        """The application of *server* with the login around it, to be run by an ASGI server.
+
+        *options* are those of the SDK's ``streamable_http_app``.
+        """
+        chosen: dict[str, Any] = {
+            "streamable_http_path": urlsplit(self.mintage.config.issuer).path
+            + self._section(path).path,
+            # The SDK would let in this machine's names alone; the middleware looks at Origin, and
+            # no page has a token to send.
+            "transport_security": TransportSecuritySettings(enable_dns_rebinding_protection=False),
+        }
+        return self.middleware(server.streamable_http_app(**(chosen | options)))
+
+    def _section(self, path: str | None) -> ResourceSection:
+        sections = self.mintage.config.resources
+        if path is None and len(sections) == 1:
+            return sections[0]
+        for section in sections:
+            if section.path == path:
+                return section
+        known = ", ".join(section.path for section in sections)
+        raise ValueError(f"path must name one of the resources: {known}")

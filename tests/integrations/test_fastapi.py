@@ -1,0 +1,173 @@
+"""A FastAPI application with the login around it: dependencies, routers, sub-applications."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pytest
+import websockets
+
+from mintage.integrations.starlette import Login, User, require
+from tests.integrations.conftest import House, Open
+
+if TYPE_CHECKING or os.environ.get("CI"):
+    import fastapi
+else:
+    fastapi = pytest.importorskip("fastapi")
+
+Reader = Annotated[User, fastapi.Depends(require())]
+Writer = Annotated[User, fastapi.Depends(require("write"))]
+
+
+def notes() -> fastapi.APIRouter:
+    router = fastapi.APIRouter(prefix="/api")
+
+    @router.get("/me")
+    async def me(user: Reader) -> dict[str, Any]:
+        return {"subject": user.subject, "groups": user.claims.get("groups", [])}
+
+    @router.post("/notes")
+    def write(user: Writer, text: Annotated[str, fastapi.Body()]) -> str:
+        return f"{user.subject}: {text}"
+
+    @router.websocket("/socket")
+    async def socket(websocket: fastapi.WebSocket, user: Reader) -> None:
+        await websocket.accept()
+        await websocket.send_text(user.subject)
+        await websocket.close()
+
+    return router
+
+
+def app(login: Login) -> fastapi.FastAPI:
+    made = fastapi.FastAPI()
+    made.add_middleware(login.middleware)
+    made.include_router(notes())
+
+    @made.get("/public")
+    async def public() -> str:
+        return "for all"
+
+    @made.get("/forgotten")
+    async def forgotten(user: Reader) -> str:
+        return "never"
+
+    return made
+
+
+@pytest.fixture
+async def home(house: Open) -> AsyncIterator[House]:
+    async with house(app) as running:
+        yield running
+
+
+async def test_a_dependency_gives_the_user(home: House) -> None:
+    session = await home.log_in()
+    assert (await session.get("/api/me")).json() == {"subject": "alice", "groups": []}
+    assert (await home.http.get(f"{home.issuer}/api/me")).status_code == 401
+    assert (await home.http.get(f"{home.issuer}/public")).json() == "for all"
+
+
+async def test_a_dependency_asks_for_its_scopes(home: House) -> None:
+    url = f"{home.issuer}/api/notes"
+    session = await home.log_in()
+    refused = await home.http.post(url, json="hello", headers=session.headers)
+    assert refused.status_code == 403
+    assert 'scope="read write"' in refused.headers["www-authenticate"]
+    session = await home.log_in(scope="read write")
+    written = await home.http.post(url, json="hello", headers=session.headers)
+    assert written.json() == "alice: hello"
+
+
+async def test_a_dependency_works_for_websockets(home: House) -> None:
+    session = await home.log_in()
+    url = home.issuer.replace("http", "ws") + "/api/socket"
+    async with websockets.connect(url, additional_headers=session.headers) as there:
+        assert await there.recv() == "alice"
+
+
+async def test_a_dependency_outside_of_the_resource_lets_nobody_in(home: House) -> None:
+    session = await home.log_in()
+    assert (await session.get("/forgotten")).status_code == 500
+
+
+def bare(_login: Login) -> fastapi.FastAPI:
+    """Somebody forgot the middleware."""
+    made = fastapi.FastAPI()
+    made.include_router(notes())
+    return made
+
+
+async def test_a_dependency_without_the_middleware_lets_nobody_in(
+    house: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("ERROR", logger="uvicorn.error")
+    async with house(bare) as home:
+        assert (await home.http.get(f"{home.origin}/api/me")).status_code == 500
+    assert "its middleware was not added" in caplog.text
+
+
+def test_equal_requirements_are_one_dependency() -> None:
+    """So that a test can put another in its place (``app.dependency_overrides``)."""
+    assert {require("write"): 1}[require("write")] == 1
+
+
+@pytest.mark.parametrize("told", ["/v1", ""])
+async def test_a_prefix_that_a_proxy_cut_off_opens_nothing(house: Open, told: str) -> None:
+    """Whether the server was told of it (``--root-path``) or not."""
+    async with house(app, base="/v1", server={"root_path": told}) as home:
+        answer = await home.http.get(f"{home.origin}/api/me")
+        assert answer.status_code == 401
+        metadata = f"{home.origin}/.well-known/oauth-protected-resource/v1/api"
+        assert f'resource_metadata="{metadata}"' in answer.headers["www-authenticate"]
+
+
+async def test_behind_a_prefix_all_of_it_works(house: Open) -> None:
+    async with house(app, base="/v1", server={"root_path": "/v1"}) as home:
+        token = (await home.http.get(f"{home.origin}/token")).json()
+        assert token["error"] == "invalid_request"
+        assert (await home.http.get(f"{home.origin}/public")).json() == "for all"
+
+
+def mounted(login: Login) -> fastapi.FastAPI:
+    """The login's middleware around the application that is mounted, not around the outer one."""
+    outer = fastapi.FastAPI(lifespan=login.lifespan)
+    outer.mount("/v1", app(login))
+    return outer
+
+
+async def test_a_mounted_application_is_started_by_the_outer_one(house: Open) -> None:
+    async with house(mounted, base="/v1") as home:
+        answer = await home.http.get(f"{home.origin}/v1/api/me")
+        assert answer.status_code == 401
+        assert (await home.http.get(f"{home.origin}/v1/public")).json() == "for all"
+        documents = await home.http.get(f"{home.issuer}/.well-known/openid-configuration")
+        assert documents.json()["issuer"] == home.issuer
+
+
+def lived_in(login: Login) -> fastapi.FastAPI:
+    """An application with a lifespan of its own, which finds the login open."""
+
+    @asynccontextmanager
+    async def lifespan(made: fastapi.FastAPI) -> AsyncIterator[dict[str, Any]]:
+        assert login.running is not None
+        yield {"opened": True}
+        assert login.running is not None
+
+    made = fastapi.FastAPI(lifespan=lifespan)
+    made.add_middleware(login.middleware)
+
+    @made.get("/api/state")
+    async def state(request: fastapi.Request) -> list[str]:
+        return sorted(request.state._state)
+
+    return made
+
+
+async def test_the_applications_own_lifespan_lies_within(house: Open) -> None:
+    async with house(lived_in) as home:
+        session = await home.log_in()
+        assert (await session.get("/api/state")).json() == ["opened", "user"]
+    with pytest.raises(RuntimeError, match="was not started"):
+        _ = home.login.running

@@ -1,0 +1,183 @@
+"""A server of the official SDK with the login around it, and the official client before it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.auth import OAuthClientProvider
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.mcpserver import MCPServer
+from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
+from mcp_types import TextContent
+from pydantic import AnyUrl
+from starlette.types import ASGIApp
+
+from mintage.demo.walk import Memory
+from mintage.errors import StoreUnavailable
+from mintage.integrations.mcp_sdk import McpLogin, current_user
+from mintage.testing.browser import Browser
+from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
+from tests.integrations.conftest import House, Open
+
+MCP: dict[str, Any] = {"path": "/mcp", "scopes": ["tools"], "optional_scopes": ["more"]}
+
+
+def notes(login: McpLogin, path: str = "/mcp") -> MCPServer:
+    server = MCPServer(
+        "notes",
+        token_verifier=login.verifier(path),
+        auth=login.auth_settings(path),
+        log_level="WARNING",
+    )
+
+    @server.tool()
+    async def whoami() -> str:
+        token = get_access_token()
+        assert token is not None
+        claims = token.claims or {}
+        return f"{token.subject} {claims['email']} {' '.join(token.scopes)} {token.resource}"
+
+    @server.tool()
+    async def upstream_token() -> str:
+        return await current_user().upstream_token()
+
+    return server
+
+
+def app(login: McpLogin) -> ASGIApp:
+    return login.app(notes(login), "/mcp")
+
+
+@pytest.fixture
+async def home(house: Open) -> AsyncIterator[House]:
+    async with house(app, kind=McpLogin, resource=[MCP]) as running:
+        yield running
+
+
+class Person:
+    """Somebody with a browser and the official client."""
+
+    def __init__(self, browser: Browser, resource: str) -> None:
+        self.browser, self.landed, self.memory = browser, list[str](), Memory()
+        metadata = OAuthClientMetadata(
+            redirect_uris=[AnyUrl(REDIRECT_URI)], token_endpoint_auth_method="none"
+        )
+        self.provider = OAuthClientProvider(
+            resource, metadata, self.memory, self.redirect, self.callback
+        )
+
+    async def redirect(self, url: str) -> None:
+        self.landed.append((await approve(self.browser, url)).url)
+
+    async def callback(self) -> AuthorizationCodeResult:
+        answer = answer_of(self.landed[-1])
+        return AuthorizationCodeResult(
+            code=answer["code"], state=answer["state"], iss=answer["iss"]
+        )
+
+
+async def call(client: Client, tool: str) -> str:
+    result = await client.call_tool(tool, {})
+    return " ".join(part.text for part in result.content if isinstance(part, TextContent))
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_login_tool_calls_and_a_refresh(home: House, mode: str) -> None:
+    home.upstream.lifetime = 600
+    url = f"{home.issuer}/mcp"
+    async with Browser(stop_at=(REDIRECT_URI,)) as browser:
+        person = Person(browser, url)
+        async with (
+            httpx2.AsyncClient(auth=person.provider, trust_env=False, timeout=30) as http,
+            Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+        ):
+            told = await call(client, "whoami")
+            assert told == f"alice alice@example.com tools {url}"
+            first = await call(client, "upstream_token")
+            home.clock.advance(601)
+            person.provider.context.token_expiry_time = 1  # the client's own clock
+            before = person.memory.tokens
+            second = await call(client, "upstream_token")
+    assert home.upstream.is_live(second)
+    assert second != first
+    assert before is not None
+    assert person.memory.tokens is not None
+    assert person.memory.tokens.refresh_token != before.refresh_token
+    assert len(person.landed) == 1, "refreshed, not logged in again"
+
+
+async def test_the_refusal_is_ours_and_so_are_the_documents(home: House) -> None:
+    answer = await home.http.post(f"{home.issuer}/mcp", json={})
+    assert answer.status_code == 401
+    metadata = f"{home.issuer}/.well-known/oauth-protected-resource/mcp"
+    assert f'scope="tools", resource_metadata="{metadata}"' in answer.headers["www-authenticate"]
+    assert (await home.http.get(metadata)).json()["resource"] == f"{home.issuer}/mcp"
+
+
+class TestTheVerifier:
+    async def test_knows_client_subject_scopes_claims_and_end(self, home: House) -> None:
+        login = home.login
+        assert isinstance(login, McpLogin)
+        session = await home.log_in("/mcp", scope="tools more")
+        token = await login.verifier().verify_token(session.tokens["access_token"])
+        assert token is not None
+        assert token.client_id == session.client.client_id
+        assert token.scopes == ["more", "tools"]
+        assert token.resource == f"{home.issuer}/mcp"
+        assert (token.claims or {})["iss"] == home.upstream.issuer
+        assert token.expires_at == home.clock() + 3605
+        assert token.user.subject == token.subject == "alice"
+
+    async def test_knows_none_for_anything_else(self, home: House) -> None:
+        login = home.login
+        assert isinstance(login, McpLogin)
+        session = await home.log_in("/mcp")
+        await session.client.revoke(session.tokens["refresh_token"])
+        for token in ("", "x", session.tokens["refresh_token"], session.tokens["access_token"]):
+            assert await login.verifier().verify_token(token) is None
+
+    async def test_leaves_no_rule_out(self, home: House) -> None:
+        """Without the middleware nobody would look at the request."""
+        config = home.login.mintage.config
+        rules = [{"path": "/admin", "scopes": ["more"]}]
+        bare = McpLogin(
+            issuer=config.issuer,
+            upstream={"issuer": home.upstream.issuer, "client_id": "mintage"},
+            resource=MCP | {"rule": rules},
+            store="memory://",
+        )
+        async with bare.lifespan():
+            with pytest.raises(RuntimeError, match="/mcp has rules"):
+                await bare.verifier().verify_token("x")
+            app(bare)
+            assert await bare.verifier().verify_token("x") is None
+
+    async def test_says_nothing_of_a_token_while_the_store_is_away(
+        self, home: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def away(key: bytes) -> None:
+            raise StoreUnavailable("away")
+
+        session = await home.log_in("/mcp")
+        monkeypatch.setattr(home.login.running.store, "load", away)
+        home.clock.advance(3600)
+        login = home.login
+        assert isinstance(login, McpLogin)
+        with pytest.raises(StoreUnavailable):
+            await login.verifier().verify_token(session.tokens["access_token"])
+
+
+async def test_several_resources_must_be_told_apart(house: Open) -> None:
+    resources = [MCP, MCP | {"path": "/two"}]
+    async with house(app, kind=McpLogin, resource=resources) as home:
+        assert isinstance(home.login, McpLogin)
+        with pytest.raises(ValueError, match="one of the resources: /mcp, /two"):
+            home.login.verifier()
+
+
+def test_nobody_is_logged_in_outside_of_a_call() -> None:
+    with pytest.raises(RuntimeError, match="nobody is logged in"):
+        current_user()
