@@ -64,6 +64,11 @@ class Login:
         self._places: Mapping[str, Place] = {}
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started: by the application's lifespan, or by hand."""
+        return self._running is not None
+
+    @property
     def running(self) -> Running:
         if self._running is None:
             raise RuntimeError(

@@ -11,6 +11,7 @@ import msgspec
 from mintage.app.parts import Parts
 from mintage.config import Config, parse
 from mintage.errors import InsufficientScope
+from mintage.grant import Active
 from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import upstream_token
 from mintage.site import Resource
@@ -72,6 +73,11 @@ class User:
             _opened=access.opened,
             _parts=parts,
         )
+
+    @property
+    def grant(self) -> Active:
+        """The login as it was when the request came. Not for applications."""
+        return self._opened.grant
 
     @property
     def claims(self) -> dict[str, Any]:

@@ -1,0 +1,290 @@
+"""Login for servers of FastMCP.
+
+::
+
+    auth = MintageAuth(
+        issuer="https://notes.example.com",
+        upstream={"preset": "github", "client_id": "…", "client_secret": "env:GITHUB_SECRET"},
+    )
+    mcp = FastMCP("notes", auth=auth)
+
+    @mcp.tool
+    async def repositories() -> list[str]:
+        return await ask_github(await upstream_token())
+
+FastMCP's own handlers of an authorization server play no part in it: ours answer, in the same
+application. For those who keep FastMCP's ``OAuthProxy``: `use_mintage_issuer`.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+from fastmcp.server.auth.auth import AccessToken, AuthProvider
+from fastmcp.server.auth.oauth_proxy import OAuthProxy
+from fastmcp.server.dependencies import get_access_token
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from pydantic import PrivateAttr
+from starlette.authentication import AuthCredentials
+from starlette.middleware import Middleware
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mintage.app import Mintage
+from mintage.app.opening import site_of
+from mintage.config import load
+from mintage.errors import ConfigError, InvalidToken
+from mintage.gateway.settings import ResourceSection
+from mintage.integrations.asgi import Guard, Login
+from mintage.integrations.local import Table, User, config_of
+from mintage.jwt_issuer import JWTIssuer
+from mintage.keyring import KeyRing
+from mintage.resource.bearer import bearer_token
+from mintage.server.metadata import ClientsAccepted, documents
+
+__all__ = [
+    "MintageAccessToken",
+    "MintageAuth",
+    "current_user",
+    "upstream_token",
+    "use_mintage_issuer",
+]
+
+_Proxy = TypeVar("_Proxy", bound=OAuthProxy)
+
+_MAX_KNOWN: Final = 2000
+
+
+class MintageAccessToken(AccessToken):
+    """What FastMCP's `get_access_token` gives, and the `User` with it."""
+
+    _user: User = PrivateAttr()
+
+    @classmethod
+    def of(cls, token: str, user: User) -> "MintageAccessToken":
+        made = cls(
+            token=token,
+            client_id=user.client_id,
+            scopes=sorted(user.all_scopes),  # FastMCP knows of none that hold others
+            expires_at=user.expires_at,
+            resource=user.resource,
+            subject=user.subject,
+            claims=user.claims | {"iss": user.issuer, "sub": user.subject},
+        )
+        made._user = user
+        return made
+
+    @property
+    def user(self) -> User:
+        return self._user
+
+
+def current_user() -> User:
+    """Who called the tool that is running. Raises ``RuntimeError`` outside of any call."""
+    token = get_access_token()
+    if not isinstance(token, MintageAccessToken):
+        raise RuntimeError(  # noqa: TRY004  (a fault of the application, not of an argument)
+            "nobody is logged in here: the server needs FastMCP(auth=MintageAuth(…))"
+        )
+    return token.user
+
+
+async def upstream_token() -> str:
+    """The user's access token at the identity provider, renewed where it is about to end.
+
+    Raises `InvalidToken` where the login has ended there, `UpstreamError` or `StoreError` where
+    it can't be told now, ``RuntimeError`` outside of any call.
+    """
+    return await current_user().upstream_token()
+
+
+class MintageAuth(AuthProvider):
+    """A login for ``FastMCP(auth=…)``. *path* is where FastMCP serves, below *issuer*.
+
+    The other arguments are the settings of ``mintage.toml``: *scopes* and *resource* are those
+    of the resource, *more* the other sections (``store``, ``secret``, ``tokens``, …).
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        upstream: Table | Sequence[Table],
+        path: str = "/mcp",
+        scopes: Iterable[str] = (),
+        resource: Table | None = None,
+        **more: Any,
+    ) -> None:
+        section = {"path": path, "scopes": list(scopes)} | dict(resource or {})
+        config = config_of(issuer=issuer, upstream=upstream, resource=section, **more)
+        self._take(Mintage(config), path)
+
+    @classmethod
+    def from_file(cls, file: str | Path, *, path: str = "/mcp") -> Self:
+        """With the settings in the TOML *file*. Raises `ConfigError`."""
+        return cls.of(Mintage(load(Path(file))), path=path)
+
+    @classmethod
+    def of(cls, mintage: Mintage, *, path: str = "/mcp") -> Self:
+        """With a `Mintage` of your own making."""
+        auth = cls.__new__(cls)
+        auth._take(mintage, path)  # noqa: SLF001  (its own)
+        return auth
+
+    def _take(self, mintage: Mintage, path: str) -> None:
+        self.login, self._path = Login.of(mintage), path
+        self._holding: asyncio.Task[None] | None = None
+        self._opened: asyncio.Future[None] | None = None
+        self._known: dict[str, tuple[object, AuthenticatedUser]] = {}
+        scopes = list(self._section().scopes)
+        super().__init__(base_url=mintage.config.issuer, required_scopes=scopes)
+
+    def _section(self) -> ResourceSection:
+        for section in self.login.mintage.config.resources:
+            if section.path == self._path and section.backend is None:
+                return section
+        raise ConfigError("resource", f"none without a backend has the path {self._path}")
+
+    async def verify_token(self, token: str) -> MintageAccessToken | None:
+        """Who the token is for; None where it is not valid here. Raises `StoreError`."""
+        await self.open()
+        parts = self.login.running.parts
+        resource = parts.site.resource(parts.site.issuer + self._path)
+        if resource is None:
+            return None
+        try:
+            access = await parts.bearer.read(token, resource)
+        except InvalidToken:
+            return None
+        return MintageAccessToken.of(token, User.of(access, resource, parts))
+
+    def get_routes(self, mcp_path: str | None = None) -> list[Route]:
+        """None: the middleware serves them all. Raises ``ValueError`` for another path."""
+        self.set_mcp_path(mcp_path)
+        if mcp_path is not None and mcp_path.rstrip("/") != self._path:
+            raise ValueError(
+                f"FastMCP serves {mcp_path} and the login protects {self._path}: "
+                f"give MintageAuth(path={mcp_path!r})"
+            )
+        return []
+
+    def get_well_known_routes(self, mcp_path: str | None = None) -> list[Route]:
+        """The documents that clients look for at the root, for an application mounted below it."""
+        self.get_routes(mcp_path)
+        config = self.login.mintage.config
+        accepted = ClientsAccepted(
+            registration=config.registration.enabled, documents=config.documents.enabled
+        )
+        paths = documents(site_of(config), accepted, keys=bool(config.signing_keys))
+        found = [path for path in paths if path.startswith("/.well-known/")]
+        return [Route(path, endpoint=_Document(self)) for path in found]
+
+    def get_middleware(self) -> list[Any]:
+        """Login, refusals and documents; behind them the user, as FastMCP knows one."""
+        return [Middleware(_Front, auth=self), Middleware(_Bridge, auth=self)]
+
+    async def open(self) -> None:
+        """Open what the login needs, if no lifespan has: it is closed as the event loop ends.
+
+        FastMCP tells a mounted application's provider of neither start nor end.
+        """
+        if self.login.is_running:
+            return
+        if self._holding is None or self._holding.done():
+            self._opened = asyncio.get_running_loop().create_future()
+            self._holding = asyncio.create_task(self._hold(self._opened))
+        if self._opened is not None:
+            await asyncio.shield(self._opened)
+
+    async def close(self) -> None:
+        """Close what `open` has opened."""
+        if self._holding is not None:
+            self._holding.cancel()
+            await asyncio.wait([self._holding])
+
+    async def _hold(self, opened: "asyncio.Future[None]") -> None:
+        try:
+            async with self.login.lifespan():
+                opened.set_result(None)
+                await asyncio.Event().wait()
+        except Exception as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
+
+    def user(self, headers: list[tuple[bytes, bytes]], user: User) -> AuthenticatedUser:
+        """*user* as FastMCP knows one; made once for a token, while its grant is the same."""
+        token = bearer_token(headers)
+        known = self._known.get(token)
+        if known is not None and known[0] is user.grant:
+            return known[1]
+        made = AuthenticatedUser(MintageAccessToken.of(token, user))
+        if len(self._known) >= _MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[token] = (user.grant, made)
+        return made
+
+
+class _Front:
+    """The login's middleware; what it needs is opened where no lifespan came by."""
+
+    def __init__(self, app: ASGIApp, auth: MintageAuth) -> None:
+        self._guard: Guard = auth.login.middleware(app)
+        self._auth = auth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._auth.open()
+        await self._guard(scope, receive, send)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bridge:
+    """Whom the login let in is whom FastMCP finds."""
+
+    app: ASGIApp
+    auth: MintageAuth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        who = scope.get("mintage.user")
+        if not isinstance(who, User):
+            return await self.app(scope, receive, send)
+        user = self.auth.user(scope["headers"], who)
+        scope["user"], scope["auth"] = user, AuthCredentials(user.scopes)
+        token = auth_context_var.set(user)
+        try:
+            return await self.app(scope, receive, send)
+        finally:
+            auth_context_var.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """Serves a document of the login outside of FastMCP's application."""
+
+    auth: MintageAuth
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.auth.open()
+        await self.auth.login.mintage(scope, receive, send)
+
+
+def use_mintage_issuer(proxy: _Proxy, *, former_keys: Iterable[bytes] = ()) -> _Proxy:
+    """*proxy*, which now issues and verifies with Mintage's `JWTIssuer` and `KeyRing`.
+
+    The tokens are the same, so those from before go on. *former_keys*: HS256 keys whose tokens
+    are still accepted, such as that of a client secret which was replaced.
+    """
+    theirs, former = proxy.set_mcp_path, list(former_keys)
+
+    def set_mcp_path(mcp_path: str | None) -> None:
+        theirs(mcp_path)
+        made, key = proxy.jwt_issuer, proxy._jwt_signing_key  # noqa: SLF001
+        ring = KeyRing(key, former) if former else KeyRing.of_one(key)
+        proxy._jwt_issuer = JWTIssuer(made.issuer, made.audience, ring)  # noqa: SLF001
+
+    proxy.set_mcp_path = set_mcp_path
+    return proxy
