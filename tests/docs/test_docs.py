@@ -49,7 +49,8 @@ def test_every_block_is_of_a_kind_that_is_run() -> None:
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)
-def test_python_runs(block: Block) -> None:
+def test_python_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTREAM_SECRET", "s")
     code = compile("\n" * block.line + block.text, str(block.page), "exec")
     exec(code, {"__name__": "docs"})  # noqa: S102
 
