@@ -62,6 +62,8 @@ class World:
     app: Mintage
     running: Running
     http: httpx2.AsyncClient
+    port: int
+    """Where the server itself listens, whatever its issuer says."""
 
     @property
     def issuer(self) -> str:
@@ -197,7 +199,7 @@ async def opened_world(
         http = await stack.enter_async_context(
             httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=30)
         )
-        yield World(clock, upstream, backend, config, app, running, http)
+        yield World(clock, upstream, backend, config, app, running, http, port)
 
 
 def _server(app: Any, port: int) -> uvicorn.Server:
@@ -208,6 +210,7 @@ def _server(app: Any, port: int) -> uvicorn.Server:
             port=port,
             log_config=None,
             lifespan="off",
+            proxy_headers=False,  # as `mintage serve` has it: we read them ourselves
             timeout_graceful_shutdown=1,
         )
     )

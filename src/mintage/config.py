@@ -31,6 +31,7 @@ from mintage.gateway.settings import (
     GatewaySection,
     ResourceSection,
     check_origins,
+    check_proxies,
     check_resources,
     read_commands,
 )
@@ -154,6 +155,7 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     _check_store(file.store)
     check_resources(file.resource)
     check_origins(file.gateway.allowed_origins)
+    check_proxies(file.gateway.trusted_proxies)
     store = _located(file.store, base)
     return Config(
         issuer=file.issuer,

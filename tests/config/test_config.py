@@ -137,7 +137,6 @@ def test_an_issuer_on_this_machine_may_be_plain_http(issuer: str) -> None:
         ("resource.path", None),
         ("resource.path", ""),
         ("resource.path", "mcp"),
-        ("resource.path", "/"),
         ("resource.path", "/mcp/"),
         ("resource.path", "//mcp"),
         ("resource.path", "/a/../b"),
@@ -150,7 +149,7 @@ def test_an_issuer_on_this_machine_may_be_plain_http(issuer: str) -> None:
             ("resource.path", path)
             for path in (
                 "/token", "/authorize", "/callback", "/consent", "/register", "/revoke",
-                "/token/deep", "/.well-known", "/.well-known/oauth-authorization-server",
+                "/token/deep", "/verify", "/.well-known", "/.well-known/oauth-authorization-server",
             )
         ],
         ("resource.backend", "127.0.0.1:8000"),
@@ -183,6 +182,25 @@ def test_a_wrong_setting_is_named_with_a_sentence(key: str, value: Any) -> None:
     assert caught.value.key.replace("[0]", "") == key
     assert len(caught.value.advice.split()) > 1
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("gateway.trusted_proxies", ["proxy.example"]),
+        ("gateway.trusted_proxies", ["10.0.0.1/8"]),  # bits of a host in a network
+        ("gateway.trusted_proxies", ["10.0.0.0/33"]),
+        ("gateway.trusted_proxies", [""]),
+        ("gateway.trusted_proxies", "10.0.0.0/8"),
+        ("gateway.forward_auth", "apache"),
+        ("gateway.forward_auth", True),
+    ],
+)
+def test_a_wrong_word_on_proxies_is_named(key: str, value: object) -> None:
+    data = tomllib.loads(EXAMPLE) | {"gateway": {key.rpartition(".")[2]: value}}
+    with pytest.raises(ConfigError) as caught:
+        read(data)
+    assert caught.value.key == key
 
 
 @pytest.mark.parametrize("key", ["resource.scopes", "resource.optional_scopes"])

@@ -17,6 +17,8 @@ from tests.tokens.forge import P256, pem
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROXIES = ("nginx", "caddyfile", "yaml")
+"""Run, or read, in tests/gateway/test_forward_auth_*.py."""
 SECRET = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"
 
 
@@ -45,7 +47,7 @@ def of(language: str) -> list[Block]:
 
 def test_every_block_is_of_a_kind_that_is_run() -> None:
     kinds = {block.language for block in blocks()}
-    assert kinds <= {"python", "toml", "console", "ini", "text"}, kinds
+    assert kinds <= {"python", "toml", "console", "ini", "text", *PROXIES}, kinds
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)

@@ -29,11 +29,12 @@ def passed(*headers: tuple[bytes, bytes], **changes: Any) -> RawHeaders:
         "authorization": None,
         "client_host": None,
         "scheme": "https",
-        "host": None,
+        "host": "auth.example.com",
     }
     kept = to_backend(list(headers), **(arguments | changes))
     kept.remove((b"x-forwarded-proto", b"https"))
-    return kept
+    kept.remove((b"x-forwarded-host", b"auth.example.com"))
+    return [pair for pair in kept if pair != (b"forwarded", b'host="auth.example.com";proto=https')]
 
 
 @pytest.mark.parametrize(
@@ -106,13 +107,20 @@ def test_attack_d08_ours_stand_alone() -> None:
         identity={"x-forwarded-user": "alice"},
         authorization="Bearer ours",
         client_host="192.0.2.1",
-        host="auth.example.com",
     )
     assert sorted(kept) == [
         (b"authorization", b"Bearer ours"),
+        (b"forwarded", b'for=192.0.2.1;host="auth.example.com";proto=https'),
         (b"x-forwarded-for", b"192.0.2.1"),
-        (b"x-forwarded-host", b"auth.example.com"),
         (b"x-forwarded-user", b"alice"),
+    ]
+
+
+def test_an_ipv6_address_is_written_as_each_header_wants_it() -> None:
+    """RFC 7239 §6: in brackets and quotes; in X-Forwarded-For bare, as everybody writes it."""
+    assert passed(client_host="2001:db8::1") == [
+        (b"forwarded", b'for="[2001:db8::1]";host="auth.example.com";proto=https'),
+        (b"x-forwarded-for", b"2001:db8::1"),
     ]
 
 

@@ -20,8 +20,10 @@ from mintage.config import Config
 from mintage.errors import ConfigError, NotFound, OAuthError, StoreError
 from mintage.gateway.backend import Backends
 from mintage.gateway.door import Door
+from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.origins import Origins, origin_of
+from mintage.gateway.peers import Peers, read_networks
 from mintage.gateway.proxy import Backend, Credentials, Proxy
 from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.farewell import Farewell
@@ -107,6 +109,8 @@ class Running:
     gateway: Gateway
     pages: frozenset[str]
     commands: "Mapping[str, CommandSessions]"
+    peers: Peers
+    forward_auth: ForwardAuth | None
 
     @property
     def store(self) -> Store:
@@ -129,12 +133,23 @@ class Running:
         self.gateway.proxy.drain()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.forward_auth is not None and self.forward_auth.is_asked(scope["path"]):
+            return await self.forward_auth(scope, receive, send)
+        scope = self._from_the_client(scope)
         endpoint = self.endpoints.get(scope["path"])
         if scope["path"] in self.pages:
             return await self._serve(endpoint, scope, receive, send)
         if is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)
         return await self._serve(endpoint, scope, receive, for_any_origin(send))
+
+    def _from_the_client(self, scope: Scope) -> Scope:
+        """*scope* with the client's address in place of a trusted proxy's."""
+        peer = scope["client"][0] if scope.get("client") else None
+        if not self.peers.trusts(peer):
+            return scope
+        client = self.peers.client_of(peer, scope["headers"])
+        return {**scope, "client": None if client is None else (client, 0)}
 
     async def _serve(
         self, endpoint: Handler | None, scope: Scope, receive: Receive, send: Send
@@ -164,7 +179,16 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
     ) as parts:
         backends, commands = Backends(), _commands(parts)
         gateway = _gateway(parts, backends, commands)
-        running = Running(parts, routes(parts), gateway, page_paths(parts), commands)
+        peers = Peers(read_networks(app.config.gateway.trusted_proxies))
+        running = Running(
+            parts,
+            routes(parts),
+            gateway,
+            page_paths(parts),
+            commands,
+            peers,
+            _forward_auth(parts, gateway, peers),
+        )
         chores = [
             asyncio.create_task(_forever("changes", parts.vault.watch, pause=1)),
             asyncio.create_task(_forever("sweep", lambda: _sweep(parts.store), pause=_SWEEP)),
@@ -202,7 +226,7 @@ def _gateway(
     config, site = parts.config, parts.site
     return Gateway(
         {
-            site.base_path + section.path: Backend(
+            section.below(site.base_path): Backend(
                 resource=resource,
                 path=section.path,
                 url=section.backend or "",
@@ -210,7 +234,6 @@ def _gateway(
                 local=commands.get(section.path),
             )
             for section, resource in zip(config.resources, site.resources, strict=True)
-            if section.backend is not None or section.path in commands
         },
         Proxy(Credentials(parts.vault, parts.renew), backends),
         _door(parts),
@@ -224,6 +247,13 @@ def _door(parts: Parts) -> Door:
         let_any_web_page_call=parts.config.gateway.let_any_web_page_call,
     )
     return Door(parts.site, parts.bearer, origins, parts.dice)
+
+
+def _forward_auth(parts: Parts, gateway: Gateway, peers: Peers) -> ForwardAuth | None:
+    asker = parts.config.gateway.forward_auth
+    if asker is None:
+        return None
+    return ForwardAuth(gateway, peers, asker, f"{parts.site.base_path}/verify")
 
 
 async def _sweep(store: Store) -> None:

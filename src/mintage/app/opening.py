@@ -58,7 +58,7 @@ def site_of(config: Config) -> Site:
         issuer=config.issuer,
         resources=tuple(
             Resource(
-                identifier=config.issuer + section.path,
+                identifier=section.below(config.issuer),
                 scopes=section.scopes,
                 optional_scopes=section.optional_scopes,
                 name=section.name,

@@ -84,7 +84,7 @@ def _for_clients(parts: Parts) -> dict[str, Handler]:
         vault=vault,
         tokens=tokens,
         resource_servers={
-            client.client_id: [site.issuer + path for path in client.introspects]
+            client.client_id: [site.issuer + path.rstrip("/") for path in client.introspects]
             for client in parts.config.clients
         },
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,24 +11,42 @@ from starlette.types import Receive, Scope, Send
 from mintage.gateway.backend import BackendError
 from mintage.gateway.door import Door
 from mintage.gateway.headers import to_backend
-from mintage.gateway.paths import Match, route
+from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proxy import Backend, Proxy
+from mintage.server.http import error_response, failure_of
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """An ASGI app for the paths of its resources; `find` tells which paths those are."""
+    """An ASGI app for the paths of its *resources*; `find` tells which of those it serves."""
 
-    backends: Mapping[str, Backend]
+    resources: Mapping[str, Backend]
     proxy: Proxy
     door: Door
 
+    @property
+    def backends(self) -> Mapping[str, Backend]:
+        """Those of the resources that something stands behind."""
+        return {path: backend for path, backend in self.resources.items() if backend.answers}
+
     def find(self, raw_path: bytes) -> Match[Backend] | None:
-        """The backend of a request path, or None where it is no resource's.
+        """The backend of a request path, or None where there is none.
 
         Raises `InvalidRequest` for a path that two servers could read differently.
         """
-        return route(raw_path, self.backends)
+        found = self.resource_at(raw_path)
+        return found if found is not None and found.target.answers else None
+
+    def resource_at(self, raw_path: bytes) -> Match[Backend] | None:
+        """The resource of a request path, whoever serves it. Raises as `find` does.
+
+        What begins like a path of ours is not a whole site's: an endpoint that is switched off
+        leads nowhere else.
+        """
+        found = route(raw_path, self.resources)
+        if found is None or (found.target.path == "/" and begins_like_ours(found.rest)):
+            return None
+        return found
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
@@ -41,33 +60,30 @@ class Gateway:
                 return await backend.local(scope, receive, send, access)
             identity, authorization = await self.proxy.credentials.of(access, backend)
             query = scope.get("query_string", b"")
-            client = scope.get("client")
+            client, public = scope.get("client"), urlsplit(self.door.site.issuer)
             headers = to_backend(
                 scope["headers"],
                 identity=identity,
                 authorization=authorization,
                 client_host=client[0] if client else None,
-                scheme=scope["scheme"],
-                host=_host(scope),
+                scheme=public.scheme,
+                host=public.netloc,
             )
             target = f"{url}?{query.decode('latin-1')}" if query else url
             await self.proxy.forward(
                 scope, receive, send, backend=backend, url=target, headers=headers
             )
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            response = self._refusal(error, Request(scope), backend)
+            response = self.refusal(error, Request(scope), backend)
             await response(scope, receive, send)
 
-    def _refusal(self, error: Exception, request: Request, backend: Backend) -> Response:
-        slash = request.scope["path"] == f"{backend.path}/"
+    def refusal(self, error: Exception, request: Request, backend: Backend | None) -> Response:
+        """*error* as the answer to *request*, which was for *backend* as far as that is known."""
+        if backend is None:
+            return error_response(failure_of(error, request, self.door.dice))
+        at = urlsplit(backend.resource.identifier).path
+        slash = request.scope["path"] == f"{at}/"
         response = self.door.refusal(error, request, backend.resource, slash=slash)
         if isinstance(error, BackendError):
             response.headers["retry-after"] = "5"
         return response
-
-
-def _host(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"host":
-            return str(value.decode("latin-1"))
-    return None

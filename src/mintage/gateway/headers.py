@@ -62,11 +62,13 @@ def to_backend(
     authorization: str | None,
     client_host: str | None,
     scheme: str,
-    host: str | None,
+    host: str,
 ) -> RawHeaders:
     """The client's headers as the backend gets them, with what it may believe put in.
 
-    The client's own ``Authorization`` never passes. ``Host`` is the HTTP client's to set.
+    *client_host* is the client's IP address; *scheme* and *host* are the public ones, in the
+    issuer, for nobody sent them. The client's own ``Authorization`` never passes. ``Host`` is the
+    HTTP client's to set.
     """
     kept = [
         (name, value)
@@ -74,16 +76,21 @@ def to_backend(
         if name != b"cookie" and not _claims_something(name)
     ]
     cookies = _other_cookies(value for name, value in headers if name.lower() == b"cookie")
-    ours = {**identity, "x-forwarded-proto": scheme}
+    ours = {**identity, "x-forwarded-proto": scheme, "x-forwarded-host": host}
+    ours["forwarded"] = f'host="{host}";proto={scheme}'
     if cookies:
         ours["cookie"] = cookies
-    if host is not None:
-        ours["x-forwarded-host"] = host
     if client_host is not None:
         ours["x-forwarded-for"] = client_host
+        ours["forwarded"] = f"for={_node(client_host)};{ours['forwarded']}"
     if authorization is not None:
         ours["authorization"] = authorization
     return kept + [(name.encode(), value.encode("latin-1")) for name, value in ours.items()]
+
+
+def _node(address: str) -> str:
+    """*address* as RFC 7239 §6 writes it: IPv6 in brackets, and in quotes because of them."""
+    return f'"[{address}]"' if ":" in address else address
 
 
 def to_client(

@@ -47,6 +47,11 @@ class Backend:
     credential: Credential
     local: Local | None = None
 
+    @property
+    def answers(self) -> bool:
+        """Whether requests go anywhere: some resources are another proxy's to serve."""
+        return self.url != "" or self.local is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

@@ -4,32 +4,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from mintage.errors import ConfigError
+from mintage.gateway.paths import begins_like_ours
+from mintage.gateway.peers import read_networks
 from mintage.scopes import Rule
 from mintage.secret_source import resolve
 from mintage.urls import whole_url
 from mintage.values import Secret, check_scopes
-
-_OUR_PATHS: Final = frozenset(
-    {
-        ".well-known",
-        "authorize",
-        "callback",
-        "consent",
-        "healthz",
-        "introspect",
-        "jwks",
-        "readyz",
-        "register",
-        "revoke",
-        "token",
-    }
-)
 
 
 class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,10 +80,21 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     name: str | None = None
     upstreams: tuple[str, ...] = ()
 
+    def below(self, base: str) -> str:
+        """Its place below *base*, the issuer or the issuer's path. ``/`` is *base* itself."""
+        return base + self.path.rstrip("/")
+
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """*trusted_proxies*: addresses and networks whose word on the client's address counts.
+
+    *forward_auth*: which proxy asks at ``/verify`` whether a request may pass; None: nobody may.
+    """
+
     allowed_origins: tuple[str, ...] = ()
     let_any_web_page_call: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    forward_auth: Literal["nginx", "traefik", "caddy", "envoy"] | None = None
 
 
 def check_resources(resources: tuple[ResourceSection, ...]) -> None:
@@ -178,10 +175,19 @@ def check_origins(origins: tuple[str, ...]) -> None:
             raise ConfigError("gateway.allowed_origins", "holds origins like https://app.example")
 
 
+def check_proxies(proxies: tuple[str, ...]) -> None:
+    try:
+        read_networks(proxies)
+    except ValueError as error:
+        raise ConfigError("gateway.trusted_proxies", str(error)) from None
+
+
 def _check_path(path: str, key: str) -> None:
+    if path == "/":  # a whole site
+        return
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) or re.search(r"/\.{1,2}(/|$)", path):
         raise ConfigError(key, "must be like /mcp: letters, digits, - . _ ~ and single slashes")
-    if path.split("/")[1] in _OUR_PATHS:
+    if begins_like_ours(path):
         raise ConfigError(key, "this path is one of the authorization server's own")
 
 

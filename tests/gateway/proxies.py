@@ -1,0 +1,131 @@
+"""Private proxies with the configurations of the manual."""
+
+import asyncio
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/how-to/ask-from-another-proxy.md"
+_FRAME = """\
+daemon off;
+master_process off;
+pid {directory}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+{server}
+}}
+"""
+
+
+def blocks(language: str) -> list[str]:
+    """The blocks of that *language* on the page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def block(language: str) -> str:
+    """The only one."""
+    (found,) = blocks(language)
+    return found
+
+
+def program(name: str) -> str:
+    """The path of an installed program. Without it the test skips; in CI it fails."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is not installed")
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def replaced(text: str, changes: Mapping[str, str]) -> str:
+    """*text* with each of the *changes*, which all apply."""
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+@asynccontextmanager
+async def nginx(directory: Path, *, listen: int, mintage: int, tools: int) -> AsyncIterator[Path]:
+    """nginx as on the page, without TLS, on loopback ports; the file of its errors."""
+    server = re.sub(r"^ *ssl_certificate.*\n", "", block("nginx"), flags=re.MULTILINE)
+    server = replaced(
+        server,
+        {
+            "listen 443 ssl;": f"listen 127.0.0.1:{listen};",
+            "127.0.0.1:8080": f"127.0.0.1:{mintage}",
+            "127.0.0.1:8000": f"127.0.0.1:{tools}",
+        },
+    )
+    file, log = directory / "nginx.conf", directory / "nginx.log"
+    file.write_text(_FRAME.format(directory=directory, server=server))
+    async with running(
+        program("nginx"), "-p", str(directory), "-c", str(file), port=listen, log=log
+    ):
+        yield log
+
+
+@asynccontextmanager
+async def caddy(
+    directory: Path, *, listen: int, mintage: int, tools: int, with_token: bool
+) -> AsyncIterator[None]:
+    """Caddy as on the page, without TLS. *with_token*: as for ``credential = "upstream"``."""
+    changes = {
+        "auth.example.com {": f"http://127.0.0.1:{listen} {{\n\tbind 127.0.0.1",
+        "127.0.0.1:8080": f"127.0.0.1:{mintage}",
+        "127.0.0.1:8000": f"127.0.0.1:{tools}",
+    }
+    if with_token:
+        changes["\t\t\trequest_header -Authorization\n"] = ""
+        changes["X-Forwarded-Groups\n"] = "X-Forwarded-Groups Authorization\n"
+    options = "{\n\tadmin off\n\tauto_https off\n}\n"
+    file, log = directory / "Caddyfile", directory / "caddy.log"
+    file.write_text(options + replaced(block("caddyfile"), changes))
+    command = (program("caddy"), "run", "--adapter", "caddyfile", "--config", str(file))
+    async with running(*command, port=listen, log=log, home=directory):
+        yield
+
+
+@asynccontextmanager
+async def running(
+    *command: str, port: int, log: Path, home: Path | None = None
+) -> AsyncIterator[None]:
+    """*command*, from when it listens on *port* until the block ends. *home*: where it may keep."""
+    environ = os.environ | ({} if home is None else {"HOME": str(home)})
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=output, stderr=output, env=environ
+        )
+    try:
+        async with asyncio.timeout(10):
+            while not await _listens(port):
+                assert process.returncode is None, log.read_text()
+                await asyncio.sleep(0.02)
+        yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

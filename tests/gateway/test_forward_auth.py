@@ -1,0 +1,321 @@
+"""``/verify``: what a proxy asks, in the words of each, and what it is told."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.types import Message
+
+from mintage.errors import StoreUnavailable
+from mintage.gateway.forward_auth import Asker
+from tests.conftest import World
+from tests.gateway.conftest import access_token
+from tests.gateway.test_proxy import raw_answer
+
+ASKERS: tuple[Asker, ...] = ("nginx", "traefik", "caddy", "envoy")
+every_asker = pytest.mark.parametrize("asker", ASKERS)
+
+
+@pytest.fixture
+def asker() -> Asker:
+    return "nginx"
+
+
+@pytest.fixture
+def trusted() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def overrides(asker: Asker | None, trusted: list[str]) -> dict[str, Any]:
+    admin = {"methods": ["DELETE"], "path": "/keys", "scopes": ["admin"]}
+    tool = {"mcp_methods": ["tools/call"], "mcp_names": ["drop"], "scopes": ["admin"]}
+    common = {"scopes": ["tools"], "optional_scopes": ["admin"]}
+    return {
+        "resource": [
+            {"path": "/mcp", "credential": "upstream", "rule": [admin], **common},
+            {"path": "/quiet", "credential": "none", "scopes": ["tools"]},
+            {"path": "/named", "credential": "identity", "rule": [tool], **common},
+        ],
+        "gateway": {
+            "trusted_proxies": trusted,
+            "allowed_origins": ["https://app.example"],
+            **({} if asker is None else {"forward_auth": asker}),
+        },
+    }
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+def question(asker: Asker, method: str, target: str) -> tuple[str, str, dict[str, str]]:
+    """(method, target, headers) of the request that *asker* makes for another one."""
+    match asker:
+        case "nginx":
+            return "GET", "/verify", {"x-original-method": method, "x-original-uri": target}
+        case "traefik" | "caddy":
+            return "GET", "/verify", {"x-forwarded-method": method, "x-forwarded-uri": target}
+        case "envoy":
+            return method, f"/verify{target}", {"content-length": "0"}
+
+
+async def ask(
+    world: World, token: str | None, target: str = "/mcp", *, method: str = "POST",
+    asker: Asker = "nginx", **headers: str,
+) -> Answer:  # fmt: skip
+    """The answer, byte by byte as it came: HTTP clients would mend the path."""
+    verb, path, described = question(asker, method, target)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()} | described
+    if token is not None:
+        sent["authorization"] = f"Bearer {token}"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+    head = f"{verb} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n"
+    return parsed(await raw_answer(world, head.encode("latin-1")))
+
+
+def parsed(raw: bytes) -> Answer:
+    head, _, body = raw.decode("latin-1").partition("\r\n\r\n")
+    status, *lines = head.split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return Answer(int(status.split(" ")[1]), headers, body)
+
+
+@every_asker
+@pytest.mark.parametrize("target", ["/mcp", "/mcp/", "/mcp/a/b?c=d&e=/../f", "/%6dcp/x"])
+async def test_a_request_with_a_good_token_passes(world: World, asker: Asker, target: str) -> None:
+    token = await access_token(world)
+    answer = await ask(world, token, target, asker=asker)
+    assert (answer.status, answer.body) == (200, "")
+    assert answer.headers["authorization"] == "bearer upstream"
+    assert answer.headers["x-forwarded-user"] == "alice"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("path", "told"), [("/quiet", set()), ("/named", {"x-forwarded-user"})])
+async def test_a_backend_is_told_what_its_resource_says(
+    world: World, path: str, told: set[str]
+) -> None:
+    answer = await ask(world, await access_token(world, path), path, method="GET")
+    assert answer.status == 200
+    assert {name for name in answer.headers if name.startswith(("x-forw", "auth"))} == told
+
+
+@every_asker
+async def test_without_a_token_the_client_hears_where_to_log_in(world: World, asker: Asker) -> None:
+    answer = await ask(world, None, "/mcp/x", asker=asker)
+    assert answer.status == 401
+    metadata = f"{world.issuer}/.well-known/oauth-protected-resource/mcp"
+    assert answer.headers["www-authenticate"] == (
+        f'bearer scope="tools", resource_metadata="{metadata}"'
+    )
+    slash = await ask(world, None, "/mcp/", asker=asker)
+    assert f'resource_metadata="{metadata}/"' in slash.headers["www-authenticate"]
+
+
+@every_asker
+async def test_too_few_scopes_are_403_and_name_those_that_it_takes(
+    world: World, asker: Asker
+) -> None:
+    token = await access_token(world)
+    answer = await ask(world, token, "/mcp/keys/7?x", method="DELETE", asker=asker)
+    assert answer.status == 403
+    assert 'scope="tools admin"' in answer.headers["www-authenticate"]
+    assert (await ask(world, token, "/mcp/keys/7", method="GET", asker=asker)).status == 200
+
+
+@every_asker
+async def test_a_rule_for_a_tool_looks_at_the_clients_headers(world: World, asker: Asker) -> None:
+    token = await access_token(world, "/named")
+    now = {"mcp_protocol_version": "2026-07-28", "mcp_method": "tools/call", "asker": asker}
+    said = [
+        await ask(world, token, "/named", **headers)
+        for headers in (now | {"mcp_name": "list"}, now | {"mcp_name": "drop"}, {"asker": asker})
+    ]
+    assert [answer.status for answer in said] == [200, 403, 403]
+    assert "insufficient_scope" in said[1].headers["www-authenticate"]
+    assert "invalid_request" in said[2].headers["www-authenticate"]
+
+
+@every_asker
+async def test_a_page_of_an_origin_that_is_not_allowed_does_not_pass(
+    world: World, asker: Asker
+) -> None:
+    token = await access_token(world)
+    good = await ask(world, token, asker=asker, origin="https://app.example")
+    bad = await ask(world, token, asker=asker, origin="https://evil.example")
+    assert (good.status, bad.status) == (200, 403)
+
+
+@every_asker
+async def test_attack_a09_a_token_of_a_sibling_does_not_pass(world: World, asker: Asker) -> None:
+    answer = await ask(world, await access_token(world, "/named"), "/mcp", asker=asker)
+    assert answer.status == 401
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    assert "upstream" not in str(answer)
+
+
+async def test_a_token_that_was_revoked_does_not_pass(world: World) -> None:
+    client = await world.client()
+    async with world.browser() as browser:
+        token = (await client.tokens(browser))["access_token"]
+    assert (await ask(world, token)).status == 200
+    await client.revoke(token)
+    assert (await ask(world, token)).status == 401
+
+
+DECEPTIVE = (
+    "//mcp", "/mcp//x", "/mcp/./x", "/mcp/../mcp", "/x/../mcp", "/mcp/..%2fmcp", "/mcp/%2e%2e/mcp",
+    "/%2e/mcp", "/mcp%2fx", "/mcp%5cx", "/mcp\\x", "/mcp/%00", "/mcp/%0a", "/mcp/%252e%252e/mcp",
+    "/mcp/..;/mcp", "/mcp;x", "/mcpx", "/MCP", "/", "/verify", "/token", "/%256dcp", "/mcp%",
+    "/mcp%6",
+)  # fmt: skip
+NOT_IN_HTTP = ("", "mcp", "*", "http://evil.example/mcp", "/mcp#x", "/mcp/\xfc")
+
+
+@every_asker
+async def test_attack_d09_what_two_servers_could_read_differently_does_not_pass(
+    world: World, asker: Asker
+) -> None:
+    """403 and not 400 or 404, which nginx takes for a failure of ours."""
+    token = await access_token(world)
+    targets = DECEPTIVE if asker == "envoy" else DECEPTIVE + NOT_IN_HTTP
+    for target in targets:
+        answer = await ask(world, token, target, asker=asker)
+        assert (target, answer.status) == (target, 403)
+        assert "upstream" not in str(answer)
+
+
+@pytest.mark.parametrize("asker", ["nginx", "traefik", "caddy"])
+@pytest.mark.parametrize("change", ["method missing", "target missing", "method twice", "twice"])
+async def test_attack_d08_a_question_that_two_could_have_asked_is_a_fault_of_ours(
+    world: World, asker: Asker, change: str
+) -> None:
+    """Where the proxy does not set its headers the client could: 500, so that somebody looks."""
+    _, path, described = question(asker, "GET", "/mcp")
+    method, target = described.items()
+    kept = {
+        "method missing": [target],
+        "target missing": [method],
+        "method twice": [method, method, target],
+        "twice": [method, target, (target[0], "/quiet")],
+    }[change]
+    lines = [*kept, ("authorization", f"Bearer {await access_token(world)}")]
+    answer = await world.http.get(world.issuer + path, headers=lines)
+    assert answer.status_code == 500
+    assert "authorization" not in answer.headers
+
+
+@every_asker
+async def test_attack_d08_the_words_of_another_kind_of_proxy_do_not_count(
+    world: World, asker: Asker
+) -> None:
+    """A client may send them through this one, which does not know them."""
+    theirs: dict[str, str] = {}
+    for other in ASKERS:
+        theirs |= question(other, "GET", "/quiet")[2]
+    ours = question(asker, "POST", "/mcp")[2]
+    smuggled = {name.replace("-", "_"): v for name, v in theirs.items() if name not in ours}
+    token = await access_token(world, "/quiet")
+    assert (await ask(world, token, "/mcp", asker=asker, **smuggled)).status == 401
+
+
+@every_asker
+async def test_attack_d04_no_header_changes_an_address(world: World, asker: Asker) -> None:
+    evil = {"x_forwarded_host": "evil.example", "x_forwarded_proto": "ftp", "host": "evil.example",
+            "forwarded": "host=evil.example", "x_original_host": "evil.example"}  # fmt: skip
+    answer = await ask(world, None, asker=asker, **evil)
+    assert "evil" not in str(answer)
+    assert f'resource_metadata="{world.issuer}/' in answer.headers["www-authenticate"]
+
+
+@dataclass
+class Asked:
+    """The application as a server calls it, for a peer that no test could be."""
+
+    world: World
+    messages: list[Message] = field(default_factory=list)
+
+    async def by(self, peer: str | None, token: str) -> int:
+        transport = httpx2.ASGITransport(app=self.world.app, client=(peer or "", 4711))
+        if peer is None:
+            return await self._by_socket(token)
+        async with httpx2.AsyncClient(transport=transport, trust_env=False) as http:
+            sent = question("nginx", "GET", "/mcp")[2] | {"authorization": f"Bearer {token}"}
+            return (await http.get(f"{self.world.issuer}/verify", headers=sent)).status_code
+
+    async def _by_socket(self, token: str) -> int:
+        described = question("nginx", "GET", "/mcp")[2].items()
+        headers = [(name.encode(), value.encode()) for name, value in described]
+        headers.append((b"authorization", f"Bearer {token}".encode()))
+        scope = {
+            "type": "http", "method": "GET", "path": "/verify", "raw_path": b"/verify",
+            "query_string": b"", "headers": headers, "client": None, "scheme": "http",
+        }  # fmt: skip
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b""}
+
+        async def send(message: Message) -> None:
+            self.messages.append(message)
+
+        await self.world.app(scope, receive, send)
+        return int(self.messages[0]["status"])
+
+
+@pytest.mark.parametrize("trusted", [["192.0.2.0/24"]])
+@pytest.mark.parametrize(
+    ("peer", "status"),
+    [
+        ("127.0.0.1", 200), ("::1", 200), (None, 200), ("192.0.2.1", 200),
+        ("192.0.3.1", 403), ("10.0.0.1", 403), ("2001:db8::1", 403),
+    ],
+)  # fmt: skip
+async def test_attack_d08_a_stranger_may_not_ask(
+    world: World, peer: str | None, status: int
+) -> None:
+    assert await Asked(world).by(peer, await access_token(world)) == status
+
+
+@pytest.mark.parametrize("asker", [None])
+async def test_nobody_may_ask_unless_a_kind_of_proxy_is_set(world: World) -> None:
+    answer = await ask(world, await access_token(world))
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize("asker", ["nginx"])
+async def test_a_path_below_is_a_question_of_envoys_alone(world: World) -> None:
+    answer = await ask(world, await access_token(world), asker="envoy")
+    assert answer.status == 404
+
+
+@every_asker
+async def test_attack_d11_an_outage_of_the_store_is_no_refusal(
+    world: World, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await access_token(world)
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("gone fishing")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.running.store, "load", away)
+        world.clock.advance(60)  # past what is remembered
+        answer = await ask(world, token, asker=asker)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert "www-authenticate" not in answer.headers
+    world.clock.advance(60)
+    assert (await ask(world, token, asker=asker)).status == 200
+
+
+async def test_the_log_names_the_request_that_was_asked_about(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    answer = await ask(world, None, "/mcp/x?token=secret", method="DELETE")
+    assert f"{answer.headers['x-request-id']} DELETE /mcp/x: 401" in caplog.text
+    assert "secret" not in caplog.text

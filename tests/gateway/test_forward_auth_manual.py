@@ -1,0 +1,71 @@
+"""What the manual says of proxies that are not run here: their files are read, at least."""
+
+import re
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from mintage.gateway.headers import identity_headers
+from mintage.grant import Identity
+from tests.gateway.proxies import block, blocks
+
+ASKED = {"origin", "mcp-protocol-version", "mcp-method", "mcp-name"}
+CLAIMS: dict[str, Any] = {"email": "a", "groups": ["a"], "preferred_username": "a"}
+TOLD = set(identity_headers(Identity(issuer="i", subject="s", claims=CLAIMS)))
+
+
+def read(number: int) -> Any:
+    return YAML(typ="safe").load(blocks("yaml")[number])
+
+
+def lowered(names: list[str]) -> set[str]:
+    return {name.lower() for name in names}
+
+
+def test_traefik_asks_with_what_is_looked_at_and_takes_what_is_told() -> None:
+    http = read(0)["http"]
+    middlewares = http["middlewares"]
+    asking = middlewares["ask-mintage"]["forwardAuth"]
+    assert lowered(asking["authRequestHeaders"]) == ASKED | {"authorization"}
+    assert lowered(asking["authResponseHeaders"]) == TOLD
+    assert asking["trustForwardHeader"] is False
+    assert middlewares["drop-token"]["headers"]["customRequestHeaders"] == {"Authorization": ""}
+    for router in http["routers"].values():
+        assert "verify" not in router["rule"]
+        assert router["service"] in http["services"]
+        assert set(router.get("middlewares", ())) <= middlewares.keys()
+
+
+def test_envoy_asks_with_what_is_looked_at_and_takes_what_is_told() -> None:
+    manager = read(1)
+    filters = {one["name"]: one["typed_config"] for one in manager["http_filters"]}
+    assert list(filters) == ["drop-claims", "ask-mintage", "router"]
+    dropped = filters["drop-claims"]["mutations"]["request_mutations"]
+    asking = filters["ask-mintage"]
+    told = asking["http_service"]["authorization_response"]["allowed_upstream_headers"]["patterns"]
+    assert {one["remove"] for one in dropped} >= TOLD
+    assert {one["exact"] for one in told} == TOLD
+    assert {one["exact"] for one in asking["allowed_headers"]["patterns"]} == ASKED
+    assert asking["failure_mode_allow"] is False
+    assert asking["http_service"]["path_prefix"] == "/verify"
+    *unasked, tools = manager["route_config"]["virtual_hosts"][0]["routes"]
+    assert "authorization" in tools["request_headers_to_remove"]
+    assert "typed_per_filter_config" not in tools
+    assert all(route["route"]["cluster"] == "mintage" for route in unasked)
+
+
+@pytest.mark.parametrize("language", ["nginx", "caddyfile"])
+def test_the_others_take_what_is_told(language: str) -> None:
+    names = lowered(re.findall(r"X-Forwarded-[A-Z][\w-]+", block(language)))
+    assert names >= TOLD
+
+
+def test_every_proxy_leads_to_the_same_endpoints() -> None:
+    """Those that a client or a browser calls; not those for whoever watches the server."""
+    names = {
+        "authorize", "callback", "consent", "introspect", "jwks", "register", "revoke", "token",
+    }  # fmt: skip
+    for text in (block("nginx"), block("caddyfile"), *blocks("yaml")):
+        assert all(re.search(rf"\b{name}\b", text) for name in names)
+        assert ".well-known/" in text

@@ -1,0 +1,87 @@
+"""A resource that is a whole site: the server's own paths win, and nothing slips between."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import World
+from tests.gateway.conftest import RawBackend, access_token
+
+
+@pytest.fixture
+def overrides(raw: RawBackend) -> dict[str, Any]:
+    site = f"http://127.0.0.1:{raw.port}/site"
+    return {
+        "resource": [
+            {"path": "/", "backend": site, "scopes": ["tools"]},
+            {"path": "/mcp", "backend": f"http://127.0.0.1:{raw.port}/base", "scopes": ["tools"]},
+            {"path": "/asked", "scopes": ["tools"]},
+        ]
+    }
+
+
+async def bearer(world: World, path: str = "") -> dict[str, str]:
+    return {"authorization": f"Bearer {await access_token(world, path)}"}
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("/", "/site/"),
+        ("/a/b", "/site/a/b"),
+        ("/tokens", "/site/tokens"),
+        ("/mcpx", "/site/mcpx"),
+        ("/a/token", "/site/a/token"),
+    ],
+)
+async def test_all_that_is_not_otherwise_taken(world: World, path: str, seen: str) -> None:
+    answer = await world.http.get(world.issuer + path, headers=await bearer(world))
+    assert (answer.status_code, answer.json()["path"]) == (200, seen)
+
+
+@pytest.mark.parametrize(
+    "path", ["/token/x", "/jwks", "/verify", "/verify/x", "/.well-known/x", "/%74oken/x",
+             "/authorize;x", "/callback/", "/asked", "/asked/x"],
+)  # fmt: skip
+async def test_attack_d09_paths_of_ours_and_of_others_are_not_the_site(
+    world: World, raw: RawBackend, path: str
+) -> None:
+    answer = await world.http.get(world.issuer + path, headers=await bearer(world))
+    assert answer.status_code == 404
+    assert raw.seen == []
+
+
+async def test_attack_a09_its_token_opens_no_resource_within(world: World, raw: RawBackend) -> None:
+    inside = await world.http.get(f"{world.issuer}/mcp/x", headers=await bearer(world))
+    outside = await world.http.get(f"{world.issuer}/x", headers=await bearer(world, "/mcp"))
+    assert (inside.status_code, outside.status_code) == (401, 401)
+    assert raw.seen == []
+
+
+async def test_attack_a08_a_refresh_token_does_not_open_it(world: World) -> None:
+    """Its audience is the server, and so is that of the site's access tokens."""
+    client = await world.client()
+    client.resource = world.issuer
+    async with world.browser() as browser:
+        login, code = await client.log_in(browser)
+    tokens = (await client.redeem(login, code)).json()
+    statuses = [
+        (
+            await world.http.get(
+                f"{world.issuer}/x", headers={"authorization": f"Bearer {tokens[kind]}"}
+            )
+        ).status_code
+        for kind in ("access_token", "refresh_token")
+    ]
+    assert statuses == [200, 401]
+    renewed = await client.refresh(tokens["access_token"])
+    assert renewed.json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize(("path", "slash"), [("/", "/"), ("/x", "")])
+async def test_its_metadata_is_at_the_root(world: World, path: str, slash: str) -> None:
+    """RFC 9728 §3.1; a request for "/" is by a client that calls the resource so."""
+    refused = await world.http.get(world.issuer + path)
+    url = f"{world.issuer}/.well-known/oauth-protected-resource{slash}"
+    assert f'resource_metadata="{url}"' in refused.headers["www-authenticate"]
+    assert (await world.http.get(url)).json()["resource"] == world.issuer + slash
