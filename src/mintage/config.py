@@ -34,6 +34,7 @@ from mintage.gateway.settings import (
     check_proxies,
     check_resources,
     read_commands,
+    with_files_below,
 )
 from mintage.keyring import TokenKey
 from mintage.root_secrets import root_secrets, secret_file
@@ -153,7 +154,8 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     file = _convert(data)
     _check_issuer(file.issuer, "issuer")
     _check_store(file.store)
-    check_resources(file.resource)
+    resources = with_files_below(file.resource, base)
+    check_resources(resources)
     check_origins(file.gateway.allowed_origins)
     check_proxies(file.gateway.trusted_proxies)
     store = _located(file.store, base)
@@ -165,7 +167,7 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         upstreams=_upstreams(
             file, lambda spec, key: resolve(spec, key=key, environ=environ, base=base)
         ),
-        resources=file.resource,
+        resources=resources,
         commands=read_commands(file.resource, environ=environ, base=base),
         tokens=file.tokens,
         grants=file.grants,

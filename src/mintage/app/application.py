@@ -18,7 +18,6 @@ from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.config import Config
 from mintage.errors import ConfigError, NotFound, OAuthError, StoreError
-from mintage.gateway.backend import Backends
 from mintage.gateway.door import Door
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
@@ -177,8 +176,8 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
         fetch=app.fetch,
         accept_client=app.accept_client,
     ) as parts:
-        backends, commands = Backends(), _commands(parts)
-        gateway = _gateway(parts, backends, commands)
+        commands = _commands(parts)
+        gateway = _gateway(parts, commands)
         peers = Peers(read_networks(app.config.gateway.trusted_proxies))
         running = Running(
             parts,
@@ -200,7 +199,7 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
             await asyncio.gather(*(sessions.close() for sessions in commands.values()))
-            await backends.close()
+            gateway.close()
 
 
 def _commands(parts: Parts) -> Mapping[str, "CommandSessions"]:
@@ -220,22 +219,20 @@ def _commands(parts: Parts) -> Mapping[str, "CommandSessions"]:
     }
 
 
-def _gateway(
-    parts: Parts, backends: Backends, commands: Mapping[str, "CommandSessions"]
-) -> Gateway:
+def _gateway(parts: Parts, commands: Mapping[str, "CommandSessions"]) -> Gateway:
     config, site = parts.config, parts.site
     return Gateway(
         {
             section.below(site.base_path): Backend(
                 resource=resource,
                 path=section.path,
-                url=section.backend or "",
+                pool=None if section.backend is None else section.pool(),
                 credential=section.credential,
                 local=commands.get(section.path),
             )
             for section, resource in zip(config.resources, site.resources, strict=True)
         },
-        Proxy(Credentials(parts.vault, parts.renew), backends),
+        Proxy(Credentials(parts.vault, parts.renew)),
         _door(parts),
     )
 

@@ -1,91 +1,144 @@
-"""The connection pool to the backends. The only file here that knows the HTTP client."""
+"""The connections to one backend: kept while they are warm, never more than so many."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final
+import re
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
-import httpx2
-
-from mintage.errors import OAuthError
+from mintage.errors import InvalidRequest
+from mintage.gateway.connection import BackendError, Connection
 from mintage.gateway.headers import RawHeaders
-from mintage.tls import trusted
+from mintage.gateway.target import Target
 
-_CONNECT_SECONDS: Final = 5.0
-_HEAD_SECONDS: Final = 300.0  # a tool may think for long before it answers
+# uvicorn and Node hang up after five seconds. A request that meets the hang-up on its way is
+# lost, and one with effects can't be sent again.
+_WARM_SECONDS: Final = 4.0
+_MAX_WARM: Final = 256
+P = TypeVar("P", bound=asyncio.Protocol)
 
-
-class BackendError(OAuthError):
-    """The backend gave no answer. *status* is what a gateway says then (RFC 9110 §15.6)."""
-
-    stage = "backend"
-
-    def __init__(self, status: int, advice: str, *, reason: str = "") -> None:
-        super().__init__(advice, reason=reason)
-        self.status = status
+_METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
+_TARGET: Final = re.compile(rb"/[!-~]*")
 
 
-class Answer:
-    """An answer whose head is here and whose body is still on its way."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long to wait for a backend, in seconds, and how much to ask of it.
 
-    def __init__(self, response: httpx2.Response) -> None:
-        self._response = response
-        self.status = response.status_code
-        self.headers: RawHeaders = response.headers.raw
+    *connect*: until a connection stands; *answer*: from a request's last byte to the head of its
+    answer; *silence*: between two parts of a body, None for as long as it likes.
+    *requests*: how many may be there at once.
+    """
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, still in its content coding."""
+    connect: float = 5.0
+    answer: float = 300.0
+    silence: float | None = None
+    requests: int = 4096
+
+
+class Pool:
+    """The way to one backend."""
+
+    def __init__(self, target: Target, limits: Limits, trust: ssl.SSLContext | None = None) -> None:
+        self.target = target
+        self.limits = limits
+        self._trust = trust
+        self._warm: deque[Connection] = deque()
+        self._taken = 0
+        self._authority = target.authority.encode("ascii")
+
+    def head(
+        self, method: str, target: bytes, headers: RawHeaders, *, chunked: bool = False
+    ) -> bytes:
+        """A request up to its body. Raises `InvalidRequest` for what no request line holds."""
+        if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
+            raise InvalidRequest("the path or query holds a character that must be percent-encoded")
+        lines = [
+            b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target, self._authority),
+            *[b"%b: %b" % header for header in headers],
+        ]
+        if chunked:
+            lines.append(b"transfer-encoding: chunked")
+        head = b"\r\n".join(lines)
+        # A value that begins a line of its own would say whatever it likes.
+        if not head.count(b"\n") == head.count(b"\r") == len(lines) or b"\0" in head:
+            raise InvalidRequest("a header holds a line break")
+        return head + b"\r\n\r\n"
+
+    async def take(self, *, fresh: bool = False) -> Connection:
+        """A connection for one request, a new one if *fresh*; `give` it back in any case.
+
+        Raises `BackendError` where there is none to be had.
+        """
+        self._count()
+        if not fresh and (found := self._kept()) is not None:
+            return found
         try:
-            async for chunk in self._response.aiter_raw():
-                yield chunk
-        except httpx2.HTTPError as error:
-            raise BackendError(502, "the backend broke off its answer") from error
+            return await self.connect(Connection)
+        except BaseException:
+            self._taken -= 1
+            raise
 
+    def give(self, connection: Connection) -> None:
+        """Keep *connection* if it is fit for another request, else close it."""
+        self._taken -= 1
+        if not connection.reusable or len(self._warm) >= _MAX_WARM:
+            connection.close()
+            return
+        connection.idle_since = now = asyncio.get_running_loop().time()
+        self._warm.append(connection)
+        if now - self._warm[0].idle_since > _WARM_SECONDS:
+            self._warm.popleft().close()
 
-class Backends:
-    """One pool for all backends. Nothing is taken from the environment, no redirect followed."""
-
-    def __init__(self) -> None:
-        self._client = httpx2.AsyncClient(
-            verify=trusted(),
-            timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
-            trust_env=False,
-            # One user's cookies are not another's; they pass through and are not kept.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
-
-    @asynccontextmanager
-    async def send(
-        self,
-        method: str,
-        url: str,
-        headers: RawHeaders,
-        body: AsyncIterator[bytes] | None,
-    ) -> AsyncIterator[Answer]:
-        """The backend's answer. Raises `BackendError`; leaving early hangs up on the backend."""
-        request = httpx2.Request(method, url, headers=headers, content=body)
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """For what opens a connection of its own: it counts as a request for that long."""
+        self._count()
         try:
-            async with asyncio.timeout(_HEAD_SECONDS):
-                response = await self._client.send(request, stream=True)
-        except (TimeoutError, httpx2.TimeoutException) as error:
-            raise BackendError(
-                504, "the backend did not answer in time; try again shortly", reason=_name(error)
-            ) from error
-        except httpx2.HTTPError as error:
-            raise BackendError(
-                502, "the backend can't be reached; try again shortly", reason=_name(error)
-            ) from error
-        try:
-            yield Answer(response)
+            yield
         finally:
-            await response.aclose()
+            self._taken -= 1
 
-    async def close(self) -> None:
-        await self._client.aclose()
+    def close(self) -> None:
+        while self._warm:
+            self._warm.pop().close()
 
+    def _count(self) -> None:
+        if self._taken >= self.limits.requests:
+            raise BackendError(503, "the backend has all the requests it may have at once")
+        self._taken += 1
 
-def _name(error: Exception) -> str:
-    """What went wrong, for our log: its text may hold what the user sent."""
-    return type(error).__name__
+    def _kept(self) -> Connection | None:
+        """The connection used last, if it is still warm: colder ones are colder yet."""
+        limit = asyncio.get_running_loop().time() - _WARM_SECONDS
+        while self._warm:
+            connection = self._warm.pop()
+            if connection.reusable and connection.idle_since > limit:
+                connection.reused = True
+                return connection
+            connection.close()
+        return None
+
+    async def connect(self, protocol: Callable[[], P]) -> P:
+        """A new connection, spoken on by what *protocol* makes. Raises `BackendError`."""
+        loop, target = asyncio.get_running_loop(), self.target
+        try:
+            async with asyncio.timeout(self.limits.connect):
+                if target.socket is not None:
+                    _, made = await loop.create_unix_connection(protocol, target.socket)
+                else:
+                    _, made = await loop.create_connection(
+                        protocol, target.host, target.port, ssl=self._trust
+                    )
+        except TimeoutError as error:
+            raise BackendError(
+                504, "the backend did not answer in time; try again shortly"
+            ) from error
+        except ssl.SSLError as error:
+            raise BackendError(502, "the backend's certificate is not trusted") from error
+        except OSError as error:
+            raise BackendError(502, "the backend can't be reached; try again shortly") from error
+        return made

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mintage.gateway.backend import BackendError
+from mintage.errors import NotFound
+from mintage.gateway.connection import BackendError
 from mintage.gateway.door import Door
 from mintage.gateway.headers import to_backend
 from mintage.gateway.paths import Match, begins_like_ours, route
@@ -48,18 +49,25 @@ class Gateway:
             return None
         return found
 
+    def close(self) -> None:
+        """Let go of the connections that are kept for later."""
+        for backend in self.resources.values():
+            if backend.pool is not None:
+                backend.pool.close()
+
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
     ) -> None:
-        backend, url = found.target, found.url(found.target.url)
+        backend = found.target
         try:
             access = await self.door.admit(
                 scope["headers"], backend.resource, method=scope["method"], path=found.rest
             )
             if backend.local is not None:
                 return await backend.local(scope, receive, send, access)
+            if backend.pool is None:
+                raise NotFound("another proxy serves this resource; use its address")
             identity, authorization = await self.proxy.credentials.of(access, backend)
-            query = scope.get("query_string", b"")
             client, public = scope.get("client"), urlsplit(self.door.site.issuer)
             headers = to_backend(
                 scope["headers"],
@@ -69,9 +77,14 @@ class Gateway:
                 scheme=public.scheme,
                 host=public.netloc,
             )
-            target = f"{url}?{query.decode('latin-1')}" if query else url
             await self.proxy.forward(
-                scope, receive, send, backend=backend, url=target, headers=headers
+                scope,
+                receive,
+                send,
+                backend=backend,
+                pool=backend.pool,
+                rest=found.rest,
+                headers=headers,
             )
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             response = self.refusal(error, Request(scope), backend)

@@ -43,10 +43,6 @@ class Match(Generic[T]):
     target: T
     rest: str
 
-    def url(self, base: str) -> str:
-        """*base*, the backend's URL, with the rest of the path."""
-        return base.rstrip("/") + self.rest if self.rest else base
-
 
 def check_path(raw_path: bytes) -> None:
     """Raises `InvalidRequest` for a path that two servers could read differently.

@@ -6,13 +6,16 @@ of it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from starlette.types import Message, Receive, Scope, Send
 
-from mintage.gateway.backend import Answer, BackendError, Backends
+from mintage.errors import MethodNotAllowed, MintageError
+from mintage.gateway.backend import Pool
+from mintage.gateway.connection import BackendError, Connection
+from mintage.gateway.exchange import Body, ClientGone, Exchange
 from mintage.gateway.headers import (
     RawHeaders,
     identity_headers,
@@ -27,6 +30,10 @@ from mintage.vault.vault import Vault
 Credential = Literal["none", "identity", "upstream"]
 Local = Callable[[Scope, Receive, Send, Access], Awaitable[None]]
 
+# A backend that shows what it was sent would show the client what is only for the backend.
+_REFUSED: Final = frozenset({"TRACE", "CONNECT"})
+_ALLOW: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_WITHOUT_CONTENT: Final = (204, 304)
 _EVENT_STREAM: Final = b"text/event-stream"
 
 log = logging.getLogger("mintage.gateway")
@@ -37,20 +44,20 @@ class Backend:
     """Where a resource lives, and what it is told about the user.
 
     *credential*: ``none``; ``identity`` for the ``X-Forwarded-User`` headers; ``upstream``
-    for those and the user's upstream access token as the bearer token. *local*: answers here,
-    instead of whoever is at *url*.
+    for those and the user's upstream access token as the bearer token. *pool* is the way
+    there; *local* answers here instead. Without either the resource is another proxy's.
     """
 
     resource: Resource
     path: str
-    url: str
     credential: Credential
+    pool: Pool | None = None
     local: Local | None = None
 
     @property
     def answers(self) -> bool:
-        """Whether requests go anywhere: some resources are another proxy's to serve."""
-        return self.url != "" or self.local is not None
+        """Whether requests go anywhere from here."""
+        return self.pool is not None or self.local is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +89,7 @@ class Proxy:
     """Carries one authenticated request to its backend and the answer back."""
 
     credentials: Credentials
-    backends: Backends
-    _streams: set[asyncio.Task[None]] = field(default_factory=set)
-    _ending: set[asyncio.Task[None]] = field(default_factory=set)
+    _streams: set[Connection] = field(default_factory=set)
     _draining: bool = False
 
     async def forward(
@@ -94,115 +99,70 @@ class Proxy:
         send: Send,
         *,
         backend: Backend,
-        url: str,
+        pool: Pool,
+        rest: str,
         headers: RawHeaders,
     ) -> None:
         """Relay until the answer is complete or the client is gone.
 
-        Raises `BackendError` only as long as nothing was sent to the client.
+        *rest*: of the path, what is the backend's. Raises `MintageError` only as long as nothing
+        was sent to the client.
         """
-        body = RequestBody(scope, receive)
-        relay = asyncio.create_task(self._relay(scope["method"], backend, url, headers, body, send))
-        gone = asyncio.create_task(body.disconnected())
+        if scope["method"] in _REFUSED:
+            raise MethodNotAllowed(f"use another method than {scope['method']}", allow=_ALLOW)
+        target = pool.target.at(rest, scope.get("query_string", b""))
+        body = Body.of(scope["headers"], receive)
+        exchange = Exchange(pool, scope["method"], target, headers, body)
         try:
-            await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            gone.cancel()
-            relay.cancel()  # of no effect if it is done
-        try:
-            await relay
+            async with exchange as answer:
+                await send(_start(answer, pool, backend.resource, rest))
+                try:
+                    await self._relay(answer, pool, send, endless=scope["method"] == "GET")
+                except MintageError as error:
+                    # Headers are out: an answer that ends early is the only way to tell.
+                    log.warning("%s: %s", scope["path"], error)
         except ClientGone:
             return
-        except asyncio.CancelledError:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise
 
-    async def _relay(
-        self,
-        method: str,
-        backend: Backend,
-        url: str,
-        headers: RawHeaders,
-        body: "RequestBody",
-        send: Send,
-    ) -> None:
-        content = body.chunks() if body.expected else None
-        async with self.backends.send(method, url, headers, content) as answer:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": answer.status,
-                    "headers": to_client(
-                        answer.headers,
-                        asked=url,
-                        backend=backend.url,
-                        public=backend.resource.identifier,
-                    ),
-                }
-            )
-            try:
-                endless = method == "GET" and _is_event_stream(answer.headers)
-                await self._stream(answer, send, endless=endless)
-            except BackendError as error:
-                # Headers are out: an answer that ends early is the only way to tell.
-                log.warning("%s: %s", url.partition("?")[0], error)
-                return
-            await send({"type": "http.response.body", "body": b""})
-
-    async def _stream(self, answer: Answer, send: Send, *, endless: bool) -> None:
-        task = asyncio.current_task()
-        if task is not None and endless:
+    async def _relay(self, answer: Connection, pool: Pool, send: Send, *, endless: bool) -> None:
+        endless = endless and _is_event_stream(answer.headers)
+        if endless:
+            self._streams.add(answer)
             if self._draining:
-                return
-            self._streams.add(task)
-            task.add_done_callback(self._streams.discard)
+                answer.stop()
         try:
-            async for chunk in answer.chunks():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except asyncio.CancelledError:
-            if task is None or task not in self._ending:
-                raise
-            task.uncancel()  # the server is going down: end the stream in good order
+            while not answer.at_end():
+                async with asyncio.timeout(pool.limits.silence):
+                    chunk = await answer.chunk()
+                more = not answer.at_end()
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
+                if not more:
+                    return
+            await send({"type": "http.response.body", "body": b""})
+        except TimeoutError:
+            raise BackendError(504, "the backend fell silent") from None
+        finally:
+            self._streams.discard(answer)
 
     def drain(self) -> None:
         """Close the event streams of GETs, which never end by themselves; answers may finish."""
         self._draining = True
-        self._ending |= self._streams
         for stream in list(self._streams):
-            stream.cancel()
+            stream.stop()
 
 
-class ClientGone(Exception):
-    """The client hung up before its request was complete."""
-
-
-class RequestBody:
-    """The client's body as it arrives, and then the news that the client is gone."""
-
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._receive = receive
-        names = {name for name, _ in scope["headers"]}
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        self.expected = b"transfer-encoding" in names or length.strip() != b"0"
-        self._complete = asyncio.Event()
-        if not self.expected:
-            self._complete.set()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
-            message: Message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            yield message.get("body", b"")
-            more = message.get("more_body", False)
-        self._complete.set()
-
-    async def disconnected(self) -> None:
-        """Returns when the client has hung up."""
-        await self._complete.wait()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+def _start(answer: Connection, pool: Pool, resource: Resource, rest: str) -> Message:
+    base = pool.target.url
+    headers = to_client(
+        answer.headers,
+        asked=base.rstrip("/") + rest if rest else base,
+        backend=base,
+        public=resource.identifier,
+    )
+    if answer.status in _WITHOUT_CONTENT:
+        # It may say how long another answer would have been; servers here take it at its word.
+        headers = [header for header in headers if header[0] != b"content-length"]
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}
 
 
 def _is_event_stream(headers: RawHeaders) -> bool:

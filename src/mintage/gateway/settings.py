@@ -10,12 +10,16 @@ import msgspec
 from msgspec import Meta
 
 from mintage.errors import ConfigError
+from mintage.gateway.backend import Limits, Pool
 from mintage.gateway.paths import begins_like_ours
 from mintage.gateway.peers import read_networks
+from mintage.gateway.target import Target
+from mintage.gateway.trust import trust
 from mintage.scopes import Rule
 from mintage.secret_source import resolve
-from mintage.urls import whole_url
 from mintage.values import Secret, check_scopes
+
+_Seconds = Annotated[float, Meta(gt=0, le=86400)]
 
 
 class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +71,9 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     Without either the application itself answers, or another proxy asks.
 
     *upstreams*: where its users may log in, by name; empty: anywhere.
+
+    *connect_seconds*, *answer_seconds*, *silence_seconds*, *max_requests*: see `Limits`.
+    *backend_ca*, *backend_certificate*: see `trust`.
     """
 
     path: str
@@ -79,10 +86,28 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     credential: Literal["none", "identity", "upstream"] = "none"
     name: str | None = None
     upstreams: tuple[str, ...] = ()
+    backend_ca: str | None = None
+    backend_certificate: str | None = None
+    connect_seconds: _Seconds = 5.0
+    answer_seconds: _Seconds = 300.0
+    silence_seconds: _Seconds | None = None
+    max_requests: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
 
     def below(self, base: str) -> str:
         """Its place below *base*, the issuer or the issuer's path. ``/`` is *base* itself."""
         return base + self.path.rstrip("/")
+
+    def pool(self) -> Pool:
+        """The way to its backend, which it must have. Raises `ConfigError`."""
+        target = Target.parse(self.backend or "", "resource.backend")
+        limits = Limits(
+            connect=self.connect_seconds,
+            answer=self.answer_seconds,
+            silence=self.silence_seconds,
+            requests=self.max_requests,
+        )
+        ca, certificate = self.backend_ca, self.backend_certificate
+        return Pool(target, limits, trust(target, ca=ca, certificate=certificate, key="resource"))
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,7 +135,7 @@ def check_resources(resources: tuple[ResourceSection, ...]) -> None:
         if resource.command is not None:
             _check_command(resource.command, resource, f"{key}.command")
         if resource.backend is not None:
-            _check_backend(resource.backend, f"{key}.backend")
+            _check_backend(resource, resource.backend, key)
         _check_scopes(resource.scopes, f"{key}.scopes")
         _check_scopes(resource.optional_scopes, f"{key}.optional_scopes")
         known = {*resource.scopes, *resource.optional_scopes}
@@ -118,10 +143,27 @@ def check_resources(resources: tuple[ResourceSection, ...]) -> None:
             _check_rule(rule, known, f"{key}.rule[{at}]")
 
 
-def _check_backend(backend: str, key: str) -> None:
-    parts = whole_url(backend, key, example="http://127.0.0.1:8000")
-    if parts.scheme not in ("http", "https"):
-        raise ConfigError(key, "must be an http or https URL")
+def _check_backend(resource: ResourceSection, backend: str, key: str) -> None:
+    target = Target.parse(backend, f"{key}.backend")
+    trust(target, ca=resource.backend_ca, certificate=resource.backend_certificate, key=key)
+
+
+def with_files_below(
+    resources: tuple[ResourceSection, ...], base: Path
+) -> tuple[ResourceSection, ...]:
+    """*resources* with the paths of their files relative to *base* made absolute."""
+
+    def located(path: str | None) -> str | None:
+        return None if path is None else str(base.absolute() / path)
+
+    return tuple(
+        msgspec.structs.replace(
+            resource,
+            backend_ca=located(resource.backend_ca),
+            backend_certificate=located(resource.backend_certificate),
+        )
+        for resource in resources
+    )
 
 
 def _check_command(section: CommandSection, resource: ResourceSection, key: str) -> None:

@@ -1,0 +1,170 @@
+"""One request at a backend, from the client's first byte to the answer's last.
+
+A request whose body is complete when it gets here, and whose answer comes soon, needs no task
+of its own. For others there is one that sends the rest of the body and then waits for the news
+that the client is gone.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from starlette.types import Receive
+
+from mintage.errors import InvalidRequest
+from mintage.gateway.backend import Pool
+from mintage.gateway.connection import BackendError, Connection
+from mintage.gateway.headers import RawHeaders
+
+_TIMED_OUT: Final = 504
+_SOON: Final = 0.05  # seconds that an answer may take before anybody looks whether it is wanted
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "REPORT"})
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was complete."""
+
+
+@dataclass(slots=True)
+class Body:
+    """The client's body: *length* bytes, or None for as long as it goes on (chunked)."""
+
+    receive: Receive
+    length: int | None
+    more: bool = True
+
+    @classmethod
+    def of(cls, headers: RawHeaders, receive: Receive) -> Self:
+        """What *headers*, whose framing was checked, say of it."""
+        for name, value in headers:
+            if name == b"content-length":
+                return cls(receive, int(value), more=value != b"0")
+            if name == b"transfer-encoding":
+                return cls(receive, None)
+        return cls(receive, 0, more=False)
+
+    @property
+    def chunked(self) -> bool:
+        return self.length is None
+
+    async def piece(self) -> bytes:
+        """More of it, framed as it is sent. Raises `ClientGone`."""
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        data: bytes = message.get("body", b"")
+        self.more = message.get("more_body", False)
+        if self.length is None:
+            framed = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            return framed if self.more else framed + b"0\r\n\r\n"
+        self.length -= len(data)
+        if self.length < 0 or (self.length > 0 and not self.more):
+            raise InvalidRequest("the body is not as long as its Content-Length says")
+        return data
+
+    async def disconnected(self) -> None:
+        """Returns when the client has hung up. The body must be at its end."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+
+class Exchange:
+    """An async context: inside it the answer's head is there, outside nothing is left of it."""
+
+    def __init__(
+        self, pool: Pool, method: str, target: bytes, headers: RawHeaders, body: Body
+    ) -> None:
+        self._pool = pool
+        self._method = method
+        self._head = pool.head(method, target, headers, chunked=body.chunked)
+        self._body = body
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._asked_at = 0.0
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Connection:
+        """The answer, its head complete.
+
+        Raises `BackendError`, `ClientGone`, and `InvalidRequest` for a body of another length.
+        """
+        first = await self._body.piece() if self._body.more else b""
+        try:
+            return await self._ask(first)
+        except BaseException:
+            self._end()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._end()
+
+    async def _ask(self, first: bytes) -> Connection:
+        whole = not self._body.more
+        connection = await self._send(first, fresh=False)
+        try:
+            await connection.head()
+        except BackendError as error:
+            # Closed while nobody used it, most likely. A second time would be the backend's word.
+            lost = connection.reused and connection.silent and error.status != _TIMED_OUT
+            if not (lost and whole and self._method in _IDEMPOTENT):
+                raise
+            self._end()
+            connection = await self._send(first, fresh=True)
+            await connection.head()
+        return connection
+
+    async def _send(self, first: bytes, *, fresh: bool) -> Connection:
+        self._connection = connection = await self._pool.take(fresh=fresh)
+        connection.begin(self._head + first, bodiless=self._method == "HEAD")
+        self._asked_at = self._loop.time()
+        self._timer = self._loop.call_later(_SOON, self._look)
+        if self._body.more:
+            self._task = self._loop.create_task(self._upload(connection))
+        return connection
+
+    async def _upload(self, connection: Connection) -> None:
+        try:
+            while self._body.more:
+                await connection.write(await self._body.piece())
+            self._asked_at = self._loop.time()
+            await self._body.disconnected()
+            connection.fail(ClientGone())
+        except BackendError:
+            return  # the answer, or the lack of one, says it better
+        except Exception as error:  # noqa: BLE001  (it is raised where the answer is awaited)
+            connection.fail(error)
+
+    def _look(self) -> None:
+        """It takes its time: look out for the client's end, and for the end of patience."""
+        connection = self._connection
+        if connection is None:
+            return
+        if self._task is None:
+            self._task = self._loop.create_task(self._upload(connection))
+        left = self._pool.limits.answer
+        if not self._body.more:
+            left -= self._loop.time() - self._asked_at
+        if connection.headed:
+            self._timer = None
+        elif left > 0:
+            self._timer = self._loop.call_later(left, self._look)
+        else:
+            connection.fail(
+                BackendError(_TIMED_OUT, "the backend did not answer in time; try again shortly")
+            )
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self._connection is not None:
+            if self._body.more:
+                self._connection.close()  # the rest of the body would be taken for a request
+            self._pool.give(self._connection)
+            self._connection = None

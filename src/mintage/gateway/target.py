@@ -1,0 +1,63 @@
+"""Where a backend listens, as it is written into the configuration."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from mintage.errors import ConfigError
+from mintage.urls import whole_url
+
+_UNIX: Final = "unix:"
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """*host* and *port*, or *socket*, the path of a Unix socket; *path* begins each request's.
+
+    *authority* is what the backend is called in ``Host``.
+    """
+
+    authority: str
+    path: str
+    host: str = ""
+    port: int = 0
+    tls: bool = False
+    socket: str | None = None
+
+    @classmethod
+    def parse(cls, backend: str, key: str) -> "Target":
+        """``http://host:port/path``, ``https://…``, or ``unix:/run/app.sock`` with ``:/path``.
+
+        Raises `ConfigError` under *key*.
+        """
+        if backend.startswith(_UNIX):
+            return cls._unix(backend.removeprefix(_UNIX), key)
+        parts = whole_url(backend, key, example="http://127.0.0.1:8000")
+        if parts.scheme not in _PORTS:
+            raise ConfigError(key, "must be an http or https URL, or unix:/path/of/a.socket")
+        return cls(
+            authority=parts.netloc,
+            path=parts.path,
+            host=parts.hostname or "",
+            port=parts.port or _PORTS[parts.scheme],
+            tls=parts.scheme == "https",
+        )
+
+    @classmethod
+    def _unix(cls, rest: str, key: str) -> "Target":
+        socket, _, path = rest.partition(":")
+        if not re.match(r"/[^/]", socket) or (path and not path.startswith("/")):
+            raise ConfigError(key, "must be like unix:/run/app.sock or unix:/run/app.sock:/path")
+        whole_url(f"http://localhost{path}", key, example="unix:/run/app.sock:/path")
+        return cls(authority="localhost", path=path, socket=socket)
+
+    @property
+    def url(self) -> str:
+        """What the backend takes its own address to be, in a redirect for example."""
+        return f"http{'s' if self.tls else ''}://{self.authority}{self.path}"
+
+    def at(self, rest: str, query: bytes) -> bytes:
+        """The request target (RFC 9112 §3.2.1) of *rest*, what follows the resource's path."""
+        path = (self.path.rstrip("/") + rest if rest else self.path) or "/"
+        return path.encode("ascii") + (b"?" + query if query else b"")

@@ -1,0 +1,40 @@
+"""Whom the gateway believes to be a backend. There is no way to believe everybody."""
+
+import ssl
+
+from mintage.errors import ConfigError
+from mintage.gateway.target import Target
+
+
+def trust(
+    target: Target, *, ca: str | None, certificate: str | None, key: str
+) -> ssl.SSLContext | None:
+    """What a TLS connection to *target* is checked with; None where it has no TLS.
+
+    *ca*: a PEM file with the authorities to believe in place of the system's. *certificate*: one
+    with our own certificate and its private key. Raises `ConfigError` under *key*'s neighbours.
+    """
+    if not target.tls:
+        if ca is not None or certificate is not None:
+            raise ConfigError(f"{key}.backend_{'certificate' if ca is None else 'ca'}", _NO_TLS)
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise ConfigError(f"{key}.backend_ca", f"{ca} can't be used: {error}") from None
+    context.set_alpn_protocols(["http/1.1"])
+    if certificate is not None:
+        try:
+            # An encrypted key is refused: nobody is there to type its password.
+            context.load_cert_chain(certificate, password=_no_password)
+        except (OSError, ValueError) as error:
+            advice = f"{certificate} can't be used: {error}"
+            raise ConfigError(f"{key}.backend_certificate", advice) from None
+    return context
+
+
+_NO_TLS = "is for backends whose URL begins with https://"
+
+
+def _no_password() -> str:
+    raise ValueError("its private key is encrypted")

@@ -1,0 +1,126 @@
+"""The ways to a backend: Unix sockets, and TLS that believes only whom it was told to."""
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mintage.gateway.backend import Limits, Pool
+from mintage.gateway.connection import BackendError
+from mintage.gateway.exchange import Body, Exchange
+from mintage.gateway.settings import ResourceSection
+from mintage.gateway.target import Target
+from mintage.testing.nanoidp import free_port
+from tests.certificates import Authority
+from tests.gateway.scripted import OK, Scripted, scripted
+
+
+async def nothing() -> Any:
+    raise AssertionError("a request without a body is not asked for one")
+
+
+async def answer(pool: Pool, method: str = "GET") -> bytes:
+    """The body of the answer to one request, through *pool*, which is closed then."""
+    body = Body(nothing, 0, more=False)
+    try:
+        async with Exchange(pool, method, pool.target.at("/x", b""), [], body) as found:
+            return await found.chunk()
+    finally:
+        pool.close()
+
+
+def pool(backend: str, **settings: Any) -> Pool:
+    return ResourceSection(path="/mcp", backend=backend, **settings).pool()
+
+
+async def test_a_unix_socket_is_a_backend(tmp_path: Path) -> None:
+    backend, socket = Scripted(), tmp_path / "app.sock"
+    async with scripted(backend, socket=socket):
+        assert await answer(pool(f"unix:{socket}:/base")) == b"ok"
+    assert backend.seen == [b"GET /base/x HTTP/1.1\r\nhost: localhost\r\n\r\n"]
+
+
+async def test_a_socket_that_is_not_there_is_a_502(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="can't be reached") as caught:
+        await answer(pool(f"unix:{tmp_path}/app.sock"))
+    assert caught.value.status == 502
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority.create(tmp_path, "ours")
+
+
+@pytest.fixture
+def server(authority: Authority) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.sign("backend.example", "127.0.0.1"))
+    return context
+
+
+async def test_a_backend_with_tls_is_believed_by_its_authority(
+    authority: Authority, server: ssl.SSLContext
+) -> None:
+    port = free_port()
+    async with scripted(Scripted(), port, tls=server):
+        trusting = pool(f"https://127.0.0.1:{port}", backend_ca=str(authority.file))
+        assert await answer(trusting) == b"ok"
+
+
+@pytest.mark.parametrize("whose", ["the system's", "another's"])
+async def test_a_backend_of_another_authority_gets_no_request(
+    tmp_path: Path, server: ssl.SSLContext, whose: str
+) -> None:
+    backend, port = Scripted(), free_port()
+    other = Authority.create(tmp_path, "theirs")
+    ca = str(other.file) if whose == "another's" else None
+    async with scripted(backend, port, tls=server):
+        with pytest.raises(BackendError, match="certificate is not trusted"):
+            await answer(pool(f"https://127.0.0.1:{port}", backend_ca=ca))
+    assert backend.seen == []
+
+
+async def test_a_certificate_for_another_name_gets_no_request(
+    authority: Authority, server: ssl.SSLContext
+) -> None:
+    backend, port = Scripted(), free_port()
+    async with scripted(backend, port, tls=server):
+        with pytest.raises(BackendError, match="certificate is not trusted"):
+            await answer(pool(f"https://localhost:{port}", backend_ca=str(authority.file)))
+    assert backend.seen == []
+
+
+async def test_a_backend_may_want_to_know_who_calls(
+    authority: Authority, server: ssl.SSLContext
+) -> None:
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_verify_locations(authority.file)
+    mine, port = str(authority.sign("gateway.example")), free_port()
+    settings = {"backend_ca": str(authority.file)}
+    async with scripted(Scripted(), port, tls=server):
+        url = f"https://127.0.0.1:{port}"
+        assert await answer(pool(url, **settings, backend_certificate=mine)) == b"ok"
+        with pytest.raises(BackendError):
+            await answer(pool(url, **settings), method="POST")
+
+
+async def test_a_connection_that_nobody_accepts_is_a_504() -> None:
+    target = Target.parse(f"http://127.0.0.1:{free_port()}", "backend")
+    with pytest.raises(BackendError) as caught:
+        await answer(Pool(target, Limits(connect=1e-9)))
+    assert caught.value.status == 504
+
+
+async def test_a_connection_gets_cold_before_the_backend_hangs_up(tmp_path: Path) -> None:
+    backend, socket = Scripted([OK]), tmp_path / "app.sock"
+    async with scripted(backend, socket=socket):
+        one = pool(f"unix:{socket}")
+        for cold in (False, False, True):
+            if cold:
+                one._warm[0].idle_since -= 5
+            body = Body(nothing, 0, more=False)
+            async with Exchange(one, "GET", b"/", [], body) as found:
+                assert await found.chunk() == b"ok"
+        one.close()
+    assert backend.connections == 2
