@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mintage.claims import Claims
-from mintage.errors import TokenError, WrongAudience, WrongTokenUse
+from mintage.errors import TokenError, UnknownKey, WrongAudience, WrongTokenUse
 from mintage.handles import Handle, Kind, make_jti, parse_jti
 from mintage.jwt_issuer import JWTIssuer
 from mintage.keyring import KeyRing
@@ -130,8 +130,8 @@ class Tokens:
             try:
                 claims = issuer.verify(token, kind)
                 return _handle(claims.jti, kind), claims
-            except (WrongAudience, WrongTokenUse) as error:
-                failure = error
+            except (WrongAudience, WrongTokenUse, UnknownKey) as error:
+                failure = error  # access tokens may be signed with keys of their own
         raise failure
 
     def _readers(self) -> Iterable[tuple[JWTIssuer, Kind]]:

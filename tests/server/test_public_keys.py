@@ -67,6 +67,19 @@ async def test_spec103_spec113_a_refresh_token_never_passes_as_an_access_token(
     assert (await world.http.get(world.resource, headers=headers)).status_code == 401
 
 
+async def test_such_a_token_can_be_asked_about_and_revoked(world: World) -> None:
+    client = await world.client(token_endpoint_auth_method="client_secret_post")
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+    token = {"token": tokens["access_token"], "client_id": client.client_id}
+    token["client_secret"] = client.client_secret or ""
+    told = await world.http.post(f"{world.issuer}/introspect", data=token)
+    assert told.json()["active"] is True
+    assert (await client.revoke(tokens["access_token"])).status_code == 200
+    told = await world.http.post(f"{world.issuer}/introspect", data=token)
+    assert told.json() == {"active": False}
+
+
 class TestWithoutAKey:
     @pytest.fixture
     def overrides(self) -> dict[str, Any]:
