@@ -1,6 +1,7 @@
 """Every code block of the README and of docs/ is run, or at least read by what it is for."""
 
 import configparser
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -20,6 +21,16 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROXIES = ("nginx", "caddyfile", "yaml")
 """Run, or read, in tests/gateway/test_forward_auth_*.py."""
 SECRET = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"
+ENVIRON = {
+    "MINTAGE_SECRET": SECRET,
+    "MINTAGE_SECRET_BEFORE": SECRET[::-1],
+    "UPSTREAM_SECRET": "s",
+    "GITHUB_SECRET": "s",
+    "DASHBOARD_SECRET": SECRET,
+    "REGISTRATION_TOKEN": SECRET,
+    "MCP_SERVER_SECRET": SECRET,
+    "MINTAGE_SIGNING_KEY": pem(P256).decode(),
+}
 
 
 @dataclass(frozen=True)
@@ -46,13 +57,29 @@ def of(language: str) -> list[Block]:
 
 
 def test_every_block_is_of_a_kind_that_is_run() -> None:
+    """JavaScript runs in `test_other_languages`, and so does Java as far as it can."""
     kinds = {block.language for block in blocks()}
-    assert kinds <= {"python", "toml", "console", "ini", "text", *PROXIES}, kinds
+    known = {"python", "toml", "console", "ini", "text", "javascript", "java", "go", *PROXIES}
+    assert kinds <= known, kinds
+
+
+@pytest.mark.parametrize("block", [*of("go"), *of("java"), *of("javascript")], ids=str)
+def test_samples_in_other_languages_stand_where_it_is_said_which_are_run(block: Block) -> None:
+    assert block.page.name == "verify-tokens-elsewhere.md"
+    page = block.page.read_text(encoding="utf-8")
+    assert "they are **not run in the tests**" in page
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)
-def test_python_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UPSTREAM_SECRET", "s")
+def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the settings of its page, if it has any."""
+    if "fastapi" in block.text and not os.environ.get("CI"):
+        pytest.importorskip("fastapi")
+    settings = [other.text for other in of("toml") if other.page == block.page]
+    (tmp_path / "mintage.toml").write_text("".join(settings[:1]))
+    monkeypatch.chdir(tmp_path)
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
     code = compile("\n" * block.line + block.text, str(block.page), "exec")
     exec(code, {"__name__": "docs"})  # noqa: S102
 
@@ -63,17 +90,7 @@ def test_settings_are_accepted(block: Block, tmp_path: Path) -> None:
     data["store"] = "memory://"
     if str(data.get("secret", "")).startswith("file:"):
         data["secret"] = "env:MINTAGE_SECRET"
-    environ = {
-        "MINTAGE_SECRET": SECRET,
-        "MINTAGE_SECRET_BEFORE": SECRET[::-1],
-        "UPSTREAM_SECRET": "s",
-        "GITHUB_SECRET": "s",
-        "DASHBOARD_SECRET": SECRET,
-        "REGISTRATION_TOKEN": SECRET,
-        "MCP_SERVER_SECRET": SECRET,
-        "MINTAGE_SIGNING_KEY": pem(P256).decode(),
-    }
-    parse(data, base=tmp_path, environ=environ)
+    parse(data, base=tmp_path, environ=ENVIRON)
 
 
 @pytest.mark.parametrize("block", of("console"), ids=str)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,12 +46,8 @@ def of_starlette(login: Login) -> ASGIApp:
 
 def of_the_sdk(login: McpLogin) -> ASGIApp:
     """Two servers in one application, each at a resource of its own."""
-    routes = [
-        route
-        for path in ("/api", "/other")
-        for route in notes(login, path).streamable_http_app(streamable_http_path=path).routes
-    ]
-    return login.middleware(watched(Starlette(routes=routes)))
+    guarded = login.app(notes(login, "/api"), notes(login, "/other"))
+    return replace(guarded, app=watched(guarded.app))
 
 
 @pytest.fixture(params=["starlette", "mcp_sdk"])

@@ -48,7 +48,7 @@ def notes(login: McpLogin, path: str = "/mcp") -> MCPServer:
 
 
 def app(login: McpLogin) -> ASGIApp:
-    return login.app(notes(login), "/mcp")
+    return login.app(notes(login))
 
 
 @pytest.fixture
@@ -170,12 +170,29 @@ class TestTheVerifier:
             await login.verifier().verify_token(session.tokens["access_token"])
 
 
-async def test_several_resources_must_be_told_apart(house: Open) -> None:
-    resources = [MCP, MCP | {"path": "/two"}]
-    async with house(app, kind=McpLogin, resource=resources) as home:
+def two(login: McpLogin) -> ASGIApp:
+    return login.app(notes(login, "/mcp"), notes(login, "/two"))
+
+
+async def test_several_servers_in_one_process_are_told_apart(house: Open) -> None:
+    resources = [MCP, {"path": "/two", "scopes": ["other"]}]
+    async with house(two, kind=McpLogin, base="/base", resource=resources) as home:
         assert isinstance(home.login, McpLogin)
+        for path, scope in (("/mcp", "tools"), ("/two", "other")):
+            token = (await home.log_in(path)).tokens["access_token"]
+            headers = {"authorization": f"Bearer {token}"}
+            async with (
+                httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+                Client(streamable_http_client(home.issuer + path, http_client=http)) as client,
+            ):
+                told = await call(client, "whoami")
+            assert told == f"alice alice@example.com {scope} {home.issuer}{path}"
         with pytest.raises(ValueError, match="one of the resources: /mcp, /two"):
             home.login.verifier()
+        with pytest.raises(ValueError, match="notes is at /base/two, where notes is already"):
+            home.login.app(notes(home.login, "/two"), notes(home.login, "/two"))
+        with pytest.raises(ValueError, match="bare needs auth="):
+            home.login.app(MCPServer("bare"))
 
 
 def test_nobody_is_logged_in_outside_of_a_call() -> None:

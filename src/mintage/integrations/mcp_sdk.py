@@ -14,9 +14,10 @@
 The SDK's own handlers of an authorization server play no part in it: ours answer.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken
@@ -24,6 +25,8 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, PrivateAttr
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from mintage.errors import InvalidToken
 from mintage.gateway.settings import ResourceSection
@@ -110,19 +113,23 @@ class McpLogin(Login):
             validate_token_resource=True,
         )
 
-    def app(self, server: MCPServer, path: str | None = None, **options: Any) -> Guard:
-        """The application of *server* with the login around it, to be run by an ASGI server.
+    def app(self, *servers: MCPServer, **options: Any) -> Guard:
+        """The application of *servers* with the login around it, to be run by an ASGI server.
 
-        *options* are those of the SDK's ``streamable_http_app``.
+        Each is at the resource of its `auth_settings`. *options* are those of the SDK's
+        ``streamable_http_app``.
         """
-        chosen: dict[str, Any] = {
-            "streamable_http_path": urlsplit(self.mintage.config.issuer).path
-            + self._section(path).path,
-            # The SDK would let in this machine's names alone; the middleware looks at Origin, and
-            # no page has a token to send.
-            "transport_security": TransportSecuritySettings(enable_dns_rebinding_protection=False),
-        }
-        return self.middleware(server.streamable_http_app(**(chosen | options)))
+        apps = {path: _app(server, path, options) for path, server in _by_path(servers).items()}
+
+        @asynccontextmanager
+        async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+            async with AsyncExitStack() as stack:
+                for each in apps.values():
+                    await stack.enter_async_context(each.router.lifespan_context(each))
+                yield
+
+        routes = [Route(path, endpoint=each) for path, each in apps.items()]
+        return self.middleware(Starlette(routes=routes, lifespan=lifespan))
 
     def _section(self, path: str | None) -> ResourceSection:
         sections = self.mintage.config.resources
@@ -133,3 +140,24 @@ class McpLogin(Login):
                 return section
         known = ", ".join(section.path for section in sections)
         raise ValueError(f"path must name one of the resources: {known}")
+
+
+def _by_path(servers: tuple[MCPServer, ...]) -> dict[str, MCPServer]:
+    found: dict[str, MCPServer] = {}
+    for server in servers:
+        auth = server.settings.auth
+        if auth is None or auth.resource_server_url is None:
+            raise ValueError(f"{server.name} needs auth=login.auth_settings(), and a verifier")
+        path = auth.resource_server_url.path or "/"
+        if path in found:
+            raise ValueError(f"{server.name} is at {path}, where {found[path].name} is already")
+        found[path] = server
+    return found
+
+
+def _app(server: MCPServer, path: str, options: dict[str, Any]) -> Starlette:
+    # Left to itself the SDK lets in this machine's names alone. The middleware has looked at
+    # Origin, and no page has a token to send.
+    security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    chosen: dict[str, Any] = {"streamable_http_path": path, "transport_security": security}
+    return server.streamable_http_app(**(chosen | options))
