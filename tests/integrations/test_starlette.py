@@ -1,9 +1,11 @@
 """A Starlette application with the login around it, as its clients see it."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 import websockets
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -12,8 +14,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from mintage.errors import ConfigError
 from mintage.integrations.starlette import Login, User, guard, user_of
-from tests.integrations.conftest import House, Open
+from mintage.testing.nanoidp import free_port
+from mintage.testing.serving import serving
+from tests.conftest import SECRET
+from tests.integrations.conftest import API, House, Open
 
 
 @guard()
@@ -243,3 +249,72 @@ class TestWebSockets:
         scope = {"type": "websocket", "path": "/api/socket", "headers": []}
         await home.login.middleware(anything)(scope, receive, send)  # type: ignore[arg-type]
         assert sent == [{"type": "websocket.close", "code": 4401}]
+
+
+async def test_a_resource_with_a_backend_is_the_gateways(house: Open) -> None:
+    port = free_port()
+    backend = Starlette(routes=[Route("/base/{rest:path}", shown)])
+    config = uvicorn.Config(backend, host="127.0.0.1", port=port, log_config=None)
+    proxied = {"path": "/proxied", "backend": f"http://127.0.0.1:{port}/base", "scopes": ["tools"]}
+    async with (
+        serving(uvicorn.Server(config)),
+        house(app, resource=[proxied | {"credential": "identity"}, API]) as home,
+    ):
+        assert (await home.http.get(f"{home.issuer}/proxied/x")).status_code == 401
+        session = await home.log_in("/proxied")
+        assert (await session.get("/proxied/x")).json() == ["/base/x", "alice"]
+        assert (await session.get("/api/me")).status_code == 401
+
+
+async def shown(request: Request) -> Response:
+    return JSONResponse([request.url.path, request.headers.get("x-forwarded-user")])
+
+
+class TestGuard:
+    def test_wants_an_endpoint_that_takes_a_request(self) -> None:
+        def endpoint(there: Request) -> None:
+            pytest.fail("called")
+
+        with pytest.raises(TypeError, match="needs a parameter: request, or websocket"):
+            guard()(endpoint)
+
+    async def test_lets_nobody_in_who_comes_without_one(self) -> None:
+        with pytest.raises(TypeError, match="without its request"):
+            await me(request=None)  # type: ignore[arg-type]
+
+    async def test_keeps_the_endpoints_name(self) -> None:
+        assert me.__name__ == "me"
+
+
+class TestSettings:
+    def test_are_keyword_arguments(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("THE_SECRET", SECRET)
+        login = Login(
+            issuer="https://api.example",
+            store="memory://",
+            secret="env:THE_SECRET",
+            upstream={"issuer": "https://idp.example", "client_id": "x"},
+            resource={"path": "/api"},
+            tokens={"access_token_lifetime": 5},
+        )
+        assert login.mintage.config.tokens.access_token_lifetime == 5
+        assert login.mintage.config.resources[0].path == "/api"
+
+    def test_that_are_wrong_are_named(self) -> None:
+        with pytest.raises(ConfigError, match=r"resource\[0\]\.path"):
+            Login(
+                issuer="https://api.example",
+                upstream={"issuer": "https://idp.example", "client_id": "x"},
+                resource={"path": 7},
+            )
+
+    def test_stand_in_a_file(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="can't be read"):
+            Login.from_file(tmp_path / "mintage.toml")
+
+
+async def test_nobody_is_let_in_while_the_login_is_not_open(home: House) -> None:
+    bare = Login.of(home.login.mintage)
+    scope = {"type": "http", "path": "/public", "method": "GET", "headers": []}
+    with pytest.raises(RuntimeError, match="was not started"):
+        await bare.middleware(anything)(scope, None, None)  # type: ignore[arg-type]
