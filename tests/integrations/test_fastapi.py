@@ -134,6 +134,7 @@ def mounted(login: Login) -> fastapi.FastAPI:
     """The login's middleware around the application that is mounted, not around the outer one."""
     outer = fastapi.FastAPI(lifespan=login.lifespan)
     outer.mount("/v1", app(login))
+    outer.mount("/.well-known", login.mintage)
     return outer
 
 
@@ -141,9 +142,26 @@ async def test_a_mounted_application_is_started_by_the_outer_one(house: Open) ->
     async with house(mounted, base="/v1") as home:
         answer = await home.http.get(f"{home.origin}/v1/api/me")
         assert answer.status_code == 401
+        metadata = answer.headers["www-authenticate"].partition('resource_metadata="')[2]
+        document = (await home.http.get(metadata.rstrip('"'))).json()
+        assert document["resource"] == f"{home.issuer}/api"
+        session = await home.log_in()
+        assert (await session.get("/v1/api/me")).json()["subject"] == "alice"
         assert (await home.http.get(f"{home.origin}/v1/public")).json() == "for all"
-        documents = await home.http.get(f"{home.issuer}/.well-known/openid-configuration")
-        assert documents.json()["issuer"] == home.issuer
+        assert (await home.http.get(f"{home.origin}/.well-known/other")).status_code == 404
+
+
+def both_ways(login: Login) -> fastapi.FastAPI:
+    """To start it twice is to start it once."""
+    made = fastapi.FastAPI(lifespan=login.lifespan)
+    made.add_middleware(login.middleware)
+    return made
+
+
+async def test_a_login_that_is_open_is_not_opened_again(house: Open) -> None:
+    async with house(both_ways) as home:
+        assert (await home.http.get(f"{home.origin}/api/me")).status_code == 401
+        assert home.login.running.parts is home.login.mintage._running.parts  # type: ignore[union-attr]
 
 
 def lived_in(login: Login) -> fastapi.FastAPI:
