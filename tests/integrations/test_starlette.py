@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import uvicorn
 import websockets
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -61,6 +62,20 @@ async def breaks(request: Request) -> Response:
     raise LookupError("a fault of the application")
 
 
+async def claims(request: Request) -> Response:
+    user = user_of(request)
+    user.claims["email"] = "somebody else"
+    return JSONResponse(user.claims["email"])
+
+
+async def too_late(request: Request) -> Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"half of it"
+        user_of(request).require("write")
+
+    return StreamingResponse(chunks())
+
+
 @guard()
 async def socket(websocket: WebSocket) -> None:
     await websocket.accept()
@@ -77,6 +92,8 @@ ROUTES = [
     Route("/api/upstream", upstream_token),
     Route("/api/misspelt", misspelt),
     Route("/api/breaks", breaks),
+    Route("/api/claims", claims),
+    Route("/api/late", too_late),
     WebSocketRoute("/api/socket", socket),
     Route("/other/me", me),
     Route("/elsewhere", me),
@@ -221,6 +238,25 @@ async def test_a_scope_that_no_token_can_have_is_a_fault(
 
 async def test_a_fault_of_the_application_is_its_own(home: House) -> None:
     assert (await (await home.log_in()).get("/api/breaks")).text == "Internal Server Error"
+
+
+async def test_a_refusal_that_comes_too_late_is_no_second_answer(home: House) -> None:
+    session = await home.log_in()
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await session.get("/api/late")
+
+
+async def test_no_endpoint_writes_into_what_others_read(home: House) -> None:
+    session = await home.log_in()
+    for _ in range(2):
+        assert (await session.get("/api/claims")).json() == "alice@example.com"
+
+
+async def test_a_request_that_is_too_large_is_refused_before_it_is_read(home: House) -> None:
+    answer = await home.http.get(
+        f"{home.issuer}/files/x", headers={f"x-{n}": "" for n in range(250)}
+    )
+    assert answer.status_code == 431
 
 
 class TestWebSockets:
