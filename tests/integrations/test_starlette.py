@@ -240,10 +240,16 @@ async def test_a_fault_of_the_application_is_its_own(home: House) -> None:
     assert (await (await home.log_in()).get("/api/breaks")).text == "Internal Server Error"
 
 
-async def test_a_refusal_that_comes_too_late_is_no_second_answer(home: House) -> None:
+async def test_a_refusal_that_comes_too_late_is_no_second_answer(
+    home: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("ERROR", logger="uvicorn.error")
     session = await home.log_in()
     with pytest.raises(httpx2.RemoteProtocolError):
         await session.get("/api/late")
+    assert "InsufficientScope" in caplog.text
+    assert "unexpected ASGI message" not in caplog.text.lower()
+    assert "expected asgi message" not in caplog.text.lower()
 
 
 async def test_no_endpoint_writes_into_what_others_read(home: House) -> None:
