@@ -61,8 +61,8 @@ class Mintage:
                 await self._lifespan(receive, send)
             case "http" if self._running is not None:
                 await self._running.serve(scope, receive, send)
-            case "websocket":
-                await send({"type": "websocket.close", "code": 1008})
+            case "websocket" if self._running is not None:
+                await self._running.converse(scope, receive, send)
             case _:
                 raise RuntimeError("the application was not started: run it with lifespan on")
 
@@ -149,6 +149,18 @@ class Running:
             return scope
         client = self.peers.client_of(peer, scope["headers"])
         return {**scope, "client": None if client is None else (client, 0)}
+
+    async def converse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket: only the gateway has any."""
+        scope = self._from_the_client(scope)
+        try:
+            check_size(scope)
+            found = self.gateway.find(scope.get("raw_path") or scope["path"].encode())
+        except OAuthError:
+            found = None
+        if found is None:
+            return await send({"type": "websocket.close", "code": 1008})
+        return await self.gateway.converse(scope, receive, send, found=found)
 
     async def _serve(
         self, endpoint: Handler | None, scope: Scope, receive: Receive, send: Send

@@ -38,7 +38,9 @@ def serve(
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
     )
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole URLs
+    for name in ("httpx2", "websockets"):  # they log whole URLs
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_without_urls)
     if workers == 1:
         return _run(settings, host, port)
     if workers < 1:
@@ -49,6 +51,11 @@ def serve(
         raise ConfigError("--workers", "several processes need a store that they can share")
     with listen(host, port) as shared:
         return Workers(workers, lambda: _run(settings, host, port, shared)).run()
+
+
+def _without_urls(record: logging.LogRecord) -> bool:
+    """Whether *record* may be kept: one line for each WebSocket holds its whole query string."""
+    return "WebSocket %s" not in str(record.msg)
 
 
 def _run(settings: Config, host: str, port: int, shared: socket.socket | None = None) -> int:

@@ -9,11 +9,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mintage.errors import NotFound
+from mintage.gateway.backend import Pool
 from mintage.gateway.connection import BackendError
+from mintage.gateway.conversation import Conversation, Declined
 from mintage.gateway.door import Door
-from mintage.gateway.headers import to_backend
+from mintage.gateway.headers import RawHeaders, to_backend
 from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proxy import Backend, Proxy
+from mintage.resource.bearer import Access
 from mintage.server.http import error_response, failure_of
 
 
@@ -58,37 +61,61 @@ class Gateway:
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
     ) -> None:
-        backend = found.target
         try:
-            access = await self.door.admit(
-                scope["headers"], backend.resource, method=scope["method"], path=found.rest
-            )
-            if backend.local is not None:
-                return await backend.local(scope, receive, send, access)
-            if backend.pool is None:
-                raise NotFound("another proxy serves this resource; use its address")
-            identity, authorization = await self.proxy.credentials.of(access, backend)
-            client, public = scope.get("client"), urlsplit(self.door.site.issuer)
-            headers = to_backend(
-                scope["headers"],
-                identity=identity,
-                authorization=authorization,
-                client_host=client[0] if client else None,
-                scheme=public.scheme,
-                host=public.netloc,
-            )
+            access = await self._access(scope, found, method=scope["method"])
+            if found.target.local is not None:
+                return await found.target.local(scope, receive, send, access)
+            headers = await self._headers(scope, found, access)
             await self.proxy.forward(
                 scope,
                 receive,
                 send,
-                backend=backend,
-                pool=backend.pool,
+                backend=found.target,
+                pool=_way_to(found.target),
                 rest=found.rest,
                 headers=headers,
             )
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            response = self.refusal(error, Request(scope), backend)
+            response = self.refusal(error, Request(scope), found.target)
             await response(scope, receive, send)
+
+    async def converse(
+        self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
+    ) -> None:
+        """The same for a WebSocket: its first request is one like others (RFC 6455 §4.1)."""
+        asked = {**scope, "type": "http", "method": "GET"}
+        conversation = Conversation(scope, receive, send)
+
+        async def still_good() -> None:
+            await self._access(asked, found, method="GET")
+
+        try:
+            access = await self._access(asked, found, method="GET")
+            headers = await self._headers(asked, found, access)
+            await conversation.hold(_way_to(found.target), found.rest, headers, still_good)
+        except Declined as declined:
+            pool, resource = _way_to(found.target), found.target.resource
+            await conversation.refuse(declined.response(pool, resource, found.rest))
+        except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
+            await conversation.refuse(self.refusal(error, Request(asked), found.target))
+
+    async def _access(self, scope: Scope, found: Match[Backend], *, method: str) -> Access:
+        return await self.door.admit(
+            scope["headers"], found.target.resource, method=method, path=found.rest
+        )
+
+    async def _headers(self, scope: Scope, found: Match[Backend], access: Access) -> RawHeaders:
+        """What goes on to the backend. Raises `MintageError` where its credential can't be had."""
+        identity, authorization = await self.proxy.credentials.of(access, found.target)
+        client, public = scope.get("client"), urlsplit(self.door.site.issuer)
+        return to_backend(
+            scope["headers"],
+            identity=identity,
+            authorization=authorization,
+            client_host=client[0] if client else None,
+            scheme=public.scheme,
+            host=public.netloc,
+        )
 
     def refusal(self, error: Exception, request: Request, backend: Backend | None) -> Response:
         """*error* as the answer to *request*, which was for *backend* as far as that is known."""
@@ -100,3 +127,9 @@ class Gateway:
         if isinstance(error, BackendError):
             response.headers["retry-after"] = "5"
         return response
+
+
+def _way_to(backend: Backend) -> Pool:
+    if backend.pool is None:
+        raise NotFound("another proxy serves this resource; use its address")
+    return backend.pool
