@@ -195,6 +195,23 @@ async def test_several_servers_in_one_process_are_told_apart(house: Open) -> Non
             home.login.app(MCPServer("bare"))
 
 
+def at_the_root(login: McpLogin) -> ASGIApp:
+    return login.app(notes(login, "/"))
+
+
+async def test_a_server_may_be_a_whole_site(house: Open) -> None:
+    async with house(at_the_root, kind=McpLogin, resource=[MCP | {"path": "/"}]) as home:
+        assert isinstance(home.login, McpLogin)
+        assert str(home.login.auth_settings().issuer_url) == home.issuer
+        token = (await home.log_in("")).tokens["access_token"]
+        headers = {"authorization": f"Bearer {token}"}
+        async with (
+            httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+            Client(streamable_http_client(f"{home.issuer}/", http_client=http)) as client,
+        ):
+            assert await call(client, "whoami") == f"alice alice@example.com tools {home.issuer}"
+
+
 def test_nobody_is_logged_in_outside_of_a_call() -> None:
     with pytest.raises(RuntimeError, match="nobody is logged in"):
         current_user()

@@ -312,6 +312,44 @@ async def shown(request: Request) -> Response:
     return JSONResponse([request.url.path, request.headers.get("x-forwarded-user")])
 
 
+class TestAWholeSite:
+    async def test_has_no_path_without_a_token(self, house: Open) -> None:
+        async with house(app, resource=[{"path": "/", "scopes": ["read"]}]) as home:
+            for path in ("/", "/api/me", "/files/x", "/%66iles/x", "/nothing"):
+                answer = await home.http.get(home.issuer + path)
+                assert answer.status_code == 401, path
+            session = await home.log_in("")
+            assert (await session.get("/elsewhere")).json()["subject"] == "alice"
+            for path in ("/files//x", "/x/..%2ffiles"):
+                assert (await session.get(path)).status_code == 400, path
+
+    async def test_leaves_what_begins_like_an_endpoint_to_nobody(self, house: Open) -> None:
+        off = {"mode": "off"}
+        async with house(
+            app, resource=[{"path": "/", "scopes": ["read"]}], registration=off
+        ) as home:
+            for path in ("/register", "/token/x", "/.well-known/other"):
+                assert (await home.http.get(home.issuer + path)).status_code == 404, path
+
+    async def test_leaves_a_resource_in_it_its_own_scopes(self, house: Open) -> None:
+        whole = {"path": "/", "scopes": ["all"]}
+        async with house(
+            app, resource=[whole, API], base="/v1", server={"root_path": "/v1"}
+        ) as home:
+            answer = await home.http.get(f"{home.origin}/api/me")
+            assert 'scope="read"' in answer.headers["www-authenticate"]
+            answer = await home.http.get(f"{home.origin}/files/x")
+            assert 'scope="all"' in answer.headers["www-authenticate"]
+
+
+async def test_a_proxy_may_ask_here_too(house: Open) -> None:
+    """Forward-auth is an endpoint as every other."""
+    async with house(app, gateway={"forward_auth": "nginx"}) as home:
+        answer = await home.http.get(f"{home.issuer}/verify")
+        assert answer.headers["x-request-id"]
+        assert answer.status_code != 404
+
+
 class TestGuard:
     def test_wants_an_endpoint_that_takes_a_request(self) -> None:
         def endpoint(there: Request) -> None:

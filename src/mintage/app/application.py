@@ -127,6 +127,11 @@ class Running:
     def farewell(self) -> Farewell:
         return self.parts.farewell
 
+    def answers_at(self, path: str) -> bool:
+        """Whether *path* is one of the server's own, and no resource's."""
+        asked = self.forward_auth is not None and self.forward_auth.is_asked(path)
+        return asked or path in self.endpoints
+
     def drain(self) -> None:
         """End the streams that would never end by themselves."""
         self.gateway.proxy.drain()

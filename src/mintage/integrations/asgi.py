@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.app import Mintage, Running
 from mintage.config import load
-from mintage.errors import MintageError
-from mintage.gateway.paths import Match
+from mintage.errors import MintageError, NotFound
+from mintage.gateway.paths import Match, begins_like_ours
 from mintage.integrations.lifespans import lifespan_within
 from mintage.integrations.local import Table, User, config_of
 from mintage.integrations.readings import find, located, public_path
@@ -96,16 +96,24 @@ class Login:
                 self._running = None
 
     def find(self, scope: Scope) -> "Match[Place] | None":
-        """The resource that a request is for. Raises `InvalidRequest` for an ambiguous path."""
-        return find(scope, self._places)
+        """The resource that a request is for, or None.
+
+        Raises `InvalidRequest` for an ambiguous path, and `NotFound` for one that begins like
+        an endpoint's and is none: it leads to no part of a whole site.
+        """
+        found = find(scope, self._places)
+        if found is not None and found.target.whole and begins_like_ours(found.rest):
+            raise NotFound("there is nothing at this path; check the address")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A resource, and whether Mintage answers there itself, as the gateway of a backend."""
+    """A resource. *gateway*: Mintage itself answers there, for a backend. *whole*: it is ``/``."""
 
     resource: Resource
     gateway: bool
+    whole: bool
 
 
 def _places(running: Running) -> dict[str, Place]:
@@ -113,12 +121,14 @@ def _places(running: Running) -> dict[str, Place]:
 
     A proxy in front may have cut that off unasked, and a path must not be open for it.
     """
-    config, site = running.parts.config, running.parts.site
-    found = {
-        section.path: Place(resource, site.base_path + section.path in running.gateway.backends)
-        for section, resource in zip(config.resources, site.resources, strict=True)
-    }
-    return found | {site.base_path + path: place for path, place in found.items()}
+    base, behind = running.parts.site.base_path, running.gateway.backends
+    sections = running.parts.config.resources
+    places = [
+        Place(resource, gateway=section.below(base) in behind, whole=section.path == "/")
+        for section, resource in zip(sections, running.parts.site.resources, strict=True)
+    ]
+    bare = {section.below(""): place for section, place in zip(sections, places, strict=True)}
+    return bare | {section.below(base): at for section, at in zip(sections, places, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,7 @@ class Guard:
             around = self.login.lifespan
             return await lifespan_within(around, self.app, scope, receive, send)
         running = self.login.running
-        if scope["type"] == "http" and public_path(scope) in running.endpoints:
+        if scope["type"] == "http" and running.answers_at(public_path(scope)):
             return await self.login.mintage(located(scope), receive, send)
         try:
             check_size(scope)

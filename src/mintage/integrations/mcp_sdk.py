@@ -24,7 +24,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
-from pydantic import AnyHttpUrl, PrivateAttr
+from pydantic import PrivateAttr
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -84,7 +84,7 @@ class MintageTokenVerifier:
         left out: they are about requests, and the middleware alone sees those.
         """
         parts = self.login.running.parts
-        resource = parts.site.resource(parts.site.issuer + self.path)
+        resource = parts.site.resource(parts.site.issuer + self.path.rstrip("/"))
         if resource is None:
             raise LookupError(f"the login has no resource at {self.path}")
         if resource.rules and not self.login.guards:
@@ -106,11 +106,14 @@ class McpLogin(Login):
     def auth_settings(self, path: str | None = None) -> AuthSettings:
         """For ``MCPServer(auth=…)``."""
         section, issuer = self._section(path), self.mintage.config.issuer
-        return AuthSettings(
-            issuer_url=AnyHttpUrl(issuer),
-            resource_server_url=AnyHttpUrl(issuer + section.path),
-            required_scopes=list(section.scopes),
-            validate_token_resource=True,
+        # Parsed there, so that an issuer without a path gets no slash at its end.
+        return AuthSettings.model_validate(
+            {
+                "issuer_url": issuer,
+                "resource_server_url": section.below(issuer),
+                "required_scopes": section.scopes,
+                "validate_token_resource": True,
+            }
         )
 
     def app(self, *servers: MCPServer, **options: Any) -> Guard:
