@@ -119,13 +119,11 @@ class Mintage:
                 "headers": kept(found.headers),
             }
             await send(start)
-            while not found.at_end():
+            more = True
+            while more:
                 chunk = await found.chunk()
-                message = {"type": "http.response.body", "body": chunk, "more_body": True}
-                await send({**message, "more_body": not found.at_end()})
-                if found.at_end():
-                    return
-            await send({"type": "http.response.body", "body": b""})
+                more = not found.at_end()
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
 class Backend(asyncio.Protocol):

@@ -22,7 +22,7 @@ client_id     = "{client_id}"
 client_secret = "file:upstream.secret"
 [[resource]]
 path       = "/mcp"
-backend    = "{upstream}/backend"
+backend    = "{backend}"
 scopes     = ["tools"]
 credential = "upstream"
 """
@@ -69,8 +69,10 @@ class MintageServers:
         )  # fmt: skip
 
 
-def mintage(directory: Path, upstream: str, store: str, *, processes: int = 1) -> MintageServers:
-    """Configured in *directory*; nothing is serving yet."""
+def mintage(
+    directory: Path, upstream: str, store: str, *, processes: int = 1, backend: str = ""
+) -> MintageServers:
+    """Configured in *directory*, in front of *backend*; nothing is serving yet."""
     directory.mkdir(exist_ok=True)
     ports = [free_port() for _ in range(processes)]
     (directory / "upstream.secret").write_text(CLIENT_SECRET)
@@ -82,6 +84,7 @@ def mintage(directory: Path, upstream: str, store: str, *, processes: int = 1) -
             issuer=f"http://127.0.0.1:{ports[0]}",
             store=store,
             upstream=upstream,
+            backend=backend or f"{upstream}/backend",
             client_id=CLIENT_ID,
         )
     )

@@ -36,8 +36,8 @@ class Scripted:
         self._tasks.add(task)
         try:
             await self._talk(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the other side, or the test, has had enough
         finally:
             self.gone.set()
             writer.close()

@@ -242,10 +242,7 @@ async def test_a_backend_that_thinks_too_long_is_a_504(world: World, backend: Sc
     backend.pause = asyncio.Event()
     answer = await ask(world)
     assert answer.status_code == 504
-    assert (
-        answer.json()["error_description"]
-        == "the backend did not answer in time; try again shortly"
-    )
+    assert answer.json()["error_description"].startswith("the backend did not answer in time")
     backend.pause.set()
     await backend.gone.wait()
 

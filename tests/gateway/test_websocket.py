@@ -272,7 +272,8 @@ async def test_a_conversation_ends_with_its_login(world: World, talker: Talker) 
             await listing.end(grant)
         with pytest.raises(ConnectionClosed):
             await socket.recv()
-        assert (socket.close_code, socket.close_reason) == (1008, "the access token was revoked; log in again")
+        assert socket.close_code == 1008
+        assert "revoked" in (socket.close_reason or "")
 
 
 @pytest.mark.usefixtures("often")
@@ -295,7 +296,7 @@ async def test_an_outage_ends_no_conversation(
 
 
 async def test_a_backend_has_so_many_conversations_at_once(world: World) -> None:
-    pool = world.running.gateway.backends["/mcp"].pool
+    pool = world.running.gateway.resources["/mcp"].pool
     assert pool is not None
     async with connected(world):
         assert pool._taken == 1

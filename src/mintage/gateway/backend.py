@@ -3,6 +3,7 @@
 import asyncio
 import re
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ class Pool:
         self._trust = trust
         self._warm: deque[Connection] = deque()
         self._taken = 0
+        self.base = target.url
         self._authority = target.authority.encode("ascii")
 
     def head(
@@ -56,17 +58,15 @@ class Pool:
         """A request up to its body. Raises `InvalidRequest` for what no request line holds."""
         if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
             raise InvalidRequest("the path or query holds a character that must be percent-encoded")
-        lines = [
-            b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target, self._authority),
-            *[b"%b: %b" % header for header in headers],
-        ]
+        lines = [b"%b: %b\r\n" % header for header in headers]
         if chunked:
-            lines.append(b"transfer-encoding: chunked")
-        head = b"\r\n".join(lines)
+            lines.append(b"transfer-encoding: chunked\r\n")
+        first = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method.encode(), target, self._authority)
+        head = first + b"".join(lines)
         # A value that begins a line of its own would say whatever it likes.
-        if not head.count(b"\n") == head.count(b"\r") == len(lines) or b"\0" in head:
+        if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2 or b"\0" in head:
             raise InvalidRequest("a header holds a line break")
-        return head + b"\r\n\r\n"
+        return head + b"\r\n"
 
     async def take(self, *, fresh: bool = False) -> Connection:
         """A connection for one request, a new one if *fresh*; `give` it back in any case.
@@ -88,7 +88,7 @@ class Pool:
         if not connection.reusable or len(self._warm) >= _MAX_WARM:
             connection.close()
             return
-        connection.idle_since = now = asyncio.get_running_loop().time()
+        connection.idle_since = now = time.monotonic()
         self._warm.append(connection)
         if now - self._warm[0].idle_since > _WARM_SECONDS:
             self._warm.popleft().close()
@@ -113,7 +113,7 @@ class Pool:
 
     def _kept(self) -> Connection | None:
         """The connection used last, if it is still warm: colder ones are colder yet."""
-        limit = asyncio.get_running_loop().time() - _WARM_SECONDS
+        limit = time.monotonic() - _WARM_SECONDS
         while self._warm:
             connection = self._warm.pop()
             if connection.reusable and connection.idle_since > limit:

@@ -24,7 +24,6 @@ from mintage.errors import OAuthError
 from mintage.gateway.backend import Pool
 from mintage.gateway.connection import BackendError
 from mintage.gateway.headers import RawHeaders, to_client
-from mintage.site import Resource
 
 MAX_MESSAGE: Final = 16 * 1024 * 1024  # bytes; uvicorn has the same limit for clients
 _MAX_REASON: Final = 120  # bytes of a close frame, less its code
@@ -44,9 +43,9 @@ class Declined(Exception):
         super().__init__(answer.status_code)
         self._answer = answer
 
-    def response(self, pool: Pool, resource: Resource, rest: str) -> Response:
-        """What the client gets of it."""
-        base = pool.target.url
+    def response(self, pool: Pool, rest: str, public: str) -> Response:
+        """What the client gets of it, who knows the backend as *public*."""
+        base = pool.base
         headers = [
             (name.lower().encode("ascii"), value.encode("latin-1"))
             for name, value in self._answer.headers.raw_items()
@@ -54,9 +53,7 @@ class Declined(Exception):
         response = Response(bytes(self._answer.body or b""), self._answer.status_code)
         response.raw_headers += [
             header
-            for header in to_client(
-                headers, asked=base + rest, backend=base, public=resource.identifier
-            )
+            for header in to_client(headers, asked=base + rest, backend=base, public=public)
             if header[0] not in (b"content-length", b"date")
         ]
         return response

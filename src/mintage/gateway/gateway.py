@@ -95,7 +95,7 @@ class Gateway:
             await conversation.hold(_way_to(found.target), found.rest, headers, still_good)
         except Declined as declined:
             pool, resource = _way_to(found.target), found.target.resource
-            await conversation.refuse(declined.response(pool, resource, found.rest))
+            await conversation.refuse(declined.response(pool, found.rest, resource.identifier))
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             await conversation.refuse(self.refusal(error, Request(asked), found.target))
 

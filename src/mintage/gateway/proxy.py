@@ -125,20 +125,21 @@ class Proxy:
             return
 
     async def _relay(self, answer: Connection, pool: Pool, send: Send, *, endless: bool) -> None:
+        silence = pool.limits.silence
         endless = endless and _is_event_stream(answer.headers)
         if endless:
             self._streams.add(answer)
             if self._draining:
                 answer.stop()
         try:
-            while not answer.at_end():
-                async with asyncio.timeout(pool.limits.silence):
+            more = True
+            while more:
+                if silence is None:
                     chunk = await answer.chunk()
+                else:
+                    chunk = await asyncio.wait_for(answer.chunk(), silence)
                 more = not answer.at_end()
                 await send({"type": "http.response.body", "body": chunk, "more_body": more})
-                if not more:
-                    return
-            await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
             raise BackendError(504, "the backend fell silent") from None
         finally:
@@ -152,7 +153,7 @@ class Proxy:
 
 
 def _start(answer: Connection, pool: Pool, resource: Resource, rest: str) -> Message:
-    base = pool.target.url
+    base = pool.base
     headers = to_client(
         answer.headers,
         asked=base.rstrip("/") + rest if rest else base,
