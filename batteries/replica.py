@@ -91,5 +91,5 @@ def secret_of(code: str) -> bytes:
     return parsed[0]
 
 
-async def _unasked(_: UpstreamTokens) -> UpstreamTokens:
+async def _unasked(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
     raise AssertionError("these upstream tokens never end")

@@ -209,7 +209,7 @@ def upstream_tokens(ends_at: int | None) -> UpstreamTokens:
     )
 
 
-async def _renewed(_: UpstreamTokens) -> UpstreamTokens:
+async def _renewed(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
     return upstream_tokens(int(time.time()) + 3600)
 
 

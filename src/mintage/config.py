@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from mintage.admission import AllowRule, check_rules
 from mintage.clients.client import Client
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.settings import (
@@ -91,6 +92,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     client: tuple[ClientSection, ...] = ()
     registration: RegistrationSection = RegistrationSection()
     cimd: CimdSection = CimdSection()
+    allow: tuple[AllowRule, ...] = ()
+    contact: Annotated[str, Meta(max_length=300)] | None = None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +113,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewaySection = GatewaySection()
     signing_keys: tuple[TokenKey, ...] = ()
     commands: Mapping[str, Command] = {}
+    allow: tuple[AllowRule, ...] = ()
+    contact: str | None = None
     secret_file: Path | None = None
 
     @property
@@ -157,6 +162,7 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     resources = with_files_below(file.resource, base)
     check_resources(resources)
     check_origins(file.gateway.allowed_origins)
+    check_rules(file.allow)
     check_proxies(file.gateway.trusted_proxies)
     store = _located(file.store, base)
     return Config(
@@ -169,6 +175,8 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         ),
         resources=resources,
         commands=read_commands(file.resource, environ=environ, base=base),
+        allow=file.allow,
+        contact=file.contact,
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,

@@ -319,6 +319,13 @@ class UpstreamRefused(UpstreamError):
         self.error = error
 
 
+class NotAdmitted(UpstreamRefused):
+    """The provider knows the user, and no rule of ours lets them in. *why* is for our log."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("access_denied", f"no rule lets this user in: {why}")
+
+
 class UpstreamMisbehaved(UpstreamError):
     """The upstream's answer breaks the protocol: it is not believed."""
 

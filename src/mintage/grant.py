@@ -134,6 +134,7 @@ class Reason(StrEnum):
     SCOPE_WIDENED = "scope_widened"
     CLIENT_REVOKED = "revoked_by_client"
     UPSTREAM_REFUSED = "upstream_refused"
+    NOT_ADMITTED = "not_admitted"
     UPSTREAM_EXPIRED = "upstream_expired"
 
 

@@ -194,7 +194,7 @@ async def test_each_providers_tokens_are_renewed_and_ended_there(
     client = await world.client()
     token = await log_in(world, client, "partners")
     _, grant = await who(world, token)
-    renewed = await world.running.parts.renew(grant.upstream)
+    renewed = await world.running.parts.renew(grant.upstream, grant.login.identity)
     assert (upstream.seen["refresh_token"], partner.seen["refresh_token"]) == (0, 1)
     assert renewed.provider == "partners"
     await client.revoke(token)

@@ -64,5 +64,5 @@ async def use(vault: Vault, opened: Opened) -> Opened | Refused:
     return await vault.authenticate(Handle(opened.secret, 1, "access"))
 
 
-async def never(_: UpstreamTokens) -> UpstreamTokens:
+async def never(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
     raise AssertionError("the upstream token is not due")

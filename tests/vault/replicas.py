@@ -66,8 +66,10 @@ class Family:
             expires_at=self.until,
         )
 
-    def asked_by(self, replica: int) -> Callable[[UpstreamTokens], Awaitable[UpstreamTokens]]:
-        async def renew(old: UpstreamTokens) -> UpstreamTokens:
+    def asked_by(
+        self, replica: int
+    ) -> Callable[[UpstreamTokens, Identity], Awaitable[UpstreamTokens]]:
+        async def renew(old: UpstreamTokens, _: Identity) -> UpstreamTokens:
             await asyncio.sleep(0)
             if self.provider == "away":
                 self.failed_at[replica] = self.clock()

@@ -87,7 +87,7 @@ async def redeem(vault: Vault, code: str) -> Opened | Refused:
 
 
 async def rotate(vault: Vault, opened: Opened, generation: int) -> Opened | Refused:
-    async def never(_: UpstreamTokens) -> UpstreamTokens:
+    async def never(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
         raise AssertionError("the upstream token is not due")
 
     request = Refreshment(client_id=CLIENT, generation=generation, scopes=None, resource=None)

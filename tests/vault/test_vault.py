@@ -72,7 +72,7 @@ class Upstream:
             expires_at=int(self.clock()) + 600,
         )
 
-    async def renew(self, old: UpstreamTokens) -> UpstreamTokens:
+    async def renew(self, old: UpstreamTokens, _: Identity) -> UpstreamTokens:
         self.calls += 1
         await self.gate.wait()
         if self.error is not None:
@@ -309,7 +309,7 @@ class TestReplicas:
         clock.advance(600)
         end = asyncio.Event()
 
-        async def die(_: UpstreamTokens) -> UpstreamTokens:
+        async def die(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
             await end.wait()
             raise UpstreamUnavailable("too late to matter")
 
@@ -333,7 +333,7 @@ class TestReplicas:
         clock.advance(600)
         late = asyncio.Event()
 
-        async def refused(_: UpstreamTokens) -> UpstreamTokens:
+        async def refused(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
             await late.wait()
             raise UpstreamRefused("invalid_grant")
 

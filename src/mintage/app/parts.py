@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
+from mintage.admission import admit_again
 from mintage.app.opening import access_keys, open_vault, site_of
 from mintage.clients.authentication import Authenticator
 from mintage.clients.directory import Directory
@@ -12,7 +14,7 @@ from mintage.clients.policy import AcceptClient
 from mintage.clients.published import Published
 from mintage.clients.registration import ClientIds
 from mintage.config import Config
-from mintage.grant import UpstreamTokens
+from mintage.grant import Identity, UpstreamTokens
 from mintage.keyring import KeyRing
 from mintage.keys import purpose_keys
 from mintage.resource.bearer import Bearer
@@ -46,9 +48,14 @@ class Parts:
     directory: Directory
     authenticate: Authenticator
 
-    async def renew(self, old: UpstreamTokens) -> UpstreamTokens:
-        """The tokens that the identity provider gives for *old*. Raises `UpstreamError`."""
-        return await self.upstreams.refresh(old, now=int(self.clock()))
+    async def renew(self, old: UpstreamTokens, who: Identity) -> UpstreamTokens:
+        """The tokens that the identity provider gives for *old*. Raises `UpstreamError`.
+
+        If there are rules about who may log in, *who* is judged by them anew.
+        """
+        rules, now = self.config.allow, int(self.clock())
+        judge = partial(admit_again, rules, who) if rules else None
+        return await self.upstreams.refresh(old, now=now, judge=judge)
 
 
 @asynccontextmanager

@@ -58,7 +58,15 @@ def _pages(parts: Parts) -> dict[str, Handler]:
     )
     callbacks = {
         member.callback.lstrip("/"): CallbackEndpoint(
-            site=site, upstream=member, vault=parts.vault, cookies=cookies, clock=clock, dice=dice
+            site=site,
+            upstream=member,
+            vault=parts.vault,
+            cookies=cookies,
+            farewell=parts.farewell,
+            allow=parts.config.allow,
+            contact=parts.config.contact,
+            clock=clock,
+            dice=dice,
         )
         for member in upstreams
     }

@@ -6,16 +6,19 @@ replica, never spends it twice.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from mintage.admission import AllowRule, admit
 from mintage.errors import (
     AccessDenied,
     InvalidRequest,
     MethodNotAllowed,
+    NotAdmitted,
     OAuthError,
     StoreError,
     TemporarilyUnavailable,
@@ -23,9 +26,10 @@ from mintage.errors import (
     UpstreamRefused,
 )
 from mintage.forms import Form, one, optional
-from mintage.grant import Login
+from mintage.grant import Login, Reason
 from mintage.server.consent import login_request
 from mintage.server.cookies import Cookies, PendingLogin
+from mintage.server.farewell import Farewell
 from mintage.server.http import NO_STORE, ServerFault, failure_of, log_refusal, read_query
 from mintage.server.pages import error_page
 from mintage.server.requests import AuthorizationRequest
@@ -33,6 +37,7 @@ from mintage.server.responses import code_redirect, error_redirect
 from mintage.site import Site
 from mintage.upstream.several import Member
 from mintage.values import Clock, Dice
+from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
 
 
@@ -42,6 +47,9 @@ class CallbackEndpoint:
     upstream: Member
     vault: Vault
     cookies: Cookies
+    farewell: Farewell
+    allow: Sequence[AllowRule]
+    contact: str | None
     clock: Clock
     dice: Dice
 
@@ -55,6 +63,8 @@ class CallbackEndpoint:
             raise self._stranger(request)
         try:
             response = await self._finish(request, form, login)
+        except NotAdmitted as refusal:
+            response = self._turned_away(request, login.request, refusal)
         except (UpstreamError, StoreError) as error:
             failure = failure_of(_as_seen_here(error), request, self.dice)
             response = error_page(failure, retry=self._again(login.request))
@@ -100,6 +110,11 @@ class CallbackEndpoint:
         tokens, identity = await self.upstream.redeem(
             upstream_code, login_request(login, self.upstream, self.site), now=now
         )
+        try:
+            admit(self.allow, identity)
+        except NotAdmitted:
+            self.farewell(Refused(Reason.NOT_ADMITTED, tokens))
+            raise
         wanted = login.request
         return await self.vault.create(
             Login(
@@ -114,6 +129,20 @@ class CallbackEndpoint:
             code_challenge=wanted.code_challenge,
             redirect_uri=wanted.redirect_uri,
         )
+
+    def _turned_away(
+        self, request: Request, wanted: AuthorizationRequest, why: NotAdmitted
+    ) -> Response:
+        """A page, for only a person can do something about it; from there on to the client."""
+        whom = self.contact or "whoever runs this server"
+        advice = (
+            f"{self.upstream.name} knows you, but you are not among those who may log in here; "
+            f"ask {whom} to let you in, and tell the reference below"
+        )
+        failure = failure_of(AccessDenied(advice, reason=str(why)), request, self.dice)
+        told = AccessDenied("this user may not log in here; ask whoever runs this server")
+        back = error_redirect(wanted.redirect_uri, wanted.state, told, issuer=self.site.issuer)
+        return error_page(failure, back=back)
 
     def _refused(self, request: Request, error: str, wanted: AuthorizationRequest) -> Response:
         """The upstream's word, in ours: its text is not ours to pass on."""

@@ -35,6 +35,7 @@ def token_error(reason: Reason) -> OAuthError:
             | Reason.REFRESH_REUSED
             | Reason.CLIENT_REVOKED
             | Reason.UPSTREAM_REFUSED
+            | Reason.NOT_ADMITTED
             | Reason.UPSTREAM_EXPIRED
         ):
             # One sentence for all: which of them it was helps nobody but a guesser.

@@ -1,19 +1,23 @@
 """Our client leg at one provider: its data, tied to a transport."""
 
+import contextlib
+import logging
 import secrets
 from typing import Any
 
-from mintage.errors import UpstreamMisbehaved, UpstreamRefused
+from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamRefused
 from mintage.grant import Identity, UpstreamTokens
 from mintage.upstream import id_token, identity, oauth2, user
 from mintage.upstream.authentication import Credentials, SigningKey
 from mintage.upstream.discovery import Documents, Metadata
 from mintage.upstream.preset import AuthMethod
-from mintage.upstream.protocol import HttpResponse, LoginRequest, Transport
+from mintage.upstream.protocol import HttpResponse, Judge, LoginRequest, Transport
 from mintage.upstream.provider import Provider
 from mintage.upstream.revocation import is_done, revocation_request
 from mintage.upstream.settings import UpstreamSettings
 from mintage.values import Clock
+
+log = logging.getLogger("mintage.upstream")
 
 
 class ProviderClient:
@@ -71,16 +75,70 @@ class ProviderClient:
         userinfo = await self._userinfo(found, tokens, claims)
         return tokens, identity.from_claims(claims, userinfo, self._provider.identity)
 
-    async def refresh(self, tokens: UpstreamTokens, *, now: int) -> UpstreamTokens:
+    async def refresh(
+        self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
+    ) -> UpstreamTokens:
         found = await self._documents.metadata()
         if tokens.recheck:
             still = await self._recheck(found, tokens, now=now)
             if still is not None:
+                await self._judge(found, still, None, judge, now=now)
                 return still
         if tokens.refresh_token is None:
             raise UpstreamRefused("the provider does not know the token any more")
         form = oauth2.refresh_form(tokens.refresh_token, self._provider)
-        return self._read(await self._post(found, form, now=now), now=now, before=tokens)[0]
+        new, body = self._read(await self._post(found, form, now=now), now=now, before=tokens)
+        await self._judge(found, new, body.get("id_token"), judge, now=now)
+        return new
+
+    async def _judge(
+        self,
+        found: Metadata,
+        tokens: UpstreamTokens,
+        id_token: object,
+        judge: Judge | None,
+        *,
+        now: int,
+    ) -> None:
+        """Show *judge* who it is by now. Where nobody can be asked, that is no reason to refuse."""
+        if judge is None:
+            return
+        try:
+            who = await self._who_now(found, tokens, id_token, now=now)
+        except UpstreamError as error:
+            log.warning("who a user is by now could not be asked: %s", error)
+            return
+        if who is None:
+            return
+        complete = id_token is not None or not self._provider.id_token
+        try:
+            judge(who, complete)
+        except UpstreamError:
+            with contextlib.suppress(UpstreamError):
+                await self.revoke(tokens)
+            raise
+
+    async def _who_now(
+        self, found: Metadata, tokens: UpstreamTokens, id_token: object, *, now: int
+    ) -> Identity | None:
+        """By a new id_token, else by userinfo or the lookups; None where there is none of them."""
+        provider = self._provider
+        if not provider.id_token:
+            answers = await self._asked(found, tokens)
+            return identity.from_answers(answers, provider.identity, issuer=provider.issuer)
+        if id_token is not None:
+            claims = await self._verify(id_token, None, tokens, now)
+            userinfo = await self._userinfo(found, tokens, claims)
+            return identity.from_claims(claims, userinfo, provider.identity)
+        if found.userinfo_endpoint is None or provider.quirks.userinfo == "never":
+            return None
+        request = user.bearer_request(found.userinfo_endpoint, tokens, provider.quirks.api_headers)
+        userinfo = oauth2.read_json(await self._transport.send(request))
+        return (
+            identity.from_claims({"iss": found.issuer, **userinfo}, {}, provider.identity)
+            if "sub" in userinfo
+            else None
+        )
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         found = await self._documents.metadata()
@@ -198,7 +256,7 @@ class ProviderClient:
         return oauth2.read_json(response) if response.status == 200 else {}  # noqa: PLR2004
 
     async def _verify(
-        self, token: object, nonce: str, tokens: UpstreamTokens, now: int
+        self, token: object, nonce: str | None, tokens: UpstreamTokens, now: int
     ) -> dict[str, Any]:
         """The id_token's claims; the keys are fetched anew, once, where none of them fits."""
         found = await self._documents.metadata()

@@ -48,7 +48,7 @@ def read_keys(body: dict[str, Any]) -> jwk.KeySet:
 
 
 def verify(
-    token: object, keys: jwk.KeySet, *, issuer: str, client_id: str, nonce: str,
+    token: object, keys: jwk.KeySet, *, issuer: str, client_id: str, nonce: str | None,
     access_token: str, now: int, aliases: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """The claims of a good id_token. Raises `UpstreamMisbehaved`.
@@ -65,7 +65,7 @@ def verify(
         raise UpstreamMisbehaved("the id_token is of another issuer")
     _check_audience(claims, client_id)
     _check_times(claims, now)
-    if not _same(claims.get("nonce"), nonce):
+    if nonce is not None and not _same(claims.get("nonce"), nonce):
         raise UpstreamMisbehaved("the id_token has another nonce")
     subject = claims.get("sub")
     if not is_text(subject) or not 0 < len(subject) <= MAX_SUBJECT:

@@ -4,7 +4,7 @@ A provider's module builds an `HttpRequest` and reads an `HttpResponse`; `transp
 carries them. What the rest of the house sees is `Upstream`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -63,6 +63,13 @@ class LoginRequest:
     scopes: tuple[str, ...] = ()  # on top of those that are always asked for
 
 
+Judge = Callable[[Identity, bool], None]
+"""(who it is by now, whether that is all that there is to say) → None.
+
+Raises `NotAdmitted` for a user who may not stay.
+"""
+
+
 class Upstream(Protocol):
     """One identity provider. Every method raises `UpstreamError` and nothing else."""
 
@@ -85,12 +92,17 @@ class Upstream(Protocol):
     ) -> tuple[UpstreamTokens, Identity]:
         """The tokens that *code* stands for, and who logged in; the id_token is verified."""
 
-    async def refresh(self, tokens: UpstreamTokens, *, now: int) -> UpstreamTokens:
+    async def refresh(
+        self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
+    ) -> UpstreamTokens:
         """New tokens; a refresh token that the provider did not replace is carried over.
 
         A token that never ends (``recheck``) is looked up instead: the same token comes back,
         good for a while again. Raises `UpstreamRefused` on ``invalid_grant``, or when the
         provider no longer knows the token: the login is over.
+
+        *judge* is shown who the user is by now, as far as the provider can be asked. What it
+        raises is raised, and the new tokens are revoked.
         """
 
     async def revoke(self, tokens: UpstreamTokens) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
 from mintage.grant import Identity, UpstreamTokens
-from mintage.upstream.protocol import LoginRequest, Upstream
+from mintage.upstream.protocol import Judge, LoginRequest, Upstream
 from mintage.upstream.settings import UpstreamSettings
 
 
@@ -69,10 +69,17 @@ class Member:
         # Without a prefix of its own it could speak of another's user.
         if not self.prefix and who.subject.partition("|")[0] in self.others:
             raise UpstreamMisbehaved("its subject reads like one of another provider")
-        return self._marked(tokens), replace(who, subject=self.prefix + who.subject)
+        return self._marked(tokens), self._known(who)
 
-    async def refresh(self, tokens: UpstreamTokens, *, now: int) -> UpstreamTokens:
-        return self._marked(await self.upstream.refresh(tokens, now=now))
+    async def refresh(
+        self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
+    ) -> UpstreamTokens:
+        def judged(who: Identity, complete: bool) -> None:  # noqa: FBT001  (as `Judge` has it)
+            if judge is not None:
+                judge(self._known(who), complete)
+
+        asked = None if judge is None else judged
+        return self._marked(await self.upstream.refresh(tokens, now=now, judge=asked))
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         await self.upstream.revoke(tokens)
@@ -86,6 +93,9 @@ class Member:
     @property
     def _mark(self) -> str | None:
         return None if self.settings.was_the_only_one else self.id
+
+    def _known(self, who: Identity) -> Identity:
+        return replace(who, subject=self.prefix + who.subject)
 
     def _marked(self, tokens: UpstreamTokens) -> UpstreamTokens:
         return replace(tokens, provider=self._mark)
@@ -110,9 +120,11 @@ class Upstreams:
         """The provider of that name."""
         return next((member for member in self._members if member.id == name), None)
 
-    async def refresh(self, tokens: UpstreamTokens, *, now: int) -> UpstreamTokens:
+    async def refresh(
+        self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
+    ) -> UpstreamTokens:
         """As `Upstream.refresh`, at the provider that *tokens* came from."""
-        return await self._owner(tokens).refresh(tokens, now=now)
+        return await self._owner(tokens).refresh(tokens, now=now, judge=judge)
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         """As `Upstream.revoke`, at the provider that *tokens* came from."""

@@ -8,6 +8,7 @@ from typing import Final
 from mintage import grant as decide
 from mintage import handles
 from mintage.errors import (
+    NotAdmitted,
     StoreUnavailable,
     UpstreamMisbehaved,
     UpstreamRefused,
@@ -90,10 +91,13 @@ class Renewal:
         if isinstance(leased, Refused) or leased.grant.lease is None:
             return leased
         try:
-            tokens = await renew(leased.grant.upstream)
+            tokens = await renew(leased.grant.upstream, leased.grant.login.identity)
         except UpstreamRefused as refusal:
-            log.info("grant %s: upstream refused: %s", handles.grant_id(key), refusal.error)
-            return await self._end(secret, Reason.UPSTREAM_REFUSED, leased.grant.upstream)
+            reason, why = Reason.UPSTREAM_REFUSED, refusal.error
+            if isinstance(refusal, NotAdmitted):
+                reason, why = Reason.NOT_ADMITTED, str(refusal)
+            log.info("grant %s: upstream refused: %s", handles.grant_id(key), why)
+            return await self._end(secret, reason, leased.grant.upstream)
         except (UpstreamUnavailable, UpstreamMisbehaved) as failure:
             self._remember_failure(key, failure)
             await self._grants.change(

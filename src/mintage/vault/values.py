@@ -8,10 +8,21 @@ from typing import Self, TypeAlias
 import msgspec
 
 from mintage import handles, records
-from mintage.grant import Active, Grant, Keep, Login, Reason, Refuse, Revoke, UpstreamTokens, Write
+from mintage.grant import (
+    Active,
+    Grant,
+    Identity,
+    Keep,
+    Login,
+    Reason,
+    Refuse,
+    Revoke,
+    UpstreamTokens,
+    Write,
+)
 from mintage.values import ClientId, GrantId
 
-Renew: TypeAlias = Callable[[UpstreamTokens], Awaitable[UpstreamTokens]]
+Renew: TypeAlias = Callable[[UpstreamTokens, Identity], Awaitable[UpstreamTokens]]
 Decision: TypeAlias = Keep | Write | Refuse | Revoke
 Decide: TypeAlias = Callable[[Grant], Decision]
 

@@ -49,8 +49,11 @@ def onward(url: str, *, to: str) -> Response:
     return page("onward", url=url, to=to)
 
 
-def error_page(failure: Failure, *, retry: str | None = None) -> Response:
-    """What went wrong, what to do, and the reference for whoever reads the log."""
+def error_page(failure: Failure, *, retry: str | None = None, back: str | None = None) -> Response:
+    """What went wrong, what to do, and the reference for whoever reads the log.
+
+    *retry*: where to try again; *back*: where the client waits for its answer.
+    """
     response = page(
         "error",
         status=failure.error.status,
@@ -58,6 +61,7 @@ def error_page(failure: Failure, *, retry: str | None = None) -> Response:
         advice=failure.error.advice,
         reference=failure.reference,
         retry=retry,
+        back=back,
     )
     for name, value in failure.headers.items():
         response.headers[name] = value

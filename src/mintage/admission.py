@@ -1,0 +1,138 @@
+"""Who may log in, by what the identity provider says of them. Pure.
+
+A rule holds if all that it names holds; a user is let in by any one rule. Without rules
+everybody is whom the provider logs in.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from mintage.errors import ConfigError, NotAdmitted
+from mintage.grant import Identity
+
+Words: TypeAlias = str | tuple[str, ...]
+"""One word or several, of which one is enough; ``*`` and ``?`` stand for any characters."""
+
+
+class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Let in who fits. *claims*: by JSON pointer (RFC 6901) into the provider's claims.
+
+    An e-mail address counts only if the provider says that it is verified, unless
+    *accept_unverified_emails*.
+    """
+
+    emails: Words = ()
+    email_domains: Words = ()
+    subjects: Words = ()
+    groups: Words = ()
+    organizations: Words = ()
+    teams: Words = ()
+    claims: dict[str, Words] = {}
+    accept_unverified_emails: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks for anything at all."""
+        named = (self.emails, self.email_domains, self.subjects, self.groups)
+        return any((*named, self.organizations, self.teams, self.claims))
+
+    def misses(self, who: Identity) -> list[str]:
+        """The names of what does not hold for *who*; empty: it lets them in."""
+        claims = who.claims
+        email = self._email(claims)
+        found = {
+            "emails": ([email], self.emails),
+            "email_domains": ([email.rpartition("@")[2]], self.email_domains),
+            "subjects": ([who.subject], self.subjects),
+            "groups": (_words(claims.get("groups")), self.groups),
+            "organizations": (_words(claims.get("organizations")), self.organizations),
+            "teams": (_words(claims.get("groups")), self.teams),
+        } | {
+            f"claims {pointer}": (_words(_at(claims, pointer)), wanted)
+            for pointer, wanted in self.claims.items()
+        }
+        folded = {"emails", "email_domains"}
+        return [
+            name
+            for name, (have, wanted) in found.items()
+            if wanted and not _any_fits(have, wanted, fold=name in folded)
+        ]
+
+    def _email(self, claims: Mapping[str, Any]) -> str:
+        if claims.get("email_verified") is True or self.accept_unverified_emails:
+            email = claims.get("email")
+            return email if isinstance(email, str) else ""
+        return ""
+
+
+def admit(rules: Sequence[AllowRule], who: Identity) -> None:
+    """Raises `NotAdmitted`, which says what each rule misses, unless one of *rules* fits *who*."""
+    missed = [rule.misses(who) for rule in rules]
+    if missed and all(missed):
+        told = (f"rule {n} misses {', '.join(names)}" for n, names in enumerate(missed, 1))
+        raise NotAdmitted("; ".join(told))
+
+
+def admit_again(
+    rules: Sequence[AllowRule],
+    before: Identity,
+    now: Identity,
+    complete: bool,  # noqa: FBT001  (as `Judge` has it)
+) -> None:
+    """`admit`, for a user who was let in as *before*.
+
+    What the provider leaves out is as it was, unless it was asked for all: userinfo often says
+    less than the first answer did.
+    """
+    if now.subject != before.subject:
+        raise NotAdmitted("the provider speaks of another user than before")
+    known = now.claims if complete else before.claims | now.claims
+    if not complete and now.claims.get("email") == before.claims.get("email"):
+        known = known | {"email_verified": before.claims.get("email_verified")}
+    admit(rules, replace(now, claims=known))
+
+
+def check_rules(rules: Sequence[AllowRule]) -> None:
+    """Raises `ConfigError` for a rule that can't be meant."""
+    for number, rule in enumerate(rules):
+        key = f"allow[{number}]"
+        if not rule.asks:
+            raise ConfigError(key, "asks for nothing: it would let everybody in")
+        for pointer in rule.claims:
+            if not pointer.startswith("/"):
+                raise ConfigError(f"{key}.claims", "holds JSON pointers, like /groups")
+        teams = (rule.teams,) if isinstance(rule.teams, str) else rule.teams
+        if not all("/" in team for team in teams):
+            raise ConfigError(f"{key}.teams", "holds teams like organization/team")
+
+
+def _any_fits(have: Iterable[str], wanted: Words, *, fold: bool) -> bool:
+    patterns = (wanted,) if isinstance(wanted, str) else wanted
+    if fold:  # addresses differ in case where people do not
+        have, patterns = map(str.lower, have), tuple(map(str.lower, patterns))
+    return any(word and fnmatchcase(word, pattern) for word in have for pattern in patterns)
+
+
+def _words(value: object) -> list[str]:
+    if isinstance(value, list):
+        return [word for word in value if isinstance(word, str)]
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    return [value] if isinstance(value, str) else []
+
+
+def _at(claims: object, pointer: str) -> object:
+    """What *pointer* points to; None for nothing."""
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(claims, Mapping):
+            claims = claims.get(name)
+        elif isinstance(claims, list) and name.isdecimal() and int(name) < len(claims):
+            claims = claims[int(name)]
+        else:
+            return None
+    return claims
