@@ -91,6 +91,10 @@ class World:
         return len(self.running.store)
 
 
+THE_BACKEND = "the backend of the world"
+"""What a resource among the overrides says for it: its address is not known by then."""
+
+
 def settings(issuer: str, upstream: FakeUpstream, backend: str) -> dict[str, Any]:
     return {
         "issuer": issuer,
@@ -184,8 +188,13 @@ async def opened_world(
     async with AsyncExitStack() as stack:
         backend_port, port = free_port(), free_port()
         backend = Backend(f"http://127.0.0.1:{backend_port}")
+        url = f"{backend.url}/mcp"
+        data = settings(f"http://127.0.0.1:{port}", upstream, url) | overrides
+        for resource in data["resource"]:
+            if resource.get("backend") == THE_BACKEND:
+                resource["backend"] = url
         config = parse(
-            settings(f"http://127.0.0.1:{port}", upstream, f"{backend.url}/mcp") | overrides,
+            data,
             base=directory,
             environ={"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret},
         )

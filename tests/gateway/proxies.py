@@ -91,7 +91,7 @@ async def caddy(
     }
     if with_token:
         changes["\t\t\trequest_header -Authorization\n"] = ""
-        changes["X-Forwarded-Groups\n"] = "X-Forwarded-Groups Authorization\n"
+        changes["X-Identity-Token\n"] = "X-Identity-Token Authorization\n"
     options = "{\n\tadmin off\n\tauto_https off\n}\n"
     file, log = directory / "Caddyfile", directory / "caddy.log"
     file.write_text(options + replaced(block("caddyfile"), changes))

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.headers import identity_headers
 from mintage.grant import Identity
 from tests.gateway.proxies import block, blocks
 
 ASKED = {"origin", "mcp-protocol-version", "mcp-method", "mcp-name"}
 CLAIMS: dict[str, Any] = {"email": "a", "groups": ["a"], "preferred_username": "a"}
-TOLD = set(identity_headers(Identity(issuer="i", subject="s", claims=CLAIMS)))
+TOLD = {IDENTITY_HEADER, *identity_headers(Identity(issuer="i", subject="s", claims=CLAIMS))}
 
 
 def read(number: int) -> Any:

@@ -18,18 +18,21 @@ from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.config import Config
 from mintage.errors import ConfigError, NotFound, OAuthError, StoreError
+from mintage.gateway.credentials import Credentials, IdentitySigner
 from mintage.gateway.door import Door
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.origins import Origins, origin_of
 from mintage.gateway.peers import Peers, read_networks
-from mintage.gateway.proxy import Backend, Credentials, Proxy
+from mintage.gateway.proxy import Backend, Proxy
+from mintage.grant import UpstreamTokens
 from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.farewell import Farewell
 from mintage.server.http import Handler, error_response, failure_of
 from mintage.server.limits import check_size
 from mintage.stores.protocol import Store
 from mintage.tokens import Tokens
+from mintage.upstream.protocol import Exchange
 from mintage.values import Clock, Dice
 from mintage.vault.vault import Vault
 
@@ -244,14 +247,24 @@ def _gateway(parts: Parts, commands: Mapping[str, "CommandSessions"]) -> Gateway
                 resource=resource,
                 path=section.path,
                 pool=None if section.backend is None else section.pool(),
-                credential=section.credential,
+                wish=section.wish(resource.identifier),
                 local=commands.get(section.path),
             )
             for section, resource in zip(config.resources, site.resources, strict=True)
         },
-        Proxy(Credentials(parts.vault, parts.renew)),
+        Proxy(_credentials(parts)),
         _door(parts),
     )
+
+
+def _credentials(parts: Parts) -> Credentials:
+    keys = parts.config.signing_keys
+    signer = IdentitySigner(parts.site.issuer, keys[0], parts.clock, parts.dice) if keys else None
+
+    async def exchange(tokens: UpstreamTokens, wanted: Exchange) -> UpstreamTokens:
+        return await parts.upstreams.exchange(tokens, wanted, now=int(parts.clock()))
+
+    return Credentials(parts.vault, parts.renew, parts.clock, exchange, signer)
 
 
 def _door(parts: Parts) -> Door:

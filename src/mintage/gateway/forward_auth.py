@@ -69,7 +69,7 @@ class ForwardAuth:
             access = await self.gateway.door.admit(
                 scope["headers"], backend.resource, method=method, path=found.rest
             )
-            identity, authorization = await self.gateway.proxy.credentials.of(access, backend)
+            identity, authorization = await self.gateway.proxy.credentials.of(access, backend.wish)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             response = self.gateway.refusal(error, Request(asked), backend)
             return await _known_to_proxies(response)(scope, receive, for_any_origin(send))

@@ -106,7 +106,7 @@ class Gateway:
 
     async def _headers(self, scope: Scope, found: Match[Backend], access: Access) -> RawHeaders:
         """What goes on to the backend. Raises `MintageError` where its credential can't be had."""
-        identity, authorization = await self.proxy.credentials.of(access, found.target)
+        identity, authorization = await self.proxy.credentials.of(access, found.target.wish)
         client, public = scope.get("client"), urlsplit(self.door.site.issuer)
         return to_backend(
             scope["headers"],

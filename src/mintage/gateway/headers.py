@@ -25,7 +25,8 @@ _HOP_BY_HOP: Final = frozenset(
 _TOOL_PARAMETER: Final = re.compile(rb"mcp-param-[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NEVER: Final = frozenset(
     {
-        b"authorization", b"x-authorization", b"expect", b"forwarded", b"host", b"remote-user",
+        b"authorization", b"x-authorization", b"x-identity-token",
+        b"expect", b"forwarded", b"host", b"remote-user",
         b"via", b"x-real-ip", b"x-user", b"x-email", b"x-groups", b"x-access-token",
         b"x-client-cert", b"x-original-url", b"x-rewrite-url", b"x-http-method-override",
         b"x-http-method", b"x-method-override", b"x-username", b"x-userid", b"x-roles",

@@ -8,26 +8,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
 from mintage.errors import MethodNotAllowed, MintageError
 from mintage.gateway.backend import Pool
 from mintage.gateway.connection import BackendError, Connection
+from mintage.gateway.credentials import Credentials, Wish
 from mintage.gateway.exchange import Body, ClientGone, Exchange
 from mintage.gateway.headers import (
     RawHeaders,
-    identity_headers,
     to_client,
 )
 from mintage.resource.bearer import Access
-from mintage.resource.upstream_token import upstream_token
 from mintage.site import Resource
-from mintage.vault.values import Renew
-from mintage.vault.vault import Vault
 
-Credential = Literal["none", "identity", "upstream"]
 Local = Callable[[Scope, Receive, Send, Access], Awaitable[None]]
 
 # A backend that shows what it was sent would show the client what is only for the backend.
@@ -43,14 +39,13 @@ log = logging.getLogger("mintage.gateway")
 class Backend:
     """Where a resource lives, and what it is told about the user.
 
-    *credential*: ``none``; ``identity`` for the ``X-Forwarded-User`` headers; ``upstream``
-    for those and the user's upstream access token as the bearer token. *pool* is the way
+    *wish*: see `Credentials`. *pool* is the way
     there; *local* answers here instead. Without either the resource is another proxy's.
     """
 
     resource: Resource
     path: str
-    credential: Credential
+    wish: Wish
     pool: Pool | None = None
     local: Local | None = None
 
@@ -58,30 +53,6 @@ class Backend:
     def answers(self) -> bool:
         """Whether requests go anywhere from here."""
         return self.pool is not None or self.local is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Finds what a backend is to be told about whoever holds the token."""
-
-    vault: Vault
-    renew: Renew
-
-    async def of(self, access: Access, backend: Backend) -> tuple[dict[str, str], str | None]:
-        """(identity headers, Authorization) for *backend*.
-
-        Raises `InvalidToken` where the upstream has ended the login, `UpstreamError` where
-        it can't be asked.
-        """
-        identity = access.opened.grant.login.identity
-        match backend.credential:
-            case "none":
-                return {}, None
-            case "identity":
-                return identity_headers(identity), None
-            case "upstream":
-                token = await upstream_token(access.opened, self.vault, self.renew)
-                return identity_headers(identity), f"Bearer {token}"
 
 
 @dataclass(slots=True)

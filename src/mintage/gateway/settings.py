@@ -11,12 +11,15 @@ from msgspec import Meta
 
 from mintage.errors import ConfigError
 from mintage.gateway.backend import Limits, Pool
+from mintage.gateway.credentials import Wish
 from mintage.gateway.paths import begins_like_ours
 from mintage.gateway.peers import read_networks
 from mintage.gateway.target import Target
 from mintage.gateway.trust import trust
 from mintage.scopes import Rule
 from mintage.secret_source import resolve
+from mintage.upstream.protocol import Exchange
+from mintage.urls import check_https, whole_url
 from mintage.values import Secret, check_scopes
 
 _Seconds = Annotated[float, Meta(gt=0, le=86400)]
@@ -65,6 +68,23 @@ class CommandSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     idle_seconds: Annotated[float, Meta(gt=0, le=7 * 86400)] = 900.0
 
 
+class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For whom the provider is asked for another token (RFC 8693)."""
+
+    audience: str | None = None
+    resource: str | None = None
+    scope: str | None = None
+    token_endpoint: str | None = None
+
+    def exchange(self) -> Exchange:
+        return Exchange(
+            audience=self.audience,
+            resource=self.resource,
+            scope=self.scope,
+            token_endpoint=self.token_endpoint,
+        )
+
+
 class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """*backend*: where the gateway sends requests; *command*: what it runs instead.
 
@@ -83,7 +103,9 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     optional_scopes: tuple[str, ...] = ()
     rule: tuple[RuleSection, ...] = ()
     token_claims: tuple[str, ...] = ()
-    credential: Literal["none", "identity", "upstream"] = "none"
+    credential: Literal["none", "identity", "upstream", "exchange"] = "none"
+    backend_audience: str | None = None
+    exchange: ExchangeSection | None = None
     name: str | None = None
     upstreams: tuple[str, ...] = ()
     backend_ca: str | None = None
@@ -92,6 +114,14 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     answer_seconds: _Seconds = 300.0
     silence_seconds: _Seconds | None = None
     max_requests: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
+
+    def wish(self, identifier: str) -> Wish:
+        """What its backend gets; *identifier* is what the resource is called."""
+        return Wish(
+            credential=self.credential,
+            audience=self.backend_audience or identifier,
+            exchange=None if self.exchange is None else self.exchange.exchange(),
+        )
 
     def below(self, base: str) -> str:
         """Its place below *base*, the issuer or the issuer's path. ``/`` is *base* itself."""
@@ -132,6 +162,7 @@ def check_resources(resources: tuple[ResourceSection, ...]) -> None:
         if resource.path in seen:
             raise ConfigError(f"{key}.path", "another resource has this path already")
         seen.add(resource.path)
+        _check_exchange(resource, key)
         if resource.command is not None:
             _check_command(resource.command, resource, f"{key}.command")
         if resource.backend is not None:
@@ -141,6 +172,20 @@ def check_resources(resources: tuple[ResourceSection, ...]) -> None:
         known = {*resource.scopes, *resource.optional_scopes}
         for at, rule in enumerate(resource.rule):
             _check_rule(rule, known, f"{key}.rule[{at}]")
+
+
+def _check_exchange(resource: ResourceSection, key: str) -> None:
+    section = resource.exchange
+    if (section is not None) != (resource.credential == "exchange"):
+        raise ConfigError(f"{key}.exchange", 'goes with credential = "exchange"')
+    if section is None:
+        return
+    if section.audience is None and section.resource is None:
+        raise ConfigError(f"{key}.exchange", "needs an audience or a resource")
+    if section.token_endpoint is not None:
+        where = f"{key}.exchange.token_endpoint"
+        example = "https://login.example.com/token"
+        check_https(whole_url(section.token_endpoint, where, example=example), where)
 
 
 def _check_backend(resource: ResourceSection, backend: str, key: str) -> None:

@@ -6,7 +6,12 @@ from mintage.vault.vault import Vault
 
 
 async def upstream_token(opened: Opened, vault: Vault, renew: Renew) -> str:
-    """One that is good for a while yet, renewed where it was about to end.
+    """One that is good for a while yet. Raises as `fresh_upstream` does."""
+    return (await fresh_upstream(opened, vault, renew)).grant.upstream.access_token
+
+
+async def fresh_upstream(opened: Opened, vault: Vault, renew: Renew) -> Opened:
+    """The grant with such a token, renewed where it was about to end.
 
     Raises `InvalidToken` where the provider has ended the login, `UpstreamError` where it must
     be asked and can't be.
@@ -18,4 +23,4 @@ async def upstream_token(opened: Opened, vault: Vault, renew: Renew) -> str:
             reason=outcome.reason.value,
             stage="upstream",
         )
-    return outcome.grant.upstream.access_token
+    return outcome

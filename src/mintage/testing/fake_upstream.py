@@ -72,7 +72,8 @@ class FakeUpstream:
     *rotates*: whether a refresh gives a new refresh token; *shape* changes a token answer,
     and *form_answers* its spelling; *errors* says OAuth's errors in the provider's own way;
     *metadata* is added to the discovery document, *profile* to userinfo; *documents* are
-    what a live token may read, by path. *queries* and *forms* hold what came in.
+    what a live token may read, by path; *exchanges* are the audiences of other tokens.
+    *queries* and *forms* hold what came in.
     """
 
     clock: Clock
@@ -96,6 +97,7 @@ class FakeUpstream:
     metadata: dict[str, Any] = field(default_factory=dict)
     profile: dict[str, Any] = field(default_factory=dict)
     documents: dict[str, Any] = field(default_factory=dict)
+    exchanges: frozenset[str] = frozenset()
     url: str = ""
     issuer: str = ""
     queries: list[dict[str, str]] = field(default_factory=list, repr=False)
@@ -243,6 +245,8 @@ class FakeUpstream:
         self.seen[fields["grant_type"]] += 1
         if fields["grant_type"] == "refresh_token":
             return self._refresh(fields["refresh_token"])
+        if fields["grant_type"].endswith(":token-exchange"):
+            return self._exchange(fields)
         return self._redeem(fields)
 
     def _knows(self, request: Request, fields: dict[str, str]) -> bool:
@@ -282,6 +286,22 @@ class FakeUpstream:
         ):
             return self._error("invalid_grant")
         return self._tokens(_Family("", ""), nonce=code.nonce)
+
+    def _exchange(self, fields: dict[str, str]) -> Response:
+        """RFC 8693, for the audiences in *exchanges*."""
+        if not self.is_live(fields["subject_token"]):
+            return self._error("invalid_request")
+        if fields.get("audience") not in self.exchanges:
+            return self._error("invalid_target")
+        token = f"exchanged-{fields['audience']}-{secrets.token_urlsafe(12)}"
+        return JSONResponse(
+            {
+                "access_token": token,
+                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                "token_type": "Bearer",
+                "expires_in": 120,
+            }
+        )
 
     def _refresh(self, token: str) -> Response:
         family = self._families.get(token)

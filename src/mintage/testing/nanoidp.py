@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -92,14 +94,20 @@ async def _wait(url: str) -> None:
     raise RuntimeError("nanoidp did not come up")
 
 
+_FIRST_PORT, _PORTS = 20_000, 12_000
+_walks: dict[int, Iterator[int]] = {}  # by process: a child has one of its own
+
+
 def free_port() -> int:
     """A loopback port that nobody listens on.
 
     It is below those that outgoing connections are given: one of those could take it before
-    the server that it is for has started.
+    the server that it is for has started. Each process walks through them from a place of its
+    own, so that two at work at once do not find the same one.
     """
+    walk = _walks.setdefault(os.getpid(), count(secrets.randbelow(_PORTS)))
     while True:
-        port = 20_000 + secrets.randbelow(12_000)
+        port = _FIRST_PORT + next(walk) % _PORTS
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

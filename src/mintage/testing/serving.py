@@ -15,7 +15,10 @@ async def serving(*servers: uvicorn.Server) -> AsyncIterator[None]:
     for server in servers:
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
-        await server.startup()
+        try:
+            await server.startup()
+        except SystemExit as error:  # it would end whoever runs the loop
+            raise OSError(f"port {server.config.port} can't be had") from error
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from mintage.upstream import id_token, identity, oauth2, user
 from mintage.upstream.authentication import Credentials, SigningKey
 from mintage.upstream.discovery import Documents, Metadata
 from mintage.upstream.preset import AuthMethod
-from mintage.upstream.protocol import HttpResponse, Judge, LoginRequest, Transport
+from mintage.upstream.protocol import Exchange, HttpResponse, Judge, LoginRequest, Transport
 from mintage.upstream.provider import Provider
 from mintage.upstream.revocation import is_done, revocation_request
 from mintage.upstream.settings import UpstreamSettings
@@ -139,6 +139,14 @@ class ProviderClient:
             if "sub" in userinfo
             else None
         )
+
+    async def exchange(
+        self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
+    ) -> UpstreamTokens:
+        found = await self._documents.metadata()
+        form = oauth2.exchange_form(tokens, wanted)
+        response = await self._post(found, form, now=now, url=wanted.token_endpoint)
+        return oauth2.read_exchanged(response, now=now, quirks=self._provider.quirks)
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         found = await self._documents.metadata()

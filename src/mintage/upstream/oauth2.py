@@ -16,7 +16,7 @@ from mintage.errors import (
 )
 from mintage.grant import UpstreamTokens, s256
 from mintage.upstream.preset import Quirks
-from mintage.upstream.protocol import HttpResponse, LoginRequest
+from mintage.upstream.protocol import Exchange, HttpResponse, LoginRequest
 from mintage.upstream.provider import Provider
 
 BY_THE_BOOK: Final = Quirks()
@@ -110,6 +110,24 @@ def refresh_form(refresh_token: str, provider: Provider) -> dict[str, str]:
     return form | _resource(provider)
 
 
+_NOT_FOR_THIS: Final = frozenset(  # RFC 8693 §2.2.2
+    {"invalid_target", "invalid_request", "invalid_grant", "invalid_scope", "access_denied"}
+)
+
+
+def exchange_form(tokens: UpstreamTokens, wanted: Exchange) -> dict[str, str]:
+    """RFC 8693 §2.1: the user's access token for one that somebody else takes."""
+    access_token = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": tokens.access_token,
+        "subject_token_type": access_token,
+        "requested_token_type": access_token,
+    }
+    asked = {"audience": wanted.audience, "resource": wanted.resource, "scope": wanted.scope}
+    return form | {name: value for name, value in asked.items() if value is not None}
+
+
 def revocation_form(tokens: UpstreamTokens) -> dict[str, str]:
     """RFC 7009 §2.1: the refresh token, which takes the others along; else the access token."""
     if tokens.refresh_token is not None:
@@ -182,6 +200,16 @@ def read_tokens(
         recheck=recheck,
     )
     return tokens, body
+
+
+def read_exchanged(
+    response: HttpResponse, *, now: int, quirks: Quirks = BY_THE_BOOK
+) -> UpstreamTokens:
+    """The token of an exchange. Raises `UpstreamRefused` where there is none to be had for it."""
+    body = read_body(response, quirks)
+    if response.status in quirks.refusal_statuses and body.get("error") in _NOT_FOR_THIS:
+        raise UpstreamRefused(str(body["error"]))
+    return read_tokens(response, now=now, quirks=quirks)[0]
 
 
 def is_error(body: dict[str, Any]) -> bool:

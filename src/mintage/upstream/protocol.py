@@ -63,6 +63,16 @@ class LoginRequest:
     scopes: tuple[str, ...] = ()  # on top of those that are always asked for
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """For whom a token is to be exchanged (RFC 8693 §2.1). *token_endpoint*: None for the usual."""
+
+    audience: str | None = None
+    resource: str | None = None
+    scope: str | None = None
+    token_endpoint: str | None = None
+
+
 Judge = Callable[[Identity, bool], None]
 """(who it is by now, whether that is all that there is to say) → None.
 
@@ -103,6 +113,14 @@ class Upstream(Protocol):
 
         *judge* is shown who the user is by now, as far as the provider can be asked. What it
         raises is raised, and the new tokens are revoked.
+        """
+
+    async def exchange(
+        self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
+    ) -> UpstreamTokens:
+        """A token for somebody else, for the user's access token (RFC 8693).
+
+        Raises `UpstreamRefused` where the provider won't give one.
         """
 
     async def revoke(self, tokens: UpstreamTokens) -> None:

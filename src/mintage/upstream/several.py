@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
 from mintage.grant import Identity, UpstreamTokens
-from mintage.upstream.protocol import Judge, LoginRequest, Upstream
+from mintage.upstream.protocol import Exchange, Judge, LoginRequest, Upstream
 from mintage.upstream.settings import UpstreamSettings
 
 
@@ -81,6 +81,11 @@ class Member:
         asked = None if judge is None else judged
         return self._marked(await self.upstream.refresh(tokens, now=now, judge=asked))
 
+    async def exchange(
+        self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
+    ) -> UpstreamTokens:
+        return await self.upstream.exchange(tokens, wanted, now=now)
+
     async def revoke(self, tokens: UpstreamTokens) -> None:
         await self.upstream.revoke(tokens)
 
@@ -125,6 +130,12 @@ class Upstreams:
     ) -> UpstreamTokens:
         """As `Upstream.refresh`, at the provider that *tokens* came from."""
         return await self._owner(tokens).refresh(tokens, now=now, judge=judge)
+
+    async def exchange(
+        self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
+    ) -> UpstreamTokens:
+        """As `Upstream.exchange`, at the provider that *tokens* came from."""
+        return await self._owner(tokens).exchange(tokens, wanted, now=now)
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         """As `Upstream.revoke`, at the provider that *tokens* came from."""

@@ -1,0 +1,163 @@
+"""What a backend is told about the user, and with which token it may go on from there."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from mintage.errors import AccessDenied, UpstreamRefused
+from mintage.gateway.headers import identity_headers
+from mintage.grant import Identity, UpstreamTokens
+from mintage.handles import store_key
+from mintage.jws import sign
+from mintage.keyring import TokenKey
+from mintage.resource.bearer import Access
+from mintage.resource.upstream_token import fresh_upstream
+from mintage.single_flight import SingleFlight
+from mintage.upstream.protocol import Exchange
+from mintage.values import Clock, Dice
+from mintage.vault.values import Renew
+from mintage.vault.vault import Vault
+
+Credential = Literal["none", "identity", "upstream", "exchange"]
+
+IDENTITY_HEADER: Final = "x-identity-token"
+_IDENTITY_SECONDS: Final = 60
+_MARGIN: Final = 30  # seconds before its end at which an exchanged token is got anew
+_UNSTATED: Final = 300  # seconds that one without an end is kept
+_MAX_KEPT: Final = 10_000
+
+Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange], Awaitable[UpstreamTokens]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a resource's backend is to get. *audience* is who it is in signed identities."""
+
+    credential: Credential
+    audience: str
+    exchange: Exchange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySigner:
+    """Signs who a user is, for a minute, for one backend (typ ``identity+jwt``).
+
+    Its ``typ`` and its audience keep it from being taken for an access token.
+    """
+
+    issuer: str
+    key: TokenKey
+    clock: Clock
+    dice: Dice
+
+    def signed(self, who: Identity, audience: str, now: int) -> str:
+        payload: dict[str, Any] = {
+            "iss": self.issuer,
+            "aud": audience,
+            "sub": who.subject,
+            "iat": now,
+            "exp": now + _IDENTITY_SECONDS,
+            "jti": self.dice(16).hex(),
+        }
+        told = {name: who.claims.get(name) for name in ("name", "preferred_username", "groups")}
+        if who.claims.get("email_verified") is not False:
+            told["email"] = who.claims.get("email")
+        payload |= {name: value for name, value in told.items() if value}
+        if self.key.signer is None:
+            raise ValueError("the key can't sign")
+        header = self.key.header("identity+jwt")
+        return sign(msgspec.json.encode(payload), header=header, signer=self.key.signer)
+
+
+class _Kept(NamedTuple):
+    """*made_of*: the grant or tokens that it came from; with others it is of no use."""
+
+    token: str
+    made_of: object
+    until: float
+
+
+@dataclass(slots=True)
+class Credentials:
+    """Finds what a backend is to be told about whoever holds the token."""
+
+    vault: Vault
+    renew: Renew
+    clock: Clock
+    exchanger: Exchanger
+    signer: IdentitySigner | None = None
+    _signed: dict[tuple[bytes, str], _Kept] = field(default_factory=dict, repr=False)
+    _exchanged: dict[tuple[bytes, str], _Kept] = field(default_factory=dict, repr=False)
+    _flights: SingleFlight[str] = field(default_factory=SingleFlight)
+
+    async def of(self, access: Access, wish: Wish) -> tuple[dict[str, str], str | None]:
+        """(identity headers, Authorization) for a backend.
+
+        Raises `InvalidToken` where the upstream has ended the login, `AccessDenied` where it
+        gives no token for the backend, `UpstreamError` where it can't be asked.
+        """
+        match wish.credential:
+            case "none":
+                return {}, None
+            case "identity":
+                return self._identity(access, wish), None
+            case "upstream":
+                opened = await fresh_upstream(access.opened, self.vault, self.renew)
+                token = opened.grant.upstream.access_token
+            case "exchange":
+                token = await self._exchange(access, wish)
+        return self._identity(access, wish), f"Bearer {token}"
+
+    def _identity(self, access: Access, wish: Wish) -> dict[str, str]:
+        who = access.opened.grant.login.identity
+        headers = identity_headers(who)
+        if self.signer is None:
+            return headers
+        return headers | {IDENTITY_HEADER: self._signed_for(access, wish, self.signer)}
+
+    def _signed_for(self, access: Access, wish: Wish, signer: IdentitySigner) -> str:
+        now, key = self.clock(), (store_key(access.opened.secret), wish.audience)
+        who = access.opened.grant.login.identity
+        kept = self._signed.get(key)
+        if kept is not None and kept.made_of == who and now < kept.until:
+            return kept.token
+        token = signer.signed(who, wish.audience, int(now))
+        _keep(self._signed, key, _Kept(token, who, now + _IDENTITY_SECONDS / 2))
+        return token
+
+    async def _exchange(self, access: Access, wish: Wish) -> str:
+        """A token for the backend's audience (RFC 8693), kept while it lasts."""
+        if wish.exchange is None:
+            raise ValueError("nothing is said about the exchange")
+        opened = await fresh_upstream(access.opened, self.vault, self.renew)
+        tokens, key = opened.grant.upstream, (store_key(opened.secret), wish.audience)
+        kept = self._exchanged.get(key)
+        if kept is not None and kept.made_of == tokens and self.clock() < kept.until:
+            return kept.token
+        asked = wish.exchange
+        flight = key[0] + wish.audience.encode()
+        return await self._flights.join(flight, lambda: self._ask(key, tokens, asked))
+
+    async def _ask(self, key: tuple[bytes, str], tokens: UpstreamTokens, asked: Exchange) -> str:
+        try:
+            given = await self.exchanger(tokens, asked)
+        except UpstreamRefused as refusal:
+            raise AccessDenied(
+                "the identity provider gives this user no token for the server behind; ask whoever "
+                "runs this server",
+                reason=f"token exchange refused: {refusal.error}",
+                stage="upstream",
+            ) from None
+        end = self.clock() + _UNSTATED if given.expires_at is None else given.expires_at - _MARGIN
+        _keep(self._exchanged, key, _Kept(given.access_token, tokens, end))
+        return given.access_token
+
+
+def _keep(kept: dict[tuple[bytes, str], _Kept], key: tuple[bytes, str], new: _Kept) -> None:
+    """The oldest goes where there are too many."""
+    kept.pop(key, None)
+    if len(kept) >= _MAX_KEPT:
+        del kept[next(iter(kept))]
+    kept[key] = new

@@ -1,0 +1,177 @@
+"""What a backend is told of the user, and with which token: for each resource its own way."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from joserfc import jwk, jwt
+
+from mintage.config import parse
+from mintage.errors import ConfigError
+from tests.conftest import THE_BACKEND, World
+from tests.tokens.forge import P256, pem
+
+
+@pytest.fixture
+def resource() -> dict[str, Any]:
+    """Settings of the resource that a test wants otherwise: override this fixture."""
+    return {"credential": "identity"}
+
+
+@pytest.fixture
+def overrides(resource: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "signing.pem").write_bytes(pem(P256))
+    return {"tokens": {"signing_key": "file:signing.pem"}, "resource": [dict(resource)]}
+
+
+async def logged_in(world: World) -> str:
+    client = await world.client()
+    async with world.browser() as browser:
+        token: str = (await client.tokens(browser))["access_token"]
+    return token
+
+
+async def told(world: World, token: str, **headers: str) -> dict[str, str]:
+    """The headers that the backend got."""
+    answer = await call(world, token, **headers)
+    assert answer.status_code == 200, answer.text
+    seen: dict[str, str] = answer.json()["headers"]
+    return seen
+
+
+async def call(world: World, token: str, **headers: str) -> httpx2.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await world.http.get(
+        world.resource, headers={"authorization": f"Bearer {token}"} | named
+    )
+
+
+async def claims_of(world: World, signed: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(header, claims) of what our published key has signed."""
+    keys = jwk.KeySet.import_key_set((await world.http.get(f"{world.issuer}/jwks")).json())
+    decoded = jwt.decode(signed, keys, algorithms=["ES256"])
+    return decoded.header, decoded.claims
+
+
+class TestSignedIdentity:
+    @pytest.fixture
+    def resource(self) -> dict[str, Any]:
+        return {"path": "/mcp", "backend": THE_BACKEND, "credential": "identity"}
+
+    async def test_says_who_it_is_for_this_backend_and_a_minute(self, world: World) -> None:
+        token = await logged_in(world)
+        header, claims = await claims_of(world, (await told(world, token))["x-identity-token"])
+        assert header["typ"] == "identity+jwt"
+        assert (claims["iss"], claims["aud"]) == (world.issuer, world.resource)
+        assert (claims["sub"], claims["email"]) == ("alice", "alice@example.com")
+        assert claims["iat"] == int(world.clock())
+        assert claims["exp"] - claims["iat"] == 60
+
+    async def test_is_signed_once_for_many_requests_and_anew_before_it_ends(
+        self, world: World
+    ) -> None:
+        token = await logged_in(world)
+        one, two = [(await told(world, token))["x-identity-token"] for _ in range(2)]
+        world.clock.advance(31)
+        later = (await told(world, token))["x-identity-token"]
+        assert one == two != later
+
+    async def test_is_no_access_token(self, world: World) -> None:
+        signed = (await told(world, await logged_in(world)))["x-identity-token"]
+        answer = await call(world, signed)
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")
+
+    async def test_attack_d08_a_client_can_not_send_one_of_its_own(self, world: World) -> None:
+        token = await logged_in(world)
+        mine = (await told(world, token))["x-identity-token"]
+        seen = await told(world, token, x_identity_token="forged")
+        assert seen["x-identity-token"] == mine
+
+
+class TestSignedIdentityForSomebodyNamed:
+    @pytest.fixture
+    def resource(self) -> dict[str, Any]:
+        return {
+            "path": "/mcp",
+            "backend": THE_BACKEND,
+            "credential": "identity",
+            "backend_audience": "https://notes.internal",
+        }
+
+    async def test_has_that_audience(self, world: World) -> None:
+        signed = (await told(world, await logged_in(world)))["x-identity-token"]
+        assert (await claims_of(world, signed))[1]["aud"] == "https://notes.internal"
+
+
+class TestExchange:
+    @pytest.fixture
+    def resource(self) -> dict[str, Any]:
+        return {
+            "path": "/mcp",
+            "backend": THE_BACKEND,
+            "credential": "exchange",
+            "exchange": {"audience": "notes", "scope": "read"},
+        }
+
+    async def test_the_backend_gets_a_token_for_its_own_audience(self, world: World) -> None:
+        world.upstream.exchanges = frozenset({"notes"})
+        token = await logged_in(world)
+        first = (await told(world, token))["authorization"]
+        assert first.startswith("Bearer exchanged-notes-")
+        (asked,) = [form for form in world.upstream.forms if "subject_token" in form]
+        assert asked["grant_type"] == "urn:ietf:params:oauth:grant-type:token-exchange"
+        assert asked["subject_token_type"] == "urn:ietf:params:oauth:token-type:access_token"
+        assert asked["scope"] == "read"
+        assert (await told(world, token))["authorization"] == first
+        world.clock.advance(91)  # it lasts two minutes: half a minute before, there is another
+        assert (await told(world, token))["authorization"] != first
+
+    async def test_ten_requests_at_once_ask_once(self, world: World) -> None:
+        world.upstream.exchanges = frozenset({"notes"})
+        token = await logged_in(world)
+        seen = await asyncio.gather(*(told(world, token) for _ in range(10)))
+        assert len({headers["authorization"] for headers in seen}) == 1
+        assert len([form for form in world.upstream.forms if "subject_token" in form]) == 1
+
+    async def test_a_refusal_is_no_outage_and_ends_no_login(self, world: World) -> None:
+        token = await logged_in(world)
+        answer = await call(world, token)
+        assert (answer.status_code, answer.json()["error"]) == (403, "access_denied")
+        world.upstream.exchanges = frozenset({"notes"})
+        assert (await call(world, token)).status_code == 200
+
+    async def test_an_outage_is_no_refusal(self, world: World) -> None:
+        token = await logged_in(world)
+        world.upstream.faults["token"] = "503"
+        answer = await call(world, token)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("resource", "key"),
+    [
+        ({"credential": "exchange"}, "resource[0].exchange"),
+        ({"exchange": {"audience": "x"}}, "resource[0].exchange"),
+        ({"credential": "exchange", "exchange": {"scope": "x"}}, "resource[0].exchange"),
+        (
+            {
+                "credential": "exchange",
+                "exchange": {"audience": "x", "token_endpoint": "http://idp.example/token"},
+            },
+            "resource[0].exchange.token_endpoint",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_meant(resource: dict[str, Any], key: str) -> None:
+    data = {
+        "issuer": "https://auth.example",
+        "store": "memory://",
+        "upstream": {"issuer": "https://idp.example", "client_id": "x"},
+        "resource": [{"path": "/mcp"} | resource],
+    }
+    with pytest.raises(ConfigError) as caught:
+        parse(data, base=Path(), environ={})
+    assert caught.value.key == key
