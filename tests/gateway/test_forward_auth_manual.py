@@ -58,7 +58,7 @@ def test_envoy_asks_with_what_is_looked_at_and_takes_what_is_told() -> None:
 
 @pytest.mark.parametrize("language", ["nginx", "caddyfile"])
 def test_the_others_take_what_is_told(language: str) -> None:
-    names = lowered(re.findall(r"X-Forwarded-[A-Z][\w-]+", block(language)))
+    names = lowered(re.findall(r"X-(?:Forwarded|Identity)-[A-Z][\w-]+", block(language)))
     assert names >= TOLD
 
 
