@@ -144,10 +144,12 @@ class Running:
             return await self.forward_auth(scope, receive, send)
         scope = self._from_the_client(scope)
         endpoint = self.endpoints.get(scope["path"])
-        if scope["path"] in self.pages:
+        if endpoint is not None and scope["path"] in self.pages:
             return await self._serve(endpoint, scope, receive, send)
         if is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)
+        if endpoint is None:
+            return await self._pass_on(scope, receive, send)
         return await self._serve(endpoint, scope, receive, for_any_origin(send))
 
     def _from_the_client(self, scope: Scope) -> Scope:
@@ -170,20 +172,24 @@ class Running:
             return await send({"type": "websocket.close", "code": 1008})
         return await self.gateway.converse(scope, receive, send, found=found)
 
-    async def _serve(
-        self, endpoint: Handler | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _serve(self, endpoint: Handler, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             check_size(scope)
-            if endpoint is not None:
-                response = await endpoint(Request(scope, receive))
-                return await response(scope, receive, send)
+            response = await endpoint(Request(scope, receive))
+        except OAuthError as error:
+            response = error_response(failure_of(error, Request(scope), self.parts.dice))
+        await response(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """To the gateway, which lets any page read its answers by itself."""
+        try:
+            check_size(scope)
             raw_path = scope.get("raw_path") or scope["path"].encode()
             if (found := self.gateway.find(raw_path)) is None:
                 raise NotFound("there is nothing at this path; check the address")
         except OAuthError as error:
             response = error_response(failure_of(error, Request(scope), self.parts.dice))
-            return await response(scope, receive, send)
+            return await response(scope, receive, for_any_origin(send))
         return await self.gateway(scope, receive, send, found=found)
 
 

@@ -1,7 +1,8 @@
 """The gateway: from a request's path to its backend, through the door."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -17,7 +18,10 @@ from mintage.gateway.headers import RawHeaders, to_backend
 from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proxy import Backend, Proxy
 from mintage.resource.bearer import Access
+from mintage.server.cors import for_any_origin
 from mintage.server.http import error_response, failure_of
+
+_MAX_FOUND: Final = 512  # paths whose resource is remembered: most requests go to few
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Gateway:
     resources: Mapping[str, Backend]
     proxy: Proxy
     door: Door
+    _found: dict[bytes, Match[Backend]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def backends(self) -> Mapping[str, Backend]:
@@ -38,8 +43,15 @@ class Gateway:
 
         Raises `InvalidRequest` for a path that two servers could read differently.
         """
+        if (found := self._found.get(raw_path)) is not None:
+            return found
         found = self.resource_at(raw_path)
-        return found if found is not None and found.target.answers else None
+        if found is None or not found.target.answers:
+            return None
+        if len(self._found) >= _MAX_FOUND:
+            self._found.clear()
+        self._found[raw_path] = found
+        return found
 
     def resource_at(self, raw_path: bytes) -> Match[Backend] | None:
         """The resource of a request path, whoever serves it. Raises as `find` does.
@@ -64,7 +76,9 @@ class Gateway:
         try:
             access = await self._access(scope, found, method=scope["method"])
             if found.target.local is not None:
-                return await found.target.local(scope, receive, send, access)
+                return await found.target.local(
+                    scope, receive, for_any_origin(send), access
+                )
             headers = await self._headers(scope, found, access)
             await self.proxy.forward(
                 scope,
@@ -77,7 +91,7 @@ class Gateway:
             )
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             response = self.refusal(error, Request(scope), found.target)
-            await response(scope, receive, send)
+            await response(scope, receive, for_any_origin(send))
 
     async def converse(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]

@@ -6,6 +6,7 @@ like one, in any spelling that a server behind us might read as one (RFC 9700 §
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import quote, urljoin
 
@@ -41,13 +42,22 @@ _NEVER_PREFIX: Final = (
     b"x-authentik-", b"x-consumer-", b"x-credential-", b"x-oidc-", b"oidc-", b"tailscale-user-",
     b"x-pomerium-", b"remote-", b"cf-access-", b"x-mintage-", b"ssl-client-",
 )  # fmt: skip
+_REWRITTEN: Final = frozenset({b"location", b"set-cookie"})
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+_USUAL_NAME: Final = 64  # bytes
+_MAX_KNOWN: Final = 512
+# The headers of an identity that is in memory, by its id, with itself so that no other has it.
+_known_headers: dict[int, tuple[Identity, dict[str, str]]] = {}
 _OUR_COOKIES: Final = ("__Host-mintage-", "mintage-")
 
 
 def check_framing(headers: RawHeaders) -> None:
     """Refuse a message whose end two servers could see in two places (RFC 9112 §6.3)."""
-    lengths = [value for name, value in headers if name == b"content-length"]
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    framing = [header for header in headers if header[0] in _FRAMING]
+    if not framing:
+        return
+    lengths = [value for name, value in framing if name == b"content-length"]
+    codings = [value for name, value in framing if name == b"transfer-encoding"]
     if lengths and codings:
         raise InvalidRequest("send Content-Length or Transfer-Encoding, not both")
     if len(lengths) > 1 or any(not value.isdigit() for value in lengths):
@@ -71,22 +81,26 @@ def to_backend(
     issuer, for nobody sent them. The client's own ``Authorization`` never passes. ``Host`` is the
     HTTP client's to set.
     """
-    kept = [
-        (name, value)
-        for name, value in _without_hop_by_hop(headers)
-        if name != b"cookie" and not _claims_something(name)
-    ]
-    cookies = _other_cookies(value for name, value in headers if name.lower() == b"cookie")
-    ours = {**identity, "x-forwarded-proto": scheme, "x-forwarded-host": host}
-    ours["forwarded"] = f'host="{host}";proto={scheme}'
+    kept = [header for header in _without_hop_by_hop(headers) if _known_harmless(header[0])]
+    cookies = _other_cookies([value for name, value in headers if name.lower() == b"cookie"])
+    ours = [(name.encode(), value.encode("latin-1")) for name, value in identity.items()]
     if cookies:
-        ours["cookie"] = cookies
-    if client_host is not None:
-        ours["x-forwarded-for"] = client_host
-        ours["forwarded"] = f"for={_node(client_host)};{ours['forwarded']}"
+        ours.append((b"cookie", cookies.encode("latin-1")))
     if authorization is not None:
-        ours["authorization"] = authorization
-    return kept + [(name.encode(), value.encode("latin-1")) for name, value in ours.items()]
+        ours.append((b"authorization", authorization.encode("latin-1")))
+    return [*kept, *ours, *_way(client_host, scheme, host)]
+
+
+@lru_cache(maxsize=1024)
+def _way(client_host: str | None, scheme: str, host: str) -> RawHeaders:
+    """Where a request came from and where to, in the old words and in those of RFC 7239."""
+    forwarded = f'host="{host}";proto={scheme}'
+    way = {"x-forwarded-proto": scheme, "x-forwarded-host": host}
+    if client_host is not None:
+        way["x-forwarded-for"] = client_host
+        forwarded = f"for={_node(client_host)};{forwarded}"
+    way["forwarded"] = forwarded
+    return [(name.encode(), value.encode("latin-1")) for name, value in way.items()]
 
 
 def _node(address: str) -> str:
@@ -101,9 +115,12 @@ def to_client(
 
     *asked* is the URL that the backend was asked for; *backend* is known to clients as *public*.
     """
+    passed = _without_hop_by_hop(headers)
+    if _REWRITTEN.isdisjoint([name for name, _ in passed]):
+        return passed
     return [
         (name, value if name != b"location" else _moved(value, asked, backend, public))
-        for name, value in _without_hop_by_hop(headers)
+        for name, value in passed
         if name != b"set-cookie" or not value.decode("latin-1").lstrip().startswith(_OUR_COOKIES)
     ]
 
@@ -131,6 +148,17 @@ def identity_headers(identity: Identity) -> dict[str, str]:
     What is not plain ASCII is percent-encoded UTF-8: a header holds nothing else safely. The
     percent sign is too, so that no two users look the same.
     """
+    known = _known_headers.get(id(identity))
+    if known is not None and known[0] is identity:
+        return dict(known[1])
+    found = _identity_headers(identity)
+    if len(_known_headers) >= _MAX_KNOWN:
+        del _known_headers[next(iter(_known_headers))]
+    _known_headers[id(identity)] = identity, found
+    return dict(found)
+
+
+def _identity_headers(identity: Identity) -> dict[str, str]:
     claims = identity.claims
     found = {
         "x-forwarded-user": _safe(identity.subject),
@@ -161,6 +189,9 @@ def _safe(value: object) -> str:
 def _without_hop_by_hop(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """RFC 9110 §7.6.1: what concerns one connection stays on it, and so does what it names."""
     lowered = [(name.lower(), value) for name, value in headers]
+    kept = [header for header in lowered if header[0] not in _HOP_BY_HOP]
+    if len(kept) == len(lowered):
+        return kept
     named = {
         token.strip().lower()
         for name, value in lowered
@@ -168,8 +199,20 @@ def _without_hop_by_hop(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
         for token in value.split(b",")
     }
     # A client can't use Connection to strip what the backend relies on.
-    dropped = _HOP_BY_HOP | (named - {b"content-length", b"content-type", b"cookie"})
-    return [(name, value) for name, value in lowered if name not in dropped]
+    named -= {b"content-length", b"content-type", b"cookie"}
+    return [header for header in kept if header[0] not in named]
+
+
+def _harmless(name: bytes) -> bool:
+    return name != b"cookie" and not _claims_something(name)
+
+
+_remembered = lru_cache(maxsize=1024)(_harmless)
+
+
+def _known_harmless(name: bytes) -> bool:
+    """`_harmless`, by memory: clients send the same few names. Long ones are not remembered."""
+    return _remembered(name) if len(name) <= _USUAL_NAME else _harmless(name)
 
 
 def _claims_something(name: bytes) -> bool:
@@ -183,7 +226,9 @@ def _claims_something(name: bytes) -> bool:
     return not _TOKEN.fullmatch(name) or name in _NEVER or name.startswith(_NEVER_PREFIX)
 
 
-def _other_cookies(values: Iterable[bytes]) -> str:
+def _other_cookies(values: list[bytes]) -> str:
     """The cookies that are the backend's, without those of our own pages."""
+    if not values:
+        return ""
     pairs = [pair.strip() for value in values for pair in value.decode("latin-1").split(";")]
     return "; ".join(pair for pair in pairs if pair and not pair.startswith(_OUR_COOKIES))

@@ -23,8 +23,10 @@ class Origins:
 
     def accept(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Whether each ``Origin`` is fine; a request without one does not come from a page."""
-        found = [value.decode("latin-1") for name, value in headers if name.lower() == b"origin"]
-        return self.let_any_web_page_call or all(map(self._is_known, found))
+        found = [value for name, value in headers if name.lower() == b"origin"]
+        if not found or self.let_any_web_page_call:
+            return True
+        return all(self._is_known(value.decode("latin-1")) for value in found)
 
     def _is_known(self, origin: str) -> bool:
         if origin in (self.own, *self.allowed):

@@ -22,6 +22,7 @@ from mintage.gateway.headers import (
     to_client,
 )
 from mintage.resource.bearer import Access
+from mintage.server.cors import readable
 from mintage.site import Resource
 
 Local = Callable[[Scope, Receive, Send, Access], Awaitable[None]]
@@ -134,11 +135,12 @@ def _start(answer: Connection, pool: Pool, resource: Resource, rest: str) -> Mes
     if answer.status in _WITHOUT_CONTENT:
         # It may say how long another answer would have been; servers here take it at its word.
         headers = [header for header in headers if header[0] != b"content-length"]
-    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+    return {"type": "http.response.start", "status": answer.status, "headers": readable(headers)}
 
 
 def _is_event_stream(headers: RawHeaders) -> bool:
-    return any(
-        name.lower() == b"content-type" and value.startswith(_EVENT_STREAM)
-        for name, value in headers
-    )
+    """Whether the answer with *headers*, whose names are in small letters, is one."""
+    for name, value in headers:
+        if name == b"content-type":
+            return value.startswith(_EVENT_STREAM)
+    return False

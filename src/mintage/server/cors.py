@@ -41,16 +41,20 @@ def is_preflight(scope: Scope) -> bool:
     return {b"origin", b"access-control-request-method"} <= names
 
 
-def for_any_origin(send: Send) -> Send:
-    """*send*, with each answer readable from any page.
+def readable(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The *headers* of an answer that any page may read.
 
     A backend's own word on it is replaced: two answers to one question are none.
     """
+    return [h for h in headers if not h[0].startswith(b"access-control-")] + _ANYBODY
+
+
+def for_any_origin(send: Send) -> Send:
+    """*send*, with each answer `readable` from any page."""
 
     async def shared(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [h for h in message["headers"] if not h[0].startswith(b"access-control-")]
-            message = {**message, "headers": kept + _ANYBODY}
+            message = {**message, "headers": readable(message["headers"])}
         await send(message)
 
     return shared

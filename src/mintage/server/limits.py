@@ -1,5 +1,6 @@
 """Sizes that no honest request has, refused before anything is parsed."""
 
+from itertools import chain
 from typing import Final
 
 from starlette.types import Scope
@@ -25,7 +26,7 @@ def check_size(scope: Scope) -> None:
     headers = scope["headers"]
     if len(headers) > MAX_HEADER_COUNT:
         raise HeadersTooLarge(f"send at most {MAX_HEADER_COUNT} headers")
-    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
+    if len(b"".join(chain.from_iterable(headers))) > MAX_HEADERS:  # the quickest way to a sum
         raise HeadersTooLarge(
             f"the headers must be at most {MAX_HEADERS} bytes: clear the cookies of this site"
         )
