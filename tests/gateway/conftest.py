@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -162,3 +163,18 @@ async def token_for(running: Running, resource: str, *, now: int) -> str:
     )
     assert isinstance(opened, Opened)
     return running.tokens.issue(opened).access_token
+
+
+async def raw_answer(world: World, request: bytes) -> bytes:
+    """What comes back for *request*, byte by byte as it stands, until the end or a pause."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(world.issuer).port)
+    writer.write(request)
+    answer = b""
+    try:
+        async with asyncio.timeout(0.5):
+            while chunk := await reader.read(65536):
+                answer += chunk
+    except TimeoutError:
+        pass
+    writer.close()
+    return answer

@@ -1,7 +1,7 @@
 """What backends answer, byte by byte: the good passes as it is, the bad gets a 502 of ours."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
@@ -12,7 +12,7 @@ from mintage.gateway.backend import Limits, Pool
 from mintage.gateway.target import Target
 from mintage.testing.nanoidp import free_port
 from tests.conftest import World
-from tests.gateway.conftest import access_token
+from tests.gateway.conftest import access_token, raw_answer
 from tests.gateway.scripted import OK, Scripted, scripted
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -283,6 +283,76 @@ async def test_an_answer_may_come_before_the_body_is_sent(world: World, backend:
     answered.set()
     assert (await sending).status_code == 413
     assert (await ask(world)).text == "ok"
+
+
+async def test_a_client_that_does_not_read_holds_the_backend_back(
+    world: World, backend: Scripted
+) -> None:
+    sent = 0
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + b"\r\n")
+        while True:
+            writer.write(bytes(65536))
+            await writer.drain()
+            sent += 65536
+
+    backend.talking = endless
+    headers = {"authorization": f"Bearer {await access_token(world)}"}
+    async with world.http.stream("GET", world.resource, headers=headers) as answer:
+        assert answer.status_code == 200
+        assert await comes_to_a_stop(lambda: sent) < 32 * 1024 * 1024
+    await asyncio.wait_for(backend.gone.wait(), 5)
+
+
+async def test_a_backend_that_does_not_read_holds_the_client_back(
+    world: World, backend: Scripted
+) -> None:
+    sent = 0
+
+    async def deaf(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.Event().wait()
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            yield bytes(65536)
+            sent += 65536
+
+    backend.talking = deaf
+    uploading = asyncio.create_task(ask(world, "POST", content=endless()))
+    assert await comes_to_a_stop(lambda: sent) < 32 * 1024 * 1024
+    uploading.cancel()
+    await asyncio.gather(uploading, return_exceptions=True)
+
+
+async def comes_to_a_stop(count: Callable[[], int]) -> int:
+    """What *count* says once it says the same twice."""
+    before = -1
+    while count() != before or before == 0:
+        before = count()
+        await asyncio.sleep(0.1)
+    return before
+
+
+async def test_a_body_is_asked_for_once_it_may_be_sent(world: World, backend: Scripted) -> None:
+    head = "POST /mcp HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n"
+    refused = await raw_answer(world, f"{head}Authorization: Bearer none\r\n\r\n".encode())
+    assert refused.startswith(b"HTTP/1.1 401 ")
+    token = await access_token(world)
+    asked = await raw_answer(world, f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
+    assert asked == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert backend.seen == []
+
+
+async def test_where_a_stream_was_broken_off_is_told_to_the_backend(
+    world: World, backend: Scripted
+) -> None:
+    await ask(world, headers={"Last-Event-ID": "42"})
+    assert b"\r\nlast-event-id: 42\r\n" in backend.seen[0]
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])

@@ -10,8 +10,7 @@ from starlette.types import Message
 from mintage.errors import StoreUnavailable
 from mintage.gateway.forward_auth import Asker
 from tests.conftest import World
-from tests.gateway.conftest import access_token
-from tests.gateway.test_proxy import raw_answer
+from tests.gateway.conftest import access_token, raw_answer
 
 ASKERS: tuple[Asker, ...] = ("nginx", "traefik", "caddy", "envoy")
 every_asker = pytest.mark.parametrize("asker", ASKERS)

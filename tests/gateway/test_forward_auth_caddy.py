@@ -11,9 +11,8 @@ import pytest
 from mintage.errors import StoreUnavailable
 from mintage.testing.nanoidp import free_port
 from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token
+from tests.gateway.conftest import RawBackend, access_token, raw_answer
 from tests.gateway.proxies import caddy
-from tests.gateway.test_proxy import raw_answer
 
 
 @pytest.fixture

@@ -22,9 +22,8 @@ from mintage.testing.serving import serving
 from tests.conformance.conftest import listening
 from tests.conformance.tools import whoami
 from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token
+from tests.gateway.conftest import RawBackend, access_token, raw_answer
 from tests.gateway.proxies import nginx
-from tests.gateway.test_proxy import raw_answer
 
 
 class Tools(RawBackend):

@@ -2,32 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
 from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token
+from tests.gateway.conftest import RawBackend, access_token, raw_answer
 
 
 async def bearer(world: World, path: str = "/mcp") -> dict[str, str]:
     return {"authorization": f"Bearer {await access_token(world, path)}"}
-
-
-async def raw_answer(world: World, request: bytes) -> bytes:
-    """What comes back for *request*, byte by byte as it stands, until the end or a pause."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(world.issuer).port)
-    writer.write(request)
-    answer = b""
-    try:
-        async with asyncio.timeout(0.5):
-            while chunk := await reader.read(65536):
-                answer += chunk
-    except TimeoutError:
-        pass
-    writer.close()
-    return answer
 
 
 @pytest.mark.parametrize(
