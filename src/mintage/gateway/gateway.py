@@ -76,9 +76,7 @@ class Gateway:
         try:
             access = await self._access(scope, found, method=scope["method"])
             if found.target.local is not None:
-                return await found.target.local(
-                    scope, receive, for_any_origin(send), access
-                )
+                return await found.target.local(scope, receive, for_any_origin(send), access)
             headers = await self._headers(scope, found, access)
             await self.proxy.forward(
                 scope,
