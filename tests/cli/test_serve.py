@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import socket
+import stat
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -53,7 +55,9 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
 
 
 @asynccontextmanager
-async def served(file: Path, port: int, *rest: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def served(
+    file: Path, port: int, *rest: str, ready: bytes = b"running on"
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """``mintage serve`` in a process of its own, from when it listens."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "mintage", "serve", "--config", str(file), "--port", str(port), *rest,
@@ -62,7 +66,7 @@ async def served(file: Path, port: int, *rest: str) -> AsyncIterator[asyncio.sub
     try:
         async with asyncio.timeout(20):
             assert process.stderr is not None
-            while b"running on" not in await process.stderr.readline():
+            while ready not in await process.stderr.readline():
                 pass
             yield process
     finally:
@@ -105,6 +109,49 @@ async def test_spec025_it_listens_on_loopback_where_nothing_else_is_said(tmp_pat
         writer.close()
         with pytest.raises(ConnectionRefusedError):  # whoever listens on all addresses is here too
             await asyncio.open_connection("127.0.0.2", port)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_at_a_unix_socket_a_proxy_may_ask(tmp_path: Path, workers: str) -> None:
+    """Its file's mode says who: this user and group. Nobody else can connect."""
+    file, path = tmp_path / "mintage.toml", tmp_path / "mintage.sock"
+    text = CONFIG.replace('backend    = "{backend}"\n', "")
+    settings = text.format(issuer="https://auth.example.com", directory=tmp_path)
+    file.write_text(settings + '[gateway]\nforward_auth = "nginx"\n')
+    asked = {"x-original-method": "GET", "x-original-uri": "/mcp"}
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))  # as a server leaves it that is killed
+    left.close()
+    async with (
+        served(
+            file, 0, "--unix-socket", str(path), "--workers", workers, ready=b"Started"
+        ) as process,
+        httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=str(path))) as http,
+    ):
+        assert stat.filemode(path.stat().st_mode) == "srw-rw----"
+        answer = await http.get("http://mintage/verify", headers=asked)
+        assert (answer.status_code, "resource_metadata=" in answer.headers["www-authenticate"]) == (
+            401,
+            True,
+        )
+        taken = await asyncio.to_thread(
+            mintage, "serve", "--config", str(file), "--unix-socket", str(path)
+        )
+        assert (taken.returncode, b"--unix-socket: can't listen: " in taken.stderr) == (2, True)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    file, path = tmp_path / "mintage.toml", tmp_path / "notes.txt"
+    address = "http://127.0.0.1:9"
+    file.write_text(CONFIG.format(issuer=address, directory=tmp_path, backend=address))
+    path.write_text("keep")
+    found = mintage("serve", "--config", str(file), "--unix-socket", str(path))
+    assert found.returncode == 2
+    assert path.read_text() == "keep"
 
 
 WITH_A_COMMAND = """

@@ -178,5 +178,7 @@ class TestElevation:
         answer = await world.http.get(f"{world.resource}/admin", headers=headers)
         assert answer.status_code == 403
         (line,) = [text for text in caplog.messages if "insufficient_scope" in text]
-        assert line.startswith(f"{answer.headers['x-request-id']} GET /mcp/admin: 403")
+        assert line.startswith(
+            f"{answer.headers['x-request-id']} GET /mcp/admin from 127.0.0.1: 403"
+        )
         assert "admin" in line.partition("insufficient_scope")[2]

@@ -1,6 +1,7 @@
 """``/verify``: what a proxy asks, in the words of each, and what it is told."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -9,7 +10,9 @@ from starlette.types import Message
 
 from mintage.errors import StoreUnavailable
 from mintage.gateway.forward_auth import Asker
-from tests.conftest import World
+from mintage.testing.clock import ManualClock
+from mintage.testing.fake_upstream import FakeUpstream
+from tests.conftest import World, opened_world
 from tests.gateway.conftest import access_token, raw_answer
 
 ASKERS: tuple[Asker, ...] = ("nginx", "traefik", "caddy", "envoy")
@@ -224,6 +227,22 @@ async def test_attack_d08_the_words_of_another_kind_of_proxy_do_not_count(
 
 
 @every_asker
+async def test_attack_d08_what_a_proxy_passes_on_unasked_is_no_question(
+    world: World, asker: Asker
+) -> None:
+    """A preflight, wherever it is for; and nothing but GET, where the proxy asks with that."""
+    token = await access_token(world)
+    _, path, described = question(asker, "GET", "/mcp")
+    sent = described | {"authorization": f"Bearer {token}"}
+    preflight = {"origin": "http://localhost", "access-control-request-method": "GET"}
+    first = await world.http.options(world.issuer + path, headers=sent | preflight)
+    assert first.status_code == 204
+    others = [] if asker == "envoy" else [await world.http.post(world.issuer + path, headers=sent)]
+    assert [answer.status_code for answer in others] == [500] * len(others)
+    assert "upstream" not in str([answer.headers for answer in (first, *others)])
+
+
+@every_asker
 async def test_attack_d04_no_header_changes_an_address(world: World, asker: Asker) -> None:
     evil = {"x_forwarded_host": "evil.example", "x_forwarded_proto": "ftp", "host": "evil.example",
             "forwarded": "host=evil.example", "x_original_host": "evil.example"}  # fmt: skip
@@ -315,6 +334,23 @@ async def test_the_log_names_the_request_that_was_asked_about(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    answer = await ask(world, None, "/mcp/x?token=secret", method="DELETE")
-    assert f"{answer.headers['x-request-id']} DELETE /mcp/x: 401" in caplog.text
-    assert "secret" not in caplog.text
+    chain = "127.0.0.9, 203.0.113.9"
+    answer = await ask(world, None, "/mcp/x?token=s", method="DELETE", x_forwarded_for=chain)
+    reference = answer.headers["x-request-id"]
+    assert f"{reference} DELETE /mcp/x from 203.0.113.9: 401" in caplog.text
+    assert "token=s" not in caplog.text
+
+
+@pytest.mark.parametrize("asker", ["nginx", "envoy"])
+async def test_below_an_issuer_with_a_path_all_of_it_is_below(
+    clock: ManualClock, upstream: FakeUpstream, overrides: dict[str, Any], asker: Asker,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    settings = overrides | {"issuer": "http://127.0.0.1:9/auth"}
+    async with opened_world(clock, upstream, tmp_path, settings, {}) as world:
+        token = await access_token(world)
+        _, path, described = question(asker, "GET", "/auth/mcp/x")
+        sent = described | {"authorization": f"Bearer {token}"}
+        inside = await world.http.get(f"http://127.0.0.1:{world.port}/auth{path}", headers=sent)
+        outside = await world.http.get(f"http://127.0.0.1:{world.port}{path}", headers=sent)
+        assert (inside.status_code, outside.status_code) == (200, 404)

@@ -107,16 +107,23 @@ async def test_the_backend_gets_the_users_token_at_the_provider(site: World) -> 
 
 @pytest.mark.parametrize("credential", ["upstream"])
 async def test_attack_d08_a_client_can_not_ask_itself(site: World) -> None:
-    described = "X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /mcp\r\n"
+    described = (
+        "X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /mcp\r\n"
+        "Origin: http://localhost\r\nAccess-Control-Request-Method: GET\r\n"
+    )
     token = await access_token(site)
     for path in (
         "/verify", "/verify/mcp", "//verify", "/x/../verify", "/%76erify", "/.well-known/../verify",
         "/token/../verify", "/verify?x", "/mcp/../verify", "/.well-known/..%2fverify", "/VERIFY",
     ):  # fmt: skip
-        head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{described}"
-        answer = await raw_answer(site, f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
-        assert answer.startswith(b"HTTP/1.1 4"), (path, answer)
-        assert b"upstream" not in answer
+        for method in ("GET", "OPTIONS"):
+            head = (
+                f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{described}"
+            )
+            sent = f"{head}Authorization: Bearer {token}\r\n\r\n"
+            answer = await raw_answer(site, sent.encode())
+            assert answer.startswith(b"HTTP/1.1 4"), (path, answer)
+            assert b"upstream" not in answer
 
 
 async def test_attack_d09_path_tricks_reach_no_backend(site: World, raw: RawBackend) -> None:

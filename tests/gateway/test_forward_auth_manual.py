@@ -32,6 +32,8 @@ def test_traefik_asks_with_what_is_looked_at_and_takes_what_is_told() -> None:
     assert lowered(asking["authResponseHeaders"]) == TOLD
     assert asking["trustForwardHeader"] is False
     assert middlewares["drop-token"]["headers"]["customRequestHeaders"] == {"Authorization": ""}
+    below = "PathRegexp(`^/mcp(/|$)`)"
+    assert all(below in http["routers"][name]["rule"] for name in ("preflight", "tools"))
     for router in http["routers"].values():
         assert "verify" not in router["rule"]
         assert router["service"] in http["services"]
@@ -53,6 +55,10 @@ def test_envoy_asks_with_what_is_looked_at_and_takes_what_is_told() -> None:
     *unasked, tools = manager["route_config"]["virtual_hosts"][0]["routes"]
     assert "authorization" in tools["request_headers_to_remove"]
     assert "typed_per_filter_config" not in tools
+    assert [route["match"].get("path_separated_prefix") for route in (unasked[-1], tools)] == [
+        "/mcp",
+        "/mcp",
+    ]
     assert all(route["route"]["cluster"] == "mintage" for route in unasked)
 
 

@@ -1,6 +1,10 @@
 """Whose word on the client's address counts."""
 
+from ipaddress import IPv4Address, IPv6Address
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mintage.gateway.peers import Peers, is_local, read_networks
 
@@ -119,3 +123,17 @@ def test_this_machine(peer: str | None) -> None:
 @pytest.mark.parametrize("peer", ["10.0.0.1", "::2", "128.0.0.1", "localhost", ""])
 def test_attack_d08_another_machine(peer: str) -> None:
     assert not is_local(peer)
+
+
+ADDRESSES = st.ip_addresses().filter(lambda address: not PEERS.trusts(str(address)))
+PROXIES = st.lists(st.sampled_from(["10.0.0.2", "192.0.2.7", "2001:db8:1::5"]))
+
+
+@given(st.text(st.characters(codec="latin-1", exclude_characters="\n\r")), ADDRESSES, PROXIES)
+def test_attack_d08_no_prefix_changes_who_it_was(
+    prefix: str, true: IPv4Address | IPv6Address, proxies: list[str]
+) -> None:
+    """Whatever a client sends, each proxy adds to its right whom it sees."""
+    told = ", ".join([prefix, str(true), *proxies])
+    believed = client(("x-forwarded-for", told))
+    assert believed == str(getattr(true, "ipv4_mapped", None) or true)

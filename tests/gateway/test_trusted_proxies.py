@@ -47,3 +47,13 @@ async def test_attack_d04_a_stranger_changes_nothing_of_it(world: World) -> None
     assert headers["forwarded"] == f'for=127.0.0.1;host="{public(world)}";proto=http'
     assert "evil" not in str(headers)
     assert CLIENT not in str(headers)
+
+
+@pytest.mark.parametrize(("trusted", "logged"), [(["127.0.0.1"], CLIENT), ([], "127.0.0.1")])
+async def test_the_log_names_the_client(
+    world: World, caplog: pytest.LogCaptureFixture, logged: str
+) -> None:
+    caplog.set_level("INFO")
+    answer = await world.http.get(f"{world.resource}/x", headers=TOLD)
+    reference = answer.headers["x-request-id"]
+    assert f"{reference} GET /mcp/x from {logged}: 401" in caplog.text

@@ -1,11 +1,36 @@
 """A resource that is a whole site: the server's own paths win, and nothing slips between."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
+from mintage.testing.nanoidp import free_port
+from mintage.testing.serving import serving
 from tests.conftest import World
 from tests.gateway.conftest import RawBackend, access_token
+
+
+class Site(RawBackend):
+    """Its ``/moved/STATUS?URL`` are redirects, with that status, to there."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "/moved/" not in scope["path"]:
+            return await super().__call__(scope, receive, send)
+        status = int(scope["path"].rpartition("/")[2])
+        headers = [(b"location", scope["query_string"]), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        return await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[RawBackend]:
+    site = Site(free_port())
+    config = uvicorn.Config(site, port=site.port, log_config=None, lifespan="off")
+    async with serving(uvicorn.Server(config)):
+        yield site
 
 
 @pytest.fixture
@@ -85,3 +110,24 @@ async def test_its_metadata_is_at_the_root(world: World, path: str, slash: str) 
     url = f"{world.issuer}/.well-known/oauth-protected-resource{slash}"
     assert f'resource_metadata="{url}"' in refused.headers["www-authenticate"]
     assert (await world.http.get(url)).json()["resource"] == world.issuer + slash
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize(
+    ("place", "seen"),
+    [
+        ("http://{backend}/site/x/", "{issuer}/x/"),
+        ("/site/x/", "{issuer}/x/"),
+        ("/site/", "{issuer}/"),
+        ("/site", "{issuer}"),
+        ("http://{backend}/elsewhere", "http://{backend}/elsewhere"),
+        ("https://login.example.com/", "https://login.example.com/"),
+    ],
+)
+async def test_its_redirects_stay_within_it(
+    world: World, raw: RawBackend, status: int, place: str, seen: str
+) -> None:
+    names = {"backend": f"127.0.0.1:{raw.port}", "issuer": world.issuer}
+    url = f"{world.issuer}/moved/{status}?{place.format(**names)}"
+    answer = await world.http.post(url, headers=await bearer(world), follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (status, seen.format(**names))

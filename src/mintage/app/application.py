@@ -132,7 +132,7 @@ class Running:
 
     def answers_at(self, path: str) -> bool:
         """Whether *path* is one of the server's own, and no resource's."""
-        asked = self.forward_auth is not None and self.forward_auth.is_asked(path)
+        asked = self.forward_auth is not None and self.forward_auth.stands_at(path)
         return asked or path in self.endpoints
 
     def drain(self) -> None:
@@ -140,7 +140,7 @@ class Running:
         self.gateway.proxy.drain()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.forward_auth is not None and self.forward_auth.is_asked(scope["path"]):
+        if self.forward_auth is not None and self.forward_auth.is_asked(scope):
             return await self.forward_auth(scope, receive, send)
         scope = self._from_the_client(scope)
         endpoint = self.endpoints.get(scope["path"])

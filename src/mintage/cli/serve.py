@@ -13,7 +13,7 @@ import uvicorn
 from cyclopts import Parameter
 
 from mintage.app import Mintage, create_app
-from mintage.cli.workers import Workers, listen
+from mintage.cli.workers import Workers, listen, listen_at
 from mintage.config import Config, load
 from mintage.errors import ConfigError
 
@@ -25,6 +25,7 @@ def serve(
     config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port to listen on.")] = 8080,
+    unix_socket: Annotated[Path | None, Parameter(help="Listen there instead.")] = None,
     workers: Annotated[int, Parameter(help="How many processes.")] = 1,
 ) -> int:
     """Put login in front of HTTP and MCP servers.
@@ -41,16 +42,39 @@ def serve(
     for name in ("httpx2", "websockets"):  # they log whole URLs
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_without_urls)
-    if workers == 1:
+    _check_workers(workers, settings)
+    if workers == 1 and unix_socket is None:
         return _run(settings, host, port)
+    with _listen(host, port, unix_socket) as shared:
+        if workers == 1:
+            return _run(settings, host, port, shared)
+        return Workers(workers, lambda: _run(settings, host, port, shared)).run()
+
+
+@contextlib.contextmanager
+def _listen(host: str, port: int, path: Path | None) -> Generator[socket.socket, None, None]:
+    """A listening socket; the file of a Unix socket goes with it."""
+    try:
+        listener = listen(host, port) if path is None else listen_at(path)
+    except OSError as error:
+        raise ConfigError("--unix-socket" if path else "--port", f"can't listen: {error}") from None
+    try:
+        with listener:
+            yield listener
+    finally:
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def _check_workers(workers: int, settings: Config) -> None:
+    if workers == 1:
+        return
     if workers < 1:
         raise ConfigError("--workers", "is at least 1")
     if settings.commands:
         raise ConfigError("--workers", "a command's sessions live in one process")
     if settings.store == "memory://":
         raise ConfigError("--workers", "several processes need a store that they can share")
-    with listen(host, port) as shared:
-        return Workers(workers, lambda: _run(settings, host, port, shared)).run()
 
 
 def _without_urls(record: logging.LogRecord) -> bool:

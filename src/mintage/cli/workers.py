@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -20,6 +21,29 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket that the workers share. Raises ``OSError``."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def listen_at(path: Path) -> socket.socket:
+    """The same at a Unix socket, for this user and group alone. Raises ``OSError``.
+
+    What a server left that was killed is in nobody's way; a live server's place is not taken.
+    """
+    if path.is_socket() and not _is_live(path):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o660)  # nobody can connect yet
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _is_live(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as caller:
+        return caller.connect_ex(str(path)) == 0
 
 
 class Workers:

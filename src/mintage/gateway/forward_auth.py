@@ -9,7 +9,7 @@ The answer is 200 with the headers for the backend; 401 or 403 with the challeng
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, Literal, TypeAlias
 
@@ -19,11 +19,10 @@ from starlette.types import Receive, Scope, Send
 
 from mintage.errors import AccessDenied, OAuthError
 from mintage.gateway.gateway import Gateway
-from mintage.gateway.headers import RawHeaders
 from mintage.gateway.paths import Match, as_read, check_path
 from mintage.gateway.peers import Peers, is_local
 from mintage.gateway.proxy import Backend
-from mintage.server.cors import for_any_origin
+from mintage.server.cors import for_any_origin, is_preflight
 from mintage.server.limits import check_size
 
 Asker: TypeAlias = Literal["nginx", "traefik", "caddy", "envoy"]
@@ -34,6 +33,7 @@ _HEADERS: Final[Mapping[Asker, tuple[bytes, bytes]]] = {
     "traefik": (b"x-forwarded-method", b"x-forwarded-uri"),
     "caddy": (b"x-forwarded-method", b"x-forwarded-uri"),
 }
+_NOTHING: Final = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
 
 
 class NotDescribed(OAuthError):
@@ -43,44 +43,55 @@ class NotDescribed(OAuthError):
     stage = "request"
 
 
-@dataclass(frozen=True, slots=True)
 class ForwardAuth:
     """An ASGI app at *path*. *asker* is the kind of proxy that may ask, *peers* which ones."""
 
-    gateway: Gateway
-    peers: Peers
-    asker: Asker
-    path: str
+    def __init__(self, gateway: Gateway, peers: Peers, asker: Asker, path: str) -> None:
+        self._gateway = gateway
+        self._peers = peers
+        self._asker = asker
+        self._path = path
+        # The same few proxies ask about the same few paths. Refusals are not remembered.
+        self._check_peer = lru_cache(maxsize=256)(self._look_at_peer)
+        self._find = lru_cache(maxsize=512)(self._look_up)
 
-    def is_asked(self, path: str) -> bool:
-        """Whether a request to *path* is such a question. Envoy puts its own path behind."""
-        below = self.asker == "envoy" and path.startswith(f"{self.path}/")
-        return below or path == self.path
+    def stands_at(self, path: str) -> bool:
+        """Whether *path* is its own. Envoy puts the one that it asks about behind."""
+        below = self._asker == "envoy" and path.startswith(f"{self._path}/")
+        return below or path == self._path
+
+    def is_asked(self, scope: Scope) -> bool:
+        """Whether this is a question.
+
+        What a browser asks before a script's request never is one: proxies pass it on unasked.
+        """
+        return self.stands_at(scope["path"]) and not is_preflight(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked, backend = scope, None
+        asked = backend = None
         try:
             check_size(scope)
-            self._check_peer(scope)
-            method, path = self._question(scope)
-            asked = {**scope, "method": method, "path": path.decode("latin-1")}
+            client = scope.get("client")
+            self._check_peer(client[0] if client else None)
+            asked = method, path = self._question(scope)
             found = self._find(path)
             backend = found.target
-            access = await self.gateway.door.admit(
+            access = await self._gateway.door.admit(
                 scope["headers"], backend.resource, method=method, path=found.rest
             )
-            identity, authorization = await self.gateway.proxy.credentials.of(access, backend.wish)
+            identity, authorization = await self._gateway.proxy.credentials.of(access, backend.wish)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            response = self.gateway.refusal(error, Request(asked), backend)
+            request = Request(scope if asked is None else self._in_question(scope, *asked))
+            response = self._gateway.refusal(error, request, backend)
             return await _known_to_proxies(response)(scope, receive, for_any_origin(send))
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in identity.items()]
         if authorization is not None:
-            identity = {**identity, "authorization": authorization}
-        await send({"type": "http.response.start", "status": 200, "headers": _raw(identity)})
+            headers.append((b"authorization", authorization.encode("latin-1")))
+        await send({"type": "http.response.start", "status": 200, "headers": headers + _NOTHING})
         return await send({"type": "http.response.body", "body": b""})
 
-    def _check_peer(self, scope: Scope) -> None:
-        peer = scope["client"][0] if scope.get("client") else None
-        if not is_local(peer) and not self.peers.trusts(peer):
+    def _look_at_peer(self, peer: str | None) -> None:
+        if not is_local(peer) and not self._peers.trusts(peer):
             raise AccessDenied(
                 "only a proxy in gateway.trusted_proxies, or on this machine, may ask here",
                 reason=f"asked by {peer}",
@@ -89,33 +100,38 @@ class ForwardAuth:
 
     def _question(self, scope: Scope) -> tuple[str, bytes]:
         """(method, path as it was sent) of the request in question."""
-        if self.asker == "envoy":
-            path = (scope.get("raw_path") or scope["path"].encode())[len(self.path) :]
+        if self._asker == "envoy":
+            path = (scope.get("raw_path") or scope["path"].encode())[len(self._path) :]
             return scope["method"], path
-        method, target = (_only(scope["headers"], name) for name in _HEADERS[self.asker])
-        return method.decode("latin-1"), target.partition(b"?")[0]
+        if scope["method"] != "GET":
+            raise NotDescribed("a proxy asks with GET; this request came from elsewhere")
+        for_method, for_target = _HEADERS[self._asker]
+        methods, targets = [], []
+        for name, value in scope["headers"]:
+            if name == for_method:
+                methods.append(value)
+            elif name == for_target:
+                targets.append(value)
+        if len(methods) != 1 or len(targets) != 1:
+            raise NotDescribed(
+                f"the proxy must send {for_method.decode()} and {for_target.decode()}, each once: "
+                "copy its configuration from the manual"
+            )
+        return methods[0].decode("latin-1"), targets[0].partition(b"?")[0]
 
-    def _find(self, path: bytes) -> Match[Backend]:
+    def _in_question(self, scope: Scope, method: str, path: bytes) -> Scope:
+        """What the log is to know: not the question, but the request that it is about."""
+        client = self._peers.client_of(None, scope["headers"])  # who may ask is believed
+        asked = {**scope, "method": method, "path": path.decode("latin-1")}
+        return asked if client is None else {**asked, "client": (client, 0)}
+
+    def _look_up(self, path: bytes) -> Match[Backend]:
         check_path(path)
         # The proxy compared the path as it reads it, so "/%6dcp" may be on its way to "/mcp".
-        found = self.gateway.resource_at(as_read(path))
+        found = self._gateway.resource_at(as_read(path))
         if found is None:
             raise AccessDenied("there is no resource at this path; check the address")
         return found
-
-
-def _only(headers: RawHeaders, name: bytes) -> bytes:
-    values = [value for key, value in headers if key == name]
-    if len(values) != 1:
-        raise NotDescribed(
-            f"the proxy must send {name.decode()} once: copy its configuration from the manual"
-        )
-    return values[0]
-
-
-def _raw(headers: Mapping[str, str]) -> RawHeaders:
-    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    return [*raw, (b"content-length", b"0"), (b"cache-control", b"no-store")]
 
 
 def _known_to_proxies(response: Response) -> Response:

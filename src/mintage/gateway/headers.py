@@ -179,9 +179,13 @@ def _listed(groups: object) -> str:
 
 
 def _safe(value: object) -> str:
-    """*value* in printable ASCII, empty for what is no string. Outer spaces would get lost."""
-    if not isinstance(value, str):
-        return ""
+    """*value* in printable ASCII, empty for what is no string."""
+    return _quoted(value) if isinstance(value, str) else ""
+
+
+@lru_cache(maxsize=4096)
+def _quoted(value: str) -> str:
+    """*value* percent-encoded as far as needed. Outer spaces would get lost on the way."""
     blank = " " if value == value.strip(" ") else ""
     return quote(value, safe=f"{blank}!#$&'()*+,-./:;<=>?@[]^_`{{|}}~")
 

@@ -227,7 +227,9 @@ def guarded(handler: Handler, dice: Dice, answer: Callable[[Failure], Response])
 
 
 def _where(request: Request) -> str:
-    return _one_line(f"{request.method} {request.scope.get('path', '')}")
+    """Which request it is, and whose; the client of a Unix socket has no address."""
+    client = request.client.host if request.client else "-"
+    return _one_line(f"{request.method} {request.scope.get('path', '')} from {client}")
 
 
 def _one_line(text: str) -> str:
