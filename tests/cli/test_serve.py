@@ -14,6 +14,9 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from mintage.app import Mintage
 from mintage.config import load
@@ -98,6 +101,39 @@ async def test_a_signal_ends_an_open_stream_in_good_order(
             async with asyncio.timeout(5):
                 assert [chunk async for chunk in chunks] == []
                 assert await process.wait() == 0
+
+
+async def echo(socket: ServerConnection) -> None:
+    async for message in socket:
+        await socket.send(message)
+
+
+async def test_attack_d07_a_websocket_leaves_no_secret_in_the_log_and_ends_in_good_order(
+    tmp_path: Path,
+) -> None:
+    port, backend_port, file = free_port(), free_port(), tmp_path / "mintage.toml"
+    issuer, backend = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{backend_port}"
+    file.write_text(CONFIG.format(issuer=issuer, directory=tmp_path, backend=backend))
+    async with Mintage(load(file)).running() as running:
+        token = await token_for(running, f"{issuer}/mcp", now=int(time.time()))
+    url = f"ws://127.0.0.1:{port}/mcp?state=very-private"
+    async with serve(echo, "127.0.0.1", backend_port), served(file, port) as process:
+        with pytest.raises(InvalidStatus, match="401"):
+            await connect(url, proxy=None)
+        headers = {"authorization": f"Bearer {token}"}
+        async with connect(url, proxy=None, additional_headers=headers) as socket:
+            await socket.send("still here")
+            assert await socket.recv() == "still here"
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(socket.recv(), 5)
+            assert socket.close_code == 1012
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert process.stderr is not None
+        said = await process.stderr.read()
+    assert b"stopped" in said or b"Shutting down" in said
+    assert b"very-private" not in said
+    assert token.encode() not in said
 
 
 async def test_spec025_it_listens_on_loopback_where_nothing_else_is_said(tmp_path: Path) -> None:
