@@ -158,6 +158,16 @@ def test_an_issuer_on_this_machine_may_be_plain_http(issuer: str) -> None:
         ("resource.backend", "http://127.0.0.1?x=1"),
         ("resource.backend", "http://u:p@127.0.0.1"),
         ("resource.backend", "http://127.0.0.1:x"),
+        ("resource.backend", "unix:run/x"),
+        ("resource.backend_ca", "authority.pem"),  # of a backend without TLS
+        ("resource.backend_certificate", "mine.pem"),
+        ("resource.connect_seconds", 0),
+        ("resource.answer_seconds", -1),
+        ("resource.answer_seconds", "300"),
+        ("resource.silence_seconds", 0),
+        ("resource.silence_seconds", 10**9),
+        ("resource.max_requests", 0),
+        ("resource.max_requests", 1.5),
         ("resource.scopes", "tools"),
         ("resource.scopes", ['a"b']),
         ("resource.credential", "Upstream"),
@@ -201,6 +211,15 @@ def test_a_wrong_word_on_proxies_is_named(key: str, value: object) -> None:
     with pytest.raises(ConfigError) as caught:
         read(data)
     assert caught.value.key == key
+
+
+@pytest.mark.parametrize("setting", ["backend_ca", "backend_certificate"])
+def test_whom_to_trust_is_said_of_a_backend(setting: str) -> None:
+    data = changed("resource.backend", None)
+    data["resource"][0][setting] = "some.pem"
+    with pytest.raises(ConfigError, match="is missing") as caught:
+        read(data)
+    assert caught.value.key == "resource[0].backend"
 
 
 @pytest.mark.parametrize("key", ["resource.scopes", "resource.optional_scopes"])

@@ -91,6 +91,15 @@ async def test_a_certificate_for_another_name_gets_no_request(
     assert backend.seen == []
 
 
+async def test_a_backend_without_tls_gets_no_request(authority: Authority) -> None:
+    backend, port = Scripted(), free_port()
+    async with scripted(backend, port):
+        with pytest.raises(BackendError) as caught:
+            await answer(pool(f"https://127.0.0.1:{port}", connect_seconds=0.3))
+    assert caught.value.status in (502, 504)
+    assert backend.seen == []
+
+
 async def test_a_backend_may_want_to_know_who_calls(
     authority: Authority, server: ssl.SSLContext
 ) -> None:

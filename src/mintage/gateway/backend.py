@@ -137,8 +137,10 @@ class Pool:
             raise BackendError(
                 504, "the backend did not answer in time; try again shortly"
             ) from error
-        except ssl.SSLError as error:
+        except ssl.SSLCertVerificationError as error:
             raise BackendError(502, "the backend's certificate is not trusted") from error
+        except ssl.SSLError as error:
+            raise BackendError(502, "the backend and the gateway can't agree on TLS") from error
         except OSError as error:
             raise BackendError(502, "the backend can't be reached; try again shortly") from error
         return made

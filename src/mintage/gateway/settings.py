@@ -167,6 +167,8 @@ def check_resources(resources: tuple[ResourceSection, ...]) -> None:
             _check_command(resource.command, resource, f"{key}.command")
         if resource.backend is not None:
             _check_backend(resource, resource.backend, key)
+        elif resource.backend_ca is not None or resource.backend_certificate is not None:
+            raise ConfigError(f"{key}.backend", "is missing: whom to trust there is said already")
         _check_scopes(resource.scopes, f"{key}.scopes")
         _check_scopes(resource.optional_scopes, f"{key}.optional_scopes")
         known = {*resource.scopes, *resource.optional_scopes}
