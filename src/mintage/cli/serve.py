@@ -19,6 +19,8 @@ from mintage.errors import ConfigError
 
 _GRACE_SECONDS: Final = 20
 
+log = logging.getLogger("mintage")
+
 
 def serve(
     *command: Annotated[str, Parameter(help="After --: a server that speaks MCP over stdio.")],
@@ -43,6 +45,8 @@ def serve(
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_without_urls)
     _check_workers(workers, settings)
+    if not settings.allow:
+        log.info("no [[allow]]: everybody whom the identity provider logs in may log in here")
     if workers == 1 and unix_socket is None:
         return _run(settings, host, port)
     with _listen(host, port, unix_socket) as shared:
