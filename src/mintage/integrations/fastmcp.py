@@ -65,15 +65,7 @@ class MintageAccessToken(AccessToken):
 
     @classmethod
     def of(cls, token: str, user: User) -> "MintageAccessToken":
-        made = cls(
-            token=token,
-            client_id=user.client_id,
-            scopes=sorted(user.all_scopes),  # FastMCP knows of none that hold others
-            expires_at=user.expires_at,
-            resource=user.resource,
-            subject=user.subject,
-            claims=user.claims | {"iss": user.issuer, "sub": user.subject},
-        )
+        made = cls(token=token, **user.as_token())
         made._user = user
         return made
 

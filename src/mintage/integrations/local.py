@@ -106,6 +106,17 @@ class User:
             )
         raise InsufficientScope(tuple(dict.fromkeys((*self._resource.scopes, *scopes))))
 
+    def as_token(self) -> dict[str, Any]:
+        """The user in the words that the MCP SDK and FastMCP have for a token."""
+        return {
+            "client_id": self.client_id,
+            "scopes": sorted(self.all_scopes),  # they know of none that hold others
+            "expires_at": self.expires_at,
+            "resource": self.resource,
+            "subject": self.subject,
+            "claims": self.claims | {"iss": self.issuer, "sub": self.subject},
+        }
+
     async def upstream_token(self) -> str:
         """The user's access token at the identity provider, renewed where it is about to end.
 
