@@ -1,6 +1,7 @@
 """ATTACKS, section B: what is tried against a login, on the real endpoints."""
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
@@ -15,6 +16,21 @@ async def callback_url(world: World, browser: Browser, url: str) -> str:
     page = await approve(browser, url)
     browser.stop_at = (REDIRECT_URI, "https://")
     return page.url
+
+
+async def headers_of_pages(world: World) -> list[Mapping[str, str]]:
+    """The headers of one page of each kind: the question, the way on, a refusal."""
+    client = await world.client()
+    async with world.browser() as browser:
+        question = await browser.open(client.authorization().url)
+        answered = await world.http.post(
+            f"{world.issuer}/consent",
+            data=question.form().fields | {"decision": "approve"},
+            headers=world.cookies_of(browser),
+        )
+    refusal = await world.http.get(f"{world.issuer}/authorize?client_id=unknown")
+    assert (question.status, answered.status_code, refusal.status_code) == (200, 200, 401)
+    return [question.headers, answered.headers, refusal.headers]
 
 
 class TestB01AutomaticApprovalUpstream:
@@ -140,6 +156,12 @@ class TestB04ForgedConsent:
         )
         assert answer.status_code == 400
         assert answer.headers["content-type"].startswith("text/html")
+
+    async def test_attack_b04_no_page_may_stand_in_a_frame(self, world: World) -> None:
+        """Said twice: old browsers know only the one header, new ones prefer the other."""
+        for headers in await headers_of_pages(world):
+            assert headers["x-frame-options"] == "DENY"
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
 class TestB05RedirectUri:
@@ -298,11 +320,36 @@ class TestB08MixUp:
         assert page.status == 502
         assert world.upstream.seen["token"] == 0
 
+    async def test_attack_b08_every_answer_of_ours_says_whose_it_is(self, world: World) -> None:
+        """RFC 9207: a code, a refusal at once, and one that the provider gave."""
+        client = await world.client()
+        async with world.browser() as browser:
+            landed = [
+                await approve(browser, client.authorization().url),
+                await browser.open(client.authorization(scope="nonsense").url),
+            ]
+            world.upstream.error = "access_denied"
+            landed.append(await approve(browser, client.authorization().url))
+        answers = [answer_of(page) for page in landed]
+        assert ["error" in answer for answer in answers] == [False, True, True]
+        assert {answer.get("iss") for answer in answers} == {world.issuer}
+
 
 class TestB09ErrorCallback:
-    async def test_attack_b09_needs_the_browsers_cookie_too(self, world: World) -> None:
-        answer = await world.http.get(f"{world.issuer}/callback?error=access_denied&state=x")
-        assert answer.status_code == 403
+    async def test_attack_b09_needs_the_browsers_cookie_and_ends_nobody_elses_login(
+        self, world: World
+    ) -> None:
+        client = await world.client()
+        async with world.browser() as browser:
+            url = await callback_url(world, browser, client.authorization().url)
+            forged = {
+                "error": "access_denied",
+                "state": answer_of(url)["state"],
+                "iss": world.upstream.issuer,
+            }
+            answer = await world.http.get(f"{world.issuer}/callback", params=forged)
+            assert answer.status_code == 403
+            assert "code" in answer_of(await browser.open(url))
 
     async def test_attack_b09_ends_the_login(self, world: World) -> None:
         client = await world.client()
@@ -354,3 +401,13 @@ class TestB12Scripts:
             f"{world.issuer}/authorize?client_id=<script>alert(1)</script>"
         )
         assert "<script" not in shown.text
+
+    async def test_attack_b12_no_page_lets_a_script_run(self, world: World) -> None:
+        """Nothing is allowed but our own style, so a hole in the escaping is a hole in nothing."""
+        for headers in await headers_of_pages(world):
+            policy = dict(
+                rule.split(" ", 1) for rule in headers["content-security-policy"].split("; ")
+            )
+            assert policy["default-src"] == "'none'"
+            assert policy["style-src"].startswith("'sha256-")
+            assert not [name for name in policy if name.startswith("script-src")]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from mintage import handles, records
@@ -16,6 +17,7 @@ from mintage.sealing import record_key
 from mintage.stores.memory import MemoryStore
 from mintage.testing.oauth_client import OAuthClient
 from mintage.tokens import Tokens
+from mintage.vault.values import Opened
 from tests.conftest import SECRET, World, every_store
 from tests.stores.raw import stolen
 
@@ -61,10 +63,26 @@ class TestD01Floods:
             assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
         writer.close()
 
+    async def test_attack_d01_a_body_that_says_it_is_large_is_not_waited_for(
+        self, world: World
+    ) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(world.issuer).port)
+        writer.write(
+            b"POST /register HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 20000000\r\n\r\n"
+        )
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+        writer.close()
+
     @pytest.mark.parametrize(
         "body",
         [
             b"[" * 50_000,
+            b'{"redirect_uris":["https://a.example/cb"],"x":'
+            + b"[" * 25_000
+            + b"]" * 25_000
+            + b"}",
             b'{"redirect_uris":[' + b'"https://a.example/cb",' * 2000 + b'"https://a.example/cb"]}',
             b'{"redirect_uris":' + b"[" * 1500 + b"]" * 1500 + b"}",
             b'{"redirect_uris":"https://a.example/cb"}',
@@ -134,6 +152,21 @@ class TestD05PlantedRecords:
             refused = await client.refresh(tokens["refresh_token"])
             assert refused.json()["error"] == "invalid_grant"
             assert "damaged" in caplog.text  # the operator hears of it
+
+    async def test_attack_d05_a_record_that_is_not_sealed_opens_nothing(self, world: World) -> None:
+        """Not even a grant that is in itself as good as the real one."""
+        client, tokens, key = await logged_in(world)
+        handle = handle_of(world.running.tokens, tokens["access_token"], world.resource)
+        opened = await world.running.vault.authenticate(handle)
+        seen = await world.running.store.load(key)
+        assert isinstance(opened, Opened)
+        assert seen is not None
+        plain = msgspec.msgpack.encode(opened.grant)
+        for head in (records.Head.of(seen.record).raw, b"\x01"):  # this format, and the first
+            await self.replace(world, key, head + plain)
+            assert (await client.call(tokens["access_token"])).status_code == 401
+            refused = await client.refresh(tokens["refresh_token"])
+            assert refused.json()["error"] == "invalid_grant"
 
     async def test_a_record_of_a_newer_mintage_is_an_outage(self, world: World) -> None:
         client, tokens, key = await logged_in(world)

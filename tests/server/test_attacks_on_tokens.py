@@ -5,9 +5,11 @@ from collections import Counter
 
 import pytest
 
+from mintage.testing.oauth_client import answer_of
 from tests.conftest import World, every_store
 
 
+@every_store
 class TestC01CodeTwice:
     async def test_attack_c01_in_turn_ends_the_grant(self, world: World) -> None:
         client = await world.client()
@@ -92,6 +94,26 @@ class TestC03PKCE:
         )
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
         assert (await client.redeem(login, code)).status_code == 200
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"code_challenge": None},
+            {"code_challenge": ""},
+            {"code_challenge": "short"},
+            {"code_challenge": "x" * 44},
+            {"code_challenge_method": None},
+            {"code_challenge_method": "plain"},
+            {"code_challenge_method": "s256"},
+        ],
+    )
+    async def test_attack_c03_without_an_s256_challenge_nobody_is_asked(
+        self, world: World, changes: dict[str, str | None]
+    ) -> None:
+        client = await world.client()
+        answer = await world.http.get(client.authorization(**changes).url)
+        assert answer.status_code == 303
+        assert answer_of(answer.headers["location"])["error"] == "invalid_request"
 
 
 @every_store
@@ -200,6 +222,24 @@ class TestA09SiblingResource:
 
 
 class TestC07Revocation:
+    @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
+    @pytest.mark.parametrize("method", ["none", "client_secret_post"])
+    async def test_attack_c07_either_token_ends_all_of_the_grant(
+        self, world: World, method: str, kind: str
+    ) -> None:
+        client = await world.client(token_endpoint_auth_method=method)
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser)
+        assert (await client.revoke(tokens[kind])).status_code == 200
+        assert (await client.call(tokens["access_token"])).status_code == 401
+        refused = await client.refresh(tokens["refresh_token"])
+        assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+
+    async def test_attack_c07_what_is_no_token_gets_the_same_answer(self, world: World) -> None:
+        client = await world.client()
+        answer = await client.revoke("made up")
+        assert (answer.status_code, answer.content) == (200, b"")
+
     async def test_attack_c07_of_another_clients_token_does_nothing(self, world: World) -> None:
         client, thief = await world.client(), await world.client()
         async with world.browser() as browser:
