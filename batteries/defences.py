@@ -39,7 +39,7 @@ sys.exit(pytest.main(sys.argv[2:]))
 """
 
 _TABLED: Final = re.compile(r"^\| ([A-D]\d\d) \|.*\| (tests/\S+) \|$", re.MULTILINE)
-_RED: Final = re.compile(r"^FAILED \S+?::(?:\w+::)?(test_\w+)\S*(?: - (.*))?$", re.MULTILINE)
+_RED: Final = re.compile(r"^FAILED \S+?::(?:\w+::)?(test_\w+)(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ def _outcome(run: "subprocess.CompletedProcess[str]") -> Outcome:
     """A test that failed. One that could not even begin says nothing about the attack."""
     found = _RED.search(run.stdout)
     if run.returncode == 1 and found is not None:
-        return Outcome(found[1], found[2] or "")
+        return Outcome(found[1], found[2].strip())
     if run.returncode == 0:
         return Outcome(None, "STILL GREEN")
     return Outcome(None, f"NOT RUN: {(run.stdout + run.stderr).strip()[-500:]}")

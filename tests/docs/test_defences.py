@@ -1,34 +1,50 @@
-"""Each attack has a defence that the battery can take out, and what it says is still there."""
+"""What the battery of defences takes out is there to be taken out, and the page tells of it."""
 
-import re
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
+from batteries.defences import PACKAGE, Change, Defence, defences
+from batteries.defences import tests_of as files_of
 
-ROOT = Path(__file__).parents[2]
-TABLE: list[dict[str, Any]] = tomllib.loads(
-    (ROOT / "batteries/defences.toml").read_text(encoding="utf-8")
-)["defence"]
-PAGE = (ROOT / "docs/security.md").read_text(encoding="utf-8")
-ROWS = set(re.findall(r"^\| ([A-D]\d\d) \|", PAGE, re.MULTILINE))
-
-
-def test_each_row_has_a_defence_and_each_defence_a_row() -> None:
-    assert {entry["row"] for entry in TABLE} == ROWS
+ROWS = [f"{part}{n:02}" for part, last in zip("ABCD", (12, 12, 10, 12), strict=True)
+        for n in range(1, last + 1)]  # fmt: skip
+DEFENCES = defences()
 
 
-@pytest.mark.parametrize("entry", TABLE, ids=lambda entry: f"{entry['row']}: {entry['says']}")
-def test_what_is_taken_out_stands_there_once_and_what_is_left_is_python(
-    entry: dict[str, Any],
-) -> None:
-    sources: dict[str, str] = {}
-    for change in (entry, *entry.get("also", ())):
-        file = change["file"]
-        source = sources.get(file) or (ROOT / "src/mintage" / file).read_text(encoding="utf-8")
-        assert source.count(change["old"]) == 1, change["old"]
-        sources[file] = source.replace(change["old"], change["new"])
-        assert sources[file] != source
-    for file, source in sources.items():
-        compile(source, file, "exec")
+def called(defence: Defence) -> str:
+    return f"{defence.row}-{defence.says}"
+
+
+def test_every_attack_has_a_defence_that_can_be_taken_out() -> None:
+    assert list(dict.fromkeys(defence.row for defence in DEFENCES)) == ROWS
+
+
+@pytest.mark.parametrize("defence", DEFENCES, ids=called)
+def test_what_is_taken_out_stands_there_once_and_leaves_a_program(defence: Defence) -> None:
+    for change in defence.changes:
+        changed = _without(defence, change.file)
+        assert changed != (PACKAGE / change.file).read_text(encoding="utf-8")
+        compile(changed, change.file, "exec")
+
+
+def _without(defence: Defence, file: str) -> str:
+    """The source of *file* after all changes to it, made one after the other."""
+    source = (PACKAGE / file).read_text(encoding="utf-8")
+    for change in defence.changes:
+        if change.file == file:
+            source = change.applied(source)
+    return source
+
+
+@pytest.mark.parametrize("defence", DEFENCES, ids=called)
+def test_its_tests_are_those_that_the_page_names(defence: Defence) -> None:
+    files = files_of(defence.row)
+    assert files
+    assert defence.tests is None or defence.tests in files
+
+
+def test_a_text_that_is_gone_or_stands_twice_is_no_change(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\nx = 1\n")
+    for old in ("y = 1", "x = 1"):
+        with pytest.raises(ValueError, match="not once"):
+            Defence("A01", "", (Change("a.py", old, ""),)).take_out(tmp_path)
