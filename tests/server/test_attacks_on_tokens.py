@@ -1,12 +1,28 @@
 """ATTACKS, section C: what is tried at the token endpoint."""
 
 import asyncio
+import itertools
 from collections import Counter
 
 import pytest
 
+from mintage.stores.protocol import Versioned
 from mintage.testing.oauth_client import answer_of
 from tests.conftest import World, every_store
+
+
+def all_see_the_same(count: int, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next *count* requests have all read their grant before the first of them writes it."""
+    store = world.running.store
+    load, met, loads = store.load, asyncio.Barrier(count), itertools.count()
+
+    async def together(key: bytes) -> Versioned | None:
+        seen = await load(key)
+        if next(loads) < count:
+            await met.wait()
+        return seen
+
+    monkeypatch.setattr(store, "load", together)
 
 
 @every_store
@@ -23,10 +39,13 @@ class TestC01CodeTwice:
         refused = await client.refresh(first.json()["refresh_token"])
         assert refused.json()["error"] == "invalid_grant"
 
-    async def test_attack_c01_ten_at_once_open_one_grant(self, world: World) -> None:
+    async def test_attack_c01_ten_at_once_open_one_grant(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         client = await world.client()
         async with world.browser() as browser:
             login, code = await client.log_in(browser)
+        all_see_the_same(10, world, monkeypatch)
         answers = await asyncio.gather(*(client.redeem(login, code) for _ in range(10)))
         assert Counter(answer.status_code for answer in answers) == {200: 1, 400: 9}
 
@@ -118,10 +137,13 @@ class TestC03PKCE:
 
 @every_store
 class TestC04RefreshTokens:
-    async def test_attack_c04_ten_at_once_give_one_successor_to_all(self, world: World) -> None:
+    async def test_attack_c04_ten_at_once_give_one_successor_to_all(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         client = await world.client()
         async with world.browser() as browser:
             tokens = await client.tokens(browser)
+        all_see_the_same(10, world, monkeypatch)
         answers = await asyncio.gather(
             *(client.refresh(tokens["refresh_token"]) for _ in range(10))
         )
