@@ -4,9 +4,10 @@
 
     python -m batteries.defences [ROW…]
 
-A row is that of docs/security.md, ``A01`` to ``D12``; without any, all of them. ``defences.toml``
-has the changes. Each is made to a copy of the package, and the tests of its row run on that
-copy, one process at a time. A row that stays green has tests that prove nothing: exit code 1.
+A row is that of docs/security.md, ``A01`` to ``E23``; without any, all of them. The files in
+``defence_changes`` have the changes. Each is made to a copy of the package, and the tests of
+its row run on that copy, one process at a time. A row that stays green has tests that prove
+nothing: exit code 1.
 """
 
 import argparse
@@ -38,7 +39,7 @@ if here != pathlib.Path(sys.argv[1]):
 sys.exit(pytest.main(sys.argv[2:]))
 """
 
-_TABLED: Final = re.compile(r"^\| ([A-D]\d\d) \|.*\| (tests/\S+) \|$", re.MULTILINE)
+TABLED: Final = re.compile(r"^\| ([A-E]\d\d) \|.*\| (tests/\S+) \|$", re.MULTILINE)
 _RED: Final = re.compile(r"^FAILED \S+?::(?:\w+::)?(test_\w+)(.*)$", re.MULTILINE)
 
 
@@ -91,13 +92,17 @@ class Outcome:
 
 def defences() -> list[Defence]:
     """All of them, in the order of their rows."""
-    data = tomllib.loads((ROOT / "batteries/defences.toml").read_text(encoding="utf-8"))
-    return [Defence.read(entry) for entry in data["defence"]]
+    found = [
+        Defence.read(entry)
+        for file in sorted((ROOT / "batteries/defence_changes").glob("*.toml"))
+        for entry in tomllib.loads(file.read_text(encoding="utf-8"))["defence"]
+    ]
+    return sorted(found, key=lambda defence: defence.row)
 
 
 def tests_of(row: str) -> list[str]:
     """The files that docs/security.md names for *row*."""
-    tabled = _TABLED.findall(SECURITY.read_text(encoding="utf-8"))
+    tabled = TABLED.findall(SECURITY.read_text(encoding="utf-8"))
     return list(dict.fromkeys(file for name, file in tabled if name == row))
 
 
@@ -163,7 +168,7 @@ def battery(wanted: list[Defence]) -> Iterator[tuple[Defence, Outcome]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m batteries.defences")
-    parser.add_argument("row", nargs="*", help="A01 to D12; all of them without any")
+    parser.add_argument("row", nargs="*", help="A01 to E23; all of them without any")
     parser.add_argument("--why", action="store_true", help="show how the test failed")
     given = parser.parse_args()
     wanted = [one for one in defences() if not given.row or one.row in given.row]

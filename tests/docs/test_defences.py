@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-from batteries.defences import PACKAGE, Change, Defence, defences
+from batteries.defences import PACKAGE, SECURITY, TABLED, Change, Defence, defences
 from batteries.defences import tests_of as files_of
 
-ROWS = [f"{part}{n:02}" for part, last in zip("ABCD", (12, 12, 10, 12), strict=True)
-        for n in range(1, last + 1)]  # fmt: skip
+ROWS = sorted({row for row, _ in TABLED.findall(SECURITY.read_text(encoding="utf-8"))})
 DEFENCES = defences()
 
 
