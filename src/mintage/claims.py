@@ -129,12 +129,19 @@ def parse(payload: bytes) -> tuple[Claims, dict[str, Any] | None]:
 
 
 def check(
-    claims: Claims, issuer: str, audience: str, token_use: str, now: float, leeway: float
+    claims: Claims,
+    issuer: str,
+    audience: str,
+    token_use: str,
+    now: float,
+    leeway: float,
+    ahead: float,
 ) -> None:
     """Raises the `TokenError` that says why *claims* are not good here and now.
 
     Whose token it is comes first, then what it is for, then whether it holds at *now*
-    (RFC 7519 §4.1.4 to §4.1.6). All times in seconds.
+    (RFC 7519 §4.1.4 to §4.1.6). All times in seconds. *leeway*: how long after its end a token
+    is still accepted. *ahead*: how far in the future it may have been issued.
     """
     if claims.iss != issuer:
         raise WrongIssuer
@@ -144,7 +151,7 @@ def check(
         raise WrongTokenUse
     if now >= claims.exp + leeway:
         raise ExpiredToken
-    latest = now + leeway
+    latest = now + ahead
     if claims.iat > latest or (claims.nbf is not None and claims.nbf > latest):
         raise NotYetValid
 

@@ -72,7 +72,13 @@ class Stem:
 
 
 def reader(  # noqa: C901 - see above
-    stems: Mapping[str, Stem], *, issuer: str, audience: str, leeway: float, clock: Clock
+    stems: Mapping[str, Stem],
+    *,
+    issuer: str,
+    audience: str,
+    leeway: float,
+    ahead: float,
+    clock: Clock,
 ) -> Reader:
     """A function of (token, token use) that gives the claims of a good token.
 
@@ -117,7 +123,7 @@ def reader(  # noqa: C901 - see above
             or claims.token_use != token_use
             or claims.nbf is not None
         ):
-            claims_.check(claims, issuer, audience, token_use, now, leeway)
+            claims_.check(claims, issuer, audience, token_use, now, leeway, ahead)
         return claims
 
     return read

@@ -33,6 +33,7 @@ class JWTIssuer:
 
     *signing_key* is a `KeyRing`, or one HS256 key of at least 32 bytes, used as it is (see
     `derive_jwt_key`). *leeway* is how many seconds the clocks of two servers may differ.
+    *ahead* is how many seconds in the future a token may have been issued; None: *leeway*.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class JWTIssuer:
         signing_key: bytes | KeyRing,
         *,
         leeway: float = 0,
+        ahead: float | None = None,
         clock: Clock = time.time,
     ) -> None:
         self.issuer, self.audience = issuer, audience
         self._leeway = claims_.check_leeway(leeway)
+        self._ahead = leeway if ahead is None else ahead
         self._clock = clock
         ring = signing_key if isinstance(signing_key, KeyRing) else KeyRing.of_one(signing_key)
         self._pins = ring.pins()
@@ -57,6 +60,7 @@ class JWTIssuer:
             issuer=issuer,
             audience=audience,
             leeway=leeway,
+            ahead=self._ahead,
             clock=clock,
         )
         self._stem = stems[0] if ring.active.alg == "HS256" else None
@@ -122,7 +126,15 @@ class JWTIssuer:
 
     def _read_odd(self, token: object, token_use: str) -> tuple[Claims, dict[str, Any] | None]:
         parsed = claims_.parse(open_token(token, self._pins))
-        claims_.check(parsed[0], self.issuer, self.audience, token_use, self._clock(), self._leeway)
+        claims_.check(
+            parsed[0],
+            self.issuer,
+            self.audience,
+            token_use,
+            self._clock(),
+            self._leeway,
+            self._ahead,
+        )
         return parsed
 
     def _sign(

@@ -125,7 +125,15 @@ class JWTVerifier:
 
     def _read(self, token: str, pins: Pins) -> tuple[Claims, dict[str, Any] | None]:
         parsed = claims_.parse(open_token(token, pins))
-        claims_.check(parsed[0], self.issuer, self.audience, "access", self._clock(), self._leeway)
+        claims_.check(
+            parsed[0],
+            self.issuer,
+            self.audience,
+            "access",
+            self._clock(),
+            self._leeway,
+            self._leeway,
+        )
         return parsed
 
 

@@ -27,7 +27,7 @@ class RevokeEndpoint:
         client = await self.authenticate(form, authorization_of(request))
         revocation = Revocation.parse(form)
         try:
-            handle, _ = self.tokens.read_any(revocation.token)
+            handle = self.tokens.read_to_revoke(revocation.token)
         except TokenError as error:
             log_reason(request, f"nothing to revoke, stage token: {error.error}")
         else:

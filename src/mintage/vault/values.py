@@ -25,6 +25,8 @@ from mintage.values import ClientId, GrantId
 Renew: TypeAlias = Callable[[UpstreamTokens, Identity], Awaitable[UpstreamTokens]]
 Decision: TypeAlias = Keep | Write | Refuse | Revoke
 Decide: TypeAlias = Callable[[Grant], Decision]
+Prepare: TypeAlias = "Callable[[Opened], object]"
+"""Makes the answer for a grant as it would be after a write. It raises where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from mintage.errors import Exists, StoreUnavailable
 from mintage.grant import (
     Active,
     Grant,
+    Keep,
     Login,
     Pending,
     Reason,
@@ -32,7 +33,15 @@ from mintage.vault.listing import Listing
 from mintage.vault.outage import Outage
 from mintage.vault.renewal import Renewal
 from mintage.vault.sealed import SealedGrants
-from mintage.vault.values import Decision, Lifetimes, Opened, Refused, Renew, VaultKeys
+from mintage.vault.values import (
+    Decision,
+    Lifetimes,
+    Opened,
+    Prepare,
+    Refused,
+    Renew,
+    VaultKeys,
+)
 
 DEFAULT_MAX_GRANTS: Final = 20
 _CLAIM_BYTES: Final = 8
@@ -41,6 +50,10 @@ _SLOW: Final = 1.0  # seconds
 
 def forget(refused: Refused) -> None:
     """Upstream tokens that lost their grant live on until they expire."""
+
+
+def no_answer(opened: Opened) -> None:
+    """For callers who want the grant alone: nothing has to be possible after the write."""
 
 
 class Vault:
@@ -123,8 +136,12 @@ class Vault:
         code_verifier: str,
         redirect_uri: str | None,
         resource: str | None,
+        prepare: Prepare = no_answer,
     ) -> Opened | Refused:
-        """What *code* earns (RFC 6749 §4.1.3). Of any number of callers, one opens the grant."""
+        """What *code* earns (RFC 6749 §4.1.3). Of any number of callers, one opens the grant.
+
+        *prepare* is called before the write; what it raises leaves the code unspent.
+        """
         parsed = handles.parse_code(code)
         if parsed is None:
             return Refused(Reason.UNKNOWN)
@@ -136,12 +153,20 @@ class Vault:
             redirect_uri=redirect_uri,
             resource=resource,
         )
-        return await self._grants.change(
-            secret, lambda grant: decide.redeem(grant, request, now=self._now())
-        )
 
-    async def rotate(self, handle: Handle, request: Refreshment, renew: Renew) -> Opened | Refused:
+        def decision(grant: Grant) -> Decision:
+            outcome = decide.redeem(grant, request, now=self._now())
+            return _prepared(outcome, secret, prepare)
+
+        return await self._grants.change(secret, decision)
+
+    async def rotate(
+        self, handle: Handle, request: Refreshment, renew: Renew, prepare: Prepare = no_answer
+    ) -> Opened | Refused:
         """What a refresh token earns (RFC 6749 §6).
+
+        *prepare* is called before the upstream is asked and before the write; what it raises
+        leaves everything as it was.
 
         The upstream is asked first where its own token is about to end: a user who was
         locked out there is locked out here at the next refresh. Raises
@@ -150,7 +175,8 @@ class Vault:
         """
 
         def decision(grant: Grant) -> Decision:
-            return decide.refresh(grant, request, now=self._now(), grace=self._lifetimes.grace)
+            outcome = decide.refresh(grant, request, now=self._now(), grace=self._lifetimes.grace)
+            return _prepared(outcome, handle.secret, prepare)
 
         found = await self._grants.load_patiently(handle.secret)
         outcome = None if found is None else decision(found[1])
@@ -250,3 +276,10 @@ class Vault:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def _prepared(outcome: Decision, secret: bytes, prepare: Prepare) -> Decision:
+    """*outcome*, once the answer that it leads to is known to exist."""
+    if isinstance(outcome, Keep | Write):
+        prepare(Opened(secret, outcome.grant))
+    return outcome

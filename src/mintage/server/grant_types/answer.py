@@ -1,38 +1,67 @@
 """What both grants end with: the tokens of an opened grant, for one resource."""
 
+from dataclasses import dataclass, field
+
 from mintage.clients.client import Client
+from mintage.errors import InvalidTarget, OAuthError, TemporarilyUnavailable
 from mintage.site import Site
 from mintage.tokens import TokenResponse, Tokens
 from mintage.values import Scopes
 from mintage.vault.values import Opened
 
 
-def answer(
-    tokens: Tokens,
-    site: Site,
-    opened: Opened,
-    client: Client,
-    *,
-    resource: str | None,
-    scopes: Scopes | None = None,
-) -> TokenResponse:
-    """A token for *resource* (None: the grant's own) with what of *scopes* means something there.
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """The answer to one token request, made before the vault writes and sent afterwards.
 
-    *scopes*: None for all that were granted.
+    So a setting that has changed since the login is noticed while nothing has been spent.
+    *resource*: the one that the request names, None for the grant's own. *scopes*: None for all
+    that were granted.
     """
-    login = opened.grant.login
-    named = resource or opened.grant.audience
-    wanted = login.scopes if scopes is None else scopes
-    target, claims = site.resource(named), {}
-    if target is not None:
-        if login.more_resources:
-            wanted = tuple(scope for scope in wanted if scope in target.all_scopes)
+
+    tokens: Tokens
+    site: Site
+    client: Client
+    resource: str | None
+    scopes: Scopes | None = None
+    _made: tuple[Opened, TokenResponse] | None = field(default=None, init=False, repr=False)
+
+    def __call__(self, opened: Opened) -> TokenResponse:
+        """The tokens of *opened*. Raises `InvalidTarget` or `TemporarilyUnavailable`."""
+        if self._made is None or self._made[0].grant is not opened.grant:
+            self._made = opened, self._make(opened)
+        return self._made[1]
+
+    def _make(self, opened: Opened) -> TokenResponse:
+        login = opened.grant.login
+        named = self.resource or opened.grant.audience
+        target = self.site.resource(named)
+        if target is None:
+            raise _not_served(named, self.site)
+        # A scope that the settings no longer know leaves new tokens.
+        wanted = login.scopes if self.scopes is None else self.scopes
         said = login.identity.claims
-        claims = {name: said[name] for name in target.token_claims if name in said}
-    return tokens.issue(
-        opened,
-        resource=named,
-        scopes=wanted,
-        claims=claims,
-        refreshable="refresh_token" in client.grant_types,
+        return self.tokens.issue(
+            opened,
+            resource=target.identifier,
+            scopes=tuple(scope for scope in wanted if scope in target.all_scopes),
+            claims={name: said[name] for name in target.token_claims if name in said},
+            refreshable="refresh_token" in self.client.grant_types,
+        )
+
+
+def _not_served(resource: str, site: Site) -> OAuthError:
+    """Why there is no token for *resource*, which the user agreed to at an earlier time."""
+    if resource == site.issuer or resource.startswith(f"{site.issuer}/"):
+        return InvalidTarget(
+            "this login is for a resource that this server does not have at present; "
+            "log in again for another, or ask the operator to put it back",
+            reason=f"no resource {resource} in the settings",
+        )
+    return TemporarilyUnavailable(
+        "this login belongs to another server; use that server's token endpoint",
+        reason=f"the grant is for {resource}, which is not below this issuer: "
+        "two servers share one store and secret",
+        retry_after=60,
+        stage="resource",
     )

@@ -6,7 +6,7 @@ from typing import ClassVar
 from mintage.clients.client import Client
 from mintage.forms import Form
 from mintage.server.farewell import Farewell
-from mintage.server.grant_types.answer import answer
+from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import RedeemCode
 from mintage.site import Site
@@ -26,16 +26,18 @@ class AuthorizationCode:
 
     async def issue(self, form: Form, client: Client) -> TokenResponse:
         request = RedeemCode.parse(form, self.site)
-        # Spent before the token is signed: if signing fails the user logs in again, but
-        # no crash and no race can ever make one code yield two grants.
+        answer = Answer(
+            tokens=self.tokens, site=self.site, client=client, resource=request.resource
+        )
         outcome = await self.vault.redeem(
             request.code,
             client_id=client.client_id,
             code_verifier=request.code_verifier,
             redirect_uri=request.redirect_uri,
             resource=request.resource,
+            prepare=answer,
         )
         if isinstance(outcome, Refused):
             self.farewell(outcome)
             raise token_error(outcome.reason)
-        return answer(self.tokens, self.site, outcome, client, resource=request.resource)
+        return answer(outcome)

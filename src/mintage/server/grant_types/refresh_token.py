@@ -8,7 +8,7 @@ from mintage.errors import TokenError
 from mintage.forms import Form
 from mintage.grant import Reason, Refreshment
 from mintage.server.farewell import Farewell
-from mintage.server.grant_types.answer import answer
+from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import Refresh
 from mintage.site import Site
@@ -41,15 +41,15 @@ class RefreshToken:
             scopes=request.scopes,
             resource=request.resource,
         )
-        outcome = await self.vault.rotate(handle, refreshment, self.renew)
-        if isinstance(outcome, Refused):
-            self.farewell(outcome)
-            raise token_error(outcome.reason)
-        return answer(
-            self.tokens,
-            self.site,
-            outcome,
-            client,
+        answer = Answer(
+            tokens=self.tokens,
+            site=self.site,
+            client=client,
             resource=request.resource,
             scopes=request.scopes,
         )
+        outcome = await self.vault.rotate(handle, refreshment, self.renew, answer)
+        if isinstance(outcome, Refused):
+            self.farewell(outcome)
+            raise token_error(outcome.reason)
+        return answer(outcome)
