@@ -1,23 +1,39 @@
-# make demo   see it work, on this machine, with a real login provider and a real MCP server
-# make test   lint, types, layers and the whole test suite
+# make demo        see it work, on this machine, with a real login provider and a real MCP server
+# make test        lint, types, layers and the whole test suite
+# make test-3.12   the whole test suite on another Python; make quick-3.12 the fast part of it
+# make dist        wheel, sdist, list of components (SBOM) and licences, in dist/
+# make lock        write the locks anew from pyproject.toml; make upgrade also takes the newest versions
+# make newest      the integration and token tests with the newest versions that pyproject.toml admits
+# make oldest      ... and with the lowest
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 
-.PHONY: demo test setup lint bench docs lock clean
+# A lock names every package, so pip has nothing to resolve: what comes out later changes nothing here.
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
+LOCKED := $(PIP) --require-hashes --only-binary :all:
 
-demo: setup
+.PHONY: demo test lint bench docs lock upgrade clean setup
+
+demo: $(VENV)/ready-demo
 	$(BIN)/mintage demo
 
 test: lint
 	$(BIN)/pytest -q -n 2 --dist loadgroup
 
-setup: .venv/ready
+setup: $(VENV)/ready-dev
 
-.venv/ready: requirements/dev.txt pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+# What is in the lock demo.txt is in dev.txt too, in the same version: one directory serves both.
+$(VENV)/packages-%: requirements/%.txt
+	$(PYTHON) -m venv $(VENV)
+	$(LOCKED) -r $<
 	touch $@
+
+$(VENV)/ready-%: $(VENV)/packages-% pyproject.toml src/mintage/__init__.py
+	$(PIP) --no-build-isolation -e .
+	touch $@
+
+.PRECIOUS: $(VENV)/packages-% $(VENV)/ready-%
 
 lint: setup
 	$(BIN)/ruff check .
@@ -32,10 +48,21 @@ docs: setup
 	$(BIN)/python -m tests.docs.error_page
 	$(BIN)/pytest -q tests/docs
 
-# Versions are locked with hashes and without any index's address; uv resolves for every platform at once.
+# Hashes, no index's address, extras written out; uv resolves for every platform at once.
+# The other locks take their versions from dev.txt.
+COMPILE := $(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+  --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header
+SAME := $(COMPILE) -c requirements/dev.txt
+
 lock:
-	$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements/runtime.txt
-	$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra demo --extra postgres --extra redis --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(COMPILE) $(UPGRADE) --all-extras --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(SAME) --all-extras --group test pyproject.toml requirements/build.in -o requirements/test.txt
+	$(SAME) --extra demo pyproject.toml requirements/build.in -o requirements/demo.txt
+	$(SAME) --extra server --extra postgres --extra redis pyproject.toml -o requirements/runtime.txt
+	$(SAME) requirements/build.in -o requirements/build.txt
+
+upgrade:
+	$(MAKE) lock UPGRADE=--upgrade
 
 clean:
-	rm -rf tests/conformance/node_modules .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf tests/conformance/node_modules .venv* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,6 +22,7 @@ from mintage.algorithms import Verifier
 from mintage.asymmetric import parse_jwks
 from mintage.claims import Claims
 from mintage.errors import BadKeySet, KeysUnavailable, UnknownKey
+from mintage.extras import needs
 from mintage.jws import open_token
 from mintage.keyring import ACCESS_TOKEN, encode_header
 from mintage.values import Clock
@@ -85,7 +86,7 @@ class JWTVerifier:
         self._source = None
         if jwks_url is not None:
             self._source = _Source(
-                check_url(jwks_url), fetch or fetch_over_http, refetch_after, stale_for, clock
+                check_url(jwks_url), fetch or _over_http(), refetch_after, stale_for, clock
             )
 
     def __repr__(self) -> str:
@@ -223,6 +224,12 @@ def _document(jwks: Mapping[str, Any] | bytes | str) -> bytes:
             return jwks.encode()
         case _:
             return msgspec.json.encode(jwks)
+
+
+def _over_http() -> Fetch:
+    """Raises `MissingExtra` without an HTTP client: now, not at the first token."""
+    needs("verifier")
+    return fetch_over_http
 
 
 async def fetch_over_http(url: str) -> Fetched:

@@ -4,7 +4,10 @@
 go of them when it stops.
 """
 
-from mintage.app.application import Mintage, Running, create_app
-from mintage.app.opening import access_keys, open_vault, vault_keys
+from mintage.extras import extra
+
+with extra("server"):
+    from mintage.app.application import Mintage, Running, create_app
+    from mintage.app.opening import access_keys, open_vault, vault_keys
 
 __all__ = ["Mintage", "Running", "access_keys", "create_app", "open_vault", "vault_keys"]

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from mintage.errors import ConfigError
+from mintage.extras import needs
 
 
 def demo(
@@ -22,12 +22,9 @@ def demo(
     official MCP client walk through. On a terminal it then stays up for a browser. Exit
     code 0 if every step went as it should.
     """
-    try:
-        from mintage.demo.run import run
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "demo", f"needs the package {error.name}: pip install 'mintage[demo]'"
-        ) from None
+    needs("demo")
+    from mintage.demo.run import run
+
     console = Console(highlight=False)
     stay = sys.stdout.isatty() and not once
     return asyncio.run(run(console, stay=stay))

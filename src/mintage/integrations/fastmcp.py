@@ -22,12 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from fastmcp.server.auth.auth import AccessToken, AuthProvider
-from fastmcp.server.auth.oauth_proxy import OAuthProxy
-from fastmcp.server.dependencies import get_access_token
-from mcp.server.auth.middleware.auth_context import auth_context_var
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from pydantic import PrivateAttr
+from mintage.extras import extra
+
+with extra("fastmcp"):
+    from fastmcp.server.auth.auth import AccessToken, AuthProvider
+    from fastmcp.server.auth.oauth_proxy import OAuthProxy
+    from fastmcp.server.dependencies import get_access_token
+    from mcp.server.auth.middleware.auth_context import auth_context_var
+    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+    from pydantic import PrivateAttr
 from starlette.authentication import AuthCredentials
 from starlette.middleware import Middleware
 from starlette.routing import Route

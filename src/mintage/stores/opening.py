@@ -1,10 +1,8 @@
 """From a URL to a store. A new store is a file and a line in the table below."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from mintage.errors import StoreUnusable
 from mintage.stores.protocol import Store
 from mintage.values import Clock
 
@@ -22,28 +20,15 @@ async def _sqlite(url: str, clock: Clock) -> Store:
 
 
 async def _postgres(url: str, clock: Clock) -> Store:
-    with _extra("postgres"):
-        from mintage.stores.postgres import PostgresStore
+    from mintage.stores.postgres import PostgresStore
 
     return await PostgresStore.open(url, clock=clock)
 
 
 async def _redis(url: str, clock: Clock) -> Store:
-    with _extra("redis"):
-        from mintage.stores.redis import RedisStore
+    from mintage.stores.redis import RedisStore
 
     return await RedisStore.open(url, clock=clock)
-
-
-@contextmanager
-def _extra(name: str) -> Iterator[None]:
-    """Turn a missing driver into a sentence that says what to install."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise StoreUnusable(
-            f"this store needs the package {error.name}: pip install 'mintage[{name}]'"
-        ) from None
 
 
 _OPENERS: Final[dict[str, Callable[[str, Clock], Awaitable[Store]]]] = {
@@ -71,7 +56,8 @@ def check_store_url(url: str) -> None:
 async def open_store(url: str, *, clock: Clock) -> Store:
     """The store at *url*: ``memory://``, ``sqlite://`` and a path, ``postgresql://``, ``redis://``.
 
-    Raises `StoreUnavailable` or `StoreUnusable`; ``ValueError`` for an unknown scheme.
+    Raises `StoreUnavailable` or `StoreUnusable`; `MissingExtra` where its driver is not installed;
+    ``ValueError`` for an unknown scheme.
     """
     check_store_url(url)
     return await _OPENERS[url.partition("://")[0]](url, clock)

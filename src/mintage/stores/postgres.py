@@ -10,7 +10,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Self, TypeVar
 
-import asyncpg
+from mintage.extras import extra
+
+with extra("postgres"):
+    import asyncpg
 
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
 from mintage.stores.backoff import pause

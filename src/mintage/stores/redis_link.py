@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from redis import asyncio as redis
-from redis import exceptions as failed
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import SSLConnection, parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from mintage.extras import extra
+
+with extra("redis"):
+    from redis import asyncio as redis
+    from redis import exceptions as failed
+    from redis.asyncio.cluster import ClusterNode
+    from redis.asyncio.connection import SSLConnection, parse_url
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
 
 from mintage.errors import StoreError, StoreUnavailable, StoreUnusable
 

@@ -3,3 +3,7 @@
 Import from the modules: `clock`, `oauth_client`, `browser`, `fake_upstream`, `nanoidp` (a real
 provider; needs the package ``nanoidp``), `store_suite` (needs ``pytest``), `serving`.
 """
+
+from mintage.extras import needs
+
+needs("server")

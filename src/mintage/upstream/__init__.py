@@ -1,0 +1,5 @@
+"""What Mintage asks the identity provider: one preset of data for each known provider."""
+
+from mintage.extras import needs
+
+needs("server")

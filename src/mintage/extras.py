@@ -1,0 +1,63 @@
+"""The extras of this package, and the sentence that a program without one of them reads.
+
+The base install has what the issuer needs. Each other part names its extra with `needs` or
+`extra`, before anything of it is imported.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import Final
+
+from mintage.errors import ConfigError
+
+_SERVER: Final = (
+    "cyclopts", "httptools", "httpx2", "jinja2", "rich", "starlette", "uvicorn", "websockets",
+)  # fmt: skip
+
+PACKAGES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "verifier": ("httpx2",),
+        "server": _SERVER,
+        "mcp": (*_SERVER, "mcp"),
+        "commands": (*_SERVER, "mcp"),
+        "fastmcp": (*_SERVER, "fastmcp"),
+        "postgres": (*_SERVER, "asyncpg"),
+        "redis": (*_SERVER, "redis"),
+        "demo": (*_SERVER, "mcp", "nanoidp"),
+    }
+)
+"""extra → the packages to import that it brings (without uvloop, which is optional everywhere)."""
+
+
+class MissingExtra(ConfigError, ImportError):
+    """A part of Mintage was used whose packages are not installed.
+
+    *key* is the name of the extra, *name* the first package that was not found.
+    """
+
+    def __init__(self, extra: str, package: str) -> None:
+        advice = f"this needs the package {package}: pip install 'mintage[{extra}]'"
+        super(ConfigError, self).__init__(advice)
+        self.key = extra
+        self.advice = advice
+        self.name = package
+
+
+def needs(extra: str) -> None:
+    """Return if the packages of *extra* are installed, else raise `MissingExtra`."""
+    for package in PACKAGES[extra]:
+        if find_spec(package) is None:
+            raise MissingExtra(extra, package)
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Import packages of the extra *name* in this block: one missing raises `MissingExtra`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if isinstance(error, MissingExtra) or (error.name or "mintage").startswith("mintage"):
+            raise
+        raise MissingExtra(name, str(error.name)) from None
