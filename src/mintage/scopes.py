@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import unquote
 
+from mintage.segments import folded_segments
 from mintage.values import Scopes
 
 
@@ -97,12 +98,22 @@ def _asked(method: str) -> str:
 
 
 def _is_below(path: str, pattern: str) -> bool:
-    """Compared as a backend reads it: decoded, without the parameters of a segment."""
-    wanted = [part for part in pattern.split("/") if part]
-    have = [unquote(part).partition(";")[0] for part in path.split("/") if part]
+    """Whether some server could read *path* as one below *pattern*.
+
+    In doubt it is: a rule only asks for more.
+    """
+    wanted, have = _wanted(pattern), folded_segments(path)
+    plain = "//" not in path and "%2f" not in path.lower()
+    if not plain or len(have) != sum(1 for part in path.split("/") if part):
+        # A segment may be several to the backend, or none: "*" is any number of them.
+        rest = iter(have)
+        return all(want in rest for want in wanted if want != "*")
     return len(have) >= len(wanted) and all(
         want in ("*", part) for want, part in zip(wanted, have, strict=False)
     )
+
+
+_wanted = lru_cache(maxsize=1024)(folded_segments)
 
 
 def _any_match(value: str | None, globs: tuple[str, ...]) -> bool:

@@ -14,7 +14,8 @@ class Resource:
 
     *optional_scopes* may be asked for on top, where *rules* want more. *token_claims*: what of
     the identity provider's claims stands in its access tokens. *upstreams*: the providers whose
-    users it is for, by name; empty: all.
+    users it is for, by name; empty: all. *ambiguities*: what of a path below it may be read in
+    two ways (see `mintage.gateway.paths`).
     """
 
     identifier: str
@@ -24,6 +25,7 @@ class Resource:
     rules: tuple[Rule, ...] = ()
     token_claims: tuple[str, ...] = ()
     upstreams: tuple[str, ...] = ()
+    ambiguities: frozenset[str] = frozenset()
 
     @property
     def all_scopes(self) -> Scopes:

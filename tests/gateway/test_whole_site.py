@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token
+from tests.gateway.conftest import RawBackend, access_token, raw_answer
 
 
 class Site(RawBackend):
@@ -81,6 +81,36 @@ async def test_attack_a09_its_token_opens_no_resource_within(world: World, raw: 
     outside = await world.http.get(f"{world.issuer}/x", headers=await bearer(world, "/mcp"))
     assert (inside.status_code, outside.status_code) == (401, 401)
     assert raw.seen == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/%6dcp/x", 401), ("/%6D%63%70", 401), ("/mcp%3Fx", 400), ("/mcp%23", 400),
+        ("/mcp;x", 400), ("/MCP/x", 400), ("/mcp%2fx", 400), ("//mcp/x", 400), ("/./mcp/x", 400),
+        ("/x/%2e%2e/mcp", 400),
+        ("/%c0%ae/mcp", 400), ("/mcp%20", 400), ("/mcp%5cx", 400), ("/mcp.", 400), ("/a/%ff", 400),
+    ],
+)  # fmt: skip
+async def test_attack_e02_a_token_of_the_site_opens_no_spelling_of_a_resource_within(
+    world: World, raw: RawBackend, caplog: pytest.LogCaptureFixture, path: str, status: int
+) -> None:
+    caplog.set_level("INFO")
+    token = await access_token(world, "")
+    head = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+    answer = await raw_answer(world, head.encode())
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert raw.seen == []
+    assert f"GET {path} from 127.0.0.1: {status}" in caplog.text  # the path as it came
+
+
+async def test_attack_e02_the_backend_gets_the_path_that_was_judged(
+    world: World, raw: RawBackend
+) -> None:
+    token = await access_token(world, "/mcp")
+    head = f"GET /%6d%63p/%61%7e%c3%bc HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+    assert (await raw_answer(world, head.encode())).startswith(b"HTTP/1.1 200 ")
+    assert [scope["raw_path"] for scope in raw.seen] == [b"/base/a~%C3%BC"]
 
 
 async def test_attack_a08_a_refresh_token_does_not_open_it(world: World) -> None:

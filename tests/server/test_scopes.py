@@ -60,6 +60,23 @@ class TestRules:
     def test_attack_d09_a_path_spelled_otherwise_is_the_same_path(self, path: str) -> None:
         assert self.ADMIN.matches(Call(method="GET", path=path))
 
+    @pytest.mark.parametrize(
+        "path",
+        ["/ADMIN", "/admin%3Fx", "/admin%23", "/admin%2Fx", "//admin", "/%20admin.", "/a%2f/admin",
+         "/%EF%BD%81dmin/x"],
+    )  # fmt: skip
+    def test_attack_e02_a_path_that_a_lenient_server_takes_there_is_that_path(
+        self, path: str
+    ) -> None:
+        assert self.ADMIN.matches(Call(method="GET", path=path))
+
+    @pytest.mark.parametrize("path", ["/users/a%2Fb/keys", "/users//keys", "/users/a/%2F/b/keys/1"])
+    def test_attack_e02_a_star_is_as_many_segments_as_the_backend_makes_of_one(
+        self, path: str
+    ) -> None:
+        rule = Rule(path="/users/*/keys", scopes=("keys",))
+        assert rule.matches(Call(method="GET", path=path))
+
     def test_a_star_stands_for_one_segment(self) -> None:
         rule = Rule(path="/users/*/keys", scopes=("keys",))
         assert rule.matches(Call(method="GET", path="/users/7/keys/1"))

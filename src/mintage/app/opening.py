@@ -65,6 +65,7 @@ def site_of(config: Config) -> Site:
                 rules=tuple(rule.rule() for rule in section.rule),
                 token_claims=section.token_claims,
                 upstreams=section.upstreams,
+                ambiguities=frozenset(section.allow_ambiguous_paths_below),
             )
             for section in config.resources
         ),

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from mintage.errors import AccessDenied, OAuthError
 from mintage.gateway.gateway import Gateway
-from mintage.gateway.paths import Match, as_read, check_path
+from mintage.gateway.paths import Match, check_needs_no_decoding
 from mintage.gateway.peers import Peers, is_local
 from mintage.gateway.proxy import Backend
 from mintage.server.cors import for_any_origin, is_preflight
@@ -122,13 +122,12 @@ class ForwardAuth:
     def _in_question(self, scope: Scope, method: str, path: bytes) -> Scope:
         """What the log is to know: not the question, but the request that it is about."""
         client = self._peers.client_of(None, scope["headers"])  # who may ask is believed
-        asked = {**scope, "method": method, "path": path.decode("latin-1")}
+        asked = {**scope, "method": method, "path": path.decode("latin-1"), "raw_path": path}
         return asked if client is None else {**asked, "client": (client, 0)}
 
     def _look_up(self, path: bytes) -> Match[Backend]:
-        check_path(path)
-        # The proxy compared the path as it reads it, so "/%6dcp" may be on its way to "/mcp".
-        found = self._gateway.resource_at(as_read(path))
+        check_needs_no_decoding(path)
+        found = self._gateway.resource_at(path)
         if found is None:
             raise AccessDenied("there is no resource at this path; check the address")
         return found

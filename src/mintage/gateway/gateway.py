@@ -59,7 +59,7 @@ class Gateway:
         What begins like a path of ours is not a whole site's: an endpoint that is switched off
         leads nowhere else.
         """
-        found = route(raw_path, self.resources)
+        found = route(raw_path, self.resources, lambda backend: backend.resource.ambiguities)
         if found is None or (found.target.path == "/" and begins_like_ours(found.rest)):
             return None
         return found

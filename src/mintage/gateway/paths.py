@@ -1,14 +1,27 @@
-"""From a request's path to its resource. What two servers could read differently is refused."""
+"""From a request's path to its resource, by one reading: the canonical path. Pure.
+
+The canonical path (RFC 3986 §6.2.2) is what is routed, what rules judge, and what the backend
+gets. A path that another server could read as another resource's is refused.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
-from urllib.parse import unquote
+from functools import lru_cache
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, get_args
+from urllib.parse import unquote, unquote_to_bytes
 
 from mintage.errors import InvalidRequest
+from mintage.segments import decoded_segments, folded_segments
 
 T = TypeVar("T")
+
+Ambiguity: TypeAlias = Literal[
+    "encoded-slash", "encoded-percent", "empty-segment", "unencoded-characters"
+]
+"""What a resource may allow in the part of a path that is below it."""
+
+AMBIGUITIES: Final[tuple[Ambiguity, ...]] = get_args(Ambiguity)
 
 _OURS: Final = frozenset(
     {
@@ -27,46 +40,89 @@ _OURS: Final = frozenset(
     }
 )
 
-_ALLOWED: Final = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
-# Encoded: NUL and controls, %, ., /, \ and DEL. Once decoded they would mean something else.
-_DECEPTIVE: Final = re.compile(rb"%(?:[01][0-9a-f]|25|2e|2f|5c|7f)", re.IGNORECASE)
+_ALLOWED: Final = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/\[\]{}|^]|%[0-9A-Fa-f]{2})*")
+_PLAIN: Final = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
+_UNENCODED: Final = re.compile(rb"[\[\]{}|^]")
 _ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _UNRESERVED: Final = re.compile(rb"[A-Za-z0-9\-._~]")
+# Encoded controls and backslashes, and a percent sign that begins a second escape.
+_NEVER: Final = re.compile(rb"%(?:[01][0-9A-F]|7F|5C|25[0-9A-Fa-f]{2})")
 # Servlet containers cut off what follows a semicolon, so that "/..;x/" goes up.
-_EMPTY_OR_DOTS: Final = re.compile(rb"//|/\.{1,2}(?:/|$)|/\.{0,2}(?:;|%3b)", re.IGNORECASE)
+_EMPTY_NAME: Final = re.compile(rb"/\.{0,2}(?:;|%3B)")
+# Letters and digits that nobody has to encode; a dot, for the segments that go up.
+_NEEDLESS: Final = re.compile(rb"%(?:3[0-9]|[46][1-9a-f]|[57][0-9a]|2e)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[T]):
-    """The resource of a path, and what of the path goes on to its backend."""
+    """The resource of a path, and *rest*: what of the canonical path is below the resource."""
 
     target: T
     rest: str
 
 
-def check_path(raw_path: bytes) -> None:
-    """Raises `InvalidRequest` for a path that two servers could read differently.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A canonical path, and what in it two servers could read differently."""
 
-    Those are empty and dot segments and encoded separators, plain, encoded or encoded twice.
+    path: str
+    odd: frozenset[Ambiguity] = frozenset()
+
+
+def read(raw_path: bytes) -> Reading:
+    """*raw_path* with unreserved characters decoded and escapes in capitals (RFC 3986 §6.2.2).
+
+    Raises `InvalidRequest` for a path that no resource may allow: dot segments, encoded control
+    characters and backslashes, escapes of escapes, and what is not UTF-8.
     """
+    if _PLAIN.fullmatch(raw_path):
+        return Reading(raw_path.decode("ascii"))
     if not _ALLOWED.fullmatch(raw_path):
         raise InvalidRequest(
             "the path must be percent-encoded: it holds characters that no path may hold"
         )
-    if _DECEPTIVE.search(raw_path) or _EMPTY_OR_DOTS.search(raw_path):
-        raise InvalidRequest(
-            "the path must have no empty or dot segments and no encoded separators"
-        )
+    path = _UNENCODED.sub(_escaped, _ENCODED.sub(_canonical, raw_path))
+    if _NEVER.search(path):
+        raise InvalidRequest("the path must hold no encoded control characters or backslashes")
+    if _EMPTY_NAME.search(path):
+        raise InvalidRequest("the path must have a name before each semicolon")
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("the path must be encoded as UTF-8") from None
+    reading = path.decode("ascii")
+    if any(segment.strip(" ") in (".", "..") for segment in decoded_segments(reading)):
+        raise InvalidRequest("the path must have no dot segments")
+    return Reading(reading, frozenset(_oddities(raw_path, path)))
 
 
-def as_read(raw_path: bytes) -> bytes:
-    """*raw_path* with letters, digits and ``-._~`` as themselves (RFC 3986 §6.2.2.2)."""
-    return _ENCODED.sub(_unreserved, raw_path) if b"%" in raw_path else raw_path
-
-
-def _unreserved(match: re.Match[bytes]) -> bytes:
+def _canonical(match: re.Match[bytes]) -> bytes:
     char = bytes.fromhex(match[1].decode())
-    return char if _UNRESERVED.fullmatch(char) else match[0]
+    return char if _UNRESERVED.fullmatch(char) else match[0].upper()
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % ord(match[0])
+
+
+def _oddities(raw_path: bytes, path: bytes) -> list[Ambiguity]:
+    found: dict[Ambiguity, bool] = {
+        "encoded-slash": b"%2F" in path,
+        "encoded-percent": b"%25" in path,
+        "empty-segment": b"//" in path,
+        "unencoded-characters": _UNENCODED.search(raw_path) is not None,
+    }
+    return [name for name, is_there in found.items() if is_there]
+
+
+def check_needs_no_decoding(raw_path: bytes) -> None:
+    """For a path that another proxy delivers as it came, and not as it was judged.
+
+    Raises `InvalidRequest` where a letter, a digit or a dot is encoded: the backend may not
+    decode it before it routes.
+    """
+    if _NEEDLESS.search(raw_path):
+        raise InvalidRequest("write letters, digits and dots of the path as they are")
 
 
 def begins_like_ours(path: str) -> bool:
@@ -74,15 +130,51 @@ def begins_like_ours(path: str) -> bool:
     return unquote(re.split("[/;]", path, maxsplit=2)[1]) in _OURS if path else False
 
 
-def route(raw_path: bytes, resources: Mapping[str, T]) -> Match[T] | None:
+def nothing_ambiguous(_: object) -> Collection[str]:
+    """No ambiguity is allowed below a resource."""
+    return ()
+
+
+def route(
+    raw_path: bytes,
+    resources: Mapping[str, T],
+    allowed: Callable[[T], Collection[str]] = nothing_ambiguous,
+) -> Match[T] | None:
     """The longest resource path that *raw_path* is in, whole segments only; None for none.
 
-    Raises `InvalidRequest` as `check_path` does: ``/mcp/..%2fadmin`` must not reach anything.
+    *allowed*: which ambiguities a resource takes below it. Raises `InvalidRequest` as `read` does,
+    for an ambiguity that is not allowed, and for a path that another server could take for
+    another resource's: ``/files%2Fadmin`` must not pass with a token for ``/``.
     """
-    check_path(raw_path)
-    path = raw_path.decode("ascii")
+    reading = read(raw_path)
+    path = reading.path
     found = [at for at in resources if path == at or path.startswith(f"{at}/")]
     if not found:
+        if reading.odd:
+            raise InvalidRequest(_refused(reading.odd))
         return None
     longest = max(found, key=len)
+    if not reading.odd.issubset(allowed(resources[longest])):
+        raise InvalidRequest(_refused(reading.odd))
+    _check_no_other(path, longest, resources)
     return Match(resources[longest], path[len(longest) :])
+
+
+def _refused(odd: Collection[str]) -> str:
+    return f"the path can be read in two ways ({', '.join(sorted(odd))}); write it another way"
+
+
+def _check_no_other(path: str, found: str, resources: Collection[str]) -> None:
+    """Raises `InvalidRequest` where a lenient server would find another resource than *found*."""
+    if read_leniently(path, resources) != _folded(found):
+        raise InvalidRequest("the path could mean another resource of this server")
+
+
+def read_leniently(path: str, resources: Collection[str]) -> tuple[str, ...] | None:
+    """The folded segments of the longest resource that a lenient server finds in *path*."""
+    have = folded_segments(path)
+    found = [at for at in map(_folded, resources) if have[: len(at)] == at]
+    return max(found, key=len, default=None)
+
+
+_folded = lru_cache(maxsize=256)(folded_segments)

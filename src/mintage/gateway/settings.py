@@ -12,7 +12,7 @@ from msgspec import Meta
 from mintage.errors import ConfigError
 from mintage.gateway.backend import Limits, Pool
 from mintage.gateway.credentials import Wish
-from mintage.gateway.paths import begins_like_ours
+from mintage.gateway.paths import Ambiguity, begins_like_ours
 from mintage.gateway.peers import read_networks
 from mintage.gateway.target import Target
 from mintage.gateway.trust import trust
@@ -114,6 +114,7 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     answer_seconds: _Seconds = 300.0
     silence_seconds: _Seconds | None = None
     max_requests: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
+    allow_ambiguous_paths_below: tuple[Ambiguity, ...] = ()
 
     def wish(self, identifier: str) -> Wish:
         """What its backend gets; *identifier* is what the resource is called."""

@@ -101,7 +101,7 @@ class Login:
         Raises `InvalidRequest` for an ambiguous path, and `NotFound` for one that begins like
         an endpoint's and is none: it leads to no part of a whole site.
         """
-        found = find(scope, self._places)
+        found = find(scope, self._places, lambda place: place.resource.ambiguities)
         if found is not None and found.target.whole and begins_like_ours(found.rest):
             raise NotFound("there is nothing at this path; check the address")
         return found

@@ -1,17 +1,17 @@
 """Which resource a path is in, by every way in which an application could read it. Pure.
 
-The gateway hands on the very bytes that it judged. Here somebody else routes after us, by the
-decoded path, with or without the prefix that it is mounted at: what any of them could take for
+The gateway hands on the canonical path that it judged. Here the application routes after us, by
+the decoded path, with or without the prefix that it is mounted at: what one of them could take for
 a resource's path is one, and what they could differ on is refused.
 """
 
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote
 
 from mintage.errors import InvalidRequest
-from mintage.gateway.paths import Match, route
+from mintage.gateway.paths import Match, nothing_ambiguous, read_leniently, route
 
 T = TypeVar("T")
 
@@ -32,26 +32,36 @@ def located(scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return scope if path == scope["path"] else {**scope, "path": path, "raw_path": _encoded(path)}
 
 
-def find(scope: Mapping[str, Any], resources: Mapping[str, T]) -> Match[T] | None:
+def find(
+    scope: Mapping[str, Any],
+    resources: Mapping[str, T],
+    allowed: Callable[[T], Collection[str]] = nothing_ambiguous,
+) -> Match[T] | None:
     """The resource that the request of an ASGI *scope* is for, or None.
 
-    Raises `InvalidRequest` for a path that can be read in two ways, if one leads to a resource.
+    *allowed*: see `route`. Raises `InvalidRequest` for a path that can be read in two ways, if
+    one leads to a resource.
     """
+    readings = _readings(scope)
     try:
-        route(scope.get("raw_path") or b"/", resources)
-        matches = [route(_encoded(path), resources) for path in _readings(scope)]
-        match = next(filter(None, matches), None)
-        if match is None and ";" in scope["path"]:
-            raise InvalidRequest("the path is ambiguous: a semicolon in it")
+        route(scope.get("raw_path") or b"/", resources, allowed)
+        matches = [route(_encoded(path), resources, allowed) for path in readings]
     except InvalidRequest:
         if _could_mean(public_path(scope), resources):
             raise
         return None
+    match = next(filter(None, matches), None)
+    if match is None and any(read_leniently(_encoded_text(path), resources) for path in readings):
+        raise InvalidRequest("the path is ambiguous: spell it as the resource is spelled")
     return match
 
 
+def _encoded_text(path: str) -> str:
+    return quote(path, safe=_AS_THEY_ARE, errors="replace")
+
+
 def _encoded(path: str) -> bytes:
-    return quote(path, safe=_AS_THEY_ARE, errors="replace").encode()
+    return _encoded_text(path).encode()
 
 
 def _readings(scope: Mapping[str, Any]) -> list[str]:

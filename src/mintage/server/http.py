@@ -227,9 +227,14 @@ def guarded(handler: Handler, dice: Dice, answer: Callable[[Failure], Response])
 
 
 def _where(request: Request) -> str:
-    """Which request it is, and whose; the client of a Unix socket has no address."""
+    """Which request it is, its path as it came, and whose.
+
+    The client of a Unix socket has no address.
+    """
     client = request.client.host if request.client else "-"
-    return _one_line(f"{request.method} {request.scope.get('path', '')} from {client}")
+    raw_path = request.scope.get("raw_path")
+    path = request.scope.get("path", "") if raw_path is None else raw_path.decode("latin-1")
+    return _one_line(f"{request.method} {path} from {client}")
 
 
 def _one_line(text: str) -> str:
