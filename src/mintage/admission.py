@@ -6,11 +6,12 @@ everybody is whom the provider logs in.
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
+from mintage.emails import without_unverified_email
 from mintage.errors import ConfigError, NotAdmitted
 from mintage.grant import Identity
 
@@ -42,8 +43,10 @@ class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def misses(self, who: Identity) -> list[str]:
         """The names of what does not hold for *who*; empty: it lets them in."""
-        claims = who.claims
-        email = self._email(claims)
+        trusts_any = self.accept_unverified_emails
+        claims = who.claims if trusts_any else without_unverified_email(who.claims)
+        email = claims.get("email")
+        email = email if isinstance(email, str) else ""
         found = {
             "emails": ([email], self.emails),
             "email_domains": ([email.rpartition("@")[2]], self.email_domains),
@@ -61,12 +64,6 @@ class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             for name, (have, wanted) in found.items()
             if wanted and not _any_fits(have, wanted, fold=name in folded)
         ]
-
-    def _email(self, claims: Mapping[str, Any]) -> str:
-        if claims.get("email_verified") is True or self.accept_unverified_emails:
-            email = claims.get("email")
-            return email if isinstance(email, str) else ""
-        return ""
 
 
 def admit(rules: Sequence[AllowRule], who: Identity) -> None:

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, Final
 
+from mintage.emails import without_unverified_email
 from mintage.segments import folded_segments
 from mintage.values import Scopes
 
@@ -79,9 +80,13 @@ class Rule:
         )
 
     def accepts(self, claims: Mapping[str, Any]) -> bool:
-        """Whether the user is one of those that the rule lets in."""
+        """Whether the user is one of those that the rule lets in.
+
+        ``email`` counts only if the provider says that it is verified.
+        """
+        known = without_unverified_email(claims)
         return all(
-            any(_any_match(value, wanted) for value in _values(claims.get(name)))
+            any(_any_match(value, wanted) for value in _values(known.get(name)))
             for name, wanted in self.claims.items()
         )
 

@@ -10,6 +10,7 @@ from joserfc import jwk, jwt
 
 from mintage.config import parse
 from mintage.errors import ConfigError
+from mintage.testing.oauth_client import answer_of, approve
 from tests.conftest import THE_BACKEND, World
 from tests.tokens.forge import P256, pem
 
@@ -148,6 +149,40 @@ class TestExchange:
         answer = await call(world, token)
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
+
+
+class TestExchangeForTwoResources:
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        def resource(name: str) -> dict[str, Any]:
+            return {
+                "path": f"/{name}",
+                "backend": THE_BACKEND,
+                "credential": "exchange",
+                "backend_audience": "https://notes.internal",
+                "exchange": {"audience": "notes", "scope": name},
+            }
+
+        return {"resource": [resource("read"), resource("admin")]}
+
+    async def test_attack_e13_another_question_is_another_token(self, world: World) -> None:
+        world.upstream.exchanges = frozenset({"notes"})
+        client = await world.client()
+        login = client.authorization(resource=None)
+        names = [f"{world.issuer}/{path}" for path in ("read", "admin")]
+        url = login.url + "".join(f"&resource={name}" for name in names)
+        async with world.browser() as browser:
+            code = answer_of(await approve(browser, url))["code"]
+        tokens = (await client.redeem(login, code)).json()
+        given: dict[str, str] = {}
+        for name in names:
+            tokens = (await client.refresh(tokens["refresh_token"], resource=name)).json()
+            bearer = {"authorization": f"Bearer {tokens['access_token']}"}
+            told = (await world.http.get(name, headers=bearer)).json()["headers"]
+            given[name] = told["authorization"]
+        assert len(set(given.values())) == 2
+        asked = [form["scope"] for form in world.upstream.forms if "subject_token" in form]
+        assert asked == ["read", "admin"]
 
 
 @pytest.mark.parametrize(

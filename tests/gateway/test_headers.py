@@ -174,6 +174,7 @@ def told(subject: str = "alice", **claims: object) -> dict[str, str]:
 def test_who_is_calling() -> None:
     claims: dict[str, Any] = {
         "email": "a@b.example",
+        "email_verified": True,
         "preferred_username": "Al",
         "groups": ["x", "y,z", 7],
     }

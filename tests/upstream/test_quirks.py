@@ -728,6 +728,12 @@ class TestWhatTheClientWishesOfTheLogin:
         assert (await self.asked(stage, quirks, prompt=None))["prompt"] == "consent"
         assert (await self.asked(stage, quirks, prompt="none"))["prompt"] == "none"
 
+    async def test_consent_is_asked_by_our_own_page_alone(self, stage: Stage) -> None:
+        assert "prompt" not in await self.asked(stage, Quirks(), prompt="consent")
+        assert (await self.asked(stage, Quirks(), prompt="login consent"))["prompt"] == "login"
+        quirks = Quirks(prompts={"consent": "consent"})
+        assert "prompt" not in await self.asked(stage, quirks, prompt="consent")
+
     async def test_joins_what_the_operator_wants(self, stage: Stage) -> None:
         await stage.ask(stage.open(parameters={"prompt": "consent"}), self.WISH)
         assert stage.provider.queries[-1]["prompt"] == "login consent"

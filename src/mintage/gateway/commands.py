@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from mintage.emails import verified_email
 from mintage.gateway.settings import Command
 from mintage.resource.bearer import Access
 from mintage.server.http import json_response
@@ -232,10 +233,10 @@ def _identity(access: Access) -> dict[str, str]:
     """Who the user is, for the process's environment."""
     who = access.opened.grant.login.identity
     found = {"MINTAGE_USER": who.subject}
-    for name in ("email", "name"):
-        value = who.claims.get(name)
+    told = {"EMAIL": verified_email(who.claims), "NAME": who.claims.get("name")}
+    for name, value in told.items():
         if isinstance(value, str):
-            found[f"MINTAGE_USER_{name.upper()}"] = value
+            found[f"MINTAGE_USER_{name}"] = value
     return {name: value for name, value in found.items() if "\0" not in value}
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
+from mintage.emails import verified_email
 from mintage.errors import AccessDenied, UpstreamRefused
 from mintage.gateway.headers import identity_headers
 from mintage.grant import Identity, UpstreamTokens
@@ -28,6 +29,7 @@ _MARGIN: Final = 30  # seconds before its end at which an exchanged token is got
 _UNSTATED: Final = 300  # seconds that one without an end is kept
 _MAX_KEPT: Final = 10_000
 
+_Key = TypeVar("_Key")
 Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange], Awaitable[UpstreamTokens]]
 
 
@@ -62,8 +64,7 @@ class IdentitySigner:
             "jti": self.dice(16).hex(),
         }
         told = {name: who.claims.get(name) for name in ("name", "preferred_username", "groups")}
-        if who.claims.get("email_verified") is not False:
-            told["email"] = who.claims.get("email")
+        told["email"] = verified_email(who.claims)
         payload |= {name: value for name, value in told.items() if value}
         if self.key.signer is None:
             raise ValueError("the key can't sign")
@@ -89,7 +90,7 @@ class Credentials:
     exchanger: Exchanger
     signer: IdentitySigner | None = None
     _signed: dict[tuple[bytes, str], _Kept] = field(default_factory=dict, repr=False)
-    _exchanged: dict[tuple[bytes, str], _Kept] = field(default_factory=dict, repr=False)
+    _exchanged: dict[tuple[bytes, Exchange], _Kept] = field(default_factory=dict, repr=False)
     _flights: SingleFlight[str] = field(default_factory=SingleFlight)
 
     async def of(self, access: Access, wish: Wish) -> tuple[dict[str, str], str | None]:
@@ -132,17 +133,17 @@ class Credentials:
         if wish.exchange is None:
             raise ValueError("nothing is said about the exchange")
         opened = await fresh_upstream(access.opened, self.vault, self.renew)
-        tokens, key = opened.grant.upstream, (store_key(opened.secret), wish.audience)
+        # The key is the whole question: two resources may differ in the scope alone.
+        tokens, key = opened.grant.upstream, (store_key(opened.secret), wish.exchange)
         kept = self._exchanged.get(key)
         if kept is not None and kept.made_of == tokens and self.clock() < kept.until:
             return kept.token
-        asked = wish.exchange
-        flight = key[0] + wish.audience.encode()
-        return await self._flights.join(flight, lambda: self._ask(key, tokens, asked))
+        flight = key[0] + msgspec.msgpack.encode((tokens.access_token, wish.exchange))
+        return await self._flights.join(flight, lambda: self._ask(key, tokens))
 
-    async def _ask(self, key: tuple[bytes, str], tokens: UpstreamTokens, asked: Exchange) -> str:
+    async def _ask(self, key: tuple[bytes, Exchange], tokens: UpstreamTokens) -> str:
         try:
-            given = await self.exchanger(tokens, asked)
+            given = await self.exchanger(tokens, key[1])
         except UpstreamRefused as refusal:
             raise AccessDenied(
                 "the identity provider gives this user no token for the server behind; ask whoever "
@@ -155,7 +156,7 @@ class Credentials:
         return given.access_token
 
 
-def _keep(kept: dict[tuple[bytes, str], _Kept], key: tuple[bytes, str], new: _Kept) -> None:
+def _keep(kept: dict[_Key, _Kept], key: _Key, new: _Kept) -> None:
     """The oldest goes where there are too many."""
     kept.pop(key, None)
     if len(kept) >= _MAX_KEPT:

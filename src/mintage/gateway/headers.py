@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import quote, urljoin
 
+from mintage.emails import verified_email
 from mintage.errors import InvalidRequest
 from mintage.grant import Identity
 
@@ -143,7 +144,7 @@ def _moved(location: bytes, asked: str, backend: str, public: str) -> bytes:
 
 
 def identity_headers(identity: Identity) -> dict[str, str]:
-    """Who is calling, for a backend. An e-mail that the provider calls unverified is left out.
+    """Who is calling, for a backend. An e-mail that the provider did not verify is left out.
 
     What is not plain ASCII is percent-encoded UTF-8: a header holds nothing else safely. The
     percent sign is too, so that no two users look the same.
@@ -162,12 +163,10 @@ def _identity_headers(identity: Identity) -> dict[str, str]:
     claims = identity.claims
     found = {
         "x-forwarded-user": _safe(identity.subject),
+        "x-forwarded-email": _safe(verified_email(claims)),
         "x-forwarded-preferred-username": _safe(claims.get("preferred_username")),
         "x-forwarded-groups": _listed(claims.get("groups")),
     }
-    # Some providers write their booleans as strings.
-    if str(claims.get("email_verified")).lower() != "false":
-        found["x-forwarded-email"] = _safe(claims.get("email"))
     return {name: value for name, value in found.items() if value}
 
 

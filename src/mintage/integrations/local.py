@@ -10,6 +10,7 @@ import msgspec
 
 from mintage.app.parts import Parts
 from mintage.config import Config, parse
+from mintage.emails import without_unverified_email
 from mintage.errors import InsufficientScope
 from mintage.grant import Active
 from mintage.resource.bearer import Access
@@ -81,8 +82,11 @@ class User:
 
     @property
     def claims(self) -> dict[str, Any]:
-        """What the identity provider says of the user: e-mail, name, groups, … A copy."""
-        claims = self._opened.grant.login.identity.claims
+        """What the identity provider says of the user: e-mail, name, groups, … A copy.
+
+        ``email`` is there only if the provider says that it is verified.
+        """
+        claims = without_unverified_email(self._opened.grant.login.identity.claims)
         copied: dict[str, Any] = msgspec.to_builtins(claims)
         return copied
 

@@ -72,7 +72,9 @@ def _asked_of_the_user(login: LoginRequest, quirks: Quirks, prompt: str | None) 
 
     *prompt* is what its preset needs in any case. ``none`` stands alone: it forbids the rest.
     """
-    wanted = (login.prompt or "").split()
+    # ``consent`` is a question to us, and our own page asks it: sent on, a provider may refuse
+    # it (Entra's users without the right to consent), or ask everybody each time.
+    wanted = [word for word in (login.prompt or "").split() if word != "consent"]
     if quirks.prompts is not None:
         wanted = [quirks.prompts[word] for word in wanted if word in quirks.prompts]
     words = ["none"] if "none" in wanted else [*wanted, *(prompt or "").split()]

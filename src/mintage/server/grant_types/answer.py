@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from mintage.clients.client import Client
+from mintage.emails import without_unverified_email
 from mintage.errors import InvalidTarget, OAuthError, TemporarilyUnavailable
 from mintage.site import Site
 from mintage.tokens import TokenResponse, Tokens
@@ -40,7 +41,7 @@ class Answer:
             raise _not_served(named, self.site)
         # A scope that the settings no longer know leaves new tokens.
         wanted = login.scopes if self.scopes is None else self.scopes
-        said = login.identity.claims
+        said = without_unverified_email(login.identity.claims)
         return self.tokens.issue(
             opened,
             resource=target.identifier,
