@@ -65,10 +65,19 @@ class Login(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     identity: Identity
     created_at: int
     more_resources: tuple[str, ...] = ()  # one of these
+    left_out: Scopes = ()  # asked for, and no scopes of these resources: not granted
 
     def covers(self, resource: str | None) -> bool:
         """Whether tokens for *resource* may be asked for; None asks for the usual one."""
         return resource in (None, self.resource, *self.more_resources)
+
+    def covers_scopes(self, asked: Scopes | None) -> bool:
+        """Whether a refresh may name these scopes: what was granted, and what we left out.
+
+        Clients name at each refresh what they asked for at the login. What we left out then is
+        left out again; anything else would go beyond what the user agreed to (RFC 6749 §6).
+        """
+        return asked is None or set(asked) <= {*self.scopes, *self.left_out}
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -238,7 +247,7 @@ def refresh(
         return Refuse(Reason.WRONG_CLIENT)
     if not grant.login.covers(request.resource):
         return Refuse(Reason.WRONG_RESOURCE)
-    if request.scopes is not None and not set(request.scopes) <= set(grant.login.scopes):
+    if not grant.login.covers_scopes(request.scopes):
         return Refuse(Reason.SCOPE_WIDENED)
     if request.generation == grant.generation:
         return Write(replace(grant, generation=grant.generation + 1, rotated_at=now))

@@ -9,6 +9,7 @@ PAGE: Final = ROOT / "docs/errors.md"
 DATA: Final = ROOT / "tests/server/errors.toml"
 _HOW: Final = {
     "page": "page",
+    "link": "page with a link to the client",
     "redirect": "redirect to the client",
     "onward": "page that goes on to the client",
     "json": "",

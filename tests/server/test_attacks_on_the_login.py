@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from mintage.testing.browser import Browser
-from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
+from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
 from tests.conftest import World
+from tests.server.ways_back import told, way_back
 
 
 async def callback_url(world: World, browser: Browser, url: str) -> str:
@@ -274,8 +276,7 @@ class TestB07OpenRedirect:
         [
             ({"response_type": "token"}, "unsupported_response_type"),
             ({"response_type": None}, "invalid_request"),
-            ({"scope": "admin"}, "invalid_scope"),
-            ({"scope": "tools admin"}, "invalid_scope"),
+            ({"scope": "tools é"}, "invalid_scope"),
             ({"resource": "https://elsewhere.example/mcp"}, "invalid_target"),
             ({"code_challenge": None}, "invalid_request"),
             ({"code_challenge": "short"}, "invalid_request"),
@@ -291,8 +292,8 @@ class TestB07OpenRedirect:
         client = await world.client()
         login = client.authorization(**changes)
         answer = await world.http.get(login.url)
-        assert answer.status_code == 303
-        target = answer.headers["location"]
+        assert answer.status_code == 400
+        target = way_back(answer)
         assert target.startswith(f"{REDIRECT_URI}?")
         sent = answer_of(target)
         assert (sent["error"], sent["iss"]) == (error, world.issuer)
@@ -300,11 +301,61 @@ class TestB07OpenRedirect:
 
     async def test_attack_b07_a_parameter_given_twice_is_refused(self, world: World) -> None:
         client = await world.client()
-        for name, status in (("client_id", 400), ("redirect_uri", 400), ("state", 303)):
+        for name, status in (("client_id", 400), ("redirect_uri", 400), ("state", 400)):
             answer = await world.http.get(client.authorization().url + f"&{name}=x")
             assert answer.status_code == status, name
-            if status == 303:
-                assert answer_of(answer.headers["location"])["error"] == "invalid_request"
+            if name == "state":
+                assert told(answer)["error"] == "invalid_request"
+
+
+class TestE20RefusalsForStrangers:
+    """RFC 9700 §4.11.2: anybody can register an address and make a request that is refused."""
+
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        known = {"client_id": "our-own", "name": "Our own", "redirect_uris": [REDIRECT_URI]}
+        return {"client": [known]}
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"prompt": "none"}, {"response_type": "token"}, {"scope": "é"}, {"code_challenge": "x"}],
+        ids=str,
+    )
+    @pytest.mark.parametrize("uri", ["https://evil.example/cb", "http://127.0.0.1:1/cb", "zed:cb"])
+    async def test_attack_e20_no_redirect_to_an_address_that_nobody_vouches_for(
+        self, world: World, uri: str, changes: dict[str, str]
+    ) -> None:
+        client = await world.client(redirect_uris=[uri])
+        login = client.authorization(redirect_uri=uri, **changes)
+        answer = await world.http.get(login.url)
+        assert answer.status_code == 400
+        assert "location" not in answer.headers
+        assert "refresh" not in answer.headers
+        assert "http-equiv" not in answer.text
+        assert "<strong>" in answer.text, "the page says where the link leads"
+        assert way_back(answer).startswith(f"{uri}?error=")
+        assert told(answer)["state"] == login.state, "the client gets its answer by the link"
+
+    async def test_attack_e20_a_client_of_the_operator_gets_its_answer_at_once(
+        self, world: World
+    ) -> None:
+        client = OAuthClient(world.issuer, world.http, world.resource, "our-own")
+        answer = await world.http.get(client.authorization(prompt="none").url)
+        assert answer.status_code == 303
+        assert answer_of(answer.headers["location"])["error"] == "login_required"
+
+    async def test_attack_e20_after_consent_the_answer_goes_to_the_client(
+        self, world: World
+    ) -> None:
+        """The person has seen the address and chosen; clients wait for this."""
+        client = await world.client()
+        async with world.browser() as browser:
+            page = await browser.open(client.authorization().url)
+            denied = await browser.submit(page, {"decision": "deny"})
+            world.upstream.error = "access_denied"
+            refused = await approve(browser, client.authorization().url)
+        for landed in (denied, refused):
+            assert answer_of(landed)["error"] == "access_denied"
 
 
 class TestB08MixUp:
@@ -324,10 +375,8 @@ class TestB08MixUp:
         """RFC 9207: a code, a refusal at once, and one that the provider gave."""
         client = await world.client()
         async with world.browser() as browser:
-            landed = [
-                await approve(browser, client.authorization().url),
-                await browser.open(client.authorization(scope="nonsense").url),
-            ]
+            refused = await browser.open(client.authorization(prompt="none").url)
+            landed = [await approve(browser, client.authorization().url), way_back(refused)]
             world.upstream.error = "access_denied"
             landed.append(await approve(browser, client.authorization().url))
         answers = [answer_of(page) for page in landed]

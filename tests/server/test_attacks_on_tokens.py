@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from mintage.stores.protocol import Versioned
-from mintage.testing.oauth_client import answer_of
 from tests.conftest import World, every_store
+from tests.server.ways_back import told
 
 
 def all_see_the_same(count: int, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,8 +131,8 @@ class TestC03PKCE:
     ) -> None:
         client = await world.client()
         answer = await world.http.get(client.authorization(**changes).url)
-        assert answer.status_code == 303
-        assert answer_of(answer.headers["location"])["error"] == "invalid_request"
+        assert answer.status_code == 400
+        assert told(answer)["error"] == "invalid_request"
 
 
 @every_store

@@ -7,6 +7,7 @@ import pytest
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
 from tests.conftest import World
+from tests.server.ways_back import way_back
 
 
 @pytest.mark.parametrize(
@@ -106,4 +107,4 @@ async def test_spec024_a_malformed_authorization_request_is_400(world: World) ->
         assert answer.status_code == 400
         assert answer.headers["content-type"].startswith("text/html")
     landed = await world.http.get(client.authorization(code_challenge=None).url)
-    assert landed.headers["location"].startswith(f"{REDIRECT_URI}?error=invalid_request")
+    assert way_back(landed).startswith(f"{REDIRECT_URI}?error=invalid_request")

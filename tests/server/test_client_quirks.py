@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from mintage.clients.registration import ClientIds, parse_registration
-from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
+from mintage.testing.oauth_client import REDIRECT_URI, approve
 from mintage.tls import trusted
 from tests.conftest import World
 
@@ -30,7 +30,7 @@ class TestWhereTheAnswerGoes:
             login, code = await client.log_in(browser, redirect_uri=REDIRECT_URI)
         assert (await client.redeem(login, code)).status_code == 200
 
-    async def test_spec072_localhost_is_a_name_and_its_port_does_not_vary(
+    async def test_spec072_localhost_is_a_name_and_a_port_that_it_has_does_not_vary(
         self, world: World
     ) -> None:
         """What listens on a name is for the resolver to say: there the bytes must be the same."""
@@ -40,6 +40,19 @@ class TestWhereTheAnswerGoes:
         assert (await world.http.get(login.url)).status_code == 400
         login = client.authorization(redirect_uri=registered)
         assert (await world.http.get(login.url)).status_code == 200
+
+    async def test_localhost_without_a_port_is_any_port_of_it(self, world: World) -> None:
+        """Claude Code lists it so, and listens where it can."""
+        client = await world.client(redirect_uris=["http://localhost/callback"])
+        client.redirect_uri = "http://localhost:55623/callback"
+        async with world.browser() as browser:
+            browser.stop_at = (client.redirect_uri, "https://")
+            login, code = await client.log_in(browser)
+            assert (await client.redeem(login, code)).status_code == 200
+        for other in ("http://localhost:55623/other", "http://127.0.0.1:55623/callback"):
+            answer = await world.http.get(client.authorization(redirect_uri=other).url)
+            assert answer.status_code == 400
+            assert "location" not in answer.headers
 
     @pytest.mark.parametrize(
         "used", [*VS_CODE, "http://127.0.0.1:59656/"], ids=lambda uri: urlsplit(uri).netloc
@@ -122,15 +135,30 @@ class TestWhatIsAskedForTooMuch:
         assert tokens["scope"] == "tools"
         assert tokens["refresh_token"]
 
-    @pytest.mark.parametrize("scope", ["other", "tools unheard-of"])
-    async def test_spec065_what_no_resource_has_or_only_another_is_refused(
+    @pytest.mark.parametrize(
+        "scope", ["openid email profile", "other", "tools unheard-of", "unheard-of offline_access"]
+    )
+    async def test_spec065_what_this_resource_does_not_have_is_left_out(
         self, world: World, scope: str
     ) -> None:
+        """Habit, not need: RFC 6749 §3.3 lets a server leave it out, and the answer says so."""
         client = await world.client()
-        answer = await world.http.get(client.authorization(scope=scope).url)
-        refusal = answer_of(answer.headers["location"])
-        assert refusal["error"] == "invalid_scope"
-        assert refusal["error_description"] == "scope may hold: tools"
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser, scope=scope)
+        assert tokens["scope"] == "tools"
+        again = await client.refresh(tokens["refresh_token"], scope=scope)
+        assert again.json()["scope"] == "tools", "they name at refresh what they asked for"
+        plain = await client.refresh(again.json()["refresh_token"])
+        assert plain.json()["scope"] == "tools"
+
+    async def test_a_refresh_may_name_what_we_left_out_and_nothing_else(self, world: World) -> None:
+        client = await world.client()
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser, scope="tools openid")
+        for scope in ("tools other", "tools email", "openid email"):
+            refused = await client.refresh(tokens["refresh_token"], scope=scope)
+            assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope"), scope
+        assert (await client.refresh(tokens["refresh_token"], scope="openid")).status_code == 200
 
     async def test_metadata_that_nobody_asked_for(self, world: World) -> None:
         """Hosted clients register with all that they know; what does not matter is ignored."""
@@ -164,12 +192,13 @@ class TestAResourceWithoutScopes:
         assert "scope" not in tokens, "an empty one would be none (RFC 6749 §3.3)"
         assert (await client.call(tokens["access_token"])).status_code == 502, "let in"
 
-    async def test_tells_those_who_make_one_up(self, world: World) -> None:
+    @pytest.mark.parametrize("scope", ["openid email profile", "unheard-of"])
+    async def test_takes_clients_that_ask_by_habit(self, world: World, scope: str) -> None:
         client = await world.client()
-        answer = await world.http.get(client.authorization(scope="unheard-of").url)
-        refusal = answer_of(answer.headers["location"])
-        assert refusal["error"] == "invalid_scope"
-        assert "leave scope out" in refusal["error_description"]
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser, scope=scope)
+        assert "scope" not in tokens
+        assert (await client.refresh(tokens["refresh_token"], scope=scope)).status_code == 200
 
 
 class TestAuthenticationMethods:

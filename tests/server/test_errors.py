@@ -26,6 +26,7 @@ from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient, answer_of
 from mintage.vault.cache import GrantCache
 from tests.conftest import SECRET, World, opened_world
+from tests.server.ways_back import told
 
 TABLE: dict[str, list[dict[str, Any]]] = tomllib.loads(
     Path(__file__).with_name("errors.toml").read_text(encoding="utf-8")
@@ -312,6 +313,10 @@ def refusal_in(answer: httpx2.Response, kind: str) -> tuple[str | None, str]:
             body = answer.json()
             assert body.keys() == {"error", "error_description"}
             return body["error"], body["error_description"]
+        case "link":
+            assert "location" not in answer.headers
+            assert answer.headers["x-request-id"] in answer.text, "the page shows its reference"
+            said = told(answer)
         case "redirect":
             said = answer_of(answer.headers["location"])
         case "onward":

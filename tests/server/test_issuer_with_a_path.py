@@ -10,6 +10,7 @@ from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
 from mintage.tls import trusted
 from tests.conftest import World
+from tests.server.ways_back import told
 
 HOST = "https://auth.example.com"
 ISSUER = f"{HOST}/tenants/one"
@@ -85,4 +86,4 @@ async def test_spec012_scheme_and_host_of_a_resource_are_read_in_any_case(
     claims = world.running.tokens.read_any(tokens["access_token"])[1]
     assert claims.aud == f"{ISSUER}/mcp", "the canonical name, without a slash at its end"
     wrong = await http.get(client.authorization(resource=f"{ISSUER}/MCP").url)
-    assert answer_of(wrong.headers["location"])["error"] == "invalid_target"
+    assert told(wrong)["error"] == "invalid_target"

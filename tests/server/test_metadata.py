@@ -5,8 +5,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mintage.testing.oauth_client import OAuthClient, answer_of
+from mintage.testing.oauth_client import OAuthClient
 from tests.conftest import World
+from tests.server.ways_back import told
 
 UNADVERTISED = {"/consent", "/callback", "/healthz", "/readyz"}  # nobody's client calls them
 
@@ -133,4 +134,4 @@ async def test_each_scope_that_it_names_is_granted_somewhere(world: World) -> No
 
 async def refused(world: World, client: OAuthClient, parameters: dict[str, str]) -> dict[str, str]:
     async with world.browser() as browser:
-        return answer_of(await browser.open(client.authorization(**parameters).url))
+        return told(await browser.open(client.authorization(**parameters).url))

@@ -6,6 +6,7 @@ import pytest
 
 from mintage.testing.oauth_client import OAuthClient, answer_of, approve
 from tests.conftest import World
+from tests.server.ways_back import told
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ async def test_spec098_all_resources_are_known_or_none_is_granted(desk: Desk) ->
     url = f"{login.url}&resource={desk.a}&resource=https://nowhere.example"
     async with desk.world.browser() as browser:
         landed = await browser.open(url)
-    assert answer_of(landed)["error"] == "invalid_target"
+    assert told(landed)["error"] == "invalid_target"
 
 
 async def test_attack_a09_a_token_of_a_login_for_two_opens_only_its_own(desk: Desk) -> None:
@@ -167,4 +168,4 @@ class TestWhatGoesUpstream:
         async with desk.world.browser() as browser:
             login = desk.client.authorization(resource=desk.a, **parameters)
             landed = await browser.open(login.url)
-        assert answer_of(landed)["error"] == error
+        assert told(landed)["error"] == error

@@ -18,6 +18,7 @@ from mintage.testing.oauth_client import OAuthClient, answer_of
 from mintage.upstream.several import Upstreams
 from tests.conftest import World
 from tests.server.conftest import screenshot
+from tests.server.ways_back import told
 
 NAMES = ("staff", "partners")
 
@@ -158,7 +159,7 @@ async def test_resources_without_a_provider_in_common_are_refused(world: World) 
     more = [("resource", f"{world.issuer}/office"), ("resource", f"{world.issuer}/shop")]
     async with world.browser() as browser:
         landed = await browser.open(f"{url}&{urlencode(more)}")
-    assert answer_of(landed)["error"] == "invalid_target"
+    assert told(landed)["error"] == "invalid_target"
 
 
 async def test_only_what_the_page_offered_can_be_chosen(world: World) -> None:

@@ -52,6 +52,7 @@ def _pages(parts: Parts) -> dict[str, Handler]:
         seal=seal,
         upstreams=upstreams,
         clock=clock,
+        dice=dice,
     )
     consent = ConsentEndpoint(
         site=site, upstreams=upstreams, cookies=cookies, seal=seal, clock=clock, dice=dice

@@ -2,7 +2,8 @@
 
 Two readers of one URI must never see two different places. So what is unusual is refused
 before it is parsed, and what is compared is compared byte by byte (RFC 9700 §2.1). The one
-exception is the port of a loopback IP literal (RFC 8252 §7.3).
+exception is the port of a loopback address: of an IP literal always (RFC 8252 §7.3), of the
+name ``localhost`` only where the client registered it without a port.
 """
 
 import re
@@ -21,7 +22,9 @@ _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _IPV6: Final = re.compile(r"\[[0-9a-f:]+\]")
 # A browser reads a name whose last label is a number as an IPv4 address (WHATWG URL §3.5).
 _NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
-_LOOPBACK_IP: Final = re.compile(r"http://(?:127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?(?=/|\?|$)")
+_LOOPBACK: Final = re.compile(
+    r"http://(?P<host>127\.0\.0\.1|\[::1\]|localhost)(?P<port>:[0-9]{1,5})?(?=/|\?|$)"
+)
 _REVERSE_DOMAIN: Final = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+")
 
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -106,21 +109,30 @@ def _is_host(host: str) -> bool:
 
 
 def matches(registered: RedirectUri, requested: str) -> bool:
-    """Whether *requested* is the registered URI: the same bytes, a loopback IP's port aside."""
+    """Whether *requested* is the registered URI: the same bytes, a loopback port aside."""
     if registered.text == requested:
         return True
-    ours, theirs = _LOOPBACK_IP.match(registered.text), _LOOPBACK_IP.match(requested)
-    if ours is None or theirs is None:
+    ours, theirs = _LOOPBACK.match(registered.text), _LOOPBACK.match(requested)
+    if ours is None or theirs is None or not _takes_any_port(ours):
         return False
     try:
         check_redirect_uri(requested)
     except ValueError:
         return False
-    return _without_port(ours, registered.text) == _without_port(theirs, requested)
+    return _without_port(ours) == _without_port(theirs)
 
 
-def _without_port(prefix: re.Match[str], text: str) -> tuple[str, str]:
-    return re.sub(r":[0-9]+$", "", prefix[0]), text[prefix.end() :]
+def _takes_any_port(registered: re.Match[str]) -> bool:
+    """A resolver decides where a name leads, so a client that named a port keeps to that port.
+
+    Without one, ``http://localhost/callback`` would mean port 80, where no such program listens:
+    its client can only mean "whatever port is free".
+    """
+    return registered["host"] != "localhost" or registered["port"] is None
+
+
+def _without_port(loopback: re.Match[str]) -> tuple[str, str]:
+    return loopback["host"], loopback.string[loopback.end() :]
 
 
 def is_loopback(text: str) -> bool:

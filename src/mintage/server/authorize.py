@@ -19,8 +19,8 @@ from mintage.forms import one
 from mintage.server.choosing import asked_of, choices
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
-from mintage.server.http import NO_STORE, log_refusal, read_form, read_query
-from mintage.server.pages import page
+from mintage.server.http import NO_STORE, failure_of, log_refusal, read_form, read_query
+from mintage.server.pages import error_page, page
 from mintage.server.requests import (
     AuthorizationRequest,
     parse_authorization,
@@ -30,7 +30,7 @@ from mintage.server.requests import (
 from mintage.server.responses import error_redirect
 from mintage.site import Site
 from mintage.upstream.several import Member, Upstreams
-from mintage.values import Clock
+from mintage.values import Clock, Dice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,10 @@ class AuthorizeEndpoint:
     seal: ConsentSeal
     upstreams: Upstreams
     clock: Clock
+    dice: Dice
 
     async def __call__(self, request: Request) -> Response:
-        """The consent page; or a refusal, to the client once its address is known for its own."""
+        """The consent page; or a refusal, for a client of the operator's at its own address."""
         match request.method:
             case "GET" | "HEAD":
                 form = read_query(request)
@@ -58,10 +59,23 @@ class AuthorizeEndpoint:
             self._check_it_fits(wanted)
             offered = choices(self.upstreams, wanted, self.site)
         except OAuthError as refusal:
-            log_refusal(refusal, request)
             target = error_redirect(redirect_uri, state_of(form), refusal, issuer=self.site.issuer)
+            if not client.vouched:
+                return self._tell(request, refusal, redirect_uri, target)
+            log_refusal(refusal, request)
             return RedirectResponse(target, status_code=303, headers=NO_STORE)
         return self._ask(request, wanted, client, offered)
+
+    def _tell(
+        self, request: Request, refusal: OAuthError, redirect_uri: str, target: str
+    ) -> Response:
+        """A page with a link to the client, which nobody vouches for (RFC 9700 §4.11.2).
+
+        Anybody can register an address and then make a request that is refused: a redirect would
+        take a person from this server's name to that address without a question.
+        """
+        failure = failure_of(refusal, request, self.dice)
+        return error_page(failure, back=target, back_host=display_host(redirect_uri))
 
     def _ask(
         self,

@@ -44,6 +44,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like
     scopes: Scopes
     resource: str
     more_resources: tuple[str, ...] = ()
+    left_out: Scopes = ()  # asked for, and no scopes of these resources
     prompt: str | None = None
     max_age: int | None = None
     login_hint: str | None = None
@@ -98,13 +99,15 @@ def parse_authorization(
     if not _S256.fullmatch(challenge):
         raise InvalidRequest("code_challenge must be 43 characters of base64url (S256)")
     first, *more = resources_of(form, site)
+    scopes, left_out = scopes_of(form, (first, *more), client.scopes)
     return AuthorizationRequest(
         client_id=client.client_id,
         client_name=client.name,
         redirect_uri=redirect_uri,
         state=state,
         code_challenge=challenge,
-        scopes=scopes_of(form, (first, *more), site, client.scopes),
+        scopes=scopes,
+        left_out=left_out,
         resource=first.identifier,
         more_resources=tuple(resource.identifier for resource in more),
         **_wishes(form),
@@ -155,32 +158,31 @@ def resources_of(form: Form, site: Site) -> Sequence[Resource]:
 
 
 def scopes_of(
-    form: Form, resources: Sequence[Resource], site: Site, allowed: Scopes | None = None
-) -> Scopes:
-    """The scopes asked for; all that *resources* require where none is named.
+    form: Form, resources: Sequence[Resource], allowed: Scopes | None = None
+) -> tuple[Scopes, Scopes]:
+    """(what is granted, what was asked for and left out) of the ``scope`` parameter.
 
-    Some clients ask for all of ``scopes_supported`` in the server's metadata, which speaks for
-    every resource: what belongs to another one is left out. ``offline_access`` asks for a
-    refresh token. Whether there is one depends on the client's registration, so the word is
-    understood and not granted as a scope. *allowed* is all that this client may have; None:
-    everything.
+    Clients ask for ``openid email profile`` by habit, or for all of ``scopes_supported`` in the
+    server's metadata, which speaks for every resource. What *resources* do not have is left out,
+    and the token response says what was granted (RFC 6749 §3.3). Where nothing is left, all that
+    *resources* require is granted. ``offline_access`` asks for a refresh token: the client's
+    registration decides about that, so the word is read and never granted. *allowed* is all that
+    this client may have; None: everything.
     """
     usual = _distinct(scope for resource in resources for scope in resource.scopes)
-    possible = _distinct(scope for resource in resources for scope in resource.all_scopes)
-    if allowed is not None:
-        usual, possible = (tuple(s for s in some if s in allowed) for some in (usual, possible))
+    here = _distinct(scope for resource in resources for scope in resource.all_scopes)
     try:
-        named = parse_scope(optional(form, "scope") or "")
+        asked = parse_scope(optional(form, "scope") or "")
     except ValueError as error:
         raise InvalidScope(f"correct scope: {error}") from None
-    asked = tuple(scope for scope in named if scope != "offline_access")
-    here = {scope for resource in resources for scope in resource.all_scopes}
-    wanted = tuple(scope for scope in asked if scope in here or scope not in site.scopes)
-    if not possible and wanted:
-        raise InvalidScope("this resource has no scopes: leave scope out")
-    if not set(wanted) <= set(possible) or (asked and possible and not wanted):
-        raise InvalidScope("scope may hold: " + " ".join(possible))
-    return wanted or usual
+    wanted = tuple(scope for scope in asked if scope in here)
+    left_out = tuple(s for s in asked if s not in here and s != "offline_access")
+    if allowed is not None:
+        usual = tuple(scope for scope in usual if scope in allowed)
+        if not set(wanted) <= set(allowed):
+            possible = " ".join(scope for scope in here if scope in allowed)
+            raise InvalidScope(f"this client may ask for no more than these scopes: {possible}")
+    return wanted or usual, left_out
 
 
 def _distinct(scopes: Iterable[str]) -> Scopes:

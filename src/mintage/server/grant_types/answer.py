@@ -17,7 +17,7 @@ class Answer:
 
     So a setting that has changed since the login is noticed while nothing has been spent.
     *resource*: the one that the request names, None for the grant's own. *scopes*: None for all
-    that were granted.
+    that were granted. Those that were not are left out; where that leaves none, all are meant.
     """
 
     tokens: Tokens
@@ -40,7 +40,7 @@ class Answer:
         if target is None:
             raise _not_served(named, self.site)
         # A scope that the settings no longer know leaves new tokens.
-        wanted = login.scopes if self.scopes is None else self.scopes
+        wanted = tuple(s for s in self.scopes or () if s in login.scopes) or login.scopes
         said = without_unverified_email(login.identity.claims)
         return self.tokens.issue(
             opened,

@@ -49,10 +49,17 @@ def onward(url: str, *, to: str) -> Response:
     return page("onward", url=url, to=to)
 
 
-def error_page(failure: Failure, *, retry: str | None = None, back: str | None = None) -> Response:
+def error_page(
+    failure: Failure,
+    *,
+    retry: str | None = None,
+    back: str | None = None,
+    back_host: str | None = None,
+) -> Response:
     """What went wrong, what to do, and the reference for whoever reads the log.
 
-    *retry*: where to try again; *back*: where the client waits for its answer.
+    *retry*: where to try again; *back*: where the client waits for its answer. *back_host*: the
+    host of *back*, where nobody vouches for it.
     """
     response = page(
         "error",
@@ -62,6 +69,7 @@ def error_page(failure: Failure, *, retry: str | None = None, back: str | None =
         reference=failure.reference,
         retry=retry,
         back=back,
+        back_host=back_host,
     )
     for name, value in failure.headers.items():
         response.headers[name] = value
