@@ -376,10 +376,10 @@ class TestB08MixUp:
         client = await world.client()
         async with world.browser() as browser:
             refused = await browser.open(client.authorization(prompt="none").url)
-            landed = [await approve(browser, client.authorization().url), way_back(refused)]
+            landed = [(await approve(browser, client.authorization().url)).url, way_back(refused)]
             world.upstream.error = "access_denied"
-            landed.append(await approve(browser, client.authorization().url))
-        answers = [answer_of(page) for page in landed]
+            landed.append((await approve(browser, client.authorization().url)).url)
+        answers = [answer_of(url) for url in landed]
         assert ["error" in answer for answer in answers] == [False, True, True]
         assert {answer.get("iss") for answer in answers} == {world.issuer}
 
