@@ -148,7 +148,7 @@ def check(
     if claims.aud != audience:
         raise WrongAudience
     if claims.token_use != token_use:
-        raise WrongTokenUse
+        raise WrongTokenUse(f"Token type mismatch: expected {token_use}, got {claims.token_use}")
     if now >= claims.exp + leeway:
         raise ExpiredToken
     latest = now + ahead

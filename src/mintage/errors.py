@@ -386,4 +386,4 @@ class WrongAudience(TokenError):
 
 class WrongTokenUse(TokenError):
     error = "wrong_token_use"
-    description = "The token is for another use"
+    description = "Token type mismatch"

@@ -47,6 +47,8 @@ class JWTIssuer:
         clock: Clock = time.time,
     ) -> None:
         self.issuer, self.audience = issuer, audience
+        # A function, so that nothing that prints this object prints the key.
+        self._given_key: Callable[[], bytes | KeyRing] = lambda: signing_key
         self._leeway = claims_.check_leeway(leeway)
         self._ahead = leeway if ahead is None else ahead
         self._clock = clock
@@ -65,6 +67,11 @@ class JWTIssuer:
         )
         self._stem = stems[0] if ring.active.alg == "HS256" else None
 
+    @property
+    def _signing_key(self) -> bytes | KeyRing:
+        """The key as it was given, under the name that FastMCP's class has for it."""
+        return self._given_key()
+
     def __repr__(self) -> str:
         return f"JWTIssuer(issuer={self.issuer!r}, audience={self.audience!r})"
 
@@ -82,6 +89,7 @@ class JWTIssuer:
     ) -> str:
         """A signed access token that ends *expires_in* seconds after *issued_at* (now).
 
+        With an *expires_in* of zero or less the token has already ended: tests issue such tokens.
         Raises ``ValueError`` where the token could not be verified: among others a claim in
         *extra_claims* that has its own argument, and a token over 16 KiB. Under an asymmetric
         key *subject* must be given (RFC 9068 §2.2).
@@ -206,9 +214,9 @@ def _merge(claims: Claims, upstream: dict[str, Any], extra: dict[str, Any]) -> d
 
 
 def _end(iat: int, expires_in: int) -> int:
-    """``exp``. ``bool`` and ``float`` are no lifetimes, whatever arithmetic says."""
-    if type(expires_in) is not int or expires_in <= 0:
-        raise ValueError("expires_in is the token's lifetime in whole seconds, at least 1")
-    if type(iat) is not int or not -claims_.MAX_TIME <= iat <= claims_.MAX_TIME - expires_in:
+    """``exp``. ``bool`` and ``float`` are not lifetimes, although Python can add them."""
+    if type(expires_in) is not int:
+        raise ValueError("expires_in is the token's lifetime in whole seconds")
+    if type(iat) is not int or not all(abs(t) <= claims_.MAX_TIME for t in (iat, iat + expires_in)):
         raise ValueError("issued_at and expires_in give no time in whole seconds")
     return iat + expires_in

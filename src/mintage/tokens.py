@@ -64,6 +64,9 @@ class Tokens:
         clock: Clock,
         leeway: int = 5,
     ) -> None:
+        if min(lifetimes.access, lifetimes.refresh) < 1:
+            # The issuer would make such a token: it has ended before its client has it.
+            raise ValueError("a server's tokens live for at least a second")
         self._issuer = issuer
         self._lifetimes = lifetimes
         self._clock = clock

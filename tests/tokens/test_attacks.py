@@ -20,7 +20,10 @@ from mintage.errors import (
 from mintage.jws import MAX_TOKEN
 from mintage.jwt_issuer import JWTIssuer
 from mintage.keyring import BARE_HEADER as HEADER_SEGMENT
+from mintage.keyring import KeyRing
 from mintage.keys import check_secret, derive_jwt_key
+from mintage.tokens import Tokens
+from mintage.vault.values import Lifetimes
 
 from .forge import (
     AUDIENCE,
@@ -418,8 +421,8 @@ def test_attack_a11_200_kilobytes_of_claims(issuer: JWTIssuer, what: str) -> Non
 @pytest.mark.parametrize(
     "expires_in",
     [
-        0,
-        -1,
+        0.0,
+        -1.0,
         float("inf"),
         float("-inf"),
         float("nan"),
@@ -429,6 +432,7 @@ def test_attack_a11_200_kilobytes_of_claims(issuer: JWTIssuer, what: str) -> Non
         "60",
         None,
         2**53,
+        -(2**54),
         10**400,
     ],
 )
@@ -436,6 +440,17 @@ def test_attack_a11_a_lifetime_that_is_none(issuer: JWTIssuer, expires_in: Any) 
     for issue in (issuer.issue_access_token, issuer.issue_refresh_token):
         with pytest.raises(ValueError, match="seconds"):
             issue("ide", ["read"], "q7", expires_in)
+
+
+@pytest.mark.parametrize("which", ["access", "refresh"])
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_attack_a11_a_server_that_issues_ended_tokens(which: str, seconds: int) -> None:
+    lifetimes = Lifetimes(**{which: seconds})
+    with pytest.raises(ValueError, match="at least a second"):
+        Tokens(
+            issuer=ISSUER, resources=[AUDIENCE], keys=KeyRing.of_one(KEY), lifetimes=lifetimes,
+            clock=lambda: NOW,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,7 @@ def test_what_could_not_verify_is_not_issued(issuer: JWTIssuer, use: str, fault:
         ({"client_id": ""}, "client_id and jti are strings, and not empty"),
         ({"jti": ""}, "client_id and jti are strings, and not empty"),
         ({"subject": ""}, "subject is a string, and not empty"),
-        ({"expires_in": 0}, "expires_in is the token's lifetime in whole seconds, at least 1"),
+        ({"expires_in": 0.5}, "expires_in is the token's lifetime in whole seconds"),
         ({"issued_at": 1.5}, "issued_at and expires_in give no time in whole seconds"),
         ({"scopes": "read"}, "scopes are a list of strings, not one string"),
         ({"scopes": [["read"]]}, "scopes are a list of strings"),
@@ -373,3 +373,8 @@ def test_upstream_claims_come_back_as_they_were(issuer: JWTIssuer, value: Any) -
     token = issuer.issue_access_token("ide", [], "q7", upstream_claims={"a": value, "": True})
     assert issuer.verify_token(token)["upstream_claims"] == {"a": value, "": True}
     assert issuer.verify(token).upstream_claims == {"a": value, "": True}
+
+
+def test_a_token_of_no_seconds_has_ended(issuer: JWTIssuer) -> None:
+    with pytest.raises(ExpiredToken):
+        issuer.verify(issuer.issue_access_token("ide", ["read"], "q7", 0))

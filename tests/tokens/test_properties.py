@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc.errors import JoseError
 
+from mintage.errors import ExpiredToken
 from mintage.jwt_issuer import JWTIssuer
 from mintage.values import check_scopes
 
@@ -47,6 +48,10 @@ def test_what_is_issued_verifies_and_the_rest_is_a_value_error(**arguments: Any)
     try:
         token = ISSUER_.issue_access_token(**arguments)
     except ValueError:
+        return
+    if arguments["expires_in"] <= 0:
+        with pytest.raises(ExpiredToken):
+            ISSUER_.verify_token(token)
         return
     claims = ISSUER_.verify_token(token)
     assert claims["client_id"] == arguments["client_id"]
