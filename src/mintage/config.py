@@ -40,6 +40,7 @@ from mintage.gateway.settings import (
 from mintage.keyring import TokenKey
 from mintage.root_secrets import root_secrets, secret_file
 from mintage.secret_source import resolve
+from mintage.serving.settings import ServerSection
 from mintage.stores.opening import check_store_url
 from mintage.upstream.section import Resolve, UpstreamSection, all_upstreams
 from mintage.upstream.settings import UpstreamSettings
@@ -89,6 +90,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     grants: GrantsSection = GrantsSection()
     scopes: ScopesSection = ScopesSection()
     gateway: GatewaySection = GatewaySection()
+    server: ServerSection = ServerSection()
     client: tuple[ClientSection, ...] = ()
     registration: RegistrationSection = RegistrationSection()
     cimd: CimdSection = CimdSection()
@@ -111,6 +113,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     grants: GrantsSection
     scopes: ScopesSection = ScopesSection()
     gateway: GatewaySection = GatewaySection()
+    server: ServerSection = ServerSection()
     signing_keys: tuple[TokenKey, ...] = ()
     commands: Mapping[str, Command] = {}
     allow: tuple[AllowRule, ...] = ()
@@ -181,6 +184,7 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         grants=file.grants,
         scopes=file.scopes,
         gateway=file.gateway,
+        server=file.server,
         signing_keys=_signing_keys(file.tokens.signing_key, base=base, environ=environ),
         clients=read_clients(file.client, environ=environ, base=base),
         registration=read_registration(file.registration, environ=environ, base=base),

@@ -16,6 +16,8 @@ from mintage.app import Mintage, create_app
 from mintage.cli.workers import Workers, listen, listen_at
 from mintage.config import Config, load
 from mintage.errors import ConfigError
+from mintage.gateway.peers import Peers, read_networks
+from mintage.serving.binding import bounded
 
 _GRACE_SECONDS: Final = 20
 
@@ -109,6 +111,7 @@ class GracefulServer(uvicorn.Server):
     """
 
     def __init__(self, app: Mintage, *, host: str, port: int) -> None:
+        peers = Peers(read_networks(app.config.gateway.trusted_proxies))
         super().__init__(
             uvicorn.Config(
                 app,
@@ -120,7 +123,7 @@ class GracefulServer(uvicorn.Server):
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
                 proxy_headers=False,
-                h11_max_incomplete_event_size=64 * 1024,
+                **bounded(app.config.server, peers.trusts),
             )
         )
         self._app = app

@@ -1,0 +1,112 @@
+"""Places for connections: how many there may be in all and from one address, and their clock."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from typing import Final, Protocol
+
+from mintage.serving.refusals import ADDRESS_FULL, FULL, Complaints, Refusal
+
+_TICK: Final = 1.0  # seconds: what all waiting is counted in
+_REPEAT: Final = 10  # ticks between two reports of what was refused
+
+log = logging.getLogger("mintage.serve")
+
+Trusts = Callable[[str | None], bool]
+
+
+class Timed(Protocol):
+    """A connection that is told of each second."""
+
+    def tick(self) -> None: ...
+
+
+class Places:
+    """One for each process.
+
+    The time of all connections is counted by one timer: a timer for each would cost each request.
+    It runs while there is a connection.
+    """
+
+    def __init__(self, *, total: int, per_address: int, trusts: Trusts) -> None:
+        """*trusts*: whether an address is a proxy's, which has many clients behind it."""
+        self._total = total
+        self._per_address = per_address
+        self._trusts = trusts
+        self._taken = 0
+        self._held: dict[str, int] = {}
+        self._timed: set[Timed] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticks = 0
+        self._complaints = Complaints(log.warning)
+
+    def __len__(self) -> int:
+        return self._taken
+
+    def take(self, address: str | None) -> Refusal | None:
+        """Take a place for a connection from *address*; what there is instead of one, if full.
+
+        `give` it back in any case that is no refusal.
+        """
+        if self._taken >= self._total:
+            return FULL
+        key = _counted_as(address, self._trusts)
+        if key is not None:
+            held = self._held.get(key, 0)
+            if held >= self._per_address:
+                return ADDRESS_FULL
+            self._held[key] = held + 1
+        self._taken += 1
+        return None
+
+    def give(self, address: str | None) -> None:
+        self._taken -= 1
+        key = _counted_as(address, self._trusts)
+        if key is not None:
+            self._held[key] -= 1
+            if self._held[key] == 0:
+                del self._held[key]
+
+    def watch(self, connection: Timed) -> None:
+        """Tell *connection* of each second until `forget`."""
+        self._timed.add(connection)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_TICK, self._on_time)
+
+    def forget(self, connection: Timed) -> None:
+        self._timed.discard(connection)
+
+    def complain(self, refusal: Refusal, address: str | None) -> None:
+        """Log *refusal*, though not each of a flood of them."""
+        self._complaints.note(refusal, address)
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self._ticks += 1
+        for connection in tuple(self._timed):
+            connection.tick()
+        if self._ticks % _REPEAT == 0:
+            self._complaints.repeat()
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.tick()
+        if (self._timed or self._complaints) and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_TICK, self._on_time)
+
+
+def _counted_as(address: str | None, trusts: Trusts) -> str | None:
+    """What connections from *address* are counted under; None: they are not.
+
+    An IPv6 host has a whole /64 to choose addresses from.
+    """
+    if trusts(address) or address is None:
+        return None
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    return str(parsed.ipv4_mapped or int(parsed) >> 64)

@@ -1,0 +1,419 @@
+"""uvicorn's HTTP/1.1 protocol, with bounds on bytes and time before there is a request.
+
+The parser holds whatever it is sent of one header, for as long as it goes on; so bytes are
+counted before it sees them. A connection waits for one thing at a time (`Phase`), and each
+second it looks how long it has.
+"""
+
+import asyncio
+import enum
+import urllib.parse
+from typing import Any, ClassVar, Final
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from mintage.serving.cycles import PlainCycle
+from mintage.serving.places import Places
+from mintage.serving.refusals import (
+    BODY_TOO_SLOW,
+    HEAD_TOO_LARGE,
+    HEAD_TOO_SLOW,
+    MALFORMED,
+    PIPELINED,
+    TARGET_TOO_LONG,
+    TUNNEL,
+    WRONG_VERSION,
+    Refusal,
+)
+from mintage.serving.settings import ServerSection
+from mintage.tcp import notice_its_end
+
+_LINGER_SECONDS: Final = 2  # in which a client may read why it was refused
+_LINGER_BYTES: Final = 256 * 1024  # that it may send meanwhile
+_REST_SECONDS: Final = 30  # for the rest of a body whose request is answered
+_PER_LINE: Final = 4  # bytes of a header line that are neither name nor value
+_OFFER: Final = (b"upgrade", b"http2-settings")
+_MAX_WEBSOCKET_LINE: Final = 8000  # bytes: what the library of WebSockets takes
+_MAX_WEBSOCKET_HEADERS: Final = 120
+
+
+class Phase(enum.Enum):
+    """What a connection waits for."""
+
+    NEW = enum.auto()  # its first byte
+    HEAD = enum.auto()
+    BODY = enum.auto()
+    ANSWER = enum.auto()  # the application's
+    REST = enum.auto()  # of a body; the answer is out
+    IDLE = enum.auto()  # the next request
+    REFUSED = enum.auto()  # the client, to hang up
+
+
+class _Refused(ValueError):
+    """Ends the parsing from inside one of its callbacks."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. *bounds* and *places* are set on a subclass, by `protocols`."""
+
+    bounds: ClassVar[ServerSection]
+    places: ClassVar[Places]
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._phase = Phase.NEW
+        self._waited = 0  # seconds in this phase
+        self._quiet = 0  # seconds without a byte of the body
+        self._received = self._seen = 0  # bytes of the body, now and a second ago
+        self._fruitless = 0  # bytes since the parser last had something to say
+        self._size = 0  # bytes of this request's line, headers and trailers
+        self._why: Refusal | None = None
+        self._upgrading = False
+        self._has_place = False
+        self._running: RequestResponseCycle | None = None
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        peer = self._peer()
+        if (refusal := self.places.take(peer)) is not None:
+            self.places.complain(refusal, peer)
+            self._phase = Phase.REFUSED
+            self._fruitless = _LINGER_BYTES  # no lingering: there is no room for it
+            transport.write(refusal.answer())
+            transport.close()
+            return
+        self._has_place = True
+        self.places.watch(self)
+        notice_its_end(transport, self.bounds.client_gone_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # The application may be at an earlier request than the last that came (pipelining).
+        _abandon(self._running)
+        self._leave()
+        super().connection_lost(exc)
+
+    def _leave(self) -> None:
+        self.places.forget(self)
+        if self._has_place:
+            self._has_place = False
+            self.places.give(self._peer())
+
+    def _peer(self) -> str | None:
+        return self.client[0] if self.client else None
+
+    def data_received(self, data: bytes) -> None:
+        self._fruitless += len(data)
+        if self._phase is Phase.REFUSED:
+            if self._fruitless > _LINGER_BYTES:
+                self.transport.abort()
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(self._why or MALFORMED)
+        if self._fruitless > self.bounds.max_head_bytes:
+            self._refuse(HEAD_TOO_LARGE)
+
+    def shutdown(self) -> None:
+        if self._phase is Phase.REFUSED:
+            self.transport.close()
+        else:
+            super().shutdown()
+
+    # The clock
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self._waited += 1
+        bounds = self.bounds
+        match self._phase:
+            case Phase.ANSWER:
+                return
+            case Phase.IDLE if self._waited >= bounds.keep_alive_seconds:
+                self.transport.close()
+            case Phase.NEW if self._waited >= bounds.head_seconds:
+                self.transport.close()
+            case Phase.HEAD if self._waited >= bounds.head_seconds and not self.flow.read_paused:
+                self._refuse(HEAD_TOO_SLOW)
+            case Phase.BODY:
+                self._look_at_the_body()
+            case Phase.REST if self._waited >= _REST_SECONDS:
+                self.transport.close()
+            case Phase.REFUSED if self._waited >= _LINGER_SECONDS:
+                self.transport.abort()
+
+    def _look_at_the_body(self) -> None:
+        if self.flow.read_paused or self.cycle.waiting_for_100_continue:
+            self._waited -= 1  # it is the application that takes its time
+            return
+        self._quiet = 0 if self._received != self._seen else self._quiet + 1
+        self._seen = self._received
+        if is_too_slow(self.bounds, self._quiet, self._waited, self._received):
+            self._refuse(BODY_TOO_SLOW)
+
+    # What the parser finds
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._phase = Phase.HEAD
+        self._waited = self._quiet = self._received = self._seen = self._size = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._size += len(url)
+        if self._size > self.bounds.max_head_bytes:
+            self._stop(TARGET_TOO_LONG)
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        size = len(name) + len(value) + _PER_LINE
+        self._size += size
+        bounds = self.bounds
+        if size > bounds.max_header_bytes or self._size > bounds.max_head_bytes:
+            self._stop(HEAD_TOO_LARGE)
+        if self._phase is not Phase.HEAD:
+            return  # a trailer. It is no header (RFC 9110 §6.5.1), and nothing here needs one
+        if len(self.headers) >= bounds.max_headers:
+            self._stop(HEAD_TOO_LARGE)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._fruitless = 0
+        version, method = self.parser.get_http_version(), self.parser.get_method()
+        self.scope["method"] = method.decode("ascii")
+        if version != "1.1":
+            self._check_older(version)
+        if self.parser.should_upgrade():
+            return self._prepare_upgrade(method, version)
+        self._set_target()
+        plain = version == "1.0"
+        existing = self.cycle
+        self.cycle = (PlainCycle if plain else RequestResponseCycle)(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=not plain and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self._phase, self._waited = Phase.BODY, 0
+        if existing is None or existing.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        elif len(self.pipeline) >= self.bounds.max_pipelined:
+            self._stop(PIPELINED)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+        return None
+
+    def on_body(self, body: bytes) -> None:
+        self._fruitless = 0
+        self._received += len(body)
+        if self._upgrading or self.cycle.response_complete:
+            return
+        self.cycle.body += body
+        if len(self.cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        self._fruitless = 0
+        if self._upgrading:
+            return
+        self._waited = 0
+        if self.cycle.response_complete:
+            self._phase = Phase.IDLE
+            return
+        self._phase = Phase.ANSWER
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._phase is Phase.ANSWER:
+            self._phase, self._waited = Phase.IDLE, 0
+        elif self._phase is Phase.BODY:
+            self._phase, self._waited = Phase.REST, 0
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _set_target(self) -> None:
+        parsed = httptools.parse_url(self.url)
+        raw_path = parsed.path
+        path = raw_path.decode("ascii")
+        if "%" in path:
+            path = urllib.parse.unquote(path)
+        self.scope["path"] = self.root_path + path
+        self.scope["raw_path"] = self.root_path.encode("ascii") + raw_path
+        self.scope["query_string"] = parsed.query or b""
+
+    def _check_older(self, version: str) -> None:
+        if version != "1.0":
+            self._stop(WRONG_VERSION)
+        if any(name == b"transfer-encoding" for name, _ in self.headers):
+            self._stop(MALFORMED)  # RFC 9112 §6.1: whoever passed it on may read it another way
+        self.scope["http_version"] = version
+        self.expect_100_continue = False  # RFC 9110 §10.1.1
+
+    # Other protocols
+
+    def _prepare_upgrade(self, method: bytes, version: str) -> None:
+        if method == b"CONNECT":
+            self._stop(TUNNEL)
+        self._upgrading = True
+        if not self._should_upgrade():
+            return
+        if self._running is not None and not self._running.response_complete:
+            self._stop(PIPELINED)
+        bodiless = not any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in self.headers
+        )
+        if method != b"GET" or version != "1.1" or not bodiless:
+            self._stop(MALFORMED)
+        lines = [len(self.url), *(len(name) + len(value) for name, value in self.headers)]
+        if max(lines) > _MAX_WEBSOCKET_LINE or len(lines) > _MAX_WEBSOCKET_HEADERS:
+            self._stop(HEAD_TOO_LARGE)
+
+    def _upgrade(self, rest: bytes) -> None:
+        """To WebSocket. An offer of any other protocol is not taken (RFC 9110 §7.8).
+
+        The parser takes what follows such a head for the other protocol's bytes, and not for the
+        body that it is. So another parser reads the head without the offer, and then *rest*.
+        """
+        self._upgrading = False
+        if self._should_upgrade():
+            self._phase = Phase.ANSWER
+            self._leave()
+            self.handle_websocket_upgrade()
+            return
+        head = without_offer(
+            self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
+        )
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(head + rest)
+
+    # Refusals
+
+    def _stop(self, refusal: Refusal) -> None:
+        """Called from the parser's callbacks: it stops there, and `data_received` refuses."""
+        self._why = refusal
+        raise _Refused
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer with *refusal* where an answer is due, and end the connection."""
+        if self._phase is Phase.REFUSED:
+            return
+        self.places.complain(refusal, self._peer())
+        running = self._running
+        clean = not self.pipeline and (
+            running is None
+            or running.response_complete
+            or (self._phase is Phase.BODY and not running.response_started)
+        )
+        clean = clean and self._phase not in (Phase.ANSWER, Phase.REST)
+        self._phase, self._waited, self._fruitless = Phase.REFUSED, 0, 0
+        self.pipeline.clear()
+        _abandon(running)
+        _abandon(self.cycle)
+        if self.transport.is_closing():
+            return
+        if not clean or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        # To close now would reset the connection, and the client would not read the answer.
+        self.transport.write(refusal.answer())
+        self.transport.write_eof()
+        self.flow.resume_reading()
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket of a client. It keeps its place until it ends."""
+
+    places: ClassVar[Places]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._has_place = self.places.take(self._peer()) is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._has_place:
+            self._has_place = False
+            self.places.give(self._peer())
+        super().connection_lost(exc)
+
+    def _peer(self) -> str | None:
+        return self.client[0] if self.client else None
+
+
+def protocols(
+    bounds: ServerSection, places: Places
+) -> tuple[type[BoundedProtocol], type[BoundedWebSocket]]:
+    """The classes for ``http`` and ``ws`` of ``uvicorn.Config``."""
+    return (
+        type("BoundedProtocol", (BoundedProtocol,), {"bounds": bounds, "places": places}),
+        type("BoundedWebSocket", (BoundedWebSocket,), {"places": places}),
+    )
+
+
+def is_too_slow(bounds: ServerSection, quiet: int, waited: int, received: int) -> bool:
+    """Whether a body of which *received* bytes came in *waited* seconds is given up.
+
+    *quiet*: for so many seconds nothing of it has come.
+    """
+    if quiet >= bounds.body_seconds:
+        return True
+    late = waited - bounds.body_seconds
+    return late > 0 and received < late * bounds.body_min_rate
+
+
+def without_offer(
+    method: bytes, target: bytes, version: str, headers: list[tuple[bytes, bytes]]
+) -> bytes:
+    """The head of a request without ``Upgrade``, and without what ``Connection`` says of it."""
+    lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
+    for name, value in headers:
+        if name in (b"upgrade", b"http2-settings"):
+            continue
+        kept = value
+        if name == b"connection":
+            options = [option.strip(b" \t") for option in value.split(b",")]
+            kept = b", ".join(
+                option
+                for option in options
+                if option.lower() not in (b"upgrade", b"http2-settings")
+            )
+            if not kept:
+                continue
+        lines.append(b"%b: %b" % (name, kept))
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _abandon(cycle: RequestResponseCycle | None) -> None:
+    """Let the application know that nobody waits for the rest of its answer."""
+    if cycle is not None and not cycle.response_complete:
+        cycle.disconnected = True
+        cycle.message_event.set()
