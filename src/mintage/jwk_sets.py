@@ -9,11 +9,14 @@ from typing import Any, Final
 from joserfc import jwk
 from joserfc.errors import JoseError
 
-from mintage.errors import BadKeySet
+from mintage.base64url import decode_segment
+from mintage.errors import BadKeySet, MalformedToken
 
 MAX_KEYS: Final = 64
 _MIN_MODULUS: Final = 340  # characters of base64url: 2040 bits and more
 _MAX_MODULUS: Final = 1366  # 8192 bits: nobody's key set decides how long we calculate
+_MIN_EXPONENT: Final = 3
+_MAX_EXPONENT: Final = 2**32  # larger ones only make verification slow
 
 
 def read_key_set(body: object) -> jwk.KeySet:
@@ -42,6 +45,16 @@ def _key(member: Any) -> jwk.Key | None:
 
 
 def _is_odd_rsa(member: dict[str, Any]) -> bool:
-    """An RSA key under 2048 bits (RFC 7518 §3.3), or over any use."""
+    """An RSA key under 2048 bits (RFC 7518 §3.3), or one that takes longer than any real one."""
+    if member.get("kty") != "RSA":
+        return False
     length = len(str(member.get("n", "")))
-    return member.get("kty") == "RSA" and not _MIN_MODULUS <= length <= _MAX_MODULUS
+    return not _MIN_MODULUS <= length <= _MAX_MODULUS or _is_odd_exponent(member.get("e"))
+
+
+def _is_odd_exponent(text: object) -> bool:
+    try:
+        exponent = int.from_bytes(decode_segment(str(text)[:16].encode("ascii")))
+    except (MalformedToken, UnicodeEncodeError):
+        return True
+    return not _MIN_EXPONENT <= exponent <= _MAX_EXPONENT or len(str(text)) > 16  # noqa: PLR2004

@@ -7,7 +7,8 @@ from typing import Any
 from joserfc import jwk, jwt
 from joserfc.errors import SecurityWarning
 
-from mintage.clients.assertions import ALGORITHMS, TYPE
+from mintage.clients.assertions import TYPE
+from mintage.clients.keys import ALGORITHMS
 
 ISSUER = "https://auth.example.com"
 NOW = 1_800_000_000

@@ -9,23 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwk
 
+from mintage.clients import assertions
 from mintage.clients.assertions import (
-    ALGORITHMS,
     LEEWAY,
     MAX_SECONDS,
     UnknownSigner,
     claimed_client,
     verify,
 )
-from mintage.errors import InvalidClient
-from mintage.jwk_sets import read_key_set
+from mintage.clients.keys import ALGORITHMS, MAX_KEYS, MAX_TRIED, read_client_keys
+from mintage.errors import BadKeySet, InvalidClient
 from tests.clients.signing import ISSUER, NOW, claims_of, jwks, key, sign
 
 CLIENT = "https://client.example/c.json"
 
 
 def verified(assertion: str, *keys: jwk.Key, now: float = NOW) -> Any:
-    known = read_key_set(jwks(*(keys or (key(),))))
+    known = read_client_keys(jwks(*(keys or (key(),))))
     return verify(assertion, known, client_id=CLIENT, issuer=ISSUER, now=now)
 
 
@@ -128,14 +128,14 @@ def test_attack_c06_other_algorithms_and_keys_are_refused() -> None:
         unsigned({}),
     ]
     for assertion in forged:
-        with pytest.raises(UnknownSigner):
+        with pytest.raises(InvalidClient):
             verified(assertion, key("ES256"), key("RS256"))
 
 
 def test_attack_c06_a_key_for_another_algorithm_or_use_is_not_tried() -> None:
     public = jwks(key("RS256"))["keys"][0]
     for member in ({"alg": "PS256"}, {"key_ops": ["encrypt"]}):
-        known = read_key_set({"keys": [{**public, **member}]})
+        known = read_client_keys({"keys": [{**public, **member}]})
         with pytest.raises(UnknownSigner):
             verify(
                 sign(claims_of(CLIENT), algorithm="RS256"), known,
@@ -175,3 +175,72 @@ def test_any_payload_is_refused(payload: bytes) -> None:
 def test_sizes_and_alphabets_end_early(text: str) -> None:
     with pytest.raises(InvalidClient):
         claimed_client(text)
+
+
+def rsa(bits: int, exponent: int) -> dict[str, str]:
+    """A public key of that size which nobody has the private key of."""
+    return {"kty": "RSA", "n": number((1 << bits) - 1), "e": number(exponent)}
+
+
+def number(value: int) -> str:
+    raw = value.to_bytes((value.bit_length() + 7) // 8)
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    "costly",
+    [
+        rsa(2048, 2**3000 - 1),
+        rsa(2048, 2**64 + 1),
+        rsa(2048, 2**32 + 1),
+        rsa(2048, 1),
+        rsa(4104, 65537),
+        rsa(8192, 65537),
+        rsa(16384, 65537),
+        rsa(1024, 65537),
+        rsa(2048, 65537) | {"e": ""},
+        rsa(2048, 65537) | {"e": "AQAB" + "A" * 16},
+        {"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA"},
+    ],
+    ids=lambda key: f"{key['kty']}-{len(key.get('n', ''))}-{key.get('e', '')[:12]}",
+)
+def test_attack_e10_a_key_that_costs_more_than_any_real_one_is_none(costly: Any) -> None:
+    with pytest.raises(BadKeySet):
+        read_client_keys({"keys": [costly]})
+    assert len(read_client_keys({"keys": [costly, *jwks(key())["keys"]]}).keys) == 1
+
+
+@pytest.mark.parametrize(("bits", "exponent"), [(2048, 3), (3072, 65537), (4096, 2**32 - 1)])
+def test_attack_e10_real_keys_are_within_the_bounds(bits: int, exponent: int) -> None:
+    assert read_client_keys({"keys": [rsa(bits, exponent)]}).keys
+
+
+def test_attack_e10_a_set_of_many_keys_is_refused_unread() -> None:
+    many = [key("ES256", str(index)).as_dict(private=False) for index in range(MAX_KEYS + 1)]
+    assert len(read_client_keys({"keys": many[:-1]}).keys) == MAX_KEYS
+    with pytest.raises(BadKeySet, match="at most 8"):
+        read_client_keys({"keys": many})
+
+
+@pytest.mark.parametrize("kid", ["same", None])
+def test_attack_e10_few_keys_are_tried_and_the_header_chooses_them(
+    kid: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight keys under one kid cost four verifications, and a kid that none has costs none."""
+    tried: list[jwk.Key] = []
+    real = assertions.jwt.decode
+
+    def decode(text: str, by: jwk.Key, **options: Any) -> Any:
+        tried.append(by)
+        return real(text, by, **options)
+
+    monkeypatch.setattr(assertions.jwt, "decode", decode)
+    known = [jwk.ECKey.generate_key("P-256", {"kid": "same"}) for _ in range(MAX_KEYS)]
+    others = [jwk.OKPKey.generate_key("Ed25519", {"kid": "same"})]
+    names: dict[str, Any] = {} if kid is None else {"kid": kid}
+    for header, expected in ((names, MAX_TRIED), ({"kid": "none of them"}, 0)):
+        tried.clear()
+        with pytest.raises(UnknownSigner):
+            verified(sign(claims_of(CLIENT), header=header), *known[:-1], *others)
+        assert len(tried) == expected
+        assert not [one for one in tried if isinstance(one, jwk.OKPKey)], "of another type"

@@ -3,6 +3,7 @@
 import base64
 import logging
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import quote_plus
 
 import pytest
@@ -26,12 +27,19 @@ async def never(name: bytes, *, expires_at: int) -> bool:
     raise AssertionError("nothing that has no key may claim anything")
 
 
-AUTHENTICATE = Authenticator(
-    directory=Directory(CLIENT_IDS),
-    published=Published(GuardedFetch(), policy=DocumentPolicy(enabled=False), clock=CLOCK),
-    issuer="https://auth.example.com",
-    claim=never,
-    clock=CLOCK,
+async def nothing(_: Client) -> bool:
+    return False
+
+
+AUTHENTICATE = partial(
+    Authenticator(
+        directory=Directory(CLIENT_IDS),
+        published=Published(GuardedFetch(), policy=DocumentPolicy(enabled=False), clock=CLOCK),
+        issuer="https://auth.example.com",
+        claim=never,
+        clock=CLOCK,
+    ),
+    concerns=nothing,
 )
 
 

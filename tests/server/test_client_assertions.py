@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from mintage.app import Mintage
-from mintage.clients.assertions import ALGORITHMS
+from mintage.clients.keys import ALGORITHMS
 from mintage.testing.oauth_client import OAuthClient
 from mintage.tls import trusted
 from tests.clients.hosts import REDIRECT_URI, ClientHost, Names, client_host, fetch_from_tests
@@ -235,6 +235,74 @@ async def test_attack_c06_only_a_good_signature_writes(world: World) -> None:
     stranger = Signer(world, CONFIGURED, key("ES256", "stranger"))
     assert not is_let_in(await ask(world, stranger.form(jti="spent?")))
     assert is_let_in(await ask(world, Signer(world, CONFIGURED).form(jti="spent?")))
+
+
+class TestE15WhatStrangersWrite:
+    """Anybody may register keys and sign with them. That alone causes no write."""
+
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        return {"store": "memory://"}
+
+    async def stranger(self, world: World) -> Signer:
+        client = await world.client(
+            redirect_uris=[REDIRECT_URI],
+            token_endpoint_auth_method="private_key_jwt",
+            jwks=jwks(key()),
+        )
+        return Signer(world, client.client_id)
+
+    async def test_attack_e15_an_assertion_is_claimed_for_no_request_that_earned_nothing(
+        self, world: World
+    ) -> None:
+        signer = await self.stranger(world)
+        victim = await world.client()
+        async with world.browser() as browser:
+            theirs = await victim.tokens(browser)
+        before = world.stored()
+        for named in ("x", theirs["refresh_token"], theirs["access_token"]):
+            for path in ("/token", "/revoke", "/introspect"):
+                for _ in range(3):
+                    answer = await ask(world, signer.form(), path, refresh_token=named, token=named)
+                    assert is_let_in(answer)
+            code = {"grant_type": "authorization_code", "code": named, "code_verifier": "v" * 43}
+            assert is_let_in(await ask(world, signer.form(), **code))
+        assert world.stored() == before
+        assert (await victim.refresh(theirs["refresh_token"])).status_code == 200
+
+    async def test_attack_e15_what_a_login_earned_is_claimed_and_counts_once(
+        self, world: World
+    ) -> None:
+        signer = await self.stranger(world)
+        tokens = await log_in(world, signer)
+        form = signer.form()
+        first = await signer.client.refresh(tokens["refresh_token"], **form)
+        refreshed = first.raise_for_status().json()["refresh_token"]
+        for path in ("/token", "/revoke", "/introspect"):
+            again = await ask(world, form, path, refresh_token=refreshed, token=refreshed)
+            assert again.status_code == 401, path
+            assert "used before" in again.json()["error_description"]
+        asked = await ask(world, signer.form(), "/introspect", token=refreshed)
+        assert asked.json()["active"] is True
+        before = world.stored()
+        assert (await signer.client.revoke(refreshed, **signer.form())).status_code == 200
+        assert world.stored() == before + 1, "one claim; the grant is a record still"
+        ended = await signer.client.refresh(refreshed, **signer.form())
+        assert ended.json()["error"] == "invalid_grant"
+        assert world.stored() == before + 1, "an ended grant earns nothing"
+
+    async def test_attack_e15_ten_at_once_earn_once(self, world: World) -> None:
+        signer = await self.stranger(world)
+        async with world.browser() as browser:
+            login, code = await signer.client.log_in(browser)
+        form = signer.form()
+        answers = await asyncio.gather(
+            *(signer.client.redeem(login, code, **form) for _ in range(10))
+        )
+        statuses = sorted(answer.status_code for answer in answers)
+        assert statuses == [200] + [401] * 9
+        token = next(a for a in answers if a.status_code == 200).json()["access_token"]
+        assert (await signer.client.call(token)).status_code == 200, "no replay of the code"
 
 
 async def test_without_the_store_nobody_is_let_in_and_nobody_is_refused(world: World) -> None:

@@ -5,9 +5,9 @@ assertion that names a token endpoint could have been asked for by somebody else
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from joserfc import jwk, jwt
@@ -15,15 +15,16 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jws import JWSRegistry
 
 from mintage.base64url import decode_segment
+from mintage.clients.keys import ALGORITHMS, candidates
 from mintage.errors import InvalidClient, MalformedToken
 
 TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ALGORITHMS: Final = ("ES256", "RS256", "PS256", "EdDSA", "Ed25519")
 MAX_SECONDS: Final = 600  # that an assertion may live: its jti is remembered for as long
 LEEWAY: Final = 30  # seconds that the client's clock may differ from ours
 _MAX_LENGTH: Final = 8 * 1024
 _MAX_JTI: Final = 256
 _SEGMENTS: Final = 3
+_T = TypeVar("_T")
 _TYPES: Final = frozenset({None, "jwt", "client-authentication+jwt"})
 
 
@@ -49,18 +50,29 @@ class _Subject(msgspec.Struct, frozen=True):
     sub: str
 
 
+class _Header(msgspec.Struct, frozen=True):
+    alg: str
+    kid: str | None = None
+
+
 _subjects: msgspec.json.Decoder[_Subject] = msgspec.json.Decoder(_Subject)
+_headers: msgspec.json.Decoder[_Header] = msgspec.json.Decoder(_Header)
 
 
 def claimed_client(assertion: str) -> str:
     """The client_id that *assertion* claims, which nothing has verified yet."""
+    return _read(assertion, 1, _subjects, "a JWT with a sub").sub
+
+
+def _read(assertion: str, number: int, decoder: msgspec.json.Decoder[_T], what: str) -> _T:
+    """Segment *number* of an *assertion* that nothing has verified yet."""
     segments = assertion.split(".") if len(assertion) <= _MAX_LENGTH else []
     if len(segments) != _SEGMENTS:
         raise InvalidClient(f"client_assertion must be a signed JWT of at most {_MAX_LENGTH} bytes")
     try:
-        return _subjects.decode(decode_segment(segments[1].encode("ascii"))).sub
+        return decoder.decode(decode_segment(segments[number].encode("ascii")))
     except (MalformedToken, msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        raise InvalidClient("client_assertion must be a JWT with a sub") from None
+        raise InvalidClient(f"client_assertion must be {what}") from None
 
 
 def verify(
@@ -83,10 +95,14 @@ def verify(
     return Assertion(_jti(claims.get("jti")), _check_times(claims, now))
 
 
-def _signed(assertion: str, keys: Iterable[jwk.Key]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(header, claims) of *assertion* under the first of *keys* that it is signed with."""
+def _signed(assertion: str, keys: Sequence[jwk.Key]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(header, claims) of *assertion* under the first of *keys* that it is signed with.
+
+    The header chooses which are tried, before anything is calculated.
+    """
+    header = _read(assertion, 0, _headers, "a JWT with an alg, and kid as a string or left out")
     registry = _Registry(algorithms=list(ALGORITHMS), strict_check_header=False)
-    for key in keys:
+    for key in candidates(keys, header.alg, header.kid):
         try:
             with warnings.catch_warnings():
                 # joserfc warns of the old name EdDSA, which is the client's to give up.
@@ -94,8 +110,7 @@ def _signed(assertion: str, keys: Iterable[jwk.Key]) -> tuple[dict[str, Any], di
                 token = jwt.decode(assertion, key, registry=registry)
         except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
-        if token.header.get("kid") in (None, key.kid):
-            return dict(token.header), dict(token.claims)
+        return dict(token.header), dict(token.claims)
     raise UnknownSigner(
         "client_assertion must be signed with a key of this client, by " + ", ".join(ALGORITHMS)
     )

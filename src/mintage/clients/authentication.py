@@ -2,15 +2,16 @@
 
 import base64
 import binascii
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from urllib.parse import unquote_plus
 
 from mintage.clients import assertions
 from mintage.clients.client import AuthMethod, Client
 from mintage.clients.directory import Directory
 from mintage.clients.published import Published
-from mintage.errors import InvalidClient, InvalidRequest
+from mintage.errors import InvalidClient, InvalidGrant, InvalidRequest
 from mintage.forms import Form, one, optional
 from mintage.values import Clock
 
@@ -18,6 +19,23 @@ from mintage.values import Clock
 class Claim(Protocol):
     async def __call__(self, name: bytes, *, expires_at: int) -> bool:
         """Whether *name* is claimed now, and by nobody before on any replica."""
+
+
+Concerns: TypeAlias = Callable[[Client], Awaitable[bool]]
+"""Whether a request names something that a person's login has given to this client."""
+
+
+class NothingConcerned(InvalidGrant):
+    """A client that nobody vouches for proved who it is, and asked about nothing that it has.
+
+    Its assertion is not claimed: anybody may register keys, and each claim is a write.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the code or refresh token is not valid (any more); log in again",
+            reason="the request names no grant of this client, so its assertion was not claimed",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +48,14 @@ class Authenticator:
     claim: Claim
     clock: Clock
 
-    async def __call__(self, form: Form, authorization: str | None) -> Client:
+    async def __call__(
+        self, form: Form, authorization: str | None, *, concerns: Concerns
+    ) -> Client:
         """The client that a token, revocation or introspection request comes from.
 
-        *authorization* is the header's value. Raises `InvalidClient`; and `InvalidRequest`
-        where two methods are used at once (RFC 6749 §2.3).
+        *authorization* is the header's value. *concerns* is asked before an assertion's jti is
+        claimed for a client that nobody vouches for. Raises `InvalidClient`; `InvalidRequest`
+        where two methods are used at once (RFC 6749 §2.3); `NothingConcerned`.
         """
         secret = optional(form, "client_secret")
         assertion = optional(form, "client_assertion")
@@ -43,7 +64,7 @@ class Authenticator:
         if authorization is not None:
             return await self._by_header(form, authorization)
         if assertion is not None:
-            return await self._by_assertion(form, assertion)
+            return await self._by_assertion(form, assertion, concerns)
         client = await self.directory.find(one(form, "client_id"))
         return _check(client, "none" if secret is None else "client_secret_post", secret)
 
@@ -55,14 +76,16 @@ class Authenticator:
         except InvalidClient as error:
             raise InvalidClient(error.advice, reason=error.reason, challenge=True) from None
 
-    async def _by_assertion(self, form: Form, assertion: str) -> Client:
-        """RFC 7521 §4.2. The jti is spent last: only who holds the key makes us write."""
+    async def _by_assertion(self, form: Form, assertion: str, concerns: Concerns) -> Client:
+        """RFC 7521 §4.2. The jti is claimed last: an anonymous client makes us write nothing."""
         if one(form, "client_assertion_type") != assertions.TYPE:
             raise InvalidRequest(f"client_assertion_type must be {assertions.TYPE}")
         client_id = assertions.claimed_client(assertion)
         _check_same_client(form, client_id, "client_assertion")
         client = _check(await self.directory.find(client_id), "private_key_jwt", None)
         verified = await self._verify(client, assertion)
+        if not (client.vouched or await concerns(client)):
+            raise NothingConcerned
         name = f"client assertion\0{client_id}\0{verified.jti}".encode()
         if not await self.claim(name, expires_at=verified.expires_at):
             raise InvalidClient(

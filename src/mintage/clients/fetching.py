@@ -11,9 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -21,6 +19,7 @@ import httpx2
 
 from mintage.clients.addresses import Address, Network, is_public
 from mintage.clients.metadata import check_fetchable
+from mintage.clients.names import Names
 from mintage.clients.turns import Turns
 from mintage.errors import FetchFailed, FetchRefused
 from mintage.tls import trusted
@@ -56,7 +55,7 @@ class GuardedFetch:
         seconds: float = SECONDS,
         also_connect_to_these_networks_in_tests: Sequence[Network] = (),
     ) -> None:
-        self._names = _Names()
+        self._names = Names()
         self._resolve = resolve or self._names
         self._tls = tls
         self._seconds = seconds
@@ -181,24 +180,3 @@ def _check(response: httpx2.Response, limit: int) -> None:
     length = response.headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit() and int(length[:20]) <= limit):
         raise FetchRefused(f"it is larger than {limit} bytes")
-
-
-class _Names:
-    """The system's resolver, in threads of its own.
-
-    A name server that answers slowly, chosen by a stranger, holds up those threads and not
-    the ones that the rest of the program looks up names with.
-    """
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(8, thread_name_prefix="mintage-names")
-
-    async def __call__(self, host: str, port: int) -> Sequence[Address]:
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
-            self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        )
-        return [ip_address(str(sockaddr[0])) for *_, sockaddr in found]
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mintage.clients.client import GRANT_TYPES, AuthMethod
+from mintage.clients.keys import MAX_KEYS, read_client_keys
 from mintage.clients.redirects import RedirectUri, check_redirect_uri, is_loopback
 from mintage.errors import BadKeySet, InvalidClientMetadata, InvalidRedirectUri
-from mintage.jwk_sets import read_key_set
 
 _MAX_REDIRECT_URIS: Final = 10
 _MAX_NAME: Final = 100
@@ -106,9 +106,12 @@ def keys_of(method: AuthMethod, jwks: dict[str, Any] | None, jwks_uri: str | Non
 
 def _public_keys(jwks: dict[str, Any]) -> bytes:
     try:
-        read_key_set(jwks)
+        read_client_keys(jwks)
     except BadKeySet:
-        raise InvalidClientMetadata("jwks must be a JWK set with a usable public key") from None
+        raise InvalidClientMetadata(
+            f"jwks must be a JWK set of at most {MAX_KEYS} keys, with one to sign assertions: RSA "
+            "of 2048 to 4096 bits, P-256 or Ed25519"
+        ) from None
     if any(not _PRIVATE_MEMBERS.isdisjoint(key) for key in jwks["keys"] if isinstance(key, dict)):
         raise InvalidClientMetadata(
             "jwks holds a private key: make a new pair, and send its public key"

@@ -1,13 +1,14 @@
 """What clients publish about themselves: their metadata documents and their keys."""
 
+from functools import lru_cache
 from typing import Final
 
-import msgspec
 from joserfc.jwk import KeySet
 
 from mintage.clients.client import Client
 from mintage.clients.documents import MAX_DOCUMENT, parse_document, unusable
 from mintage.clients.fetch_cache import Fetch, FetchCache
+from mintage.clients.keys import MAX_KEYS, parse_client_keys
 from mintage.clients.metadata import check_fetchable
 from mintage.clients.policy import AcceptClient, DocumentPolicy
 from mintage.errors import (
@@ -17,7 +18,6 @@ from mintage.errors import (
     InvalidClient,
     TemporarilyUnavailable,
 )
-from mintage.jwk_sets import read_key_set
 from mintage.values import Clock
 
 _MAX_KEYS: Final = 64 * 1024  # bytes of a JWK set
@@ -68,7 +68,7 @@ class Published:
         Raises `InvalidClient` where there are none, `TemporarilyUnavailable` in an outage.
         """
         if client.jwks is not None:
-            return _parse_keys("", client.jwks)
+            return _keys_in(client.jwks)
         if client.jwks_uri is None:
             raise InvalidClient("this client registered no keys: register again with jwks")
         if not (client.vouched or self._policy.permits_url(client.jwks_uri)):
@@ -100,6 +100,24 @@ def _unavailable(what: str, error: FetchFailed) -> TemporarilyUnavailable:
 
 def _parse_keys(_: str, body: bytes) -> KeySet:
     try:
-        return read_key_set(msgspec.json.decode(body))
-    except (BadKeySet, msgspec.DecodeError, RecursionError):
-        raise FetchRefused("it holds no usable key") from None
+        return parse_client_keys(body)
+    except BadKeySet:
+        raise FetchRefused(
+            f"it is no JWK set of at most {MAX_KEYS} keys with one to sign assertions: RSA of 2048 "
+            "to 4096 bits, P-256 or Ed25519"
+        ) from None
+
+
+def _keys_in(jwks: bytes) -> KeySet:
+    """The keys that a client registered, under the rules of today."""
+    try:
+        return _registered_keys(jwks)
+    except BadKeySet:
+        raise InvalidClient(
+            f"the jwks of this client can't be used (any more): register again with at most "
+            f"{MAX_KEYS} keys, RSA of 2048 to 4096 bits, P-256 or Ed25519"
+        ) from None
+
+
+# A set is in the client_id, so anybody can send it again and again: it is read once.
+_registered_keys = lru_cache(maxsize=256)(parse_client_keys)

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.claims import Claims
-from mintage.clients.authentication import Authenticator
+from mintage.clients.authentication import Authenticator, NothingConcerned
 from mintage.clients.client import Client
 from mintage.errors import InvalidClient, TokenError
 from mintage.server.http import NO_STORE, authorization_of, json_response, log_reason, read_form
@@ -42,14 +43,23 @@ class IntrospectEndpoint:
         authorization = authorization_of(request)
         if authorization is None and not form.keys() & {"client_id", "client_assertion"}:
             raise InvalidClient(_AUTHENTICATE, challenge=True)
-        client = await self.authenticate(form, authorization)
+        token = Introspection.parse(form).token
+        try:
+            concerns = partial(self._concerns, token)
+            client = await self.authenticate(form, authorization, concerns=concerns)
+        except NothingConcerned as nothing:
+            log_reason(request, f"inactive, stage client: {nothing.reason}")
+            return json_response({"active": False}, headers=NO_STORE)
         if client.auth_method == "none":
             raise InvalidClient(_AUTHENTICATE)
-        told = await self._describe(Introspection.parse(form).token, client)
+        told = await self._describe(token, client)
         if isinstance(told, str):
             log_reason(request, f"inactive, {told}")
             told = {"active": False}
         return json_response(told, headers=NO_STORE)
+
+    async def _concerns(self, token: str, client: Client) -> bool:
+        return not isinstance(await self._describe(token, client), str)
 
     async def _describe(self, token: str, client: Client) -> dict[str, Any] | str:
         """What the token is good for; or, for our log, the stage that refuses it and why."""

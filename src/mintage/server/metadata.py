@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from mintage.clients.assertions import ALGORITHMS
 from mintage.clients.client import AUTH_METHODS
+from mintage.clients.keys import ALGORITHMS
 from mintage.site import Resource, Site
 
 

@@ -1,11 +1,13 @@
 """``/revoke`` (RFC 7009): any token of a grant ends the grant, for public clients too."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.clients.authentication import Authenticator
+from mintage.clients.authentication import Authenticator, NothingConcerned
+from mintage.clients.client import Client
 from mintage.errors import TokenError
 from mintage.server.farewell import Farewell
 from mintage.server.http import NO_STORE, authorization_of, log_reason, read_form
@@ -24,8 +26,14 @@ class RevokeEndpoint:
     async def __call__(self, request: Request) -> Response:
         """200 whether or not there was something to end (§2.2): the token is of no use now."""
         form = await read_form(request)
-        client = await self.authenticate(form, authorization_of(request))
         revocation = Revocation.parse(form)
+        try:
+            client = await self.authenticate(
+                form, authorization_of(request), concerns=partial(self._concerns, revocation)
+            )
+        except NothingConcerned as nothing:
+            log_reason(request, f"nothing to revoke, stage client: {nothing.reason}")
+            return Response(status_code=200, headers=NO_STORE)
         try:
             handle = self.tokens.read_to_revoke(revocation.token)
         except TokenError as error:
@@ -35,3 +43,10 @@ class RevokeEndpoint:
             log_reason(request, f"{handle!r}: {outcome.reason.value}")
             self.farewell(outcome)
         return Response(status_code=200, headers=NO_STORE)
+
+    async def _concerns(self, revocation: Revocation, client: Client) -> bool:
+        try:
+            handle, _ = self.tokens.read_any(revocation.token)
+        except TokenError:
+            return False
+        return await self.vault.holds(handle.secret, client.client_id)

@@ -1,6 +1,7 @@
 """``/token``: the steps that all grant types share run here, so that none can forget one."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 from starlette.requests import Request
@@ -20,6 +21,9 @@ class GrantType(Protocol):
     @property
     def name(self) -> str: ...
 
+    async def concerns(self, form: Form, client: Client) -> bool:
+        """Whether *form* names a grant of *client*: what it has earned by a login."""
+
     async def issue(self, form: Form, client: Client) -> TokenResponse:
         """The tokens that *form* earns. Raises `OAuthError` for a refusal."""
 
@@ -34,7 +38,9 @@ class TokenEndpoint:
         grant_type = self._grant_types.get(name := one(form, "grant_type"))
         if grant_type is None:
             raise UnsupportedGrantType("grant_type must be one of: " + ", ".join(self._grant_types))
-        client = await self._authenticate(form, authorization_of(request))
+        client = await self._authenticate(
+            form, authorization_of(request), concerns=partial(grant_type.concerns, form)
+        )
         if name not in client.grant_types:
             raise UnauthorizedClient(
                 f"this client did not register the grant type {name}: register again with it"

@@ -21,6 +21,7 @@ from mintage.grant import (
     Reason,
     Redemption,
     Refreshment,
+    Revoked,
     UpstreamTokens,
     Write,
 )
@@ -188,6 +189,18 @@ class Vault:
             if renewed is not opened:
                 found = None  # it has been written since
         return await self._grants.change(handle.secret, decision, found=found)
+
+    async def holds(self, secret: bytes, client_id: ClientId) -> bool:
+        """Whether *secret* opens a grant of *client_id* that has not ended."""
+        found = await self._grants.load_patiently(secret)
+        if found is None or isinstance(found[1], Revoked):
+            return False
+        return found[1].login.client_id == client_id
+
+    async def holds_code(self, code: str, client_id: ClientId) -> bool:
+        """The same for the grant that *code* belongs to."""
+        parsed = handles.parse_code(code)
+        return parsed is not None and await self.holds(parsed[0], client_id)
 
     async def authenticate(self, handle: Handle) -> Opened | Refused:
         """The live grant of an access token, from memory while that is fresh."""

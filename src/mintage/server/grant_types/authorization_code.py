@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mintage.clients.client import Client
-from mintage.forms import Form
+from mintage.forms import Form, one
 from mintage.server.farewell import Farewell
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
@@ -23,6 +23,9 @@ class AuthorizationCode:
     farewell: Farewell
 
     name: ClassVar[str] = "authorization_code"
+
+    async def concerns(self, form: Form, client: Client) -> bool:
+        return await self.vault.holds_code(one(form, "code"), client.client_id)
 
     async def issue(self, form: Form, client: Client) -> TokenResponse:
         request = RedeemCode.parse(form, self.site)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from mintage.clients.client import Client
 from mintage.errors import TokenError
-from mintage.forms import Form
+from mintage.forms import Form, one
 from mintage.grant import Reason, Refreshment
 from mintage.server.farewell import Farewell
 from mintage.server.grant_types.answer import Answer
@@ -26,6 +26,13 @@ class RefreshToken:
     renew: Renew
 
     name: ClassVar[str] = "refresh_token"
+
+    async def concerns(self, form: Form, client: Client) -> bool:
+        try:
+            handle = self.tokens.read_refresh(one(form, "refresh_token"))
+        except TokenError:
+            return False
+        return await self.vault.holds(handle.secret, client.client_id)
 
     async def issue(self, form: Form, client: Client) -> TokenResponse:
         request = Refresh.parse(form, self.site)
