@@ -4,13 +4,14 @@ For signatures of any common algorithm. The keys of our own tokens, where one to
 one spelling, are read by `mintage.asymmetric`.
 """
 
+import base64
+import binascii
 from typing import Any, Final
 
 from joserfc import jwk
 from joserfc.errors import JoseError
 
-from mintage.base64url import decode_segment
-from mintage.errors import BadKeySet, MalformedToken
+from mintage.errors import BadKeySet
 
 MAX_KEYS: Final = 64
 _MIN_MODULUS: Final = 340  # characters of base64url: 2040 bits and more
@@ -53,8 +54,10 @@ def _is_odd_rsa(member: dict[str, Any]) -> bool:
 
 
 def _is_odd_exponent(text: object) -> bool:
-    try:
-        exponent = int.from_bytes(decode_segment(str(text)[:16].encode("ascii")))
-    except (MalformedToken, UnicodeEncodeError):
+    if not isinstance(text, str) or len(text) > 16:  # noqa: PLR2004
         return True
-    return not _MIN_EXPONENT <= exponent <= _MAX_EXPONENT or len(str(text)) > 16  # noqa: PLR2004
+    try:
+        exponent = int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, ValueError):
+        return True
+    return not _MIN_EXPONENT <= exponent <= _MAX_EXPONENT
