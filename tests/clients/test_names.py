@@ -37,7 +37,7 @@ def resolver() -> Iterator[Resolver]:
 
 
 async def hanging(names: Names, resolver: Resolver, hosts: list[str]) -> list[asyncio.Future[Any]]:
-    flights = [asyncio.ensure_future(names(host, 443)) for host in hosts]
+    flights: list[asyncio.Future[Any]] = [asyncio.ensure_future(names(host, 443)) for host in hosts]
     while len(resolver.begun) < len(hosts):
         await asyncio.sleep(0.001)
     return flights
