@@ -127,6 +127,39 @@ def postgres_server(directory: Path) -> Server:
     return Server(command, ready, port, directory, user)
 
 
+def pgbouncer(directory: Path, postgres: Server, *, mode: str = "transaction") -> Server:
+    """A pooler before *postgres*. It refuses to run as root as well, and to be any one's user."""
+    directory.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    users = directory / "users.txt"
+    users.write_text('"mintage" ""\n', encoding="ascii")
+    settings = directory / "pgbouncer.ini"
+    settings.write_text(
+        f"""[databases]
+* = host=127.0.0.1 port={postgres.port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {users}
+pool_mode = {mode}
+default_pool_size = 4
+max_client_conn = 200
+""",
+        encoding="ascii",
+    )
+    if postgres.user is not None:
+        account = pwd.getpwnam(postgres.user)
+        for path in (directory, users, settings):
+            os.chown(path, account.pw_uid, account.pw_gid)
+        for path in (directory, *directory.parents):
+            if Path(tempfile.gettempdir()) in path.parents:
+                path.chmod(0o755)
+    ready = [program("pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
+    return Server([program("pgbouncer"), str(settings)], ready, port, directory, postgres.user)
+
+
 @contextlib.contextmanager
 def started(server: Server) -> Iterator[Server]:
     server.start()

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from itertools import islice
 
 from mintage.errors import Exists, Stale, StoreUnavailable
-from mintage.stores.protocol import HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
+from mintage.stores.protocol import (
+    HEAD_BYTES,
+    SWEEP_MARGIN,
+    UNLISTED,
+    Cursor,
+    Entry,
+    Index,
+    Page,
+    Row,
+    Status,
+    Versioned,
+)
 from mintage.values import Clock
 
 
@@ -57,7 +68,8 @@ class MemoryStore:
             raise Stale
         row.versioned = self._next(record)
         row.expires_at = expires_at
-        row.index = index or row.index
+        if index is not None:
+            row.index = None if index == UNLISTED else index
 
     async def delete(self, key: bytes) -> None:
         self._check_open()
@@ -95,11 +107,20 @@ class MemoryStore:
 
     async def sweep(self, limit: int = 1000) -> int:
         self._check_open()
-        now = int(self._clock())
-        gone = [key for key, row in self._rows.items() if row.expires_at <= now][:limit]
+        due = int(self._clock()) - SWEEP_MARGIN
+        gone = [key for key, row in self._rows.items() if row.expires_at <= due][:limit]
         for key in gone:
             del self._rows[key]
         return len(gone)
+
+    async def rows(self) -> AsyncIterator[Row]:
+        for key in self:
+            if (row := self._live(key)) is not None:
+                yield Row(key, row.versioned.record, row.expires_at, row.index)
+
+    async def status(self) -> Status:
+        self._check_open()
+        return Status()
 
     async def close(self) -> None:
         self._closed.set()

@@ -5,9 +5,12 @@ A transaction that returned is as durable as the server's ``synchronous_commit``
 
 import asyncio
 import contextlib
+import itertools
+import logging
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 from mintage.extras import extra
@@ -17,15 +20,28 @@ with extra("postgres"):
 
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
 from mintage.stores.backoff import pause
-from mintage.stores.protocol import EVERYTHING, HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
+from mintage.stores.postgres_feed import POLL, listen, poll
+from mintage.stores.postgres_schema import prepare
+from mintage.stores.postgres_sql import Statements
+from mintage.stores.postgres_url import Place
+from mintage.stores.protocol import (
+    SWEEP_MARGIN,
+    UNLISTED,
+    Cursor,
+    Entry,
+    Index,
+    Page,
+    Row,
+    Status,
+    Versioned,
+)
 from mintage.values import Clock
 
 T = TypeVar("T")
 
-POOL_SIZE: Final = 10
+log = logging.getLogger("mintage.store")
+
 _SECONDS: Final = 5.0  # for a call, its wait for a connection included
-_HEARTBEAT: Final = 1.5  # after so long a silence the feed is asked whether it lives
-_CHANNEL: Final = "mintage_changes"
 # The last is what asyncpg itself stumbles over when a server dies in the middle of an answer.
 _FAILURES: Final = (
     OSError,
@@ -34,112 +50,68 @@ _FAILURES: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
-_SCHEMA_LOCK: Final = 0x4D696E7461676531  # one process at a time makes or upgrades the tables
-
-MIGRATIONS: Final = (
-    """
-    CREATE SEQUENCE mintage_version AS bigint;
-    CREATE TABLE mintage_record (
-        key bytea PRIMARY KEY,
-        version bigint NOT NULL,
-        record bytea NOT NULL,
-        expires_at bigint NOT NULL,
-        subject bytea,
-        client bytea,
-        summary bytea
-    );
-    CREATE INDEX mintage_record_by_expiry ON mintage_record (expires_at);
-    CREATE INDEX mintage_record_by_subject ON mintage_record (subject, key)
-        WHERE subject IS NOT NULL;
-    CREATE INDEX mintage_record_by_client ON mintage_record (client, key)
-        WHERE client IS NOT NULL;
-    """,
-)
-"""Number n brings the tables from version n to n + 1; an old one never changes."""
-
-_INSERT: Final = """
-    INSERT INTO mintage_record AS r
-        (key, version, record, expires_at, subject, client, summary)
-    VALUES ($1, nextval('mintage_version'), $2, $3, $4, $5, $6)
-    ON CONFLICT (key) DO UPDATE SET
-        version = excluded.version, record = excluded.record, expires_at = excluded.expires_at,
-        subject = excluded.subject, client = excluded.client, summary = excluded.summary
-    WHERE r.expires_at <= $7
-    RETURNING 1
-"""
-_LOAD: Final = "SELECT record, version FROM mintage_record WHERE key = $1 AND expires_at > $2"
-# The notice goes out with the commit, and only if there was something to change.
-_REPLACE: Final = f"""
-    WITH changed AS (
-        UPDATE mintage_record
-        SET version = nextval('mintage_version'), record = $3, expires_at = $4,
-            subject = coalesce($6, subject), client = coalesce($7, client),
-            summary = coalesce($8, summary)
-        WHERE key = $1 AND version = $2 AND expires_at > $5
-        RETURNING key
-    )
-    SELECT pg_notify('{_CHANNEL}', encode(key, 'hex')) FROM changed
-"""  # noqa: S608
-_DELETE: Final = f"""
-    WITH gone AS (DELETE FROM mintage_record WHERE key = $1 RETURNING key)
-    SELECT pg_notify('{_CHANNEL}', encode(key, 'hex')) FROM gone
-"""  # noqa: S608
-_LIST: Final = f"""
-    SELECT key, summary, expires_at, substr(record, 1, {HEAD_BYTES}) FROM mintage_record
-    WHERE subject IS NOT NULL AND expires_at > $1
-        AND ($2::bytea IS NULL OR subject = $2)
-        AND ($3::bytea IS NULL OR client = $3)
-        AND ($4::bytea IS NULL OR key > $4)
-    ORDER BY key LIMIT $5
-"""  # noqa: S608
-# Rows that somebody else has locked are left for the next sweep.
-_SWEEP: Final = """
-    WITH gone AS (
-        DELETE FROM mintage_record WHERE key IN (
-            SELECT key FROM mintage_record WHERE expires_at <= $1
-            LIMIT $2 FOR UPDATE SKIP LOCKED
-        ) RETURNING 1
-    )
-    SELECT count(*) FROM gone
-"""
+_FULL: Final = (asyncpg.TooManyConnectionsError, asyncpg.CannotConnectNowError)
+_ROWS: Final = 500  # read at once while all are read
+_TRIM: Final = 5000  # changes removed at once
+_KEEP_CHANGES: Final = 300.0  # seconds
+_QUEUE_USED: Final = 0.5  # of the queue of notices, from which on it is a warning
 
 
 class PostgresStore:
     """Open it with `open`. The pool is bounded, and every call has a time-out."""
 
-    def __init__(self, url: str, pool: "asyncpg.Pool[asyncpg.Record]", clock: Clock) -> None:
-        self._url = url
+    def __init__(
+        self, place: Place, pool: "asyncpg.Pool[asyncpg.Record]", clock: Clock, *, pooled: bool
+    ) -> None:
+        self._place = place
         self._pool = pool
         self._clock = clock
+        self._pooled = pooled
+        self._sql = Statements.of(place)
         self._closed = asyncio.Event()
 
     @classmethod
     async def open(cls, url: str, *, clock: Clock = time.time) -> Self:
         """The store in the database at *url* (a libpq URL); its tables are made if missing.
 
-        Raises `StoreUnavailable`, and `StoreUnusable` for tables of a newer Mintage.
+        The URL may say more: ``schema=NAME`` for tables of one's own in a shared database,
+        ``pool_size=N`` connections at most, ``pooler=transaction`` where PgBouncer or the like
+        is between and is not noticed (``none`` where it is noticed and should not be).
+
+        Raises `StoreUnavailable`, and `StoreUnusable` for tables that are too new or that this
+        role may not use.
         """
+        place = Place.parse(url)
         try:
-            pool = await asyncpg.create_pool(
-                url, min_size=1, max_size=POOL_SIZE, timeout=_SECONDS, reset=_nothing_to_reset
-            )
+            async with asyncio.timeout(_SECONDS):
+                pooled = place.pooled
+                if pooled is None:
+                    pooled = await _patiently(lambda: _is_pooled(place.url))
+                pool = await _patiently(lambda: _pool(place, pooled=pooled))
         except _FAILURES as error:
             raise _translated(error) from None
-        store = cls(url, pool, clock)
+        store = cls(place, pool, clock, pooled=pooled)
         try:
-            await store._do(_migrate)
+            await store._do(lambda db: prepare(db, place))
         except StoreError:
             await store.close()
             raise
+        if pooled:
+            log.warning(
+                "a transaction pooler is between Mintage and PostgreSQL: each call takes two "
+                "more round trips, and changes of other processes are seen after up to %s s; "
+                "connect directly to spare both",
+                POLL,
+            )
         return store
 
     async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
         values = (key, record, expires_at, *_names(index), self._now())
-        if await self._do(lambda db: db.fetchval(_INSERT, *values)) is None:
+        if await self._do(lambda db: db.fetchval(self._sql.insert, *values)) is None:
             raise Exists
 
     async def load(self, key: bytes) -> Versioned | None:
-        row = await self._do(lambda db: db.fetchrow(_LOAD, key, self._now()))
+        row = await self._do(lambda db: db.fetchrow(self._sql.load, key, self._now()))
         return None if row is None else Versioned(*row)
 
     async def replace(
@@ -150,23 +122,24 @@ class PostgresStore:
         expires_at: int,
         index: Index | None = None,
     ) -> None:
-        values = (key, old.version, record, expires_at, self._now(), *_names(index))
-        if not await self._do(lambda db: db.fetch(_REPLACE, *values)):
+        names, listed = _names(index), index is not None
+        values = (key, old.version, record, expires_at, self._now(), *names, listed)
+        if not await self._do(lambda db: db.fetch(self._sql.replace, *values)):
             raise Stale
 
     async def delete(self, key: bytes) -> None:
-        await self._do(lambda db: db.execute(_DELETE, key))
+        await self._do(lambda db: db.execute(self._sql.delete, key))
 
     async def changes(self) -> AsyncIterator[bytes]:
         """Keys as they change; `EVERYTHING` as soon as it listens again after a break."""
         failures = 0
         while not self._closed.is_set():
             try:
-                async with contextlib.aclosing(self._listen()) as heard:
+                async with contextlib.aclosing(self._feed()) as heard:
                     async for key in heard:
                         failures = 0
                         yield key
-            except _FAILURES:
+            except (StoreError, *_FAILURES):
                 await asyncio.sleep(pause(failures, random.random))
                 failures += 1
 
@@ -179,13 +152,38 @@ class PostgresStore:
         limit: int = 100,
     ) -> Page:
         values = (self._now(), subject, client, after, limit + 1)
-        rows = await self._do(lambda db: db.fetch(_LIST, *values))
+        rows = await self._do(lambda db: db.fetch(self._sql.list, *values))
         entries = tuple(Entry(*row) for row in rows[:limit])
         return Page(entries, Cursor(entries[-1].key) if len(rows) > limit else None)
 
     async def sweep(self, limit: int = 1000) -> int:
-        swept: int = await self._do(lambda db: db.fetchval(_SWEEP, self._now(), limit))
+        due = self._now() - SWEEP_MARGIN
+        swept: int = await self._do(lambda db: db.fetchval(self._sql.sweep, due, limit))
+        while await self._do(lambda db: db.fetchval(self._sql.trim, _TRIM, _KEEP_CHANGES)) == _TRIM:
+            pass
         return swept
+
+    async def rows(self) -> AsyncIterator[Row]:
+        after = b""
+        while True:
+            found = await self._do(partial(_fetch, self._sql.rows, after, _ROWS))
+            now = self._now()
+            for key, record, expires_at, *names in found:
+                if expires_at > now:
+                    yield Row(key, record, expires_at, Index(*names) if names[0] else None)
+            if len(found) < _ROWS:
+                return
+            after = found[-1][0]
+
+    async def status(self) -> Status:
+        now, used = await self._do(lambda db: db.fetchrow(self._sql.status))
+        if used < _QUEUE_USED:
+            return Status(float(now))
+        full = (
+            f"PostgreSQL's queue of notices is {used:.0%} full: a process that listens to it is "
+            "stopped or hangs; when it is full, no login can be written"
+        )
+        return Status(float(now), (full,))
 
     async def close(self) -> None:
         if self._closed.is_set():
@@ -196,85 +194,134 @@ class PostgresStore:
         except TimeoutError:
             self._pool.terminate()
 
-    async def _listen(self) -> AsyncGenerator[bytes, None]:
-        """Keys from one connection, until it breaks (`_FAILURES`) or the store is closed."""
-        heard: asyncio.Queue[bytes | None] = asyncio.Queue()
-        db = await asyncpg.connect(self._url, timeout=_SECONDS, command_timeout=_HEARTBEAT)
-        closing = asyncio.create_task(self._closed.wait())
-        for ended in (closing.add_done_callback, db.add_termination_listener):
-            ended(lambda _: heard.put_nowait(None))
-        try:
-            await db.add_listener(
-                _CHANNEL, lambda *notice: heard.put_nowait(bytes.fromhex(notice[3]))
-            )
-            yield EVERYTHING  # whatever changed before, nobody told us
-            while not self._closed.is_set():
-                try:
-                    key = await asyncio.wait_for(heard.get(), _HEARTBEAT)
-                except TimeoutError:
-                    await db.execute("")  # a line that was cut without a word fails here
-                    continue
-                if key is None:
-                    raise ConnectionResetError
-                yield key
-        finally:
-            closing.cancel()
-            db.terminate()
+    def _feed(self) -> AsyncGenerator[bytes, None]:
+        if not self._pooled:
+            return listen(self._place.url, self._place.channel, self._closed)
+
+        async def start(late: float) -> int:
+            found: int = await self._do(lambda db: db.fetchval(self._sql.changes_start, late))
+            return found
+
+        async def since(floor: int, limit: int) -> list[tuple[int, bytes]]:
+            rows = await self._do(lambda db: db.fetch(self._sql.changes_since, floor, limit))
+            return [(number, key) for number, key in rows]
+
+        return poll(start, since, self._closed)
 
     async def _do(self, work: Callable[[Any], Awaitable[T]]) -> T:
         if self._closed.is_set():
             raise StoreUnavailable("the store is closed")
         try:
-            async with asyncio.timeout(_SECONDS) as limit, self._pool.acquire() as db:
+            async with asyncio.timeout(_SECONDS) as limit:
+                db = await _patiently(self._pool.acquire)
                 try:
-                    return await work(db)
+                    return await self._work(db, work)
                 except (asyncpg.ReadOnlySQLTransactionError, asyncio.CancelledError) as error:
                     # A server that may not write has given its place to another, and one that
                     # is silent says nothing to farewells either: the next call connects anew.
                     if limit.expired() or isinstance(error, asyncpg.PostgresError):
                         db.terminate()
                     raise
+                finally:
+                    await self._pool.release(db)
         except _FAILURES as error:
             raise _translated(error) from None
+
+    async def _work(self, db: Any, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Behind a pooler, all that belongs together is one transaction: on one connection."""
+        if not self._pooled:
+            return await work(db)
+        async with db.transaction(isolation="read_committed"):
+            return await work(db)
 
     def _now(self) -> int:
         return int(self._clock())
 
 
+async def _fetch(query: str, after: bytes, limit: int, db: Any) -> Any:
+    return await db.fetch(query, after, limit)
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """What *attempt* comes to; while the server has no connection to give, after a pause anew.
+
+    Its caller sets the limit.
+    """
+    for failures in itertools.count():
+        with contextlib.suppress(*_FULL):
+            return await attempt()
+        await asyncio.sleep(pause(failures, random.random, first=0.02, most=0.2))
+    raise AssertionError("it counts for ever")
+
+
+async def _is_pooled(url: str) -> bool:
+    """Whether the server that answers is another than the one that was connected to."""
+    db = await asyncpg.connect(url, timeout=_SECONDS, statement_cache_size=0)
+    try:
+        async with db.transaction():
+            answering = await db.fetchval("SELECT pg_backend_pid()")
+        return bool(answering != db.get_server_pid())
+    finally:
+        db.terminate()
+
+
+async def _pool(place: Place, *, pooled: bool) -> "asyncpg.Pool[asyncpg.Record]":
+    options: dict[str, Any] = {"statement_cache_size": 0} if pooled else {"init": _settle}
+    return await asyncpg.create_pool(
+        place.url,
+        min_size=1,
+        max_size=place.pool_size,
+        timeout=_SECONDS,
+        reset=_nothing_to_reset,
+        **options,
+    )
+
+
+async def _settle(db: Any) -> None:
+    """Whatever the database's default is: a stricter one turns a lost race into an error."""
+    await db.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
 def _names(index: Index | None) -> tuple[bytes | None, bytes | None, bytes | None]:
-    return (index.subject, index.client, index.summary) if index else (None, None, None)
+    if index is None or index == UNLISTED:
+        return None, None, None
+    return index.subject, index.client, index.summary
 
 
 async def _nothing_to_reset(_: Any) -> None:
     """No statement of ours leaves anything behind; asking the server to clean up costs a trip."""
 
 
-async def _migrate(db: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """All missing steps in one transaction; of several processes one does them."""
-    async with db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock($1)", _SCHEMA_LOCK)
-        await db.execute("CREATE TABLE IF NOT EXISTS mintage_schema (version int NOT NULL)")
-        version = await db.fetchval("SELECT version FROM mintage_schema")
-        if version is not None and version > len(MIGRATIONS):
-            raise StoreUnusable(
-                f"these tables were written by a newer Mintage (format {version}; this one "
-                f"knows {len(MIGRATIONS)}): upgrade Mintage, or name another database"
-            )
-        for script in MIGRATIONS[version or 0 :]:
-            await db.execute(script)
-        if version is None:
-            await db.execute("INSERT INTO mintage_schema VALUES ($1)", len(MIGRATIONS))
-        elif version < len(MIGRATIONS):
-            await db.execute("UPDATE mintage_schema SET version = $1", len(MIGRATIONS))
-
-
 def _translated(error: BaseException) -> StoreError:
     """The server's word in ours, without what was in the statement."""
     name = type(error).__name__
-    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        return StoreUnusable(f"PostgreSQL refuses the user or password ({name})")
-    if isinstance(error, asyncpg.InvalidCatalogNameError):
-        return StoreUnusable("PostgreSQL has no such database; create it first")
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return StoreUnusable(f"the user may not do this in PostgreSQL ({name})")
+    for kind, sentence in _UNUSABLE.items():
+        if isinstance(error, kind):
+            return StoreUnusable(sentence.format(name=name, said=error))
+    if isinstance(error, _FULL):
+        return StoreUnavailable(
+            f"PostgreSQL has no connection free ({name}): put a smaller ?pool_size=N on the "
+            "store's URL, or raise max_connections"
+        )
+    if isinstance(error, asyncpg.PostgresError):
+        return StoreUnavailable(f"PostgreSQL refuses for now ({name})")
     return StoreUnavailable(f"PostgreSQL does not answer ({name})")
+
+
+# What a person must mend. The server's own sentence is shown where it names only an object.
+_UNUSABLE: Final[dict[type[BaseException], str]] = {
+    asyncpg.InvalidAuthorizationSpecificationError: (
+        "PostgreSQL refuses the user or password ({name})"
+    ),
+    asyncpg.InvalidCatalogNameError: "PostgreSQL has no such database; create it first",
+    asyncpg.InsufficientPrivilegeError: "this role may not do that in PostgreSQL: {said}",
+    asyncpg.UndefinedTableError: "Mintage's tables are gone ({said}): run `mintage store init`",
+    asyncpg.InvalidSQLStatementNameError: (
+        "a pooler in transaction mode is between Mintage and PostgreSQL: put "
+        "?pooler=transaction on the store's URL"
+    ),
+    asyncpg.DuplicatePreparedStatementError: (
+        "a pooler in transaction mode is between Mintage and PostgreSQL: put "
+        "?pooler=transaction on the store's URL"
+    ),
+}

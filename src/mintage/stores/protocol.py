@@ -11,6 +11,9 @@ EVERYTHING: Final = b""
 
 HEAD_BYTES: Final = 16
 
+SWEEP_MARGIN: Final = 300
+"""Seconds that a sweep leaves an expired record alone: the clocks of two replicas may differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class Versioned:
@@ -27,6 +30,31 @@ class Index:
     subject: bytes
     client: bytes
     summary: bytes
+
+
+UNLISTED: Final = Index(b"", b"", b"")
+"""Given to `Store.replace`, it takes the record out of all lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record with all that belongs to it, as one store hands it to another."""
+
+    key: bytes
+    record: bytes
+    expires_at: int
+    index: Index | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an engine says of itself. *time* is its clock, None where it has none of its own.
+
+    *warnings*: sentences for the log and for the operator; none of them stops the work.
+    """
+
+    time: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +106,7 @@ class Store(Protocol):
         """Write *record* if *old* is still current; otherwise raise `Stale`.
 
         Of any number of callers holding the same *old*, at most one returns. Without a
-        new *index* the record stays listed as it is.
+        new *index* the record stays listed as it is; with `UNLISTED` no list has it any more.
         """
 
     async def delete(self, key: bytes) -> None:
@@ -101,7 +129,16 @@ class Store(Protocol):
         """Indexed records, a page at a time, in one stable order."""
 
     async def sweep(self, limit: int = 1000) -> int:
-        """Remove at most *limit* expired records; how many went."""
+        """Remove at most *limit* records that expired `SWEEP_MARGIN` seconds ago; how many went.
+
+        0 means that nothing is left to remove.
+        """
+
+    def rows(self) -> AsyncIterator[Row]:
+        """Every record that is live throughout, in no order; one may come twice."""
+
+    async def status(self) -> Status:
+        """How the engine is. Raises `StoreUnavailable` where no record can be read."""
 
     async def close(self) -> None:
         """Finish what was begun, and let go. Calls after this raise `StoreUnavailable`."""

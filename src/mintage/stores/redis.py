@@ -18,62 +18,50 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Final, Self
 
 import msgspec
 
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
 from mintage.stores.backoff import pause
-from mintage.stores.protocol import EVERYTHING, HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
+from mintage.stores.protocol import (
+    EVERYTHING,
+    HEAD_BYTES,
+    SWEEP_MARGIN,
+    UNLISTED,
+    Cursor,
+    Index,
+    Page,
+    Row,
+    Status,
+    Versioned,
+)
 from mintage.stores.redis_link import Address, Link
+from mintage.stores.redis_names import RedisNames, packed, seconds
+from mintage.stores.redis_rights import check_rights
+from mintage.stores.redis_scripts import DELETE, INSERT, REPLACE
 from mintage.values import Clock
 
 log = logging.getLogger("mintage.store")
 
-_PREFIX: Final = b"mintage:1:"
-_CHANNEL: Final = b"mintage:1:changes"
-_ALL: Final = _PREFIX + b"all"
-_ENDS: Final = _PREFIX + b"ends"
 # Seconds that an expired record stays in memory. When it expires is decided by our clock; the
 # server's, which takes it away then, may go ahead of ours by that much.
-_LINGER: Final = 300
-
-# KEYS[1] the record; ARGV: now, version, record, head, expires_at, summary, linger
-_INSERT: Final = """
-local seen = redis.call('HMGET', KEYS[1], 'v', 'e')
-if seen[1] == ARGV[2] then return 1 end
-if seen[2] and tonumber(seen[2]) > tonumber(ARGV[1]) then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'v', ARGV[2], 'r', ARGV[3], 'h', ARGV[4], 'e', ARGV[5], 's', ARGV[6])
-redis.call('EXPIREAT', KEYS[1], ARGV[5] + ARGV[7])
-return 1
-"""
-# KEYS[1] the record
-# ARGV: now, old version, version, record, head, expires_at, summary, linger, channel, key
-_REPLACE: Final = """
-local seen = redis.call('HMGET', KEYS[1], 'v', 'e')
-if seen[1] == ARGV[3] then return 1 end
-if seen[1] ~= ARGV[2] or tonumber(seen[2]) <= tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'v', ARGV[3], 'r', ARGV[4], 'h', ARGV[5], 'e', ARGV[6])
-if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 's', ARGV[7]) end
-redis.call('EXPIREAT', KEYS[1], ARGV[6] + ARGV[8])
-redis.call('PUBLISH', ARGV[9], ARGV[10])
-return 1
-"""
-# KEYS[1] the record; ARGV: channel, key
-_DELETE: Final = """
-if redis.call('DEL', KEYS[1]) == 1 then redis.call('PUBLISH', ARGV[1], ARGV[2]) end
-return 1
-"""
+_LINGER: Final = SWEEP_MARGIN
+_DEAF_SECONDS: Final = 60.0  # between two tries to subscribe where the ACL forbids it
+_SCAN: Final = 500
 
 
 class RedisStore:
     """Open it with `open`. Its calls are bounded in number and in time (see `Link`)."""
 
-    def __init__(self, link: Link, clock: Clock) -> None:
+    def __init__(self, link: Link, clock: Clock, prefix: str = "mintage") -> None:
         self._link = link
         self._clock = clock
+        self._prefix = f"{prefix}:1:".encode()
+        self._channel = self._prefix + b"changes"
+        self._names = RedisNames(link, self._prefix)
+        self._deaf = False
 
     @classmethod
     async def open(cls, url: str, *, clock: Clock = time.time) -> Self:
@@ -81,12 +69,15 @@ class RedisStore:
 
         ``redis://host:port/db`` for one server, ``redis+cluster://host:port,host:port`` for a
         cluster, ``redis+sentinel://host:port,host:port/service`` behind Sentinel; ``rediss``
-        for TLS. Raises `StoreUnavailable`, and `StoreUnusable` for a URL or password that is
-        wrong. A server that may forget is warned about in the log.
+        for TLS. ``?prefix=NAME`` begins the names of all keys and of the channel, so that two
+        installations can share a server. Raises `StoreUnavailable`, and `StoreUnusable` for a
+        URL or password that is wrong and for a command that the server's ACL forbids. What
+        only serves a warning may be forbidden.
         """
         address = Address.parse(url)
-        store = cls(Link.to(address), clock)
+        store = cls(Link.to(address), clock, address.prefix)
         try:
+            await check_rights(store._link, store._prefix, store._channel)
             await store._warn_if_forgetful()
             await store._warn_if_ahead_of_replicas(address.wait_replicas)
         except StoreError:
@@ -96,19 +87,24 @@ class RedisStore:
 
     async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
         if index is not None:
-            await self._name(key, index, expires_at)
-        summary = index.summary if index else b""
-        head = record[:HEAD_BYTES]
-        values = (self._now(), _version(), record, head, expires_at, summary, _LINGER)
-        if not await self._link.run(_INSERT, _PREFIX + key, *values):
+            await self._names.add(key, index, expires_at)
+        values = (
+            self._now(), _version(), record, record[:HEAD_BYTES], expires_at, _LINGER,
+            index.summary if index else b"", packed(index) if index else b"",
+        )  # fmt: skip
+        if not await self._link.run(INSERT, self._prefix + key, *values):
             raise Exists
 
     async def load(self, key: bytes) -> Versioned | None:
-        name = _PREFIX + key
+        name = self._prefix + key
         version, record, ends = await self._link.read(name, "HMGET", name, "v", "r", "e")
-        if version is None or int(ends) <= self._now():
+        if version is None:
             return None
-        return Versioned(record, int(version))
+        expires_at, number = seconds(ends), seconds(version)
+        if expires_at is None or number is None or record is None:
+            log.error("the record %s in Redis is damaged: a field is missing", key.hex()[:16])
+            return None
+        return Versioned(record, number) if expires_at > self._now() else None
 
     async def replace(
         self,
@@ -118,27 +114,35 @@ class RedisStore:
         expires_at: int,
         index: Index | None = None,
     ) -> None:
-        if index is not None:
-            await self._name(key, index, expires_at)
+        listed = None if index == UNLISTED else index
+        if listed is not None:
+            await self._names.add(key, listed, expires_at)
         values = (
-            self._now(), old.version, _version(), record, record[:HEAD_BYTES], expires_at,
-            index.summary if index else b"", _LINGER, _CHANNEL, key,
+            self._now(), old.version, _version(), record, record[:HEAD_BYTES], expires_at, _LINGER,
+            listed.summary if listed else b"", packed(listed) if listed else b"",
+            int(index is not None), self._channel, key,
         )  # fmt: skip
-        if not await self._link.run(_REPLACE, _PREFIX + key, *values):
+        written, former = await self._link.run(REPLACE, self._prefix + key, *values)
+        if not written:
             raise Stale
+        await self._tidy(key, former, keep=listed)
 
     async def delete(self, key: bytes) -> None:
-        await self._link.run(_DELETE, _PREFIX + key, _CHANNEL, key)
+        names = await self._link.run(DELETE, self._prefix + key, self._channel, key)
+        await self._tidy(key, names)
 
     async def changes(self) -> AsyncIterator[bytes]:
         """Keys as they change; `EVERYTHING` as soon as it listens again after a break."""
         failures = 0
         while not self._link.closed.is_set():
             try:
-                async with contextlib.aclosing(self._link.feed(_CHANNEL)) as heard:
+                async with contextlib.aclosing(self._link.feed(self._channel)) as heard:
                     async for key in heard:
                         failures = 0
                         yield EVERYTHING if key is None else key
+            except StoreUnusable as error:
+                self._say_deaf(error)
+                await asyncio.sleep(_DEAF_SECONDS)
             except StoreUnavailable:
                 await asyncio.sleep(pause(failures, random.random))
                 failures += 1
@@ -151,75 +155,64 @@ class RedisStore:
         after: Cursor | None = None,
         limit: int = 100,
     ) -> Page:
-        """Entries by key. A name whose record is gone is passed over."""
-        names = [b"subject:" + subject] if subject is not None else []
-        names += [b"client:" + client] if client is not None else []
-        first, *others = [_PREFIX + name for name in names] or [_ALL]
-        entries: list[Entry] = []
-        start = b"(" + after if after is not None else b"-"
-        while True:
-            among = (first, start, b"+", "BYLEX", "LIMIT", 0, limit + 1)
-            keys = await self._link.ask("ZRANGE", *among)
-            for entry in await self._entries(keys, others):
-                entries.append(entry)
-                if len(entries) > limit:
-                    return Page(tuple(entries[:limit]), Cursor(entries[limit - 1].key))
-            if len(keys) <= limit:
-                return Page(tuple(entries), None)
-            start = b"(" + keys[-1]
+        return await self._names.page(subject, client, after, limit, self._now())
 
     async def sweep(self, limit: int = 1000) -> int:
         """Records leave by themselves here; this takes the names of those that did."""
-        now = self._now()
-        due = await self._link.ask("ZRANGE", _ENDS, "-inf", now, "BYSCORE", "LIMIT", 0, limit)
-        return sum([await self._forget(member, now) for member in due])
+        return await self._names.sweep(limit, self._now() - SWEEP_MARGIN)
+
+    async def rows(self) -> AsyncIterator[Row]:
+        """Needs SCAN, and ZSCAN for records that a Mintage before 1.0 wrote."""
+        older: dict[bytes, tuple[bytes, bytes]] | None = None
+        async for key in self._link.scan(self._prefix, _SCAN):
+            record, ends, summary, names = await self._link.ask("HMGET", key, "r", "e", "s", "n")
+            expires_at = seconds(ends)
+            if record is None or expires_at is None or expires_at <= self._now():
+                continue
+            bare = key.removeprefix(self._prefix)
+            both = None
+            if names is not None:
+                both = msgspec.msgpack.decode(names, type=tuple[bytes, bytes])
+            elif summary:
+                older = await self._names.all() if older is None else older
+                both = older.get(bare)
+            index = None if both is None else Index(*both, summary)
+            yield Row(bare, record, expires_at, index)
+
+    async def status(self) -> Status:
+        await self._link.ask("HMGET", self._prefix + b"status", "v")
+        try:
+            whole, micro = await self._link.ask("TIME")
+        except StoreUnusable:
+            return Status()
+        return Status(int(whole) + int(micro) / 1e6)
 
     async def close(self) -> None:
         await self._link.close()
 
-    async def _entries(self, keys: Sequence[bytes], others: Sequence[bytes]) -> Sequence[Entry]:
-        """The live ones of *keys* that stand under all *others* as well, in one round trip."""
-        found = await self._link.ask_all(
-            command
-            for key in keys
-            for command in (
-                ("HMGET", _PREFIX + key, "s", "e", "h"),
-                *(("ZSCORE", name, key) for name in others),
+    async def _tidy(self, key: bytes, names: bytes, *, keep: Index | None = None) -> None:
+        """Remove former names. What is written is written: the sweep does what fails here."""
+        try:
+            await self._names.remove(key, names, keep=keep)
+        except StoreError as error:
+            log.warning("the names of an ended grant stay until the sweep: %s", error)
+
+    def _say_deaf(self, error: StoreUnusable) -> None:
+        if not self._deaf:
+            log.warning(
+                "changes that other processes make are not heard (%s): a grant that is ended "
+                "there is accepted here until it leaves this process's memory "
+                "(grants.cache_seconds)",
+                error,
             )
-        )
-        entries = []
-        for number, key in enumerate(keys):
-            (summary, ends, head), *scores = found[number * (1 + len(others)) :][: 1 + len(others)]
-            if ends is not None and int(ends) > self._now() and None not in scores:
-                entries.append(Entry(key, summary, int(ends), head))
-        return entries
-
-    async def _name(self, key: bytes, index: Index, expires_at: int) -> None:
-        """Put *key* under its names, and note when to look whether they may go."""
-        for name in _names(index.subject, index.client):
-            await self._link.write(name, "ZADD", name, 0, key)
-        member = msgspec.msgpack.encode((key, index.subject, index.client))
-        await self._link.write(_ENDS, "ZADD", _ENDS, expires_at, member)
-
-    async def _forget(self, member: bytes, now: int) -> bool:
-        """Take out the names of an expired record; one that lives on is looked at later."""
-        key, subject, client = msgspec.msgpack.decode(member, type=tuple[bytes, bytes, bytes])
-        ends = await self._link.ask("HGET", _PREFIX + key, "e")
-        if ends is not None and int(ends) > now:
-            await self._link.write(_ENDS, "ZADD", _ENDS, int(ends), member)
-            return False
-        for name in _names(subject, client):
-            await self._link.write(name, "ZREM", name, key)
-        await self._link.write(_PREFIX + key, "DEL", _PREFIX + key)
-        await self._link.write(_ENDS, "ZREM", _ENDS, member)
-        return True
+        self._deaf = True
 
     async def _warn_if_forgetful(self) -> None:
         """Say so, once, if the server's settings let acknowledged writes go."""
         try:
             settings = await self._link.ask("CONFIG GET", "appendonly", "maxmemory-policy")
-        except StoreUnusable:
-            log.warning("Redis does not show its settings: see that appendonly is on")
+        except StoreUnusable as error:
+            log.warning("Redis does not show its settings (%s): check that appendonly is on", error)
             return
         if settings.get("appendonly") != "yes":
             log.warning("Redis has appendonly off: a restart may lose logins; turn it on")
@@ -228,7 +221,11 @@ class RedisStore:
 
     async def _warn_if_ahead_of_replicas(self, wait_replicas: int) -> None:
         """Say so, once, if a failover may lose acknowledged writes."""
-        replicas = await self._link.replicas()
+        try:
+            replicas = await self._link.replicas()
+        except StoreUnusable as error:
+            log.warning("Redis does not show its replicas (%s): see ?wait_replicas=N", error)
+            return
         if wait_replicas < replicas:
             log.warning(
                 "Redis acknowledges before all its replicas have a write: a failover may lose "
@@ -238,10 +235,6 @@ class RedisStore:
 
     def _now(self) -> int:
         return int(self._clock())
-
-
-def _names(subject: bytes, client: bytes) -> tuple[bytes, bytes, bytes]:
-    return _ALL, _PREFIX + b"subject:" + subject, _PREFIX + b"client:" + client
 
 
 def _version() -> int:

@@ -7,8 +7,10 @@ when a node of a cluster went away; so whatever is sent through here must bear b
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -35,6 +37,10 @@ _ANSWER: Final = 2.0
 _CONFIRMATION: Final = 1.5  # for replicas to say that they have a write
 _MAX_UNSURE: Final = 10_000
 _HEARTBEAT: Final = 1.5  # after so long a silence the feed is asked whether it lives
+# What is forbidden inside a script comes without the code for it, worded by version.
+_FORBIDDEN: Final = ("ACL failure", "NOPERM", "user executing the script can't")
+_COMMAND_NAMED: Final = re.compile(r"'([A-Za-z]+)(?:\|[a-z]+)?'")
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # While a cluster changes its shape, the driver closes connections under calls that use them,
 # and stumbles over what is gone: the last four are its own, not ours.
 _FAILURES: Final = (
@@ -52,6 +58,7 @@ class Address:
     options: dict[str, Any]
     sentinel_options: dict[str, Any]
     wait_replicas: int
+    prefix: str = "mintage"
 
     @classmethod
     def parse(cls, url: str) -> "Address":
@@ -61,6 +68,9 @@ class Address:
         query = dict(parse_qsl(parts.query))
         try:
             wait_replicas = int(query.pop("wait_replicas", "0"))
+            prefix = query.pop("prefix", "mintage")
+            if not _PREFIX.fullmatch(prefix):
+                raise ValueError("prefix may have letters, digits and _ . -, 64 at most")
             sentinel = {
                 name: query.pop(f"sentinel_{name}")
                 for name in ("username", "password")
@@ -72,7 +82,7 @@ class Address:
             raise StoreUnusable(f"the store's URL can't be read: {error}") from None
         secure = {name: value for name, value in options.items() if name.startswith("ssl")}
         service = parts.path.strip("/") or "mymaster"
-        return cls(kind, hosts, service, options, secure | sentinel, wait_replicas)
+        return cls(kind, hosts, service, options, secure | sentinel, wait_replicas, prefix)
 
 
 def _hosts(parts: SplitResult, port: int) -> list[tuple[str, int]]:
@@ -135,7 +145,9 @@ class Link:
 
     async def ask(self, *command: Any) -> Any:
         """The answer to a command that changes nothing."""
-        return await self._call(lambda: self._client.execute_command(*command))
+        return await self._call(
+            lambda: self._client.execute_command(*command), command=str(command[0])
+        )
 
     async def ask_all(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         """The answers to many, in one round trip to each server."""
@@ -148,7 +160,36 @@ class Link:
             answers: list[Any] = await line.execute()
             return answers
 
-        return await self._call(attempt) if asked else []
+        return await self._call(attempt, command=str(asked[0][0])) if asked else []
+
+    async def write_all(self, commands: Iterable[Sequence[Any]]) -> None:
+        """Commands that each change one key, which stands before the command."""
+        listed = list(commands)
+        if not self._wait_replicas:
+            await self.ask_all(command[1:] for command in listed)
+            return
+        for key, *command in listed:
+            await self.write(key, *command)
+
+    async def scan(self, prefix: bytes, count: int) -> AsyncIterator[bytes]:
+        """The records' keys (hashes) that begin with *prefix*; one may come twice."""
+        nodes: Sequence[Any] = (None,)
+        if isinstance(self._client, redis.RedisCluster):
+            await self.ask("PING")  # by then it knows who is there
+            nodes = self._client.get_primaries()
+        for node in nodes:
+            where = {} if node is None else {"target_nodes": node}
+            cursor = 0
+            while True:
+                among = ("SCAN", cursor, "MATCH", prefix + b"*", "COUNT", count, "TYPE", "hash")
+                attempt = partial(self._client.execute_command, *among, **where)
+                after, keys = await self._call(attempt, command="SCAN")
+                # Of a cluster it is one by the node's name.
+                cursor = int(next(iter(after.values())) if isinstance(after, dict) else after)
+                for key in keys:
+                    yield key
+                if not cursor:
+                    break
 
     async def read(self, key: bytes, *command: Any) -> Any:
         """The answer to a command about *key*.
@@ -167,7 +208,9 @@ class Link:
         if not self._wait_replicas:
             return await self.ask(*command)
         try:
-            answer = await self._call(lambda: self._confirmed(key, command))
+            answer = await self._call(
+                lambda: self._confirmed(key, command), command=str(command[0])
+            )
         except BaseException:
             self._unsure[key] = None
             if len(self._unsure) > _MAX_UNSURE:
@@ -204,7 +247,7 @@ class Link:
                         yield message["data"]
                     silent = message is None
         except _FAILURES as error:
-            raise translated(error) from None
+            raise translated(error, f"SUBSCRIBE {channel.decode()}") from None
 
     async def replicas(self) -> int:
         """How many replicas the server has; of a cluster, each master on the average."""
@@ -221,7 +264,7 @@ class Link:
             with contextlib.suppress(*_FAILURES):
                 await asyncio.wait_for(client.aclose(), _SECONDS)
 
-    async def _call(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, attempt: Callable[[], Awaitable[T]], *, command: str) -> T:
         """The whole of a call, the wait for its turn included."""
         if self.closed.is_set():
             raise StoreUnavailable("the store is closed")
@@ -229,7 +272,7 @@ class Link:
             async with asyncio.timeout(_SECONDS), self._turns:
                 return await attempt()
         except _FAILURES as error:
-            raise translated(error) from None
+            raise translated(error, command) from None
 
     async def _confirmed(self, key: bytes, command: Sequence[Any]) -> Any:
         """WAIT is about the writes of its own connection; so it goes out with the command."""
@@ -257,13 +300,32 @@ class Link:
         return self._client.pubsub()
 
 
-def translated(error: BaseException) -> StoreError:
+def translated(error: BaseException, command: str) -> StoreError:
     """The server's word in ours. Only what a person must mend is unusable."""
     name = type(error).__name__
     text = str(error)
-    refused = isinstance(error, failed.AuthenticationError | failed.NoPermissionError)
-    if refused or "AuthenticationError" in text:  # as Sentinel's driver puts it, in its own words
+    if isinstance(error, failed.NoPermissionError) or any(sign in text for sign in _FORBIDDEN):
+        named = _COMMAND_NAMED.search(text)
+        inside = f" ({named[1].upper()})" if named and named[1].upper() != command else ""
+        return StoreUnusable(f"Redis's ACL does not allow this user {command}{inside}{_what(text)}")
+    if "unknown command" in text.lower():
+        return StoreUnusable(f"this Redis has no {command}: it was renamed or switched off")
+    # As Sentinel's driver puts it, in its own words.
+    if isinstance(error, failed.AuthenticationError) or "AuthenticationError" in text:
         return StoreUnusable(f"Redis refuses the user or password ({name})")
     if "OOM" in text:
         return StoreUnavailable("Redis is out of memory")
+    if isinstance(error, failed.ResponseError):
+        return StoreUnavailable(f"Redis refuses {command} for now ({name}{_code(text)})")
     return StoreUnavailable(f"Redis does not answer ({name})")
+
+
+def _what(text: str) -> str:
+    """What the ACL is about, where it is not the command."""
+    return next((f" with this {kind}" for kind in ("key", "channel") if f" {kind}" in text), "")
+
+
+def _code(text: str) -> str:
+    """The first word, where it is a code and so tells nothing of what was sent."""
+    first = text.partition(" ")[0]
+    return f" {first}" if first.isupper() and first.isalpha() else ""

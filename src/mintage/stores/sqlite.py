@@ -18,13 +18,26 @@ from typing import Any, Final, Self
 
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
 from mintage.stores.backoff import pause
-from mintage.stores.protocol import EVERYTHING, HEAD_BYTES, Cursor, Entry, Index, Page, Versioned
+from mintage.stores.protocol import (
+    EVERYTHING,
+    HEAD_BYTES,
+    SWEEP_MARGIN,
+    UNLISTED,
+    Cursor,
+    Entry,
+    Index,
+    Page,
+    Row,
+    Status,
+    Versioned,
+)
 from mintage.stores.sqlite_schema import connect, prepare
 from mintage.values import Clock
 
 _SECONDS: Final = 5.0  # for a call, its wait for the lock and for the disk included
 _BATCH: Final = 256  # writes in one transaction at the most
 _KEEP_CHANGES: Final = 300  # seconds that the log of changes goes back
+_ROWS: Final = 500  # read at once while all are read
 _TRIM: Final = 1000  # rows of that log removed at once
 
 # Only the log's first rows are looked at: they are its oldest, and it may be long.
@@ -78,7 +91,7 @@ class SQLiteStore:
 
     async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
         now = self._now()
-        names = (index.subject, index.client, index.summary) if index else (None, None, None)
+        names = _names(index)
 
         def operation(db: sqlite3.Connection) -> None:
             if _version(db, key, now) is not None:
@@ -119,7 +132,7 @@ class SQLiteStore:
             if index is not None:
                 db.execute(
                     "UPDATE record SET subject = ?, client = ?, summary = ? WHERE key = ?",
-                    (index.subject, index.client, index.summary, key),
+                    (*_names(index), key),
                 )
 
         await self._do(operation)
@@ -194,11 +207,33 @@ class SQLiteStore:
             return db.execute(
                 "DELETE FROM record WHERE key IN"
                 " (SELECT key FROM record WHERE expires_at <= ? LIMIT ?)",
-                (now, limit),
+                (now - SWEEP_MARGIN, limit),
             ).rowcount
 
         swept: int = await self._do(operation)
         return swept
+
+    async def rows(self) -> AsyncIterator[Row]:
+        after = b""
+        while True:
+            found = await self._read(
+                "SELECT key, record, expires_at, subject, client, summary FROM record"
+                " WHERE key > ? ORDER BY key LIMIT ?",
+                (after, _ROWS),
+            )
+            now = self._now()
+            for key, record, expires_at, *names in found:
+                if expires_at > now:
+                    index = None if names[0] is None else Index(*names)
+                    yield Row(key, record, expires_at, index)
+            if len(found) < _ROWS:
+                return
+            after = found[-1][0]
+
+    async def status(self) -> Status:
+        """The machine's clock is the only one here."""
+        await self._read("SELECT 1 FROM record LIMIT 1")
+        return Status()
 
     async def close(self) -> None:
         if self._closed:
@@ -242,6 +277,12 @@ class SQLiteStore:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def _names(index: Index | None) -> tuple[bytes | None, bytes | None, bytes | None]:
+    if index is None or index == UNLISTED:
+        return None, None, None
+    return index.subject, index.client, index.summary
 
 
 def _version(db: sqlite3.Connection, key: bytes, now: int) -> int | None:

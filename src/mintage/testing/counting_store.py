@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 
-from mintage.stores.protocol import Cursor, Index, Page, Store, Versioned
+from mintage.stores.protocol import Cursor, Index, Page, Row, Status, Store, Versioned
 
 
 class CountingStore:
@@ -67,6 +67,12 @@ class CountingStore:
 
     async def sweep(self, limit: int = 1000) -> int:
         return await self._store.sweep(limit)
+
+    def rows(self) -> AsyncIterator[Row]:
+        return self._store.rows()
+
+    async def status(self) -> Status:
+        return await self._store.status()
 
     async def close(self) -> None:
         await self._store.close()

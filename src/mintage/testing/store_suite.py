@@ -18,19 +18,21 @@ Subclass `StoreSuite`, or `SharedStoreSuite` for a store that processes share, a
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import pytest
 
 from mintage.errors import Exists, Stale, StoreUnavailable
-from mintage.stores.protocol import Index, Store, Versioned
+from mintage.stores.protocol import SWEEP_MARGIN, UNLISTED, Index, Row, Store, Versioned
 from mintage.testing.clock import ManualClock
 
 OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
 
 FAR = 2**40
 _PAGE = 4
+_PATIENCE = 60  # seconds
 
 
 def index(subject: str = "alice", client: str = "ide", summary: bytes = b"sealed") -> Index:
@@ -134,9 +136,38 @@ class StoreSuite:
         for n in range(5):
             await store.insert(bytes([n]), b"old", index(), int(clock()) + 10)
         await store.insert(b"live", b"new", index(), FAR)
-        clock.advance(10)
+        clock.advance(10 + SWEEP_MARGIN)
         assert [await store.sweep(2) for _ in range(4)] == [2, 2, 1, 0]
         assert (await loaded(store, b"live")).record == b"new"
+
+    async def test_a_sweep_by_a_clock_that_is_ahead_takes_nothing_that_is_live(
+        self, open_store: OpenStore, clock: ManualClock
+    ) -> None:
+        """A replica ahead by less than the margin: the others still need the record."""
+        store = await open_store()
+        await store.insert(b"k", b"claim", index(), int(clock()) + 10)
+        clock.advance(10 + SWEEP_MARGIN - 1)
+        assert await store.sweep() == 0
+        clock.advance(1 - SWEEP_MARGIN - 5)  # the others' clock
+        assert (await loaded(store, b"k")).record == b"claim"
+        assert len((await store.list()).entries) == 1
+        with pytest.raises(Exists):
+            await store.insert(b"k", b"claimed again", None, FAR)
+
+    async def test_a_sweep_takes_all_that_is_due_behind_what_lives_on(
+        self, open_store: OpenStore, clock: ManualClock
+    ) -> None:
+        """Records whose end moved do not hide those that ended."""
+        store = await open_store()
+        lives_on, ended = [b"a", b"b", b"c"], [b"d", b"e"]
+        for key in lives_on + ended:
+            await store.insert(key, b"one", index(), int(clock()) + 10)
+        for key in lives_on:
+            await store.replace(key, await loaded(store, key), b"two", FAR)
+        clock.advance(10 + SWEEP_MARGIN)
+        assert await store.sweep(len(ended)) == len(ended)
+        assert await store.sweep(len(ended)) == 0
+        assert [entry.key for entry in (await store.list()).entries] == lives_on
 
     async def test_lists_are_filtered_and_paged_in_one_order(self, open_store: OpenStore) -> None:
         store = await open_store()
@@ -168,6 +199,44 @@ class StoreSuite:
         assert await self.all_of(store, client=b"ide") == {2}
         assert await self.all_of(store) == {2}
 
+    async def test_a_record_can_leave_all_lists(self, open_store: OpenStore) -> None:
+        """What is over needs no name; it can still be loaded, and listed anew."""
+        store = await open_store()
+        await store.insert(b"k", b"one", index("alice", "ide", b"\1"), FAR)
+        await store.insert(b"l", b"one", index("alice", "ide", b"\2"), FAR)
+        await store.replace(b"k", await loaded(store, b"k"), b"two", FAR, UNLISTED)
+        assert (await loaded(store, b"k")).record == b"two"
+        assert await self.all_of(store) == {2}
+        assert await self.all_of(store, subject=b"alice") == {2}
+        await store.replace(b"k", await loaded(store, b"k"), b"three", FAR)
+        assert await self.all_of(store, client=b"ide") == {2}
+        await store.replace(b"k", await loaded(store, b"k"), b"four", FAR, index("bob", "ide"))
+        assert len((await store.list(subject=b"bob")).entries) == 1
+
+    async def test_all_rows_are_told_with_all_that_belongs_to_them(
+        self, open_store: OpenStore, clock: ManualClock
+    ) -> None:
+        store = await open_store()
+        await store.insert(b"listed", b"one", index(), FAR)
+        await store.insert(b"unlisted", b"two", None, FAR - 1)
+        await store.insert(b"over", b"three", index(), FAR)
+        await store.replace(b"over", await loaded(store, b"over"), b"four", FAR, UNLISTED)
+        await store.insert(b"expired", b"five", index(), int(clock()) + 1)
+        many = {b"many %d" % n for n in range(1200)}
+        for key in many:
+            await store.insert(key, b"", None, FAR)
+        clock.advance(1)
+        rows = {row.key: row async for row in store.rows()}
+        assert rows.keys() == many | {b"listed", b"unlisted", b"over"}
+        assert rows[b"listed"] == Row(b"listed", b"one", FAR, index())
+        assert rows[b"unlisted"] == Row(b"unlisted", b"two", FAR - 1, None)
+        assert rows[b"over"] == Row(b"over", b"four", FAR, None)
+
+    async def test_a_store_tells_how_it_is(self, open_store: OpenStore) -> None:
+        status = await (await open_store()).status()
+        assert status.warnings == ()
+        assert status.time is None or abs(status.time - time.time()) < _PATIENCE
+
     async def all_of(
         self, store: Store, subject: bytes | None = None, client: bytes | None = None
     ) -> set[int]:
@@ -197,6 +266,7 @@ class StoreSuite:
             store.delete(b"k"),
             store.list(),
             store.sweep(),
+            store.status(),
         ):
             with pytest.raises(StoreUnavailable):
                 await call

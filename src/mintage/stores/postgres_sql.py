@@ -1,0 +1,102 @@
+"""The statements of the PostgreSQL store, on tables of one schema."""
+# ruff: noqa: S608  (the names in them are checked by `Place`; all values are arguments)
+
+from dataclasses import dataclass
+from typing import Self
+
+from mintage.stores.postgres_url import Place
+from mintage.stores.protocol import HEAD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Each is one step, decided by the row that it finds."""
+
+    insert: str
+    load: str
+    replace: str
+    delete: str
+    list: str
+    sweep: str
+    rows: str
+    trim: str
+    changes_start: str
+    changes_since: str
+    status: str
+
+    @classmethod
+    def of(cls, place: Place) -> Self:
+        record, change = f"{place.prefix}mintage_record", f"{place.prefix}mintage_change"
+        version = f"nextval('{place.prefix}mintage_version')"
+        # The notice goes out with the commit, and only if there was something to change. The
+        # row beside it is for those who can't listen: a pooler gives them no connection to keep.
+        told = f"""
+            , noted AS (INSERT INTO {change} (key) SELECT key FROM changed)
+            SELECT pg_notify('{place.channel}', encode(key, 'hex')) FROM changed
+        """
+        return cls(
+            insert=f"""
+                INSERT INTO {record} AS r
+                    (key, version, record, expires_at, subject, client, summary)
+                VALUES ($1, {version}, $2, $3, $4, $5, $6)
+                ON CONFLICT (key) DO UPDATE SET
+                    version = excluded.version, record = excluded.record,
+                    expires_at = excluded.expires_at, subject = excluded.subject,
+                    client = excluded.client, summary = excluded.summary
+                WHERE r.expires_at <= $7
+                RETURNING 1
+            """,
+            load=f"SELECT record, version FROM {record} WHERE key = $1 AND expires_at > $2",
+            replace=f"""
+                WITH changed AS (
+                    UPDATE {record}
+                    SET version = {version}, record = $3, expires_at = $4,
+                        subject = CASE WHEN $9 THEN $6 ELSE subject END,
+                        client = CASE WHEN $9 THEN $7 ELSE client END,
+                        summary = CASE WHEN $9 THEN $8 ELSE summary END
+                    WHERE key = $1 AND version = $2 AND expires_at > $5
+                    RETURNING key
+                ) {told}
+            """,
+            delete=f"""
+                WITH changed AS (DELETE FROM {record} WHERE key = $1 RETURNING key) {told}
+            """,
+            list=f"""
+                SELECT key, summary, expires_at, substr(record, 1, {HEAD_BYTES}) FROM {record}
+                WHERE subject IS NOT NULL AND expires_at > $1
+                    AND ($2::bytea IS NULL OR subject = $2)
+                    AND ($3::bytea IS NULL OR client = $3)
+                    AND ($4::bytea IS NULL OR key > $4)
+                ORDER BY key LIMIT $5
+            """,
+            # Rows that another process has locked are left for the next sweep.
+            sweep=f"""
+                WITH gone AS (
+                    DELETE FROM {record} WHERE key IN (
+                        SELECT key FROM {record} WHERE expires_at <= $1
+                        LIMIT $2 FOR UPDATE SKIP LOCKED
+                    ) RETURNING 1
+                )
+                SELECT count(*) FROM gone
+            """,
+            rows=f"""
+                SELECT key, record, expires_at, subject, client, summary FROM {record}
+                WHERE key > $1 ORDER BY key LIMIT $2
+            """,
+            trim=f"""
+                WITH gone AS (
+                    DELETE FROM {change} WHERE id IN (
+                        SELECT id
+                        FROM (SELECT id, at FROM {change} ORDER BY id LIMIT $1) AS oldest
+                        WHERE at < clock_timestamp() - make_interval(secs => $2)
+                    ) RETURNING 1
+                )
+                SELECT count(*) FROM gone
+            """,
+            changes_start=f"""
+                SELECT coalesce(max(id), 0) FROM {change}
+                WHERE at < clock_timestamp() - make_interval(secs => $1)
+            """,
+            changes_since=f"SELECT id, key FROM {change} WHERE id > $1 ORDER BY id LIMIT $2",
+            status="SELECT extract(epoch FROM clock_timestamp()), pg_notification_queue_usage()",
+        )
