@@ -251,12 +251,12 @@ class StoreUnavailable(StoreError):
 
 
 class SecretMissing(StoreUnavailable):
-    """A record needs a root secret that is not configured here: no fault of its client."""
+    """*what* needs a root secret that is not configured here: no fault of its client."""
 
-    def __init__(self, grant_id: str, secret_id: str) -> None:
+    def __init__(self, what: str, secret_id: str) -> None:
         super().__init__(
-            f"grant {grant_id} is sealed under the secret {secret_id}, which is not among the "
-            "configured ones: put it back"
+            f"{what} needs the secret {secret_id}, which is not among the configured ones: put "
+            "it back, or give it up with `mintage serve --force`"
         )
 
 

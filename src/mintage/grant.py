@@ -231,13 +231,15 @@ def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | R
 
 
 def refresh(
-    grant: Grant, request: Refreshment, *, now: int, grace: int
+    grant: Grant, request: Refreshment, *, now: int, grace: int, age: float | None = None
 ) -> Write | Keep | Refuse | Revoke:
     """What a refresh token earns (RFC 6749 §6, RFC 9700 §4.14.2).
 
     The current generation rotates. A client whose answer got lost comes back with the
     one before: that is not theft, and within *grace* seconds it gets the same successor
     again. Anything else is a stolen token in somebody's hands, and the grant ends.
+
+    *age*: seconds since the last rotation, where the caller measured them; None: by *now*.
     """
     if isinstance(grant, Revoked):
         return Refuse(Reason.REVOKED)
@@ -251,7 +253,8 @@ def refresh(
         return Refuse(Reason.SCOPE_WIDENED)
     if request.generation == grant.generation:
         return Write(replace(grant, generation=grant.generation + 1, rotated_at=now))
-    if request.generation == grant.generation - 1 and now - grant.rotated_at < grace:
+    age = now - grant.rotated_at if age is None else age
+    if request.generation == grant.generation - 1 and age < grace:
         return Keep(grant)
     return _revoke(grant, Reason.REFRESH_REUSED, now)
 
@@ -272,9 +275,9 @@ def end(grant: Active, reason: Reason, *, now: int) -> Revoke:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Another process is asking the upstream, until *until* at the latest."""
+    """Another process, *holder*, is asking the upstream."""
 
-    until: int
+    holder: bytes
 
 
 def is_due(tokens: UpstreamTokens, *, now: int, margin: int) -> bool:
@@ -283,13 +286,24 @@ def is_due(tokens: UpstreamTokens, *, now: int, margin: int) -> bool:
 
 
 def lease(
-    grant: Active, holder: bytes, *, now: int, margin: int, duration: int
+    grant: Active,
+    holder: bytes,
+    *,
+    now: int,
+    margin: int,
+    duration: int,
+    overdue: bytes | None = None,
 ) -> Keep | Write | Wait:
-    """Who may ask the upstream for new tokens: nobody yet, *holder*, or another first."""
+    """Who may ask the upstream for new tokens: nobody yet, *holder*, or another first.
+
+    *overdue*: a holder that was waited for as long as any lease lasts. The clock of its machine
+    is ahead, or it would have ended by now.
+    """
     if not is_due(grant.upstream, now=now, margin=margin):
         return Keep(grant)
-    if grant.lease is not None and now < grant.lease.until and grant.lease.holder != holder:
-        return Wait(grant.lease.until)
+    held = grant.lease
+    if held is not None and now < held.until and held.holder not in (holder, overdue):
+        return Wait(held.holder)
     return Write(replace(grant, lease=Lease(holder, now + duration)))
 
 

@@ -159,6 +159,19 @@ class Tokens:
             former = self._issuer_for(claims.aud, self._access_ring)
             return _handle(former.verify(token).jti, "access")
 
+    def named_by_unknown_key(self, token: str, error: TokenError) -> Handle | None:
+        """The handle in *token*, which was refused with *error* because its key is unknown here.
+
+        None for a token that is refused for another reason, has expired, or is of another
+        issuer. Nothing vouches for the handle: it is good for `Vault.check_secrets` alone.
+        """
+        if not isinstance(error, UnknownKey):
+            return None
+        claims = _unverified(token)
+        if claims is None or claims.iss != self._issuer or self._clock() >= claims.exp:
+            return None
+        return parse_jti(claims.jti)
+
     def _readers(self) -> Iterable[tuple[JWTIssuer, Kind]]:
         yield self._refresh, "refresh"
         for issuer in self._access.values():

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from mintage import handles
-from mintage.app import open_vault
+from mintage.app import open_vault, register_of
 from mintage.clients.registration import ClientIds, Registration
 from mintage.config import load
 from mintage.errors import ConfigError
 from mintage.keys import purpose_keys
 from mintage.secret_file import SecretFile
 from mintage.stores.opening import open_store
-from mintage.vault.values import Opened
+from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
 from tests.cli.command import mintage
 from tests.vault.grants import IDP, logged_in, rotate, use
@@ -48,7 +49,9 @@ async def server(config: Path) -> AsyncIterator[tuple[Vault, ClientIds]]:
     settings = load(config)
     store = await open_store(settings.store, clock=time.time)
     yield (
-        open_vault(settings, store, clock=time.time, dice=secrets.token_bytes),
+        open_vault(
+            settings, store, clock=time.time, steady=time.monotonic, dice=secrets.token_bytes
+        ),
         ClientIds(*purpose_keys(settings.secrets, "client-id")),
     )
     await store.close()
@@ -204,3 +207,25 @@ def test_ending_grants_takes_exactly_one_way_to_say_which(
     config: Path, arguments: tuple[str, ...]
 ) -> None:
     assert run(config, "grants", "end", *arguments)[0] == 2
+
+
+async def test_a_server_does_not_start_without_a_secret_that_grants_need(config: Path) -> None:
+    async with server(config) as (vault, _):
+        opened = await logged_in(vault)
+    settings = load(config)
+    store = await open_store(settings.store, clock=time.time)
+    await register_of(settings, store, clock=time.time, steady=time.monotonic).note()
+    await store.close()
+    secret = config.parent / "mintage.secret"
+    secret.write_text(f"{secrets.token_urlsafe(32)}\n")
+
+    code, shown = run(config, "serve", "--port", "1")
+    assert code == 2
+    assert shown.startswith("mintage: secret: 1 grants need the secret ")
+    assert shown.count("\n") == 1
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # so that it ends by itself
+        port = str(taken.getsockname()[1])
+        _, shown = run(config, "serve", "--port", port, "--force")
+    assert "--force: 1 grants were ended" in shown
+    async with server(config) as (vault, _):
+        assert isinstance(await use(vault, opened), Refused)

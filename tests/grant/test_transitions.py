@@ -1,6 +1,7 @@
 """What a grant does with each request, in each state: all of it, without a server."""
 
 import pytest
+from msgspec.structs import replace
 
 from mintage.grant import (
     Active,
@@ -206,8 +207,16 @@ class TestTheUpstreamLease:
     def test_makes_others_wait_until_it_ends_at_the_latest(self) -> None:
         first = self.take(ACTIVE, b"me", NOW + 40)
         assert isinstance(first, Write)
-        assert self.take(first.grant, b"you", NOW + 59) == Wait(NOW + 60)
+        assert self.take(first.grant, b"you", NOW + 59) == Wait(b"me")
         assert isinstance(self.take(first.grant, b"you", NOW + 60), Write)
+
+    def test_of_a_holder_that_was_waited_for_long_enough_is_over(self) -> None:
+        """Its end is far off by our clock, because the holder's clock is ahead."""
+        ahead = replace(ACTIVE, lease=Lease(b"me", NOW + 3600))
+        assert self.take(ahead, b"you", NOW + 40) == Wait(b"me")
+        taken = lease(ahead, b"you", now=NOW + 40, margin=60, duration=20, overdue=b"me")
+        assert isinstance(taken, Write)
+        assert taken.grant.lease == Lease(b"you", NOW + 60)
 
     def test_ends_with_the_new_tokens_or_without(self) -> None:
         first = self.take(ACTIVE, b"me", NOW + 40)

@@ -9,5 +9,16 @@ from mintage.extras import extra
 with extra("server"):
     from mintage.app.application import Mintage, Running, create_app
     from mintage.app.opening import access_keys, open_vault, vault_keys
+    from mintage.app.secret_needs import Need, SecretNeeds, register_of
 
-__all__ = ["Mintage", "Running", "access_keys", "create_app", "open_vault", "vault_keys"]
+__all__ = [
+    "Mintage",
+    "Need",
+    "Running",
+    "SecretNeeds",
+    "access_keys",
+    "create_app",
+    "open_vault",
+    "register_of",
+    "vault_keys",
+]

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from mintage.app.clocks import Clocks
 from mintage.app.parts import Parts, open_parts
 from mintage.app.routes import page_paths, routes
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.config import Config
-from mintage.errors import ConfigError, NotFound, OAuthError, StoreError
+from mintage.errors import ConfigError, NotFound, OAuthError, StoreError, StoreUnavailable
 from mintage.gateway.credentials import Credentials, IdentitySigner
 from mintage.gateway.door import Door
 from mintage.gateway.forward_auth import ForwardAuth
@@ -42,13 +43,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("mintage")
 
 _SWEEP = 60  # seconds between two rounds
+_REVIEW = 3600
 
 
 @dataclass(slots=True)
 class Mintage:
     """The application. *clock*, *dice* and *fetch* are arguments so that tests can hold them.
 
-    *accept_client* has the last word about clients that come by a metadata document.
+    *accept_client* has the last word about clients that come by a metadata document. *steady*:
+    the clock for pauses, where *clock* does not serve for both (see `Clocks`).
     """
 
     config: Config
@@ -56,6 +59,7 @@ class Mintage:
     dice: Dice = secrets.token_bytes
     fetch: GuardedFetch | None = None
     accept_client: AcceptClient | None = None
+    steady: Clock | None = None
     _running: "Running | None" = field(default=None, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,7 +201,7 @@ class Running:
 async def _run(app: Mintage) -> AsyncIterator[Running]:
     async with open_parts(
         app.config,
-        clock=app.clock,
+        clocks=Clocks.of(app.clock) if app.steady is None else Clocks(app.clock, app.steady),
         dice=app.dice,
         fetch=app.fetch,
         accept_client=app.accept_client,
@@ -214,9 +218,11 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
             peers,
             _forward_auth(parts, gateway, peers),
         )
+        await _enter_secrets(parts)
         chores = [
             asyncio.create_task(_forever("changes", parts.vault.watch, pause=1)),
             asyncio.create_task(_forever("sweep", lambda: _sweep(parts.store), pause=_SWEEP)),
+            asyncio.create_task(_forever("secrets", lambda: _review_secrets(parts), pause=_REVIEW)),
         ]
         try:
             yield running
@@ -270,7 +276,7 @@ def _credentials(parts: Parts) -> Credentials:
     async def exchange(tokens: UpstreamTokens, wanted: Exchange) -> UpstreamTokens:
         return await parts.upstreams.exchange(tokens, wanted, now=int(parts.clock()))
 
-    return Credentials(parts.vault, parts.renew, parts.clock, exchange, signer)
+    return Credentials(parts.vault, parts.renew, parts.clock, parts.steady, exchange, signer)
 
 
 def _door(parts: Parts) -> Door:
@@ -287,6 +293,20 @@ def _forward_auth(parts: Parts, gateway: Gateway, peers: Peers) -> ForwardAuth |
     if asker is None:
         return None
     return ForwardAuth(gateway, peers, asker, f"{parts.site.base_path}/verify")
+
+
+async def _enter_secrets(parts: Parts) -> None:
+    """Let other servers know our secrets before a client registers under them."""
+    try:
+        if parts.config.store != "memory://":  # which no other server can look into
+            await parts.secret_needs.register.note()
+    except StoreUnavailable as error:
+        log.warning("secrets: %s; entered later", error)
+
+
+async def _review_secrets(parts: Parts) -> None:
+    if parts.config.store != "memory://":
+        await parts.secret_needs.review(now=parts.clock())
 
 
 async def _sweep(store: Store) -> None:

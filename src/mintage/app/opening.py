@@ -19,19 +19,21 @@ def open_vault(
     store: Store,
     *,
     clock: Clock,
+    steady: Clock,
     dice: Dice,
     ended: Callable[[Refused], None] = forget,
 ) -> Vault:
-    """The vault that *config* describes, on a *store* that is open."""
+    """The vault that *config* describes, on a *store* that is open. See `Clocks`."""
     keys, *former = vault_keys(config.secrets)
     grants = config.grants
     return Vault(
         store,
         keys,
         clock=clock,
+        steady=steady,
         dice=dice,
         lifetimes=config.tokens.lifetimes(),
-        cache=GrantCache(clock=clock, ttl=grants.cache_seconds, outage=grants.outage_seconds),
+        cache=GrantCache(clock=steady, ttl=grants.cache_seconds, outage=grants.outage_seconds),
         former_keys=former,
         max_grants=grants.max_per_user_and_client,
         ended=ended,

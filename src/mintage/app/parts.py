@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from mintage.admission import admit_again
+from mintage.app.clocks import Clocks
 from mintage.app.opening import access_keys, open_vault, site_of
+from mintage.app.secret_needs import SecretNeeds, register_of
 from mintage.clients.authentication import Authenticator
 from mintage.clients.directory import Directory
 from mintage.clients.fetching import GuardedFetch
@@ -36,6 +38,7 @@ class Parts:
 
     config: Config
     clock: Clock
+    steady: Clock
     dice: Dice
     site: Site
     store: Store
@@ -47,6 +50,7 @@ class Parts:
     client_ids: ClientIds
     directory: Directory
     authenticate: Authenticator
+    secret_needs: SecretNeeds
 
     async def renew(self, old: UpstreamTokens, who: Identity) -> UpstreamTokens:
         """The tokens that the identity provider gives for *old*. Raises `UpstreamError`.
@@ -62,34 +66,38 @@ class Parts:
 async def open_parts(
     config: Config,
     *,
-    clock: Clock,
+    clocks: Clocks,
     dice: Dice,
     fetch: GuardedFetch | None = None,
     accept_client: AcceptClient | None = None,
 ) -> AsyncIterator[Parts]:
     """The parts that *config* describes, open for as long as the block lasts."""
+    clock, steady = clocks.now, clocks.steady
     async with AsyncExitStack() as stack:
         store = await open_store(config.store, clock=clock)
         stack.push_async_callback(store.close)
         upstreams = Upstreams(
-            [(each, open_upstream(each, HttpTransport(), clock)) for each in config.upstreams]
+            [
+                (each, open_upstream(each, HttpTransport(), clock, steady))
+                for each in config.upstreams
+            ]
         )
         stack.push_async_callback(upstreams.close)
         if fetch is None:
             fetch = GuardedFetch()
             stack.callback(fetch.close)
-        published = Published(fetch, policy=config.documents, clock=clock, accept=accept_client)
+        published = Published(fetch, policy=config.documents, clock=steady, accept=accept_client)
         stack.push_async_callback(published.drain)
         farewell = Farewell(upstreams)
         stack.push_async_callback(farewell.drain)
-        vault = open_vault(config, store, clock=clock, dice=dice, ended=farewell)
+        vault = open_vault(config, store, clock=clock, steady=steady, dice=dice, ended=farewell)
         stack.push_async_callback(vault.drain)
-        yield _parts(config, clock, dice, store, upstreams, farewell, vault, published)
+        yield _parts(config, clocks, dice, store, upstreams, farewell, vault, published)
 
 
 def _parts(
     config: Config,
-    clock: Clock,
+    clocks: Clocks,
     dice: Dice,
     store: Store,
     upstreams: Upstreams,
@@ -97,7 +105,7 @@ def _parts(
     vault: Vault,
     published: Published,
 ) -> Parts:
-    site = site_of(config)
+    clock, site = clocks.now, site_of(config)
     tokens = Tokens(
         issuer=site.issuer,
         resources=[resource.identifier for resource in site.resources],
@@ -107,14 +115,17 @@ def _parts(
         clock=clock,
     )
     client_ids = ClientIds(*purpose_keys(config.secrets, "client-id"))
+    register = register_of(config, store, clock=clock, steady=clocks.steady)
     directory = Directory(
         client_ids,
         {client.client_id: client for client in config.clients},
         published if config.documents.enabled else None,
+        register.check_client_key,
     )
     return Parts(
         config=config,
         clock=clock,
+        steady=clocks.steady,
         dice=dice,
         site=site,
         store=store,
@@ -131,5 +142,8 @@ def _parts(
             issuer=site.issuer,
             claim=vault.claim,
             clock=clock,
+        ),
+        secret_needs=SecretNeeds(
+            config=config, vault=vault, client_ids=client_ids, register=register
         ),
     )

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mintage.cli.keys_status import needs
-from mintage.cli.opening import opened
+from mintage.app import Need
+from mintage.cli.opening import Opened, opened
 from mintage.config import Config, load
 from mintage.errors import ConfigError
 from mintage.secret_file import SecretFile
@@ -57,7 +57,11 @@ def retire(
 async def _retire(path: Path, *, force: bool) -> int:
     async with opened(path) as here:
         file = _file(here.config)
-        former = (await needs(here))[1 : len(file.used)]
+        former = (await here.needs.count())[1 : len(file.used)]
+        return await _remove(here, file, former, force=force)
+
+
+async def _remove(here: Opened, file: SecretFile, former: list[Need], *, force: bool) -> int:
     kept = [need.grants > 0 and not force for need in former]
     for need, stays in zip(former, kept, strict=True):
         fate = "kept" if stays else "removed"
@@ -67,6 +71,14 @@ async def _retire(path: Path, *, force: bool) -> int:
     else:
         file.keep(kept).write()
         print(f"{file.path} was changed. Restart the servers.")  # noqa: T201
+        gone = {
+            bytes.fromhex(need.secret_id)
+            for need, stays in zip(former, kept, strict=True)
+            if not stays
+        }
+        # Their tokens can't be verified any more. Without an end they would get 503 for ever.
+        if ended := await here.needs.give_up(gone):
+            print(f"{ended} grants were ended: their users log in again.")  # noqa: T201
     return 1 if any(kept) else 0
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mintage.app import open_vault
+from mintage.app import SecretNeeds, open_vault, register_of
 from mintage.clients.registration import ClientIds
 from mintage.config import Config, load
 from mintage.errors import ConfigError
@@ -18,22 +18,41 @@ from mintage.vault.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A configuration, the vault on its store, and who reads its clients' ids."""
+    """A configuration, the vault on its store, and what its grants need."""
 
     config: Config
     vault: Vault
-    client_ids: ClientIds
+    needs: SecretNeeds
+
+    @property
+    def client_ids(self) -> ClientIds:
+        """Who reads the ids of its clients."""
+        return self.needs.client_ids
 
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Opened]:
     """The vault of the configuration file *path*, beside whatever servers work on it."""
-    config = load(path)
+    async with opened_with(load(path)) as here:
+        yield here
+
+
+@asynccontextmanager
+async def opened_with(config: Config) -> AsyncIterator[Opened]:
+    """`opened`, for settings that are loaded already."""
     if config.store == "memory://":
         raise ConfigError("store", "is in a server's memory: no other process can look into it")
     store = await open_store(config.store, clock=time.time)
     try:
-        vault = open_vault(config, store, clock=time.time, dice=secrets.token_bytes)
-        yield Opened(config, vault, ClientIds(*purpose_keys(config.secrets, "client-id")))
+        vault = open_vault(
+            config, store, clock=time.time, steady=time.monotonic, dice=secrets.token_bytes
+        )
+        needs = SecretNeeds(
+            config=config,
+            vault=vault,
+            client_ids=ClientIds(*purpose_keys(config.secrets, "client-id")),
+            register=register_of(config, store, clock=time.time, steady=time.monotonic),
+        )
+        yield Opened(config, vault, needs)
     finally:
         await store.close()

@@ -13,6 +13,7 @@ import uvicorn
 from cyclopts import Parameter
 
 from mintage.app import Mintage, create_app
+from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.workers import Workers, listen, listen_at
 from mintage.config import Config, load
 from mintage.errors import ConfigError
@@ -31,6 +32,13 @@ def serve(
     port: Annotated[int, Parameter(help="Port to listen on.")] = 8080,
     unix_socket: Annotated[Path | None, Parameter(help="Listen there instead.")] = None,
     workers: Annotated[int, Parameter(help="How many processes.")] = 1,
+    force: Annotated[
+        bool,
+        Parameter(
+            help="End the grants that need a secret that is not configured, and start.",
+            negative="",
+        ),
+    ] = False,
 ) -> int:
     """Put login in front of HTTP and MCP servers.
 
@@ -47,6 +55,7 @@ def serve(
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_without_urls)
     _check_workers(workers, settings)
+    check_secrets(settings, force=force)
     if not settings.allow:
         log.info("no [[allow]]: everybody whom the identity provider logs in may log in here")
     if workers == 1 and unix_socket is None:

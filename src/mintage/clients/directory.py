@@ -1,7 +1,8 @@
 """Who a ``client_id`` stands for. The place where all ways of registration meet."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from mintage.clients.client import Client
 from mintage.clients.documents import is_document_url
@@ -9,23 +10,29 @@ from mintage.clients.published import Published
 from mintage.clients.registration import ClientIds, is_issued_here
 from mintage.errors import InvalidClient
 
+KeyIsMissing: TypeAlias = Callable[[bytes], Awaitable[None]]
+"""Raises `SecretMissing` for the id of a key that servers on this store use."""
+
 
 @dataclass(frozen=True, slots=True)
 class Directory:
     """Configured clients first, then those that publish a document, then those we registered.
 
-    Without *published* a URL is no client_id.
+    Without *published* a URL is no client_id. *key_is_missing* tells what is known of a key
+    that registered clients here and is not configured.
     """
 
     client_ids: ClientIds
     configured: Mapping[str, Client] = field(default_factory=dict)
     published: Published | None = None
+    key_is_missing: KeyIsMissing | None = None
 
     async def find(self, client_id: str) -> Client:
         """The client of that id.
 
-        Raises `InvalidClient`, which makes a client register again, and
-        `TemporarilyUnavailable` where the id is a URL that gives no answer.
+        Raises `InvalidClient`, which makes a client register again; `TemporarilyUnavailable`
+        where the id is a URL that gives no answer; and `SecretMissing` where it was issued
+        under a secret that servers on this store use and this one does not have.
         """
         if (client := self.configured.get(client_id)) is not None:
             return client
@@ -33,6 +40,9 @@ class Directory:
             return await self.published.client(client_id)
         client = self.client_ids.read(client_id)
         if client is None:
+            named = self.client_ids.unknown_key(client_id)
+            if named is not None and self.key_is_missing is not None:
+                await self.key_is_missing(named)
             raise InvalidClient(_unknown(client_id))
         return client
 

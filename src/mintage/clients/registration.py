@@ -3,11 +3,15 @@
 It is signed, so only what this server accepted comes back, and compressed. There is nothing
 to flood, to lose or to migrate (RFC 7591 Appendix A.5.2)::
 
-    "mc1." + base64url( MAC(16) + compressed msgpack(registration, issued at, salt) )
+    "mc2." + base64url( key id(4) + MAC(16) + compressed msgpack(registration, issued at, salt) )
+
+The key id tells an id under a key that is missing here from one that nobody issued. Ids that
+begin with "mc1." have none.
 """
 
 import base64
 import binascii
+import hashlib
 import hmac
 import zlib
 from dataclasses import dataclass
@@ -21,7 +25,9 @@ from mintage.clients.redirects import RedirectUri
 from mintage.errors import InvalidClientMetadata
 from mintage.values import ClientId, parse_scope
 
-_PREFIX: Final = "mc1."
+_PREFIX: Final = "mc2."
+_PREFIX_WITHOUT_KEY_ID: Final = "mc1."
+_KEY_ID_BYTES: Final = 4
 _MAC_BYTES: Final = 16
 _MAX_CLIENT_ID: Final = 1200
 _MAX_PLAIN: Final = 16 * 1024
@@ -157,6 +163,7 @@ class ClientIds:
 
     def __init__(self, key: bytes, *former: bytes) -> None:
         self._keys = (key, *former)
+        self._key_ids = tuple(map(key_id, self._keys))
         self._known: dict[str, Client] = {}
 
     def issue(self, registration: Registration, *, now: int, salt: bytes) -> RegisteredClient:
@@ -178,7 +185,7 @@ class ClientIds:
         plain = msgspec.msgpack.encode(stored)
         payload = _compress(plain)
         key = self._keys[0]
-        client_id = _PREFIX + _b64(_mac(key, b"id\0", payload)[:_MAC_BYTES] + payload)
+        client_id = _PREFIX + _b64(self._key_ids[0] + _signed(key, payload))
         if len(client_id) > _MAX_CLIENT_ID or len(plain) > _MAX_PLAIN:
             raise InvalidClientMetadata("this is too much: register fewer or shorter redirect_uris")
         return RegisteredClient(_client(key, ClientId(client_id), stored), registration, now)
@@ -193,11 +200,11 @@ class ClientIds:
         return client
 
     def _read(self, client_id: str) -> Client | None:
-        raw = _raw(client_id)
-        number = None if raw is None else self._made_with(raw)
-        if raw is None or number is None:
+        found = _raw(client_id)
+        number = None if found is None else self._made_with(*found)
+        if found is None or number is None:
             return None
-        stored = _stored.decode(_decompress(raw[_MAC_BYTES:]))
+        stored = _stored.decode(_decompress(found[1][_MAC_BYTES:]))
         try:
             return _client(self._keys[number], ClientId(client_id), stored)
         except ValueError:  # a redirect URI that an older version took and this one does not
@@ -205,13 +212,25 @@ class ClientIds:
 
     def made_with(self, client_id: str) -> int | None:
         """Which of the keys a client id was made with: 0 is the one in use; None for none."""
-        raw = _raw(client_id)
-        return None if raw is None else self._made_with(raw)
+        found = _raw(client_id)
+        return None if found is None else self._made_with(*found)
 
-    def _made_with(self, raw: bytes) -> int | None:
-        mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+    def unknown_key(self, client_id: str) -> bytes | None:
+        """The id of the key that *client_id* names, if it is none of the keys here.
+
+        Nothing vouches for it: anybody can write such a client id.
+        """
+        found = _raw(client_id)
+        if found is None or found[0] is None or found[0] in self._key_ids:
+            return None
+        return found[0]
+
+    def _made_with(self, named: bytes | None, signed: bytes) -> int | None:
+        payload = signed[_MAC_BYTES:]
         for number, key in enumerate(self._keys):
-            if hmac.compare_digest(mac, _mac(key, b"id\0", payload)[:_MAC_BYTES]):
+            if named in (None, self._key_ids[number]) and hmac.compare_digest(
+                signed, _signed(key, payload)
+            ):
                 return number
         return None
 
@@ -237,15 +256,28 @@ def _mac(key: bytes, purpose: bytes, message: bytes) -> bytes:
     return hmac.digest(key, purpose + message, "sha256")
 
 
-def _raw(client_id: str) -> bytes | None:
-    if not client_id.startswith(_PREFIX) or len(client_id) > _MAX_CLIENT_ID:
+def _signed(key: bytes, payload: bytes) -> bytes:
+    return _mac(key, b"id\0", payload)[:_MAC_BYTES] + payload
+
+
+def _raw(client_id: str) -> tuple[bytes | None, bytes] | None:
+    """(id of its key where it names one, MAC and payload) of what may be a client id."""
+    if not is_issued_here(client_id) or len(client_id) > _MAX_CLIENT_ID:
         return None
-    return _unb64(client_id.removeprefix(_PREFIX))
+    raw = _unb64(client_id[len(_PREFIX) :])
+    if raw is None or client_id.startswith(_PREFIX_WITHOUT_KEY_ID):
+        return None if raw is None else (None, raw)
+    return raw[:_KEY_ID_BYTES], raw[_KEY_ID_BYTES:]
 
 
 def is_issued_here(client_id: str) -> bool:
-    """Whether *client_id* looks like one of a server of our kind, under whatever secret."""
-    return client_id.startswith(_PREFIX)
+    """Whether *client_id* looks like one that Mintage issued, under whatever secret."""
+    return client_id.startswith((_PREFIX, _PREFIX_WITHOUT_KEY_ID))
+
+
+def key_id(key: bytes) -> bytes:
+    """What client ids call *key*. It tells nothing about it."""
+    return hashlib.sha256(b"mintage client-id key\0" + key).digest()[:_KEY_ID_BYTES]
 
 
 def _compress(plain: bytes) -> bytes:

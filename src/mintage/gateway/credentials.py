@@ -82,11 +82,15 @@ class _Kept(NamedTuple):
 
 @dataclass(slots=True)
 class Credentials:
-    """Finds what a backend is to be told about whoever holds the token."""
+    """Finds what a backend is to be told about whoever holds the token.
+
+    *clock* is the time of day; what is kept is kept by *steady*, which is never set.
+    """
 
     vault: Vault
     renew: Renew
     clock: Clock
+    steady: Clock
     exchanger: Exchanger
     signer: IdentitySigner | None = None
     _signed: dict[tuple[bytes, str], _Kept] = field(default_factory=dict, repr=False)
@@ -119,13 +123,13 @@ class Credentials:
         return headers | {IDENTITY_HEADER: self._signed_for(access, wish, self.signer)}
 
     def _signed_for(self, access: Access, wish: Wish, signer: IdentitySigner) -> str:
-        now, key = self.clock(), (store_key(access.opened.secret), wish.audience)
+        steady, key = self.steady(), (store_key(access.opened.secret), wish.audience)
         who = access.opened.grant.login.identity
         kept = self._signed.get(key)
-        if kept is not None and kept.made_of == who and now < kept.until:
+        if kept is not None and kept.made_of == who and steady < kept.until:
             return kept.token
-        token = signer.signed(who, wish.audience, int(now))
-        _keep(self._signed, key, _Kept(token, who, now + _IDENTITY_SECONDS / 2))
+        token = signer.signed(who, wish.audience, int(self.clock()))
+        _keep(self._signed, key, _Kept(token, who, steady + _IDENTITY_SECONDS / 2))
         return token
 
     async def _exchange(self, access: Access, wish: Wish) -> str:
@@ -136,7 +140,7 @@ class Credentials:
         # The key is the whole question: two resources may differ in the scope alone.
         tokens, key = opened.grant.upstream, (store_key(opened.secret), wish.exchange)
         kept = self._exchanged.get(key)
-        if kept is not None and kept.made_of == tokens and self.clock() < kept.until:
+        if kept is not None and kept.made_of == tokens and self.steady() < kept.until:
             return kept.token
         flight = key[0] + msgspec.msgpack.encode((tokens.access_token, wish.exchange))
         return await self._flights.join(flight, lambda: self._ask(key, tokens))
@@ -151,8 +155,10 @@ class Credentials:
                 reason=f"token exchange refused: {refusal.error}",
                 stage="upstream",
             ) from None
-        end = self.clock() + _UNSTATED if given.expires_at is None else given.expires_at - _MARGIN
-        _keep(self._exchanged, key, _Kept(given.access_token, tokens, end))
+        left: float = _UNSTATED
+        if given.expires_at is not None:
+            left = given.expires_at - _MARGIN - self.clock()
+        _keep(self._exchanged, key, _Kept(given.access_token, tokens, self.steady() + left))
         return given.access_token
 
 

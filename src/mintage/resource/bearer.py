@@ -100,6 +100,7 @@ class Bearer:
         try:
             verified = self.tokens.read_access(token, resource.identifier)
         except TokenError as error:
+            await self.vault.check_secrets(self.tokens.named_by_unknown_key(token, error))
             raise InvalidToken(
                 "the access token is not valid here; refresh it, or log in again",
                 reason=error.error,

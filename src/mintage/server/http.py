@@ -21,6 +21,7 @@ from mintage.errors import (
     InvalidToken,
     MethodNotAllowed,
     OAuthError,
+    SecretMissing,
     StoreError,
     TemporarilyUnavailable,
     UpstreamMisbehaved,
@@ -185,6 +186,13 @@ def failure_of(error: Exception, request: Request, dice: Dice) -> Failure:
         case OAuthError():
             refusal = error
             log_refusal(error, request)
+        case SecretMissing():
+            refusal = TemporarilyUnavailable(
+                "this server lacks a key that this login needs: keep your tokens, and tell the "
+                "operator",
+                retry_after=60,
+            )
+            log.error("%s %s: 503, stage store: %s", reference, where, _one_line(str(error)))
         case StoreError():
             refusal = TemporarilyUnavailable("the store is not available; try again shortly")
             log.error("%s %s: 503, stage store: %s", reference, where, _one_line(str(error)))

@@ -66,6 +66,7 @@ class IntrospectEndpoint:
         try:
             handle, claims = self.tokens.read_any(token)
         except TokenError as error:
+            await self.vault.check_secrets(self.tokens.named_by_unknown_key(token, error))
             return f"stage token: {error.error}"
         mine = self.resource_servers.get(client.client_id, ())
         if claims.client_id != client.client_id and claims.aud not in mine:

@@ -37,6 +37,8 @@ class RevokeEndpoint:
         try:
             handle = self.tokens.read_to_revoke(revocation.token)
         except TokenError as error:
+            unverified = self.tokens.named_by_unknown_key(revocation.token, error)
+            await self.vault.check_secrets(unverified)
             log_reason(request, f"nothing to revoke, stage token: {error.error}")
         else:
             outcome = await self.vault.revoke(handle, client.client_id)

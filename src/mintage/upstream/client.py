@@ -24,13 +24,18 @@ class ProviderClient:
     """An `Upstream`: whatever differs between providers is in *provider*."""
 
     def __init__(
-        self, settings: UpstreamSettings, provider: Provider, transport: Transport, clock: Clock
+        self,
+        settings: UpstreamSettings,
+        provider: Provider,
+        transport: Transport,
+        clock: Clock,
+        steady: Clock,
     ) -> None:
         self._settings = settings
         self._provider = provider
         self._transport = transport
         self._clock = clock
-        self._documents = Documents(provider, transport, clock)
+        self._documents = Documents(provider, transport, steady)
         self._key = None if settings.client_key is None else SigningKey.read(settings.client_key)
 
     @property

@@ -8,7 +8,12 @@ from mintage.upstream.settings import UpstreamSettings
 from mintage.values import Clock
 
 
-def open_upstream(settings: UpstreamSettings, transport: Transport, clock: Clock) -> Upstream:
-    """The upstream that *settings* describe. Nothing is asked of it yet: it may be down."""
+def open_upstream(
+    settings: UpstreamSettings, transport: Transport, clock: Clock, steady: Clock | None = None
+) -> Upstream:
+    """The upstream that *settings* describe. Nothing is asked of it yet: it may be down.
+
+    *clock* is the time of day, *steady* a clock that is never set (None: *clock*).
+    """
     provider = settle(find_preset(settings.preset), settings)
-    return ProviderClient(settings, provider, transport, clock)
+    return ProviderClient(settings, provider, transport, clock, steady or clock)

@@ -36,6 +36,7 @@ class Renewal:
         grants: SealedGrants,
         *,
         clock: Clock,
+        steady: Clock,
         dice: Dice,
         lifetimes: Lifetimes,
         ended: Callable[[Refused], None],
@@ -43,6 +44,7 @@ class Renewal:
         self._grants = grants
         self._ended = ended
         self._clock = clock
+        self._steady = steady
         self._dice = dice
         self._lifetimes = lifetimes
         self._flights: SingleFlight[Opened | Refused] = SingleFlight()
@@ -125,11 +127,20 @@ class Renewal:
         raise AssertionError("unreachable")
 
     async def _take_lease(self, secret: bytes, holder: bytes) -> Opened | Refused:
-        """The grant leased to *holder*; or without a lease, if another has renewed it."""
+        """The grant leased to *holder*; or without a lease, if another has renewed it.
+
+        Another's lease is waited for as long as one lasts, whatever its end is by our clock.
+        """
+        awaited: tuple[bytes, float] | None = None  # a holder, and since when
         while True:
             waiting: list[Wait] = []
+            overdue = None
+            if awaited is not None and self._steady() - awaited[1] >= self._lifetimes.lease:
+                overdue = awaited[0]
 
-            def decision(grant: Grant, waiting: list[Wait] = waiting) -> Decision:
+            def decision(
+                grant: Grant, waiting: list[Wait] = waiting, overdue: bytes | None = overdue
+            ) -> Decision:
                 if not isinstance(grant, Active):
                     return Refuse(Reason.REVOKED)
                 turn = decide.lease(
@@ -138,6 +149,7 @@ class Renewal:
                     now=self._now(),
                     margin=self._lifetimes.upstream_margin,
                     duration=self._lifetimes.lease,
+                    overdue=overdue,
                 )
                 if isinstance(turn, Wait):
                     waiting.append(turn)
@@ -147,6 +159,8 @@ class Renewal:
             outcome = await self._grants.change(secret, decision)
             if not waiting:
                 return outcome
+            if awaited is None or awaited[0] != waiting[-1].holder:
+                awaited = waiting[-1].holder, self._steady()
             await asyncio.sleep(_LEASE_POLL)
 
     async def _end(self, secret: bytes, reason: Reason, tokens: UpstreamTokens) -> Opened | Refused:
@@ -169,7 +183,7 @@ class Renewal:
         if found is None:
             return None
         until, failure = found
-        if self._clock() < until:
+        if self._steady() < until:
             return failure
         del self._failures[key]
         return None
@@ -179,7 +193,7 @@ class Renewal:
     ) -> None:
         if len(self._failures) >= _MAX_FAILURES:
             self._failures.clear()
-        self._failures[key] = (self._clock() + _COOL_DOWN, failure)
+        self._failures[key] = (self._steady() + _COOL_DOWN, failure)
 
     def _now(self) -> int:
         return int(self._clock())

@@ -229,13 +229,34 @@ class SealedGrants:
             log.error("grant %s: its record is damaged: %s", handles.grant_id(key), error)  # noqa: TRY400
             return None
 
+    async def check_secrets(self, secret: bytes) -> None:
+        """Raise `SecretMissing` if the live grant of *secret* needs a secret that is not here.
+
+        Nothing is opened: the head of its record tells.
+        """
+        key = handles.store_key(secret)
+        seen = await self._store.load(key)
+        if seen is None:
+            return
+        try:
+            head = Head.of(seen.record)
+        except NewerRecord as newer:
+            raise StoreUnavailable(str(newer)) from newer
+        except RecordError:
+            return
+        if head.signed_with == NO_TOKENS:
+            return
+        for named in (head.sealed_under, head.signed_with):
+            if named and named not in self._keys:
+                raise SecretMissing(f"grant {handles.grant_id(key)}", named.hex())
+
     def _open(self, record: bytes, secret: bytes, key: bytes) -> Grant:
         sealed_under = Head.of(record).sealed_under
         if not sealed_under:
             return self._open_unnamed(record, secret, key)
         known = self._keys.get(sealed_under)
         if known is None:
-            raise SecretMissing(handles.grant_id(key), sealed_under.hex())
+            raise SecretMissing(f"grant {handles.grant_id(key)}", sealed_under.hex())
         return records.decode(record, key=record_key(known.seal, secret), store_key=key)
 
     def _open_unnamed(self, record: bytes, secret: bytes, key: bytes) -> Grant:

@@ -33,6 +33,7 @@ from mintage.vault.cache import GrantCache
 from mintage.vault.listing import Listing
 from mintage.vault.outage import Outage
 from mintage.vault.renewal import Renewal
+from mintage.vault.rotations import Rotations
 from mintage.vault.sealed import SealedGrants
 from mintage.vault.values import (
     Decision,
@@ -60,8 +61,9 @@ def no_answer(opened: Opened) -> None:
 class Vault:
     """*keys* seal, *former_keys* open what they sealed; *listing* tells which grants there are.
 
-    *max_grants*: how many one user may have at one client; a new one ends the oldest. *ended* is
-    told of upstream tokens whose grant was found over when they came.
+    *clock* is the time of day, *steady* a clock that is never set, for pauses and memories (None:
+    *clock*). *max_grants*: how many one user may have at one client; a new one ends the oldest.
+    *ended* gets the upstream tokens whose grant was found over when they came.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Vault:
         keys: VaultKeys,
         *,
         clock: Clock,
+        steady: Clock | None = None,
         dice: Dice,
         lifetimes: Lifetimes | None = None,
         cache: GrantCache | None = None,
@@ -81,9 +84,10 @@ class Vault:
         self._clock = clock
         self._dice = dice
         self._lifetimes = lifetimes or Lifetimes()
-        self._cache = cache or GrantCache(clock=clock)
+        steady = steady or clock
+        self._cache = cache or GrantCache(clock=steady)
         self._loads: SingleFlight[Grant | None] = SingleFlight()
-        self._outage = Outage(clock=clock, dice=dice)
+        self._outage = Outage(clock=steady, dice=dice)
         self._grants = SealedGrants(
             store,
             (keys, *former_keys),
@@ -93,10 +97,16 @@ class Vault:
             changed=self._changed,
             outage=self._outage,
         )
+        self._rotations = Rotations(steady)
         self._max_grants = max_grants
         self.listing = Listing(store, self._grants, changed=self._changed)
         self._renewal = Renewal(
-            self._grants, clock=clock, dice=dice, lifetimes=self._lifetimes, ended=ended
+            self._grants,
+            clock=clock,
+            steady=steady,
+            dice=dice,
+            lifetimes=self._lifetimes,
+            ended=ended,
         )
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
@@ -174,9 +184,19 @@ class Vault:
         `UpstreamUnavailable` or `UpstreamMisbehaved` where it must be asked and can't be:
         nothing has changed then.
         """
+        key = handles.store_key(handle.secret)
+        written: Active | None = None
 
         def decision(grant: Grant) -> Decision:
-            outcome = decide.refresh(grant, request, now=self._now(), grace=self._lifetimes.grace)
+            nonlocal written
+            outcome = decide.refresh(
+                grant,
+                request,
+                now=self._now(),
+                grace=self._lifetimes.grace,
+                age=self._rotations.age(key, grant),
+            )
+            written = outcome.grant if isinstance(outcome, Write) else None
             return _prepared(outcome, handle.secret, prepare)
 
         found = await self._grants.load_patiently(handle.secret)
@@ -188,7 +208,10 @@ class Vault:
                 return renewed
             if renewed is not opened:
                 found = None  # it has been written since
-        return await self._grants.change(handle.secret, decision, found=found)
+        rotated = await self._grants.change(handle.secret, decision, found=found)
+        if isinstance(rotated, Opened) and rotated.grant is written:
+            self._rotations.note(key, rotated.grant)
+        return rotated
 
     async def holds(self, secret: bytes, client_id: ClientId) -> bool:
         """Whether *secret* opens a grant of *client_id* that has not ended."""
@@ -219,6 +242,15 @@ class Vault:
     def fresh(self, key: bytes) -> Active | None:
         """The live grant under store key *key*, if it is in memory and still fresh."""
         return self._cache.get(key)
+
+    async def check_secrets(self, handle: Handle | None) -> None:
+        """Raise `SecretMissing` if the grant that *handle* names needs a secret that is not here.
+
+        For tokens whose key is unknown: of one that a missing secret signed, nobody can say
+        whether it is good. *handle* None: there is nothing to ask about.
+        """
+        if handle is not None:
+            await self._grants.check_secrets(handle.secret)
 
     async def revoke(self, handle: Handle, client_id: ClientId) -> Refused:
         """End the grant on its client's word (RFC 7009 §2.1)."""

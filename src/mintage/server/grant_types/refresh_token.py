@@ -39,6 +39,8 @@ class RefreshToken:
         try:
             handle = self.tokens.read_refresh(request.refresh_token)
         except TokenError as error:
+            unverified = self.tokens.named_by_unknown_key(request.refresh_token, error)
+            await self.vault.check_secrets(unverified)
             refusal = token_error(Reason.UNKNOWN)
             refusal.reason = error.error
             raise refusal from None

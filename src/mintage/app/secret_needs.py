@@ -1,0 +1,137 @@
+"""How many live grants need each root secret, and an end to those whose secret is gone for good."""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from mintage.app.opening import vault_keys
+from mintage.clients.registration import ClientIds, key_id
+from mintage.config import Config
+from mintage.keys import purpose_keys
+from mintage.stores.protocol import Store
+from mintage.values import Clock
+from mintage.vault.secret_register import SecretRegister
+from mintage.vault.values import Listed
+from mintage.vault.vault import Vault
+
+log = logging.getLogger("mintage")
+
+_STRIKE_OUT_AFTER: Final = 86400  # seconds: a new secret may not have reached this server yet
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """How many live grants need one root secret, and for what."""
+
+    secret_id: str
+    sealed: int
+    signed: int
+    registered: int
+    grants: int
+
+
+def register_of(config: Config, store: Store, *, clock: Clock, steady: Clock) -> SecretRegister:
+    """The register in *store*, with the secrets of *config*."""
+    ids = [keys.id for keys in vault_keys(config.secrets)]
+    client_keys = map(key_id, purpose_keys(config.secrets, "client-id"))
+    configured = dict(zip(ids, client_keys, strict=True))
+    return SecretRegister(store, configured, clock=clock, steady=steady)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretNeeds:
+    """What the grants of *vault* need. *config* has the secrets of this server."""
+
+    config: Config
+    vault: Vault
+    client_ids: ClientIds
+    register: SecretRegister
+
+    async def count(self) -> list[Need]:
+        """For each configured secret, then for each that is not and should be."""
+        ids = [keys.id for keys in vault_keys(self.config.secrets)]
+        client_keys = await self._client_keys()
+        kinds: dict[str, Counter[bytes]] = {
+            kind: Counter() for kind in ("sealed", "signed", "registered", "grants")
+        }
+        async for grant in self.vault.listing.find():
+            found = dict(self._of(grant, ids, client_keys))
+            for kind, names in found.items():
+                kinds[kind].update(names)
+            kinds["grants"].update(set().union(*found.values()))
+        missing = sorted(kinds["grants"].keys() - set(ids))
+        return [
+            Need(name.hex(), **{kind: counted[name] for kind, counted in kinds.items()})
+            for name in (*ids, *missing)
+        ]
+
+    async def missing(self) -> list[Need]:
+        """The secrets that are not configured, as far as grants need them.
+
+        The grants are counted only if the register names a secret that is missing.
+        """
+        if not await self.register.missing():
+            return []
+        return (await self.count())[len(self.config.secrets) :]
+
+    async def review(self, *, now: float) -> None:
+        """Enter our secrets in the register; say which are missing, and forget those long gone.
+
+        A secret that no grant needs any more was removed on purpose. Clients that registered
+        under it are then told to register again.
+        """
+        await self.register.note()
+        if not (missing := await self.register.missing()):
+            return
+        needed = {bytes.fromhex(need.secret_id): need for need in await self.missing()}
+        for name, need in needed.items():
+            log.error(
+                "%d grants need the secret %s, which is not among the configured ones: they get "
+                "503 until it is put back",
+                need.grants,
+                name.hex(),
+            )
+        await self.register.strike_out(
+            [
+                name
+                for name, used in missing.items()
+                if name not in needed and now - used.first_seen >= _STRIKE_OUT_AFTER
+            ]
+        )
+
+    async def give_up(self, names: Collection[bytes]) -> int:
+        """End the grants that can't be opened without the secrets *names*; how many.
+
+        The secrets are gone for good. Grants of clients that registered under them go on: such
+        a client registers again when it next needs to.
+        """
+        ended = 0
+        async for grant in self.vault.listing.find():
+            if {grant.sealed_under, grant.signed_with} & set(names):
+                await self.vault.listing.end(grant)
+                ended += 1
+        await self.register.strike_out(names)
+        return ended
+
+    async def _client_keys(self) -> dict[bytes, bytes]:
+        missing = await self.register.missing()
+        return {used.client_key: name for name, used in missing.items()}
+
+    def _of(
+        self, grant: Listed, ids: list[bytes], client_keys: dict[bytes, bytes]
+    ) -> Iterator[tuple[str, set[bytes]]]:
+        """For what *grant* needs which secrets."""
+        # A record of the first format does not say: it may need any that was in use before.
+        former = set(ids[1:])
+        yield "sealed", {grant.sealed_under} if grant.sealed_under else former
+        yield "signed", {grant.signed_with} if grant.signed_with else former
+        if grant.summary is None:
+            return
+        client_id = grant.summary.client_id
+        number = self.client_ids.made_with(client_id)
+        if number is not None:
+            yield "registered", {ids[number]}
+        elif (unknown := self.client_ids.unknown_key(client_id)) in client_keys and unknown:
+            yield "registered", {client_keys[unknown]}

@@ -1,0 +1,41 @@
+"""Before a server starts: does anybody need a root secret that it was not given?"""
+
+import asyncio
+import logging
+
+from mintage.app import Need
+from mintage.cli.opening import opened_with
+from mintage.config import Config
+from mintage.errors import ConfigError
+
+log = logging.getLogger("mintage")
+
+
+def check_secrets(config: Config, *, force: bool) -> None:
+    """Raise `ConfigError` where live grants need a secret that *config* does not have.
+
+    With *force* that secret is gone for good: those grants are ended, so that their clients
+    register and log in again instead of waiting for it.
+    """
+    if config.store != "memory://":
+        asyncio.run(_check(config, force=force))
+
+
+async def _check(config: Config, *, force: bool) -> None:
+    async with opened_with(config) as here:
+        missing = await here.needs.missing()
+        if not missing:
+            return
+        if not force:
+            raise ConfigError(
+                "secret",
+                f"{_named(missing)}, which is not among the configured ones. Put it back: until "
+                "then they get 503. Or start once with --force, which ends these grants: their "
+                "users log in again",
+            )
+        ended = await here.needs.give_up([bytes.fromhex(need.secret_id) for need in missing])
+        log.warning("--force: %d grants were ended; %s", ended, _named(missing))
+
+
+def _named(missing: list[Need]) -> str:
+    return "; ".join(f"{need.grants} grants need the secret {need.secret_id}" for need in missing)

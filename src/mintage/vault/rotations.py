@@ -1,0 +1,35 @@
+"""How long ago this process rotated a grant, by a clock that nobody sets.
+
+The grace for a repeated refresh is a minute. A time of day that is set forward by more than
+that, between a refresh and its repetition, would turn a lost answer into a theft.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from mintage.grant import Active, Grant
+from mintage.values import Clock
+
+_MAX: Final = 10_000
+
+
+class Rotations:
+    """The latest rotations, at most ten thousand. *steady* is the clock; see `Clocks`."""
+
+    def __init__(self, steady: Clock) -> None:
+        self._steady = steady
+        self._made: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+
+    def note(self, key: bytes, grant: Active) -> None:
+        """*grant*, under store key *key*, was rotated just now, and here."""
+        self._made[key] = grant.generation, self._steady()
+        self._made.move_to_end(key)
+        if len(self._made) > _MAX:
+            self._made.popitem(last=False)
+
+    def age(self, key: bytes, grant: Grant) -> float | None:
+        """Seconds since *grant* was rotated here; None if another process did it, or long ago."""
+        known = self._made.get(key)
+        if known is None or not isinstance(grant, Active) or known[0] != grant.generation:
+            return None
+        return self._steady() - known[1]

@@ -1,0 +1,105 @@
+"""Which root secrets the servers on one store have used: a small record in the store itself.
+
+A server that lacks one of them can tell a client registered under it from a made-up client id.
+Of the secrets there are ids here, which tell nothing about them.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+import msgspec
+
+from mintage.errors import Exists, SecretMissing, Stale, StoreUnavailable
+from mintage.stores.protocol import Store, Versioned
+from mintage.values import Clock
+
+_KEY: Final = hashlib.sha256(b"mintage secrets in use").digest()
+_LIFETIME: Final = 10 * 365 * 86400  # seconds
+_REREAD: Final = 5.0  # seconds: strangers can make us ask, and no more often than this
+_ATTEMPTS: Final = 100
+
+
+class Used(msgspec.Struct, frozen=True, array_like=True):
+    """One secret. *client_key*: what client ids call the key that it gives for them."""
+
+    first_seen: int  # seconds since the epoch
+    client_key: bytes
+
+
+_Register = dict[bytes, Used]  # by `VaultKeys.id`
+_decode = msgspec.msgpack.Decoder(_Register).decode
+
+
+class SecretRegister:
+    """*configured*: the secrets of this server, by id, with what client ids call their keys.
+
+    *steady* is a clock that is never set: for how long an answer is remembered.
+    """
+
+    def __init__(
+        self, store: Store, configured: Mapping[bytes, bytes], *, clock: Clock, steady: Clock
+    ) -> None:
+        self._store = store
+        self._configured = dict(configured)
+        self._clock = clock
+        self._steady = steady
+        self._read: tuple[float, _Register] | None = None
+
+    async def note(self) -> None:
+        """Enter the configured secrets. Raises `StoreUnavailable`."""
+        now = int(self._clock())
+
+        def with_ours(register: _Register) -> _Register:
+            ours = {name: Used(now, key) for name, key in self._configured.items()}
+            return ours | register
+
+        await self._change(with_ours)
+
+    async def strike_out(self, names: Collection[bytes]) -> None:
+        """Remove secrets that are gone for good. Raises `StoreUnavailable`."""
+        await self._change(
+            lambda register: {name: used for name, used in register.items() if name not in names}
+        )
+
+    async def missing(self) -> dict[bytes, Used]:
+        """The secrets that others used and this server does not have."""
+        _, register = await self._load()
+        return {name: used for name, used in register.items() if name not in self._configured}
+
+    async def check_client_key(self, client_key: bytes) -> None:
+        """Raise `SecretMissing` if *client_key* belongs to a secret that is not here."""
+        for name, used in (await self._recent()).items():
+            if used.client_key == client_key and name not in self._configured:
+                raise SecretMissing("a registered client", name.hex())
+
+    async def _recent(self) -> _Register:
+        if self._read is None or self._steady() >= self._read[0] + _REREAD:
+            _, register = await self._load()
+            self._read = self._steady(), register
+        return self._read[1]
+
+    async def _load(self) -> tuple[Versioned | None, _Register]:
+        seen = await self._store.load(_KEY)
+        return seen, {} if seen is None else _decode(seen.record)
+
+    async def _change(self, change: Callable[[_Register], _Register]) -> None:
+        for _ in range(_ATTEMPTS):
+            seen, before = await self._load()
+            after = change(before)
+            if after == before:
+                return
+            record = msgspec.msgpack.encode(after)
+            expires_at = int(self._clock()) + _LIFETIME
+            try:
+                if seen is None:
+                    await self._store.insert(_KEY, record, None, expires_at)
+                else:
+                    await self._store.replace(_KEY, seen, record, expires_at)
+            except (Exists, Stale):
+                await asyncio.sleep(0)
+                continue
+            self._read = None
+            return
+        raise StoreUnavailable("the register of secrets kept changing")
