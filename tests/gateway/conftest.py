@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -132,14 +132,34 @@ def overrides(raw: RawBackend) -> dict[str, Any]:
     }
 
 
-async def access_token(world: World, path: str = "/mcp") -> str:
-    return await token_for(world.running, world.issuer + path, now=int(world.clock()))
+async def access_token(
+    world: World,
+    path: str = "/mcp",
+    *,
+    upstream: str = "upstream",
+    claims: Mapping[str, Any] | None = None,
+) -> str:
+    return await token_for(
+        world.running,
+        world.issuer + path,
+        now=int(world.clock()),
+        upstream=upstream,
+        claims=claims,
+    )
 
 
-async def token_for(running: Running, resource: str, *, now: int) -> str:
+async def token_for(
+    running: Running,
+    resource: str,
+    *,
+    now: int,
+    upstream: str = "upstream",
+    claims: Mapping[str, Any] | None = None,
+) -> str:
     """A token for *resource*, through the vault and the issuer, as a login would end."""
     verifier, client_id = secrets.token_urlsafe(32), ClientId("a-client")
-    identity = Identity(issuer="https://login.example.com", subject="alice")
+    issuer = "https://login.example.com"
+    identity = Identity(issuer=issuer, subject="alice", claims=dict(claims or {}))
     login = Login(
         client_id=client_id,
         resource=resource,
@@ -150,7 +170,7 @@ async def token_for(running: Running, resource: str, *, now: int) -> str:
     vault = running.vault
     code = await vault.create(
         login,
-        UpstreamTokens(access_token="upstream"),
+        UpstreamTokens(access_token=upstream),
         code_challenge=s256(verifier),
         redirect_uri=REDIRECT_URI,
     )

@@ -9,13 +9,17 @@ import pytest
 from starlette.types import Message
 
 from mintage.errors import StoreUnavailable
-from mintage.gateway.forward_auth import Asker
+from mintage.gateway.credentials import IDENTITY_HEADER
+from mintage.gateway.forward_auth import ANSWERED, MAX_ANSWER, Asker
+from mintage.gateway.headers import identity_headers
+from mintage.grant import Identity
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from tests.conftest import World, opened_world
 from tests.gateway.conftest import access_token, raw_answer
 
-ASKERS: tuple[Asker, ...] = ("nginx", "traefik", "caddy", "envoy")
+ASKERS: tuple[Asker, ...] = ("nginx", "traefik", "caddy", "haproxy", "envoy")
+CLAIMS = ("email", "groups", "preferred_username")
 every_asker = pytest.mark.parametrize("asker", ASKERS)
 
 
@@ -58,7 +62,7 @@ class Answer:
 def question(asker: Asker, method: str, target: str) -> tuple[str, str, dict[str, str]]:
     """(method, target, headers) of the request that *asker* makes for another one."""
     match asker:
-        case "nginx":
+        case "nginx" | "haproxy":
             return "GET", "/verify", {"x-original-method": method, "x-original-uri": target}
         case "traefik" | "caddy":
             return "GET", "/verify", {"x-forwarded-method": method, "x-forwarded-uri": target}
@@ -104,7 +108,50 @@ async def test_a_backend_is_told_what_its_resource_says(
 ) -> None:
     answer = await ask(world, await access_token(world, path), path, method="GET")
     assert answer.status == 200
-    assert {name for name in answer.headers if name.startswith(("x-forw", "auth"))} == told
+    assert {name for name in ANSWERED if answer.headers[name]} == told
+
+
+@every_asker
+@pytest.mark.parametrize("path", ["/quiet", "/named", "/mcp"])
+async def test_attack_e04_an_answer_holds_each_header_that_a_proxy_copies(
+    world: World, asker: Asker, path: str
+) -> None:
+    """Empty where there is nothing to say: a header that is left out stays the client's own."""
+    token, now = await access_token(world, path), {"mcp_protocol_version": "2026-07-28"}
+    answer = await ask(world, token, path, asker=asker, mcp_method="ping", **now)
+    assert set(ANSWERED) <= answer.headers.keys()
+    told = identity_headers(Identity(issuer="i", subject="s", claims=dict.fromkeys(CLAIMS, "a")))
+    assert {*told, IDENTITY_HEADER, "authorization"} <= set(ANSWERED)
+
+
+@every_asker
+@pytest.mark.parametrize("name", ["mcp-name", "mcp-method", "mcp-protocol-version"])
+async def test_attack_e19_a_value_that_a_proxy_joined_of_two_does_not_pass(
+    world: World, asker: Asker, name: str
+) -> None:
+    """The backend gets both lines, and takes one of them."""
+    now = {"mcp_protocol_version": "2026-07-28", "mcp_method": "tools/call", "mcp_name": "list"}
+    key = name.replace("-", "_")
+    token = await access_token(world, "/named")
+    for joined in (f"{now[key]}, x", f"x,{now[key]}", f"{now[key]},"):
+        answer = await ask(world, token, "/named", asker=asker, **(now | {key: joined}))
+        assert answer.status == 403
+    assert (await ask(world, token, "/named", asker=asker, **now)).status == 200
+
+
+@pytest.mark.parametrize(("size", "status"), [(MAX_ANSWER - 200, 200), (MAX_ANSWER + 1, 403)])
+async def test_an_answer_that_no_proxy_holds_is_no_outage(
+    world: World, caplog: pytest.LogCaptureFixture, size: int, status: int
+) -> None:
+    """The client must not try again for ever, and the operator reads what is too large."""
+    caplog.set_level("INFO")
+    token = await access_token(world, upstream="u" * size)
+    answer = await ask(world, token)
+    assert answer.status == status
+    assert f"{world.resource} has " in caplog.text
+    caplog.clear()
+    await ask(world, token)
+    assert ("must have room for it" in caplog.text) is False
 
 
 @every_asker

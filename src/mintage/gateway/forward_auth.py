@@ -1,13 +1,15 @@
 """The question of another proxy: may this request pass, and what is its backend to be told?
 
-nginx (``auth_request``), Traefik (ForwardAuth), Caddy (``forward_auth``) and Envoy (``ext_authz``)
-ask here before they pass a request on. They describe it; only the headers that they leave as the
-client sent them (``Authorization``, ``Origin``, ``Mcp-*``) are the client's own.
+nginx (``auth_request``), Traefik (ForwardAuth), Caddy (``forward_auth``), HAProxy (a script in
+the manual) and Envoy (``ext_authz``) ask here before they pass a request on. They describe it; only
+the headers that they leave as the client sent them (``Authorization``, ``Origin``, ``Mcp-*``) are
+the client's own.
 
 The answer is 200 with the headers for the backend; 401 or 403 with the challenge for the client;
 5xx where nothing is known, which is no refusal. It is never another one: proxies know no more.
 """
 
+import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -17,23 +19,46 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mintage.errors import AccessDenied, OAuthError
+from mintage.errors import AccessDenied, InvalidRequest, OAuthError
+from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.gateway import Gateway
+from mintage.gateway.headers import TELLING, RawHeaders
 from mintage.gateway.paths import Match, check_needs_no_decoding
 from mintage.gateway.peers import Peers, is_local
 from mintage.gateway.proxy import Backend
 from mintage.server.cors import for_any_origin, is_preflight
 from mintage.server.limits import check_size
 
-Asker: TypeAlias = Literal["nginx", "traefik", "caddy", "envoy"]
+Asker: TypeAlias = Literal["nginx", "traefik", "caddy", "haproxy", "envoy"]
 
 # One way for each: a header that this proxy does not set, a client could.
 _HEADERS: Final[Mapping[Asker, tuple[bytes, bytes]]] = {
     "nginx": (b"x-original-method", b"x-original-uri"),
     "traefik": (b"x-forwarded-method", b"x-forwarded-uri"),
     "caddy": (b"x-forwarded-method", b"x-forwarded-uri"),
+    "haproxy": (b"x-original-method", b"x-original-uri"),
 }
+# Each answer holds all of these, empty where there is nothing to say: some proxies copy a header
+# that is not there as the client sent it, or as a text that is the same for all users.
+ANSWERED: Final = (
+    *TELLING,
+    IDENTITY_HEADER,
+    "authorization",
+)
+# What the manual's configurations hold, less what HTTP and the cookies of a front need.
+MAX_ANSWER: Final = 60 * 1024  # bytes of all names and values
+_NOTABLE: Final = 3 * 1024  # nginx holds 4 KiB in all, unless its configuration says otherwise
 _NOTHING: Final = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
+
+_JUDGED: Final = frozenset({b"mcp-method", b"mcp-name", b"mcp-protocol-version"})
+
+log = logging.getLogger("mintage.gateway")
+
+
+class AnswerTooLarge(AccessDenied):
+    """No proxy holds it, however often the client asks."""
+
+    stage = "answer"
 
 
 class NotDescribed(OAuthError):
@@ -54,6 +79,7 @@ class ForwardAuth:
         # The same few proxies ask about the same few paths. Refusals are not remembered.
         self._check_peer = lru_cache(maxsize=256)(self._look_at_peer)
         self._find = lru_cache(maxsize=512)(self._look_up)
+        self._largest: dict[str, int] = {}
 
     def stands_at(self, path: str) -> bool:
         """Whether *path* is its own. Envoy puts the one that it asks about behind."""
@@ -74,21 +100,42 @@ class ForwardAuth:
             client = scope.get("client")
             self._check_peer(client[0] if client else None)
             asked = method, path = self._question(scope)
+            _check_not_joined(scope["headers"])
             found = self._find(path)
             backend = found.target
             access = await self._gateway.door.admit(
                 scope["headers"], backend.resource, method=method, path=found.rest
             )
             identity, authorization = await self._gateway.proxy.credentials.of(access, backend.wish)
+            told = identity | ({} if authorization is None else {"authorization": authorization})
+            self._measure(told, backend)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             request = Request(scope if asked is None else self._in_question(scope, *asked))
             response = self._gateway.refusal(error, request, backend)
             return await _known_to_proxies(response)(scope, receive, for_any_origin(send))
-        headers = [(name.encode(), value.encode("latin-1")) for name, value in identity.items()]
-        if authorization is not None:
-            headers.append((b"authorization", authorization.encode("latin-1")))
+        answered = dict.fromkeys(ANSWERED, "") | told
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in answered.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers + _NOTHING})
         return await send({"type": "http.response.body", "body": b""})
+
+    def _measure(self, told: Mapping[str, str], backend: Backend) -> None:
+        """Raises `AnswerTooLarge`; a large answer has a line in the log each time it doubles."""
+        size, resource = sum(map(len, (*told, *told.values()))), backend.resource.identifier
+        if size > MAX_ANSWER:
+            raise AnswerTooLarge(
+                "this login's token or groups are too large for the proxy in front; ask whoever "
+                "runs this server",
+                reason=f"the answer for {resource} has {size} bytes, more than {MAX_ANSWER}",
+            )
+        if size > max(_NOTABLE, 2 * self._largest.get(resource, 0)):
+            self._largest[resource] = size
+            log.warning(
+                "an answer for %s has %d bytes of headers: the %s that asks must have room for it, "
+                "as in the manual",
+                resource,
+                size,
+                self._asker,
+            )
 
     def _look_at_peer(self, peer: str | None) -> None:
         if not is_local(peer) and not self._peers.trusts(peer):
@@ -131,6 +178,16 @@ class ForwardAuth:
         if found is None:
             raise AccessDenied("there is no resource at this path; check the address")
         return found
+
+
+def _check_not_joined(headers: RawHeaders) -> None:
+    """Raises `InvalidRequest` for an MCP header in which a proxy may have joined two lines.
+
+    It passes both on as they came, and the backend takes one of them.
+    """
+    for name, value in headers:
+        if name in _JUDGED and b"," in value:
+            raise InvalidRequest(f"{name.decode()} must be given once, with no comma in it")
 
 
 def _known_to_proxies(response: Response) -> Response:

@@ -49,6 +49,13 @@ _USUAL_NAME: Final = 64  # bytes
 _MAX_KNOWN: Final = 512
 # The headers of an identity that is in memory, by its id, with itself so that no other has it.
 _known_headers: dict[int, tuple[Identity, dict[str, str]]] = {}
+# Every header that `identity_headers` may give.
+TELLING: Final = (
+    "x-forwarded-user",
+    "x-forwarded-preferred-username",
+    "x-forwarded-groups",
+    "x-forwarded-email",
+)
 _OUR_COOKIES: Final = ("__Host-mintage-", "mintage-")
 
 

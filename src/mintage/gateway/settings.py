@@ -150,7 +150,7 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     allowed_origins: tuple[str, ...] = ()
     let_any_web_page_call: bool = False
     trusted_proxies: tuple[str, ...] = ()
-    forward_auth: Literal["nginx", "traefik", "caddy", "envoy"] | None = None
+    forward_auth: Literal["nginx", "traefik", "caddy", "haproxy", "envoy"] | None = None
 
 
 def check_resources(resources: tuple[ResourceSection, ...]) -> None:
