@@ -59,9 +59,8 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
     return text
 
 
-@asynccontextmanager
-async def nginx(directory: Path, *, listen: int, mintage: int, tools: int) -> AsyncIterator[Path]:
-    """nginx as on the page, without TLS, on loopback ports; the file of its errors."""
+def nginx_command(directory: Path, *, listen: int, mintage: int, tools: int) -> list[str]:
+    """nginx as on the page, without TLS, on loopback ports: its files are in *directory*."""
     server = re.sub(r"^ *ssl_certificate.*\n", "", block("nginx"), flags=re.MULTILINE)
     server = replaced(
         server,
@@ -71,32 +70,60 @@ async def nginx(directory: Path, *, listen: int, mintage: int, tools: int) -> As
             "127.0.0.1:8000": f"127.0.0.1:{tools}",
         },
     )
-    file, log = directory / "nginx.conf", directory / "nginx.log"
+    file = directory / "nginx.conf"
     file.write_text(_FRAME.format(directory=directory, server=server))
-    async with running(
-        program("nginx"), "-p", str(directory), "-c", str(file), port=listen, log=log
-    ):
-        yield log
+    return [program("nginx"), "-p", str(directory), "-c", str(file)]
 
 
-@asynccontextmanager
-async def caddy(
-    directory: Path, *, listen: int, mintage: int, tools: int, with_token: bool
-) -> AsyncIterator[None]:
-    """Caddy as on the page, without TLS. *with_token*: as for ``credential = "upstream"``."""
+def caddy_command(directory: Path, *, listen: int, mintage: int, tools: int) -> list[str]:
+    """Caddy as on the page, without TLS."""
     changes = {
         "auth.example.com {": f"http://127.0.0.1:{listen} {{\n\tbind 127.0.0.1",
         "127.0.0.1:8080": f"127.0.0.1:{mintage}",
         "127.0.0.1:8000": f"127.0.0.1:{tools}",
     }
-    if with_token:
-        changes["\t\t\trequest_header -Authorization\n"] = ""
-        changes["X-Identity-Token\n"] = "X-Identity-Token Authorization\n"
     options = "{\n\tadmin off\n\tauto_https off\n}\n"
-    file, log = directory / "Caddyfile", directory / "caddy.log"
+    file = directory / "Caddyfile"
     file.write_text(options + replaced(block("caddyfile"), changes))
-    command = (program("caddy"), "run", "--adapter", "caddyfile", "--config", str(file))
-    async with running(*command, port=listen, log=log, home=directory):
+    return [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(file)]
+
+
+def haproxy_command(directory: Path, *, listen: int, mintage: int, tools: int) -> list[str]:
+    """HAProxy as on the page, without TLS."""
+    script, file = directory / "mintage.lua", directory / "haproxy.cfg"
+    script.write_text(replaced(block("lua"), {"127.0.0.1:8080": f"127.0.0.1:{mintage}"}))
+    changes = {
+        "/etc/haproxy/mintage.lua": str(script),
+        "bind :443 ssl crt /etc/haproxy/auth.example.com.pem": f"bind 127.0.0.1:{listen}",
+        "127.0.0.1:8080": f"127.0.0.1:{mintage}",
+        "127.0.0.1:8000": f"127.0.0.1:{tools}",
+    }
+    file.write_text(replaced(block("haproxy"), changes))
+    return [program("haproxy"), "-db", "-f", str(file)]
+
+
+@asynccontextmanager
+async def nginx(directory: Path, *, listen: int, mintage: int, tools: int) -> AsyncIterator[Path]:
+    """nginx, running; the file of its errors."""
+    command = nginx_command(directory, listen=listen, mintage=mintage, tools=tools)
+    log = directory / "nginx.log"
+    async with running(*command, port=listen, log=log):
+        yield log
+
+
+@asynccontextmanager
+async def caddy(directory: Path, *, listen: int, mintage: int, tools: int) -> AsyncIterator[None]:
+    """Caddy, running."""
+    command = caddy_command(directory, listen=listen, mintage=mintage, tools=tools)
+    async with running(*command, port=listen, log=directory / "caddy.log", home=directory):
+        yield
+
+
+@asynccontextmanager
+async def haproxy(directory: Path, *, listen: int, mintage: int, tools: int) -> AsyncIterator[None]:
+    """HAProxy, running."""
+    command = haproxy_command(directory, listen=listen, mintage=mintage, tools=tools)
+    async with running(*command, port=listen, log=directory / "haproxy.log"):
         yield
 
 

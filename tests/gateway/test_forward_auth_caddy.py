@@ -40,14 +40,9 @@ def overrides(listen: int, credential: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def site(
-    world: World, raw: RawBackend, listen: int, credential: str, tmp_path: Path
-) -> AsyncIterator[World]:
+async def site(world: World, raw: RawBackend, listen: int, tmp_path: Path) -> AsyncIterator[World]:
     """A world that is reached through Caddy."""
-    with_token = credential == "upstream"
-    async with caddy(
-        tmp_path, listen=listen, mintage=world.port, tools=raw.port, with_token=with_token
-    ):
+    async with caddy(tmp_path, listen=listen, mintage=world.port, tools=raw.port):
         yield world
 
 

@@ -7,6 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from mintage.gateway.credentials import IDENTITY_HEADER
+from mintage.gateway.forward_auth import ANSWERED
 from mintage.gateway.headers import identity_headers
 from mintage.grant import Identity
 from tests.gateway.proxies import block, blocks
@@ -29,9 +30,13 @@ def test_traefik_asks_with_what_is_looked_at_and_takes_what_is_told() -> None:
     middlewares = http["middlewares"]
     asking = middlewares["ask-mintage"]["forwardAuth"]
     assert lowered(asking["authRequestHeaders"]) == ASKED | {"authorization"}
-    assert lowered(asking["authResponseHeaders"]) == TOLD
+    dropped_and_taken = re.compile(asking["authResponseHeadersRegex"])
+    for name in (*ANSWERED, *(name.replace("-", "_").title() for name in ANSWERED), "X.User"):
+        assert dropped_and_taken.fullmatch(name)
+    for name in ("Accept", "Content-Type", "Mcp-Session-Id", "Origin", "X-Forwarded-For"):
+        assert not dropped_and_taken.fullmatch(name)
     assert asking["trustForwardHeader"] is False
-    assert middlewares["drop-token"]["headers"]["customRequestHeaders"] == {"Authorization": ""}
+    assert middlewares["drop-claims"]["headers"]["customRequestHeaders"]["Connection"] == "Upgrade"
     below = "PathRegexp(`^/mcp(/|$)`)"
     assert all(below in http["routers"][name]["rule"] for name in ("preflight", "tools"))
     for router in http["routers"].values():
