@@ -58,8 +58,6 @@ log = logging.getLogger("mintage.gateway")
 class AnswerTooLarge(AccessDenied):
     """No proxy holds it, however often the client asks."""
 
-    stage = "answer"
-
 
 class NotDescribed(OAuthError):
     """The proxy asks about nothing: its configuration is not as it should be."""
