@@ -17,6 +17,7 @@ from mintage.gateway.door import Door
 from mintage.gateway.headers import RawHeaders, to_backend
 from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proxy import Backend, Proxy
+from mintage.gateway.watch import run_watched
 from mintage.resource.bearer import Access
 from mintage.server.cors import for_any_origin
 from mintage.server.http import error_response, failure_of
@@ -73,10 +74,19 @@ class Gateway:
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
     ) -> None:
+
+        async def still_good() -> None:
+            await self._access(scope, found, method=scope["method"])
+
         try:
             access = await self._access(scope, found, method=scope["method"])
-            if found.target.local is not None:
-                return await found.target.local(scope, receive, for_any_origin(send), access)
+            if (local := found.target.local) is not None:
+
+                async def app(scope: Scope, receive: Receive, send: Send) -> None:
+                    await local(scope, receive, send, access)
+
+                send, watch = for_any_origin(send), self.proxy.watch
+                return await run_watched(watch, still_good, app, scope, receive, send)
             headers = await self._headers(scope, found, access)
             await self.proxy.forward(
                 scope,
@@ -86,6 +96,7 @@ class Gateway:
                 pool=_way_to(found.target),
                 rest=found.rest,
                 headers=headers,
+                check=still_good,
             )
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             response = self.refusal(error, Request(scope), found.target)

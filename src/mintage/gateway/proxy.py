@@ -21,6 +21,7 @@ from mintage.gateway.headers import (
     RawHeaders,
     to_client,
 )
+from mintage.gateway.watch import END_OF_BODY, Check, Ended, Watch, is_event_stream
 from mintage.resource.bearer import Access
 from mintage.server.cors import readable
 from mintage.site import Resource
@@ -61,6 +62,7 @@ class Proxy:
     """Carries one authenticated request to its backend and the answer back."""
 
     credentials: Credentials
+    watch: Watch = field(default_factory=Watch)
     _streams: set[Connection] = field(default_factory=set)
     _draining: bool = False
 
@@ -74,8 +76,9 @@ class Proxy:
         pool: Pool,
         rest: str,
         headers: RawHeaders,
+        check: Check,
     ) -> None:
-        """Relay until the answer is complete or the client is gone.
+        """Relay until the answer is complete, the client is gone, or *check* refuses (`Watch`).
 
         *rest*: of the path, what is the backend's. Raises `MintageError` only as long as nothing
         was sent to the client.
@@ -85,16 +88,32 @@ class Proxy:
         target = pool.target.at(rest, scope.get("query_string", b""))
         body = Body.of(scope["headers"], receive)
         exchange = Exchange(pool, scope["method"], target, headers, body)
+        ended = False
         try:
             async with exchange as answer:
                 await send(_start(answer, pool, backend.resource, rest))
                 try:
-                    await self._relay(answer, pool, send, endless=scope["method"] == "GET")
+                    if answer.complete:
+                        await self._relay(answer, pool, send, endless=False)
+                    else:
+                        await self._relay_watched(answer, pool, send, scope["method"], check)
+                except Ended as error:
+                    log.info("%s: ended an answer under way: %s", scope["path"], error)
+                    ended = is_event_stream(answer.headers)
                 except MintageError as error:
                     # Headers are out: an answer that ends early is the only way to tell.
                     log.warning("%s: %s", scope["path"], error)
         except ClientGone:
             return
+        if ended:  # the backend is rid of it already, though the client may be slow to take this
+            await send(END_OF_BODY)
+
+    async def _relay_watched(
+        self, answer: Connection, pool: Pool, send: Send, method: str, check: Check
+    ) -> None:
+        with self.watch.over(check) as lasting:
+            lasting.begin()
+            await self._relay(answer, pool, send, endless=method == "GET")
 
     async def _relay(self, answer: Connection, pool: Pool, send: Send, *, endless: bool) -> None:
         silence = pool.limits.silence

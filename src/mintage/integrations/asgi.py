@@ -14,9 +14,11 @@ from mintage.app import Mintage, Running
 from mintage.config import load
 from mintage.errors import MintageError, NotFound
 from mintage.gateway.paths import Match, begins_like_ours
+from mintage.gateway.watch import run_watched
 from mintage.integrations.lifespans import lifespan_within
 from mintage.integrations.local import Table, User, config_of
 from mintage.integrations.readings import find, located, public_path
+from mintage.resource.bearer import Access
 from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.http import error_response, failure_of
 from mintage.server.limits import check_size
@@ -165,12 +167,15 @@ class Guard:
         resource, door = found.target.resource, running.gateway.door
         begun: list[Message] = []
         send = _watched(for_any_origin(send), begun)
+        headers, method = scope["headers"], scope.get("method", "GET")
+
+        async def admit() -> Access:
+            return await door.admit(headers, resource, method=method, path=found.rest)
+
         try:
-            access = await door.admit(
-                scope["headers"], resource, method=scope.get("method", "GET"), path=found.rest
-            )
-            user = User.of(access, resource, running.parts)
-            return await self.app(_with(scope, user), receive, send)
+            user = User.of(await admit(), resource, running.parts)
+            watch = running.gateway.proxy.watch
+            return await run_watched(watch, admit, self.app, _with(scope, user), receive, send)
         except MintageError as error:
             if begun:
                 raise

@@ -1,0 +1,195 @@
+"""Answers that last: each is ended when its request would no longer be let in.
+
+A token ends, or its login is revoked, while an event stream or a long download is under way. One
+timer for all of them looks again, as a WebSocket does for itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mintage.errors import MintageError, OAuthError
+
+BOUND_SECONDS: Final = 10.0
+_TICK: Final = 1.0
+_AT_ONCE: Final = 64
+END_OF_BODY: Final[Message] = {"type": "http.response.body", "body": b"", "more_body": False}
+_PATIENCE: Final = 5.0  # seconds that one look may take: a store that hangs says nothing
+
+log = logging.getLogger("mintage.gateway")
+
+Check = Callable[[], Awaitable[object]]
+
+
+class Ended(MintageError):
+    """The login or the token of an answer under way has ended: *refusal* says which."""
+
+    def __init__(self, refusal: OAuthError) -> None:
+        super().__init__(refusal.advice)
+        self.refusal = refusal
+
+
+class Watch:
+    """All answers of a process that last. Each is looked at every ten seconds."""
+
+    def __init__(self) -> None:
+        self._open: dict[Lasting, float] = {}  # when to look at each; in this order
+        self._timer: asyncio.TimerHandle | None = None
+        self._round: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def over(self, check: Check) -> "Lasting":
+        """A context to send an answer in. `Ended` leaves it once *check* raises a refusal.
+
+        A refusal is an `OAuthError` of status 401 or 403; nothing else says that a login ended.
+        """
+        return Lasting(self, check)
+
+    def add(self, answer: "Lasting") -> None:
+        loop = asyncio.get_running_loop()
+        self._open[answer] = loop.time() + BOUND_SECONDS - _TICK
+        if self._timer is None:
+            self._timer = loop.call_later(_TICK, self._on_time)
+
+    def remove(self, answer: "Lasting") -> None:
+        self._open.pop(answer, None)
+
+    async def look(self, *, until: float = float("inf")) -> None:
+        """Check the answers whose turn is before *until*."""
+        due = []
+        for answer, at in self._open.items():
+            if at > until:
+                break
+            due.append(answer)
+        for start in range(0, len(due), _AT_ONCE):
+            some = due[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._look_at(answer) for answer in some))
+
+    async def _look_at(self, answer: "Lasting") -> None:
+        if self._open.pop(answer, None) is None:
+            return
+        self.add(answer)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await answer.check()
+        except OAuthError as refusal:
+            if refusal.status in (401, 403):
+                answer.end(refusal)
+        except Exception:  # noqa: BLE001  (an outage says nothing about the login)
+            return
+
+    def _on_time(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        if self._round is None or self._round.done():
+            self._round = loop.create_task(self.look(until=loop.time()))
+        if self._open:
+            self._timer = loop.call_later(_TICK, self._on_time)
+
+
+class Lasting:
+    """One answer, as a context like `asyncio.timeout`: its end cancels the task inside.
+
+    It is looked at from `begin` to `stop`. *refusal*: why it was ended.
+    """
+
+    __slots__ = ("_before", "_task", "_watch", "check", "refusal")
+
+    def __init__(self, watch: Watch, check: Check) -> None:
+        self._watch = watch
+        self._task: asyncio.Task[object] | None = None
+        self._before = 0
+        self.check = check
+        self.refusal: OAuthError | None = None
+
+    def __enter__(self) -> Self:
+        self._task = task = asyncio.current_task()
+        self._before = 0 if task is None else task.cancelling()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self.refusal is None or self._task is None:
+            return
+        others = self._task.uncancel() > self._before  # a stop of the server, for one
+        if kind is asyncio.CancelledError and not others:
+            raise Ended(self.refusal) from error
+
+    def begin(self) -> None:
+        self._watch.add(self)
+
+    def stop(self) -> None:
+        self._watch.remove(self)
+
+    def end(self, refusal: OAuthError) -> None:
+        if self.refusal is None and self._task is not None:
+            self.refusal = refusal
+            self.stop()
+            self._task.cancel()
+
+
+async def run_watched(
+    watch: Watch, check: Check, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Run *app*; once its answer has begun, end it when *check* refuses.
+
+    An event stream then ends as if it were complete, and a WebSocket with 1008. Any other answer
+    breaks off, so that nobody takes a part of it for the whole.
+    """
+    sending = _Sending(watch.over(check), send)
+    try:
+        with sending.lasting:
+            await app(scope, receive, sending)
+    except Ended:
+        pass
+    except OSError:
+        if sending.lasting.refusal is None:
+            raise
+    if (refusal := sending.lasting.refusal) is not None:
+        log.info("%s: ended an answer under way: %s", scope["path"], refusal)
+        if sending.ending is not None:
+            await send(sending.ending)
+
+
+@dataclass(slots=True)
+class _Sending:
+    """*send*, which learns when an answer begins and when it is complete."""
+
+    lasting: Lasting
+    send: Send
+    ending: Message | None = None  # what ends it in good order
+
+    async def __call__(self, message: Message) -> None:
+        if self.lasting.refusal is not None:
+            raise OSError("this answer was ended: its login or its token has ended")
+        match message["type"]:
+            case "http.response.start":
+                if is_event_stream(message.get("headers", ())):
+                    self.ending = END_OF_BODY
+                self.lasting.begin()
+            case "websocket.accept":
+                self.ending = {"type": "websocket.close", "code": 1008}
+                self.lasting.begin()
+            case "http.response.body" if not message.get("more_body", False):
+                self.lasting.stop()
+            case "websocket.close":
+                self.lasting.stop()
+            case _:
+                pass
+        await self.send(message)
+
+
+def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the answer with *headers* is one whose length is not stated."""
+    found = {name.lower(): value for name, value in headers}
+    kind = found.get(b"content-type", b"")
+    return kind.startswith(b"text/event-stream") and b"content-length" not in found
