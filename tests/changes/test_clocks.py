@@ -1,13 +1,18 @@
 """The time of day is set back or forward, or two replicas differ: nobody is logged out."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mintage.app.clocks import Clocks, StoreClock
+from mintage.stores.memory import MemoryStore
+from mintage.stores.protocol import Status
 from mintage.testing.clock import ManualClock
+from mintage.testing.fake_upstream import FakeUpstream
 from tests.changes.replicas import replica
-from tests.conftest import World
+from tests.conftest import World, opened_world
 
 
 @pytest.fixture
@@ -92,3 +97,60 @@ async def test_a_login_waits_for_a_pause_and_not_for_the_length_of_a_step(
     steady.advance(60)
     async with world.browser() as browser:
         await client.tokens(browser)
+
+
+class TestTheStoresClock:
+    """PostgreSQL and Redis have one of their own, and all replicas go by it."""
+
+    class Engine(MemoryStore):
+        """A store whose machine says that it is *time*."""
+
+        time: float | None = None
+
+        async def status(self) -> Status:
+            return Status(self.time)
+
+    async def clock_of(self, local: float, store: float | None) -> tuple[StoreClock, ManualClock]:
+        steady = ManualClock(1000)
+        engine = self.Engine(clock=ManualClock(local))
+        engine.time = store
+        clock = StoreClock(Clocks(ManualClock(local), steady))
+        await clock.follow(engine)
+        return clock, steady
+
+    @pytest.mark.parametrize("skew", [-3600, -30, -7, 0, 7, 90, 3600])
+    async def test_is_the_time_of_every_replica(self, skew: float) -> None:
+        clock, steady = await self.clock_of(2_000_000_000 + skew, 2_000_000_000)
+        steady.advance(10)
+        assert clock() == 2_000_000_010
+        assert clock.ahead == skew
+
+    async def test_of_a_store_without_one_the_machine_decides(self) -> None:
+        clock, _ = await self.clock_of(2_000_000_000, None)
+        assert clock() == 2_000_000_000
+
+    async def test_that_is_a_day_off_is_not_followed(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        clock, _ = await self.clock_of(2_000_000_000, 2_000_090_000)
+        assert clock() == 2_000_000_000
+        assert "Mintage goes by its own" in caplog.text
+
+    @pytest.mark.xdist_group("redis")
+    @pytest.mark.parametrize("skew", [-3600, 90, 3600])
+    async def test_a_replica_far_off_refuses_nobody(
+        self, upstream: FakeUpstream, redis_url: str, tmp_path: Path, skew: int
+    ) -> None:
+        upstream.clock = time.time
+        overrides = {"store": redis_url}
+        async with opened_world(time.time, upstream, tmp_path, overrides, {}) as world:  # type: ignore[arg-type]
+            client, tokens = await tokens_of(world)
+            first = await client.refresh(tokens["refresh_token"])
+            async with replica(world, clock=lambda: time.time() + skew) as other:
+                there = other.seen_by(client)
+                assert (await there.call(first.json()["access_token"])).status_code == 200
+                again = await there.refresh(tokens["refresh_token"])
+                assert again.json()["refresh_token"] == first.json()["refresh_token"]
+                async with world.browser() as browser:
+                    login, code = await client.log_in(browser)
+                assert (await there.redeem(login, code)).status_code == 200

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mintage")
 
 _SWEEP = 60  # seconds between two rounds
+_CLOCK = 30
 _REVIEW = 3600
 
 
@@ -222,6 +223,9 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
         chores = [
             asyncio.create_task(_forever("changes", parts.vault.watch, pause=1)),
             asyncio.create_task(_forever("sweep", lambda: _sweep(parts.store), pause=_SWEEP)),
+            asyncio.create_task(
+                _forever("clock", lambda: parts.clock.follow(parts.store), pause=_CLOCK)
+            ),
             asyncio.create_task(_forever("secrets", lambda: _review_secrets(parts), pause=_REVIEW)),
         ]
         try:

@@ -1,12 +1,12 @@
 """The open parts of a running server: everything that endpoints are made of."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
 from mintage.admission import admit_again
-from mintage.app.clocks import Clocks
+from mintage.app.clocks import Clocks, StoreClock
 from mintage.app.opening import access_keys, open_vault, site_of
 from mintage.app.secret_needs import SecretNeeds, register_of
 from mintage.clients.authentication import Authenticator
@@ -16,6 +16,7 @@ from mintage.clients.policy import AcceptClient
 from mintage.clients.published import Published
 from mintage.clients.registration import ClientIds
 from mintage.config import Config
+from mintage.errors import StoreUnavailable
 from mintage.grant import Identity, UpstreamTokens
 from mintage.keyring import KeyRing
 from mintage.keys import purpose_keys
@@ -37,7 +38,7 @@ class Parts:
     """What is open while a server runs, each made once."""
 
     config: Config
-    clock: Clock
+    clock: StoreClock
     steady: Clock
     dice: Dice
     site: Site
@@ -72,13 +73,15 @@ async def open_parts(
     accept_client: AcceptClient | None = None,
 ) -> AsyncIterator[Parts]:
     """The parts that *config* describes, open for as long as the block lasts."""
-    clock, steady = clocks.now, clocks.steady
+    clock, steady = StoreClock(clocks), clocks.steady
     async with AsyncExitStack() as stack:
         store = await open_store(config.store, clock=clock)
         stack.push_async_callback(store.close)
+        with suppress(StoreUnavailable):  # it is asked again every half minute
+            await clock.follow(store)
         upstreams = Upstreams(
             [
-                (each, open_upstream(each, HttpTransport(), clock, steady))
+                (each, open_upstream(each, HttpTransport(), clocks.now, steady))
                 for each in config.upstreams
             ]
         )
@@ -92,12 +95,13 @@ async def open_parts(
         stack.push_async_callback(farewell.drain)
         vault = open_vault(config, store, clock=clock, steady=steady, dice=dice, ended=farewell)
         stack.push_async_callback(vault.drain)
-        yield _parts(config, clocks, dice, store, upstreams, farewell, vault, published)
+        yield _parts(config, clock, steady, dice, store, upstreams, farewell, vault, published)
 
 
 def _parts(
     config: Config,
-    clocks: Clocks,
+    clock: StoreClock,
+    steady: Clock,
     dice: Dice,
     store: Store,
     upstreams: Upstreams,
@@ -105,7 +109,7 @@ def _parts(
     vault: Vault,
     published: Published,
 ) -> Parts:
-    clock, site = clocks.now, site_of(config)
+    site = site_of(config)
     tokens = Tokens(
         issuer=site.issuer,
         resources=[resource.identifier for resource in site.resources],
@@ -115,7 +119,7 @@ def _parts(
         clock=clock,
     )
     client_ids = ClientIds(*purpose_keys(config.secrets, "client-id"))
-    register = register_of(config, store, clock=clock, steady=clocks.steady)
+    register = register_of(config, store, clock=clock, steady=steady)
     directory = Directory(
         client_ids,
         {client.client_id: client for client in config.clients},
@@ -125,7 +129,7 @@ def _parts(
     return Parts(
         config=config,
         clock=clock,
-        steady=clocks.steady,
+        steady=steady,
         dice=dice,
         site=site,
         store=store,
