@@ -22,17 +22,7 @@ class Authority:
     @classmethod
     def create(cls, directory: Path, name: str) -> "Authority":
         key = ec.generate_private_key(ec.SECP256R1())
-        usage = x509.KeyUsage(
-            digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
-            key_encipherment=False, data_encipherment=False, key_agreement=False,
-            encipher_only=False, decipher_only=False,
-        )  # fmt: skip
-        certificate = (
-            _builder(name, name, key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage, critical=True)
-            .sign(key, SHA256())
-        )
+        certificate = self_signed(name, key)
         file = directory / f"{name}.pem"
         file.write_bytes(certificate.public_bytes(Encoding.PEM))
         return cls(file, certificate, key)
@@ -44,12 +34,9 @@ class Authority:
         names += [x509.IPAddress(IPv4Address(address)) for address in addresses]
         issuer = self._certificate.subject.rfc4514_string().removeprefix("CN=")
         certificate = (
-            _builder(name, issuer, key.public_key())
+            builder(name, issuer, key.public_key())
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
-                critical=False,
-            )
+            .add_extension(signed_by(self._key), critical=False)
             .sign(self._key, SHA256())
         )
         file = self.file.with_name(f"{self.file.stem}-{name}.pem")
@@ -58,7 +45,27 @@ class Authority:
         return file
 
 
-def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def self_signed(name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """The certificate of an authority."""
+    usage = x509.KeyUsage(
+        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False,
+        encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    return (
+        builder(name, name, key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(key, SHA256())
+    )
+
+
+def signed_by(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    """Which key signed a certificate. Python 3.13 and later refuse one that does not say so."""
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+
+
+def builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()

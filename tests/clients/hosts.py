@@ -1,6 +1,5 @@
 """A client's web server: real TLS on loopback, under names that only the tests resolve."""
 
-import datetime as dt
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,11 +21,13 @@ from mintage.clients.addresses import Address
 from mintage.clients.fetching import GuardedFetch
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
+from tests.certificates import builder, self_signed, signed_by
 
 NAME = "client.example"  # and every name below it
 OUTSIDE = "127.0.0.2"  # stands for the internet: the guard is told to let it through
 DEAD = "127.0.0.3"  # "outside" too, and nobody there
 INSIDE = "127.0.0.1"
+_AUTHORITY = "The authority of the tests"
 REDIRECT_URI = "https://client.example/callback"
 
 Page = Response | Callable[[Request], Awaitable[Response]]
@@ -120,42 +121,19 @@ def fetch_from_tests(names: Names, *, seconds: float = 5.0) -> GuardedFetch:
 @cache
 def _authority() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "The tests' authority")])
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
-        key_encipherment=False, data_encipherment=False, key_agreement=False,
-        encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    builder = _builder(name, name, key.public_key())
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    return builder.add_extension(usage, critical=True).sign(key, SHA256()), key
+    return self_signed(_AUTHORITY, key), key
 
 
 @cache
 def _host_pem() -> bytes:
-    authority, authority_key = _authority()
+    _, authority_key = _authority()
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
     names = x509.SubjectAlternativeName([x509.DNSName(NAME), x509.DNSName(f"*.{NAME}")])
     certificate = (
-        _builder(name, authority.subject, key.public_key())
+        builder(NAME, _AUTHORITY, key.public_key())
         .add_extension(names, critical=False)
+        .add_extension(signed_by(authority_key), critical=False)
         .sign(authority_key, SHA256())
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return private + certificate.public_bytes(Encoding.PEM)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=2))
-    )

@@ -126,6 +126,7 @@ async def test_attack_d02_one_host_is_asked_little_at_once_and_holds_up_no_other
     fetch = fetch_from_tests(Names(), seconds=30)
     asking = [asyncio.create_task(fetch(host.url("/slow"), limit=100)) for _ in range(20)]
     while running < 4:
+        assert not any(one.done() for one in asking)
         await asyncio.sleep(0)
     assert (await fetch(host.url("/fast", host=f"other.{NAME}"), limit=100)).body == b"{}"
     gate.set()
