@@ -9,6 +9,7 @@ RUN python -m venv /opt/mintage \
  && pip install --no-deps --require-hashes --only-binary :all: -r build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
+COPY tools tools
 RUN pip wheel --no-deps --no-build-isolation -w dist . && /opt/mintage/bin/pip install --no-deps dist/*
 
 FROM python:3.13-slim

@@ -8,12 +8,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LOCKS ?= requirements
 
 # A lock names every package, so pip has nothing to resolve: what comes out later changes nothing here.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
 LOCKED := $(PIP) --require-hashes --only-binary :all:
 
-.PHONY: demo test lint bench docs lock upgrade clean setup
+.PHONY: demo test quick lint bench docs lock upgrade clean setup dist newest oldest ranges
 
 demo: $(VENV)/ready-demo
 	$(BIN)/mintage demo
@@ -21,10 +22,24 @@ demo: $(VENV)/ready-demo
 test: lint
 	$(BIN)/pytest -q -n 2 --dist loadgroup
 
+# The same on another Python, in an environment of its own: where it is, tools/pythons.py finds out.
+test-%:
+	$(MAKE) VENV=.venv-$* PYTHON=$$($(PYTHON) -m tools.pythons $*) test
+
+# Issuer, vault, server, gateway and integrations. What needs Node, a type checker or a fuzzer is left out.
+QUICK := tests/tokens tests/vault tests/grant tests/config tests/clients tests/server tests/gateway \
+  tests/integrations --ignore tests/server/test_http_fuzz.py --ignore tests/tokens/test_fuzz_guided.py
+
+quick-%:
+	$(MAKE) VENV=.venv-$* PYTHON=$$($(PYTHON) -m tools.pythons $*) quick
+
+quick: $(VENV)/ready-test
+	$(BIN)/pytest -q -n 2 --dist loadgroup $(QUICK)
+
 setup: $(VENV)/ready-dev
 
 # What is in the lock demo.txt is in dev.txt too, in the same version: one directory serves both.
-$(VENV)/packages-%: requirements/%.txt
+$(VENV)/packages-%: $(LOCKS)/%.txt
 	$(PYTHON) -m venv $(VENV)
 	$(LOCKED) -r $<
 	touch $@
@@ -40,6 +55,28 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dist: setup
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(BIN)/python -m tools.dist dist
+
+# The environments of these two are not the locks': uv resolves what pyproject.toml admits today.
+newest:
+	$(MAKE) VENV=.venv-newest RESOLUTION=highest ranges
+oldest:
+	$(MAKE) VENV=.venv-oldest RESOLUTION=lowest-direct ranges
+
+ranges:
+	$(PYTHON) -m uv venv -q --allow-existing --python $(PYTHON) $(VENV)
+	$(PYTHON) -m uv pip compile -q --resolution $(RESOLUTION) --upgrade --all-extras --group test --no-header \
+	  pyproject.toml -o $(VENV)/versions.txt
+	$(PYTHON) -m uv pip sync -q --python $(BIN)/python $(VENV)/versions.txt
+	$(PYTHON) -m uv pip install -q --python $(BIN)/python --no-deps -e .
+	$(BIN)/pytest -q -n 2 --dist loadgroup $(RANGES)
+
+RANGES := tests/tokens tests/integrations tests/server/test_login.py tests/server/test_rotation.py tests/stores \
+  tests/gateway/test_proxy.py tests/gateway/test_websocket.py tests/gateway/test_commands.py \
+  tests/upstream/test_oidc.py tests/cli tests/end_to_end/test_demo.py --ignore tests/tokens/test_fuzz_guided.py
 
 bench: setup
 	$(BIN)/python -m benchmarks
