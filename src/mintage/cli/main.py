@@ -1,8 +1,11 @@
-"""Which command is meant. Exit codes: 0 done, 1 it failed, 2 a setting or argument is wrong."""
+"""Which command is meant. Exit codes: 0 done, 1 it failed, 2 a setting or argument is wrong.
+
+130: a command that asks or waits was interrupted with Ctrl-C.
+"""
 
 import sys
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 import mintage
 from mintage.errors import ConfigError, MintageError
@@ -33,7 +36,12 @@ token.command("mintage.cli.token_inspect:inspect", name="inspect")
 def main() -> None:
     """Run the command in ``sys.argv``. A wrong setting is one line with its key, exit code 2."""
     try:
-        result = app()
+        result = app(exit_on_error=False, print_error=False)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except CycloptsError as error:
+        print(f"mintage: {_sentence(error)}; see {_help(error)}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
     except ConfigError as error:
         print(f"mintage: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
@@ -41,3 +49,12 @@ def main() -> None:
         print(f"mintage: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _sentence(error: CycloptsError) -> str:
+    """*error* in one line."""
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def _help(error: CycloptsError) -> str:
+    return " ".join(("mintage", *(error.command_chain or ()), "--help"))

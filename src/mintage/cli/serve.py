@@ -3,19 +3,23 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Final
 
 import uvicorn
 from cyclopts import Parameter
 
 from mintage.app import Mintage, create_app
+from mintage.cli.listening import BACKLOG, addresses, listen, listening
 from mintage.cli.missing_secrets import check_secrets
-from mintage.cli.workers import Workers, listen, listen_at
+from mintage.cli.workers import STOPPING, Workers
 from mintage.config import Config, load
+from mintage.environment import check_environment
 from mintage.errors import ConfigError
 from mintage.gateway.peers import Peers, read_networks
 from mintage.serving.binding import bounded
@@ -28,7 +32,12 @@ log = logging.getLogger("mintage")
 def serve(
     *command: Annotated[str, Parameter(help="After --: a server that speaks MCP over stdio.")],
     config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
-    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Address to listen on; may be repeated. :: is both IPv6 and IPv4.", negative=""
+        ),
+    ] = ("127.0.0.1",),
     port: Annotated[int, Parameter(help="Port to listen on.")] = 8080,
     unix_socket: Annotated[Path | None, Parameter(help="Listen there instead.")] = None,
     workers: Annotated[int, Parameter(help="How many processes.")] = 1,
@@ -45,40 +54,30 @@ def serve(
     With a command (mintage serve --config mintage.toml -- npx some-server) it stands in front of
     that: the command runs once for each session of each user.
 
-    Stops on Ctrl-C and SIGTERM: requests under way finish, streams are closed, exit code 0.
+    Stops on Ctrl-C, SIGTERM and SIGHUP: requests under way finish, streams are closed, exit code 0.
     """
+    start_log()
+    check_environment(os.environ)
     settings = load(config, command=command)
+    _check_workers(workers, settings)
+    with listening(host, port, unix_socket) as sockets:
+        check_secrets(settings, force=force)
+        if not settings.allow:
+            log.info("no [[allow]]: everybody whom the identity provider logs in may log in here")
+        if workers == 1:
+            return run(settings, sockets)
+        listen(sockets)
+        return Workers(workers, lambda parent: run(settings, sockets, parent=parent)).run()
+
+
+def start_log() -> None:
+    """Log to standard error, without the lines of libraries that hold whole URLs."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
     )
-    for name in ("httpx2", "websockets"):  # they log whole URLs
+    for name in ("httpx2", "websockets"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_without_urls)
-    _check_workers(workers, settings)
-    check_secrets(settings, force=force)
-    if not settings.allow:
-        log.info("no [[allow]]: everybody whom the identity provider logs in may log in here")
-    if workers == 1 and unix_socket is None:
-        return _run(settings, host, port)
-    with _listen(host, port, unix_socket) as shared:
-        if workers == 1:
-            return _run(settings, host, port, shared)
-        return Workers(workers, lambda: _run(settings, host, port, shared)).run()
-
-
-@contextlib.contextmanager
-def _listen(host: str, port: int, path: Path | None) -> Generator[socket.socket, None, None]:
-    """A listening socket; the file of a Unix socket goes with it."""
-    try:
-        listener = listen(host, port) if path is None else listen_at(path)
-    except OSError as error:
-        raise ConfigError("--unix-socket" if path else "--port", f"can't listen: {error}") from None
-    try:
-        with listener:
-            yield listener
-    finally:
-        if path is not None:
-            path.unlink(missing_ok=True)
 
 
 def _check_workers(workers: int, settings: Config) -> None:
@@ -97,58 +96,92 @@ def _without_urls(record: logging.LogRecord) -> bool:
     return "WebSocket %s" not in str(record.msg)
 
 
-def _run(settings: Config, host: str, port: int, shared: socket.socket | None = None) -> int:
-    app = create_app(settings)
-    server = GracefulServer(app, host=host, port=port)
+def run(settings: Config, sockets: Sequence[socket.socket], *, parent: int | None = None) -> int:
+    """Serve on bound *sockets* until a signal; the exit code.
+
+    *parent*: a pipe that ends with the parent process, and then this process stops too.
+    """
+    server = GracefulServer(create_app(settings))
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        return runner.run(_serve(app, server, [shared] if shared else None))
-
-
-async def _serve(
-    app: Mintage, server: "GracefulServer", sockets: list[socket.socket] | None
-) -> int:
-    async with app.running():
-        await server.serve(sockets)
-    return 0 if server.started else 1
+        return runner.run(server.work(list(sockets), parent))
 
 
 class GracefulServer(uvicorn.Server):
-    """uvicorn, with two differences.
+    """uvicorn, with three differences.
 
-    Streams that never end are ended when it stops; and a signal that was obeyed is not
-    raised once more, so that a clean stop is exit code 0.
+    Streams that never end are ended when it stops; a signal that was obeyed is not raised
+    once more, so that a clean stop is exit code 0; and a signal also stops a start that
+    waits for something.
     """
 
-    def __init__(self, app: Mintage, *, host: str, port: int) -> None:
+    def __init__(self, app: Mintage) -> None:
         peers = Peers(read_networks(app.config.gateway.trusted_proxies))
         super().__init__(
             uvicorn.Config(
                 app,
-                host=host,
-                port=port,
                 lifespan="off",
                 log_config=None,
                 access_log=False,  # its lines hold whole query strings: codes and states
                 server_header=False,
+                backlog=BACKLOG,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
                 proxy_headers=False,
                 **bounded(app.config.server, peers.trusts),
             )
         )
         self._app = app
+        self._start: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
+
+    async def work(self, sockets: list[socket.socket], parent: int | None) -> int:
+        """Open the application, serve until a signal or the end of *parent*, close it again."""
+        loop = asyncio.get_running_loop()
+        with self.capture_signals(), contextlib.ExitStack() as stack:
+            if parent is not None:
+                loop.add_reader(parent, self._parent_ended, parent)
+                stack.callback(loop.remove_reader, parent)
+            self._start = (loop, _this_task())
+            try:
+                async with self._app.running():
+                    self._start = None
+                    listen(sockets)
+                    await self._serve(sockets)
+            except asyncio.CancelledError:
+                if not self.should_exit:
+                    raise
+        return 0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        log.info("running on %s (Ctrl-C stops it)", addresses(sockets or []))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.drain()
         await super().shutdown(sockets)
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._start is not None:
+            loop, task = self._start
+            self._start = None
+            loop.call_soon_threadsafe(task.cancel)
+
+    def _parent_ended(self, parent: int) -> None:
+        asyncio.get_running_loop().remove_reader(parent)
+        log.error("the parent process is gone; worker %d stops", os.getpid())
+        self.handle_exit(signal.SIGTERM, None)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        previous = {
-            number: signal.signal(number, self.handle_exit)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        previous = {number: signal.signal(number, self.handle_exit) for number in STOPPING}
         try:
             yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _this_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a server works in a task")
+    return task

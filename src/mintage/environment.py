@@ -1,0 +1,63 @@
+"""What the environment says about outgoing connections, checked before the first of them.
+
+Libraries read these variables when they connect. A mistake would then be an error of each
+request, long after the start.
+"""
+
+import ssl
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from mintage.errors import ConfigError
+
+_PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_SOCKS: Final = ("socks5", "socks5h")
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+    """Raises `ConfigError`, whose key is the variable's name."""
+    _check_certificates(environ)
+    for name in _PROXIES:
+        for spelling in (name.lower(), name):
+            if value := environ.get(spelling):
+                _check_proxy(spelling, value)
+
+
+def _check_certificates(environ: Mapping[str, str]) -> None:
+    if name := environ.get("SSL_CERT_FILE"):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=name)
+        except ssl.SSLError as error:
+            raise ConfigError(
+                "SSL_CERT_FILE", f"{name} holds no certificates in PEM ({error.reason})"
+            ) from None
+        except OSError as error:
+            raise ConfigError("SSL_CERT_FILE", f"{name} can't be read: {error.strerror}") from None
+    directory = environ.get("SSL_CERT_DIR")
+    for name in directory.split(":") if directory else ():
+        if name and not Path(name).is_dir():
+            raise ConfigError("SSL_CERT_DIR", f"{name} is no directory")
+
+
+def _check_proxy(name: str, value: str) -> None:
+    """*value* may hold a password: it is in no sentence."""
+    try:
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(name, "is no address of a proxy; write http://host:port")
+    if parts.scheme in _SOCKS and find_spec("socksio") is None:
+        raise ConfigError(
+            name,
+            f"a {parts.scheme} proxy needs the package socksio: pip install socksio; "
+            "or name an HTTP proxy",
+        )
+    if parts.scheme not in ("http", "https", *_SOCKS):
+        raise ConfigError(
+            name, f"proxies of the kind {parts.scheme}:// are not supported; name an http:// proxy"
+        )
