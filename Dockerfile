@@ -14,11 +14,11 @@ RUN pip wheel --no-deps --no-build-isolation -w dist . && /opt/mintage/bin/pip i
 
 FROM python:3.13-slim
 COPY --from=build /opt/mintage /opt/mintage
-RUN useradd --system --uid 10001 mintage && install -d -o mintage -m 0700 /var/lib/mintage
+RUN useradd --system --uid 10001 mintage && install -d -o mintage -g 0 -m 0770 /var/lib/mintage
 USER mintage
 WORKDIR /var/lib/mintage
 VOLUME /var/lib/mintage
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/opt/mintage/bin/mintage"]
-CMD ["serve", "--config", "/etc/mintage.toml", "--host", "0.0.0.0", "--port", "8080"]
+CMD ["serve", "--config", "/etc/mintage.toml", "--host", "::", "--port", "8080"]

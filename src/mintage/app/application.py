@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,6 +19,7 @@ from mintage.app.routes import page_paths, routes
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.config import Config
+from mintage.environment import check_environment
 from mintage.errors import ConfigError, NotFound, OAuthError, StoreError, StoreUnavailable
 from mintage.gateway.credentials import Credentials, IdentitySigner
 from mintage.gateway.door import Door
@@ -200,6 +202,7 @@ class Running:
 
 @asynccontextmanager
 async def _run(app: Mintage) -> AsyncIterator[Running]:
+    check_environment(os.environ)
     async with open_parts(
         app.config,
         clocks=Clocks.of(app.clock) if app.steady is None else Clocks(app.clock, app.steady),

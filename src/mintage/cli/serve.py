@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -56,6 +57,8 @@ def serve(
 
     Stops on Ctrl-C, SIGTERM and SIGHUP: requests under way finish, streams are closed, exit code 0.
     """
+    for number in STOPPING:
+        signal.signal(number, _leave)  # until the server minds them itself
     start_log()
     check_environment(os.environ)
     settings = load(config, command=command)
@@ -68,6 +71,11 @@ def serve(
             return run(settings, sockets)
         listen(sockets)
         return Workers(workers, lambda parent: run(settings, sockets, parent=parent)).run()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Stopped before there was anything to stop."""
+    sys.exit(0)
 
 
 def start_log() -> None:

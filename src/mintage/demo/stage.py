@@ -83,12 +83,21 @@ async def stage(*, grace: int) -> AsyncIterator[Stage]:
 
 @asynccontextmanager
 async def process(
-    module: str, *args: str, ready: str, log: Path
+    module: str, *args: str, ready: str, log: Path, new_group: bool = False
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """``python -m module args…``, from when *ready* answers until the block ends."""
+    """``python -m module args…``, from when *ready* answers until the block ends.
+
+    *new_group*: a signal to this process's group, as Ctrl-C on a terminal, does not reach it.
+    """
     with log.open("wb") as output:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *args, stdout=output, stderr=output
+            sys.executable,
+            "-m",
+            module,
+            *args,
+            stdout=output,
+            stderr=output,
+            start_new_session=new_group,
         )
     try:
         await _wait(child, ready, log)

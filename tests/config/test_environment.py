@@ -1,0 +1,78 @@
+"""Variables about outgoing connections: a mistake in one is named before anything connects."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mintage.environment as environment_module
+from mintage.environment import check_environment
+from mintage.errors import ConfigError
+from tests.certificates import Authority
+from tests.cli.test_workers import CONFIG
+
+
+def refused(environ: dict[str, str]) -> ConfigError:
+    with pytest.raises(ConfigError) as found:
+        check_environment(environ)
+    return found.value
+
+
+def test_a_file_of_certificates_that_is_missing_empty_or_something_else(tmp_path: Path) -> None:
+    empty, other = tmp_path / "empty.pem", tmp_path / "other.pem"
+    empty.touch()
+    other.write_text("no certificate")
+    assert str(refused({"SSL_CERT_FILE": str(tmp_path / "none.pem")})) == (
+        f"SSL_CERT_FILE: {tmp_path}/none.pem can't be read: No such file or directory"
+    )
+    for path in (empty, other):
+        assert str(path) in str(error := refused({"SSL_CERT_FILE": str(path)}))
+        assert "holds no certificates" in str(error)
+    assert refused({"SSL_CERT_DIR": str(tmp_path / "none")}).key == "SSL_CERT_DIR"
+
+
+def test_what_is_good_or_unset_passes(tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path, "ca")
+    check_environment({"SSL_CERT_FILE": str(authority.file), "SSL_CERT_DIR": str(tmp_path)})
+    check_environment({"SSL_CERT_FILE": "", "ALL_PROXY": ""})
+    for value in ("http://proxy:3128", "proxy:3128", "https://u:p@proxy.example", "http://[::1]:1"):
+        check_environment({"HTTPS_PROXY": value, "no_proxy": "localhost"})
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "https_proxy", "HTTP_PROXY"])
+@pytest.mark.parametrize("scheme", ["socks4", "socks", "ftp", "quic"])
+def test_a_kind_of_proxy_that_is_not_supported(name: str, scheme: str) -> None:
+    error = refused({name: f"{scheme}://user:very-private@127.0.0.1:1080"})
+    assert (error.key, scheme in error.advice, "very-private" in str(error)) == (name, True, False)
+
+
+@pytest.mark.parametrize("value", ["http://", "http://h:0", "http://h:99999", "http://[::1", "://"])
+def test_what_is_no_address_of_a_proxy(value: str) -> None:
+    assert "is no address of a proxy" in str(refused({"ALL_PROXY": value}))
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_socks_needs_its_package(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:  # noqa: FBT001
+    monkeypatch.setattr(environment_module, "find_spec", lambda _: object() if installed else None)
+    environ = {"ALL_PROXY": "socks5://127.0.0.1:1080"}
+    if installed:
+        check_environment(environ)
+    else:
+        assert "socksio" in str(refused(environ))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SSL_CERT_FILE", "/nonexistent.pem"), ("ALL_PROXY", "socks4://127.0.0.1:1")],
+)
+def test_a_start_names_the_variable(tmp_path: Path, name: str, value: str) -> None:
+    file = tmp_path / "mintage.toml"
+    file.write_text(CONFIG.format(port=8080, store=f"sqlite://{tmp_path}/mintage.db"))
+    done = subprocess.run(
+        [sys.executable, "-m", "mintage", "serve", "--config", str(file), "--port", "0"],
+        capture_output=True, timeout=60, check=False, env=os.environ | {name: value},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith(f"mintage: {name}: ".encode())
