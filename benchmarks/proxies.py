@@ -112,7 +112,8 @@ class Mintage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = Body.of(scope["headers"], receive)
         target = self._pool.target.at(scope["path"], b"")
-        async with Exchange(self._pool, scope["method"], target, onward(scope), body) as found:
+        headers, user = onward(scope), ("", "")
+        async with Exchange(self._pool, scope["method"], target, headers, body, user) as found:
             start = {
                 "type": "http.response.start",
                 "status": found.status,

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 from mcp.server.mcpserver import Context, MCPServer
 
@@ -54,3 +55,5 @@ if __name__ == "__main__":
     if "--refuse" in sys.argv:
         sys.exit(1)
     server.run("stdio")
+    if "--linger" in sys.argv:
+        time.sleep(1)

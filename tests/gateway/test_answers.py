@@ -36,6 +36,7 @@ async def overrides(backend: Scripted) -> AsyncIterator[dict[str, Any]]:
                     "answer_seconds": 0.5,
                     "silence_seconds": 0.5,
                     "max_requests": 2,
+                    "max_requests_per_user": 2,
                 }
             ]
         }
@@ -152,7 +153,54 @@ async def test_an_answer_without_content_ends_with_its_head(
         int(status[:3]), b"", "a",
     )  # fmt: skip
     assert (await ask(world)).text == "ok"
-    assert backend.connections == 1
+    assert backend.connections == 2  # the first may have a late body for it yet
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No Content\r\ncontent-length: 9\r\n\r\n"),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked\r\n\r\n"),
+        ("HEAD", HEAD + b"content-length: 9\r\n\r\n"),
+        ("HEAD", HEAD + b"\r\n"),
+    ],
+)
+@pytest.mark.parametrize("late", [False, True])
+async def test_attack_e17_a_body_where_none_may_be_is_nobodys_answer(
+    world: World, backend: Scripted, method: str, head: bytes, *, late: bool
+) -> None:
+    """It comes at once, or when the next request would be under way on the connection."""
+    evil = HEAD + b"content-length: 4\r\n\r\nevil"
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if backend.connections > 1:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+        else:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head if late else head + evil)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(evil)
+        await reader.read()
+
+    backend.talking = talk
+    first = await ask(world, method)
+    assert (first.status_code, first.content) == (int(head[9:12]), b"")
+    assert (await ask(world)).text == "ok"
+    assert backend.connections == 2
+
+
+async def test_attack_e17_chunks_of_an_older_server_are_read_by_nobody(
+    world: World, backend: Scripted
+) -> None:
+    """RFC 9112 §6.1: such framing is faulty, and somebody on the way may have read it otherwise."""
+    body = b"transfer-encoding: chunked\r\nconnection: keep-alive\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    backend.answers = [b"HTTP/1.0 200 OK\r\n" + body, OK]
+    assert (await ask(world)).status_code == 502
+    assert (await ask(world)).text == "ok"
+    assert backend.connections == 2
 
 
 async def test_the_answer_to_head_has_a_length_and_no_body(world: World, backend: Scripted) -> None:

@@ -17,6 +17,7 @@ from mcp_types import TextContent
 
 from mintage.config import parse
 from mintage.errors import ConfigError
+from mintage.gateway.commands import CommandSessions
 from mintage.tls import trusted
 from tests.conftest import World
 
@@ -227,6 +228,80 @@ async def test_when_all_are_taken_others_wait(world: World) -> None:
     refused = await begin(world, await token(world, "bob"))
     assert refused.status_code == 503
     assert int(refused.headers["retry-after"]) > 0
+
+
+async def end(world: World, access: str, name: str) -> None:
+    headers = {"authorization": f"Bearer {access}", "mcp-session-id": name}
+    assert (await world.http.delete(world.resource, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "command", [{"max_sessions": 1, "run": [sys.executable, SERVER, "--linger"]}]
+)
+async def test_attack_e09_a_process_counts_until_it_is_gone(world: World) -> None:
+    """Its session has ended; the process takes a second more."""
+    access = await token(world)
+    other = await token(world, "bob")
+    await end(world, access, (await begin(world, access)).headers["mcp-session-id"])
+    assert len(world.running.commands["/mcp"]) == 1
+    assert (await begin(world, other)).status_code == 503
+    await eventually(lambda: len(world.running.commands["/mcp"]) == 0)
+    assert (await begin(world, other)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "command",
+    [{"max_sessions_per_user": 2, "run": [sys.executable, SERVER, "--linger"]}],
+)
+async def test_attack_e09_a_user_has_so_many_processes_with_any_number_of_clients(
+    world: World,
+) -> None:
+    """Each login is another client's. The fourth begins when the oldest is gone, and not before."""
+    most = 0
+    sessions = world.running.commands["/mcp"]
+    for access in [await token(world) for _ in range(4)]:
+        answer = await begin(world, access)
+        most = max(most, len(sessions))
+        assert answer.status_code == 200
+    assert most == len(sessions) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [{"max_sessions_per_user": 2, "run": [sys.executable, SERVER, "--linger"]}],
+)
+async def test_attack_e09_nor_if_they_begin_at_once(world: World) -> None:
+    tokens = [await token(world) for _ in range(5)]
+    answers = await asyncio.gather(*(begin(world, access) for access in tokens))
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert len(world.running.commands["/mcp"]) <= 2
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("POST", {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
+        ("POST", {"jsonrpc": "2.0", "method": "initialize", "params": {}}),
+        ("POST", {"jsonrpc": "2.0", "id": 1, "method": "initialize"}),
+        ("POST", [INITIALIZE]),
+        ("POST", {"x": 1}),
+        ("GET", None),
+        ("DELETE", None),
+        ("PUT", INITIALIZE),
+    ],
+)
+async def test_attack_e09_only_an_initialize_starts_a_process(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str, message: Any
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(CommandSessions, "_start", lambda *_: started.append(1))
+    headers = {
+        "authorization": f"Bearer {await token(world)}",
+        "accept": "application/json, text/event-stream",
+    }
+    answer = await world.http.request(method, world.resource, json=message, headers=headers)
+    assert (answer.status_code, started) == (400, [])
+    assert "initialize" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("command", [{"idle_seconds": 0.2}])

@@ -15,6 +15,8 @@ from mintage.testing.nanoidp import free_port
 from tests.certificates import Authority
 from tests.gateway.scripted import OK, Scripted, scripted
 
+ALICE = ("https://login.example.com", "alice")
+
 
 async def nothing() -> Any:
     raise AssertionError("a request without a body is not asked for one")
@@ -24,7 +26,7 @@ async def answer(pool: Pool, method: str = "GET") -> bytes:
     """The body of the answer to one request, through *pool*, which is closed then."""
     body = Body(nothing, 0, more=False)
     try:
-        async with Exchange(pool, method, pool.target.at("/x", b""), [], body) as found:
+        async with Exchange(pool, method, pool.target.at("/x", b""), [], body, ALICE) as found:
             return await found.chunk()
     finally:
         pool.close()
@@ -129,7 +131,7 @@ async def test_a_connection_gets_cold_before_the_backend_hangs_up(tmp_path: Path
             if cold:
                 one._warm[0].idle_since -= 5
             body = Body(nothing, 0, more=False)
-            async with Exchange(one, "GET", b"/", [], body) as found:
+            async with Exchange(one, "GET", b"/", [], body, ALICE) as found:
                 assert await found.chunk() == b"ok"
         one.close()
     assert backend.connections == 2

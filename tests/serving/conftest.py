@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import uvicorn
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.serving.places import Places
 from mintage.serving.protocol import protocols
@@ -134,7 +134,10 @@ class Client:
 
 @asynccontextmanager
 async def staged(
-    bounds: ServerSection | None = None, *, trusts: Callable[[str | None], bool] = lambda _: False
+    bounds: ServerSection | None = None,
+    *,
+    trusts: Callable[[str | None], bool] = lambda _: False,
+    app: ASGIApp | None = None,
 ) -> AsyncIterator[Stage]:
     bounds = bounds or ServerSection()
     places = Places(
@@ -145,10 +148,16 @@ async def staged(
     http, ws = protocols(bounds, places)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    app = Shown()
+    shown = Shown()
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, http=http, ws=ws, lifespan="off", log_config=None,
+        app or shown,
+        host="127.0.0.1",
+        port=port,
+        http=http,
+        ws=ws,
+        lifespan="off",
+        log_config=None,
         timeout_graceful_shutdown=1,
-    )  # fmt: skip
+    )
     async with serving(uvicorn.Server(config)):
-        yield Stage(app, places, port)
+        yield Stage(shown, places, port)

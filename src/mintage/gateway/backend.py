@@ -14,12 +14,16 @@ from mintage.errors import InvalidRequest
 from mintage.gateway.connection import BackendError, Connection
 from mintage.gateway.headers import RawHeaders
 from mintage.gateway.target import Target
+from mintage.tcp import notice_its_end
 
 # uvicorn and Node hang up after five seconds. A request that meets the hang-up on its way is
 # lost, and one with effects can't be sent again.
 _WARM_SECONDS: Final = 4.0
 _MAX_WARM: Final = 256
+_GONE_SECONDS: Final = 60  # without a sign of life, after which a backend counts as gone
 P = TypeVar("P", bound=asyncio.Protocol)
+User = tuple[str, str]
+"""(issuer, subject): whose place a request takes, whatever clients that user has."""
 
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _TARGET: Final = re.compile(rb"/[!-~]*")
@@ -31,13 +35,14 @@ class Limits:
 
     *connect*: until a connection stands; *answer*: from a request's last byte to the head of its
     answer; *silence*: between two parts of a body, None for as long as it likes.
-    *requests*: how many may be there at once.
+    *requests*: how many may be there at once, and *requests_per_user* of one user.
     """
 
     connect: float = 5.0
     answer: float = 300.0
     silence: float | None = None
     requests: int = 4096
+    requests_per_user: int = 1024
 
 
 class Pool:
@@ -49,6 +54,7 @@ class Pool:
         self._trust = trust
         self._warm: deque[Connection] = deque()
         self._taken = 0
+        self._held: dict[User, int] = {}
         self.base = target.url
         self._authority = target.authority.encode("ascii")
 
@@ -68,23 +74,23 @@ class Pool:
             raise InvalidRequest("a header holds a line break")
         return head + b"\r\n"
 
-    async def take(self, *, fresh: bool = False) -> Connection:
-        """A connection for one request, a new one if *fresh*; `give` it back in any case.
+    async def take(self, user: User, *, fresh: bool = False) -> Connection:
+        """A connection for one request of *user*, a new one if *fresh*; `give` it back in any case.
 
         Raises `BackendError` where there is none to be had.
         """
-        self._count()
+        self._count(user)
         if not fresh and (found := self._kept()) is not None:
             return found
         try:
             return await self.connect(Connection)
         except BaseException:
-            self._taken -= 1
+            self._uncount(user)
             raise
 
-    def give(self, connection: Connection) -> None:
+    def give(self, connection: Connection, user: User) -> None:
         """Keep *connection* if it is fit for another request, else close it."""
-        self._taken -= 1
+        self._uncount(user)
         if not connection.reusable or len(self._warm) >= _MAX_WARM:
             connection.close()
             return
@@ -94,22 +100,38 @@ class Pool:
             self._warm.popleft().close()
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
+    def counted(self, user: User) -> Iterator[None]:
         """For what opens a connection of its own: it counts as a request for that long."""
-        self._count()
+        self._count(user)
         try:
             yield
         finally:
-            self._taken -= 1
+            self._uncount(user)
 
     def close(self) -> None:
         while self._warm:
             self._warm.pop().close()
 
-    def _count(self) -> None:
+    def _count(self, user: User) -> None:
         if self._taken >= self.limits.requests:
             raise BackendError(503, "the backend has all the requests it may have at once")
+        held = self._held.get(user, 0)
+        if held >= self.limits.requests_per_user:
+            raise BackendError(
+                503,
+                "you have too many requests and streams open at once; end some, and try again",
+                reason=f"one user has {held} requests there: resource.max_requests_per_user",
+            )
+        self._held[user] = held + 1
         self._taken += 1
+
+    def _uncount(self, user: User) -> None:
+        self._taken -= 1
+        held = self._held[user]
+        if held == 1:
+            del self._held[user]
+        else:
+            self._held[user] = held - 1
 
     def _kept(self) -> Connection | None:
         """The connection used last, if it is still warm: colder ones are colder yet."""
@@ -130,9 +152,12 @@ class Pool:
                 if target.socket is not None:
                     _, made = await loop.create_unix_connection(protocol, target.socket)
                 else:
-                    _, made = await loop.create_connection(
+                    transport, made = await loop.create_connection(
                         protocol, target.host, target.port, ssl=self._trust
                     )
+                    # A backend that reads nothing of a body may be busy with what it has.
+                    unread = max(self.limits.answer, _GONE_SECONDS)
+                    notice_its_end(transport, _GONE_SECONDS, unread=unread)
         except TimeoutError as error:
             raise BackendError(
                 504, "the backend did not answer in time; try again shortly"

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import anyio
 import mcp_types as types
@@ -26,6 +26,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from mintage.emails import verified_email
+from mintage.gateway.backend import User
 from mintage.gateway.settings import Command
 from mintage.resource.bearer import Access
 from mintage.server.http import json_response
@@ -36,8 +37,8 @@ _GONE: Final = (anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 log = logging.getLogger("mintage.gateway")
 
-Owner = tuple[str, str, str]
-"""(issuer, subject, client id): whose a session is."""
+Owner = tuple[User, str]
+"""A user and a client id: whose a session is."""
 
 
 class CommandSessions:
@@ -47,8 +48,9 @@ class CommandSessions:
         """*identify*: whether a process is told, in its environment, whose it is."""
         self._command = command
         self._identify = identify
-        self._sessions: dict[str, _Session] = {}
-        self._tasks: set[asyncio.Task[None]] = set()  # also of those that are just ending
+        self._sessions: dict[str, _Session] = {}  # those that take requests
+        self._living: dict[_Session, asyncio.Task[None]] = {}  # those that have a process
+        self._changing: set[User] = set()  # whose oldest process is just ending for a new one
         self._serve = RequestBodyLimitMiddleware(self._route, _MAX_BODY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, access: Access) -> None:
@@ -56,14 +58,15 @@ class CommandSessions:
         await self._serve({**scope, "mintage.access": access}, receive, send)
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        """How many processes there are, those that are just ending included."""
+        return len(self._living)
 
     async def close(self) -> None:
         """End all processes. Those that won't go within seconds are killed."""
-        for session in self._sessions.values():
-            session.end()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=_CLOSE_SECONDS)
+        for session in list(self._living):
+            self._end(session)
+        if self._living:
+            await asyncio.wait(list(self._living.values()), timeout=_CLOSE_SECONDS)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         access: Access = scope["mintage.access"]
@@ -74,7 +77,7 @@ class CommandSessions:
             asked = _request_id(await Request(scope, receive).body())
             await _unsupported(revision, asked)(scope, receive, send)
         elif name is None:
-            await self._open(scope, receive, send, owner, access)
+            await self._begin(scope, receive, send, access)
         else:
             session = self._sessions.get(name)
             if session is None or session.owner != owner:  # another's is as if it were not there
@@ -83,16 +86,26 @@ class CommandSessions:
             else:
                 await session.transport.handle_request(scope, receive, send)
 
-    async def _open(
-        self, scope: Scope, receive: Receive, send: Send, owner: Owner, access: Access
-    ) -> None:
-        """A new session, if this request begins one: it stays only if it is answered well."""
-        if not self._make_room(owner):
+    async def _begin(self, scope: Scope, receive: Receive, send: Send, access: Access) -> None:
+        """A new session, if this request asks for one: nothing else starts a process."""
+        body = await Request(scope, receive).body()
+        if scope["method"] != "POST" or not _is_initialize(body):
+            text = "begin with initialize, and name the session in Mcp-Session-Id from then on"
+            refusal = _error(400, types.INVALID_REQUEST, text, asked=_request_id(body))
+            return await refusal(scope, receive, send)
+        owner = _owner(access)
+        if not await self._make_room(owner[0]):
+            log.warning("a command has all the processes it may have: a session was refused")
             refusal = _error(503, types.INTERNAL_ERROR, "too many sessions are open; try again")
             refusal.headers["retry-after"] = "30"
             return await refusal(scope, receive, send)
+        return await self._open(scope, _again(body, receive), send, owner, access)
+
+    async def _open(
+        self, scope: Scope, receive: Receive, send: Send, owner: Owner, access: Access
+    ) -> None:
+        """A new session. It stays only if its first request is answered well."""
         session = _Session(owner, self._parameters(access), self._command.idle_seconds)
-        self._sessions[session.name] = session
         if not await self._start(session):
             refusal = _error(502, types.INTERNAL_ERROR, "the server behind can't be started")
             return await refusal(scope, receive, send)
@@ -107,29 +120,47 @@ class CommandSessions:
         try:
             await session.transport.handle_request(scope, receive, watching)
         finally:
-            if status >= 400:  # noqa: PLR2004
-                session.end()
+            session.answered = status < 400  # noqa: PLR2004
+            if not session.answered:
+                self._end(session)
         return None
 
     async def _start(self, session: "_Session") -> bool:
         started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(session.run(started))
-        self._tasks.add(task)
+        self._sessions[session.name], self._living[session] = session, task
 
         def ended(_: object) -> None:
-            self._tasks.discard(task)
+            self._living.pop(session, None)
             self._sessions.pop(session.name, None)
 
         task.add_done_callback(ended)
         return await started
 
-    def _make_room(self, owner: Owner) -> bool:
-        """Whether one more may start. A user who has too many loses the oldest."""
-        own = [session for session in self._sessions.values() if session.owner == owner]
-        if len(own) >= self._command.max_sessions_per_user:
-            own[0].end()
-            del self._sessions[own[0].name]
-        return len(self._sessions) < self._command.max_sessions
+    def _end(self, session: "_Session") -> None:
+        """No more requests for it. Its process counts until it is gone."""
+        self._sessions.pop(session.name, None)
+        session.end()
+
+    async def _make_room(self, user: User) -> bool:
+        """Whether one more process may start now. A user who has too many loses the oldest."""
+        if len(own := self._processes_of(user)) < self._command.max_sessions_per_user:
+            return len(self._living) < self._command.max_sessions
+        ending = [session for session in own if session.name not in self._sessions]
+        spare = ending or [session for session in own if session.answered]
+        if user in self._changing or not spare:
+            return False
+        self._changing.add(user)
+        try:
+            self._end(spare[0])
+            await asyncio.wait([self._living[spare[0]]], timeout=_CLOSE_SECONDS)
+        finally:
+            self._changing.discard(user)
+        few = len(self._processes_of(user)) < self._command.max_sessions_per_user
+        return few and len(self._living) < self._command.max_sessions
+
+    def _processes_of(self, user: User) -> "list[_Session]":
+        return [session for session in self._living if session.owner[0] == user]
 
     def _parameters(self, access: Access) -> StdioServerParameters:
         program, *arguments = self._command.run
@@ -148,6 +179,7 @@ class _Session:
     def __init__(self, owner: Owner, parameters: StdioServerParameters, idle: float) -> None:
         self.name = uuid.uuid4().hex
         self.owner = owner
+        self.answered = False  # whether its first request was, and well
         self.transport = StreamableHTTPServerTransport(self.name, idle_timeout=idle)
         self._both = anyio.CancelScope()
         self._parameters = parameters
@@ -225,8 +257,7 @@ class _Session:
 
 
 def _owner(access: Access) -> Owner:
-    login = access.opened.grant.login
-    return login.identity.issuer, login.identity.subject, login.client_id
+    return access.user, access.opened.grant.login.client_id
 
 
 def _identity(access: Access) -> dict[str, str]:
@@ -249,6 +280,36 @@ def _header(scope: Scope, wanted: bytes) -> str | None:
 
 class _Envelope(msgspec.Struct):
     id: str | int | None = None
+
+
+class _Initialize(msgspec.Struct):
+    id: str | int
+    jsonrpc: Literal["2.0"]
+    method: Literal["initialize"]
+    params: dict[str, Any]
+
+
+def _is_initialize(body: bytes) -> bool:
+    """Whether *body* is one JSON-RPC request that begins a session."""
+    try:
+        msgspec.json.decode(body, type=_Initialize)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """*receive*, with *body*, which was read already, in front."""
+    read = False
+
+    async def again() -> Message:
+        nonlocal read
+        if read:
+            return await receive()
+        read = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
 
 
 def _request_id(body: bytes) -> str | int | None:

@@ -194,12 +194,15 @@ class Connection(asyncio.Protocol):
             return
         if len(self.headers) > MAX_HEADERS or (self._chunked and self._length is not None):
             raise ValueError("a head that two servers could read differently")
+        if self._chunked and self._parser.get_http_version() != "1.1":
+            raise ValueError("chunks in an answer of HTTP/1.0")  # RFC 9112 §6.1
         self.status, self.headed = status, True
-        if self._bodiless:
+        if self._bodiless or status in (_NO_CONTENT, _NOT_MODIFIED):
+            # A faulty backend sends a body all the same, perhaps late. It would be taken for
+            # the next answer; so the connection has none.
             self._end()
             return
-        framed = self._chunked or self._length is not None
-        self._until_close = not framed and status not in (_NO_CONTENT, _NOT_MODIFIED)
+        self._until_close = not (self._chunked or self._length is not None)
         self._wake()
 
     def on_body(self, body: bytes) -> None:

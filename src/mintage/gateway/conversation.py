@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from mintage.errors import OAuthError
-from mintage.gateway.backend import Pool
+from mintage.gateway.backend import Pool, User
 from mintage.gateway.connection import BackendError
 from mintage.gateway.headers import RawHeaders, to_client
 
@@ -68,7 +68,9 @@ class Conversation:
     send: Send
     accepted: bool = False
 
-    async def hold(self, pool: Pool, rest: str, headers: RawHeaders, check: Check) -> None:
+    async def hold(
+        self, pool: Pool, rest: str, headers: RawHeaders, user: User, check: Check
+    ) -> None:
         """Relay until one side closes, or until *check* raises `OAuthError`.
 
         Raises `BackendError`, `Declined` and `InvalidRequest` before anything is accepted.
@@ -76,7 +78,7 @@ class Conversation:
         await self.receive()  # websocket.connect
         query = self.scope.get("query_string", b"")
         target = pool.target.at(rest, query)
-        with pool.counted():
+        with pool.counted(user):
             async with _opened(pool, target, headers, self.scope["subprotocols"]) as theirs:
                 await self._accept(theirs)
                 await self._relay(theirs, check)

@@ -13,7 +13,7 @@ from typing import Final, Self
 from starlette.types import Receive
 
 from mintage.errors import InvalidRequest
-from mintage.gateway.backend import Pool
+from mintage.gateway.backend import Pool, User
 from mintage.gateway.connection import BackendError, Connection
 from mintage.gateway.headers import RawHeaders
 
@@ -73,9 +73,16 @@ class Exchange:
     """An async context: inside it the answer's head is there, outside nothing is left of it."""
 
     def __init__(
-        self, pool: Pool, method: str, target: bytes, headers: RawHeaders, body: Body
+        self,
+        pool: Pool,
+        method: str,
+        target: bytes,
+        headers: RawHeaders,
+        body: Body,
+        user: User,
     ) -> None:
         self._pool = pool
+        self._user = user
         self._method = method
         self._head = pool.head(method, target, headers, chunked=body.chunked)
         self._body = body
@@ -118,7 +125,7 @@ class Exchange:
         return connection
 
     async def _send(self, first: bytes, *, fresh: bool) -> Connection:
-        self._connection = connection = await self._pool.take(fresh=fresh)
+        self._connection = connection = await self._pool.take(self._user, fresh=fresh)
         connection.begin(self._head + first, bodiless=self._method == "HEAD")
         self._asked_at = self._loop.time()
         self._timer = self._loop.call_later(_SOON, self._look)
@@ -166,5 +173,5 @@ class Exchange:
         if self._connection is not None:
             if self._body.more:
                 self._connection.close()  # the rest of the body would be taken for a request
-            self._pool.give(self._connection)
+            self._pool.give(self._connection, self._user)
             self._connection = None

@@ -96,6 +96,7 @@ class Gateway:
                 pool=_way_to(found.target),
                 rest=found.rest,
                 headers=headers,
+                user=access.user,
                 check=still_good,
             )
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
@@ -115,7 +116,8 @@ class Gateway:
         try:
             access = await self._access(asked, found, method="GET")
             headers = await self._headers(asked, found, access)
-            await conversation.hold(_way_to(found.target), found.rest, headers, still_good)
+            pool = _way_to(found.target)
+            await conversation.hold(pool, found.rest, headers, access.user, still_good)
         except Declined as declined:
             pool, resource = _way_to(found.target), found.target.resource
             await conversation.refuse(declined.response(pool, found.rest, resource.identifier))

@@ -13,7 +13,7 @@ from typing import Final
 from starlette.types import Message, Receive, Scope, Send
 
 from mintage.errors import MethodNotAllowed, MintageError
-from mintage.gateway.backend import Pool
+from mintage.gateway.backend import Pool, User
 from mintage.gateway.connection import BackendError, Connection
 from mintage.gateway.credentials import Credentials, Wish
 from mintage.gateway.exchange import Body, ClientGone, Exchange
@@ -76,6 +76,7 @@ class Proxy:
         pool: Pool,
         rest: str,
         headers: RawHeaders,
+        user: User,
         check: Check,
     ) -> None:
         """Relay until the answer is complete, the client is gone, or *check* refuses (`Watch`).
@@ -87,7 +88,7 @@ class Proxy:
             raise MethodNotAllowed(f"use another method than {scope['method']}", allow=_ALLOW)
         target = pool.target.at(rest, scope.get("query_string", b""))
         body = Body.of(scope["headers"], receive)
-        exchange = Exchange(pool, scope["method"], target, headers, body)
+        exchange = Exchange(pool, scope["method"], target, headers, body, user)
         ended = False
         try:
             async with exchange as answer:

@@ -93,6 +93,7 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     *upstreams*: where its users may log in, by name; empty: anywhere.
 
     *connect_seconds*, *answer_seconds*, *silence_seconds*, *max_requests*: see `Limits`.
+    *max_requests_per_user*: None for a quarter of *max_requests*.
     *backend_ca*, *backend_certificate*: see `trust`.
     """
 
@@ -114,6 +115,7 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     answer_seconds: _Seconds = 300.0
     silence_seconds: _Seconds | None = None
     max_requests: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
+    max_requests_per_user: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     allow_ambiguous_paths_below: tuple[Ambiguity, ...] = ()
 
     def wish(self, identifier: str) -> Wish:
@@ -136,6 +138,7 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             answer=self.answer_seconds,
             silence=self.silence_seconds,
             requests=self.max_requests,
+            requests_per_user=self.max_requests_per_user or -(-self.max_requests // 4),
         )
         ca, certificate = self.backend_ca, self.backend_certificate
         return Pool(target, limits, trust(target, ca=ca, certificate=certificate, key="resource"))

@@ -38,6 +38,12 @@ class Access:
     scopes: Scopes
     ends_at: float  # of the token, in seconds since the epoch
 
+    @property
+    def user(self) -> tuple[str, str]:
+        """(issuer, subject): one user, whatever clients and logins that user has."""
+        who = self.opened.grant.login.identity
+        return who.issuer, who.subject
+
 
 class _Known(NamedTuple):
     """What a token said. It holds no grant: one that has changed must not be kept alive."""
