@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mintage.cli.listening import addresses, bind, listen
+from mintage.app.listening import addresses, bind, listen
 from mintage.errors import ConfigError
 from mintage.testing.nanoidp import free_port
 from tests.cli.command import mintage

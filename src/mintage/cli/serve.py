@@ -16,14 +16,13 @@ import uvicorn
 from cyclopts import Parameter
 
 from mintage.app import Mintage, create_app
-from mintage.cli.listening import BACKLOG, addresses, listen, listening
+from mintage.app.listening import addresses, listen, listening
+from mintage.app.serving import uvicorn_config
 from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.workers import STOPPING, Workers
 from mintage.config import Config, load
 from mintage.environment import check_environment
 from mintage.errors import ConfigError
-from mintage.gateway.peers import Peers, read_networks
-from mintage.serving.binding import bounded
 
 _GRACE_SECONDS: Final = 20
 
@@ -123,20 +122,7 @@ class GracefulServer(uvicorn.Server):
     """
 
     def __init__(self, app: Mintage) -> None:
-        peers = Peers(read_networks(app.config.gateway.trusted_proxies))
-        super().__init__(
-            uvicorn.Config(
-                app,
-                lifespan="off",
-                log_config=None,
-                access_log=False,  # its lines hold whole query strings: codes and states
-                server_header=False,
-                backlog=BACKLOG,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-                proxy_headers=False,
-                **bounded(app.config.server, peers.trusts),
-            )
-        )
+        super().__init__(uvicorn_config(app, app.config, grace=_GRACE_SECONDS))
         self._app = app
         self._start: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
 

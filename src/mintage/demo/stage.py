@@ -5,14 +5,21 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx2
+import uvicorn
 
+from mintage.app import Mintage
+from mintage.app.serving import uvicorn_config
 from mintage.config import Config, load
+from mintage.demo.request_log import RequestLog
 from mintage.testing.nanoidp import NanoIDP, free_port, nanoidp
+from mintage.testing.serving import serving
+
+_GRACE = 2  # seconds for requests under way when it stops
 
 CONFIG = """\
 issuer = "{issuer}"
@@ -44,6 +51,7 @@ class Stage:
     directory: Path
     config: Config
     idp: NanoIDP
+    requests: RequestLog = field(default_factory=RequestLog)
 
     @property
     def mcp_url(self) -> str:
@@ -69,16 +77,24 @@ async def stage(*, grace: int) -> AsyncIterator[Stage]:
             process(
                 "mintage.demo.backend", str(backend_port), f"{idp.issuer}/userinfo",
                 ready=f"http://127.0.0.1:{backend_port}/mcp", log=directory / "backend.log",
+                new_group=True,
             )
         )  # fmt: skip
-        await stack.enter_async_context(
-            process(
-                "mintage", "serve", "--config", str(file), "--port", str(port),
-                ready=f"{issuer}/.well-known/oauth-authorization-server",
-                log=directory / "mintage.log",
-            )
-        )  # fmt: skip
-        yield Stage(issuer, directory, load(file), idp)
+        config, requests = load(file), RequestLog()
+        await stack.enter_async_context(gateway(config, port, requests))
+        yield Stage(issuer, directory, config, idp, requests)
+
+
+@asynccontextmanager
+async def gateway(config: Config, port: int, requests: RequestLog) -> AsyncIterator[None]:
+    """Mintage in this process, on loopback; *requests* hears of each request."""
+    app = Mintage(config)
+    settings = uvicorn_config(requests.before(app), config, grace=_GRACE, port=port)
+    async with app.running(), serving(uvicorn.Server(settings)):
+        try:
+            yield
+        finally:
+            app.drain()
 
 
 @asynccontextmanager

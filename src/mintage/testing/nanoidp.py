@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import httpx2
 
@@ -27,6 +29,17 @@ oauth:
       client_secret: "{client_secret}"
       redirect_uris: ["{redirect_uri}"]
 """
+_CHOOSING: Final = "login: {mode: persona}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user whom the login page offers: a click logs in, without a password."""
+
+    username: str
+    email: str
+    groups: tuple[str, ...] = ()
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +54,11 @@ class NanoIDP:
 
 
 @asynccontextmanager
-async def nanoidp(*, redirect_uri: str) -> AsyncIterator[NanoIDP]:
-    """The provider on a free loopback port, in its strict profile, from when it answers."""
+async def nanoidp(*, redirect_uri: str, people: Sequence[Person] = ()) -> AsyncIterator[NanoIDP]:
+    """The provider on a free loopback port, in its strict profile, from when it answers.
+
+    With *people* its login page offers these to choose from, and nobody else can log in.
+    """
     port = free_port()
     idp = NanoIDP(f"http://127.0.0.1:{port}")
     with TemporaryDirectory(prefix="nanoidp-") as directory:
@@ -51,6 +67,9 @@ async def nanoidp(*, redirect_uri: str) -> AsyncIterator[NanoIDP]:
             port=port, issuer=idp.issuer, client_id=idp.client_id,
             client_secret=idp.client_secret, redirect_uri=redirect_uri,
         )  # fmt: skip
+        if people:
+            settings += _CHOOSING
+            await asyncio.to_thread((Path(directory) / "users.yaml").write_text, _users(people))
         await asyncio.to_thread((Path(directory) / "settings.yaml").write_text, settings)
         async with _process(directory, port):
             await _wait(f"{idp.issuer}/.well-known/openid-configuration")
@@ -66,8 +85,23 @@ async def _process(directory: str, port: int) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        child.terminate()
+        if child.returncode is None:
+            child.terminate()
         await child.wait()
+
+
+def _users(people: Sequence[Person]) -> str:
+    """JSON, which is YAML too."""
+    users = {
+        one.username: {
+            "email": one.email,
+            "groups": list(one.groups),
+            "roles": ["USER"],
+            "description": one.description,
+        }
+        for one in people
+    }
+    return json.dumps({"config_version": 1, "users": users})
 
 
 async def _run(*args: str, directory: str) -> None:
@@ -80,7 +114,14 @@ async def _start(*args: str, directory: str) -> asyncio.subprocess.Process:
     # In its own directory: it keeps its keys where it stands.
     quiet = asyncio.subprocess.DEVNULL
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "nanoidp", *args, cwd=directory, stdout=quiet, stderr=quiet
+        sys.executable,
+        "-m",
+        "nanoidp",
+        *args,
+        cwd=directory,
+        stdout=quiet,
+        stderr=quiet,
+        start_new_session=True,  # a terminal's Ctrl-C is for us: we end it ourselves
     )
 
 

@@ -1,0 +1,51 @@
+"""``mintage dev``: login in front of your own server, while you write it."""
+
+import asyncio
+import logging
+import os
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from mintage.environment import check_environment
+from mintage.errors import ConfigError
+from mintage.extras import needs
+
+
+def dev(
+    *command: Annotated[str, Parameter(help="After --: your server, if it speaks MCP over stdio.")],
+    backend: Annotated[str | None, Parameter(help="Your server's URL, if it speaks HTTP.")] = None,
+    port: Annotated[int, Parameter(help="Port to listen on, on loopback.")] = 8080,
+) -> int:
+    """Put a login with made-up users in front of your own server. For development only.
+
+    mintage dev --backend http://127.0.0.1:8000/mcp, or mintage dev -- python my_server.py.
+    No file is needed. Prints what to paste into your MCP client, and a line for each request.
+    Ctrl-C ends it and everything that it started.
+    """
+    needs("demo")
+    if bool(command) == (backend is not None):
+        raise ConfigError("dev", "give either --backend URL, or -- and a command")
+    logging.basicConfig(level=logging.WARNING, format="          %(message)s")
+    logging.getLogger("mintage").setLevel(logging.INFO)
+    check_environment(os.environ)
+    from mintage.demo.dev import Behind
+    from mintage.demo.dev import dev as run
+    from mintage.demo.stopping import until_stopped
+
+    console = Console(highlight=False)
+    work = run(console, Behind(backend=backend, command=command), port=port)
+    try:
+        code = asyncio.run(until_stopped(work))
+    except ConfigError as error:
+        raise _as_argument(error) from None
+    if code is None:
+        console.print("\nStopped.")
+    return 0
+
+
+def _as_argument(error: ConfigError) -> ConfigError:
+    """*error* about a setting as the argument that the setting came from."""
+    names = {"resource[0].backend": "--backend", "resource[0].path": "--backend"}
+    return ConfigError(names.get(error.key, error.key), error.advice)

@@ -1,0 +1,168 @@
+"""``mintage dev``: login in front of a server that is being written, with users to choose from."""
+
+import asyncio
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.text import Text
+
+from mintage.app.listening import bind
+from mintage.config import Config, parse
+from mintage.demo.paste import lines_to_paste
+from mintage.demo.request_log import RequestLog, Seen, line
+from mintage.demo.stage import gateway
+from mintage.errors import ConfigError
+from mintage.secret_source import generate_once
+from mintage.testing.nanoidp import NanoIDP, Person, nanoidp
+
+PEOPLE: Final = (
+    Person("alice", "alice@example.org", ("admins", "staff"), "in the groups admins and staff"),
+    Person("bob", "bob@example.org", ("staff",), "in the group staff"),
+    Person("carol", "carol@example.com", (), "a guest of another company, in no group"),
+)
+_NAME: Final = "dev"
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What is put behind the login: the URL of a server, or a command that speaks stdio."""
+
+    backend: str | None = None
+    command: Sequence[str] = ()
+
+    @property
+    def path(self) -> str:
+        """Where it is to be found: under the path that it has itself."""
+        found = urlsplit(self.backend).path.rstrip("/") if self.backend else ""
+        return found or "/mcp"
+
+    def section(self) -> dict[str, Any]:
+        what: dict[str, Any] = {"backend": self.backend}
+        if self.command:
+            what = {"command": {"run": list(self.command)}}
+        return {"path": self.path, "credential": "identity", "name": "Your server", **what}
+
+
+async def dev(console: Console, behind: Behind, *, port: int) -> int:
+    """Serve until it is cancelled."""
+    _check_port(port)
+    console.print("Starting a login provider, and Mintage in front of your server …")
+    log = RequestLog(observe=lambda seen: _print(console, seen))
+    async with running(behind, port, log) as url:
+        await _introduce(console, behind, url)
+        await asyncio.Event().wait()
+    return 0
+
+
+@asynccontextmanager
+async def running(behind: Behind, port: int, log: RequestLog) -> AsyncIterator[str]:
+    """The provider and Mintage, in front of *behind*; the address for clients."""
+    issuer = f"http://127.0.0.1:{port}"
+    directory = private_directory()
+    _config(behind, issuer, NanoIDP(issuer), directory)  # what is wrong is said before any start
+    async with nanoidp(redirect_uri=f"{issuer}/callback", people=PEOPLE) as idp:
+        config = _config(behind, issuer, idp, directory)
+        async with gateway(config, port, log):
+            yield f"{issuer}{behind.path}"
+
+
+def _config(behind: Behind, issuer: str, idp: NanoIDP, directory: Path) -> Config:
+    return parse(
+        _settings(behind, issuer, idp),
+        base=directory,
+        environ={**os.environ, "MINTAGE_DEV_CLIENT_SECRET": idp.client_secret},
+    )
+
+
+def _settings(behind: Behind, issuer: str, idp: NanoIDP) -> dict[str, Any]:
+    return {
+        "issuer": issuer,
+        "store": "memory://",
+        "secret": "file:secret",
+        "upstream": {
+            "preset": "oidc",
+            "issuer": idp.issuer,
+            "client_id": idp.client_id,
+            "client_secret": "env:MINTAGE_DEV_CLIENT_SECRET",
+            "scopes": ["openid", "email", "profile", "offline_access"],
+            "title": "The development login",
+        },
+        "resource": [behind.section()],
+    }
+
+
+def private_directory() -> Path:
+    """Where the secret of this user's development servers is kept, among temporary files.
+
+    With the same secret, clients that registered yesterday need not register again. Others
+    may make a directory of this name: one that is not ours alone is refused.
+    """
+    path = Path(tempfile.gettempdir()) / f"mintage-dev-{_user()}"
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not path.is_dir() or path.is_symlink() or (os.name == "posix" and _shared(found)):
+        raise ConfigError("mintage dev", f"{path} is not this user's alone; remove it")
+    generate_once(path / "secret", key="mintage dev")
+    return path
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+
+
+def _shared(found: os.stat_result) -> bool:
+    return found.st_uid != os.geteuid() or bool(found.st_mode & 0o077)
+
+
+def _check_port(port: int) -> None:
+    """Raise `ConfigError` where *port* can't be had, before anything is started."""
+    for one in bind(["127.0.0.1"], port):
+        one.close()
+
+
+async def _introduce(console: Console, behind: Behind, url: str) -> None:
+    console.print(
+        Text.assemble(("\nYour server with login in front: ", "bold"), (url, "bold green"))
+    )
+    console.print(
+        "For development only: it listens on loopback alone, everybody may log in, and logins are "
+        "forgotten when it ends."
+    )
+    console.print("\nUsers to choose from on the login page, without a password:")
+    for one in PEOPLE:
+        console.print(Text(f"  {one.username:<7} {one.email:<19} {one.description}"))
+    console.print("\nPaste one of these:")
+    for client, text in lines_to_paste(url, _NAME):
+        console.print(Text(f"  {client}", style="dim"))
+        console.print(Text(f"    {text}", style="cyan"), soft_wrap=True)
+    if behind.backend and not await _answers(behind.backend):
+        console.print(
+            Text(f"\nNothing listens at {behind.backend} yet. Start your server.", style="yellow")
+        )
+    console.print(Text("\nRequests (Ctrl-C ends it):", style="bold"))
+
+
+async def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    default = 443 if parts.scheme == "https" else 80
+    try:
+        async with asyncio.timeout(2):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or default)
+    except OSError:  # TimeoutError is one
+        return False
+    writer.close()
+    return True
+
+
+def _print(console: Console, seen: Seen) -> None:
+    console.print(line(seen, time.strftime("%H:%M:%S")), soft_wrap=True)

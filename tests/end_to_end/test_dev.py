@@ -1,0 +1,122 @@
+"""``mintage dev`` in front of real servers, used by the official client, ended by a signal."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.auth import OAuthClientProvider
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import OAuthClientMetadata
+from mcp_types import TextContent
+from pydantic import AnyUrl
+
+from mintage.demo.stage import process
+from mintage.demo.walk import CALLBACK, Memory, User
+from mintage.testing.browser import Browser, Page
+from mintage.testing.nanoidp import free_port
+from tests.cli.command import mintage
+from tests.cli.test_signals import is_gone
+from tests.cli.test_workers import children
+
+STDIO_SERVER = str(Path(__file__).parent.with_name("gateway") / "stdio_server.py")
+NOWHERE = "http://127.0.0.1:9/userinfo"
+
+
+class Chooser(User):
+    """A person who picks a user on the login page. There is no password to give."""
+
+    async def _log_in(self, page: Page) -> Page:
+        assert "alice" in page.text
+        assert 'type="password"' not in page.text
+        return await self.browser.submit(page, {"username": self.name})
+
+
+async def call(url: str, username: str, tool: str, **arguments: str) -> str:
+    """What *tool* says to the official client, which logs in as *username*."""
+    async with Browser(stop_at=(CALLBACK,)) as browser:
+        user = Chooser(browser, username, "")
+        metadata = OAuthClientMetadata(
+            redirect_uris=[AnyUrl(CALLBACK)],
+            client_name="A client",
+            token_endpoint_auth_method="none",
+        )
+        provider = OAuthClientProvider(url, metadata, Memory(), user.redirect, user.callback)
+        async with (
+            httpx2.AsyncClient(auth=provider, trust_env=False, timeout=60) as http,
+            Client(streamable_http_client(url, http_client=http)) as client,
+        ):
+            result = await client.call_tool(tool, arguments)
+        return " ".join(part.text for part in result.content if isinstance(part, TextContent))
+
+
+@asynccontextmanager
+async def developing(
+    port: int, said: Path, *args: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    async with process(
+        "mintage", "dev", "--port", str(port), *args,
+        ready=f"http://127.0.0.1:{port}/healthz", log=said, new_group=True,
+    ) as child:  # fmt: skip
+        yield child
+
+
+async def end(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """*number*, to the whole process group, as a terminal sends it: all end, exit code 0."""
+    below = children(child.pid)
+    assert below
+    os.killpg(child.pid, number)
+    assert await asyncio.wait_for(child.wait(), 60) == 0
+    assert all([await is_gone(pid) for pid in below])
+
+
+async def test_an_http_server_gets_login_and_ctrl_c_ends_it_all(tmp_path: Path) -> None:
+    port, backend, said = free_port(), free_port(), tmp_path / "said"
+    url = f"http://127.0.0.1:{backend}/mcp"
+    async with (
+        process("mintage.demo.backend", str(backend), NOWHERE, ready=url, log=tmp_path / "b"),
+        developing(port, said, "--backend", url) as child,
+    ):
+        assert await call(f"http://127.0.0.1:{port}/mcp", "bob", "whoami") == "bob"
+        await end(child, signal.SIGINT)
+    text = said.read_text(encoding="utf-8")
+    assert f"http://127.0.0.1:{port}/mcp" in text
+    assert "For development only" in text
+    for client in ("claude mcp add", "code --add-mcp", "mcpServers", "codex mcp add", "6274"):
+        assert client in text
+    for line in ("401  POST /mcp", "GET /authorize", "POST /token", "tools/call whoami"):
+        assert line in text
+    for secret in ("code_challenge", "state=", "code="):
+        assert secret not in text
+    assert text.endswith("Stopped.\n")
+    assert "Traceback" not in text
+
+
+async def test_a_stdio_server_gets_login_and_a_hangup_ends_it_all(tmp_path: Path) -> None:
+    port, said = free_port(), tmp_path / "said"
+    async with developing(port, said, "--", sys.executable, STDIO_SERVER) as child:
+        url = f"http://127.0.0.1:{port}/mcp"
+        assert await call(url, "carol", "environment", name="MINTAGE_USER") == "carol"
+        await end(child, signal.SIGHUP)
+    assert "Traceback" not in said.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([], "mintage: dev: give either --backend URL, or -- and a command\n"),
+        (["--backend", "http://127.0.0.1:1/mcp", "--", "x"], "mintage: dev: give either"),
+        (["--backend", "nonsense"], "mintage: --backend: "),
+        (["--backend", "http://127.0.0.1:1/mcp", "--port", "70000"], "mintage: --port: "),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(arguments: list[str], why: str) -> None:
+    done = mintage("dev", *arguments)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1), done.stderr
+    assert done.stderr.decode().startswith(why)
