@@ -237,12 +237,7 @@ def refresh(
 
     The current generation rotates. A client whose answer got lost comes back with the
     one before: that is not theft, and within *grace* seconds it gets the same successor
-    again. Anything older is a stolen token, and the grant ends.
-
-    A generation above the current one was signed by this server and has been forgotten by its
-    store: a backup was restored, or a failover lost the write. No thief can have made it, and
-    it is newer than all that the store knows, so it rotates as the current one would. A thief
-    who holds an older one is still found out, at the next refresh of either.
+    again. Anything else is a stolen token in somebody's hands, and the grant ends.
 
     *age*: seconds since the last rotation, where the caller measured them; None: by *now*.
     """
@@ -256,8 +251,8 @@ def refresh(
         return Refuse(Reason.WRONG_RESOURCE)
     if not grant.login.covers_scopes(request.scopes):
         return Refuse(Reason.SCOPE_WIDENED)
-    if request.generation >= grant.generation:
-        return Write(replace(grant, generation=request.generation + 1, rotated_at=now))
+    if request.generation == grant.generation:
+        return Write(replace(grant, generation=grant.generation + 1, rotated_at=now))
     age = now - grant.rotated_at if age is None else age
     if request.generation == grant.generation - 1 and age < grace:
         return Keep(grant)

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from mintage.app.chores import forever
 from mintage.app.clocks import Clocks
 from mintage.app.parts import Parts, open_parts
 from mintage.app.routes import page_paths, routes
-from mintage.app.store_watch import sweep
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.config import Config
 from mintage.environment import check_environment
-from mintage.errors import ConfigError, NotFound, OAuthError, StoreUnavailable
+from mintage.errors import ConfigError, NotFound, OAuthError, StoreError, StoreUnavailable
 from mintage.gateway.credentials import Credentials, IdentitySigner
 from mintage.gateway.door import Door
 from mintage.gateway.forward_auth import ForwardAuth
@@ -228,14 +226,12 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
         )
         await _enter_secrets(parts)
         chores = [
-            asyncio.create_task(forever("changes", parts.vault.watch, pause=1)),
+            asyncio.create_task(_forever("changes", parts.vault.watch, pause=1)),
+            asyncio.create_task(_forever("sweep", lambda: _sweep(parts.store), pause=_SWEEP)),
             asyncio.create_task(
-                forever("sweep", lambda: sweep(parts.store, parts.clock), pause=_SWEEP)
+                _forever("clock", lambda: parts.clock.follow(parts.store), pause=_CLOCK)
             ),
-            asyncio.create_task(
-                forever("clock", lambda: parts.clock.follow(parts.store), pause=_CLOCK)
-            ),
-            asyncio.create_task(forever("secrets", lambda: _review_secrets(parts), pause=_REVIEW)),
+            asyncio.create_task(_forever("secrets", lambda: _review_secrets(parts), pause=_REVIEW)),
         ]
         try:
             yield running
@@ -274,6 +270,7 @@ def _gateway(parts: Parts, commands: Mapping[str, "CommandSessions"]) -> Gateway
                 pool=None if section.backend is None else section.pool(),
                 wish=section.wish(resource.identifier),
                 local=commands.get(section.path),
+                passing=section.passing(config.gateway.drop_headers),
             )
             for section, resource in zip(config.resources, site.resources, strict=True)
         },
@@ -289,7 +286,15 @@ def _credentials(parts: Parts) -> Credentials:
     async def exchange(tokens: UpstreamTokens, wanted: Exchange) -> UpstreamTokens:
         return await parts.upstreams.exchange(tokens, wanted, now=int(parts.clock()))
 
-    return Credentials(parts.vault, parts.renew, parts.clock, parts.steady, exchange, signer)
+    return Credentials(
+        parts.vault,
+        parts.renew,
+        parts.clock,
+        parts.steady,
+        exchange,
+        signer,
+        group_bytes=parts.config.gateway.max_group_bytes,
+    )
 
 
 def _door(parts: Parts) -> Door:
@@ -320,3 +325,19 @@ async def _enter_secrets(parts: Parts) -> None:
 async def _review_secrets(parts: Parts) -> None:
     if parts.config.store != "memory://":
         await parts.secret_needs.review(now=parts.clock())
+
+
+async def _sweep(store: Store) -> None:
+    """Remove expired records, a bounded batch at a time."""
+    while await store.sweep() > 0:  # noqa: ASYNC110  (it waits for no event: it lets others in)
+        await asyncio.sleep(0)
+
+
+async def _forever(name: str, work: Callable[[], Awaitable[None]], *, pause: float) -> None:
+    """Do *work* again and again; a store that was away comes back."""
+    while True:
+        try:
+            await work()
+        except StoreError as error:
+            log.warning("%s: %s", name, error)
+        await asyncio.sleep(pause)

@@ -7,9 +7,8 @@ from functools import partial
 
 from mintage.admission import admit_again
 from mintage.app.clocks import Clocks, StoreClock
-from mintage.app.opening import access_keys, open_vault, site_of, vault_keys
+from mintage.app.opening import access_keys, open_vault, site_of
 from mintage.app.secret_needs import SecretNeeds, register_of
-from mintage.app.store_watch import greet
 from mintage.clients.authentication import Authenticator
 from mintage.clients.directory import Directory
 from mintage.clients.fetching import GuardedFetch
@@ -24,7 +23,6 @@ from mintage.keys import purpose_keys
 from mintage.resource.bearer import Bearer
 from mintage.server.farewell import Farewell
 from mintage.site import Site
-from mintage.stores import copying
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.tokens import Tokens
@@ -32,7 +30,6 @@ from mintage.upstream.opening import open_upstream
 from mintage.upstream.several import Upstreams
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Clock, Dice
-from mintage.vault import installation
 from mintage.vault.vault import Vault
 
 
@@ -82,11 +79,6 @@ async def open_parts(
         stack.push_async_callback(store.close)
         with suppress(StoreUnavailable):  # it is asked again every half minute
             await clock.follow(store)
-        if config.store != "memory://":  # nobody else can reach that one
-            ids = [keys.id for keys in vault_keys(config.secrets)]
-            await installation.join(store, config.issuer, ids, dice)
-            await copying.end(store)
-        await greet(store)
         upstreams = Upstreams(
             [
                 (each, open_upstream(each, HttpTransport(), clocks.now, steady))

@@ -190,8 +190,7 @@ class PostgresStore:
             return
         self._closed.set()
         try:
-            async with asyncio.timeout(_SECONDS):
-                await self._pool.close()
+            await asyncio.wait_for(self._pool.close(), _SECONDS)
         except TimeoutError:
             self._pool.terminate()
 

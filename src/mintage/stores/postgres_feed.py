@@ -36,8 +36,7 @@ async def listen(url: str, channel: str, closed: asyncio.Event) -> AsyncGenerato
         yield EVERYTHING  # what changed before, nobody told us
         while not closed.is_set():
             try:
-                async with asyncio.timeout(HEARTBEAT):
-                    key = await heard.get()
+                key = await asyncio.wait_for(heard.get(), HEARTBEAT)
             except TimeoutError:
                 await db.execute("")  # a line that was cut without a word fails here
                 continue
@@ -63,8 +62,7 @@ async def poll(
             yield key
         if len(rows) < _ROWS:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL):
-                    await closed.wait()
+                await asyncio.wait_for(closed.wait(), POLL)
 
 
 class Reader:

@@ -262,8 +262,7 @@ class Link:
         self.closed.set()
         for client in (self._client, *self._sentinels):
             with contextlib.suppress(*_FAILURES):
-                async with asyncio.timeout(_SECONDS):
-                    await client.aclose()
+                await asyncio.wait_for(client.aclose(), _SECONDS)
 
     async def _call(self, attempt: Callable[[], Awaitable[T]], *, command: str) -> T:
         """The whole of a call, the wait for its turn included."""

@@ -58,34 +58,28 @@ class VaultKeys:
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
-    """What lists tell of a grant. *name*: an e-mail address or the like, where one is known.
-
-    *order*: above that of all the user's grants at this client that were there before, whatever
-    the clocks of the servers say. New members come at the end: older versions pass over them.
-    """
+    """What lists tell of a grant. *name*: an e-mail address or the like, where one is known."""
 
     issuer: str
     subject: str
     client_id: ClientId
     created_at: int
     name: str | None = None
-    order: int | None = None
 
     @classmethod
-    def of(cls, login: Login, order: int | None = None) -> Self:
+    def of(cls, login: Login) -> Self:
         who, claims = login.identity, login.identity.claims
         names = (claims.get(claim) for claim in ("email", "preferred_username", "name"))
         name = next((name for name in names if isinstance(name, str)), None)
-        return cls(who.issuer, who.subject, login.client_id, login.created_at, name, order)
+        return cls(who.issuer, who.subject, login.client_id, login.created_at, name)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A live grant in a list. It can be ended, not opened: its own secret is not at hand.
 
-    *sealed_under* and *signed_with* name root secrets (`VaultKeys.id`); they are empty where
-    the record does not say. *unread*: why it could not be read whole, if so. *foreign*: it is
-    under a secret that is not configured here, so it may be another installation's.
+    *sealed_under* and *signed_with* name root secrets (`VaultKeys.id`). *summary* is None where
+    the first of them is not configured here.
     """
 
     key: bytes = field(repr=False)
@@ -93,8 +87,6 @@ class Listed:
     expires_at: int
     sealed_under: bytes
     signed_with: bytes
-    unread: str | None = None
-    foreign: bool = False
 
     @property
     def id(self) -> GrantId:

@@ -6,7 +6,6 @@ revoked at the upstream goes out as a value.
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -45,8 +44,6 @@ from mintage.vault.values import (
     Renew,
     VaultKeys,
 )
-
-log = logging.getLogger("mintage.vault")
 
 DEFAULT_MAX_GRANTS: Final = 20
 _CLAIM_BYTES: Final = 8
@@ -137,9 +134,9 @@ class Vault:
             redirect_uri=redirect_uri,
             code_expires_at=expires_at,
         )
-        order = await self.listing.next_order(login)
-        await self._grants.insert(secret, pending, login, expires_at, order)
-        await self.listing.make_room(login, limit=self._max_grants)
+        await self._grants.insert(secret, pending, login, expires_at)
+        key = handles.store_key(secret)
+        await self.listing.make_room(login, new=key, limit=self._max_grants)
         return handles.make_code(raw)
 
     async def redeem(
@@ -203,8 +200,6 @@ class Vault:
             return _prepared(outcome, handle.secret, prepare)
 
         found = await self._grants.load_patiently(handle.secret)
-        if found and isinstance(found[1], Active) and request.generation > found[1].generation:
-            _store_is_behind(handle, request, found[1])
         outcome = None if found is None else decision(found[1])
         if isinstance(outcome, Write) and outcome.grant.upstream.renewable:
             opened = Opened(handle.secret, outcome.grant)
@@ -326,17 +321,6 @@ class Vault:
 
     def _now(self) -> int:
         return int(self._clock())
-
-
-def _store_is_behind(handle: Handle, request: Refreshment, grant: Active) -> None:
-    log.warning(
-        "grant %s: the store knows refresh token %d and the client has number %d, which this "
-        "server issued: a backup was restored, a failover lost writes, or an older record was "
-        "put back; the client's token is taken",
-        handles.grant_id(handles.store_key(handle.secret)),
-        grant.generation,
-        request.generation,
-    )
 
 
 def _prepared(outcome: Decision, secret: bytes, prepare: Prepare) -> Decision:
