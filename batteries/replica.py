@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
-from mintage.grant import Identity, Login, Refreshment, UpstreamTokens, s256
+from mintage.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.handles import Handle, parse_code
 from mintage.stores.opening import open_store
 from mintage.values import ClientId
@@ -91,5 +91,5 @@ def secret_of(code: str) -> bytes:
     return parsed[0]
 
 
-async def _unasked(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
+async def _unasked(_: UpstreamTokens, __: Identity) -> Renewed:
     raise AssertionError("these upstream tokens never end")

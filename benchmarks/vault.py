@@ -23,7 +23,7 @@ from tests.stores.servers import Server, program
 from benchmarks.engines import engines
 from benchmarks.timing import machine
 from benchmarks.upstream import ACCESS_CHARACTERS, REFRESH_CHARACTERS
-from mintage.grant import Identity, Login, Refreshment, UpstreamTokens, s256
+from mintage.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.handles import Handle
 from mintage.keyring import KeyRing
 from mintage.resource.bearer import Bearer
@@ -209,8 +209,8 @@ def upstream_tokens(ends_at: int | None) -> UpstreamTokens:
     )
 
 
-async def _renewed(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
-    return upstream_tokens(int(time.time()) + 3600)
+async def _renewed(_: UpstreamTokens, __: Identity) -> Renewed:
+    return Renewed(upstream_tokens(int(time.time()) + 3600))
 
 
 async def cached_bytes() -> float:

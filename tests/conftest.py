@@ -183,10 +183,12 @@ async def opened_world(
     directory: Path,
     overrides: dict[str, Any],
     parts: dict[str, Any],
+    *,
+    port: int | None = None,
 ) -> AsyncIterator[World]:
-    """All of it, running, with *overrides* among the settings."""
+    """All of it, running, with *overrides* among the settings. *port*: None for any."""
     async with AsyncExitStack() as stack:
-        backend_port, port = free_port(), free_port()
+        backend_port, port = free_port(), port or free_port()
         backend = Backend(f"http://127.0.0.1:{backend_port}")
         url = f"{backend.url}/mcp"
         data = settings(f"http://127.0.0.1:{port}", upstream, url) | overrides

@@ -6,17 +6,14 @@ everybody is whom the provider logs in.
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from string import ascii_uppercase
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from mintage.emails import without_unverified_email
-from mintage.errors import ConfigError, NotAdmitted
+from mintage.errors import ConfigError, HalfKnown, NotAdmitted
 from mintage.grant import Identity
-
-_SMALL: Final = {ord(letter): letter.lower() for letter in ascii_uppercase}
 
 Words: TypeAlias = str | tuple[str, ...]
 """One word or several, of which one is enough; ``*`` and ``?`` stand for any characters."""
@@ -45,7 +42,10 @@ class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return any((*named, self.organizations, self.teams, self.claims))
 
     def misses(self, who: Identity) -> list[str]:
-        """The names of what does not hold for *who*; empty: it lets them in."""
+        """The names of what does not hold for *who*; empty: it lets them in.
+
+        See `_claim_of` for the claim that each is about.
+        """
         trusts_any = self.accept_unverified_emails
         claims = who.claims if trusts_any else without_unverified_email(who.claims)
         email = claims.get("email")
@@ -70,11 +70,26 @@ class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def admit(rules: Sequence[AllowRule], who: Identity) -> None:
-    """Raises `NotAdmitted`, which says what each rule misses, unless one of *rules* fits *who*."""
+    """Returns if one of *rules* fits *who*, or if there are none.
+
+    Raises `NotAdmitted`, which says what each rule misses; and `HalfKnown` where a rule misses
+    nothing but what the provider did not tell to its end.
+    """
     missed = [rule.misses(who) for rule in rules]
-    if missed and all(missed):
-        told = (f"rule {n} misses {', '.join(names)}" for n, names in enumerate(missed, 1))
-        raise NotAdmitted("; ".join(told))
+    if not missed or not all(missed):
+        return
+    told = "; ".join(f"rule {n} misses {', '.join(names)}" for n, names in enumerate(missed, 1))
+    half = set(who.incomplete)
+    if any({_claim_of(name) for name in names} <= half for names in missed):
+        raise HalfKnown(f"the provider did not name all {', '.join(sorted(half))}; {told}")
+    raise NotAdmitted(told)
+
+
+def _claim_of(missed: str) -> str:
+    """The claim that a rule's key is about."""
+    if missed.startswith("claims /"):
+        return missed.removeprefix("claims /").partition("/")[0]
+    return {"teams": "groups", "emails": "email", "email_domains": "email"}.get(missed, missed)
 
 
 def admit_again(
@@ -82,18 +97,22 @@ def admit_again(
     before: Identity,
     now: Identity,
     complete: bool,  # noqa: FBT001  (as `Judge` has it)
-) -> None:
-    """`admit`, for a user who was let in as *before*.
+) -> Identity:
+    """`admit`, for a user who was let in as *before*; who it is from now on.
 
     What the provider leaves out is as it was, unless it was asked for all: userinfo often says
-    less than the first answer did.
+    less than the first answer did. A list that it did not tell to its end is as it was too.
     """
     if now.subject != before.subject:
         raise NotAdmitted("the provider speaks of another user than before")
-    known = now.claims if complete else before.claims | now.claims
-    if not complete and now.claims.get("email") == before.claims.get("email"):
-        known = known | {"email_verified": before.claims.get("email_verified")}
-    admit(rules, replace(now, claims=known))
+    half = {name: before.claims[name] for name in now.incomplete if name in before.claims}
+    known = (now.claims if complete else before.claims | now.claims) | half
+    same_email = now.claims.get("email") in (None, before.claims.get("email"))
+    if not complete and same_email and "email_verified" in before.claims:
+        known = known | {"email_verified": before.claims["email_verified"]}
+    who = replace(now, issuer=before.issuer, claims=known)
+    admit(rules, who)
+    return who
 
 
 def check_rules(rules: Sequence[AllowRule]) -> None:
@@ -113,13 +132,8 @@ def check_rules(rules: Sequence[AllowRule]) -> None:
 def _any_fits(have: Iterable[str], wanted: Words, *, fold: bool) -> bool:
     patterns = (wanted,) if isinstance(wanted, str) else wanted
     if fold:  # addresses differ in case where people do not
-        have, patterns = map(_lower, have), tuple(map(_lower, patterns))
+        have, patterns = map(str.lower, have), tuple(map(str.lower, patterns))
     return any(word and fnmatchcase(word, pattern) for word in have for pattern in patterns)
-
-
-def _lower(text: str) -> str:
-    """Without the case of ASCII letters. Unicode's folding makes "k" of the Kelvin sign, U+212A."""
-    return text.translate(_SMALL)
 
 
 def _words(value: object) -> list[str]:

@@ -31,8 +31,6 @@ from mintage.gateway.settings import (
     Command,
     GatewaySection,
     ResourceSection,
-    check_forward_auth,
-    check_header_names,
     check_origins,
     check_proxies,
     check_resources,
@@ -75,11 +73,17 @@ class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class GrantsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many logins may live, and how long a process may trust what it remembers of them."""
+    """How many logins may live, and how long; and how long a process may trust its memory.
+
+    *session_lifetime*: from the login to its end, however often it is refreshed.
+    *unanswered_seconds*: how long it goes on while the provider does not say whether it may.
+    """
 
     max_per_user_and_client: Annotated[int, Meta(ge=1, le=1000)] = 20
     cache_seconds: Annotated[float, Meta(ge=0, le=300)] = 5.0
     outage_seconds: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    session_lifetime: _Seconds = 7_776_000
+    unanswered_seconds: Annotated[int, Meta(ge=0, le=30 * 86400)] = 14_400
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,6 +125,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[AllowRule, ...] = ()
     contact: str | None = None
     secret_file: Path | None = None
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """How long everything lasts that a login consists of."""
+        grants = self.grants
+        return replace(
+            self.tokens.lifetimes(),
+            session=grants.session_lifetime,
+            unanswered=grants.unanswered_seconds,
+        )
 
     @property
     def secret(self) -> Secret:
@@ -169,8 +183,6 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     check_origins(file.gateway.allowed_origins)
     check_rules(file.allow)
     check_proxies(file.gateway.trusted_proxies)
-    check_header_names(file.gateway.drop_headers, "gateway.drop_headers")
-    check_forward_auth(file.gateway, resources)
     store = _located(file.store, base)
     return Config(
         issuer=file.issuer,

@@ -40,8 +40,11 @@
     │   └── NewerRecord             ... because a newer Mintage wrote it
     └── UpstreamError
         ├── UpstreamUnavailable     time-out, 5xx, no connection: nothing is known
+        │   └── HalfKnown           a list without its end: whether the user may is not known
         ├── UpstreamRefused         the upstream said no: the login is over
+        │   └── NotAdmitted         no rule of ours lets this user in
         └── UpstreamMisbehaved      an answer that breaks the protocol
+            └── UpstreamMisconfigured   waiting does not help: the operator must act
 
     joserfc.errors.JoseError
     ├── BadKeySet                   a JWK set that can't be used
@@ -311,6 +314,10 @@ class UpstreamUnavailable(UpstreamError):
         self.retry_after = retry_after
 
 
+class HalfKnown(UpstreamUnavailable):
+    """No rule lets the user in by what is known, and the provider did not name all there is."""
+
+
 class UpstreamRefused(UpstreamError):
     """The upstream said no: this login is over. *error* is its OAuth error code."""
 
@@ -328,6 +335,10 @@ class NotAdmitted(UpstreamRefused):
 
 class UpstreamMisbehaved(UpstreamError):
     """The upstream's answer breaks the protocol: it is not believed."""
+
+
+class UpstreamMisconfigured(UpstreamMisbehaved):
+    """The provider, or the way to it, refuses this server. It stays so until somebody mends it."""
 
 
 class BadKeySet(JoseError):

@@ -15,7 +15,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -28,7 +28,9 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     *expires_at* is in seconds since the epoch; None where the provider did not say. *recheck*:
     the token has no end, and *expires_at* is when the provider must be asked about it again.
-    *provider*: its name, where there are several.
+    *ends_at*: its real end, where it is asked about before that. *provider*: its name, where
+    there are several. *issuer*: the provider that gave them; no other is ever sent them.
+    *replaced*: the provider ends this access token when it gives the next one.
     """
 
     access_token: str
@@ -38,6 +40,9 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     scope: str | None = None
     recheck: bool = False
     provider: str | None = None
+    issuer: str | None = None
+    ends_at: int | None = None
+    replaced: bool = False
 
     @property
     def renewable(self) -> bool:
@@ -48,16 +53,21 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         return f"UpstreamTokens(…, expires_at={self.expires_at})"
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who logged in, as the upstream *issuer* tells it. *claims*: e-mail, name, groups, …"""
+class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who logged in, as the upstream *issuer* tells it. *claims*: e-mail, name, groups, …
+
+    *incomplete* names lists that the provider did not tell to their end: what is missing there
+    may be true all the same.
+    """
 
     issuer: str
     subject: str
     claims: dict[str, Any] = {}
+    incomplete: tuple[str, ...] = ()
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was decided when the user consented. It never changes afterwards."""
+    """What was decided when the user consented. Only *identity* changes: at each renewal."""
 
     client_id: ClientId
     resource: str  # the audience of its access tokens (RFC 8707), unless a request names
@@ -99,7 +109,11 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, tag="pending"):
 
 
 class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defaults=True):
-    """In use. *generation* counts its refresh tokens; *code_hash* still knows a replay."""
+    """In use. *generation* counts its refresh tokens; *code_hash* still knows a replay.
+
+    *unanswered_since*: when the provider was to be asked who the user is by now, if it has not
+    answered since.
+    """
 
     login: Login
     upstream: UpstreamTokens
@@ -108,6 +122,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     rotated_at: int
     lease: Lease | None = None
     resource: str | None = None  # the one that the code was redeemed for, if it was named
+    unanswered_since: int | None = None
 
     @property
     def audience(self) -> str:
@@ -145,6 +160,7 @@ class Reason(StrEnum):
     UPSTREAM_REFUSED = "upstream_refused"
     NOT_ADMITTED = "not_admitted"
     UPSTREAM_EXPIRED = "upstream_expired"
+    SESSION_OVER = "session_lifetime_over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +247,26 @@ def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | R
 
 
 def refresh(
-    grant: Grant, request: Refreshment, *, now: int, grace: int, age: float | None = None
+    grant: Grant,
+    request: Refreshment,
+    *,
+    now: int,
+    grace: int,
+    age: float | None = None,
+    session: int | None = None,
 ) -> Write | Keep | Refuse | Revoke:
     """What a refresh token earns (RFC 6749 §6, RFC 9700 §4.14.2).
 
+    *session*: how many seconds after the login the grant ends, whatever happens; None: never.
+
     The current generation rotates. A client whose answer got lost comes back with the
     one before: that is not theft, and within *grace* seconds it gets the same successor
-    again. Anything else is a stolen token in somebody's hands, and the grant ends.
+    again. Anything older is a stolen token, and the grant ends.
+
+    A generation above the current one was signed by this server and has been forgotten by its
+    store: a backup was restored, or a failover lost the write. No thief can have made it, and
+    it is newer than all that the store knows, so it rotates as the current one would. A thief
+    who holds an older one is still found out, at the next refresh of either.
 
     *age*: seconds since the last rotation, where the caller measured them; None: by *now*.
     """
@@ -251,8 +280,10 @@ def refresh(
         return Refuse(Reason.WRONG_RESOURCE)
     if not grant.login.covers_scopes(request.scopes):
         return Refuse(Reason.SCOPE_WIDENED)
-    if request.generation == grant.generation:
-        return Write(replace(grant, generation=grant.generation + 1, rotated_at=now))
+    if session is not None and now >= grant.login.created_at + session:
+        return _revoke(grant, Reason.SESSION_OVER, now)
+    if request.generation >= grant.generation:
+        return Write(replace(grant, generation=request.generation + 1, rotated_at=now))
     age = now - grant.rotated_at if age is None else age
     if request.generation == grant.generation - 1 and age < grace:
         return Keep(grant)
@@ -307,9 +338,51 @@ def lease(
     return Write(replace(grant, lease=Lease(holder, now + duration)))
 
 
-def renewed(grant: Active, tokens: UpstreamTokens) -> Active:
-    """*grant* with the upstream's new tokens, and nobody's turn any more."""
-    return replace(grant, upstream=tokens, lease=None)
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What asking the upstream brought.
+
+    *identity*: who the user is by now; None: as before. *answered*: False where the upstream
+    was asked who the user is, and its answer said neither yes nor no.
+    """
+
+    tokens: UpstreamTokens
+    identity: Identity | None = None
+    answered: bool = True
+
+
+ASK_AGAIN: Final = 300
+"""Seconds until the upstream is asked again who the user is, where it did not answer."""
+
+
+def renewed(grant: Active, outcome: Renewed, *, now: int) -> Active:
+    """*grant* with the upstream's new tokens and identity, and nobody's turn any more."""
+    tokens, login = outcome.tokens, grant.login
+    if outcome.identity is not None:
+        login = replace(login, identity=outcome.identity)
+    since = None
+    if not outcome.answered:
+        since = unanswered_since(grant)
+        soon = now + ASK_AGAIN
+        expires_at = soon if tokens.expires_at is None else min(tokens.expires_at, soon)
+        tokens = replace(tokens, expires_at=expires_at)
+    return replace(grant, login=login, upstream=tokens, unanswered_since=since, lease=None)
+
+
+def unanswered_since(grant: Active) -> int | None:
+    """Since when an answer of the upstream is due; None where none is."""
+    return grant.unanswered_since or grant.upstream.expires_at
+
+
+def is_overdue(grant: Active, *, now: int, limit: int) -> bool:
+    """Whether the upstream has said neither yes nor no for longer than *limit* seconds."""
+    return grant.unanswered_since is not None and now >= grant.unanswered_since + limit
+
+
+def may_go_on(grant: Active, *, now: int, limit: int) -> bool:
+    """Whether a token that has no end may be used though the upstream does not answer."""
+    since = unanswered_since(grant)
+    return grant.upstream.recheck and since is not None and now < since + limit
 
 
 def release(grant: Active, holder: bytes) -> Keep | Write:
@@ -319,6 +392,15 @@ def release(grant: Active, holder: bytes) -> Keep | Write:
     return Write(replace(grant, lease=None))
 
 
+def bound_tokens(grant: Pending | Active) -> UpstreamTokens:
+    """The upstream tokens of *grant*, bound to the provider that gave them.
+
+    Grants of earlier versions do not say it of the tokens; of the identity they always did.
+    """
+    tokens = grant.upstream
+    return replace(tokens, issuer=tokens.issuer or grant.login.identity.issuer)
+
+
 def s256(code_verifier: str) -> str:
     """The S256 code challenge of *code_verifier* (RFC 7636 §4.2)."""
     digest = hashlib.sha256(code_verifier.encode("ascii")).digest()
@@ -326,4 +408,5 @@ def s256(code_verifier: str) -> str:
 
 
 def _revoke(grant: Pending | Active, reason: Reason, now: int) -> Revoke:
-    return Revoke(Revoked(reason=reason, client_id=grant.login.client_id, at=now), grant.upstream)
+    over = Revoked(reason=reason, client_id=grant.login.client_id, at=now)
+    return Revoke(over, bound_tokens(grant))

@@ -97,14 +97,17 @@ class Tokens:
         They depend on the grant alone, not on the clock: asked again, the same bytes come
         out, and so a client that lost an answer gets the very same successor. *resource* is
         the audience, None for the grant's own; *claims* of the upstream's stand in the token.
+        No token outlives the login.
         """
         grant = opened.grant
         granted = list(grant.login.scopes if scopes is None else scopes)
+        rest = max(grant.login.created_at + self._lifetimes.session - grant.rotated_at, 1)
+        lifetime = min(self._lifetimes.access, rest)
         access_token = self._access[resource or grant.audience].issue_access_token(
             grant.login.client_id,
             granted,
             make_jti(opened.secret, grant.generation, "access"),
-            self._lifetimes.access,
+            lifetime,
             dict(claims) if claims else None,
             grant.login.identity.subject if self._named else None,
             issued_at=grant.rotated_at,
@@ -113,13 +116,13 @@ class Tokens:
             grant.login.client_id,
             list(grant.login.scopes),
             make_jti(opened.secret, grant.generation, "refresh"),
-            self._lifetimes.refresh,
+            min(self._lifetimes.refresh, rest),
             issued_at=grant.rotated_at,
         )
         age = int(self._clock()) - grant.rotated_at
         return TokenResponse(
             access_token=access_token,
-            expires_in=max(self._lifetimes.access - age, 0),
+            expires_in=max(lifetime - age, 0),
             scope=" ".join(granted),
             refresh_token=refresh_token if refreshable else None,
         )

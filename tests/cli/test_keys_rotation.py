@@ -125,8 +125,10 @@ async def test_a_secret_removed_by_hand_too_early_is_missed_by_name(config: Path
     both = secret.read_text()
     secret.write_text(both.splitlines()[0])
     assert counts(config) == [["used", "0", "0", "0", "0"], ["MISSING", "1", "1", "1", "0"]]
-    [line] = run(config, "grants", "list", "--json")[1].splitlines()
-    assert json.loads(line)["needs_secret"]
+    code, shown = run(config, "grants", "list", "--json")
+    assert code == 1
+    assert json.loads(shown.splitlines()[0])["needs_secret"]
+    assert "1 grants can't be read" in shown
     secret.write_text(both)
     assert counts(config) == [["used", "0", "0", "0", "0"], ["former", "1", "1", "1", "0"]]
 

@@ -197,7 +197,7 @@ async def test_each_providers_tokens_are_renewed_and_ended_there(
     _, grant = await who(world, token)
     renewed = await world.running.parts.renew(grant.upstream, grant.login.identity)
     assert (upstream.seen["refresh_token"], partner.seen["refresh_token"]) == (0, 1)
-    assert renewed.provider == "partners"
+    assert renewed.tokens.provider == "partners"
     await client.revoke(token)
     await world.running.farewell.drain()
     assert (upstream.seen["revoke"], partner.seen["revoke"]) == (0, 1)

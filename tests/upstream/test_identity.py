@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from mintage.errors import UpstreamError, UpstreamMisbehaved
 from mintage.grant import Identity
+from mintage.upstream.answers import believed, to_a_token_request
 from mintage.upstream.identity import from_answers, from_claims
-from mintage.upstream.oauth2 import read_tokens
+from mintage.upstream.oauth2 import Asking, read_tokens
 from mintage.upstream.picking import Each, Pick
 from mintage.upstream.preset import IdentityMap, Preset
 from mintage.upstream.presets import PRESETS
@@ -80,7 +81,10 @@ def test_any_token_answer_is_read_or_refused(preset: Preset) -> None:
     def holds(body: bytes, kind: str, status: int) -> None:
         response = HttpResponse(status=status, headers={"content-type": kind}, body=body)
         try:
-            tokens, _ = read_tokens(response, now=1000, quirks=preset.quirks, recheck_seconds=60)
+            answer = believed(to_a_token_request(response, preset.quirks))
+            tokens, _ = read_tokens(
+                answer, now=1000, quirks=preset.quirks, asking=Asking(60, ending=True)
+            )
         except UpstreamError:
             return
         assert status == 200

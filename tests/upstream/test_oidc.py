@@ -26,10 +26,12 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port, nanoidp
 from mintage.testing.oauth_client import answer_of
 from mintage.testing.serving import serving
+from mintage.upstream.answers import No, Unknown, believed, to_a_token_request
 from mintage.upstream.discovery import read_discovery
 from mintage.upstream.id_token import read_keys
-from mintage.upstream.oauth2 import read_tokens, refusal
+from mintage.upstream.oauth2 import read_tokens
 from mintage.upstream.opening import open_upstream
+from mintage.upstream.preset import Quirks
 from mintage.upstream.protocol import HttpRequest, HttpResponse, Upstream
 from mintage.upstream.settings import UpstreamSettings
 from mintage.upstream.transport import HttpTransport
@@ -247,14 +249,18 @@ async def test_time_outs_are_for_all_attempts_together(provider: FakeUpstream) -
 
 
 class TestWhatAnErrorMeans:
+    def means(self, status: int, body: dict[str, Any]) -> object:
+        response = HttpResponse(status=status, headers={}, body=msgspec.json.encode(body))
+        return to_a_token_request(response, Quirks())
+
     @pytest.mark.parametrize("error", ["invalid_grant", "access_denied", "interaction_required"])
     @pytest.mark.parametrize("status", [400, 401])
     def test_these_end_the_login(self, status: int, error: str) -> None:
-        assert isinstance(refusal(status, {"error": error}), UpstreamRefused)
+        assert self.means(status, {"error": error}) == No(error)
 
     @pytest.mark.parametrize("error", ["temporarily_unavailable", "server_error", "slow_down"])
     def test_these_pass(self, error: str) -> None:
-        assert isinstance(refusal(400, {"error": error}), UpstreamUnavailable)
+        assert self.means(400, {"error": error}) == Unknown(error, "away")
 
     @pytest.mark.parametrize(
         ("status", "body"),
@@ -273,7 +279,7 @@ class TestWhatAnErrorMeans:
     def test_attack_c09_nothing_else_is_a_word_about_the_login(
         self, status: int, body: dict[str, Any]
     ) -> None:
-        assert isinstance(refusal(status, body), UpstreamMisbehaved)
+        assert isinstance(self.means(status, body), Unknown)
 
 
 class TestTokenResponses:
@@ -281,7 +287,8 @@ class TestTokenResponses:
         body = {"access_token": "a", "token_type": "Bearer", "expires_in": 60} | changes
         response = HttpResponse(status=200, headers={}, body=msgspec.json.encode(body))
         before = UpstreamTokens(access_token="old", refresh_token="old-r", scope="s")
-        return read_tokens(response, now=1000, before=before)[0]
+        answer = believed(to_a_token_request(response, Quirks()))
+        return read_tokens(answer, now=1000, before=before)[0]
 
     def test_what_is_not_replaced_is_kept(self) -> None:
         tokens = self.read()
@@ -299,11 +306,7 @@ class TestTokenResponses:
             {"access_token": 5},
             {"access_token": "a\r\nX-Evil: 1"},
             {"access_token": "ä"},
-            {"refresh_token": ["r"]},
             {"token_type": "mac"},
-            {"expires_in": -1},
-            {"expires_in": "soon"},
-            {"expires_in": True},
         ],
     )
     def test_odd_ones_are_not_believed(self, changes: dict[str, Any]) -> None:
@@ -330,8 +333,6 @@ class TestDiscovery:
             {"issuer": "https://idp.example/"},
             {"issuer": "https://evil.example"},
             {"token_endpoint": "http://idp.example/t"},
-            {"revocation_endpoint": "http://idp.example/r"},
-            {"userinfo_endpoint": "http://idp.example/u"},
             {"token_endpoint": "https://idp.example/t#f"},
             {"token_endpoint": "https://idp.example/t\n"},
             {"token_endpoint": "https://"},
@@ -363,7 +364,7 @@ async def test_a_third_partys_provider_end_to_end() -> None:
         now = int(time.time())
         first, identity = await upstream.redeem(answer_of(page)["code"], LOGIN, now=now)
         assert (identity.subject, identity.claims["email"]) == ("admin", "admin@example.org")
-        second = await upstream.refresh(first, now=now)
+        second = (await upstream.refresh(first, now=now)).tokens
         assert second.refresh_token not in (None, first.refresh_token)
         with pytest.raises(UpstreamRefused):
             await upstream.refresh(first, now=now)

@@ -127,7 +127,7 @@ class TestOidcProvider:
         assert (identity.issuer, identity.subject) == (issuer, "alice")
         assert identity.claims == WHO
         now = int(time.time())
-        second = await upstream.refresh(first, now=now)
+        second = (await upstream.refresh(first, now=now)).tokens
         assert second.refresh_token not in (None, first.refresh_token)
         await upstream.revoke(second)
         with pytest.raises(UpstreamRefused):
@@ -139,7 +139,7 @@ class TestOidcProvider:
         upstream = opened("client_secret_basic")
         first, _ = await self.log_in(upstream)
         now = int(time.time())
-        second = await upstream.refresh(first, now=now)
+        second = (await upstream.refresh(first, now=now)).tokens
         for tokens in (first, second):
             with pytest.raises(UpstreamRefused):
                 await upstream.refresh(tokens, now=now)
@@ -188,7 +188,7 @@ async def test_authlib(open_with: Open) -> None:
         assert (identity.subject, identity.claims) == ("alice", WHO)
         with pytest.raises(UpstreamRefused):
             await upstream.redeem(answer["code"], LOGIN, now=now)
-        second = await upstream.refresh(first, now=now)
+        second = (await upstream.refresh(first, now=now)).tokens
         with pytest.raises(UpstreamRefused):
             await upstream.refresh(first, now=now)
         await upstream.revoke(second)

@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from mintage.grant import Identity, Login, Refreshment, UpstreamTokens, s256
+from mintage.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.handles import Handle
 from mintage.stores.protocol import Store
 from mintage.testing.clock import ManualClock
@@ -64,5 +64,5 @@ async def use(vault: Vault, opened: Opened) -> Opened | Refused:
     return await vault.authenticate(Handle(opened.secret, 1, "access"))
 
 
-async def never(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
+async def never(_: UpstreamTokens, __: Identity) -> Renewed:
     raise AssertionError("the upstream token is not due")

@@ -155,6 +155,8 @@ def _refresh(life: Life, request: Refresh, provider: Provider, now: int) -> set[
         return {_opened(life)}
     if generation != life.generation:
         return {_end(life, Reason.REFRESH_REUSED, now)}
+    if not life.renewable and life.ends_within(0, now):
+        return {_end(life, Reason.UPSTREAM_EXPIRED, now)}
     if not life.renewable or not life.ends_within(MARGIN, now):
         return {_rotated(life, now)}
     asked, answer = _ask(life, provider, now)

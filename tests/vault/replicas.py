@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from mintage.errors import UpstreamRefused, UpstreamUnavailable
-from mintage.grant import Identity, Login, Refreshment, UpstreamTokens, s256
+from mintage.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.handles import Handle, parse_code
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
@@ -66,20 +66,18 @@ class Family:
             expires_at=self.until,
         )
 
-    def asked_by(
-        self, replica: int
-    ) -> Callable[[UpstreamTokens, Identity], Awaitable[UpstreamTokens]]:
-        async def renew(old: UpstreamTokens, _: Identity) -> UpstreamTokens:
+    def asked_by(self, replica: int) -> Callable[[UpstreamTokens, Identity], Awaitable[Renewed]]:
+        async def renew(old: UpstreamTokens, _: Identity) -> Renewed:
             await asyncio.sleep(0)
             if self.provider == "away":
                 self.failed_at[replica] = self.clock()
                 raise UpstreamUnavailable("away")
             if self.provider == "refusing":
                 raise UpstreamRefused("invalid_grant")
-            self.reused |= old != self.tokens()
+            self.reused |= old.refresh_token != self.tokens().refresh_token
             self.renewals += 1
             self.until = int(self.clock()) + UPSTREAM
-            return self.tokens()
+            return Renewed(self.tokens())
 
         return renew
 

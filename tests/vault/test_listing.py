@@ -1,17 +1,23 @@
 """Which grants there are, and an end to them without their own secrets."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from mintage import handles
 from mintage.grant import Reason
+from mintage.sealing import BoxKey, seal
 from mintage.stores.memory import MemoryStore
+from mintage.stores.opening import open_store
+from mintage.stores.protocol import Store
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
 from mintage.vault.values import Listed, Opened, Refused
 from mintage.vault.vault import Vault
-from tests.vault.grants import IDP, logged_in, new_code, redeem, use, vault_on
+from tests.vault.grants import IDP, OLD, logged_in, new_code, redeem, rotate, use, vault_on
 
 IDE, CHAT = ClientId("ide"), ClientId("chat")
 GONE = Refused(Reason.UNKNOWN)
@@ -96,11 +102,12 @@ async def test_a_revoked_grant_is_not_listed_while_its_record_lasts(
 
 
 async def test_one_login_too_many_at_a_client_ends_the_oldest(vault: Vault) -> None:
+    """The oldest by their order, whatever the clocks of the servers that wrote them say."""
     logins = [await logged_in(vault, "alice", IDE, at=100 - n) for n in range(4)]
     others = await logged_in(vault, "alice", CHAT), await logged_in(vault, "bob", IDE)
     outcomes = [await use(vault, login) for login in logins]
-    assert outcomes[2] == GONE  # the oldest of those that were there
-    assert [isinstance(outcome, Opened) for outcome in outcomes] == [True, True, False, True]
+    assert outcomes[0] == GONE
+    assert [isinstance(outcome, Opened) for outcome in outcomes] == [False, True, True, True]
     assert all([isinstance(await use(vault, other), Opened) for other in others])
 
 
@@ -112,11 +119,112 @@ async def test_logins_that_were_never_redeemed_count_too(vault: Vault, clock: Ma
     assert await all_of(vault.listing.find()) == set()
 
 
-async def test_a_name_that_was_tampered_with_is_passed_over(
-    vault: Vault, store: MemoryStore
+@pytest.mark.parametrize("damage", ["name", "head", "newer record", "name of another form"])
+async def test_what_can_not_be_read_is_listed_and_can_be_ended(
+    vault: Vault, store: MemoryStore, damage: str
 ) -> None:
-    await everybody(vault)
-    row = next(iter(store._rows.values()))
+    """By its user, and among all: to end a grant takes its key alone."""
+    await logged_in(vault, "alice", IDE)
+    [(key, row)] = store._rows.items()
     assert row.index is not None
-    row.index = type(row.index)(row.index.subject, row.index.client, b"\0" * 60)
-    assert len(await all_of(vault.listing.find())) == 2
+    record = row.versioned.record
+    match damage:
+        case "name":
+            row.index = replace(row.index, summary=b"\0" * 60)
+        case "head":
+            row.versioned = replace(row.versioned, record=b"\2")
+        case "newer record":
+            row.versioned = replace(row.versioned, record=b"\xff" + record[1:])
+        case _:
+            other = seal(b"\xc0", key=BoxKey(OLD.seal), context=b"summary\0" + key, nonce=bytes(12))
+            row.index = replace(row.index, summary=other)
+    [found] = [grant async for grant in vault.listing.find(subject=(IDP, "alice"))]
+    assert found.unread is not None
+    assert not found.foreign
+    assert [grant async for grant in vault.listing.find()] == [found]
+    await vault.listing.end(found)
+    assert [grant async for grant in vault.listing.find()] == []
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_of_logins_at_once_the_newest_live_and_no_others(
+    stores_at_hand: list[Store], clock: ManualClock, limit: int
+) -> None:
+    """On every store, from several processes, each with another clock."""
+    vaults = []
+    for number, store in enumerate(stores_at_hand):
+        skewed = ManualClock(clock.now + number * 7)
+        vaults.append(vault_on(store, skewed, max_grants=limit))
+    codes = await asyncio.gather(
+        *(new_code(vaults[n % len(vaults)], "alice", IDE, at=1000 - n % 3) for n in range(12))
+    )
+    opened = [await redeem(vaults[0], code, IDE) for code in codes]
+    assert len([one for one in opened if isinstance(one, Opened)]) == limit
+    last = await redeem(vaults[-1], await new_code(vaults[-1], "alice", IDE, at=1), IDE)
+    assert isinstance(last, Opened), "a server whose clock is behind can log in too"
+    live = [one for one in opened if isinstance(one, Opened)]
+    assert sum([isinstance(await use(vaults[0], one), Opened) for one in live]) == limit - 1
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        pytest.param("postgres_url", marks=pytest.mark.xdist_group("postgres")),
+        pytest.param("redis_url", marks=pytest.mark.xdist_group("redis")),
+    ]
+)
+async def stores_at_hand(
+    request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path
+) -> AsyncIterator[list[Store]]:
+    """Three openings of one store."""
+    match request.param:
+        case "memory":
+            stores: list[Store] = [MemoryStore(clock=clock)] * 3
+        case "sqlite":
+            url = f"sqlite://{tmp_path}/store.db"
+            stores = [await open_store(url, clock=clock) for _ in range(3)]
+        case name:
+            url = request.getfixturevalue(name)
+            stores = [await open_store(url, clock=clock) for _ in range(3)]
+    yield stores
+    for store in stores:
+        await store.close()
+
+
+async def test_attack_e23_an_older_record_put_back_is_noticed(
+    vault: Vault, store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a revocation: this process knows better, and says so."""
+    opened = await logged_in(vault, "alice", IDE)
+    [(key, row)] = store._rows.items()
+    older = replace(row.versioned)
+    await vault.revoke(handles.Handle(opened.secret, 1, "access"), IDE)
+    store._rows[key].versioned = older
+    vault._anything_changed()
+    assert await use(vault, opened) == GONE
+    assert "an older record of it is in the store again" in caplog.text
+
+
+async def test_attack_e23_a_counter_finds_the_thief_whom_an_older_record_helped(
+    vault: Vault, store: MemoryStore, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stolen token works again for a while; the user's next refresh goes on, and ends that."""
+    opened = await logged_in(vault, "alice", IDE)
+    [(key, row)] = store._rows.items()
+    older = replace(row.versioned)
+    assert isinstance(await rotate(vault, opened, 1), Opened)
+    clock.advance(3600)
+    assert isinstance(await rotate(vault, opened, 2), Opened)
+    store._rows[key].versioned = older
+    stolen = await rotate(vault, opened, 1)
+    assert isinstance(stolen, Opened)
+    assert stolen.grant.generation == 2
+    users = await rotate(vault, opened, 3)
+    assert isinstance(users, Opened)
+    assert users.grant.generation == 4
+    assert "an older record was put back" in caplog.text
+    clock.advance(3600)
+    caught = await rotate(vault, opened, 2)
+    assert isinstance(caught, Refused)
+    assert caught.reason is Reason.REFRESH_REUSED

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mintage.grant import Identity, Login, Reason, Refreshment, UpstreamTokens, s256
+from mintage.grant import Identity, Login, Reason, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.handles import Handle
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
@@ -87,7 +87,7 @@ async def redeem(vault: Vault, code: str) -> Opened | Refused:
 
 
 async def rotate(vault: Vault, opened: Opened, generation: int) -> Opened | Refused:
-    async def never(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
+    async def never(_: UpstreamTokens, __: Identity) -> Renewed:
         raise AssertionError("the upstream token is not due")
 
     request = Refreshment(client_id=CLIENT, generation=generation, scopes=None, resource=None)

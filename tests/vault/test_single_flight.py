@@ -16,7 +16,7 @@ from batteries.crew import CONTEXT, Crew
 from batteries.replica import Replica
 from msgspec.structs import replace
 
-from mintage.grant import Identity, Reason, UpstreamTokens
+from mintage.grant import Identity, Reason, Renewed, UpstreamTokens
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.tls import trusted
 from mintage.upstream.opening import open_upstream
@@ -77,7 +77,7 @@ class Process:
     async def die(self, secret: bytes, gone: Gone) -> None:
         """Take the lease, get to the point of *gone*, and never do anything again."""
 
-        async def renew(tokens: UpstreamTokens, who: Identity) -> UpstreamTokens:
+        async def renew(tokens: UpstreamTokens, who: Identity) -> Renewed:
             if gone == "after the answer":
                 await self._renew(tokens, who)
             self._reached.set()
@@ -95,7 +95,7 @@ class Process:
             return outcome.grant.upstream.access_token
         return outcome.reason
 
-    async def _renew(self, tokens: UpstreamTokens, _: Identity) -> UpstreamTokens:
+    async def _renew(self, tokens: UpstreamTokens, _: Identity) -> Renewed:
         return await self._upstream.refresh(tokens, now=int(time.time()))
 
 

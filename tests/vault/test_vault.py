@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mintage.errors import StoreUnavailable, UpstreamRefused, UpstreamUnavailable
-from mintage.grant import Identity, Login, Reason, UpstreamTokens, s256
+from mintage.grant import Identity, Login, Reason, Renewed, UpstreamTokens, s256
 from mintage.handles import Handle
 from mintage.stores.memory import MemoryStore
 from mintage.stores.protocol import Index, Versioned
@@ -72,7 +72,7 @@ class Upstream:
             expires_at=int(self.clock()) + 600,
         )
 
-    async def renew(self, old: UpstreamTokens, _: Identity) -> UpstreamTokens:
+    async def renew(self, old: UpstreamTokens, _: Identity) -> Renewed:
         self.calls += 1
         await self.gate.wait()
         if self.error is not None:
@@ -80,7 +80,7 @@ class Upstream:
         if old.refresh_token != self.valid:
             raise UpstreamRefused("invalid_grant")
         self.valid = f"r{self.calls}"
-        return self.tokens()
+        return Renewed(self.tokens())
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ class TestReplicas:
         clock.advance(600)
         end = asyncio.Event()
 
-        async def die(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
+        async def die(_: UpstreamTokens, __: Identity) -> Renewed:
             await end.wait()
             raise UpstreamUnavailable("too late to matter")
 
@@ -333,7 +333,7 @@ class TestReplicas:
         clock.advance(600)
         late = asyncio.Event()
 
-        async def refused(_: UpstreamTokens, __: Identity) -> UpstreamTokens:
+        async def refused(_: UpstreamTokens, __: Identity) -> Renewed:
             await late.wait()
             raise UpstreamRefused("invalid_grant")
 

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from mintage.app.chores import forever
 from mintage.app.clocks import Clocks
 from mintage.app.parts import Parts, open_parts
 from mintage.app.routes import page_paths, routes
+from mintage.app.store_watch import sweep
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.config import Config
 from mintage.environment import check_environment
-from mintage.errors import ConfigError, NotFound, OAuthError, StoreError, StoreUnavailable
+from mintage.errors import ConfigError, NotFound, OAuthError, StoreUnavailable
 from mintage.gateway.credentials import Credentials, IdentitySigner
 from mintage.gateway.door import Door
 from mintage.gateway.forward_auth import ForwardAuth
@@ -33,7 +35,6 @@ from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.farewell import Farewell
 from mintage.server.http import Handler, error_response, failure_of
 from mintage.server.limits import check_size
-from mintage.server.queries import kept_from_logs
 from mintage.stores.protocol import Store
 from mintage.tokens import Tokens
 from mintage.upstream.protocol import Exchange
@@ -150,10 +151,9 @@ class Running:
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.forward_auth is not None and self.forward_auth.is_asked(scope):
             return await self.forward_auth(scope, receive, send)
-        asked, scope = scope, self._from_the_client(scope)
+        scope = self._from_the_client(scope)
         endpoint = self.endpoints.get(scope["path"])
         if endpoint is not None and scope["path"] in self.pages:
-            scope = {**scope, "query_string": kept_from_logs(asked).get("query_string", b"")}
             return await self._serve(endpoint, scope, receive, send)
         if is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)
@@ -226,12 +226,14 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
         )
         await _enter_secrets(parts)
         chores = [
-            asyncio.create_task(_forever("changes", parts.vault.watch, pause=1)),
-            asyncio.create_task(_forever("sweep", lambda: _sweep(parts.store), pause=_SWEEP)),
+            asyncio.create_task(forever("changes", parts.vault.watch, pause=1)),
             asyncio.create_task(
-                _forever("clock", lambda: parts.clock.follow(parts.store), pause=_CLOCK)
+                forever("sweep", lambda: sweep(parts.store, parts.clock), pause=_SWEEP)
             ),
-            asyncio.create_task(_forever("secrets", lambda: _review_secrets(parts), pause=_REVIEW)),
+            asyncio.create_task(
+                forever("clock", lambda: parts.clock.follow(parts.store), pause=_CLOCK)
+            ),
+            asyncio.create_task(forever("secrets", lambda: _review_secrets(parts), pause=_REVIEW)),
         ]
         try:
             yield running
@@ -270,7 +272,6 @@ def _gateway(parts: Parts, commands: Mapping[str, "CommandSessions"]) -> Gateway
                 pool=None if section.backend is None else section.pool(),
                 wish=section.wish(resource.identifier),
                 local=commands.get(section.path),
-                passing=section.passing(config.gateway.drop_headers),
             )
             for section, resource in zip(config.resources, site.resources, strict=True)
         },
@@ -286,15 +287,7 @@ def _credentials(parts: Parts) -> Credentials:
     async def exchange(tokens: UpstreamTokens, wanted: Exchange) -> UpstreamTokens:
         return await parts.upstreams.exchange(tokens, wanted, now=int(parts.clock()))
 
-    return Credentials(
-        parts.vault,
-        parts.renew,
-        parts.clock,
-        parts.steady,
-        exchange,
-        signer,
-        group_bytes=parts.config.gateway.max_group_bytes,
-    )
+    return Credentials(parts.vault, parts.renew, parts.clock, parts.steady, exchange, signer)
 
 
 def _door(parts: Parts) -> Door:
@@ -325,19 +318,3 @@ async def _enter_secrets(parts: Parts) -> None:
 async def _review_secrets(parts: Parts) -> None:
     if parts.config.store != "memory://":
         await parts.secret_needs.review(now=parts.clock())
-
-
-async def _sweep(store: Store) -> None:
-    """Remove expired records, a bounded batch at a time."""
-    while await store.sweep() > 0:  # noqa: ASYNC110  (it waits for no event: it lets others in)
-        await asyncio.sleep(0)
-
-
-async def _forever(name: str, work: Callable[[], Awaitable[None]], *, pause: float) -> None:
-    """Do *work* again and again; a store that was away comes back."""
-    while True:
-        try:
-            await work()
-        except StoreError as error:
-            log.warning("%s: %s", name, error)
-        await asyncio.sleep(pause)

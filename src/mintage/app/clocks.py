@@ -50,6 +50,11 @@ class StoreClock:
         return then + self._clocks.steady() - at
 
     @property
+    def machine(self) -> Clock:
+        """This machine's own clock."""
+        return self._clocks.now
+
+    @property
     def ahead(self) -> float:
         """Seconds by which this machine's clock is ahead of the store's; negative: behind."""
         return self._ahead

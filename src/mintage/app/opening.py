@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from mintage.config import Config
+from mintage.grant import UpstreamTokens
 from mintage.keyring import KeyRing
 from mintage.keys import purpose_key, purpose_keys
 from mintage.scopes import Hierarchy
@@ -22,6 +23,7 @@ def open_vault(
     steady: Clock,
     dice: Dice,
     ended: Callable[[Refused], None] = forget,
+    knows: Callable[[UpstreamTokens], bool] = lambda _: True,
 ) -> Vault:
     """The vault that *config* describes, on a *store* that is open. See `Clocks`."""
     keys, *former = vault_keys(config.secrets)
@@ -32,11 +34,12 @@ def open_vault(
         clock=clock,
         steady=steady,
         dice=dice,
-        lifetimes=config.tokens.lifetimes(),
+        lifetimes=config.lifetimes,
         cache=GrantCache(clock=steady, ttl=grants.cache_seconds, outage=grants.outage_seconds),
         former_keys=former,
         max_grants=grants.max_per_user_and_client,
         ended=ended,
+        knows=knows,
     )
 
 
@@ -68,9 +71,6 @@ def site_of(config: Config) -> Site:
                 token_claims=section.token_claims,
                 upstreams=section.upstreams,
                 ambiguities=frozenset(section.allow_ambiguous_paths_below),
-                message_bytes=section.max_message_bytes,
-                filter_lists=section.filter_lists,
-                trusts_mcp_headers=section.backend_compares_mcp_headers_with_the_body,
             )
             for section in config.resources
         ),

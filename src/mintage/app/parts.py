@@ -7,8 +7,9 @@ from functools import partial
 
 from mintage.admission import admit_again
 from mintage.app.clocks import Clocks, StoreClock
-from mintage.app.opening import access_keys, open_vault, site_of
+from mintage.app.opening import access_keys, open_vault, site_of, vault_keys
 from mintage.app.secret_needs import SecretNeeds, register_of
+from mintage.app.store_watch import greet
 from mintage.clients.authentication import Authenticator
 from mintage.clients.directory import Directory
 from mintage.clients.fetching import GuardedFetch
@@ -17,12 +18,13 @@ from mintage.clients.published import Published
 from mintage.clients.registration import ClientIds
 from mintage.config import Config
 from mintage.errors import StoreUnavailable
-from mintage.grant import Identity, UpstreamTokens
+from mintage.grant import Identity, Renewed, UpstreamTokens
 from mintage.keyring import KeyRing
 from mintage.keys import purpose_keys
 from mintage.resource.bearer import Bearer
 from mintage.server.farewell import Farewell
 from mintage.site import Site
+from mintage.stores import copying
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.tokens import Tokens
@@ -30,6 +32,7 @@ from mintage.upstream.opening import open_upstream
 from mintage.upstream.several import Upstreams
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Clock, Dice
+from mintage.vault import installation
 from mintage.vault.vault import Vault
 
 
@@ -53,14 +56,13 @@ class Parts:
     authenticate: Authenticator
     secret_needs: SecretNeeds
 
-    async def renew(self, old: UpstreamTokens, who: Identity) -> UpstreamTokens:
-        """The tokens that the identity provider gives for *old*. Raises `UpstreamError`.
+    async def renew(self, old: UpstreamTokens, who: Identity) -> Renewed:
+        """The tokens that the identity provider gives for *old*, and who the user is by now.
 
-        If there are rules about who may log in, *who* is judged by them anew.
+        The rules about who may log in are asked anew. Raises `UpstreamError`.
         """
-        rules, now = self.config.allow, int(self.clock())
-        judge = partial(admit_again, rules, who) if rules else None
-        return await self.upstreams.refresh(old, now=now, judge=judge)
+        judge = partial(admit_again, self.config.allow, who)
+        return await self.upstreams.refresh(old, now=int(self.clock()), judge=judge)
 
 
 @asynccontextmanager
@@ -79,6 +81,11 @@ async def open_parts(
         stack.push_async_callback(store.close)
         with suppress(StoreUnavailable):  # it is asked again every half minute
             await clock.follow(store)
+        if config.store != "memory://":  # nobody else can reach that one
+            ids = [keys.id for keys in vault_keys(config.secrets)]
+            await installation.join(store, config.issuer, ids, dice)
+            await copying.end(store)
+        await greet(store)
         upstreams = Upstreams(
             [
                 (each, open_upstream(each, HttpTransport(), clocks.now, steady))
@@ -93,7 +100,15 @@ async def open_parts(
         stack.push_async_callback(published.drain)
         farewell = Farewell(upstreams)
         stack.push_async_callback(farewell.drain)
-        vault = open_vault(config, store, clock=clock, steady=steady, dice=dice, ended=farewell)
+        vault = open_vault(
+            config,
+            store,
+            clock=clock,
+            steady=steady,
+            dice=dice,
+            ended=farewell,
+            knows=upstreams.issued,
+        )
         stack.push_async_callback(vault.drain)
         yield _parts(config, clock, steady, dice, store, upstreams, farewell, vault, published)
 
@@ -115,7 +130,7 @@ def _parts(
         resources=[resource.identifier for resource in site.resources],
         keys=KeyRing.of_all(purpose_keys(config.secrets, "sign")),
         access_keys=access_keys(config),
-        lifetimes=config.tokens.lifetimes(),
+        lifetimes=config.lifetimes,
         clock=clock,
     )
     client_ids = ClientIds(*purpose_keys(config.secrets, "client-id"))

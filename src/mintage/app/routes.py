@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from mintage.app.opening import access_keys
 from mintage.app.parts import Parts
+from mintage.app.store_watch import look
 from mintage.keys import purpose_keys
 from mintage.sealing import BoxKey
 from mintage.server.authorize import AuthorizeEndpoint
@@ -99,7 +100,8 @@ def _for_clients(parts: Parts) -> dict[str, Handler]:
     )
     readiness = Readiness(
         {"store": lambda: parts.store.load(b"readyz")}
-        | {_probe(member, parts): member.check for member in parts.upstreams}
+        | {_probe(member, parts): member.check for member in parts.upstreams},
+        lambda: look(parts.store, parts.clock.machine),
     )
     return {
         "token": for_clients(TokenEndpoint(authenticate, grant_types), dice),

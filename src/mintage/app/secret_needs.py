@@ -67,6 +67,11 @@ class SecretNeeds:
             for name in (*ids, *missing)
         ]
 
+    async def unread(self) -> int:
+        """How many grants can't be read, so that nobody can tell which secrets they need."""
+        found = self.vault.listing.find()
+        return sum([grant.unread is not None and not grant.foreign async for grant in found])
+
     async def missing(self) -> list[Need]:
         """The secrets that are not configured, as far as grants need them.
 

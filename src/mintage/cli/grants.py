@@ -3,23 +3,27 @@
 import asyncio
 import datetime as dt
 import json
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mintage.cli.opening import Opened, opened
-from mintage.cli.terminal import harmless
 from mintage.errors import ConfigError
+from mintage.handles import grant_id
 from mintage.upstream.presets import find_preset
 from mintage.upstream.provider import settle
 from mintage.values import ClientId
 from mintage.vault.values import Listed
 
+_LOOKS: Final = 20
 _Config: TypeAlias = Annotated[Path, Parameter(help="The TOML file with the settings.")]
 _Subject: TypeAlias = Annotated[
     str | None, Parameter(help="Of this user: the subject, as the list shows it.")
@@ -38,7 +42,8 @@ def list_grants(
 ) -> int:
     """Show the live grants: who, with which client, since and until when.
 
-    No tokens are shown, and none could be: to open a grant takes a token of its client's.
+    No tokens are shown, and none could be: to open a grant takes a token of its client's. The
+    exit code is 1 if a grant can't be read: it is listed with the reason.
     """
     return asyncio.run(_list(config, subject, client, as_json=as_json))
 
@@ -46,16 +51,13 @@ def list_grants(
 async def _list(path: Path, subject: str | None, client: str | None, *, as_json: bool) -> int:
     async with opened(path) as here, aclosing(_find(here, subject, client)) as found:
         rows = [_row(here, grant) async for grant in found]
+    unread = sum("unread" in row for row in rows)
+    if unread:
+        print(f"{unread} grants can't be read whole.", file=sys.stderr)  # noqa: T201
     if as_json:
         for row in rows:
             print(json.dumps(row))  # noqa: T201
-        return 0
-    Console().print(shown(rows))
-    return 0
-
-
-def shown(rows: list[dict[str, Any]]) -> Table:
-    """*rows* as a table. What users and clients call themselves is text in it, and nothing else."""
+        return 1 if unread else 0
     table = Table(box=None)
     for heading in ("grant", "subject", "name", "client", "since", "until"):
         table.add_column(heading, overflow="fold")
@@ -63,8 +65,9 @@ def shown(rows: list[dict[str, Any]]) -> Table:
         client = row.get("client") or row.get("client_id")
         who = (row["grant"], row.get("subject", "?"), row.get("name"), client)
         when = (_date(row.get("since")), _date(row["until"]))
-        table.add_row(*(harmless(cell or "") for cell in (*who, *when)))
-    return table
+        table.add_row(*(Text(cell or "") for cell in (*who, *when)))
+    Console().print(table)
+    return 1 if unread else 0
 
 
 def end(
@@ -76,29 +79,107 @@ def end(
     config: _Config,
     subject: _Subject = None,
     client: _Client = None,
+    before: Annotated[
+        str | None,
+        Parameter(help="Logged in before this time: 2026-01-31T08:00:00Z, or seconds."),
+    ] = None,
     every: Annotated[bool, Parameter(name="--all", help="Every grant.", negative="")] = False,
+    force: Annotated[
+        bool,
+        Parameter(help="Also those under a secret that is not configured here.", negative=""),
+    ] = False,
 ) -> int:
-    """End grants: some by id, all of a user, all of a client, or every one.
+    """End grants: some by id, all of a user, all of a client, all from before a time, or all.
 
-    Their tokens are refused from now on, everywhere. Exit code 1 if a named grant is not there.
+    Their tokens are refused from now on, everywhere. What can't be read is ended too; what is
+    under a secret that is not configured here may be another installation's and takes --force.
+    Exit code 1 if a named grant is not there, or if any was skipped.
     """
-    if sum([bool(grants), subject is not None or client is not None, every]) != 1:
-        raise ConfigError("grants end", "name grants, or give --subject or --client, or --all")
-    return asyncio.run(_end(config, grants, subject, client))
+    filtered = any(one is not None for one in (subject, client, before))
+    if sum([bool(grants), filtered, every]) != 1:
+        raise ConfigError(
+            "grants end", "name grants, or give --subject, --client or --before, or --all"
+        )
+    wanted = _Wanted(subject, client, None if before is None else _time(before), force=force)
+    return asyncio.run(_end_named(config, grants, wanted) if grants else _end(config, wanted))
 
 
-async def _end(path: Path, names: tuple[str, ...], subject: str | None, client: str | None) -> int:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    subject: str | None
+    client: str | None
+    before: int | None
+    force: bool
+
+    def why_not(self, grant: Listed) -> str | None:
+        """Why *grant* is left although it was found; None if it is to be ended."""
+        if grant.foreign and not self.force:
+            return f"{grant.unread}; --force ends it too"
+        if self.before is not None and grant.summary is None:
+            return f"{grant.unread}, so that it does not say since when"
+        return None
+
+    def leaves(self, grant: Listed) -> bool:
+        """Whether *grant* is of a later time than was asked for."""
+        return (
+            self.before is not None
+            and grant.summary is not None
+            and grant.summary.created_at >= self.before
+        )
+
+
+async def _end_named(path: Path, names: tuple[str, ...], wanted: _Wanted) -> int:
     async with opened(path) as here:
-        listing = here.vault.listing
-        if names:
-            looked_up = [await listing.get(name) for name in names]
-            found = [grant for grant in looked_up if grant is not None]
+        looked_up = [await here.vault.listing.get(name) for name in names]
+        found = [grant for grant in looked_up if grant is not None]
+        skipped = await _end_all(here, found, wanted)
+    print(f"{len(found) - len(skipped)} grants ended.")  # noqa: T201
+    _tell(skipped)
+    return 1 if skipped or len(found) < len(names) else 0
+
+
+async def _end(path: Path, wanted: _Wanted) -> int:
+    """Until a look finds none any more: a login may be written while others are ended."""
+    ended, skipped = 0, dict[bytes, str]()
+    async with opened(path) as here:
+        for _ in range(_LOOKS):
+            looked = _find(here, wanted.subject, wanted.client)
+            found = [grant async for grant in looked if not wanted.leaves(grant)]
+            skipped = await _end_all(here, found, wanted)
+            ended += len(found) - len(skipped)
+            if len(found) == len(skipped):
+                break
         else:
-            found = [grant async for grant in _find(here, subject, client)]
-        for grant in found:
-            await listing.end(grant)
-    print(f"{len(found)} grants ended.")  # noqa: T201
-    return 0 if not names or len(found) == len(names) else 1
+            print("Logins keep coming: run it again.", file=sys.stderr)  # noqa: T201
+            return 1
+    print(f"{ended} grants ended.")  # noqa: T201
+    _tell(skipped)
+    return 1 if skipped else 0
+
+
+async def _end_all(here: Opened, found: list[Listed], wanted: _Wanted) -> dict[bytes, str]:
+    """End *found*; those that were left, and why."""
+    skipped = {grant.key: why for grant in found if (why := wanted.why_not(grant)) is not None}
+    for grant in found:
+        if grant.key not in skipped:
+            await here.vault.listing.end(grant)
+    return skipped
+
+
+def _tell(skipped: dict[bytes, str]) -> None:
+    for key, why in skipped.items():
+        print(f"skipped {grant_id(key)}: {why}", file=sys.stderr)  # noqa: T201
+
+
+def _time(text: str) -> int:
+    """Seconds since the epoch. A time without a zone is UTC."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError("--before", f"{text!r} is no time: 2026-01-31T08:00:00Z") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp())
 
 
 async def _find(
@@ -118,8 +199,12 @@ async def _find(
 
 def _row(here: Opened, grant: Listed) -> dict[str, Any]:
     row: dict[str, Any] = {"grant": grant.id, "until": grant.expires_at}
+    if grant.foreign:
+        row["needs_secret"] = grant.sealed_under.hex()
+    if grant.unread is not None:
+        row["unread"] = grant.unread
     if (who := grant.summary) is None:
-        return row | {"needs_secret": grant.sealed_under.hex()}
+        return row
     client = here.client_ids.read(who.client_id)
     return row | {
         "subject": who.subject,

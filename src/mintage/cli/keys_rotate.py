@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,8 @@ def retire(
 ) -> int:
     """Remove the former root secrets that no live grant needs any more.
 
-    Those that are needed stay, and the exit code is 1 then.
+    Those that are needed stay, and the exit code is 1 then. While a grant can't be read, nothing
+    is removed: it may need any of them.
     """
     return asyncio.run(_retire(config, force=force))
 
@@ -57,6 +59,13 @@ def retire(
 async def _retire(path: Path, *, force: bool) -> int:
     async with opened(path) as here:
         file = _file(here.config)
+        if not force and (unread := await here.needs.unread()):
+            print(  # noqa: T201
+                f"Nothing was removed: {unread} grants can't be read, and may need any secret. "
+                "`mintage grants list` shows them and why; end them, or give --force.",
+                file=sys.stderr,
+            )
+            return 1
         former = (await here.needs.count())[1 : len(file.used)]
         return await _remove(here, file, former, force=force)
 

@@ -1,6 +1,7 @@
 """``mintage keys status``: which root secrets there are, and how many grants need each."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ def status(*, config: Annotated[Path, Parameter(help="The TOML file with the set
 
     A grant needs the secret that its record is sealed under, the one that its newest tokens
     are signed with, and the one that its client registered under. Exit code 1 if a secret
-    is needed that is not configured.
+    is needed that is not configured, or if a grant can't be read: it may need any of them.
     """
     return asyncio.run(_status(config))
 
@@ -24,6 +25,7 @@ def status(*, config: Annotated[Path, Parameter(help="The TOML file with the set
 async def _status(path: Path) -> int:
     async with opened(path) as here:
         found = await here.needs.count()
+        unread = await here.needs.unread()
         configured = len(here.config.secrets)
     table = Table(box=None)
     for heading in ("secret", "", "grants", "sealed", "tokens", "clients"):
@@ -33,4 +35,6 @@ async def _status(path: Path) -> int:
         counts = map(str, (need.grants, need.sealed, need.signed, need.registered))
         table.add_row(need.secret_id, state, *counts)
     Console().print(table)
-    return 0 if len(found) == configured else 1
+    if unread:
+        print(f"{unread} grants can't be read: see mintage grants list.", file=sys.stderr)  # noqa: T201
+    return 0 if len(found) == configured and not unread else 1

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mintage.app import SecretNeeds, open_vault, register_of
+from mintage.app import SecretNeeds, open_vault, register_of, vault_keys
 from mintage.clients.registration import ClientIds
 from mintage.config import Config, load
 from mintage.errors import ConfigError
 from mintage.keys import purpose_keys
 from mintage.stores.opening import open_store
+from mintage.vault import installation
 from mintage.vault.vault import Vault
 
 
@@ -44,6 +45,8 @@ async def opened_with(config: Config) -> AsyncIterator[Opened]:
         raise ConfigError("store", "is in a server's memory: no other process can look into it")
     store = await open_store(config.store, clock=time.time)
     try:
+        ids = [keys.id for keys in vault_keys(config.secrets)]
+        await installation.check(store, config.issuer, ids)
         vault = open_vault(
             config, store, clock=time.time, steady=time.monotonic, dice=secrets.token_bytes
         )

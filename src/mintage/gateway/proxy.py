@@ -17,7 +17,6 @@ from mintage.gateway.backend import Pool, User
 from mintage.gateway.connection import BackendError, Connection
 from mintage.gateway.credentials import Credentials, Wish
 from mintage.gateway.exchange import Body, ClientGone, Exchange
-from mintage.gateway.header_names import ALL, Passing
 from mintage.gateway.headers import (
     RawHeaders,
     to_client,
@@ -43,8 +42,7 @@ class Backend:
     """Where a resource lives, and what it is told about the user.
 
     *wish*: see `Credentials`. *pool* is the way
-    there; *local* answers here instead. Without either the resource is another proxy's. *passing*:
-    which of a client's headers it gets.
+    there; *local* answers here instead. Without either the resource is another proxy's.
     """
 
     resource: Resource
@@ -52,7 +50,6 @@ class Backend:
     wish: Wish
     pool: Pool | None = None
     local: Local | None = None
-    passing: Passing = ALL
 
     @property
     def answers(self) -> bool:

@@ -1,12 +1,8 @@
 """Mintage around an ASGI application: one middleware, which is all that there is to add."""
 
-import asyncio
-import logging
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,9 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mintage.app import Mintage, Running
 from mintage.config import load
 from mintage.errors import MintageError, NotFound
-from mintage.gateway.exchange import ClientGone
-from mintage.gateway.incoming import Incoming
-from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours
 from mintage.gateway.watch import run_watched
 from mintage.integrations.lifespans import lifespan_within
@@ -29,13 +22,9 @@ from mintage.resource.bearer import Access
 from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.http import error_response, failure_of
 from mintage.server.limits import check_size
-from mintage.server.queries import kept_from_logs
 from mintage.site import Resource
 
-PASSED: Final = "mintage.passed"  # in a scope: it went through the middleware
 _USER: Final = "mintage.user"
-
-log = logging.getLogger("mintage.integrations")
 _BEGINS: Final = frozenset(
     {"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"}
 )
@@ -75,35 +64,14 @@ class Login:
         self.guards = False  # whether there is a middleware of it
         self._running: Running | None = None
         self._places: Mapping[str, Place] = {}
-        self._opened_in: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._shadows_told = False
 
     @property
     def is_running(self) -> bool:
         """Whether it was started: by the application's lifespan, or by hand."""
         return self._running is not None
 
-    def check_place(self) -> None:
-        """Raises ``RuntimeError`` where it is open in another process or another event loop.
-
-        Its connections, locks and tasks belong to the one that it was opened in.
-        """
-        if self._opened_in is None:
-            return
-        process, loop = self._opened_in
-        if process != os.getpid():
-            raise RuntimeError(
-                "the login was opened before this process was forked: open it in each process, "
-                "after the fork"
-            )
-        if loop is not asyncio.get_running_loop():
-            raise RuntimeError(
-                "the login is open in another event loop: give each loop a login of its own"
-            )
-
     @property
     def running(self) -> Running:
-        self.check_place()
         if self._running is None:
             raise RuntimeError(
                 "the login was not started: the server must run the application with its lifespan, "
@@ -119,35 +87,15 @@ class Login:
     @asynccontextmanager
     async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
         """Everything open, for applications that the server's lifespan does not reach."""
-        self.check_place()
         if self._running is not None:
             yield  # the middleware around us has started it
             return
-        self._opened_in = os.getpid(), asyncio.get_running_loop()
-        try:
-            async with self.mintage.running() as running:
-                self._running, self._places = running, _places(running)
-                try:
-                    yield
-                finally:
-                    self._running = None
-        finally:
-            self._opened_in = None
-
-    def tell_of_shadows(self, scope: Scope) -> None:
-        """Log, once, each route of the application that our endpoints keep requests from."""
-        app = scope.get("app")
-        if self._shadows_told or self._running is None or app is None:
-            return
-        self._shadows_told = True
-        root = scope.get("root_path", "").rstrip("/")
-        for path in sorted({getattr(route, "path", "") for route in getattr(app, "routes", ())}):
-            if self._running.answers_at(path) or self._running.answers_at(root + path):
-                log.warning(
-                    "the application's route %s is never reached: the login answers there; "
-                    "give the route another path",
-                    path,
-                )
+        async with self.mintage.running() as running:
+            self._running, self._places = running, _places(running)
+            try:
+                yield
+            finally:
+                self._running = None
 
     def find(self, scope: Scope) -> "Match[Place] | None":
         """The resource that a request is for, or None.
@@ -194,13 +142,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return await lifespan_within(
-                partial(self._lifespan, scope), self.app, scope, receive, send
-            )
+            around = self.login.lifespan
+            return await lifespan_within(around, self.app, scope, receive, send)
         running = self.login.running
-        self.login.tell_of_shadows(scope)
         if scope["type"] == "http" and running.answers_at(public_path(scope)):
-            return await self.login.mintage(located(kept_from_logs(scope)), receive, send)
+            return await self.login.mintage(located(scope), receive, send)
         try:
             check_size(scope)
             found = self.login.find(scope)
@@ -208,16 +154,10 @@ class Guard:
             failure = failure_of(error, _request(scope), running.parts.dice)
             return await _answer(error_response(failure), scope, receive, send)
         if found is None:
-            return await self.app({**scope, PASSED: True}, receive, send)
+            return await self.app(scope, receive, send)
         if found.target.gateway:
             return await self.login.mintage(located(scope), receive, send)
         return await self._guarded(running, found, scope, receive, send)
-
-    @asynccontextmanager
-    async def _lifespan(self, scope: Scope) -> AsyncIterator[None]:
-        async with self.login.lifespan():
-            self.login.tell_of_shadows(scope)
-            yield
 
     async def _guarded(
         self, running: Running, found: Match[Place], scope: Scope, receive: Receive, send: Send
@@ -226,41 +166,22 @@ class Guard:
             return await PREFLIGHT(scope, receive, send)
         resource, door = found.target.resource, running.gateway.door
         begun: list[Message] = []
-        outward = send = _watched(for_any_origin(send), begun)
+        send = _watched(for_any_origin(send), begun)
         headers, method = scope["headers"], scope.get("method", "GET")
-        incoming = Incoming(receive)
-
-        async def refuse(error: MintageError) -> None:
-            slash = found.rest == "/"
-            response = door.refusal(error, _request(scope), resource, slash=slash)
-            await _answer(response, scope, receive, outward)
 
         async def admit() -> Access:
-            return await door.admit(
-                headers,
-                resource,
-                method=method,
-                path=found.rest,
-                incoming=incoming,
-                websocket=scope["type"] == "websocket",
-            )
+            return await door.admit(headers, resource, method=method, path=found.rest)
 
         try:
-            access = await admit()
-            receive = incoming.onward
-            if resource.filter_lists and scope["type"] == "http":
-                may_call = door.may_call(access, resource, found.rest)
-                send = ListFilter(send, may_call, refuse, method, scope["path"])
-                scope = {**scope, "headers": asking_for_plain(headers)}
-            user = User.of(access, resource, running.parts)
+            user = User.of(await admit(), resource, running.parts)
             watch = running.gateway.proxy.watch
             return await run_watched(watch, admit, self.app, _with(scope, user), receive, send)
-        except ClientGone:
-            return None
         except MintageError as error:
             if begun:
                 raise
-            return await refuse(error)
+            slash = found.rest == "/"
+            response = door.refusal(error, _request(scope), resource, slash=slash)
+            return await _answer(response, scope, receive, send)
 
 
 def user_of(scope: Scope) -> User:
@@ -275,7 +196,7 @@ def user_of(scope: Scope) -> User:
 
 
 def _with(scope: Scope, user: User) -> Scope:
-    return {**scope, PASSED: True, _USER: user, "state": {**scope.get("state", {}), "user": user}}
+    return {**scope, _USER: user, "state": {**scope.get("state", {}), "user": user}}
 
 
 def _watched(send: Send, begun: list[Message]) -> Send:

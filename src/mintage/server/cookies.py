@@ -15,7 +15,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.cookie_header import only_cookies
 from mintage.errors import InvalidRequest, SealError
 from mintage.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.server.requests import AuthorizationRequest
@@ -49,7 +48,7 @@ class Cookies:
 
     def browser(self, request: Request) -> str | None:
         """The name this browser got from us, or None."""
-        value = _cookies(request).get(self._name("browser"), "")
+        value = request.cookies.get(self._name("browser"), "")
         try:
             raw = base64.urlsafe_b64decode(value + "==")
         except (ValueError, binascii.Error):
@@ -77,7 +76,7 @@ class Cookies:
 
     def set_login(self, request: Request, response: Response, login: PendingLogin) -> None:
         """Hand *login* to the browser; the oldest go where there are too many."""
-        others = [name for name in _cookies(request) if name.startswith(self._name("login-"))]
+        others = [name for name in request.cookies if name.startswith(self._name("login-"))]
         for name in others[: max(len(others) - _MAX_LOGINS + 1, 0)]:
             self._expire(response, name)
         self._set(response, self._login_name(login.state), self.seal_login(login))
@@ -85,7 +84,7 @@ class Cookies:
     def login(self, request: Request, state: str, *, now: int) -> PendingLogin | None:
         """The login that *state* belongs to, if it was approved in this very browser."""
         name = self._login_name(state)
-        value = _cookies(request).get(name)
+        value = request.cookies.get(name)
         if value is None:
             return None
         try:
@@ -112,8 +111,3 @@ class Cookies:
 
     def _expire(self, response: Response, name: str) -> None:
         response.delete_cookie(name, secure=self.secure, httponly=True, samesite="lax")
-
-
-def _cookies(request: Request) -> dict[str, str]:
-    """By their exact names: Starlette's reader strips a byte A0 in front of ``__Host-…``."""
-    return only_cookies(value for name, value in request.scope["headers"] if name == b"cookie")

@@ -27,9 +27,13 @@ async def alive(request: Request) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether a login could be served right now: each probe is asked, and named."""
+    """Whether a login could be served right now: each probe is asked, and named.
+
+    *notes* are sentences, each by a word, that are shown and stop nothing.
+    """
 
     probes: Mapping[str, Probe]
+    notes: Callable[[], Awaitable[Mapping[str, str]]] | None = None
 
     async def __call__(self, request: Request) -> Response:
         """200, or 503 with the names of what is missing; why stands in the log."""
@@ -38,8 +42,22 @@ class Readiness:
         found = await asyncio.gather(*(self._ask(name) for name in names))
         body = dict(zip(names, found, strict=True))
         ready = all(state == "ok" for state in found)
+        body |= await self._noted() if ready else {}
         headers = NO_STORE if ready else NO_STORE | {"retry-after": "5"}
         return json_response(body, status=200 if ready else 503, headers=headers)
+
+    async def _noted(self) -> Mapping[str, str]:
+        if self.notes is None:
+            return {}
+        try:
+            async with asyncio.timeout(_SECONDS):
+                found = await self.notes()
+        except (MintageError, TimeoutError) as error:
+            log.warning("not known: %s", str(error) or "no answer in time")
+            return {}
+        for name, note in found.items():
+            log.warning("%s: %s", name, note)
+        return found
 
     async def _ask(self, name: str) -> str:
         try:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from mintage.errors import (
     BadUpstream,
     ContentTooLarge,
+    HalfKnown,
     InvalidClient,
     InvalidRequest,
     InvalidToken,
@@ -25,6 +26,7 @@ from mintage.errors import (
     StoreError,
     TemporarilyUnavailable,
     UpstreamMisbehaved,
+    UpstreamMisconfigured,
     UpstreamUnavailable,
 )
 from mintage.forms import Form, parse_form, parse_query
@@ -47,6 +49,7 @@ _NOT_IN_A_QUERY: Final = frozenset(
         "token",
     }
 )
+_SHORTLY: Final = 60  # seconds
 _REFERENCE: Final = "mintage.reference"
 NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 
@@ -158,10 +161,9 @@ def reference_of(request: Request, dice: Dice) -> str:
     return str(reference)
 
 
-def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INFO) -> None:
+def log_refusal(error: OAuthError, request: Request) -> None:
     """The line that says which stage refused, and the reason that only we read."""
-    log.log(
-        level,
+    log.info(
         "%s %s: %d %s, stage %s: %s",
         request.scope.get(_REFERENCE, "-"),
         _where(request),
@@ -177,20 +179,16 @@ def log_reason(request: Request, what: str) -> None:
     log.info("%s %s: %s", request.scope.get(_REFERENCE, "-"), _where(request), _one_line(what))
 
 
-def failure_of(
-    error: Exception, request: Request, dice: Dice, *, level: int = logging.INFO
-) -> Failure:
+def failure_of(error: Exception, request: Request, dice: Dice) -> Failure:
     """*error* as a refusal: what the client reads, and one line in the log that says more.
 
     Our own outage and the upstream's are 503 and 502 with a way on, never the client's fault.
-    *level*: of the line about a client's or a person's mistake. It is WARNING where a person reads
-    the reference: Python prints that much where nobody has set up any logging.
     """
     reference, where = reference_of(request, dice), _where(request)
     match error:
         case OAuthError():
             refusal = error
-            log_refusal(error, request, level=level)
+            log_refusal(error, request)
         case SecretMissing():
             refusal = TemporarilyUnavailable(
                 "this server lacks a key that this login needs: keep your tokens, and tell the "
@@ -202,11 +200,14 @@ def failure_of(
             refusal = TemporarilyUnavailable("the store is not available; try again shortly")
             log.error("%s %s: 503, stage store: %s", reference, where, _one_line(str(error)))
         case UpstreamUnavailable():
-            refusal = TemporarilyUnavailable(
-                "the identity provider is not available; try again shortly",
-                retry_after=error.retry_after,
-            )
+            refusal = TemporarilyUnavailable(_when_to_return(error), retry_after=error.retry_after)
             log.warning("%s %s: 503, stage upstream: %s", reference, where, _one_line(str(error)))
+        case UpstreamMisconfigured():
+            refusal = BadUpstream(
+                "this server and the identity provider are not set up for each other; trying again "
+                "does not help: tell the person who runs this server the reference"
+            )
+            log.error("%s %s: 502, stage upstream: %s", reference, where, _one_line(str(error)))
         case UpstreamMisbehaved():
             refusal = BadUpstream(
                 "the identity provider gave an answer that can't be used; try again, or ask "
@@ -222,17 +223,21 @@ def failure_of(
     return Failure(refusal, reference)
 
 
-def guarded(
-    handler: Handler,
-    dice: Dice,
-    answer: Callable[[Failure], Response],
-    *,
-    level: int = logging.INFO,
-) -> Handler:
-    """*handler*, with whatever it raises turned into an *answer*: nothing gets past this edge.
+def _when_to_return(error: UpstreamUnavailable) -> str:
+    """What a person can do while the provider does not answer."""
+    if isinstance(error, HalfKnown):
+        return (
+            "the identity provider did not name all of your groups and organizations, so this "
+            "server can't know whether you may log in; ask the person who runs it"
+        )
+    if error.retry_after > _SHORTLY:
+        minutes = -(-error.retry_after // 60)
+        return f"the identity provider asks to wait; try again in {minutes} minutes"
+    return "the identity provider is not available; try again shortly"
 
-    *level*: see `failure_of`.
-    """
+
+def guarded(handler: Handler, dice: Dice, answer: Callable[[Failure], Response]) -> Handler:
+    """*handler*, with whatever it raises turned into an *answer*: nothing gets past this edge."""
 
     async def endpoint(request: Request) -> Response:
         reference = reference_of(request, dice)
@@ -241,7 +246,7 @@ def guarded(
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            return answer(failure_of(error, request, dice, level=level))
+            return answer(failure_of(error, request, dice))
         response.headers["x-request-id"] = reference
         return response
 

@@ -37,6 +37,7 @@ def token_error(reason: Reason) -> OAuthError:
             | Reason.UPSTREAM_REFUSED
             | Reason.NOT_ADMITTED
             | Reason.UPSTREAM_EXPIRED
+            | Reason.SESSION_OVER
         ):
             # One sentence for all: which of them it was helps nobody but a guesser.
             return InvalidGrant(

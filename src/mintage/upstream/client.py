@@ -3,16 +3,38 @@
 import contextlib
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
+from joserfc import jwk
+from msgspec.structs import replace
+
 from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamRefused
-from mintage.grant import Identity, UpstreamTokens
+from mintage.grant import Identity, Renewed, UpstreamTokens
 from mintage.upstream import id_token, identity, oauth2, user
+from mintage.upstream.answers import (
+    Answer,
+    No,
+    Part,
+    Unknown,
+    Yes,
+    believed,
+    to_a_lookup,
+    to_a_token_request,
+    to_an_exchange,
+    to_does_it_hold,
+    to_introspection,
+    to_userinfo,
+)
 from mintage.upstream.authentication import Credentials, SigningKey
 from mintage.upstream.discovery import Documents, Metadata
-from mintage.upstream.preset import AuthMethod
+from mintage.upstream.identity import is_text
+from mintage.upstream.oauth2 import Asking
+from mintage.upstream.preset import AuthMethod, Lookup
 from mintage.upstream.protocol import Exchange, HttpResponse, Judge, LoginRequest, Transport
-from mintage.upstream.provider import Provider
+from mintage.upstream.provider import Provider, issued_by
 from mintage.upstream.revocation import is_done, revocation_request
 from mintage.upstream.settings import UpstreamSettings
 from mintage.values import Clock
@@ -67,83 +89,97 @@ class ProviderClient:
     ) -> tuple[UpstreamTokens, Identity]:
         found = await self._documents.metadata()
         form = oauth2.code_form(code, login, self._provider)
-        tokens, body = self._read(await self._post(found, form, now=now), now=now)
+        tokens, body = await self._tokens(found, form, now=now)
         if not self._provider.id_token:
-            answers = await self._asked(found, tokens)
-            who = identity.from_answers(
-                answers, self._provider.identity, issuer=self._provider.issuer
-            )
-            return tokens, who
+            return self._of(tokens, await self._by_lookups(found, tokens, now=now))
         claims = await self._verify(body.get("id_token"), login.nonce, tokens, now)
         if login.max_age is not None and self._provider.quirks.max_age:
             id_token.check_login_time(claims, login.max_age, now=now)
-        userinfo = await self._userinfo(found, tokens, claims)
-        return tokens, identity.from_claims(claims, userinfo, self._provider.identity)
+        return self._of(tokens, await self._by_id_token(found, tokens, claims, now=now))
 
     async def refresh(
         self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
-    ) -> UpstreamTokens:
+    ) -> Renewed:
         found = await self._documents.metadata()
         if tokens.recheck:
-            still = await self._recheck(found, tokens, now=now)
-            if still is not None:
-                await self._judge(found, still, None, judge, now=now)
-                return still
+            match await self._look_again(found, tokens, now=now):
+                case Yes(told):
+                    still = user.good_until(tokens, now + self._settings.recheck_seconds)
+                    who = partial(self._who_now, found, still, None, told, now=now)
+                    return await self._judged(still, who, judge)
+                case No(reason) if tokens.refresh_token is None:
+                    raise UpstreamRefused(reason)
+                case No():
+                    pass  # it may still be renewed
+                case Unknown() as unknown:
+                    believed(unknown)
         if tokens.refresh_token is None:
             raise UpstreamRefused("the provider does not know the token any more")
         form = oauth2.refresh_form(tokens.refresh_token, self._provider)
-        new, body = self._read(await self._post(found, form, now=now), now=now, before=tokens)
-        await self._judge(found, new, body.get("id_token"), judge, now=now)
-        return new
+        new, body = await self._tokens(found, form, now=now, before=tokens)
+        new = replace(new, issuer=tokens.issuer)
+        signed = body.get("id_token") or None
+        who = partial(self._who_now, found, new, signed, None, now=now)
+        return await self._judged(new, who, judge, complete=signed is not None)
 
-    async def _judge(
+    def issued(self, tokens: UpstreamTokens) -> bool:
+        former = tokens.issuer in self._settings.former_issuers
+        return former or issued_by(self._provider, tokens.issuer)
+
+    async def _judged(
+        self,
+        tokens: UpstreamTokens,
+        who_now: Callable[[], Awaitable[Identity | None]],
+        judge: Judge | None,
+        *,
+        complete: bool = False,
+    ) -> Renewed:
+        """*tokens*, and who the user is by now.
+
+        What is not known ends nothing: the user is then who they were. Raises `NotAdmitted`,
+        and revokes *tokens*, where *judge* says no to what was told.
+        """
+        if judge is None:
+            return Renewed(tokens)
+        try:
+            who = await who_now()
+            if who is None:  # nobody can be asked
+                return Renewed(tokens)
+            return Renewed(tokens, judge(who, complete or not self._provider.id_token))
+        except UpstreamRefused:
+            with contextlib.suppress(UpstreamError):
+                await self.revoke(tokens)
+            raise
+        except UpstreamError as error:
+            log.warning("the provider does not say who a user is by now: %s", error)
+            return Renewed(tokens, answered=False)
+
+    async def _who_now(
         self,
         found: Metadata,
         tokens: UpstreamTokens,
         id_token: object,
-        judge: Judge | None,
+        told: HttpResponse | None,
         *,
         now: int,
-    ) -> None:
-        """Show *judge* who it is by now. Where nobody can be asked, that is no reason to refuse."""
-        if judge is None:
-            return
-        try:
-            who = await self._who_now(found, tokens, id_token, now=now)
-        except UpstreamError as error:
-            log.warning("who a user is by now could not be asked: %s", error)
-            return
-        if who is None:
-            return
-        complete = id_token is not None or not self._provider.id_token
-        try:
-            judge(who, complete)
-        except UpstreamError:
-            with contextlib.suppress(UpstreamError):
-                await self.revoke(tokens)
-            raise
-
-    async def _who_now(
-        self, found: Metadata, tokens: UpstreamTokens, id_token: object, *, now: int
     ) -> Identity | None:
-        """By a new id_token, else by userinfo or the lookups; None where there is none of them."""
+        """By a new id_token, else by userinfo or the lookups; None where there is none of them.
+
+        *told*: the answer to the first question, where it was asked just now.
+        """
         provider = self._provider
         if not provider.id_token:
-            answers = await self._asked(found, tokens)
-            return identity.from_answers(answers, provider.identity, issuer=provider.issuer)
+            return await self._by_lookups(found, tokens, told, now=now)
         if id_token is not None:
             claims = await self._verify(id_token, None, tokens, now)
-            userinfo = await self._userinfo(found, tokens, claims)
-            return identity.from_claims(claims, userinfo, provider.identity)
+            return await self._by_id_token(found, tokens, claims, now=now)
         if found.userinfo_endpoint is None or provider.quirks.userinfo == "never":
             return None
-        request = user.bearer_request(found.userinfo_endpoint, tokens, provider.quirks.api_headers)
-        userinfo = oauth2.read_json(await self._transport.send(request))
-        return (
-            identity.from_claims({"iss": found.issuer, **userinfo}, {}, provider.identity)
-            if "sub" in userinfo
-            else None
-        )
+        userinfo = await self._userinfo(found, found.userinfo_endpoint, tokens, told, now=now)
+        if not is_text(userinfo.get("sub")):
+            raise UpstreamMisbehaved("userinfo does not say who it is about")
+        claims = {"iss": found.issuer, "sub": userinfo["sub"]}
+        return self._named(identity.from_claims(claims, userinfo, provider.identity))
 
     async def exchange(
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
@@ -151,7 +187,8 @@ class ProviderClient:
         found = await self._documents.metadata()
         form = oauth2.exchange_form(tokens, wanted)
         response = await self._post(found, form, now=now, url=wanted.token_endpoint)
-        return oauth2.read_exchanged(response, now=now, quirks=self._provider.quirks)
+        body = believed(to_an_exchange(response, self._provider.quirks))
+        return oauth2.read_tokens(body, now=now, quirks=self._provider.quirks)[0]
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         found = await self._documents.metadata()
@@ -176,16 +213,20 @@ class ProviderClient:
     async def close(self) -> None:
         await self._transport.close()
 
-    def _read(
-        self, response: HttpResponse, *, now: int, before: UpstreamTokens | None = None
+    async def _tokens(
+        self,
+        found: Metadata,
+        form: dict[str, str],
+        *,
+        now: int,
+        before: UpstreamTokens | None = None,
     ) -> tuple[UpstreamTokens, dict[str, Any]]:
-        return oauth2.read_tokens(
-            response,
-            now=now,
-            quirks=self._provider.quirks,
-            recheck_seconds=self._settings.recheck_seconds,
-            before=before,
-        )
+        """(tokens, the whole answer) for *form* at the token endpoint."""
+        response = await self._post(found, form, now=now)
+        settings, quirks = self._settings, self._provider.quirks
+        asking = Asking(settings.recheck_seconds, settings.asks_without_refresh_token)
+        body = believed(to_a_token_request(response, quirks))
+        return oauth2.read_tokens(body, now=now, quirks=quirks, asking=asking, before=before)
 
     async def _post(
         self, found: Metadata, form: dict[str, str], *, now: int, url: str | None = None
@@ -220,67 +261,135 @@ class ProviderClient:
             return "client_secret_post"
         return "client_secret_basic"
 
-    async def _recheck(
+    async def _look_again(
         self, found: Metadata, tokens: UpstreamTokens, *, now: int
-    ) -> UpstreamTokens | None:
-        """*tokens*, good for a while again; None if the provider knows them no more."""
+    ) -> Answer[HttpResponse | None]:
+        """Whether *tokens* still hold; and what was told of the user, if that was the question."""
+        if tokens.ends_at is not None and now >= tokens.ends_at:
+            return No("the token has ended")
         endpoint = self._provider.endpoints.introspection
         if endpoint is not None:
             form = {"token": tokens.access_token, "token_type_hint": "access_token"}
-            live = user.read_introspection(await self._post(found, form, now=now, url=endpoint))
-        else:
-            request = user.first_question(self._provider, found.userinfo_endpoint, tokens)
-            live = request is None or user.read_liveness(
-                await self._transport.send(request), self._provider.quirks
-            )
-        return user.good_until(tokens, now + self._settings.recheck_seconds) if live else None
+            response = await self._post(found, form, now=now, url=endpoint)
+            live = to_introspection(response, now=now)
+            return Yes(None) if isinstance(live, Yes) else live
+        request = user.first_question(self._provider, found.userinfo_endpoint, tokens)
+        if request is None:
+            return Yes(None)
+        response = await self._transport.send(request)
+        answer = to_does_it_hold(response, self._provider.quirks, now=now)
+        return Yes(answer.value) if isinstance(answer, Yes) else answer
 
-    async def _asked(self, found: Metadata, tokens: UpstreamTokens) -> dict[str, Any]:
-        """Who the user is, by what the lookups find."""
+    async def _by_lookups(
+        self,
+        found: Metadata,
+        tokens: UpstreamTokens,
+        told: HttpResponse | None = None,
+        *,
+        now: int,
+    ) -> Identity:
+        """Who the user is, by what the lookups find. *told* answers the first of them already."""
+        provider = self._provider
         answers: dict[str, Any] = {}
-        for lookup in self._provider.lookups:
-            if not user.is_asked(lookup, tokens, self._provider.scopes):
+        half = set()
+        for lookup in provider.lookups:
+            if not user.is_asked(lookup, tokens, provider.scopes):
                 continue
-            body: Any = None
-            for page in range(1, user.MAX_PAGES + 1):
-                request = user.question(
-                    lookup, self._provider, found.userinfo_endpoint, tokens, page=page
-                )
-                response = await self._transport.send(request)
-                part = user.read_answer(response, lookup, self._provider.quirks)
-                body = part if body is None else body + part
-                if not user.goes_on(part, lookup):
-                    break
-            answers |= {lookup.into: body} if lookup.into else body
-        return answers
+            answer = await self._looked_up(lookup, found, tokens, told, now=now)
+            told = None
+            answers |= {lookup.into: answer.body} if lookup.into else answer.body
+            if not answer.whole:
+                half.add(lookup.into)
+        issuer, where = provider.issuer, provider.identity
+        return self._named(identity.from_answers(answers, where, issuer=issuer, half=half))
+
+    async def _looked_up(
+        self,
+        lookup: Lookup,
+        found: Metadata,
+        tokens: UpstreamTokens,
+        told: HttpResponse | None,
+        *,
+        now: int,
+    ) -> Part:
+        """All pages of *lookup*, as far as there is room for them."""
+        body: Any = None
+        whole = True
+        for page in range(1, user.MAX_PAGES + 1):
+            endpoint = found.userinfo_endpoint
+            request = user.question(lookup, self._provider, endpoint, tokens, page=page)
+            response = told if told and page == 1 else await self._transport.send(request)
+            part = believed(to_a_lookup(response, lookup, self._provider.quirks, now=now))
+            body = part.body if body is None else body + part.body
+            whole = whole and part.whole
+            if not user.goes_on(part.body, lookup):
+                return Part(body, whole)
+        return Part(body, whole=False)
+
+    async def _by_id_token(
+        self, found: Metadata, tokens: UpstreamTokens, claims: dict[str, Any], *, now: int
+    ) -> Identity:
+        """Who the user is, by verified *claims* and what the userinfo endpoint adds to them."""
+        quirks, endpoint = self._provider.quirks, found.userinfo_endpoint
+        missing = "email" in self._provider.scopes and "email" not in claims
+        userinfo: dict[str, Any] = {}
+        if endpoint is not None and (
+            quirks.userinfo == "always" or (quirks.userinfo == "for_email" and missing)
+        ):
+            userinfo = await self._userinfo(found, endpoint, tokens, now=now)
+        return self._named(identity.from_claims(claims, userinfo, self._provider.identity))
 
     async def _userinfo(
-        self, found: Metadata, tokens: UpstreamTokens, claims: dict[str, Any]
+        self,
+        found: Metadata,
+        endpoint: str,
+        tokens: UpstreamTokens,
+        told: HttpResponse | None = None,
+        *,
+        now: int,
     ) -> dict[str, Any]:
-        """What the userinfo endpoint adds to the id_token, where it is asked at all."""
-        wish = self._provider.quirks.userinfo
-        missing = "email" in self._provider.scopes and "email" not in claims
-        if found.userinfo_endpoint is None or wish == "never" or (wish != "always" and not missing):
-            return {}
-        request = user.bearer_request(
-            found.userinfo_endpoint, tokens, self._provider.quirks.api_headers
-        )
-        response = await self._transport.send(request)
-        return oauth2.read_json(response) if response.status == 200 else {}  # noqa: PLR2004
+        """What the userinfo endpoint tells, signed or not."""
+        quirks = self._provider.quirks
+        if told is None:
+            request = user.bearer_request(endpoint, tokens, quirks.api_headers)
+            told = await self._transport.send(request)
+        kind = told.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if told.status != HTTPStatus.OK or kind != "application/jwt":
+            return believed(to_userinfo(told, quirks, now=now))
+        token = told.body.decode("ascii", "replace").strip()
+        return await self._with_keys(
+            lambda keys: id_token.verify_userinfo(
+                token, keys, issuer=found.issuer, client_id=self._settings.client_id,
+                now=now, aliases=quirks.issuer_aliases,
+            )
+        )  # fmt: skip
+
+    def _named(self, who: Identity) -> Identity:
+        return identity.vouched(who) if self._provider.quirks.emails_are_verified else who
+
+    def _of(self, tokens: UpstreamTokens, who: Identity) -> tuple[UpstreamTokens, Identity]:
+        """Both, the tokens bound to the provider that named the user."""
+        return replace(tokens, issuer=who.issuer), who
 
     async def _verify(
         self, token: object, nonce: str | None, tokens: UpstreamTokens, now: int
     ) -> dict[str, Any]:
         """The id_token's claims; the keys are fetched anew, once, where none of them fits."""
         found = await self._documents.metadata()
+        return await self._with_keys(
+            lambda keys: id_token.verify(
+                token, keys, issuer=found.issuer, client_id=self._settings.client_id,
+                nonce=nonce, access_token=tokens.access_token, now=now,
+                aliases=self._provider.quirks.issuer_aliases,
+            )
+        )  # fmt: skip
+
+    async def _with_keys(self, verify: Callable[[jwk.KeySet], dict[str, Any]]) -> dict[str, Any]:
+        """What *verify* returns; the keys are fetched anew, once, where none of them fits."""
         keys, fresh = await self._documents.keys(newer_than=None)
         while True:
             try:
-                return id_token.verify(
-                    token, keys, issuer=found.issuer, client_id=self._settings.client_id,
-                    nonce=nonce, access_token=tokens.access_token, now=now,
-                    aliases=self._provider.quirks.issuer_aliases,
-                )  # fmt: skip
+                return verify(keys)
             except id_token.UnknownKid:
                 if fresh:
                     raise

@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from joserfc import jwk
 
 from mintage.errors import UpstreamError, UpstreamMisbehaved
-from mintage.upstream import id_token, oauth2
+from mintage.upstream import id_token
+from mintage.upstream.answers import believed, to_a_document
+from mintage.upstream.members import Member, flag, members, text, url, words
 from mintage.upstream.protocol import HttpRequest, Transport
 from mintage.upstream.provider import Provider
 from mintage.values import Clock
@@ -40,44 +41,34 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_discovery(
-    body: dict[str, Any], issuer: str, *, template: str | None = None, keys: bool = True
+    body: dict[str, Any],
+    issuer: str,
+    *,
+    template: str | None = None,
+    keys: bool = True,
+    plain: bool = False,
 ) -> Metadata:
     """Raises `UpstreamMisbehaved` unless *body* is the metadata of *issuer*, to the letter.
 
     *template*: what a provider of many tenants may call itself instead. *keys*: whether it
-    must name its keys.
+    must name its keys. *plain*: endpoints may be http URLs.
     """
-    try:
-        found = msgspec.convert(body, Metadata)
-    except msgspec.ValidationError as error:
-        raise UpstreamMisbehaved(f"discovery: {error}") from None
+    local = issuer.startswith("http://")
+    endpoint = url(plain=plain or local)
+    rules = (
+        Member("issuer", text, needed=True),
+        Member("authorization_endpoint", url(plain=local), needed=True),
+        Member("token_endpoint", endpoint, needed=True),
+        Member("jwks_uri", endpoint, needed=keys),
+        Member("userinfo_endpoint", endpoint),
+        Member("revocation_endpoint", endpoint),
+        Member("token_endpoint_auth_methods_supported", words),
+        Member("authorization_response_iss_parameter_supported", flag),
+    )
+    found = Metadata(**members(body, rules, of="the discovery document (endpoints are https URLs)"))
     if found.issuer not in (issuer, template):
         raise UpstreamMisbehaved(f"discovery is of {found.issuer[:200]!r}, not of {issuer!r}")
-    if keys and found.jwks_uri is None:
-        raise UpstreamMisbehaved("discovery names no keys")
-    endpoints = (
-        found.authorization_endpoint, found.token_endpoint, found.jwks_uri,
-        found.userinfo_endpoint, found.revocation_endpoint,
-    )  # fmt: skip
-    for url in endpoints:
-        if url is not None and not _is_endpoint(url, plain=issuer.startswith("http://")):
-            raise UpstreamMisbehaved("discovery names an endpoint that is no https URL")
     return found
-
-
-def _is_endpoint(url: str, *, plain: bool) -> bool:
-    """An https URL without a fragment (RFC 6749 §3.1); *plain*: http will do, on this machine."""
-    try:
-        parts = urlsplit(url)
-        well_formed = bool(parts.hostname) and parts.port != 0 and "#" not in url
-    except ValueError:
-        return False
-    printable = url.isascii() and url.isprintable() and " " not in url
-    return (
-        well_formed
-        and printable
-        and (parts.scheme == "https" or (plain and parts.scheme == "http"))
-    )
 
 
 class Documents:
@@ -101,7 +92,7 @@ class Documents:
             if self._metadata is not None and self._clock() < self._metadata[0]:
                 return self._metadata[1]
             try:
-                found = _overridden(await self._discovered(), self._provider)
+                found = await self._discovered()
             except UpstreamError as failure:
                 if self._metadata is None:
                     raise
@@ -129,33 +120,32 @@ class Documents:
 
     async def _discovered(self) -> Metadata:
         provider = self._provider
-        url = f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
+        usual = f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
         return await self._document(
-            url,
+            provider.discovery_url or usual,
             lambda body: read_discovery(
-                body,
+                body | _said(provider),
                 provider.issuer,
                 template=provider.quirks.issuer_template,
                 keys=provider.id_token,
+                plain=provider.plain,
             ),
         )
 
-    async def _document(self, url: str, read: Callable[[dict[str, Any]], T]) -> T:
-        """What *read* makes of the document at *url*.
+    async def _document(self, where: str, read: Callable[[dict[str, Any]], T]) -> T:
+        """What *read* makes of the document at *where*.
 
         Those who queue behind a call that fails need not each wait out the same outage:
         for a moment they get the same failure.
         """
-        until, failure = self._failures.get(url, (0.0, None))
+        until, failure = self._failures.get(where, (0.0, None))
         if failure is not None and self._clock() < until:
             raise failure
         try:
-            response = await self._transport.send(HttpRequest(method="GET", url=url, safe=True))
-            if response.status != 200:  # noqa: PLR2004
-                raise UpstreamMisbehaved(f"{url} was answered with {response.status}")
-            return read(oauth2.read_json(response))
+            response = await self._transport.send(HttpRequest(method="GET", url=where, safe=True))
+            return read(believed(to_a_document(response, where)))
         except UpstreamError as error:
-            self._failures[url] = (self._clock() + _FAILURE_SECONDS, error)
+            self._failures[where] = (self._clock() + _FAILURE_SECONDS, error)
             raise
 
 
@@ -171,14 +161,14 @@ def _configured(provider: Provider) -> Metadata:
     )
 
 
-def _overridden(found: Metadata, provider: Provider) -> Metadata:
-    """*found*, but where the operator knows better."""
-    said = provider.endpoints
-    return msgspec.structs.replace(
-        found,
-        authorization_endpoint=said.authorization or found.authorization_endpoint,
-        token_endpoint=said.tokens or found.token_endpoint,
-        jwks_uri=said.jwks or found.jwks_uri,
-        userinfo_endpoint=said.userinfo or found.userinfo_endpoint,
-        revocation_endpoint=said.revocation or found.revocation_endpoint,
-    )
+def _said(provider: Provider) -> dict[str, str]:
+    """What the operator knows better, by the names that a discovery document has for it."""
+    known = provider.endpoints
+    named = {
+        "authorization_endpoint": known.authorization,
+        "token_endpoint": known.tokens,
+        "jwks_uri": known.jwks,
+        "userinfo_endpoint": known.userinfo,
+        "revocation_endpoint": known.revocation,
+    }
+    return {name: said for name, said in named.items() if said is not None}

@@ -10,11 +10,12 @@ import re
 import warnings
 from typing import Any, Final
 
+import msgspec
 from joserfc import jwk, jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jws import JWSRegistry
 
-from mintage.errors import BadKeySet, UpstreamMisbehaved
+from mintage.errors import BadKeySet, UpstreamMisbehaved, UpstreamMisconfigured
 from mintage.jwk_sets import read_key_set
 from mintage.upstream.identity import MAX_SUBJECT, is_text
 
@@ -27,6 +28,9 @@ ALGORITHMS: Final = (
 LEEWAY: Final = 60  # seconds that the provider's clock may differ from ours
 _TENANT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_NUMBER: Final = 2**53
+_DOTS_OF_A_JWE: Final = 4
+_NOTHING: Final[tuple[object, ...]] = (None, "", [])
+"""What a claim that says nothing may hold: as if it were not there."""
 
 
 class _Registry(JWSRegistry):
@@ -56,7 +60,8 @@ def verify(
     *issuer* may hold ``{tenantid}``, which stands for the token's own ``tid``. *aliases* are
     other spellings of it; ``iss`` is *issuer* in what is returned.
     """
-    header, claims = _signed(token, keys)
+    header, claims = _signed(token, keys, "the id_token")
+    claims = {name: value for name, value in claims.items() if value not in _NOTHING}
     if claims.get("iss") in aliases:
         claims["iss"] = issuer
     if "{tenantid}" in issuer:
@@ -72,6 +77,36 @@ def verify(
         raise UpstreamMisbehaved("the id_token has no usable sub")
     _check_at_hash(claims, access_token, header["alg"])
     return claims
+
+
+def verify_userinfo(
+    token: str, keys: jwk.KeySet, *, issuer: str, client_id: str, now: int,
+    aliases: tuple[str, ...] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """The claims of a signed userinfo answer (OpenID Connect Core §5.3.2).
+
+    It is verified as an id_token is; ``iss``, ``aud`` and ``exp`` count where they are there.
+    Raises `UpstreamMisbehaved`, and `UpstreamMisconfigured` where it is encrypted.
+    """
+    if token.count(".") == _DOTS_OF_A_JWE:
+        raise UpstreamMisconfigured(
+            "userinfo is encrypted, which Mintage can't read: turn encryption off at the provider "
+            "(userinfo_encrypted_response_alg), or set userinfo = false in [upstream]"
+        )
+    _, claims = _signed(token, keys, "userinfo")
+    claims = {name: value for name, value in claims.items() if value not in _NOTHING}
+    if "iss" in claims and not _is_from(claims["iss"], issuer, aliases):
+        raise UpstreamMisbehaved("userinfo is of another issuer")
+    audience = claims.get("aud", client_id)
+    if client_id not in (audience if isinstance(audience, list) else [audience]):
+        raise UpstreamMisbehaved("userinfo is for another client")
+    if now >= _time(claims.get("exp", now + 1)) + LEEWAY:
+        raise UpstreamMisbehaved("userinfo has expired")
+    return claims
+
+
+def _is_from(iss: object, issuer: str, aliases: tuple[str, ...]) -> bool:
+    return isinstance(iss, str) and is_issuer(iss, issuer, aliases)
 
 
 def is_issuer(iss: str, issuer: str, aliases: tuple[str, ...]) -> bool:
@@ -108,19 +143,40 @@ def _issuer_of_tenant(
     return issuer
 
 
-def _signed(token: object, keys: jwk.KeySet) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(header, claims) of *token* under one of *keys*."""
+def _signed(token: object, keys: jwk.KeySet, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(header, claims) of *token* under one of *keys*. *what* it is, for the log."""
     if not isinstance(token, str) or token.count(".") != 2:  # noqa: PLR2004
-        raise UpstreamMisbehaved("there is no signed id_token")
+        raise UpstreamMisbehaved(f"{what} is not there, or not signed")
     try:
         with warnings.catch_warnings():
             # joserfc warns of the old name EdDSA, which is the provider's to give up.
             warnings.simplefilter("ignore", SecurityWarning)
             registry = _Registry(algorithms=list(ALGORITHMS), strict_check_header=False)
-            decoded = jwt.decode(token, keys, registry=registry)
+            decoded = jwt.decode(token, _the_key(token, keys), registry=registry)
         return dict(decoded.header), dict(decoded.claims)
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UnknownKid(f"the id_token does not verify ({type(error).__name__})") from None
+        raise UnknownKid(f"{what} does not verify ({type(error).__name__})") from None
+
+
+def _the_key(token: str, keys: jwk.KeySet) -> jwk.Key | jwk.KeySet:
+    """The one key of the token's kind, where ``kid`` names none of *keys*; else all of them.
+
+    Some providers publish keys without ``kid``, or under another than they sign with. The
+    signature decides, not the name.
+    """
+    head = token.partition(".")[0]
+    header = msgspec.json.decode(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+    kid, algorithm = header.get("kid"), str(header.get("alg"))
+    if kid is not None and any(key.kid == kid for key in keys.keys):
+        return keys
+    kind = "RSA" if algorithm[:2] in ("RS", "PS") else "EC" if algorithm[:2] == "ES" else "OKP"
+    fitting = [key for key in keys.keys if key.key_type == kind and _may_sign(key, algorithm)]
+    return fitting[0] if len(fitting) == 1 else keys
+
+
+def _may_sign(key: jwk.Key, algorithm: str) -> bool:
+    said = key.as_dict(private=False)
+    return said.get("use", "sig") == "sig" and said.get("alg", algorithm) == algorithm
 
 
 def _check_audience(claims: dict[str, Any], client_id: str) -> None:
@@ -135,7 +191,7 @@ def _check_audience(claims: dict[str, Any], client_id: str) -> None:
 def _check_times(claims: dict[str, Any], now: int) -> None:
     if now >= _time(claims.get("exp")) + LEEWAY:
         raise UpstreamMisbehaved("the id_token has expired")
-    if max(_time(claims.get("iat")), _time(claims.get("nbf", 0))) > now + LEEWAY:
+    if max(_time(claims.get("iat", 0)), _time(claims.get("nbf", 0))) > now + LEEWAY:
         raise UpstreamMisbehaved("the id_token is from the future; compare the clocks")
 
 

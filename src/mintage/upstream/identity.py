@@ -5,12 +5,15 @@ The claims that are kept have the same names and types whatever the provider cal
 of words). Rules can rely on that; what does not fit is left out.
 """
 
+from collections.abc import Collection
 from dataclasses import fields
 from typing import Any, Final, TypeGuard
 
+from msgspec.structs import replace
+
 from mintage.errors import UpstreamMisbehaved
 from mintage.grant import Identity
-from mintage.upstream.picking import Pick
+from mintage.upstream.picking import Each, Pick
 from mintage.upstream.preset import IdentityMap
 
 CLAIMS: Final = (
@@ -30,19 +33,42 @@ def from_claims(claims: dict[str, Any], userinfo: dict[str, Any], where: Identit
 
     *userinfo* fills gaps; it must be about the same person (OpenID Connect Core §5.3.2).
     """
-    if userinfo and userinfo.get("sub") != claims["sub"]:
+    if userinfo and _number_as_text(userinfo.get("sub")) != claims["sub"]:
         raise UpstreamMisbehaved("userinfo is about somebody else")
-    merged = _merged(userinfo, {name: v for name, v in claims.items() if v is not None})
+    merged = _merged(userinfo, {name: v for name, v in claims.items() if v not in (None, "")})
+    # OpenID Connect Core §5.6.2: these claims exist, and stand somewhere else. Entra does so
+    # with the groups of users who have too many.
+    elsewhere = merged.get("_claim_names")
+    half = set(elsewhere) if isinstance(elsewhere, dict) else set()
+    if merged.get("hasgroups") in (True, "true"):
+        half.add("groups")
+    return _identity(merged, where, claims["iss"], half)
+
+
+def from_answers(
+    answers: dict[str, Any], where: IdentityMap, *, issuer: str, half: Collection[str] = ()
+) -> Identity:
+    """The identity in what the lookups found. *half*: those that were not told to their end."""
+    return _identity(answers, where, issuer, half)
+
+
+def _identity(
+    document: dict[str, Any], where: IdentityMap, issuer: str, half: Collection[str]
+) -> Identity:
+    claims, unread = _claims(document, where)
+    incomplete = unread | {name for name in _LISTS if _source(name, where) in half}
     return Identity(
-        issuer=claims["iss"],
-        subject=_subject(merged, where),
-        claims=_claims(merged, where),
+        issuer=issuer,
+        subject=_subject(document, where),
+        claims=claims,
+        incomplete=tuple(sorted(incomplete)),
     )
 
 
-def from_answers(answers: dict[str, Any], where: IdentityMap, *, issuer: str) -> Identity:
-    """The identity in what the lookups found."""
-    return Identity(issuer=issuer, subject=_subject(answers, where), claims=_claims(answers, where))
+def _source(name: str, where: IdentityMap) -> str:
+    """The member of the document that the list *name* is read from."""
+    pick = getattr(where, name)
+    return name if pick is None else str(pick.path[0])
 
 
 def _merged(userinfo: dict[str, Any], claims: dict[str, Any]) -> dict[str, Any]:
@@ -53,35 +79,63 @@ def _merged(userinfo: dict[str, Any], claims: dict[str, Any]) -> dict[str, Any]:
 
 def _subject(document: dict[str, Any], where: IdentityMap) -> str:
     """The user's lasting name there; some have a number."""
-    value = (where.subject or Pick(("sub",))).read(document)
-    if type(value) is int and 0 < value < _MAX_NUMBER:
-        value = str(value)
+    value = _number_as_text((where.subject or Pick(("sub",))).read(document))
     if not is_text(value) or not 0 < len(value) <= MAX_SUBJECT:
         raise UpstreamMisbehaved("the provider does not say who logged in")
     return value
 
 
-def _claims(document: dict[str, Any], where: IdentityMap) -> dict[str, Any]:
+def _number_as_text(value: object) -> object:
+    return str(value) if type(value) is int and 0 < value < _MAX_NUMBER else value
+
+
+def _claims(document: dict[str, Any], where: IdentityMap) -> tuple[dict[str, Any], set[str]]:
+    """(claims, the lists of which something was left out)."""
     found = {name: document.get(name) for name in CLAIMS}
     for name in _MAPPED:
         if (pick := getattr(where, name)) is not None:
             found[name] = pick.read(document)
+    unread = set()
     for name in _LISTS:
-        if isinstance(found[name], str):
-            found[name] = [found[name]]
+        pick, read = getattr(where, name), found.pop(name)
+        told = Pick(pick.path).read(document) if isinstance(pick, Each) else read
+        kept = _words(read)
+        if kept is not None and (kept or read == []):
+            found[name] = kept
+        if told is not None and (kept is None or len(kept) < _length(told)):
+            unread.add(name)
     verified = found.pop("email_verified")
-    known = {name: value for name, value in found.items() if _fits(name, value)}
+    alone = {name: _alone(value) for name, value in found.items() if name not in _LISTS}
+    words = {name: value for name, value in alone.items() if _is_word(value)}
+    known = words | {name: value for name, value in found.items() if name in _LISTS}
     if "email" in known and verified is not None:
         # Some say it as a word. What is no clear yes is a no: rules let people in by it.
         known["email_verified"] = verified is True or verified == "true"
-    return known
+    return known, unread
 
 
-def _fits(name: str, value: object) -> bool:
-    """Whether *value* is what that claim is: a word, or a list of words; none of them endless."""
-    if name not in _LISTS:
-        return _is_word(value)
-    return isinstance(value, list) and len(value) <= _MAX_LIST and all(map(_is_word, value))
+def vouched(who: Identity) -> Identity:
+    """*who*, of a provider that verifies every address and has no claim for it."""
+    if "email" not in who.claims or "email_verified" in who.claims:
+        return who
+    return replace(who, claims=who.claims | {"email_verified": True})
+
+
+def _alone(value: object) -> object:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _words(value: object) -> list[str] | None:
+    """The words of a list, or one word; None for what is neither, and for an endless list."""
+    if isinstance(value, str):
+        value = [value] if value else []
+    if not isinstance(value, list) or len(value) > _MAX_LIST:
+        return None
+    return [word for word in value if _is_word(word)]
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, list) else 1 if value else 0
 
 
 def _is_word(value: object) -> bool:

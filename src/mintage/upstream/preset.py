@@ -38,13 +38,20 @@ class Lookup:
     """One question about the user, asked with the user's own token.
 
     The answer is put under *into*. *scopes*: asked only if the token has one of them; empty:
-    always, and then an answer is needed. *page_size*: a list that comes in pages of so many.
+    always. *page_size*: a list that comes in pages of so many. *listed*: a list in one piece.
+
+    What is asked must be answered: otherwise nothing is known about the user.
     """
 
     into: str
     url: str
     scopes: frozenset[str] = frozenset()
     page_size: int | None = None
+    listed: bool = False
+
+    @property
+    def is_list(self) -> bool:
+        return self.listed or self.page_size is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +95,10 @@ class Quirks:
     *issuer_template*      its issuer, where ``{tenantid}`` is each user's own ``tid``
     *issuer_aliases*       other spellings of the issuer in its id_tokens
     *userinfo*             when claims are asked for besides the id_token's
+    *dead_token_words*     what it says, with 401, of a token that has ended
+    *partial_header*       the header of a list that it did not tell to its end
+    *replaces_tokens*      whether a refresh ends the access token before; true where not known
+    *emails_are_verified*  whether every address is verified, where no claim says so
     *revocation*           how a token is ended there
     *api_headers*          sent with every lookup
     ====================== ==================================================================
@@ -112,6 +123,10 @@ class Quirks:
     issuer_template: str | None = None
     issuer_aliases: tuple[str, ...] = ()
     userinfo: Literal["always", "for_email", "never"] = "for_email"
+    dead_token_words: frozenset[str] = frozenset()
+    partial_header: str | None = None
+    replaces_tokens: bool = True
+    emails_are_verified: bool = False
     revocation: Revocation = "rfc7009"
     api_headers: Parameters = field(default_factory=dict)
 

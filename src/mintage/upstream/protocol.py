@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from mintage.grant import Identity, UpstreamTokens
+from mintage.grant import Identity, Renewed, UpstreamTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +73,10 @@ class Exchange:
     token_endpoint: str | None = None
 
 
-Judge = Callable[[Identity, bool], None]
-"""(who it is by now, whether that is all that there is to say) → None.
+Judge = Callable[[Identity, bool], Identity]
+"""(who it is by now, whether that is all that there is to say) → who it is from now on.
 
-Raises `NotAdmitted` for a user who may not stay.
+Raises `NotAdmitted` for a user who may not stay, and `HalfKnown` where that can't be said.
 """
 
 
@@ -104,16 +104,19 @@ class Upstream(Protocol):
 
     async def refresh(
         self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
-    ) -> UpstreamTokens:
+    ) -> Renewed:
         """New tokens; a refresh token that the provider did not replace is carried over.
 
-        A token that never ends (``recheck``) is looked up instead: the same token comes back,
-        good for a while again. Raises `UpstreamRefused` on ``invalid_grant``, or when the
+        A token that can't be renewed (``recheck``) is asked about instead: the same token comes
+        back, good for a while again. Raises `UpstreamRefused` on ``invalid_grant``, or when the
         provider no longer knows the token: the login is over.
 
-        *judge* is shown who the user is by now, as far as the provider can be asked. What it
-        raises is raised, and the new tokens are revoked.
+        *judge* is shown who the user is by now, as far as the provider can be asked. If it
+        raises `NotAdmitted`, that is raised, and the new tokens are revoked.
         """
+
+    def issued(self, tokens: UpstreamTokens) -> bool:
+        """Whether this very provider gave *tokens*; no other may see them."""
 
     async def exchange(
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int

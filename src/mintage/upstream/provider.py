@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mintage.errors import ConfigError
+from mintage.upstream.id_token import is_issuer
 from mintage.upstream.picking import Pick
 from mintage.upstream.preset import Endpoints, IdentityMap, Lookup, Preset, Quirks
 from mintage.upstream.settings import UpstreamSettings
@@ -40,7 +41,8 @@ _RESERVED: Final = frozenset(
 class Provider:
     """One identity provider as it is used here: nothing left to be looked up or filled in.
 
-    *id_token*: whether it says who the user is with one; otherwise *lookups* do.
+    *id_token*: whether it says who the user is with one; otherwise *lookups* do. *discovery_url*:
+    where its document is, if not below *issuer*. *plain*: http endpoints will do.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Provider:
     identity: IdentityMap
     quirks: Quirks
     resource: str | None
+    discovery_url: str | None = None
+    plain: bool = False
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -66,6 +70,10 @@ def settle(preset: Preset, settings: UpstreamSettings) -> Provider:
     scopes = settings.scopes
     id_token = "openid" in scopes and (discovery or endpoints.jwks is not None)
     lookups = tuple(_lookup(lookup, parameters) for lookup in preset.lookups)
+    if not id_token and not lookups and settings.userinfo is False:
+        raise ConfigError(
+            "upstream.userinfo", "is needed: without an id_token userinfo alone says who logged in"
+        )
     if not id_token and not lookups:
         lookups = (_userinfo(preset, endpoints, discovery=discovery),)
     issuer = _issuer(preset, settings, parameters, endpoints)
@@ -80,6 +88,8 @@ def settle(preset: Preset, settings: UpstreamSettings) -> Provider:
         identity=_identity(preset, settings.claims),
         quirks=_quirks(preset.quirks, settings, parameters),
         resource=settings.resource,
+        discovery_url=settings.discovery_url,
+        plain=settings.plain,
         extra=_extra(settings.extra),
     )
 
@@ -178,6 +188,10 @@ def _identity(preset: Preset, claims: Mapping[str, Pick]) -> IdentityMap:
 def _quirks(quirks: Quirks, settings: UpstreamSettings, parameters: Mapping[str, str]) -> Quirks:
     if quirks.issuer_template is not None:
         quirks = replace(quirks, issuer_template=_fill(quirks.issuer_template, parameters))
+    if settings.userinfo is not None:
+        quirks = replace(quirks, userinfo="always" if settings.userinfo else "never")
+    if settings.emails_are_verified is not None:
+        quirks = replace(quirks, emails_are_verified=settings.emails_are_verified)
     if settings.pkce is not None:
         quirks = replace(quirks, pkce=settings.pkce)
     if settings.auth_method is not None:
@@ -203,3 +217,13 @@ def _extra(extra: Mapping[str, str]) -> dict[str, str]:
         if name in _RESERVED:
             raise ConfigError(f"upstream.parameters.{name}", "this one is not yours to set")
     return dict(extra)
+
+
+def issued_by(provider: Provider, issuer: str | None) -> bool:
+    """Whether tokens of *issuer* came from *provider*, one of its tenants included."""
+    quirks, template = provider.quirks, provider.quirks.issuer_template
+    if issuer is None or issuer in (provider.issuer, *quirks.issuer_aliases):
+        return True
+    if template is None or is_issuer(provider.issuer, template, ()):
+        return False  # one tenant, which has another issuer
+    return is_issuer(issuer, template, ())

@@ -3,9 +3,9 @@
 from typing import Final
 from urllib.parse import quote
 
-from mintage.errors import UpstreamRefused
 from mintage.grant import UpstreamTokens
 from mintage.upstream import oauth2
+from mintage.upstream.answers import Unknown, to_does_it_hold
 from mintage.upstream.authentication import Credentials
 from mintage.upstream.preset import Quirks
 from mintage.upstream.protocol import HttpRequest, HttpResponse
@@ -62,6 +62,5 @@ def _agreed(response: HttpResponse, quirks: Quirks) -> bool:
     """Whether a good status means it; an answer that the token is dead already is as good."""
     if response.status not in _DONE or not quirks.errors_in_200:
         return response.status in _DONE
-    body = oauth2.read_json(response)
-    refused = oauth2.refusal(response.status, body, quirks)
-    return not oauth2.is_error(body) or isinstance(refused, UpstreamRefused)
+    answer = to_does_it_hold(response, quirks, now=0)
+    return not isinstance(answer, Unknown)

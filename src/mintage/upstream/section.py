@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -49,6 +49,12 @@ class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     resource: str | None = None
     parameters: Mapping[str, str] = {}
     claims: Mapping[str, str] = {}
+    discovery_url: str | None = None
+    http_to_the_provider_stays_in_a_trusted_network: bool = False
+    userinfo: bool | None = None
+    emails_are_verified: bool | None = None
+    without_refresh_token: Literal["ask", "end"] = "ask"  # noqa: S105
+    former_issuers: tuple[str, ...] = ()
     pkce: bool | None = None
     recheck_seconds: Annotated[int, Meta(ge=0, le=_MAX_RECHECK)] = RECHECK_SECONDS
     name: str | None = None
@@ -101,6 +107,12 @@ def upstream_settings(section: UpstreamSection, resolve: Resolve) -> UpstreamSet
         domains=frozenset(domain.lower().lstrip("@") for domain in section.domains),
         more_scopes=section.more_scopes,
         was_the_only_one=section.was_the_only_one,
+        discovery_url=section.discovery_url,
+        plain=section.http_to_the_provider_stays_in_a_trusted_network,
+        userinfo=section.userinfo,
+        emails_are_verified=section.emails_are_verified,
+        asks_without_refresh_token=section.without_refresh_token == "ask",  # noqa: S105
+        former_issuers=section.former_issuers,
     )
     _check_key(settings.client_key)
     _check_resource(section.resource)
@@ -179,7 +191,7 @@ def _claims(claims: Mapping[str, str]) -> dict[str, Pick]:
 
 
 def _check_urls(section: UpstreamSection) -> None:
-    for key in ("issuer", *_ENDPOINTS.values()):
+    for key in ("issuer", "discovery_url", *_ENDPOINTS.values()):
         url = getattr(section, key)
         if url is not None:
             where = f"upstream.{key}"
@@ -189,4 +201,8 @@ def _check_urls(section: UpstreamSection) -> None:
                 example="https://login.example.com",
                 query=key == "authorization_endpoint",
             )
-            check_https(parts, where)
+            # Only the browser goes to these two; what Mintage sends itself may stay inside.
+            inside = key not in ("issuer", "authorization_endpoint")
+            plain = inside and section.http_to_the_provider_stays_in_a_trusted_network
+            if not (plain and parts.scheme == "http"):
+                check_https(parts, where)

@@ -22,6 +22,11 @@ class UpstreamSettings:
 
     *more_scopes*: what to ask it for on top, by scope of ours. *title*: its name on pages.
 
+    *discovery_url*: its document, if that is not below *issuer*. *plain*: its endpoints may be
+    http URLs. *userinfo*: whether it is asked there; None: as the preset has it.
+    *asks_without_refresh_token*: whether a token that can't be renewed is asked about until its
+    end, or trusted until then. *former_issuers*: what it was called before; such logins stay.
+
     Of several: *name* is in addresses and subjects, *domains* are those of its users' e-mail
     addresses. *was_the_only_one*: logins from before there were others are its.
     """
@@ -45,6 +50,12 @@ class UpstreamSettings:
     domains: frozenset[str] = frozenset()
     was_the_only_one: bool = True
     more_scopes: Mapping[str, Scopes] = field(default_factory=dict)
+    discovery_url: str | None = None
+    plain: bool = False
+    userinfo: bool | None = None
+    emails_are_verified: bool | None = None
+    asks_without_refresh_token: bool = True
+    former_issuers: tuple[str, ...] = ()
 
     @property
     def callback(self) -> str:

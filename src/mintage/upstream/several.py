@@ -6,13 +6,14 @@ user ``7`` of one would be the user ``7`` of the other.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
-from mintage.grant import Identity, UpstreamTokens
+from mintage.grant import Identity, Renewed, UpstreamTokens
 from mintage.upstream.protocol import Exchange, Judge, LoginRequest, Upstream
 from mintage.upstream.settings import UpstreamSettings
 
@@ -48,8 +49,8 @@ class Member:
         return "" if self.settings.was_the_only_one else f"{self.id}|"
 
     def owns(self, tokens: UpstreamTokens) -> bool:
-        """Whether *tokens* came from it."""
-        return tokens.provider == self._mark
+        """Whether *tokens* came from it, and not from another that had its place before."""
+        return tokens.provider == self._mark and self.upstream.issued(tokens)
 
     def expects(self, login_hint: str | None) -> bool:
         """Whether the hint is an address in a domain of its."""
@@ -73,13 +74,13 @@ class Member:
 
     async def refresh(
         self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
-    ) -> UpstreamTokens:
-        def judged(who: Identity, complete: bool) -> None:  # noqa: FBT001  (as `Judge` has it)
-            if judge is not None:
-                judge(self._known(who), complete)
+    ) -> Renewed:
+        asked = None if judge is None else lambda who, complete: judge(self._known(who), complete)
+        renewed = await self.upstream.refresh(tokens, now=now, judge=asked)
+        return dataclasses.replace(renewed, tokens=self._marked(renewed.tokens))
 
-        asked = None if judge is None else judged
-        return self._marked(await self.upstream.refresh(tokens, now=now, judge=asked))
+    def issued(self, tokens: UpstreamTokens) -> bool:
+        return self.owns(tokens)
 
     async def exchange(
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
@@ -125,9 +126,13 @@ class Upstreams:
         """The provider of that name."""
         return next((member for member in self._members if member.id == name), None)
 
+    def issued(self, tokens: UpstreamTokens) -> bool:
+        """Whether one of them gave *tokens*."""
+        return any(member.owns(tokens) for member in self._members)
+
     async def refresh(
         self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
-    ) -> UpstreamTokens:
+    ) -> Renewed:
         """As `Upstream.refresh`, at the provider that *tokens* came from."""
         return await self._owner(tokens).refresh(tokens, now=now, judge=judge)
 
@@ -149,5 +154,5 @@ class Upstreams:
             if member.owns(tokens):
                 return member
         # It may have been taken out by mistake: no reason to end logins.
-        name = tokens.provider or "the one that was the only one"
+        name = tokens.provider or tokens.issuer
         raise UpstreamUnavailable(f"the provider of this login is not configured: {name}")

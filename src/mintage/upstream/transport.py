@@ -2,23 +2,31 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 from urllib.parse import urlsplit
 
 import httpx2
 
-from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
+from mintage.errors import UpstreamMisbehaved, UpstreamMisconfigured, UpstreamUnavailable
 from mintage.tls import trusted
+from mintage.upstream.answers import about_the_status, believed
+from mintage.upstream.connection_faults import failure
 from mintage.upstream.protocol import HttpRequest, HttpResponse
+from mintage.values import Clock
 
 MAX_BODY: Final = 1024 * 1024
 _CONNECT_SECONDS: Final = 5.0
 _ATTEMPTS: Final = 3  # of a request that may be sent twice
-_MAX_RETRY_AFTER: Final = 300
 
 Sleep = Callable[[float], Awaitable[object]]
+
+
+class RateLimited(UpstreamUnavailable):
+    """The provider answered 429."""
 
 
 class HttpTransport:
@@ -34,10 +42,12 @@ class HttpTransport:
         timeout: float = 15.0,
         sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.5),  # noqa: S311
+        clock: Clock = time.time,
     ) -> None:
         self._timeout = timeout
         self._sleep = sleep
         self._jitter = jitter
+        self._clock = clock
         self._client: httpx2.AsyncClient | None = None
 
     async def send(self, request: HttpRequest) -> HttpResponse:
@@ -53,9 +63,26 @@ class HttpTransport:
         for attempt in range(1, attempts):
             try:
                 return await self._once(request, where)
+            except RateLimited:
+                raise  # asking again at once makes it worse
             except UpstreamUnavailable:
                 await self._sleep(0.1 * 2**attempt * self._jitter())
         return await self._once(request, where)
+
+    def _open(self) -> httpx2.AsyncClient:
+        try:
+            return httpx2.AsyncClient(
+                verify=trusted(),
+                timeout=httpx2.Timeout(self._timeout, connect=_CONNECT_SECONDS),
+                # A cookie would come from one user's login and go along with another's.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+                headers={"user-agent": "mintage", "accept": "application/json"},
+            )
+        except (ImportError, ValueError, OSError) as error:
+            # The proxy variables of the environment are read here, and the CA bundle.
+            raise UpstreamMisconfigured(
+                f"no connection to the provider can be made: {error}"
+            ) from None
 
     async def close(self) -> None:
         if self._client is not None:
@@ -67,19 +94,17 @@ class HttpTransport:
         except httpx2.InvalidURL:
             raise UpstreamMisbehaved("an endpoint is no URL") from None
         except httpx2.HTTPError as error:
-            name = type(error).__name__
-            raise UpstreamUnavailable(f"{where} can't be reached ({name})") from None
-        return _judged(response, where)
+            raise failure(error, where) from None
+        unknown = about_the_status(response, where, now=int(self._clock()))
+        if unknown is not None:
+            if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                raise RateLimited(unknown.reason, retry_after=unknown.retry_after or 5)
+            believed(unknown)
+        return response
 
     async def _exchange(self, request: HttpRequest) -> HttpResponse:
         if self._client is None:
-            self._client = httpx2.AsyncClient(
-                verify=trusted(),
-                timeout=httpx2.Timeout(self._timeout, connect=_CONNECT_SECONDS),
-                # A cookie would come from one user's login and go along with another's.
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                headers={"user-agent": "mintage", "accept": "application/json"},
-            )
+            self._client = self._open()
         async with self._client.stream(
             request.method,
             request.url,
@@ -95,22 +120,3 @@ class HttpTransport:
             return HttpResponse(
                 status=response.status_code, headers=dict(response.headers), body=bytes(body)
             )
-
-
-def _judged(response: HttpResponse, where: str) -> HttpResponse:
-    """*response*, unless its status says by itself that there is no answer."""
-    if response.status >= 500 or response.status == 429:  # noqa: PLR2004
-        raise UpstreamUnavailable(
-            f"{where} answered {response.status}", retry_after=_retry_after(response)
-        )
-    if 300 <= response.status < 400:  # noqa: PLR2004
-        raise UpstreamMisbehaved(f"{where} answered with a redirect ({response.status})")
-    return response
-
-
-def _retry_after(response: HttpResponse) -> int:
-    """``Retry-After`` in seconds, within reason; a date is not worth reading (RFC 9110 §10.2.3)."""
-    value = response.headers.get("retry-after", "")
-    if not value.isascii() or not value.isdigit() or len(value) > 6:  # noqa: PLR2004
-        return 5
-    return min(int(value), _MAX_RETRY_AFTER)

@@ -1,19 +1,16 @@
-"""Questions about a user, asked with the user's token, and what the answers mean. Pure."""
+"""Questions about a user, asked with the user's token. Pure."""
 
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from mintage.errors import UpstreamMisbehaved, UpstreamRefused
+from mintage.errors import UpstreamMisbehaved
 from mintage.grant import UpstreamTokens
-from mintage.upstream import oauth2
-from mintage.upstream.preset import Lookup, Parameters, Quirks
-from mintage.upstream.protocol import HttpRequest, HttpResponse
+from mintage.upstream.preset import Lookup, Parameters
+from mintage.upstream.protocol import HttpRequest
 from mintage.upstream.provider import Provider
 
 MAX_PAGES: Final = 6  # of a hundred: one more than a claim can hold
-_OK: Final = 200
-_UNAUTHORIZED: Final = 401
 
 
 def is_asked(lookup: Lookup, tokens: UpstreamTokens, scopes: tuple[str, ...]) -> bool:
@@ -49,20 +46,6 @@ def question(
     return bearer_request(url, tokens, provider.quirks.api_headers)
 
 
-def read_answer(response: HttpResponse, lookup: Lookup, quirks: Quirks) -> Any:
-    """What the provider said. Raises `UpstreamMisbehaved` where it had to answer and did not."""
-    body = oauth2.read_any(response) if response.status == _OK else None
-    if quirks.errors_in_200 and isinstance(body, dict) and oauth2.is_error(body):
-        body = None
-    if lookup.page_size is not None:
-        return body if isinstance(body, list) else []
-    if body is None and lookup.scopes:  # it tells nothing, and rules that need it say no
-        return {}
-    if body is None or (lookup.into == "" and not isinstance(body, dict)):
-        raise UpstreamMisbehaved(f"who the user is was not told (status {response.status})")
-    return body
-
-
 def goes_on(part: Any, lookup: Lookup) -> bool:
     """Whether there is a page after *part*."""
     return lookup.page_size is not None and len(part) >= lookup.page_size
@@ -73,42 +56,11 @@ def first_question(
 ) -> HttpRequest | None:
     """What shows whether a token still holds; None where there is nothing to ask."""
     url = provider.lookups[0].url if provider.lookups else ""
-    if not url and userinfo_endpoint is None:
+    if not url and (userinfo_endpoint is None or provider.quirks.userinfo == "never"):
         return None
     return bearer_request(url or str(userinfo_endpoint), tokens, provider.quirks.api_headers)
 
 
-def read_liveness(response: HttpResponse, quirks: Quirks) -> bool:
-    """Whether the token still holds.
-
-    401 is the provider's no (RFC 6750 §3.1). Anything else that is not a yes says nothing
-    about the token, and raises `UpstreamMisbehaved` or `UpstreamUnavailable`: the login lives.
-    """
-    if response.status == _UNAUTHORIZED:
-        return False
-    if response.status != _OK:
-        raise UpstreamMisbehaved(f"a look at the token was answered with {response.status}")
-    if not quirks.errors_in_200:
-        return True
-    body = oauth2.read_json(response)
-    if not oauth2.is_error(body):
-        return True
-    error = oauth2.refusal(response.status, body, quirks)
-    if isinstance(error, UpstreamRefused):
-        return False
-    raise error
-
-
-def read_introspection(response: HttpResponse) -> bool:
-    """Whether the token is active (RFC 7662 §2.2). A 401 there is about us, not about the token."""
-    if response.status != _OK:
-        raise UpstreamMisbehaved(f"introspection was answered with {response.status}")
-    active = oauth2.read_json(response).get("active")
-    if not isinstance(active, bool):
-        raise UpstreamMisbehaved("introspection does not tell whether the token is active")
-    return active
-
-
 def good_until(tokens: UpstreamTokens, at: int) -> UpstreamTokens:
-    """The same tokens, to be looked at again at *at* (seconds since the epoch)."""
-    return replace(tokens, expires_at=at)
+    """The same tokens, to be asked about again at *at* (seconds since the epoch) or their end."""
+    return replace(tokens, expires_at=at if tokens.ends_at is None else min(at, tokens.ends_at))

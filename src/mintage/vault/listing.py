@@ -3,10 +3,10 @@
 import logging
 from collections.abc import AsyncGenerator, Callable
 
-from mintage.errors import RecordError, SealError, StoreUnavailable
+from mintage.errors import StoreUnavailable
 from mintage.grant import Login
-from mintage.handles import grant_id, parse_grant_id
-from mintage.stores.protocol import Cursor, Entry, Store
+from mintage.handles import parse_grant_id
+from mintage.stores.protocol import Cursor, Store
 from mintage.values import ClientId
 from mintage.vault.sealed import SealedGrants
 from mintage.vault.values import Listed
@@ -31,7 +31,10 @@ class Listing:
     async def find(
         self, *, subject: tuple[str, str] | None = None, client: ClientId | None = None
     ) -> AsyncGenerator[Listed, None]:
-        """Live grants, each once: of *subject* (issuer, subject), of *client*, of both, or all."""
+        """Live grants, each once: of *subject* (issuer, subject), of *client*, of both, or all.
+
+        Those that can't be read are among them (`Listed.unread`): ending needs the key alone.
+        """
         if subject is None and client is None:
             async for found in self._pages(None, None):
                 yield found
@@ -55,25 +58,39 @@ class Listing:
     async def end(self, grant: Listed) -> None:
         """End *grant*, here and on every replica."""
         await self._store.delete(grant.key)
+        self._grants.ended.remember(grant.key)
         self._changed(grant.key)
         log.info("grant %s: ended from the list", grant.id)
 
-    async def make_room(self, login: Login, *, new: bytes, limit: int) -> None:
-        """End the oldest grants of one user at one client, so that *limit* remain with *new*."""
-        who = login.identity
+    async def next_order(self, login: Login) -> int:
+        """A number above those of all grants that this user has at this client.
+
+        It is the time of the login, unless the clock of another server is ahead.
+        """
         try:
-            grants = [
-                grant
-                async for grant in self.find(
-                    subject=(who.issuer, who.subject), client=login.client_id
-                )
-                if grant.key != new
-            ]
-            grants.sort(key=_age)
-            for grant in grants[: max(len(grants) - limit + 1, 0)]:
+            orders = [_order(grant)[0] for grant in await self._of(login)]
+        except StoreUnavailable:
+            return login.created_at  # it will be found out when the grant is written
+        return max([login.created_at, *(order + 1 for order in orders)])
+
+    async def make_room(self, login: Login, *, limit: int) -> None:
+        """End all grants of one user at one client but the newest *limit*.
+
+        Each login looks after it was written, and all agree on the order: so of logins at
+        once the same ones stay, whichever looks first.
+        """
+        try:
+            grants = sorted(await self._of(login), key=_order)
+            for grant in grants[: max(len(grants) - limit, 0)]:
                 await self.end(grant)
         except StoreUnavailable as error:
             log.warning("old grants were not looked for: %s", error)  # the next login will
+
+    async def _of(self, login: Login) -> list[Listed]:
+        """Those of the same user and client. What may be another installation's is no one's."""
+        subject = (login.identity.issuer, login.identity.subject)
+        found = self.find(subject=subject, client=login.client_id)
+        return [grant async for grant in found if not grant.foreign]
 
     async def _pages(
         self, subject: bytes | None, client: bytes | None
@@ -82,7 +99,7 @@ class Listing:
         while True:
             page = await self._store.list(subject=subject, client=client, after=after)
             for entry in page.entries:
-                if (found := self._read(entry)) is not None:
+                if (found := self._grants.listed(entry)) is not None:
                     yield found
             if page.next is None:
                 return
@@ -92,15 +109,11 @@ class Listing:
         """The grant whose key begins with *prefix*: lists are in the order of keys."""
         page = await self._store.list(after=Cursor(prefix), limit=1)
         entry = next(iter(page.entries), None)
-        return self._read(entry) if entry and entry.key.startswith(prefix) else None
-
-    def _read(self, entry: Entry) -> Listed | None:
-        try:
-            return self._grants.listed(entry)
-        except (SealError, RecordError) as error:
-            log.warning("grant %s: its name is damaged: %s", grant_id(entry.key), error)
-            return None
+        return self._grants.listed(entry) if entry and entry.key.startswith(prefix) else None
 
 
-def _age(grant: Listed) -> tuple[int, bytes]:
-    return (0 if grant.summary is None else grant.summary.created_at, grant.key)
+def _order(grant: Listed) -> tuple[int, bytes]:
+    who = grant.summary
+    if who is None:
+        return (0, grant.key)
+    return (who.created_at if who.order is None else who.order, grant.key)

@@ -14,7 +14,17 @@ from mintage.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from mintage.grant import Active, Grant, Keep, Reason, Refuse, UpstreamTokens, Wait, Write
+from mintage.grant import (
+    Active,
+    Grant,
+    Keep,
+    Reason,
+    Refuse,
+    Renewed,
+    UpstreamTokens,
+    Wait,
+    Write,
+)
 from mintage.single_flight import SingleFlight
 from mintage.values import Clock, Dice
 from mintage.vault.sealed import SealedGrants
@@ -25,11 +35,16 @@ log = logging.getLogger("mintage.vault")
 _LEASE_POLL: Final = 0.05  # seconds between two looks at another process's lease
 _SAVE_PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8)  # seconds: about 16 in all
 _COOL_DOWN: Final = 3.0  # seconds without asking an upstream that has just failed
+_LONG_COOL_DOWN: Final = 60.0  # at most, where the upstream says how long and nobody waits
 _MAX_FAILURES: Final = 1000
 
 
 class Renewal:
-    """Renews the upstream tokens of grants. *ended* is told of tokens that lost their grant."""
+    """Renews the upstream tokens of grants.
+
+    *ended* is told of tokens that lost their grant. *knows*: whether the provider of tokens is
+    configured.
+    """
 
     def __init__(
         self,
@@ -40,9 +55,11 @@ class Renewal:
         dice: Dice,
         lifetimes: Lifetimes,
         ended: Callable[[Refused], None],
+        knows: Callable[[UpstreamTokens], bool],
     ) -> None:
         self._grants = grants
         self._ended = ended
+        self._knows = knows
         self._clock = clock
         self._steady = steady
         self._dice = dice
@@ -54,24 +71,57 @@ class Renewal:
         """*opened* with an upstream token that is good for a while yet.
 
         One process asks, once, for all who wait. While the old token still holds nobody
-        waits: it is renewed behind their backs. Raises `UpstreamUnavailable` or
-        `UpstreamMisbehaved` where it has ended and no new one can be had.
+        waits: it is renewed behind their backs. But where the provider ends the old token when
+        it gives the new one, everybody waits for the new one. Raises `UpstreamUnavailable` or
+        `UpstreamMisbehaved` where it has ended and no new one can be had, where the provider
+        has not said for too long who the user is, and where it is not configured.
         """
         tokens, now = opened.grant.upstream, self._now()
+        self._check_provider(decide.bound_tokens(opened.grant))
         if not decide.is_due(tokens, now=now, margin=self._lifetimes.upstream_margin):
-            return opened
+            return self._not_overdue(opened)
         key = handles.store_key(opened.secret)
         expired = decide.is_due(tokens, now=now, margin=0)
         if not tokens.renewable:
             if not expired:
                 return opened
             return await self._end(opened.secret, Reason.UPSTREAM_EXPIRED, tokens)
+        may_go_on = not expired or decide.may_go_on(
+            opened.grant, now=now, limit=self._lifetimes.unanswered
+        )
         if (failure := self._recent_failure(key)) is not None:
-            if expired:
+            if not may_go_on:
                 raise failure
-            return opened
+            return self._not_overdue(opened)
         flight = self._flights.start(key, lambda: self._renew(opened.secret, renew))
-        return await asyncio.shield(flight) if expired else opened
+        if not expired and not tokens.replaced:
+            return self._not_overdue(opened)
+        try:
+            outcome = await asyncio.shield(flight)
+        except (UpstreamUnavailable, UpstreamMisbehaved):
+            if not may_go_on:
+                raise
+            outcome = opened
+        return outcome if isinstance(outcome, Refused) else self._not_overdue(outcome)
+
+    def _check_provider(self, tokens: UpstreamTokens) -> None:
+        """A provider that was taken out, or replaced by another, is sent nothing of its logins.
+
+        It may have been taken out by mistake: no reason to end them.
+        """
+        if not self._knows(tokens):
+            named = tokens.provider or tokens.issuer
+            raise UpstreamUnavailable(f"the provider of this login is not configured: {named}")
+
+    def _not_overdue(self, opened: Opened) -> Opened:
+        """*opened*, unless the upstream has been silent about the user for too long."""
+        limit = self._lifetimes.unanswered
+        if decide.is_overdue(opened.grant, now=self._now(), limit=limit):
+            raise UpstreamUnavailable(
+                f"the provider has not said for {limit} seconds whether this user may go on",
+                retry_after=decide.ASK_AGAIN,
+            )
+        return opened
 
     async def drain(self) -> None:
         """Wait for what is under way: what the upstream hands out must be saved."""
@@ -93,7 +143,7 @@ class Renewal:
         if isinstance(leased, Refused) or leased.grant.lease is None:
             return leased
         try:
-            tokens = await renew(leased.grant.upstream, leased.grant.login.identity)
+            outcome = await renew(decide.bound_tokens(leased.grant), leased.grant.login.identity)
         except UpstreamRefused as refusal:
             reason, why = Reason.UPSTREAM_REFUSED, refusal.error
             if isinstance(refusal, NotAdmitted):
@@ -101,14 +151,14 @@ class Renewal:
             log.info("grant %s: upstream refused: %s", handles.grant_id(key), why)
             return await self._end(secret, reason, leased.grant.upstream)
         except (UpstreamUnavailable, UpstreamMisbehaved) as failure:
-            self._remember_failure(key, failure)
+            self._remember_failure(key, leased.grant, failure)
             await self._grants.change(
                 secret, _if_active(lambda grant: decide.release(grant, holder))
             )
             raise
-        return await self._save_renewed(secret, tokens)
+        return await self._save_renewed(secret, outcome)
 
-    async def _save_renewed(self, secret: bytes, tokens: UpstreamTokens) -> Opened | Refused:
+    async def _save_renewed(self, secret: bytes, outcome: Renewed) -> Opened | Refused:
         """Keep what the upstream gave, through an outage of the store as well.
 
         Its old refresh token is spent: giving up early would cost the user the login.
@@ -117,8 +167,10 @@ class Renewal:
             try:
                 return await self._grants.change(
                     secret,
-                    _if_active(lambda grant: Write(decide.renewed(grant, tokens))),
-                    orphan=tokens,
+                    _if_active(
+                        lambda grant: Write(decide.renewed(grant, outcome, now=self._now()))
+                    ),
+                    orphan=outcome.tokens,
                 )
             except StoreUnavailable:
                 if pause is None:
@@ -189,11 +241,15 @@ class Renewal:
         return None
 
     def _remember_failure(
-        self, key: bytes, failure: UpstreamUnavailable | UpstreamMisbehaved
+        self, key: bytes, grant: Active, failure: UpstreamUnavailable | UpstreamMisbehaved
     ) -> None:
         if len(self._failures) >= _MAX_FAILURES:
             self._failures.clear()
-        self._failures[key] = (self._steady() + _COOL_DOWN, failure)
+        pause, limit = _COOL_DOWN, self._lifetimes.unanswered
+        goes_on = decide.may_go_on(grant, now=self._now(), limit=limit)
+        if goes_on and isinstance(failure, UpstreamUnavailable):
+            pause = max(pause, min(failure.retry_after, _LONG_COOL_DOWN))
+        self._failures[key] = (self._steady() + pause, failure)
 
     def _now(self) -> int:
         return int(self._clock())

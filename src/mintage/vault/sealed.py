@@ -6,7 +6,7 @@ Load, open, let a decision be made, replace; and on a lost race decide again.
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -29,13 +29,15 @@ from mintage.grant import (
     Reason,
     Refuse,
     Revoke,
+    Revoked,
     UpstreamTokens,
     Write,
 )
 from mintage.records import NO_TOKENS, Head
 from mintage.sealing import NONCE_BYTES, BoxKey, open_any, record_key, seal
-from mintage.stores.protocol import Entry, Index, Store, Versioned
+from mintage.stores.protocol import UNLISTED, Entry, Index, Store, Versioned
 from mintage.values import ClientId, Clock, Dice
+from mintage.vault.ended import Ended
 from mintage.vault.outage import Outage
 from mintage.vault.untold import Untold
 from mintage.vault.values import Decide, Listed, Opened, Refused, Summary, VaultKeys
@@ -76,13 +78,16 @@ class SealedGrants:
         self._changed = changed
         self._outage = outage
         self._untold = Untold()
+        self.ended = Ended()
 
-    async def insert(self, secret: bytes, grant: Grant, login: Login, expires_at: int) -> None:
-        """Keep a new grant until *expires_at*."""
+    async def insert(
+        self, secret: bytes, grant: Grant, login: Login, expires_at: int, order: int
+    ) -> None:
+        """Keep a new grant until *expires_at*; *order* is its place among its user's."""
         key = handles.store_key(secret)
         head = Head.make(self._active.id, self._active.id)
         record = self._encode(grant, secret, key, head)
-        await self.insert_once(key, record, self._index(login, key), expires_at)
+        await self.insert_once(key, record, self._index(login, key, order), expires_at)
 
     async def insert_once(
         self, key: bytes, record: bytes, index: Index | None, expires_at: int
@@ -181,7 +186,7 @@ class SealedGrants:
             expires_at = grant.rotated_at + self._refresh_lifetime
         head = self._head(Head.of(seen.record), before, grant)
         record = self._encode(grant, secret, key, head)
-        index = None
+        index = UNLISTED if isinstance(grant, Revoked) else None
         if head.sealed_under != Head.of(seen.record).sealed_under and isinstance(grant, Active):
             index = self._index(grant.login, key)  # its names are made with the old secret
         try:
@@ -193,6 +198,8 @@ class SealedGrants:
             # Also after a failure: whether it was written is then not known.
             self._changed(key)
         self._untold.forget(key)
+        if isinstance(grant, Revoked):
+            self.ended.remember(key)
 
     def _head(self, old: Head, before: Grant, grant: Grant) -> Head:
         """Sealed under the secret in use; new tokens are signed with it, old ones were not."""
@@ -213,6 +220,7 @@ class SealedGrants:
         that is not configured here, is not lost: 503.
         """
         key = handles.store_key(secret)
+        was_over = key in self.ended  # before the look, which may take its time
         try:
             seen = await self._store.load(key)
         except StoreUnavailable:
@@ -222,12 +230,22 @@ class SealedGrants:
         if seen is None:
             return None
         try:
-            return seen, self._open(seen.record, secret, key)
+            grant = self._open(seen.record, secret, key)
         except NewerRecord as newer:
             raise StoreUnavailable(str(newer)) from newer
         except (SealError, RecordError) as error:
             log.error("grant %s: its record is damaged: %s", handles.grant_id(key), error)  # noqa: TRY400
             return None
+        if isinstance(grant, Revoked):
+            self.ended.remember(key)
+        elif was_over:
+            log.error(
+                "grant %s ended, and an older record of it is in the store again: it stays "
+                "ended here; find out who writes to the store, and restart after a restore",
+                handles.grant_id(key),
+            )
+            return None
+        return seen, grant
 
     async def check_secrets(self, secret: bytes) -> None:
         """Raise `SecretMissing` if the live grant of *secret* needs a secret that is not here.
@@ -277,14 +295,14 @@ class SealedGrants:
             nonce=self._dice(NONCE_BYTES),
         )
 
-    def _index(self, login: Login, key: bytes) -> Index:
+    def _index(self, login: Login, key: bytes, order: int | None = None) -> Index:
         """Names for lists: hashes to find by, and who it is under the server's own key."""
         who = login.identity
         return Index(
             subject=self.subject_hashes(who.issuer, who.subject)[0],
             client=self.client_hashes(login.client_id)[0],
             summary=seal(
-                msgspec.msgpack.encode(Summary.of(login)),
+                msgspec.msgpack.encode(Summary.of(login, order)),
                 key=BoxKey(self._active.seal),
                 context=b"summary\0" + key,
                 nonce=self._dice(NONCE_BYTES),
@@ -292,16 +310,30 @@ class SealedGrants:
         )
 
     def listed(self, entry: Entry) -> Listed | None:
-        """What *entry* tells; None for a grant that is over. Raises `SealError`, `RecordError`."""
-        head = Head.of(entry.head)
+        """What *entry* tells; None for a grant that is over. What can't be read is said."""
+        try:
+            head = Head.of(entry.head)
+        except RecordError as error:
+            summary = self._summary(entry, self._keys.values())
+            return Listed(entry.key, summary, entry.expires_at, b"", b"", unread=str(error))
         if head.signed_with == NO_TOKENS:
             return None
-        summary = None
-        if not head.sealed_under or head.sealed_under in self._keys:
-            keys = [BoxKey(known.seal) for known in self._keys.values()]
+        summary, unread = None, None
+        foreign = bool(head.sealed_under) and head.sealed_under not in self._keys
+        if foreign:
+            unread = f"under the secret {head.sealed_under.hex()}, which is not configured here"
+        elif (summary := self._summary(entry, self._keys.values())) is None:
+            unread = "its name is damaged"
+        heads = (head.sealed_under, head.signed_with)
+        return Listed(entry.key, summary, entry.expires_at, *heads, unread, foreign)
+
+    def _summary(self, entry: Entry, known: Iterable[VaultKeys]) -> Summary | None:
+        keys = [BoxKey(one.seal) for one in known]
+        try:
             opened = open_any(entry.summary, keys=keys, context=b"summary\0" + entry.key)
-            summary = msgspec.msgpack.decode(opened, type=Summary)
-        return Listed(entry.key, summary, entry.expires_at, head.sealed_under, head.signed_with)
+            return msgspec.msgpack.decode(opened, type=Summary)
+        except (SealError, msgspec.DecodeError):
+            return None
 
     def subject_hashes(self, issuer: str, subject: str) -> list[bytes]:
         """By what the store lists one user's grants: under the secret in use, and under others."""

@@ -16,13 +16,14 @@ from mintage.grant import (
     Login,
     Reason,
     Refuse,
+    Renewed,
     Revoke,
     UpstreamTokens,
     Write,
 )
 from mintage.values import ClientId, GrantId
 
-Renew: TypeAlias = Callable[[UpstreamTokens, Identity], Awaitable[UpstreamTokens]]
+Renew: TypeAlias = Callable[[UpstreamTokens, Identity], Awaitable[Renewed]]
 Decision: TypeAlias = Keep | Write | Refuse | Revoke
 Decide: TypeAlias = Callable[[Grant], Decision]
 Prepare: TypeAlias = "Callable[[Opened], object]"
@@ -31,12 +32,18 @@ Prepare: TypeAlias = "Callable[[Opened], object]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
-    """All in seconds. *upstream_margin*: how long before its end an upstream token is renewed."""
+    """All in seconds. *upstream_margin*: how long before its end an upstream token is renewed.
+
+    *session*: how long a login lasts in all. *unanswered*: how long it goes on while the
+    provider says neither that it may nor that it may not.
+    """
 
     code: int = 60
     access: int = 3600
     refresh: int = 2_592_000
     grace: int = 60
+    session: int = 7_776_000
+    unanswered: int = 14_400
     upstream_margin: int = 60
     lease: int = 20
 
@@ -58,28 +65,34 @@ class VaultKeys:
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
-    """What lists tell of a grant. *name*: an e-mail address or the like, where one is known."""
+    """What lists tell of a grant. *name*: an e-mail address or the like, where one is known.
+
+    *order*: above that of all the user's grants at this client that were there before, whatever
+    the clocks of the servers say. New members come at the end: older versions pass over them.
+    """
 
     issuer: str
     subject: str
     client_id: ClientId
     created_at: int
     name: str | None = None
+    order: int | None = None
 
     @classmethod
-    def of(cls, login: Login) -> Self:
+    def of(cls, login: Login, order: int | None = None) -> Self:
         who, claims = login.identity, login.identity.claims
         names = (claims.get(claim) for claim in ("email", "preferred_username", "name"))
         name = next((name for name in names if isinstance(name, str)), None)
-        return cls(who.issuer, who.subject, login.client_id, login.created_at, name)
+        return cls(who.issuer, who.subject, login.client_id, login.created_at, name, order)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A live grant in a list. It can be ended, not opened: its own secret is not at hand.
 
-    *sealed_under* and *signed_with* name root secrets (`VaultKeys.id`). *summary* is None where
-    the first of them is not configured here.
+    *sealed_under* and *signed_with* name root secrets (`VaultKeys.id`); they are empty where
+    the record does not say. *unread*: why it could not be read whole, if so. *foreign*: it is
+    under a secret that is not configured here, so it may be another installation's.
     """
 
     key: bytes = field(repr=False)
@@ -87,6 +100,8 @@ class Listed:
     expires_at: int
     sealed_under: bytes
     signed_with: bytes
+    unread: str | None = None
+    foreign: bool = False
 
     @property
     def id(self) -> GrantId:

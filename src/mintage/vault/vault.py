@@ -6,6 +6,7 @@ revoked at the upstream goes out as a value.
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -45,6 +46,8 @@ from mintage.vault.values import (
     VaultKeys,
 )
 
+log = logging.getLogger("mintage.vault")
+
 DEFAULT_MAX_GRANTS: Final = 20
 _CLAIM_BYTES: Final = 8
 _SLOW: Final = 1.0  # seconds
@@ -64,6 +67,8 @@ class Vault:
     *clock* is the time of day, *steady* a clock that is never set, for pauses and memories (None:
     *clock*). *max_grants*: how many one user may have at one client; a new one ends the oldest.
     *ended* gets the upstream tokens whose grant was found over when they came.
+    *knows*: whether the provider that gave upstream tokens is configured; tokens of another go
+    nowhere.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Vault:
         former_keys: Sequence[VaultKeys] = (),
         max_grants: int = DEFAULT_MAX_GRANTS,
         ended: Callable[[Refused], None] = forget,
+        knows: Callable[[UpstreamTokens], bool] = lambda _: True,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -107,6 +113,7 @@ class Vault:
             dice=dice,
             lifetimes=self._lifetimes,
             ended=ended,
+            knows=knows,
         )
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
@@ -134,9 +141,9 @@ class Vault:
             redirect_uri=redirect_uri,
             code_expires_at=expires_at,
         )
-        await self._grants.insert(secret, pending, login, expires_at)
-        key = handles.store_key(secret)
-        await self.listing.make_room(login, new=key, limit=self._max_grants)
+        order = await self.listing.next_order(login)
+        await self._grants.insert(secret, pending, login, expires_at, order)
+        await self.listing.make_room(login, limit=self._max_grants)
         return handles.make_code(raw)
 
     async def redeem(
@@ -195,13 +202,16 @@ class Vault:
                 now=self._now(),
                 grace=self._lifetimes.grace,
                 age=self._rotations.age(key, grant),
+                session=self._lifetimes.session,
             )
             written = outcome.grant if isinstance(outcome, Write) else None
             return _prepared(outcome, handle.secret, prepare)
 
         found = await self._grants.load_patiently(handle.secret)
+        if found and isinstance(found[1], Active) and request.generation > found[1].generation:
+            _store_is_behind(handle, request, found[1])
         outcome = None if found is None else decision(found[1])
-        if isinstance(outcome, Write) and outcome.grant.upstream.renewable:
+        if isinstance(outcome, Write):
             opened = Opened(handle.secret, outcome.grant)
             renewed = await self.with_fresh_upstream(opened, renew)
             if isinstance(renewed, Refused):
@@ -321,6 +331,17 @@ class Vault:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def _store_is_behind(handle: Handle, request: Refreshment, grant: Active) -> None:
+    log.warning(
+        "grant %s: the store knows refresh token %d and the client has number %d, which this "
+        "server issued: a backup was restored, a failover lost writes, or an older record was "
+        "put back; the client's token is taken",
+        handles.grant_id(handles.store_key(handle.secret)),
+        grant.generation,
+        request.generation,
+    )
 
 
 def _prepared(outcome: Decision, secret: bytes, prepare: Prepare) -> Decision:

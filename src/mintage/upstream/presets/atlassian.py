@@ -27,6 +27,7 @@ PRESET: Final = Preset(
             into="sites",
             url="https://api.atlassian.com/oauth/token/accessible-resources",
             scopes=frozenset({"read:jira-user", "read:jira-work", "read:confluence-user"}),
+            listed=True,
         ),
     ),
     identity=IdentityMap(
@@ -44,5 +45,7 @@ PRESET: Final = Preset(
         prompts={},
         max_age=False,
         login_hint=None,
+        dead_token_words=frozenset({"Unauthorized"}),
+        replaces_tokens=False,
     ),
 )

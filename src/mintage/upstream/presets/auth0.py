@@ -12,5 +12,9 @@ PRESET: Final = Preset(
     parameters={"domain": None},
     scopes=("openid", "email", "profile", "offline_access"),
     identity=IdentityMap(organizations=Pick(("org_id",))),
-    quirks=Quirks(auth_method="client_secret_post", refusal_statuses=frozenset({400, 401, 403})),
+    quirks=Quirks(
+        auth_method="client_secret_post",
+        refusal_statuses=frozenset({400, 401, 403}),
+        replaces_tokens=False,
+    ),
 )

@@ -14,5 +14,5 @@ PRESET: Final = Preset(
     identity=IdentityMap(
         preferred_username=Pick(("cognito:username",)), groups=Pick(("cognito:groups",))
     ),
-    quirks=Quirks(max_age=False),
+    quirks=Quirks(max_age=False, replaces_tokens=False),
 )

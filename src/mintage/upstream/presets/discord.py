@@ -28,6 +28,7 @@ PRESET: Final = Preset(
             into="guilds",
             url="https://discord.com/api/v10/users/@me/guilds",
             scopes=frozenset({"guilds"}),
+            listed=True,
         ),
     ),
     identity=IdentityMap(
@@ -43,5 +44,6 @@ PRESET: Final = Preset(
         prompts={"none": "none", "consent": "consent"},
         max_age=False,
         login_hint=None,
+        dead_token_words=frozenset({"401: Unauthorized"}),
     ),
 )

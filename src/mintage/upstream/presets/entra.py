@@ -19,5 +19,6 @@ PRESET: Final = Preset(
         issuer_template="https://{domain}/{tenantid}/v2.0",
         max_age=False,
         userinfo="never",
+        replaces_tokens=False,
     ),
 )

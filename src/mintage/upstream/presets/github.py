@@ -69,6 +69,8 @@ PRESET: Final = Preset(
             "redirect_uri_mismatch": "invalid_request",
             "application_suspended": "unauthorized_client",
         },
+        dead_token_words=frozenset({"Bad credentials"}),
+        partial_header="x-github-sso",
         revocation="delete_token",
         api_headers={
             "accept": "application/vnd.github+json",

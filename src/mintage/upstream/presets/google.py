@@ -19,6 +19,7 @@ PRESET: Final = Preset(
             "login": "select_account",
         },
         max_age=False,
+        replaces_tokens=False,
         issuer_aliases=("accounts.google.com",),
     ),
 )

@@ -3,7 +3,7 @@
 from typing import Final
 
 from mintage.upstream.picking import Pick
-from mintage.upstream.preset import IdentityMap, Preset
+from mintage.upstream.preset import IdentityMap, Preset, Quirks
 
 PRESET: Final = Preset(
     name="keycloak",
@@ -12,4 +12,5 @@ PRESET: Final = Preset(
     parameters={"domain": None, "realm": None},
     scopes=("openid", "email", "profile", "offline_access"),
     identity=IdentityMap(organizations=Pick(("organization",))),
+    quirks=Quirks(replaces_tokens=False),
 )

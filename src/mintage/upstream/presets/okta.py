@@ -10,5 +10,7 @@ PRESET: Final = Preset(
     issuer="https://{domain}",
     parameters={"domain": None},
     scopes=("openid", "email", "profile", "groups", "offline_access"),
-    quirks=Quirks(userinfo="always"),  # its id_tokens are thin when an access token comes along
+    quirks=Quirks(
+        userinfo="always", replaces_tokens=False
+    ),  # its id_tokens are thin when an access token comes along
 )

@@ -12,5 +12,5 @@ PRESET: Final = Preset(
     parameters={"domain": None},
     scopes=("openid", "email", "profile", "offline_access"),
     identity=IdentityMap(organizations=Pick(("org_id",))),
-    quirks=Quirks(auth_method="client_secret_post", max_age=False),
+    quirks=Quirks(auth_method="client_secret_post", max_age=False, replaces_tokens=False),
 )

@@ -1,0 +1,135 @@
+"""``mintage store``: make the tables, move to another store, take one over."""
+
+import asyncio
+import os
+import secrets
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+from cyclopts import Parameter
+
+from mintage.app import vault_keys
+from mintage.config import load
+from mintage.errors import ConfigError
+from mintage.stores import copying
+from mintage.stores.opening import check_store_url, open_store
+from mintage.vault import installation
+
+_EVERY: Final = 1000  # records between two words about how far it is
+_Config: TypeAlias = Annotated[Path, Parameter(help="The TOML file with the settings.")]
+
+
+def init(
+    url: Annotated[
+        str | None, Parameter(help="The store's URL, or env:NAME; else that of the settings.")
+    ] = None,
+    /,
+    *,
+    config: Annotated[Path | None, Parameter(help="The TOML file with the settings.")] = None,
+    print_sql: Annotated[
+        bool, Parameter(help="Print what an administrator must run, and do nothing.", negative="")
+    ] = False,
+) -> int:
+    """Make what the store needs (tables, a schema, a file), so that servers need no right to.
+
+    Give the URL of a role that may create tables. Servers whose role may not then start.
+    """
+    if url is None and config is None:
+        raise ConfigError("store init", "give the store's URL, or --config")
+    place = _url(url) if url is not None else load(config).store if config else ""
+    if print_sql:
+        if not place.startswith("postgresql:"):
+            raise ConfigError("--print-sql", "is for PostgreSQL: other stores have no tables")
+        from mintage.stores.postgres_schema import as_sql
+        from mintage.stores.postgres_url import Place
+
+        print(as_sql(Place.parse(place)))  # noqa: T201
+        return 0
+    asyncio.run(_init(place))
+    print("The store is ready.")  # noqa: T201
+    return 0
+
+
+async def _init(url: str) -> None:
+    await (await open_store(url, clock=time.time)).close()
+
+
+def copy(
+    source: Annotated[str, Parameter(help="The URL to copy from, or env:NAME.")],
+    target: Annotated[str, Parameter(help="The URL to copy to, or env:NAME.")],
+    /,
+) -> int:
+    """Copy all logins from one store to another of any kind.
+
+    Run it while the servers work on the source: that takes most of the time. Then stop them, run
+    it again, and start them on the target. It can be interrupted. Exit code 1: the source changed
+    while it was compared; run it again when the servers are stopped.
+    """
+    places = _url(source), _url(target)
+    if places[0] == places[1]:
+        raise ConfigError("store copy", "source and target are the same")
+    scheme, _, path = places[0].partition("://")
+    if scheme == "sqlite" and not Path(path).exists():
+        raise ConfigError("store copy", f"there is no file {path}")
+    return asyncio.run(_copy(*places))
+
+
+async def _copy(source: str, target: str) -> int:
+    async with AsyncExitStack() as stack:
+        opened = []
+        for url in (source, target):
+            opened.append(store := await open_store(url, clock=time.time))
+            stack.push_async_callback(store.close)
+        rounds = await copying.copy(*opened, progress=_progress)
+    for number, one in enumerate(rounds, start=1):
+        print(  # noqa: T201
+            f"Round {number}: {one.records} records compared, {one.written} copied, "
+            f"{one.removed} removed."
+        )
+    if rounds[-1].is_quiet:
+        print("Verified: both stores have the same records.")  # noqa: T201
+        return 0
+    print("The source keeps changing: stop the servers and run it again.")  # noqa: T201
+    return 1
+
+
+def _progress(records: int) -> None:
+    if records % _EVERY < copying.AT_ONCE:
+        print(f"{records} records", file=sys.stderr)  # noqa: T201
+
+
+def adopt(*, config: _Config) -> int:
+    """Take over a store that another installation has given up.
+
+    Its grants stay, and can't be opened without its secrets; `mintage grants end --all --force`
+    ends them.
+    """
+    asyncio.run(_adopt(config))
+    print("The store belongs to this installation now.")  # noqa: T201
+    return 0
+
+
+async def _adopt(path: Path) -> None:
+    settings = load(path)
+    store = await open_store(settings.store, clock=time.time)
+    try:
+        ids = [keys.id for keys in vault_keys(settings.secrets)]
+        await installation.join(store, settings.issuer, ids, secrets.token_bytes, adopt=True)
+    finally:
+        await store.close()
+
+
+def _url(text: str) -> str:
+    """*text*, or what the environment has under the name in it: URLs hold passwords."""
+    scheme, _, name = text.partition(":")
+    url = os.environ.get(name, "") if scheme == "env" else text
+    try:
+        check_store_url(url)
+    except ValueError as error:
+        raise ConfigError(text if scheme == "env" else "the store's URL", str(error)) from None
+    if url == "memory://":
+        raise ConfigError("memory://", "is in one process's memory: no command can reach it")
+    return url

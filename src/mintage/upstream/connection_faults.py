@@ -1,0 +1,64 @@
+"""Why a request did not get through, in words that say who can mend it."""
+
+import socket
+import ssl
+from typing import Final
+
+import httpx2
+
+from mintage.errors import UpstreamError, UpstreamMisconfigured, UpstreamUnavailable
+
+_DEPTH: Final = 10
+
+
+def failure(error: httpx2.HTTPError, where: str) -> UpstreamError:
+    """*error* of a request to *where*: an outage, or what only an operator can mend."""
+    causes = _causes(error)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return UpstreamMisconfigured(
+                f"the certificate of {where} is not trusted ({cause.verify_message}): put the CA "
+                "that signed it into the file that SSL_CERT_FILE names"
+            )
+    match error:
+        case httpx2.ProxyError():
+            return UpstreamMisconfigured(
+                f"the proxy on the way to {where} refuses ({error}): check HTTP_PROXY, "
+                "HTTPS_PROXY, ALL_PROXY and NO_PROXY in the environment"
+            )
+        case httpx2.UnsupportedProtocol():
+            return UpstreamMisconfigured(f"{where} has an address that is neither http nor https")
+        case _:
+            return UpstreamUnavailable(f"{where} can't be reached: {_words(error, causes, where)}")
+
+
+def _words(error: httpx2.HTTPError, causes: list[BaseException], where: str) -> str:
+    for cause in causes:
+        match cause:
+            case socket.gaierror():
+                return f"the name {where} is not found ({cause.strerror})"
+            case ssl.SSLError():
+                return f"TLS failed ({cause.reason or cause})"
+            case ConnectionRefusedError():
+                return "it refuses connections"
+            case OSError() if cause.strerror:
+                return cause.strerror
+            case _:
+                continue
+    name = type(error).__name__
+    return f"{error} ({name})" if str(error) else name
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """*error* and what it came from; of several attempts at once, each."""
+    found: list[BaseException] = []
+    open_ends: list[BaseException | None] = [error]
+    while open_ends and len(found) < _DEPTH:
+        one = open_ends.pop(0)
+        if one is None or one in found:
+            continue
+        found.append(one)
+        open_ends += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            open_ends += one.exceptions
+    return found

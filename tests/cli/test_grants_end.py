@@ -1,0 +1,189 @@
+"""``mintage grants end`` and ``keys retire``: what is foreign, damaged, or just being written."""
+
+import asyncio
+import secrets
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from mintage import handles
+from mintage.app import open_vault
+from mintage.cli import grants as command
+from mintage.cli.keys_rotate import retire
+from mintage.cli.keys_status import status
+from mintage.config import load
+from mintage.errors import ConfigError, StoreUnusable
+from mintage.secret_file import SecretFile
+from mintage.stores.opening import open_store
+from mintage.vault import installation
+from mintage.vault.values import Opened
+from mintage.vault.vault import Vault
+from tests.cli.test_keys_rotation import CONFIG
+from tests.vault.grants import logged_in, new_code, use
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "mintage.toml"
+    path.write_text(CONFIG)
+    load(path)  # makes the secret
+    return path
+
+
+def on(config: Path, work: Callable[[Vault], Awaitable[T]]) -> T:
+    """What *work* does as a server with these settings."""
+
+    async def run() -> T:
+        settings = load(config)
+        store = await open_store(settings.store, clock=time.time)
+        try:
+            vault = open_vault(
+                settings, store, clock=time.time, steady=time.monotonic, dice=secrets.token_bytes
+            )
+            return await work(vault)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def live(config: Path, *logins: Opened) -> list[bool]:
+    async def look(vault: Vault) -> list[bool]:
+        return [isinstance(await use(vault, login), Opened) for login in logins]
+
+    return on(config, look)
+
+
+def log_in(config: Path, *users: str, at: int = 0) -> list[Opened]:
+    async def each(vault: Vault) -> list[Opened]:
+        return [await logged_in(vault, user, at=at) for user in users]
+
+    return on(config, each)
+
+
+def damage(config: Path, login: Opened, **columns: bytes) -> None:
+    db = sqlite3.connect(config.parent / "mintage.db")
+    for column, value in columns.items():
+        db.execute(
+            f"UPDATE record SET {column} = ? WHERE key = ?",  # noqa: S608
+            (value, handles.store_key(login.secret)),
+        )
+    db.commit()
+    db.close()
+
+
+def test_what_can_not_be_read_is_ended_and_shown(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alice, bob = log_in(config, "alice", "bob")
+    damage(config, alice, summary=b"\0" * 40)
+    assert command.list_grants(config=config, as_json=True) == 1
+    assert "its name is damaged" in capsys.readouterr().out
+    assert command.end(config=config, subject="alice") == 0
+    assert live(config, alice, bob) == [False, True]
+
+
+def test_a_record_of_a_newer_mintage_is_ended_too(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [alice] = log_in(config, "alice")
+    damage(config, alice, record=b"\xfe" + bytes(60))
+    assert command.end(config=config, every=True) == 0
+    assert capsys.readouterr().out == "1 grants ended.\n"
+    assert command.list_grants(config=config) == 0
+
+
+def test_retire_removes_nothing_while_anything_is_unread(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [alice] = log_in(config, "alice")
+    SecretFile.read(config.parent / "mintage.secret").rotate(secrets.token_urlsafe(32)).write()
+    damage(config, alice, record=b"\xfe" + bytes(60))
+    assert status(config=config) == 1
+    assert retire(config=config) == 1
+    assert len(load(config).secrets) == 2
+    assert "can't be read" in capsys.readouterr().err
+    assert command.end(config=config, every=True) == 0
+    assert retire(config=config) == 0
+    assert len(load(config).secrets) == 1
+
+
+def test_what_is_under_a_foreign_secret_takes_force(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [alice] = log_in(config, "alice")
+    file = config.parent / "mintage.secret"
+    before = file.read_text()
+    file.write_text(secrets.token_urlsafe(32) + "\n")
+    assert command.end(config=config, every=True) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "0 grants ended.\n"
+    assert "--force" in shown.err
+    name = handles.grant_id(handles.store_key(alice.secret))
+    assert command.end((name,), config=config) == 1
+    file.write_text(before)
+    assert live(config, alice) == [True]
+    file.write_text(secrets.token_urlsafe(32) + "\n")
+    assert command.end(config=config, every=True, force=True) == 0
+    file.write_text(before)
+    assert live(config, alice) == [False]
+
+
+def test_all_from_before_a_time_end_with_one_command(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a backup was restored: what was revoked since is back, and this ends it."""
+    noon = 1_800_000_000
+    [old] = log_in(config, "alice", at=noon - 1)
+    [new] = log_in(config, "alice", at=noon)
+    [damaged] = log_in(config, "bob", at=noon - 1)
+    damage(config, damaged, summary=b"\0" * 40)
+    assert command.end(config=config, before="2027-01-15T08:00:00Z") == 1
+    assert "does not say since when" in capsys.readouterr().err
+    assert live(config, old, new, damaged) == [False, True, True]
+    assert command.end(config=config, before=str(noon + 1), subject="alice") == 0
+    assert live(config, new) == [False]
+    with pytest.raises(ConfigError, match="no time"):
+        command.end(config=config, before="yesterday")
+
+
+@pytest.mark.parametrize("user", ["alice", "zoe"])
+def test_a_login_that_is_written_while_others_end_is_ended_too(
+    config: Path, user: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its key may come before those that were looked at already."""
+    log_in(config, *([user] * 5))
+    real = command._end_all
+    written: list[str] = []
+
+    async def end_all(here: Any, found: Any, wanted: Any) -> object:
+        if len(written) < 3:
+            written.append(await new_code(here.vault, user, at=len(written)))
+        return await real(here, found, wanted)
+
+    monkeypatch.setattr(command, "_end_all", end_all)
+    assert command.end(config=config, subject=user) == 0
+    assert capsys.readouterr().out == "8 grants ended.\n"
+
+    async def count(vault: Vault) -> int:
+        return len([grant async for grant in vault.listing.find()])
+
+    assert on(config, count) == 0
+
+
+def test_a_command_does_not_touch_another_installations_store(config: Path) -> None:
+    async def found(vault: Vault) -> None:
+        other = "https://other.example"
+        await installation.join(vault._store, other, [b"none"], secrets.token_bytes)
+
+    [alice] = log_in(config, "alice")
+    on(config, found)
+    with pytest.raises(StoreUnusable, match="belongs to another installation"):
+        command.end(config=config, every=True)
+    assert live(config, alice) == [True]

@@ -1,0 +1,117 @@
+"""The chores beside the requests, and the store's clock against ours."""
+
+import asyncio
+import logging
+
+import pytest
+
+from mintage.app.chores import forever
+from mintage.app.store_watch import clock_warning, greet, sweep
+from mintage.errors import StoreUnavailable
+from mintage.stores.memory import MemoryStore
+from mintage.stores.protocol import SWEEP_MARGIN, Status
+from mintage.testing.clock import ManualClock
+from tests.conftest import World
+
+
+class Remote(MemoryStore):
+    """A store with a clock of its own."""
+
+    def __init__(self, clock: ManualClock, *, time: float, warnings: tuple[str, ...] = ()) -> None:
+        super().__init__(clock=clock)
+        self.state = Status(time, warnings)
+
+    async def status(self) -> Status:
+        return self.state
+
+
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [
+        (1000.0, None),
+        (1005.0, None),
+        (994.0, "6 s behind the store's"),
+        (1007.0, "7 s ahead of the store's"),
+        (4600.0, "3600 s ahead of the store's"),
+    ],
+)
+def test_the_clocks_are_compared(ours: float, said: str | None) -> None:
+    assert clock_warning(Status(1000.0), ours) == said
+
+
+def test_an_engine_without_a_clock_warns_of_none() -> None:
+    assert clock_warning(Status(), 5.0) is None
+
+
+async def test_a_start_says_what_is_wrong_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualClock()
+    await greet(Remote(clock, time=clock.now, warnings=("it is full",)))
+    assert "it is full" in caplog.text
+    store = Remote(clock, time=clock.now)
+
+    async def away() -> Status:
+        raise StoreUnavailable("away")
+
+    store.status = away  # type: ignore[method-assign]
+    await greet(store)
+    assert "does not tell how it is: away" in caplog.text
+
+
+async def test_readyz_shows_the_clock_and_stays_ready(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def status() -> Status:
+        return Status(world.clock() - 12, ("the queue is full",))
+
+    monkeypatch.setattr(world.running.store, "status", status)
+    answer = await world.http.get(f"{world.issuer}/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "store": "ok",
+        "upstream": "ok",
+        "clock": "12 s ahead of the store's",
+        "notices": "the queue is full",
+    }
+
+
+async def test_a_server_that_is_far_ahead_sweeps_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualClock()
+    store = Remote(clock, time=clock.now)
+    await store.insert(b"code", b"fresh", None, int(clock.now) + 60)
+    clock.advance(3600)
+    await sweep(store, clock)
+    assert len(store) == 1
+    assert "left to other servers" in caplog.text
+    store.state = Status(clock.now)
+    await sweep(store, clock)
+    assert len(store) == 0
+
+
+async def test_one_round_takes_all_that_is_due() -> None:
+    clock = ManualClock()
+    store = Remote(clock, time=clock.now + 100 + SWEEP_MARGIN)
+    for n in range(2500):
+        await store.insert(b"%d" % n, b"", None, int(clock.now) + 1)
+    clock.advance(100 + SWEEP_MARGIN)
+    await sweep(store, clock)
+    assert len(store) == 0
+
+
+async def test_a_chore_survives_an_error_that_nobody_expected(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.ERROR)
+    rounds = 0
+
+    async def work() -> None:
+        nonlocal rounds
+        rounds += 1
+        raise ValueError("a damaged field")
+
+    chore = asyncio.create_task(forever("sweep", work, pause=0))
+    async with asyncio.timeout(5):
+        while rounds < 3:
+            await asyncio.sleep(0)
+    chore.cancel()
+    assert caplog.records[0].levelno == logging.ERROR
+    assert "sweep" in caplog.records[0].getMessage()
