@@ -75,6 +75,6 @@ async def test_attack_d04_headers_change_no_address(
     page = await http.get(client.authorization().url, headers=headers)
     assert metadata.json()["issuer"] == ISSUER
     assert f'resource_metadata="{ISSUER}/' in refused.headers["www-authenticate"]
-    assert page.headers["set-cookie"].startswith("__Host-mintage-browser=")
+    assert page.headers["set-cookie"].startswith("__Host-mintage-browser-")
     for answer in (metadata, refused, page):
         assert "evil" not in answer.text + str(answer.headers)

@@ -84,10 +84,8 @@ class AuthorizeEndpoint:
         client: Client,
         offered: Sequence[Member],
     ) -> Response:
-        browser = self.cookies.browser(request)
         fresh = Response()
-        if browser is None:
-            browser = self.cookies.name_browser(fresh)
+        browser = self.cookies.name_browser(request, fresh)
         sealed = self.seal.seal(
             ConsentForm(
                 request=wanted,

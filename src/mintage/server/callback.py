@@ -73,7 +73,7 @@ class CallbackEndpoint:
 
     def _stranger(self, request: Request) -> AccessDenied:
         """Nobody who began this login here; webviews and private windows lose their cookies."""
-        if self.cookies.browser(request) is None:
+        if not self.cookies.browsers(request):
             return AccessDenied(
                 "this browser did not send back the cookie that the login began with; allow "
                 "cookies for this site, or go back to the application and log in with your "
@@ -81,8 +81,8 @@ class CallbackEndpoint:
                 reason="callback without any cookie of ours",
             )
         return AccessDenied(
-            "this login was not started in this browser, or too long ago; go back to the "
-            "application and log in again",
+            "this login was not begun in this browser, or more than ten minutes ago, or many "
+            "others were begun after it; go back to the application and log in again",
             reason="callback without its login cookie",
         )
 

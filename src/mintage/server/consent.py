@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -65,7 +66,7 @@ class ConsentEndpoint:
 
     async def _approve(self, request: Request, consent: ConsentForm, upstream: Member) -> Response:
         login = PendingLogin(
-            request=consent.request,
+            request=replace(consent.request, client_name=""),  # shown already: room for others
             state=self._random(),
             nonce=self._random(),
             code_verifier=self._random(),
@@ -88,8 +89,9 @@ class ConsentEndpoint:
 
     def _check_browser(self, request: Request, consent: ConsentForm) -> None:
         """The form must come back from the browser that it was shown in."""
-        name = self.cookies.browser(request) or ""
-        if not hmac.compare_digest(hashlib.sha256(name.encode()).digest(), consent.browser):
+        names = self.cookies.browsers(request)
+        hashes = [hashlib.sha256(name.encode()).digest() for name in names]
+        if not any(hmac.compare_digest(each, consent.browser) for each in hashes):
             raise AccessDenied(
                 "this browser did not send back the cookie that the page came with; allow "
                 "cookies for this site, or open the login in your usual browser",

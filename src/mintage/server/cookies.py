@@ -1,7 +1,9 @@
 """Two cookies, both sealed or random, both gone when their purpose is.
 
-``browser`` ties a consent form to the browser it was shown in (a forged cross-site form
-comes without it). ``login-…`` carries one approved login to the callback and back.
+``browser-…`` ties consent forms to the browser they were shown in (a forged cross-site form
+comes without it). A browser gets one with its first page, and keeps it for longer than any page is
+good for; first pages that are asked for at the same time each bring one, under names of their own.
+``login-…`` carries one approved login to the callback and back.
 On https they carry the ``__Host-`` prefix; plain http, allowed for loopback only, has none.
 """
 
@@ -22,7 +24,9 @@ from mintage.values import Dice
 
 LOGIN_SECONDS: Final = 600
 _MAX_COOKIE: Final = 3800  # browsers take 4096 for name, value and attributes
-_MAX_LOGINS: Final = 3  # at once in one browser; proxies refuse headers beyond 8 KiB
+_MAX_LOGINS: Final = 6000  # bytes of all together; proxies refuse headers beyond 8 KiB
+_MAX_BROWSERS: Final = 8
+_BROWSER_SECONDS: Final = 6 * LOGIN_SECONDS
 _BROWSER_BYTES: Final = 16
 
 
@@ -46,20 +50,26 @@ class Cookies:
     secure: bool
     dice: Dice
 
-    def browser(self, request: Request) -> str | None:
-        """The name this browser got from us, or None."""
-        value = request.cookies.get(self._name("browser"), "")
-        try:
-            raw = base64.urlsafe_b64decode(value + "==")
-        except (ValueError, binascii.Error):
-            return None
-        return value if len(raw) == _BROWSER_BYTES else None
+    def browsers(self, request: Request) -> tuple[str, ...]:
+        """The names that this browser got from us."""
+        start = self._name("browser-")
+        found = (value for name, value in request.cookies.items() if name.startswith(start))
+        return tuple(sorted(filter(_is_browser, found)))
 
-    def name_browser(self, response: Response) -> str:
-        """Give this browser a name."""
-        name = base64.urlsafe_b64encode(self.dice(_BROWSER_BYTES)).rstrip(b"=").decode()
-        self._set(response, self._name("browser"), name)
+    def name_browser(self, request: Request, response: Response) -> str:
+        """The name of this browser, which it keeps for a while from now; a new one if need be."""
+        names = self.browsers(request)
+        name = names[0] if names else self._new_browser()
+        self._set(response, self._browser_name(name), name, seconds=_BROWSER_SECONDS)
+        for surplus in names[_MAX_BROWSERS:]:
+            self._expire(response, self._browser_name(surplus))
         return name
+
+    def _new_browser(self) -> str:
+        return base64.urlsafe_b64encode(self.dice(_BROWSER_BYTES)).rstrip(b"=").decode()
+
+    def _browser_name(self, name: str) -> str:
+        return self._name(f"browser-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
 
     def seal_login(self, login: PendingLogin) -> str:
         """*login* as a cookie's value. Raises `InvalidRequest` where no cookie could hold it."""
@@ -75,24 +85,36 @@ class Cookies:
         return value
 
     def set_login(self, request: Request, response: Response, login: PendingLogin) -> None:
-        """Hand *login* to the browser; the oldest go where there are too many."""
-        others = [name for name in request.cookies if name.startswith(self._name("login-"))]
-        for name in others[: max(len(others) - _MAX_LOGINS + 1, 0)]:
-            self._expire(response, name)
-        self._set(response, self._login_name(login.state), self.seal_login(login))
+        """Hand *login* to the browser; the oldest go where all together are too many bytes."""
+        value = self.seal_login(login)
+        start, room = self._name("login-"), _MAX_LOGINS - len(value)
+        others = [name for name in request.cookies if name.startswith(start)]
+        for name in sorted(others, key=lambda name: self._ends(request, name), reverse=True):
+            room -= len(name) + len(request.cookies[name])
+            if room < 0:
+                self._expire(response, name)
+        self._set(response, self._login_name(login.state), value, seconds=LOGIN_SECONDS)
+
+    def _ends(self, request: Request, name: str) -> int:
+        login = self._open_login(request, name)
+        return 0 if login is None else login.expires_at
 
     def login(self, request: Request, state: str, *, now: int) -> PendingLogin | None:
         """The login that *state* belongs to, if it was approved in this very browser."""
-        name = self._login_name(state)
+        login = self._open_login(request, self._login_name(state))
+        if login is None:
+            return None
+        return login if login.state == state and now < login.expires_at else None
+
+    def _open_login(self, request: Request, name: str) -> PendingLogin | None:
         value = request.cookies.get(name)
         if value is None:
             return None
         try:
             box = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
-            login = _logins.decode(open_any(box, keys=self.keys, context=name.encode()))
+            return _logins.decode(open_any(box, keys=self.keys, context=name.encode()))
         except (ValueError, binascii.Error, SealError, msgspec.DecodeError):
             return None
-        return login if login.state == state and now < login.expires_at else None
 
     def clear_login(self, response: Response, state: str) -> None:
         self._expire(response, self._login_name(state))
@@ -104,10 +126,17 @@ class Cookies:
     def _name(self, name: str) -> str:
         return f"__Host-mintage-{name}" if self.secure else f"mintage-{name}"
 
-    def _set(self, response: Response, name: str, value: str) -> None:
+    def _set(self, response: Response, name: str, value: str, *, seconds: int) -> None:
         response.set_cookie(
-            name, value, max_age=LOGIN_SECONDS, secure=self.secure, httponly=True, samesite="lax"
+            name, value, max_age=seconds, secure=self.secure, httponly=True, samesite="lax"
         )
 
     def _expire(self, response: Response, name: str) -> None:
         response.delete_cookie(name, secure=self.secure, httponly=True, samesite="lax")
+
+
+def _is_browser(value: str) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(value + "==")) == _BROWSER_BYTES
+    except (ValueError, binascii.Error):
+        return False
