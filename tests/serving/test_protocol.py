@@ -92,6 +92,15 @@ async def test_attack_e05_a_head_that_is_whole_and_too_much_is_refused(
         assert not stage.app.scopes
 
 
+async def test_attack_e05_nor_does_it_pass_behind_a_small_one() -> None:
+    """Both come at once, and the small one's end must not start the count anew."""
+    large = GET[:-2] + b"x-a: " + b"a" * 40_000 + b"\r\n\r\n"
+    async with staged() as stage, stage.connected() as client:
+        client.writer.write(GET + large)
+        assert b" 431 " not in await client.rest()  # the first was not answered yet
+        assert len(stage.app.scopes) <= 1
+
+
 async def test_the_largest_head_that_is_allowed_passes() -> None:
     lines = b"".join(b"x-%d: %b\r\n" % (number, b"a" * 30_000) for number in range(2))
     async with staged() as stage, stage.connected() as client:

@@ -53,6 +53,16 @@ class Phase(enum.Enum):
     REFUSED = enum.auto()  # the client, to hang up
 
 
+# Looked up once: in CPython 3.11 a member of an enum is found by a slow way each time.
+_NEW: Final = Phase.NEW
+_HEAD: Final = Phase.HEAD
+_BODY: Final = Phase.BODY
+_ANSWER: Final = Phase.ANSWER
+_REST: Final = Phase.REST
+_IDLE: Final = Phase.IDLE
+_REFUSED: Final = Phase.REFUSED
+
+
 class _Refused(ValueError):
     """Ends the parsing from inside one of its callbacks."""
 
@@ -60,17 +70,34 @@ class _Refused(ValueError):
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. *bounds* and *places* are set on a subclass, by `protocols`."""
 
+    # uvicorn's class nearly has as many attributes as CPython shares a layout for. With more,
+    # each access to any of them is slower.
+    __slots__ = (
+        "_fruitless",
+        "_has_place",
+        "_phase",
+        "_quiet",
+        "_read",
+        "_received",
+        "_running",
+        "_seen",
+        "_upgrading",
+        "_waited",
+        "_why",
+    )
+
     bounds: ClassVar[ServerSection]
     places: ClassVar[Places]
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self._phase = Phase.NEW
+        self.headers = []
+        self._phase = _NEW
         self._waited = 0  # seconds in this phase
         self._quiet = 0  # seconds without a byte of the body
         self._received = self._seen = 0  # bytes of the body, now and a second ago
         self._fruitless = 0  # bytes since the parser last had something to say
-        self._size = 0  # bytes of this request's line, headers and trailers
+        self._read = 0  # bytes that came last, at once
         self._why: Refusal | None = None
         self._upgrading = False
         self._has_place = False
@@ -83,7 +110,7 @@ class BoundedProtocol(HttpToolsProtocol):
         peer = self._peer()
         if (refusal := self.places.take(peer)) is not None:
             self.places.complain(refusal, peer)
-            self._phase = Phase.REFUSED
+            self._phase = _REFUSED
             self._fruitless = _LINGER_BYTES  # no lingering: there is no room for it
             transport.write(refusal.answer())
             transport.close()
@@ -108,8 +135,9 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else None
 
     def data_received(self, data: bytes) -> None:
-        self._fruitless += len(data)
-        if self._phase is Phase.REFUSED:
+        self._read = len(data)
+        self._fruitless += self._read
+        if self._phase is _REFUSED:
             if self._fruitless > _LINGER_BYTES:
                 self.transport.abort()
             return
@@ -119,11 +147,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(self._why or MALFORMED)
-        if self._fruitless > self.bounds.max_head_bytes:
+        bounds = self.bounds
+        if self._fruitless > bounds.max_head_bytes or len(self.headers) > bounds.max_headers:
             self._refuse(HEAD_TOO_LARGE)
 
     def shutdown(self) -> None:
-        if self._phase is Phase.REFUSED:
+        if self._phase is _REFUSED:
             self.transport.close()
         else:
             super().shutdown()
@@ -163,31 +192,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._phase = Phase.HEAD
-        self._waited = self._quiet = self._received = self._seen = self._size = 0
+        self._phase = _HEAD
+        self._waited = self._quiet = self._received = self._seen = 0
 
     def on_url(self, url: bytes) -> None:
-        self._size += len(url)
-        if self._size > self.bounds.max_head_bytes:
-            self._stop(TARGET_TOO_LONG)
         self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        size = len(name) + len(value) + _PER_LINE
-        self._size += size
-        bounds = self.bounds
-        if size > bounds.max_header_bytes or self._size > bounds.max_head_bytes:
-            self._stop(HEAD_TOO_LARGE)
-        if self._phase is not Phase.HEAD:
-            return  # a trailer. It is no header (RFC 9110 §6.5.1), and nothing here needs one
-        if len(self.headers) >= bounds.max_headers:
-            self._stop(HEAD_TOO_LARGE)
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+        if len(self.url) > self.bounds.max_head_bytes:
+            self._stop(TARGET_TOO_LONG)
 
     def on_headers_complete(self) -> None:
+        # What came with the end of the request before is in one of the two.
+        self._check_size(max(self._fruitless, self._read))
         self._fruitless = 0
         version, method = self.parser.get_http_version(), self.parser.get_method()
         self.scope["method"] = method.decode("ascii")
@@ -195,6 +210,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._check_older(version)
         if self.parser.should_upgrade():
             return self._prepare_upgrade(method, version)
+        # Trailers are no headers (RFC 9110 §6.5.1), and nothing here needs one: they are
+        # counted in a list that nobody reads.
+        self.headers = []
         self._set_target()
         plain = version == "1.0"
         existing = self.cycle
@@ -211,7 +229,7 @@ class BoundedProtocol(HttpToolsProtocol):
             keep_alive=not plain and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        self._phase, self._waited = Phase.BODY, 0
+        self._phase, self._waited = _BODY, 0
         if existing is None or existing.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         elif len(self.pipeline) >= self.bounds.max_pipelined:
@@ -237,9 +255,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._waited = 0
         if self.cycle.response_complete:
-            self._phase = Phase.IDLE
+            self._phase = _IDLE
             return
-        self._phase = Phase.ANSWER
+        self._phase = _ANSWER
         self.cycle.more_body = False
         self.cycle.message_event.set()
 
@@ -250,14 +268,27 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        elif self._phase is Phase.ANSWER:
-            self._phase, self._waited = Phase.IDLE, 0
-        elif self._phase is Phase.BODY:
-            self._phase, self._waited = Phase.REST, 0
+        elif self._phase is _ANSWER:
+            self._phase, self._waited = _IDLE, 0
+        elif self._phase is _BODY:
+            self._phase, self._waited = _REST, 0
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _check_size(self, most: int) -> None:
+        """Of a whole head, of *most* bytes. One that goes on and on: see `data_received`."""
+        headers, bounds = self.headers, self.bounds
+        if len(headers) > bounds.max_headers:
+            self._stop(HEAD_TOO_LARGE)
+        if most <= bounds.max_header_bytes:
+            return
+        sizes = [len(name) + len(value) + _PER_LINE for name, value in headers]
+        if len(self.url) + sum(sizes) > bounds.max_head_bytes:
+            self._stop(HEAD_TOO_LARGE)
+        if max(sizes, default=0) > bounds.max_header_bytes:
+            self._stop(HEAD_TOO_LARGE)
 
     def _set_target(self) -> None:
         parsed = httptools.parse_url(self.url)
@@ -305,7 +336,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         self._upgrading = False
         if self._should_upgrade():
-            self._phase = Phase.ANSWER
+            self._phase = _ANSWER
             self._leave()
             self.handle_websocket_upgrade()
             return
@@ -325,17 +356,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer with *refusal* where an answer is due, and end the connection."""
-        if self._phase is Phase.REFUSED:
+        if self._phase is _REFUSED:
             return
         self.places.complain(refusal, self._peer())
         running = self._running
         clean = not self.pipeline and (
             running is None
             or running.response_complete
-            or (self._phase is Phase.BODY and not running.response_started)
+            or (self._phase is _BODY and not running.response_started)
         )
-        clean = clean and self._phase not in (Phase.ANSWER, Phase.REST)
-        self._phase, self._waited, self._fruitless = Phase.REFUSED, 0, 0
+        clean = clean and self._phase not in (_ANSWER, _REST)
+        self._phase, self._waited, self._fruitless = _REFUSED, 0, 0
         self.pipeline.clear()
         _abandon(running)
         _abandon(self.cycle)
@@ -374,7 +405,15 @@ def protocols(
 ) -> tuple[type[BoundedProtocol], type[BoundedWebSocket]]:
     """The classes for ``http`` and ``ws`` of ``uvicorn.Config``."""
     return (
-        type("BoundedProtocol", (BoundedProtocol,), {"bounds": bounds, "places": places}),
+        type(
+            "BoundedProtocol",
+            (BoundedProtocol,),
+            {
+                "__slots__": (),
+                "bounds": bounds,
+                "places": places,
+            },
+        ),
         type("BoundedWebSocket", (BoundedWebSocket,), {"places": places}),
     )
 
