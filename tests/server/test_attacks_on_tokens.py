@@ -150,6 +150,33 @@ class TestC04RefreshTokens:
         assert {answer.status_code for answer in answers} == {200}
         assert len({answer.text for answer in answers}) == 1
 
+    async def test_attack_c04_a_refresh_under_way_does_not_undo_a_revocation(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It has read the grant, then another request ends it, then it writes."""
+        client = await world.client()
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser)
+        store, has_read, may_write = world.running.store, asyncio.Event(), asyncio.Event()
+        load = store.load
+
+        async def slowly(key: bytes) -> Versioned | None:
+            seen = await load(key)
+            if not has_read.is_set():
+                has_read.set()
+                await may_write.wait()
+            return seen
+
+        monkeypatch.setattr(store, "load", slowly)
+        refresh = asyncio.create_task(client.refresh(tokens["refresh_token"]))
+        async with asyncio.timeout(10):
+            await has_read.wait()
+        assert (await client.revoke(tokens["refresh_token"])).status_code == 200
+        may_write.set()
+        refused = await refresh
+        assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+        assert (await client.call(tokens["access_token"])).status_code == 401
+
     async def test_attack_c04_a_lost_answer_is_given_again_within_the_grace(
         self, world: World
     ) -> None:

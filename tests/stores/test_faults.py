@@ -102,6 +102,27 @@ async def test_attack_d10_kill_minus_nine_loses_nothing_acknowledged(
         assert seen.record == key * 20
 
 
+async def test_attack_d10_nothing_is_acknowledged_that_the_server_has_not_confirmed(
+    store: Store, server: Server
+) -> None:
+    """After a write that it did confirm, it holds its connections and says nothing."""
+    await store.insert(b"before", b"kept", None, FAR)
+    seen = await store.load(b"before")
+    assert seen is not None
+    server.freeze()
+    try:
+        outcomes = await asyncio.gather(
+            store.insert(b"during", b"", None, FAR),
+            store.replace(b"before", seen, b"changed", FAR),
+            store.delete(b"before"),
+            return_exceptions=True,
+        )
+    finally:
+        server.thaw()
+    assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+    await until_it_answers(store)
+
+
 async def test_a_frozen_server_is_an_outage_within_seconds(store: Store, server: Server) -> None:
     await store.insert(b"before", b"kept", None, FAR)
     server.freeze()

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mintage.errors import StoreUnavailable, StoreUnusable
+from mintage.errors import Stale, StoreUnavailable, StoreUnusable
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import EVERYTHING
 from mintage.stores.sqlite import _TRIM_LOG, SQLiteStore
@@ -259,6 +260,25 @@ async def test_attack_d11_a_full_disk_is_an_outage_and_passes(tmp_path: Path) ->
     await store.close()
 
 
+async def test_attack_d11_a_write_that_fails_locks_nobody_out(tmp_path: Path) -> None:
+    """Its transaction ends with it: another process writes at once, and so does the next call."""
+    store = await SQLiteStore.open(tmp_path / "store.db")
+    other = await SQLiteStore.open(tmp_path / "store.db")
+    await store.insert(b"k", b"one", None, FAR)
+
+    def fails(db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM record")
+        db.execute("INSERT INTO nowhere VALUES (1)")
+
+    with pytest.raises(StoreUnavailable):
+        await store._do(fails)
+    await other.insert(b"l", b"two", None, FAR)
+    await store.insert(b"m", b"three", None, FAR)
+    assert [await other.load(key) is not None for key in (b"k", b"l", b"m")] == [True] * 3
+    await store.close()
+    await other.close()
+
+
 async def test_attack_d11_a_read_only_database_is_an_outage(tmp_path: Path) -> None:
     store = await SQLiteStore.open(tmp_path / "store.db")
     await store.insert(b"k", b"kept", None, FAR)
@@ -361,3 +381,72 @@ def test_a_long_log_of_changes_makes_no_write_dearer(tmp_path: Path) -> None:
     db.set_progress_handler(None, 0)
     db.close()
     assert next(hundreds) < 5
+
+
+@pytest.mark.parametrize("how", ["replaced", "removed", "renamed"])
+async def test_a_file_that_is_replaced_under_a_running_server_is_noticed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    """A write that went to the old file would be lost: it is an outage, and said once."""
+    path = tmp_path / "store.db"
+    store = await SQLiteStore.open(path)
+    await store.insert(b"k", b"one", None, 2**40)
+    backup = tmp_path / "backup.db"
+    shutil.copy(path, backup)
+    match how:
+        case "replaced":
+            backup.rename(path)
+        case "removed":
+            path.unlink()
+        case _:
+            path.rename(tmp_path / "elsewhere.db")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="restart the servers"):
+            await store.insert(b"l", b"two", None, 2**40)
+        with pytest.raises(StoreUnavailable, match="restart the servers"):
+            await store.load(b"k")
+        with pytest.raises(StoreUnavailable, match="restart the servers"):
+            await store.status()
+    assert caplog.text.count("is not the file that was opened") == 1
+    await store.close()
+
+
+async def test_a_replaced_file_is_noticed_by_reads_alone(tmp_path: Path) -> None:
+    """The feed of changes looks at the path too."""
+    path = tmp_path / "store.db"
+    store = await SQLiteStore.open(path, poll=0.01)
+    await store.insert(b"k", b"one", None, 2**40)
+
+    async def listen() -> None:
+        async for _ in store.changes():
+            pass
+
+    listener = asyncio.create_task(listen())
+    await asyncio.sleep(0.05)
+    path.rename(tmp_path / "elsewhere.db")
+
+    async def read() -> None:
+        while True:
+            await store.load(b"k")
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(StoreUnavailable, match="restart the servers"):
+        await asyncio.wait_for(read(), 5)
+    listener.cancel()
+    await store.close()
+
+
+async def test_a_swap_compares_and_a_failed_transaction_is_rolled_back(tmp_path: Path) -> None:
+    """Within one process and one transaction: the loser changes nothing, the next one works."""
+    path = tmp_path / "store.db"
+    store = await SQLiteStore.open(path)
+    await store.insert(b"k", b"one", None, 2**40)
+    seen = await store.load(b"k")
+    assert seen is not None
+    await store.replace(b"k", seen, b"two", 2**40)
+    with pytest.raises(Stale):
+        await store.replace(b"k", seen, b"three", 2**40)
+    now = await store.load(b"k")
+    assert now is not None
+    assert now.record == b"two"
+    await store.close()

@@ -31,6 +31,7 @@ from mintage.stores.protocol import (
     Status,
     Versioned,
 )
+from mintage.stores.sqlite_file import FileGuard
 from mintage.stores.sqlite_schema import connect, prepare
 from mintage.values import Clock
 
@@ -70,8 +71,12 @@ class SQLiteStore:
         self._poll = poll
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
+        self._guard = FileGuard(path)
         self._thread = threading.Thread(
-            target=_write, args=(writer, self._queue), name="mintage-sqlite", daemon=True
+            target=_write,
+            args=(writer, self._queue, self._guard),
+            name="mintage-sqlite",
+            daemon=True,
         )
         self._thread.start()
 
@@ -154,6 +159,7 @@ class SQLiteStore:
         while not self._closed:
             await asyncio.sleep(self._poll)
             try:
+                self._guard.check()
                 ((data,),) = await self._read("PRAGMA data_version")
                 if data == before:
                     continue
@@ -232,6 +238,7 @@ class SQLiteStore:
 
     async def status(self) -> Status:
         """The machine's clock is the only one here."""
+        self._guard.check()
         await self._read("SELECT 1 FROM record LIMIT 1")
         return Status()
 
@@ -263,6 +270,7 @@ class SQLiteStore:
         while True:
             if self._closed:
                 raise StoreUnavailable("the store is closed")
+            self._guard.refuse_if_replaced()
             try:
                 return self._reader.execute(sql, values).fetchall()
             except sqlite3.Error as error:
@@ -304,21 +312,25 @@ def _log(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
     return db.execute("INSERT INTO change (key, at) VALUES (?, ?)", (key, now)).lastrowid
 
 
-def _write(db: sqlite3.Connection, queue: "SimpleQueue[_Job | None]") -> None:
+def _write(db: sqlite3.Connection, queue: "SimpleQueue[_Job | None]", guard: FileGuard) -> None:
     """The writer thread: everything that waits goes into one transaction."""
     job = queue.get()
     while job is not None:
         batch = [job]
         while len(batch) < _BATCH and not queue.empty() and (job := queue.get()) is not None:
             batch.append(job)
-        _settle(batch, _commit(db, batch))
+        _settle(batch, _commit(db, batch, guard))
         if job is not None:
             job = queue.get()
     db.close()
 
 
-def _commit(db: sqlite3.Connection, batch: list[_Job]) -> list[Any]:
+def _commit(db: sqlite3.Connection, batch: list[_Job], guard: FileGuard) -> list[Any]:
     """What each of *batch* came to. If the transaction fails, all of them fail."""
+    try:
+        guard.check()
+    except StoreUnavailable as replaced:
+        return [replaced] * len(batch)
     try:
         db.execute("BEGIN IMMEDIATE")
         outcomes = [_outcome(db, job) for job in batch]
