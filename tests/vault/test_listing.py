@@ -17,7 +17,7 @@ from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
 from mintage.vault.values import Listed, Opened, Refused
 from mintage.vault.vault import Vault
-from tests.vault.grants import IDP, OLD, logged_in, new_code, redeem, rotate, use, vault_on
+from tests.vault.grants import IDP, OLD, logged_in, new_code, redeem, use, vault_on
 
 IDE, CHAT = ClientId("ide"), ClientId("chat")
 GONE = Refused(Reason.UNKNOWN)
@@ -190,41 +190,3 @@ async def stores_at_hand(
     yield stores
     for store in stores:
         await store.close()
-
-
-async def test_attack_e23_an_older_record_put_back_is_noticed(
-    vault: Vault, store: MemoryStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    """After a revocation: this process knows better, and says so."""
-    opened = await logged_in(vault, "alice", IDE)
-    [(key, row)] = store._rows.items()
-    older = replace(row.versioned)
-    await vault.revoke(handles.Handle(opened.secret, 1, "access"), IDE)
-    store._rows[key].versioned = older
-    vault._anything_changed()
-    assert await use(vault, opened) == GONE
-    assert "an older record of it is in the store again" in caplog.text
-
-
-async def test_attack_e23_a_counter_finds_the_thief_whom_an_older_record_helped(
-    vault: Vault, store: MemoryStore, clock: ManualClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A stolen token works again for a while; the user's next refresh goes on, and ends that."""
-    opened = await logged_in(vault, "alice", IDE)
-    [(key, row)] = store._rows.items()
-    older = replace(row.versioned)
-    assert isinstance(await rotate(vault, opened, 1), Opened)
-    clock.advance(3600)
-    assert isinstance(await rotate(vault, opened, 2), Opened)
-    store._rows[key].versioned = older
-    stolen = await rotate(vault, opened, 1)
-    assert isinstance(stolen, Opened)
-    assert stolen.grant.generation == 2
-    users = await rotate(vault, opened, 3)
-    assert isinstance(users, Opened)
-    assert users.grant.generation == 4
-    assert "an older record was put back" in caplog.text
-    clock.advance(3600)
-    caught = await rotate(vault, opened, 2)
-    assert isinstance(caught, Refused)
-    assert caught.reason is Reason.REFRESH_REUSED
