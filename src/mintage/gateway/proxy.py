@@ -129,7 +129,8 @@ class Proxy:
                 if silence is None:
                     chunk = await answer.chunk()
                 else:
-                    chunk = await asyncio.wait_for(answer.chunk(), silence)
+                    async with asyncio.timeout(silence):
+                        chunk = await answer.chunk()
                 more = not answer.at_end()
                 await send({"type": "http.response.body", "body": chunk, "more_body": more})
         except TimeoutError:

@@ -190,7 +190,8 @@ class PostgresStore:
             return
         self._closed.set()
         try:
-            await asyncio.wait_for(self._pool.close(), _SECONDS)
+            async with asyncio.timeout(_SECONDS):
+                await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 

@@ -36,7 +36,8 @@ async def listen(url: str, channel: str, closed: asyncio.Event) -> AsyncGenerato
         yield EVERYTHING  # what changed before, nobody told us
         while not closed.is_set():
             try:
-                key = await asyncio.wait_for(heard.get(), HEARTBEAT)
+                async with asyncio.timeout(HEARTBEAT):
+                    key = await heard.get()
             except TimeoutError:
                 await db.execute("")  # a line that was cut without a word fails here
                 continue
@@ -62,7 +63,8 @@ async def poll(
             yield key
         if len(rows) < _ROWS:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(closed.wait(), POLL)
+                async with asyncio.timeout(POLL):
+                    await closed.wait()
 
 
 class Reader:

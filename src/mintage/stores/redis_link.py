@@ -262,7 +262,8 @@ class Link:
         self.closed.set()
         for client in (self._client, *self._sentinels):
             with contextlib.suppress(*_FAILURES):
-                await asyncio.wait_for(client.aclose(), _SECONDS)
+                async with asyncio.timeout(_SECONDS):
+                    await client.aclose()
 
     async def _call(self, attempt: Callable[[], Awaitable[T]], *, command: str) -> T:
         """The whole of a call, the wait for its turn included."""
