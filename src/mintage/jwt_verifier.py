@@ -60,7 +60,7 @@ class JWTVerifier:
 
     Give the issuer's public keys as *jwks* (a dict, or JSON), or *jwks_url*, from which they are
     fetched. *fetch* replaces the HTTP client; it may raise ``OSError`` or `KeysUnavailable`.
-    All times are in seconds.
+    All times are in seconds. *leeway*: how far this machine's clock may be from the issuer's.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class JWTVerifier:
         *,
         jwks: Mapping[str, Any] | bytes | str | None = None,
         jwks_url: str | None = None,
-        leeway: float = 0,
+        leeway: float = 5,
         refetch_after: float = 30,
         stale_for: float = 24 * 3600,
         fetch: Fetch | None = None,

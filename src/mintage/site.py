@@ -73,7 +73,7 @@ class Site:
         """The resource of that name.
 
         Scheme and host compare without case, the path with or without a slash at its end:
-        clients differ in both.
+        clients differ in both. A query is part of the request, not of the resource's name.
         """
         wanted = _comparable(identifier)
         for resource in self.resources:
@@ -95,5 +95,4 @@ def _comparable(identifier: str) -> str | None:
         return None
     if parts.fragment or "#" in identifier or not parts.netloc:
         return None
-    query = f"?{parts.query}" if parts.query else ""
-    return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path.rstrip('/')}{query}"
+    return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path.rstrip('/')}"

@@ -173,6 +173,39 @@ class TestWhatIsAskedForTooMuch:
         assert client.client_secret is None
 
 
+class TestWhatIsWrittenOtherwise:
+    async def test_members_that_are_null_are_as_if_they_were_left_out(self, world: World) -> None:
+        nothing = dict.fromkeys(
+            ["scope", "jwks", "jwks_uri", "client_name", "grant_types", "response_types",
+             "application_type", "token_endpoint_auth_method", "contacts", "logo_uri"]
+        )  # fmt: skip
+        nulls = await world.http.post(
+            f"{world.issuer}/register", json=nothing | {"redirect_uris": [REDIRECT_URI]}
+        )
+        plain = await world.http.post(
+            f"{world.issuer}/register", json={"redirect_uris": [REDIRECT_URI]}
+        )
+        own = {"client_id", "client_secret", "client_id_issued_at"}
+        assert nulls.status_code == 201
+        assert {name: value for name, value in nulls.json().items() if name not in own} == {
+            name: value for name, value in plain.json().items() if name not in own
+        }
+
+    async def test_a_resource_with_a_query_is_the_same_resource_everywhere(
+        self, world: World
+    ) -> None:
+        named = f"{world.resource}?profile=a&x"
+        client = await world.client()
+        async with world.browser() as browser:
+            login, code = await client.log_in(browser, resource=named)
+        answer = await client.redeem(login, code, resource=named)
+        assert answer.status_code == 200
+        renewed = await client.refresh(answer.json()["refresh_token"], resource=named)
+        token = renewed.raise_for_status().json()["access_token"]
+        assert (await client.call(token)).status_code == 200
+        assert world.running.tokens.read_any(token)[1].aud == world.resource
+
+
 class TestAResourceWithoutScopes:
     @pytest.fixture
     def overrides(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from mintage.resource.bearer import Bearer
 from mintage.server.farewell import Farewell
 from mintage.site import Site
 from mintage.stores import copying
+from mintage.stores.alone import alone
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.tokens import Tokens
@@ -81,7 +82,9 @@ async def open_parts(
         stack.push_async_callback(store.close)
         with suppress(StoreUnavailable):  # it is asked again every half minute
             await clock.follow(store)
-        if config.store != "memory://":  # nobody else can reach that one
+        if config.store == "memory://":
+            stack.enter_context(alone(config.issuer))
+        else:  # nobody else can reach that one
             ids = [keys.id for keys in vault_keys(config.secrets)]
             await installation.join(store, config.issuer, ids, dice)
             await copying.end(store)

@@ -80,7 +80,6 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     jwks_uri: str | None = None
 
 
-_requests: msgspec.json.Decoder[_Request] = msgspec.json.Decoder(_Request)
 _stored: msgspec.msgpack.Decoder[_Stored] = msgspec.msgpack.Decoder(_Stored)
 
 
@@ -90,7 +89,7 @@ def parse_registration(body: bytes) -> Registration:
     Raises `InvalidClientMetadata` or `InvalidRedirectUri` (RFC 7591 §3.2.2).
     """
     try:
-        request = _requests.decode(body)
+        request = msgspec.convert(_without_nulls(msgspec.json.decode(body)), _Request)
     except msgspec.ValidationError as error:
         said = str(error).replace("`", "'")
         raise InvalidClientMetadata(f"the body must be client metadata: {said}") from None
@@ -110,6 +109,13 @@ def parse_registration(body: bytes) -> Registration:
         jwks=None if keys.jwks is None else request.jwks,
         jwks_uri=keys.jwks_uri,
     )
+
+
+def _without_nulls(body: object) -> object:
+    """*body* without members that are null: clients write out what they leave open."""
+    if not isinstance(body, dict):
+        return body
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _auth_method(request: _Request) -> AuthMethod:
