@@ -1,5 +1,7 @@
 """Servers of FastMCP with the login in them, and FastMCP's own client before them."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from fastmcp.server.dependencies import get_access_token
 from joserfc.errors import JoseError
 from mcp.shared.auth import AuthorizationCodeResult
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
@@ -117,6 +121,7 @@ def house(clock: ManualClock, upstream: FakeUpstream, tmp_path: Path) -> Open:
         build: Callable[[list[MintageAuth]], ASGIApp],
         *,
         bases: tuple[str, ...] = ("",),
+        path: str = "/mcp",
         **more: Any,
     ) -> AsyncIterator[House]:
         port = free_port()
@@ -126,7 +131,7 @@ def house(clock: ManualClock, upstream: FakeUpstream, tmp_path: Path) -> Open:
             data = settings(origin + base, upstream, origin) | {"resource": [MCP]} | more
             environ = {"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret}
             config = parse(data, base=tmp_path, environ=environ)
-            auths.append(MintageAuth.of(Mintage(config, clock=clock)))
+            auths.append(MintageAuth.of(Mintage(config, clock=clock), path=path))
         server = uvicorn.Config(
             build(auths), host="127.0.0.1", port=port, log_config=None, lifespan="on"
         )
@@ -318,6 +323,136 @@ def test_another_path_than_fastmcps_is_refused(upstream: FakeUpstream) -> None:
         FastMCP("notes", auth=auth).http_app(path="/other")
     with pytest.raises(ConfigError, match="resource"):
         MintageAuth.of(auth.login.mintage, path="/elsewhere")
+
+
+def root_of(auths: list[MintageAuth]) -> ASGIApp:
+    app: ASGIApp = notes(auths[0]).http_app(path="/")
+    return app
+
+
+def mounted(auths: list[MintageAuth]) -> ASGIApp:
+    inner = notes(auths[0]).http_app(path="/")
+    documents = auths[0].get_well_known_routes("/")
+    return Starlette(routes=[*documents, Mount("/mcp", app=inner)], lifespan=inner.lifespan)
+
+
+@pytest.mark.parametrize(("build", "base"), [(root_of, ""), (mounted, "/mcp")])
+async def test_a_server_at_the_root_of_its_application(house: Open, build: Any, base: str) -> None:
+    whole = MCP | {"path": "/"}
+    async with house(build, bases=(base,), path="/", resource=[whole]) as home:
+        issuer = home.origin + base
+        async with Client(issuer, auth=Person(issuer)) as client:
+            assert (await said(client, "whoami")).startswith("alice alice@example.com tools")
+        refused = await home.post(f"{base}/", None)
+        assert refused.status_code == 401
+        assert "resource_metadata" in refused.headers["www-authenticate"]
+
+
+async def test_routes_copied_out_of_its_application_say_so(
+    house: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    def copied(auths: list[MintageAuth]) -> ASGIApp:
+        inner = notes(auths[0]).http_app(path="/mcp")
+        return Starlette(routes=[*inner.routes])
+
+    async with house(copied) as home:
+        answer = await home.post("/mcp", None)
+    assert answer.status_code == 500
+    assert "without the login's middleware" in caplog.text
+    assert "lifespan=mcp_app.lifespan" in caplog.text
+
+
+async def test_a_route_that_is_never_reached_is_named(
+    house: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    def with_health(auths: list[MintageAuth]) -> ASGIApp:
+        server = notes(auths[0])
+
+        @server.custom_route("/healthz", methods=["GET"])
+        async def health(_: Request) -> Response:
+            return Response("mine")
+
+        @server.custom_route("/mine", methods=["GET"])
+        async def mine(_: Request) -> Response:
+            return Response("mine")
+
+        app: ASGIApp = server.http_app(path="/mcp")
+        return app
+
+    async with house(with_health) as home:
+        assert (await home.http.get(f"{home.origin}/mine")).text == "mine"
+        assert (await home.http.get(f"{home.origin}/healthz")).text != "mine"
+    told = [text for text in caplog.messages if "never reached" in text]
+    assert len(told) == 1
+    assert "/healthz" in told[0]
+
+
+class TestWithoutItsMiddleware:
+    async def test_rules_are_not_left_out(self, house: Open) -> None:
+        rule = {"path": "/x", "scopes": ["more"]}
+        async with house(alone, resource=[MCP | {"rule": [rule]}]) as home:
+            token = await home.token()
+            auth = home.auths[0]
+            assert await auth.verify_token(token) is not None, "its middleware sees to the rules"
+            elsewhere = MintageAuth.of(auth.login.mintage)
+            elsewhere.login._take(auth.login.mintage)
+            elsewhere.login._running = auth.login._running
+            with pytest.raises(RuntimeError, match="has rules"):
+                await elsewhere.verify_token(token)
+
+
+class TestWhereItIsOpen:
+    @pytest.fixture
+    def auth(self) -> MintageAuth:
+        return MintageAuth(
+            issuer="http://127.0.0.1:9",
+            upstream={"issuer": "http://127.0.0.1:9", "client_id": "x"},
+            store="memory://",
+            secret="env:MINTAGE_TEST_SECRET",
+        )
+
+    @pytest.fixture(autouse=True)
+    def _secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MINTAGE_TEST_SECRET", SECRET)
+
+    def test_one_event_loop_after_another_opens_it_anew(self, auth: MintageAuth) -> None:
+        for _ in range(2):
+            asyncio.run(asyncio.wait_for(auth.verify_token("x"), 10))
+
+    async def test_two_at_once_are_told_so(self, auth: MintageAuth) -> None:
+        await auth.open()
+
+        def elsewhere() -> None:
+            asyncio.run(asyncio.wait_for(auth.verify_token("x"), 10))
+
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(elsewhere)
+        assert await auth.verify_token("x") is None, "here it goes on"
+        await auth.close()
+
+    async def test_closed_while_it_opens_it_keeps_nobody_waiting(self, auth: MintageAuth) -> None:
+        waiting = [asyncio.ensure_future(auth.open()) for _ in range(3)]
+        await asyncio.sleep(0)
+        await auth.close()
+        outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+        assert all(isinstance(each, RuntimeError) for each in outcomes), outcomes
+        assert await auth.verify_token("x") is None, "it can be opened again"
+        await auth.close()
+
+    async def test_a_forked_process_is_told_so(self, auth: MintageAuth) -> None:
+        """The child says what it met by its exit code."""
+        await auth.open()
+        process = os.fork()
+        if process == 0:
+            try:
+                auth.login.check_place()
+            except RuntimeError as error:
+                os._exit(0 if "forked" in str(error) else 1)
+            os._exit(2)
+        _, status = await asyncio.to_thread(os.waitpid, process, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert await auth.verify_token("x") is None, "the parent goes on"
+        await auth.close()
 
 
 async def test_nobody_is_logged_in_outside_of_a_call() -> None:

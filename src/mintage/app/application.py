@@ -35,6 +35,7 @@ from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.farewell import Farewell
 from mintage.server.http import Handler, error_response, failure_of
 from mintage.server.limits import check_size
+from mintage.server.queries import kept_from_logs
 from mintage.stores.protocol import Store
 from mintage.tokens import Tokens
 from mintage.upstream.protocol import Exchange
@@ -151,9 +152,10 @@ class Running:
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.forward_auth is not None and self.forward_auth.is_asked(scope):
             return await self.forward_auth(scope, receive, send)
-        scope = self._from_the_client(scope)
+        asked, scope = scope, self._from_the_client(scope)
         endpoint = self.endpoints.get(scope["path"])
         if endpoint is not None and scope["path"] in self.pages:
+            scope = {**scope, "query_string": kept_from_logs(asked).get("query_string", b"")}
             return await self._serve(endpoint, scope, receive, send)
         if is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)

@@ -1,8 +1,12 @@
 """Mintage around an ASGI application: one middleware, which is all that there is to add."""
 
+import asyncio
+import logging
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,9 +26,13 @@ from mintage.resource.bearer import Access
 from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.http import error_response, failure_of
 from mintage.server.limits import check_size
+from mintage.server.queries import kept_from_logs
 from mintage.site import Resource
 
+PASSED: Final = "mintage.passed"  # in a scope: it went through the middleware
 _USER: Final = "mintage.user"
+
+log = logging.getLogger("mintage.integrations")
 _BEGINS: Final = frozenset(
     {"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"}
 )
@@ -64,14 +72,35 @@ class Login:
         self.guards = False  # whether there is a middleware of it
         self._running: Running | None = None
         self._places: Mapping[str, Place] = {}
+        self._opened_in: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._shadows_told = False
 
     @property
     def is_running(self) -> bool:
         """Whether it was started: by the application's lifespan, or by hand."""
         return self._running is not None
 
+    def check_place(self) -> None:
+        """Raises ``RuntimeError`` where it is open in another process or another event loop.
+
+        Its connections, locks and tasks belong to the one that it was opened in.
+        """
+        if self._opened_in is None:
+            return
+        process, loop = self._opened_in
+        if process != os.getpid():
+            raise RuntimeError(
+                "the login was opened before this process was forked: open it in each process, "
+                "after the fork"
+            )
+        if loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                "the login is open in another event loop: give each loop a login of its own"
+            )
+
     @property
     def running(self) -> Running:
+        self.check_place()
         if self._running is None:
             raise RuntimeError(
                 "the login was not started: the server must run the application with its lifespan, "
@@ -87,15 +116,35 @@ class Login:
     @asynccontextmanager
     async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
         """Everything open, for applications that the server's lifespan does not reach."""
+        self.check_place()
         if self._running is not None:
             yield  # the middleware around us has started it
             return
-        async with self.mintage.running() as running:
-            self._running, self._places = running, _places(running)
-            try:
-                yield
-            finally:
-                self._running = None
+        self._opened_in = os.getpid(), asyncio.get_running_loop()
+        try:
+            async with self.mintage.running() as running:
+                self._running, self._places = running, _places(running)
+                try:
+                    yield
+                finally:
+                    self._running = None
+        finally:
+            self._opened_in = None
+
+    def tell_of_shadows(self, scope: Scope) -> None:
+        """Log, once, each route of the application that our endpoints keep requests from."""
+        app = scope.get("app")
+        if self._shadows_told or self._running is None or app is None:
+            return
+        self._shadows_told = True
+        root = scope.get("root_path", "").rstrip("/")
+        for path in sorted({getattr(route, "path", "") for route in getattr(app, "routes", ())}):
+            if self._running.answers_at(path) or self._running.answers_at(root + path):
+                log.warning(
+                    "the application's route %s is never reached: the login answers there; "
+                    "give the route another path",
+                    path,
+                )
 
     def find(self, scope: Scope) -> "Match[Place] | None":
         """The resource that a request is for, or None.
@@ -142,11 +191,13 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            around = self.login.lifespan
-            return await lifespan_within(around, self.app, scope, receive, send)
+            return await lifespan_within(
+                partial(self._lifespan, scope), self.app, scope, receive, send
+            )
         running = self.login.running
+        self.login.tell_of_shadows(scope)
         if scope["type"] == "http" and running.answers_at(public_path(scope)):
-            return await self.login.mintage(located(scope), receive, send)
+            return await self.login.mintage(located(kept_from_logs(scope)), receive, send)
         try:
             check_size(scope)
             found = self.login.find(scope)
@@ -154,10 +205,16 @@ class Guard:
             failure = failure_of(error, _request(scope), running.parts.dice)
             return await _answer(error_response(failure), scope, receive, send)
         if found is None:
-            return await self.app(scope, receive, send)
+            return await self.app({**scope, PASSED: True}, receive, send)
         if found.target.gateway:
             return await self.login.mintage(located(scope), receive, send)
         return await self._guarded(running, found, scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, scope: Scope) -> AsyncIterator[None]:
+        async with self.login.lifespan():
+            self.login.tell_of_shadows(scope)
+            yield
 
     async def _guarded(
         self, running: Running, found: Match[Place], scope: Scope, receive: Receive, send: Send
@@ -196,7 +253,7 @@ def user_of(scope: Scope) -> User:
 
 
 def _with(scope: Scope, user: User) -> Scope:
-    return {**scope, _USER: user, "state": {**scope.get("state", {}), "user": user}}
+    return {**scope, PASSED: True, _USER: user, "state": {**scope.get("state", {}), "user": user}}
 
 
 def _watched(send: Send, begun: list[Message]) -> Send:

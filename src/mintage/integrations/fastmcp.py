@@ -17,8 +17,10 @@ application. For those who keep FastMCP's ``OAuthProxy``: `use_mintage_issuer`.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -33,7 +35,9 @@ with extra("fastmcp"):
     from pydantic import PrivateAttr
 from starlette.authentication import AuthCredentials
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mintage.app import Mintage
@@ -41,11 +45,12 @@ from mintage.app.opening import site_of
 from mintage.config import load
 from mintage.errors import ConfigError, InvalidToken
 from mintage.gateway.settings import ResourceSection
-from mintage.integrations.asgi import Guard, Login
+from mintage.integrations.asgi import PASSED, Guard, Login
 from mintage.integrations.local import Table, User, config_of
 from mintage.jwt_issuer import JWTIssuer
 from mintage.keyring import KeyRing
 from mintage.resource.bearer import bearer_token
+from mintage.server.http import json_response
 from mintage.server.metadata import ClientsAccepted, documents
 
 __all__ = [
@@ -55,6 +60,8 @@ __all__ = [
     "upstream_token",
     "use_mintage_issuer",
 ]
+
+log = logging.getLogger("mintage.integrations")
 
 _Proxy = TypeVar("_Proxy", bound=OAuthProxy)
 
@@ -144,12 +151,21 @@ class MintageAuth(AuthProvider):
         raise ConfigError("resource", f"none without a backend has the path {self._path}")
 
     async def verify_token(self, token: str) -> MintageAccessToken | None:
-        """Who the token is for; None where it is not valid here. Raises `StoreError`."""
+        """Who the token is for; None where it is not valid here.
+
+        Raises `StoreError` where that can't be known, and ``RuntimeError`` where rules would be
+        left out: they are about requests, and the middleware alone sees those.
+        """
         await self.open()
         parts = self.login.running.parts
         resource = parts.site.resource(parts.site.issuer + self._path)
         if resource is None:
             return None
+        if resource.rules and not self.login.guards:
+            raise RuntimeError(
+                f"{self._path} has rules about requests: serve the application of "
+                "FastMCP(auth=…).http_app(), whose middleware sees to them"
+            )
         try:
             access = await parts.bearer.read(token, resource)
         except InvalidToken:
@@ -157,14 +173,20 @@ class MintageAuth(AuthProvider):
         return MintageAccessToken.of(token, User.of(access, resource, parts))
 
     def get_routes(self, mcp_path: str | None = None) -> list[Route]:
-        """None: the middleware serves them all. Raises ``ValueError`` for another path."""
+        """None that answers: the middleware serves them all. One notices where it is missing.
+
+        Raises ``ValueError`` for another path.
+        """
         self.set_mcp_path(mcp_path)
-        if mcp_path is not None and mcp_path.rstrip("/") != self._path:
+        served = None if mcp_path is None else mcp_path.rstrip("/") or "/"
+        if served not in (None, self._path):
+            issuer = self.login.mintage.config.issuer
             raise ValueError(
-                f"FastMCP serves {mcp_path} and the login protects {self._path}: "
-                f"give MintageAuth(path={mcp_path!r})"
+                f"FastMCP serves {served} and the login protects {self._path}: give "
+                f"MintageAuth(path={served!r}). If another application mounts it at {self._path}, "
+                f"give MintageAuth(issuer={issuer + self._path!r}, path={served!r})"
             )
-        return []
+        return [_Unguarded(self)]
 
     def get_well_known_routes(self, mcp_path: str | None = None) -> list[Route]:
         """The documents that clients look for at the root, for an application mounted below it."""
@@ -184,13 +206,16 @@ class MintageAuth(AuthProvider):
     async def open(self) -> None:
         """Open what the login needs, if no lifespan has: it is closed as the event loop ends.
 
-        FastMCP tells a mounted application's provider of neither start nor end.
+        FastMCP tells a mounted application's provider of neither start nor end. Raises
+        ``RuntimeError`` where it is open in another event loop or process, or is closed meanwhile.
         """
+        self.login.check_place()
         if self.login.is_running:
             return
         if self._holding is None or self._holding.done():
             self._opened = asyncio.get_running_loop().create_future()
             self._holding = asyncio.create_task(self._hold(self._opened))
+            self._holding.add_done_callback(partial(_tell_those_who_wait, self._opened))
         if self._opened is not None:
             await asyncio.shield(self._opened)
 
@@ -223,6 +248,13 @@ class MintageAuth(AuthProvider):
         return made
 
 
+def _tell_those_who_wait(opened: "asyncio.Future[None]", _: "asyncio.Task[None]") -> None:
+    """Nobody waits for a login that was closed before it was open."""
+    if not opened.done():
+        opened.set_exception(RuntimeError("the login was closed while it was opened"))
+        opened.exception()  # it is no fault where nobody waits
+
+
 class _Front:
     """The login's middleware; what it needs is opened where no lifespan came by."""
 
@@ -234,6 +266,36 @@ class _Front:
         if scope["type"] != "lifespan":
             await self._auth.open()
         await self._guard(scope, receive, send)
+
+
+class _Unguarded(Route):
+    """Stands before FastMCP's own route, and answers only where the middleware did not run.
+
+    That is so where its routes were copied into another application: without the middleware
+    there is no login, and FastMCP refuses everybody without a reason.
+    """
+
+    def __init__(self, auth: MintageAuth) -> None:
+        super().__init__("/{path:path}", endpoint=_refuse_unguarded, include_in_schema=False)
+        self.methods = None  # any
+        self._auth = auth
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if self._auth.login.guards and PASSED in scope:
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+async def _refuse_unguarded(request: Request) -> Response:
+    log.error(
+        "%s: FastMCP's routes are in an application without the login's middleware and lifespan; "
+        "do not copy them: add Mount('/', app=mcp_app) and give lifespan=mcp_app.lifespan",
+        request.url.path,
+    )
+    return json_response(
+        {"error": "server_error", "error_description": "the login of this server is not set up"},
+        status=500,
+    )
 
 
 @dataclass(frozen=True, slots=True)

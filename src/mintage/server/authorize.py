@@ -5,6 +5,7 @@ in the consent form.
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,7 +75,7 @@ class AuthorizeEndpoint:
         Anybody can register an address and then make a request that is refused: a redirect would
         take a person from this server's name to that address without a question.
         """
-        failure = failure_of(refusal, request, self.dice)
+        failure = failure_of(refusal, request, self.dice, level=logging.WARNING)
         return error_page(failure, back=target, back_host=display_host(redirect_uri))
 
     def _ask(

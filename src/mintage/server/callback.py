@@ -6,6 +6,7 @@ replica, never spends it twice.
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -66,7 +67,7 @@ class CallbackEndpoint:
         except NotAdmitted as refusal:
             response = self._turned_away(request, login.request, refusal)
         except (UpstreamError, StoreError) as error:
-            failure = failure_of(_as_seen_here(error), request, self.dice)
+            failure = failure_of(_as_seen_here(error), request, self.dice, level=logging.WARNING)
             response = error_page(failure, retry=self._again(login.request))
         self.cookies.clear_login(response, state)
         return response
@@ -140,7 +141,9 @@ class CallbackEndpoint:
             f"{self.upstream.name} knows you, but you are not among those who may log in here; "
             f"ask {whom} to let you in, and tell the reference below"
         )
-        failure = failure_of(AccessDenied(advice, reason=str(why)), request, self.dice)
+        failure = failure_of(
+            AccessDenied(advice, reason=str(why)), request, self.dice, level=logging.WARNING
+        )
         told = AccessDenied("this user may not log in here; ask whoever runs this server")
         back = error_redirect(wanted.redirect_uri, wanted.state, told, issuer=self.site.issuer)
         return error_page(failure, back=back)

@@ -161,9 +161,10 @@ def reference_of(request: Request, dice: Dice) -> str:
     return str(reference)
 
 
-def log_refusal(error: OAuthError, request: Request) -> None:
+def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INFO) -> None:
     """The line that says which stage refused, and the reason that only we read."""
-    log.info(
+    log.log(
+        level,
         "%s %s: %d %s, stage %s: %s",
         request.scope.get(_REFERENCE, "-"),
         _where(request),
@@ -179,16 +180,20 @@ def log_reason(request: Request, what: str) -> None:
     log.info("%s %s: %s", request.scope.get(_REFERENCE, "-"), _where(request), _one_line(what))
 
 
-def failure_of(error: Exception, request: Request, dice: Dice) -> Failure:
+def failure_of(
+    error: Exception, request: Request, dice: Dice, *, level: int = logging.INFO
+) -> Failure:
     """*error* as a refusal: what the client reads, and one line in the log that says more.
 
     Our own outage and the upstream's are 503 and 502 with a way on, never the client's fault.
+    *level*: of the line about a client's or a person's mistake. It is WARNING where a person reads
+    the reference: Python prints that much where nobody has set up any logging.
     """
     reference, where = reference_of(request, dice), _where(request)
     match error:
         case OAuthError():
             refusal = error
-            log_refusal(error, request)
+            log_refusal(error, request, level=level)
         case SecretMissing():
             refusal = TemporarilyUnavailable(
                 "this server lacks a key that this login needs: keep your tokens, and tell the "
@@ -236,8 +241,17 @@ def _when_to_return(error: UpstreamUnavailable) -> str:
     return "the identity provider is not available; try again shortly"
 
 
-def guarded(handler: Handler, dice: Dice, answer: Callable[[Failure], Response]) -> Handler:
-    """*handler*, with whatever it raises turned into an *answer*: nothing gets past this edge."""
+def guarded(
+    handler: Handler,
+    dice: Dice,
+    answer: Callable[[Failure], Response],
+    *,
+    level: int = logging.INFO,
+) -> Handler:
+    """*handler*, with whatever it raises turned into an *answer*: nothing gets past this edge.
+
+    *level*: see `failure_of`.
+    """
 
     async def endpoint(request: Request) -> Response:
         reference = reference_of(request, dice)
@@ -246,7 +260,7 @@ def guarded(handler: Handler, dice: Dice, answer: Callable[[Failure], Response])
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            return answer(failure_of(error, request, dice))
+            return answer(failure_of(error, request, dice, level=level))
         response.headers["x-request-id"] = reference
         return response
 

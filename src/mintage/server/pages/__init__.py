@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 from importlib.resources import files
 from typing import Final
 
@@ -86,4 +87,4 @@ _TITLES: Final = {
 
 def for_browsers(handler: Handler, dice: Dice) -> Handler:
     """*handler* with its refusals as pages."""
-    return guarded(handler, dice, error_page)
+    return guarded(handler, dice, error_page, level=logging.WARNING)

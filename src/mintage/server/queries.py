@@ -1,0 +1,47 @@
+"""What of a query other people's logs may hold. Pure, but for the scope that it changes."""
+
+from typing import Final
+
+from starlette.types import Scope
+
+# Names that say nothing secret and values that help whoever reads a log.
+_HARMLESS: Final = frozenset(
+    {
+        b"client_id", b"code_challenge_method", b"error", b"prompt", b"redirect_uri", b"resource",
+        b"response_type", b"scope",
+    }
+)  # fmt: skip
+_NAMED: Final = frozenset(
+    {
+        b"acr_values", b"code", b"code_challenge", b"iss", b"login_hint", b"max_age",
+        b"session_state", b"state",
+    }
+)  # fmt: skip
+
+
+def kept_from_logs(scope: Scope) -> Scope:
+    """A copy of *scope* for our endpoints; in *scope* itself codes and states are blotted out.
+
+    The server that an application runs in writes the query of its scope into its access log, after
+    the answer has begun. It reads the very dictionary that the application was called with.
+    """
+    query = scope.get("query_string", b"")
+    if not query:
+        return scope
+    ours = dict(scope)
+    scope["query_string"] = shown(query)
+    return ours
+
+
+def shown(query: bytes) -> bytes:
+    """*query* without the values of all but harmless parameters, and without unknown names."""
+    return b"&".join(map(_shown, query.split(b"&")))
+
+
+def _shown(pair: bytes) -> bytes:
+    name, equals, _ = pair.partition(b"=")
+    if not equals:
+        return b"-"
+    if name in _HARMLESS:
+        return pair
+    return (name if name in _NAMED else b"-") + b"=-"
