@@ -6,7 +6,8 @@ everybody is whom the provider logs in.
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TypeAlias
+from string import ascii_uppercase
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -14,6 +15,8 @@ from msgspec.structs import replace
 from mintage.emails import without_unverified_email
 from mintage.errors import ConfigError, HalfKnown, NotAdmitted
 from mintage.grant import Identity
+
+_SMALL: Final = {ord(letter): letter.lower() for letter in ascii_uppercase}
 
 Words: TypeAlias = str | tuple[str, ...]
 """One word or several, of which one is enough; ``*`` and ``?`` stand for any characters."""
@@ -132,8 +135,13 @@ def check_rules(rules: Sequence[AllowRule]) -> None:
 def _any_fits(have: Iterable[str], wanted: Words, *, fold: bool) -> bool:
     patterns = (wanted,) if isinstance(wanted, str) else wanted
     if fold:  # addresses differ in case where people do not
-        have, patterns = map(str.lower, have), tuple(map(str.lower, patterns))
+        have, patterns = map(_lower, have), tuple(map(_lower, patterns))
     return any(word and fnmatchcase(word, pattern) for word in have for pattern in patterns)
+
+
+def _lower(text: str) -> str:
+    """Without the case of ASCII letters. Unicode's folding makes "k" of the Kelvin sign, U+212A."""
+    return text.translate(_SMALL)
 
 
 def _words(value: object) -> list[str]:

@@ -31,6 +31,8 @@ from mintage.gateway.settings import (
     Command,
     GatewaySection,
     ResourceSection,
+    check_forward_auth,
+    check_header_names,
     check_origins,
     check_proxies,
     check_resources,
@@ -183,6 +185,8 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
     check_origins(file.gateway.allowed_origins)
     check_rules(file.allow)
     check_proxies(file.gateway.trusted_proxies)
+    check_header_names(file.gateway.drop_headers, "gateway.drop_headers")
+    check_forward_auth(file.gateway, resources)
     store = _located(file.store, base)
     return Config(
         issuer=file.issuer,

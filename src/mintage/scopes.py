@@ -1,10 +1,13 @@
 """Which scopes a request needs, and whether those that were granted are enough. Pure."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from posixpath import normpath
 from typing import Any, Final
+from urllib.parse import unquote
 
 from mintage.emails import without_unverified_email
 from mintage.segments import folded_segments
@@ -40,15 +43,20 @@ FLAT: Final = Hierarchy()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What rules look at. *path* is below the resource's own, *tool* its ``Mcp-Name``.
+    """What rules look at. *path* is below the resource's own.
 
-    *operation* (``Mcp-Method``) and *tool* are None where the request names none.
+    *operation* is the method of an MCP message, None where there is no message or it is an
+    answer of the client's. *names*: every tool, prompt or resource that the message names.
     """
 
     method: str
     path: str
     operation: str | None = None
-    tool: str | None = None
+    names: tuple[str, ...] = ()
+
+    def naming(self, operation: str | None, names: tuple[str, ...]) -> "Call":
+        """The same request with a message in it."""
+        return replace(self, operation=operation, names=names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +64,9 @@ class Rule:
     """What the calls that match need on top. What a rule leaves empty matches every call.
 
     *path* holds for itself and everything below; ``*`` in it stands for one segment.
-    *operations* and *tools* may hold ``*`` for any characters. *claims*: what the identity
-    provider must have said of the user, by claim one of the values, with ``*`` likewise.
+    *operations* and *tools* may hold ``*`` for any characters, and are compared without case.
+    *claims*: what the identity provider must have said of the user, by claim one of the values,
+    with ``*`` likewise.
     """
 
     methods: frozenset[str] = frozenset()
@@ -68,15 +77,21 @@ class Rule:
     claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
-    def reads_mcp_headers(self) -> bool:
+    def reads_mcp(self) -> bool:
+        """Whether it asks for an MCP method, or for what a message names."""
         return bool(self.operations or self.tools)
 
     def matches(self, call: Call) -> bool:
         return (
-            (not self.methods or _asked(call.method) in self.methods)
-            and _is_below(call.path, self.path)
-            and _any_match(call.operation, self.operations)
-            and _any_match(call.tool, self.tools)
+            self.may_match(call)
+            and _any_named((() if call.operation is None else (call.operation,)), self.operations)
+            and _any_named(call.names, self.tools)
+        )
+
+    def may_match(self, call: Call) -> bool:
+        """Whether it matches *call* or would, with some MCP message in it."""
+        return (not self.methods or _asked(call.method) in self.methods) and _is_below(
+            call.path, self.path
         )
 
     def accepts(self, claims: Mapping[str, Any]) -> bool:
@@ -91,10 +106,17 @@ class Rule:
         )
 
 
-def needed(base: Scopes, rules: Iterable[Rule], call: Call) -> Scopes:
-    """*base* and what each matching rule adds, each once."""
-    more = (scope for rule in rules if rule.matches(call) for scope in rule.scopes)
+def needed(base: Scopes, rules: Iterable[Rule], calls: Sequence[Call]) -> Scopes:
+    """*base* and what each rule adds that matches one of *calls*, each once."""
+    if not calls:
+        return base
+    more = (scope for rule in rules if any(map(rule.matches, calls)) for scope in rule.scopes)
     return tuple(dict.fromkeys((*base, *more)))
+
+
+def reads_messages(rules: Iterable[Rule], call: Call) -> bool:
+    """Whether one of *rules* can't be decided about *call* without the MCP message in it."""
+    return any(rule.reads_mcp and rule.may_match(call) for rule in rules)
 
 
 def _asked(method: str) -> str:
@@ -119,6 +141,36 @@ def _is_below(path: str, pattern: str) -> bool:
 
 
 _wanted = lru_cache(maxsize=1024)(folded_segments)
+
+
+def _any_named(names: tuple[str, ...], globs: tuple[str, ...]) -> bool:
+    """Whether one of *names* could be read as one of *globs*. In doubt it is."""
+    return not globs or any(
+        _any_match(reading, _folded_globs(globs)) for name in names for reading in _readings(name)
+    )
+
+
+@lru_cache(maxsize=256)
+def _folded_globs(globs: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_folded, globs))
+
+
+@lru_cache(maxsize=1024)
+def _readings(name: str) -> frozenset[str]:
+    """*name* as servers may read it: without case, and a URI decoded and with its dots resolved."""
+    found = {_folded(name)}
+    if "/" in name or "%" in name:
+        decoded = _folded(unquote(unquote(name)))
+        scheme, mark, rest = decoded.partition("://")
+        path = normpath(f"/{rest if mark else scheme}")[1:]
+        found |= {decoded, f"{scheme}://{path}" if mark else path}
+    return frozenset(found)
+
+
+def _folded(text: str) -> str:
+    """*text* in compatibility form, without case and outer blanks."""
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return plain.strip().casefold()
 
 
 def _any_match(value: str | None, globs: tuple[str, ...]) -> bool:

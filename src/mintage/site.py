@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from mintage.scopes import FLAT, Hierarchy, Rule
 from mintage.values import Scopes
 
+MESSAGE_BYTES = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
@@ -15,7 +17,10 @@ class Resource:
     *optional_scopes* may be asked for on top, where *rules* want more. *token_claims*: what of
     the identity provider's claims stands in its access tokens. *upstreams*: the providers whose
     users it is for, by name; empty: all. *ambiguities*: what of a path below it may be read in
-    two ways (see `mintage.gateway.paths`).
+    two ways (see `mintage.gateway.paths`). *message_bytes*: how long a body may be that rules
+    about MCP read. *filter_lists*: whether lists of tools show only what the token may call.
+    *trusts_mcp_headers*: where another proxy asks, the MCP headers of a request decide, because
+    the backend compares them with the body.
     """
 
     identifier: str
@@ -26,6 +31,9 @@ class Resource:
     token_claims: tuple[str, ...] = ()
     upstreams: tuple[str, ...] = ()
     ambiguities: frozenset[str] = frozenset()
+    message_bytes: int = MESSAGE_BYTES
+    filter_lists: bool = False
+    trusts_mcp_headers: bool = False
 
     @property
     def all_scopes(self) -> Scopes:

@@ -8,14 +8,15 @@ import httpx2
 import pytest
 from starlette.types import Message
 
-from mintage.errors import StoreUnavailable
+from mintage.config import parse
+from mintage.errors import ConfigError, StoreUnavailable
 from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.forward_auth import ANSWERED, MAX_ANSWER, Asker
 from mintage.gateway.headers import identity_headers
 from mintage.grant import Identity
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
-from tests.conftest import World, opened_world
+from tests.conftest import SECRET, World, opened_world
 from tests.gateway.conftest import access_token, raw_answer
 
 ASKERS: tuple[Asker, ...] = ("nginx", "traefik", "caddy", "haproxy", "envoy")
@@ -42,7 +43,13 @@ def overrides(asker: Asker | None, trusted: list[str]) -> dict[str, Any]:
         "resource": [
             {"path": "/mcp", "credential": "upstream", "rule": [admin], **common},
             {"path": "/quiet", "credential": "none", "scopes": ["tools"]},
-            {"path": "/named", "credential": "identity", "rule": [tool], **common},
+            {
+                "path": "/named",
+                "credential": "identity",
+                "rule": [tool],
+                "backend_compares_mcp_headers_with_the_body": True,
+                **common,
+            },
         ],
         "gateway": {
             "trusted_proxies": trusted,
@@ -413,3 +420,72 @@ async def test_below_an_issuer_with_a_path_all_of_it_is_below(
         inside = await world.http.get(f"http://127.0.0.1:{world.port}/auth{path}", headers=sent)
         outside = await world.http.get(f"http://127.0.0.1:{world.port}{path}", headers=sent)
         assert (inside.status_code, outside.status_code) == (200, 404)
+
+
+@every_asker
+@pytest.mark.parametrize("method", ["delete", "Delete", "DELETE ", "D\u00c9LETE", ""])
+async def test_attack_e06_a_method_in_small_letters_does_not_pass(
+    world: World, asker: Asker, method: str
+) -> None:
+    """The backend may raise its letters, and then a rule would have been for it."""
+    if asker == "envoy" and not (method.isascii() and method.isalpha()):
+        pytest.skip("no request begins like this")
+    token = await access_token(world)
+    answer = await ask(world, token, "/mcp/keys/7", method=method.strip(" "), asker=asker)
+    assert answer.status in ({400, 403} if asker == "envoy" else {403})
+
+
+class TestBodies:
+    """Rules about MCP, decided by the body where the proxy sends it."""
+
+    @pytest.fixture
+    def asker(self) -> Asker:
+        return "envoy"
+
+    @pytest.fixture
+    def overrides(self, asker: Asker) -> dict[str, Any]:
+        tool = {"mcp_methods": ["tools/call"], "mcp_names": ["drop"], "scopes": ["admin"]}
+        common = {"scopes": ["tools"], "optional_scopes": ["admin"]}
+        return {
+            "resource": [{"path": "/named", "rule": [tool], **common}],
+            "gateway": {"forward_auth": asker},
+        }
+
+    @pytest.mark.parametrize(
+        ("name", "partial", "status"),
+        [
+            ("list", "false", 200),
+            ("drop", "false", 403),
+            ("list", "true", 403),
+            ("list", None, 403),
+        ],
+    )
+    async def test_envoy_sends_the_body_or_nobody_passes(
+        self, world: World, name: str, partial: str | None, status: int
+    ) -> None:
+        params = {"name": name}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        headers = {"authorization": f"Bearer {await access_token(world, '/named')}"}
+        headers |= {} if partial is None else {"x-envoy-auth-partial-body": partial}
+        said = {"mcp-method": "tools/call", "mcp-name": "list"} if partial is None else {}
+        url = f"{world.issuer}/verify/named"
+        answer = await world.http.post(url, json=body, headers=headers | said)
+        assert answer.status_code == status
+
+    @pytest.mark.parametrize("other", ["nginx", "traefik", "caddy", "haproxy"])
+    def test_a_proxy_that_keeps_the_body_is_refused_at_the_start(
+        self, overrides: dict[str, Any], other: str
+    ) -> None:
+        data = {
+            "issuer": "https://auth.example",
+            "store": "memory://",
+            "secret": "env:SECRET",
+            "upstream": {"issuer": "https://idp.example", "client_id": "x"},
+            "resource": overrides["resource"],
+            "gateway": {"forward_auth": other},
+        }
+        with pytest.raises(ConfigError, match=r"resource\[0\].rule: asks for MCP"):
+            parse(data, base=Path(), environ={"SECRET": SECRET})
+        overrides["resource"][0]["filter_lists"] = True
+        with pytest.raises(ConfigError, match="filter_lists"):
+            parse(data, base=Path(), environ={"SECRET": SECRET})

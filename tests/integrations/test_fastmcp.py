@@ -102,11 +102,13 @@ class House:
             found: str = (await client.tokens(browser, **parameters))["access_token"]
         return found
 
-    async def post(self, path: str, token: str | None, **headers: str) -> httpx2.Response:
+    async def post(
+        self, path: str, token: str | None, body: object = LISTING, **headers: str
+    ) -> httpx2.Response:
         spoken = {"accept": "application/json, text/event-stream", **headers}
         if token is not None:
             spoken["authorization"] = f"Bearer {token}"
-        return await self.http.post(self.origin + path, json=LISTING, headers=spoken)
+        return await self.http.post(self.origin + path, json=body, headers=spoken)
 
 
 Open = Callable[..., AbstractAsyncContextManager[House]]
@@ -297,11 +299,11 @@ async def test_attack_d04_no_header_changes_what_fastmcp_says_of_itself(home: Ho
 async def test_scopes_that_a_tool_needs_on_top(house: Open) -> None:
     rule = {"mcp_methods": ["tools/call"], "scopes": ["more"]}
     async with house(alone, resource=[MCP | {"rule": [rule]}]) as home:
-        said = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "x"}
-        answer = await home.post("/mcp", await home.token(), **said)
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "x"}}
+        answer = await home.post("/mcp", await home.token(), call)
         assert (answer.status_code, answer.json()["error"]) == (403, "insufficient_scope")
         assert 'scope="tools more"' in answer.headers["www-authenticate"]
-        allowed = await home.post("/mcp", await home.token(scope="tools more"), **said)
+        allowed = await home.post("/mcp", await home.token(scope="tools more"), call)
         assert allowed.status_code != 403
 
 

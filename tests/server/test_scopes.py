@@ -52,7 +52,7 @@ class TestRules:
     )
     def test_what_matches_adds_up(self, method: str, path: str, wanted: tuple[str, ...]) -> None:
         call = Call(method=method, path=path)
-        assert needed(("read",), (self.ADMIN, self.WRITE), call) == wanted
+        assert needed(("read",), (self.ADMIN, self.WRITE), (call,)) == wanted
 
     @pytest.mark.parametrize(
         "path", ["/%61dmin", "/adm%69n/x", "/admin;x=1", "/admin;v=1/users", "/%61dmin;a/b"]
@@ -88,9 +88,9 @@ class TestRules:
 
     def test_tools_are_named_with_stars(self) -> None:
         rule = Rule(operations=("tools/call",), tools=("delete_*",), scopes=("admin",))
-        call = {"method": "POST", "path": "", "operation": "tools/call"}
-        assert rule.matches(Call(**call, tool="delete_user"))
-        assert not rule.matches(Call(**call, tool="list_users"))
+        call = Call(method="POST", path="")
+        assert rule.matches(call.naming("tools/call", ("delete_user",)))
+        assert not rule.matches(call.naming("tools/call", ("list_users",)))
         assert not rule.matches(Call(method="POST", path=""))
 
     @pytest.mark.parametrize(

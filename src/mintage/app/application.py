@@ -274,6 +274,7 @@ def _gateway(parts: Parts, commands: Mapping[str, "CommandSessions"]) -> Gateway
                 pool=None if section.backend is None else section.pool(),
                 wish=section.wish(resource.identifier),
                 local=commands.get(section.path),
+                passing=section.passing(config.gateway.drop_headers),
             )
             for section, resource in zip(config.resources, site.resources, strict=True)
         },
@@ -289,7 +290,15 @@ def _credentials(parts: Parts) -> Credentials:
     async def exchange(tokens: UpstreamTokens, wanted: Exchange) -> UpstreamTokens:
         return await parts.upstreams.exchange(tokens, wanted, now=int(parts.clock()))
 
-    return Credentials(parts.vault, parts.renew, parts.clock, parts.steady, exchange, signer)
+    return Credentials(
+        parts.vault,
+        parts.renew,
+        parts.clock,
+        parts.steady,
+        exchange,
+        signer,
+        group_bytes=parts.config.gateway.max_group_bytes,
+    )
 
 
 def _door(parts: Parts) -> Door:

@@ -71,6 +71,9 @@ def site_of(config: Config) -> Site:
                 token_claims=section.token_claims,
                 upstreams=section.upstreams,
                 ambiguities=frozenset(section.allow_ambiguous_paths_below),
+                message_bytes=section.max_message_bytes,
+                filter_lists=section.filter_lists,
+                trusts_mcp_headers=section.backend_compares_mcp_headers_with_the_body,
             )
             for section in config.resources
         ),

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final, TypeAlias
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from mintage.cli.opening import Opened, opened
+from mintage.cli.terminal import harmless
 from mintage.errors import ConfigError
 from mintage.handles import grant_id
 from mintage.upstream.presets import find_preset
@@ -58,6 +58,12 @@ async def _list(path: Path, subject: str | None, client: str | None, *, as_json:
         for row in rows:
             print(json.dumps(row))  # noqa: T201
         return 1 if unread else 0
+    Console().print(shown(rows))
+    return 1 if unread else 0
+
+
+def shown(rows: list[dict[str, Any]]) -> Table:
+    """*rows* as a table. What users and clients call themselves is text in it, and nothing else."""
     table = Table(box=None)
     for heading in ("grant", "subject", "name", "client", "since", "until"):
         table.add_column(heading, overflow="fold")
@@ -65,9 +71,8 @@ async def _list(path: Path, subject: str | None, client: str | None, *, as_json:
         client = row.get("client") or row.get("client_id")
         who = (row["grant"], row.get("subject", "?"), row.get("name"), client)
         when = (_date(row.get("since")), _date(row["until"]))
-        table.add_row(*(Text(cell or "") for cell in (*who, *when)))
-    Console().print(table)
-    return 1 if unread else 0
+        table.add_row(*(harmless(cell or "") for cell in (*who, *when)))
+    return table
 
 
 def end(

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from mintage.app import access_keys
 from mintage.cli.opening import opened
+from mintage.cli.terminal import harmless
 from mintage.config import load
 from mintage.errors import ConfigError, StoreError, TokenError
 from mintage.grant import Reason
@@ -57,20 +58,15 @@ def show(found: Inspection, verified: Sequence[Check], console: Console) -> None
     for heading in ("claim", "value", "meaning"):
         claims.add_column(heading, overflow="fold")
     for name, value in found.header.items():
-        claims.add_row(_text(name), _text(str(value)), "header")
+        claims.add_row(harmless(name), harmless(str(value)), "header")
     for claim in found.claims:
-        claims.add_row(_text(claim.name), _text(claim.shown), Text(claim.meaning))
+        claims.add_row(harmless(claim.name), harmless(claim.shown), Text(claim.meaning))
     console.print(claims)
     checks = Table(title="\nWhat is checked", title_justify="left", box=None, show_header=False)
     for check in (*found.checks, *verified):
         mark, style = _MARKS[check.verdict]
-        checks.add_row(Text(mark, style=style), Text(check.name), _text(check.why))
+        checks.add_row(Text(mark, style=style), Text(check.name), harmless(check.why))
     console.print(checks)
-
-
-def _text(value: str) -> Text:
-    """*value* as it stands, with what would steer a terminal or turn the line spelled out."""
-    return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in value))
 
 
 async def _as_server(token: str, path: Path) -> list[Check]:

@@ -26,6 +26,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from mintage.emails import verified_email
+from mintage.errors import AccessDenied
 from mintage.gateway.backend import User
 from mintage.gateway.settings import Command
 from mintage.resource.bearer import Access
@@ -261,14 +262,26 @@ def _owner(access: Access) -> Owner:
 
 
 def _identity(access: Access) -> dict[str, str]:
-    """Who the user is, for the process's environment."""
+    """Who the user is, for the process's environment.
+
+    Raises `AccessDenied` for a subject that no environment holds: a process that is not told who
+    its user is could take it for one without a user.
+    """
     who = access.opened.grant.login.identity
+    if "\0" in who.subject:
+        raise AccessDenied(
+            "this user can't be named to the server behind; ask who runs this server",
+            reason="the subject holds a NUL character, which no environment variable may",
+        )
     found = {"MINTAGE_USER": who.subject}
     told = {"EMAIL": verified_email(who.claims), "NAME": who.claims.get("name")}
     for name, value in told.items():
         if isinstance(value, str):
             found[f"MINTAGE_USER_{name}"] = value
-    return {name: value for name, value in found.items() if "\0" not in value}
+    for name in [name for name, value in found.items() if "\0" in value]:
+        log.warning("%s was left out of a command's environment: it holds a NUL character", name)
+        del found[name]
+    return found
 
 
 def _header(scope: Scope, wanted: bytes) -> str | None:

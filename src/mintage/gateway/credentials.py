@@ -8,7 +8,7 @@ import msgspec
 
 from mintage.emails import verified_email
 from mintage.errors import AccessDenied, UpstreamRefused
-from mintage.gateway.headers import identity_headers
+from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
 from mintage.grant import Identity, UpstreamTokens
 from mintage.handles import store_key
 from mintage.jws import sign
@@ -93,6 +93,7 @@ class Credentials:
     steady: Clock
     exchanger: Exchanger
     signer: IdentitySigner | None = None
+    group_bytes: int = MAX_GROUP_BYTES
     _signed: dict[tuple[bytes, str], _Kept] = field(default_factory=dict, repr=False)
     _exchanged: dict[tuple[bytes, Exchange], _Kept] = field(default_factory=dict, repr=False)
     _flights: SingleFlight[str] = field(default_factory=SingleFlight)
@@ -117,7 +118,7 @@ class Credentials:
 
     def _identity(self, access: Access, wish: Wish) -> dict[str, str]:
         who = access.opened.grant.login.identity
-        headers = identity_headers(who)
+        headers = identity_headers(who, self.group_bytes)
         if self.signer is None:
             return headers
         return headers | {IDENTITY_HEADER: self._signed_for(access, wish, self.signer)}

@@ -3,7 +3,10 @@
 The gateway has its backends behind it, an integration the routes of the application itself.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,15 +18,28 @@ from mintage.errors import (
     InvalidToken,
     OAuthError,
 )
+from mintage.gateway.header_names import check_connection
 from mintage.gateway.headers import RawHeaders, check_framing
-from mintage.gateway.mcp_headers import mirrored
+from mintage.gateway.incoming import Incoming
+from mintage.gateway.mcp_headers import (
+    HEADER_MISMATCH,
+    MCP_HEADERS,
+    HeaderMismatch,
+    check_agreement,
+    check_is_json,
+    check_once,
+    mirrored,
+)
 from mintage.gateway.origins import Origins
 from mintage.resource.bearer import Access, Bearer, NoToken
 from mintage.resource.challenges import challenge
-from mintage.scopes import Call
-from mintage.server.http import error_response, failure_of
+from mintage.scopes import Call, reads_messages
+from mintage.server.http import Failure, error_response, failure_of, json_response
 from mintage.site import Resource, Site
 from mintage.values import Dice
+
+_METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
+_JUDGED: Final = MCP_HEADERS | {b"connection", b"content-length", b"transfer-encoding"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +52,20 @@ class Door:
     dice: Dice
 
     async def admit(
-        self, headers: RawHeaders, resource: Resource, *, method: str, path: str
+        self,
+        headers: RawHeaders,
+        resource: Resource,
+        *,
+        method: str,
+        path: str,
+        incoming: Incoming | None,
+        websocket: bool = False,
     ) -> Access:
         """The access that a request has; *path* is below the resource's own.
 
-        Raises `MintageError` where it has none: the page it comes from, how its body is framed,
-        its token and the rules of *resource* are looked at, in this order.
+        Raises `MintageError` where it has none: the page it comes from, how its head is written,
+        its token and the rules of *resource* are looked at, in this order. *incoming*: its body,
+        which is read if a rule asks for MCP; None where another proxy has it.
         """
         if not self.origins.accept(headers):
             raise AccessDenied(
@@ -49,16 +73,56 @@ class Door:
                 reason="unknown Origin",
                 stage="request",
             )
-        check_framing(headers)
-        call = _call(headers, resource, method, path) if resource.rules else None
-        return await self.bearer.check(headers, resource, call)
+        _check_head(headers, method)
+        if not resource.rules:
+            return await self.bearer.check(headers, resource)
+        call = Call(method=method, path=path)
+        if not reads_messages(resource.rules, call):
+            return await self.bearer.check(headers, resource, (call,))
+        if websocket:
+            raise AccessDenied(
+                "no WebSocket may be opened here: use MCP's Streamable HTTP",
+                reason="a rule asks for MCP, and messages in a WebSocket are not read",
+                stage="rules",
+            )
+        if incoming is None:
+            return await self._by_headers(headers, resource, call)
+        # Nobody makes us read a body who may not be here at all.
+        access = await self.bearer.check(headers, resource, (call,))
+        if method != "POST":
+            await incoming.check_empty()
+            return access
+        calls = await _calls(headers, resource, call, incoming)
+        return await self.bearer.check(headers, resource, calls)
+
+    async def _by_headers(self, headers: RawHeaders, resource: Resource, call: Call) -> Access:
+        """For a request whose body another proxy keeps."""
+        if not resource.trusts_mcp_headers:
+            raise AccessDenied(
+                "this request can't be judged here; ask who runs this server",
+                reason="a rule asks for MCP, and the proxy that asks did not send the body",
+                stage="rules",
+            )
+        operation, name = mirrored(headers, method=call.method)
+        named = call.naming(operation, () if name is None else (name,))
+        return await self.bearer.check(headers, resource, (named,))
+
+    def may_call(self, access: Access, resource: Resource, path: str) -> Callable[[str, str], bool]:
+        """Whether *access* reaches to a call of an MCP method that names something.
+
+        The returned function takes the method and the name, as ``tools/call`` and ``drop_users``.
+        """
+        call = Call(method="POST", path=path)
+        return lambda operation, name: self.bearer.allows(
+            access, resource, call.naming(operation, (name,))
+        )
 
     def refusal(
         self, error: Exception, request: Request, resource: Resource, *, slash: bool
     ) -> Response:
         """What the client reads of *error*. *slash*: the resource was named with one at its end."""
         failure = failure_of(error, request, self.dice)
-        response = error_response(failure)
+        response = _as_json_rpc(failure) or error_response(failure)
         if isinstance(failure.error, NoToken | InvalidToken | InsufficientScope | InvalidRequest):
             named: OAuthError | None = failure.error
             if isinstance(failure.error, NoToken):
@@ -70,9 +134,35 @@ class Door:
         return response
 
 
-def _call(headers: RawHeaders, resource: Resource, method: str, path: str) -> Call:
-    """What the rules of *resource* look at."""
-    operation = tool = None
-    if any(rule.reads_mcp_headers for rule in resource.rules):
-        operation, tool = mirrored(headers, method=method)
-    return Call(method=method, path=path, operation=operation, tool=tool)
+def _check_head(headers: RawHeaders, method: str) -> None:
+    """Refuse a request that the backend could take for another one than was judged."""
+    if not _METHOD.fullmatch(method):
+        raise AccessDenied(
+            "write the method in capital letters, like POST",
+            reason=f"method {method[:32]!r}",
+            stage="request",
+        )
+    judged = [header for header in headers if header[0] in _JUDGED]
+    if judged:
+        check_framing(judged)
+        check_connection(value for name, value in judged if name == b"connection")
+        check_once([name for name, _ in judged if name in MCP_HEADERS])
+
+
+async def _calls(
+    headers: RawHeaders, resource: Resource, call: Call, incoming: Incoming
+) -> tuple[Call, ...]:
+    """What the messages in the body ask for. The headers must say the same."""
+    check_is_json(headers)
+    messages = await incoming.messages(resource.message_bytes)
+    check_agreement(headers, messages)
+    return tuple(call.naming(message.method, message.names) for message in messages)
+
+
+def _as_json_rpc(failure: Failure) -> Response | None:
+    """The answer that MCP has for headers that differ from the body; None for other failures."""
+    if not isinstance(failure.error, HeaderMismatch):
+        return None
+    said = {"code": HEADER_MISMATCH, "message": failure.error.description}
+    body = {"jsonrpc": "2.0", "id": failure.error.id, "error": said}
+    return json_response(body, status=failure.error.status, headers=failure.headers)

@@ -23,6 +23,7 @@ from mintage.errors import AccessDenied, InvalidRequest, OAuthError
 from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.headers import TELLING, RawHeaders
+from mintage.gateway.incoming import Incoming
 from mintage.gateway.paths import Match, check_needs_no_decoding
 from mintage.gateway.peers import Peers, is_local
 from mintage.gateway.proxy import Backend
@@ -50,6 +51,8 @@ MAX_ANSWER: Final = 60 * 1024  # bytes of all names and values
 _NOTABLE: Final = 3 * 1024  # nginx holds 4 KiB in all, unless its configuration says otherwise
 _NOTHING: Final = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
 
+# Envoy's word on a body that `with_request_body` makes it send.
+_PARTIAL: Final = b"x-envoy-auth-partial-body"
 _JUDGED: Final = frozenset({b"mcp-method", b"mcp-name", b"mcp-protocol-version"})
 
 log = logging.getLogger("mintage.gateway")
@@ -102,7 +105,11 @@ class ForwardAuth:
             found = self._find(path)
             backend = found.target
             access = await self._gateway.door.admit(
-                scope["headers"], backend.resource, method=method, path=found.rest
+                scope["headers"],
+                backend.resource,
+                method=method,
+                path=found.rest,
+                incoming=self._body(scope, receive),
             )
             identity, authorization = await self._gateway.proxy.credentials.of(access, backend.wish)
             told = identity | ({} if authorization is None else {"authorization": authorization})
@@ -115,6 +122,18 @@ class ForwardAuth:
         headers = [(name.encode(), value.encode("latin-1")) for name, value in answered.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers + _NOTHING})
         return await send({"type": "http.response.body", "body": b""})
+
+    def _body(self, scope: Scope, receive: Receive) -> Incoming | None:
+        """The body of the request in question: of all proxies only Envoy sends it, if it is to."""
+        partial = [value for name, value in scope["headers"] if name == _PARTIAL]
+        if self._asker != "envoy" or not partial:
+            return None
+        if partial != [b"false"]:
+            raise AccessDenied(
+                "the body is too long to be judged here; ask who runs this server",
+                reason="Envoy sent a part of the body: raise max_request_bytes",
+            )
+        return Incoming(receive)
 
     def _measure(self, told: Mapping[str, str], backend: Backend) -> None:
         """Raises `AnswerTooLarge`; a large answer has a line in the log each time it doubles."""

@@ -14,7 +14,10 @@ from mintage.gateway.backend import Pool
 from mintage.gateway.connection import BackendError
 from mintage.gateway.conversation import Conversation, Declined
 from mintage.gateway.door import Door
+from mintage.gateway.exchange import ClientGone
 from mintage.gateway.headers import RawHeaders, to_backend
+from mintage.gateway.incoming import Incoming
+from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proxy import Backend, Proxy
 from mintage.gateway.watch import run_watched
@@ -74,12 +77,16 @@ class Gateway:
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
     ) -> None:
+        incoming, outward = Incoming(receive), send
 
         async def still_good() -> None:
-            await self._access(scope, found, method=scope["method"])
+            await self._access(scope, found, incoming)
 
         try:
-            access = await self._access(scope, found, method=scope["method"])
+            access = await self._access(scope, found, incoming)
+            receive = incoming.onward
+            if found.target.resource.filter_lists:
+                send = self._filtering(scope, receive, send, found, access)
             if (local := found.target.local) is not None:
 
                 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,9 +106,11 @@ class Gateway:
                 user=access.user,
                 check=still_good,
             )
+        except ClientGone:
+            return None
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             response = self.refusal(error, Request(scope), found.target)
-            await response(scope, receive, for_any_origin(send))
+            await response(scope, receive, for_any_origin(outward))
 
     async def converse(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
@@ -111,10 +120,10 @@ class Gateway:
         conversation = Conversation(scope, receive, send)
 
         async def still_good() -> None:
-            await self._access(asked, found, method="GET")
+            await self._access(asked, found, None)
 
         try:
-            access = await self._access(asked, found, method="GET")
+            access = await self._access(asked, found, None)
             headers = await self._headers(asked, found, access)
             pool = _way_to(found.target)
             await conversation.hold(pool, found.rest, headers, access.user, still_good)
@@ -124,22 +133,44 @@ class Gateway:
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             await conversation.refuse(self.refusal(error, Request(asked), found.target))
 
-    async def _access(self, scope: Scope, found: Match[Backend], *, method: str) -> Access:
+    async def _access(
+        self, scope: Scope, found: Match[Backend], incoming: Incoming | None
+    ) -> Access:
+        """*incoming*: None for a WebSocket."""
         return await self.door.admit(
-            scope["headers"], found.target.resource, method=method, path=found.rest
+            scope["headers"],
+            found.target.resource,
+            method=scope["method"],
+            path=found.rest,
+            incoming=incoming,
+            websocket=incoming is None,
         )
+
+    def _filtering(
+        self, scope: Scope, receive: Receive, send: Send, found: Match[Backend], access: Access
+    ) -> ListFilter:
+        """*send*, with lists of tools cut down to what *access* may call."""
+
+        async def refuse(error: BackendError) -> None:
+            response = self.refusal(error, Request(scope), found.target)
+            await response(scope, receive, for_any_origin(send))
+
+        may_call = self.door.may_call(access, found.target.resource, found.rest)
+        return ListFilter(send, may_call, refuse, scope["method"], scope["path"])
 
     async def _headers(self, scope: Scope, found: Match[Backend], access: Access) -> RawHeaders:
         """What goes on to the backend. Raises `MintageError` where its credential can't be had."""
         identity, authorization = await self.proxy.credentials.of(access, found.target.wish)
         client, public = scope.get("client"), urlsplit(self.door.site.issuer)
+        filters = found.target.resource.filter_lists
         return to_backend(
-            scope["headers"],
+            asking_for_plain(scope["headers"]) if filters else scope["headers"],
             identity=identity,
             authorization=authorization,
             client_host=client[0] if client else None,
             scheme=public.scheme,
             host=public.netloc,
+            passing=found.target.passing,
         )
 
     def refusal(self, error: Exception, request: Request, backend: Backend | None) -> Response:

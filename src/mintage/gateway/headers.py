@@ -4,51 +4,25 @@ A backend believes the identity headers it gets. So nothing that a client sends 
 like one, in any spelling that a server behind us might read as one (RFC 9700 §4.13).
 """
 
-import re
+import logging
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import quote, urljoin
 
+from mintage.cookie_header import cookie_pairs, set_cookie_name
 from mintage.emails import verified_email
 from mintage.errors import InvalidRequest
+from mintage.gateway.header_names import ALL, HOP_BY_HOP, Passing, named_by_connection
 from mintage.grant import Identity
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
-_TOKEN: Final = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2, less "_"
-
-_HOP_BY_HOP: Final = frozenset(
-    {
-        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
-        b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
-    }
-)  # fmt: skip
-_TOOL_PARAMETER: Final = re.compile(rb"mcp-param-[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NEVER: Final = frozenset(
-    {
-        b"authorization", b"x-authorization", b"x-identity-token",
-        b"expect", b"forwarded", b"host", b"remote-user",
-        b"via", b"x-real-ip", b"x-user", b"x-email", b"x-groups", b"x-access-token",
-        b"x-client-cert", b"x-original-url", b"x-rewrite-url", b"x-http-method-override",
-        b"x-http-method", b"x-method-override", b"x-username", b"x-userid", b"x-roles",
-        b"x-id-token", b"x-jwt-assertion", b"x-client-ip", b"x-cluster-client-ip",
-        b"true-client-ip", b"cf-connecting-ip",
-    }
-)  # fmt: skip
-_NEVER_PREFIX: Final = (
-    b"x-forwarded-", b"x-auth-", b"x-authenticated-", b"x-remote-", b"x-user-", b"x-ssl-",
-    b"x-client-cert-", b"x-amzn-oidc-", b"x-goog-authenticated-", b"x-goog-iap-",
-    b"x-ms-client-principal", b"x-ms-token-", b"x-webauth-", b"x-token-", b"x-vouch-",
-    b"x-authentik-", b"x-consumer-", b"x-credential-", b"x-oidc-", b"oidc-", b"tailscale-user-",
-    b"x-pomerium-", b"remote-", b"cf-access-", b"x-mintage-", b"ssl-client-",
-)  # fmt: skip
 _REWRITTEN: Final = frozenset({b"location", b"set-cookie"})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
-_USUAL_NAME: Final = 64  # bytes
 _MAX_KNOWN: Final = 512
 # The headers of an identity that is in memory, by its id, with itself so that no other has it.
-_known_headers: dict[int, tuple[Identity, dict[str, str]]] = {}
+_known_headers: dict[tuple[int, int], tuple[Identity, dict[str, str]]] = {}
 # Every header that `identity_headers` may give.
 TELLING: Final = (
     "x-forwarded-user",
@@ -56,7 +30,11 @@ TELLING: Final = (
     "x-forwarded-groups",
     "x-forwarded-email",
 )
-_OUR_COOKIES: Final = ("__Host-mintage-", "mintage-")
+_OUR_COOKIES: Final = (b"__host-mintage-", b"mintage-")
+MAX_GROUP_BYTES: Final = 8192  # of the header with a user's groups, unless settings say otherwise
+GROUPS_TRUNCATED: Final = "x-forwarded-groups-truncated"
+
+log = logging.getLogger("mintage.gateway")
 
 
 def check_framing(headers: RawHeaders) -> None:
@@ -82,18 +60,22 @@ def to_backend(
     client_host: str | None,
     scheme: str,
     host: str,
+    passing: Passing = ALL,
 ) -> RawHeaders:
     """The client's headers as the backend gets them, with what it may believe put in.
 
-    *client_host* is the client's IP address; *scheme* and *host* are the public ones, in the
-    issuer, for nobody sent them. The client's own ``Authorization`` never passes. ``Host`` is the
-    HTTP client's to set.
+    *passing*: which of them may pass. *client_host* is the client's IP address; *scheme* and
+    *host* are the public ones, in the issuer. The client's own ``Authorization`` never passes.
+    ``Host`` is the HTTP client's to set.
     """
-    kept = [header for header in _without_hop_by_hop(headers) if _known_harmless(header[0])]
-    cookies = _other_cookies([value for name, value in headers if name.lower() == b"cookie"])
+    lets, hop_free = passing.lets, _without_hop_by_hop(headers)
+    kept = [header for header in hop_free if header[0] != b"cookie" and lets(header[0])]
+    cookies = _other_cookies([value for name, value in hop_free if name == b"cookie"])
+    if not lets(b"cookie"):
+        cookies = b""
     ours = [(name.encode(), value.encode("latin-1")) for name, value in identity.items()]
     if cookies:
-        ours.append((b"cookie", cookies.encode("latin-1")))
+        ours.append((b"cookie", cookies))
     if authorization is not None:
         ours.append((b"authorization", authorization.encode("latin-1")))
     return [*kept, *ours, *_way(client_host, scheme, host)]
@@ -129,8 +111,19 @@ def to_client(
     return [
         (name, value if name != b"location" else _moved(value, asked, backend, public))
         for name, value in passed
-        if name != b"set-cookie" or not value.decode("latin-1").lstrip().startswith(_OUR_COOKIES)
+        if name != b"set-cookie" or _may_be_set(value)
     ]
+
+
+def _may_be_set(cookie: bytes) -> bool:
+    """Whether a backend's cookie has a name that all read alike, and that is none of ours."""
+    name = set_cookie_name(cookie)
+    if name is None:
+        log.warning(
+            "a Set-Cookie header of a backend was dropped: its name is missing or not ASCII"
+        )
+        return False
+    return not name.lower().startswith(_OUR_COOKIES)
 
 
 def _moved(location: bytes, asked: str, backend: str, public: str) -> bytes:
@@ -150,38 +143,60 @@ def _moved(location: bytes, asked: str, backend: str, public: str) -> bytes:
     return f"{public}{rest}".encode("latin-1")
 
 
-def identity_headers(identity: Identity) -> dict[str, str]:
+def identity_headers(identity: Identity, group_bytes: int = MAX_GROUP_BYTES) -> dict[str, str]:
     """Who is calling, for a backend. An e-mail that the provider did not verify is left out.
 
     What is not plain ASCII is percent-encoded UTF-8: a header holds nothing else safely. The
-    percent sign is too, so that no two users look the same.
+    percent sign is too, so that no two users look the same. Groups beyond *group_bytes* bytes
+    are left out, and a header of its own says so.
     """
-    known = _known_headers.get(id(identity))
+    key = id(identity), group_bytes
+    known = _known_headers.get(key)
     if known is not None and known[0] is identity:
         return dict(known[1])
-    found = _identity_headers(identity)
+    found = _identity_headers(identity, group_bytes)
     if len(_known_headers) >= _MAX_KNOWN:
         del _known_headers[next(iter(_known_headers))]
-    _known_headers[id(identity)] = identity, found
+    _known_headers[key] = identity, found
     return dict(found)
 
 
-def _identity_headers(identity: Identity) -> dict[str, str]:
+def _identity_headers(identity: Identity, group_bytes: int) -> dict[str, str]:
     claims = identity.claims
+    groups = _listed(claims.get("groups"))
+    told = _within(groups, group_bytes)
+    if len(told) < len(groups):
+        log.warning(
+            "X-Forwarded-Groups of a user holds %d of %d groups: the others are beyond "
+            "gateway.max_group_bytes (%d)",
+            len(told), len(groups), group_bytes,
+        )  # fmt: skip
     found = {
         "x-forwarded-user": _safe(identity.subject),
         "x-forwarded-email": _safe(verified_email(claims)),
         "x-forwarded-preferred-username": _safe(claims.get("preferred_username")),
-        "x-forwarded-groups": _listed(claims.get("groups")),
+        "x-forwarded-groups": ",".join(told),
+        GROUPS_TRUNCATED: "true" if len(told) < len(groups) else "",
     }
     return {name: value for name, value in found.items() if value}
 
 
-def _listed(groups: object) -> str:
-    """The groups with commas between; one inside a name is percent-encoded."""
+def _listed(groups: object) -> list[str]:
+    """The groups as they stand in a header; a comma inside a name is percent-encoded."""
     if not isinstance(groups, list):
-        return ""
-    return ",".join(_safe(group).replace(",", "%2C") for group in groups if _safe(group))
+        return []
+    return [_safe(group).replace(",", "%2C") for group in groups if _safe(group)]
+
+
+def _within(groups: list[str], room: int) -> list[str]:
+    """The first of *groups* that fit into *room* bytes with commas between."""
+    told: list[str] = []
+    for group in groups:
+        room -= len(group) + bool(told)
+        if room < 0:
+            break
+        told.append(group)
+    return told
 
 
 def _safe(value: object) -> str:
@@ -199,46 +214,17 @@ def _quoted(value: str) -> str:
 def _without_hop_by_hop(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """RFC 9110 §7.6.1: what concerns one connection stays on it, and so does what it names."""
     lowered = [(name.lower(), value) for name, value in headers]
-    kept = [header for header in lowered if header[0] not in _HOP_BY_HOP]
+    kept = [header for header in lowered if header[0] not in HOP_BY_HOP]
     if len(kept) == len(lowered):
         return kept
-    named = {
-        token.strip().lower()
-        for name, value in lowered
-        if name == b"connection"
-        for token in value.split(b",")
-    }
-    # A client can't use Connection to strip what the backend relies on.
-    named -= {b"content-length", b"content-type", b"cookie"}
-    return [header for header in kept if header[0] not in named]
+    named = named_by_connection(lowered)
+    return [header for header in kept if header[0] not in named] if named else kept
 
 
-def _harmless(name: bytes) -> bool:
-    return name != b"cookie" and not _claims_something(name)
-
-
-_remembered = lru_cache(maxsize=1024)(_harmless)
-
-
-def _known_harmless(name: bytes) -> bool:
-    """`_harmless`, by memory: clients send the same few names. Long ones are not remembered."""
-    return _remembered(name) if len(name) <= _USUAL_NAME else _harmless(name)
-
-
-def _claims_something(name: bytes) -> bool:
-    """Whether a backend could take the header for the gateway's word.
-
-    CGI and WSGI read ``X_Forwarded_User`` as ``X-Forwarded-User``: no underscores pass, but in
-    the name of a tool's parameter, which claims nothing however it is read.
-    """
-    if _TOOL_PARAMETER.fullmatch(name):
-        return False
-    return not _TOKEN.fullmatch(name) or name in _NEVER or name.startswith(_NEVER_PREFIX)
-
-
-def _other_cookies(values: list[bytes]) -> str:
+def _other_cookies(values: list[bytes]) -> bytes:
     """The cookies that are the backend's, without those of our own pages."""
-    if not values:
-        return ""
-    pairs = [pair.strip() for value in values for pair in value.decode("latin-1").split(";")]
-    return "; ".join(pair for pair in pairs if pair and not pair.startswith(_OUR_COOKIES))
+    return b"; ".join(
+        b"%b=%b" % (name, value)
+        for name, value in cookie_pairs(values)
+        if not name.lower().startswith(_OUR_COOKIES)
+    )

@@ -17,6 +17,7 @@ from mintage.gateway.backend import Pool, User
 from mintage.gateway.connection import BackendError, Connection
 from mintage.gateway.credentials import Credentials, Wish
 from mintage.gateway.exchange import Body, ClientGone, Exchange
+from mintage.gateway.header_names import ALL, Passing
 from mintage.gateway.headers import (
     RawHeaders,
     to_client,
@@ -42,7 +43,8 @@ class Backend:
     """Where a resource lives, and what it is told about the user.
 
     *wish*: see `Credentials`. *pool* is the way
-    there; *local* answers here instead. Without either the resource is another proxy's.
+    there; *local* answers here instead. Without either the resource is another proxy's. *passing*:
+    which of a client's headers it gets.
     """
 
     resource: Resource
@@ -50,6 +52,7 @@ class Backend:
     wish: Wish
     pool: Pool | None = None
     local: Local | None = None
+    passing: Passing = ALL
 
     @property
     def answers(self) -> bool:

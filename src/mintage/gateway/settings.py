@@ -12,12 +12,15 @@ from msgspec import Meta
 from mintage.errors import ConfigError
 from mintage.gateway.backend import Limits, Pool
 from mintage.gateway.credentials import Wish
+from mintage.gateway.header_names import Passing, claims_something
+from mintage.gateway.headers import MAX_GROUP_BYTES
 from mintage.gateway.paths import Ambiguity, begins_like_ours
 from mintage.gateway.peers import read_networks
 from mintage.gateway.target import Target
 from mintage.gateway.trust import trust
 from mintage.scopes import Rule
 from mintage.secret_source import resolve
+from mintage.site import MESSAGE_BYTES
 from mintage.upstream.protocol import Exchange
 from mintage.urls import check_https, whole_url
 from mintage.values import Secret, check_scopes
@@ -94,7 +97,9 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     *connect_seconds*, *answer_seconds*, *silence_seconds*, *max_requests*: see `Limits`.
     *max_requests_per_user*: None for a quarter of *max_requests*.
-    *backend_ca*, *backend_certificate*: see `trust`.
+    *backend_ca*, *backend_certificate*: see `trust`. *pass_headers*: the only headers of a client
+    that the backend gets. *filter_lists*, *max_message_bytes*,
+    *backend_compares_mcp_headers_with_the_body*: see `Resource`.
     """
 
     path: str
@@ -117,6 +122,19 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_requests: Annotated[int, Meta(ge=1, le=1_000_000)] = 4096
     max_requests_per_user: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     allow_ambiguous_paths_below: tuple[Ambiguity, ...] = ()
+    filter_lists: bool = False
+    max_message_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = MESSAGE_BYTES
+    pass_headers: tuple[str, ...] | None = None
+    backend_compares_mcp_headers_with_the_body: bool = False
+
+    @property
+    def reads_mcp(self) -> bool:
+        """Whether a rule asks for what stands in the body of a request."""
+        return any(rule.mcp_methods or rule.mcp_names for rule in self.rule)
+
+    def passing(self, dropped: tuple[str, ...]) -> Passing:
+        """Which of a client's headers its backend gets; *dropped*: those that none gets."""
+        return Passing(dropped, self.pass_headers)
 
     def wish(self, identifier: str) -> Wish:
         """What its backend gets; *identifier* is what the resource is called."""
@@ -148,12 +166,17 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """*trusted_proxies*: addresses and networks whose word on the client's address counts.
 
     *forward_auth*: which proxy asks at ``/verify`` whether a request may pass; None: nobody may.
+
+    *drop_headers*: further headers that no client may send to a backend. *max_group_bytes*: how
+    long the header with a user's groups may be.
     """
 
     allowed_origins: tuple[str, ...] = ()
     let_any_web_page_call: bool = False
     trusted_proxies: tuple[str, ...] = ()
     forward_auth: Literal["nginx", "traefik", "caddy", "haproxy", "envoy"] | None = None
+    drop_headers: tuple[str, ...] = ()
+    max_group_bytes: Annotated[int, Meta(ge=256, le=32 * 1024)] = MAX_GROUP_BYTES
 
 
 def check_resources(resources: tuple[ResourceSection, ...]) -> None:
@@ -175,6 +198,9 @@ def check_resources(resources: tuple[ResourceSection, ...]) -> None:
             raise ConfigError(f"{key}.backend", "is missing: whom to trust there is said already")
         _check_scopes(resource.scopes, f"{key}.scopes")
         _check_scopes(resource.optional_scopes, f"{key}.optional_scopes")
+        if resource.filter_lists and not resource.reads_mcp:
+            raise ConfigError(f"{key}.filter_lists", "needs a rule with mcp_methods or mcp_names")
+        check_header_names(resource.pass_headers or (), f"{key}.pass_headers")
         known = {*resource.scopes, *resource.optional_scopes}
         for at, rule in enumerate(resource.rule):
             _check_rule(rule, known, f"{key}.rule[{at}]")
@@ -273,6 +299,35 @@ def check_proxies(proxies: tuple[str, ...]) -> None:
         read_networks(proxies)
     except ValueError as error:
         raise ConfigError("gateway.trusted_proxies", str(error)) from None
+
+
+def check_header_names(names: tuple[str, ...], key: str) -> None:
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9-]+\*?", name):
+            raise ConfigError(key, "holds names like X-Tenant-Id, or X-Tenant-* for all of a kind")
+        if key.endswith("pass_headers") and claims_something(name.rstrip("*").lower().encode()):
+            raise ConfigError(key, f"{name} never passes: backends take it for a proxy's word")
+
+
+def check_forward_auth(section: GatewaySection, resources: tuple[ResourceSection, ...]) -> None:
+    """Refuse rules that can't be checked where another proxy asks and keeps the body."""
+    if section.forward_auth is None:
+        return
+    for number, resource in enumerate(resources):
+        elsewhere = resource.backend is None and resource.command is None
+        if elsewhere and resource.filter_lists:
+            raise ConfigError(
+                f"resource[{number}].filter_lists",
+                "the answers pass another proxy: give the resource a backend",
+            )
+        trusts = resource.backend_compares_mcp_headers_with_the_body
+        if elsewhere and resource.reads_mcp and section.forward_auth != "envoy" and not trusts:
+            raise ConfigError(
+                f"resource[{number}].rule",
+                f"asks for MCP, and {section.forward_auth} does not send the body: give the "
+                "resource a backend, or set backend_compares_mcp_headers_with_the_body = true if "
+                "it does",
+            )
 
 
 def _check_path(path: str, key: str) -> None:

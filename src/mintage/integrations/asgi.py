@@ -17,6 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mintage.app import Mintage, Running
 from mintage.config import load
 from mintage.errors import MintageError, NotFound
+from mintage.gateway.exchange import ClientGone
+from mintage.gateway.incoming import Incoming
+from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours
 from mintage.gateway.watch import run_watched
 from mintage.integrations.lifespans import lifespan_within
@@ -223,22 +226,41 @@ class Guard:
             return await PREFLIGHT(scope, receive, send)
         resource, door = found.target.resource, running.gateway.door
         begun: list[Message] = []
-        send = _watched(for_any_origin(send), begun)
+        outward = send = _watched(for_any_origin(send), begun)
         headers, method = scope["headers"], scope.get("method", "GET")
+        incoming = Incoming(receive)
+
+        async def refuse(error: MintageError) -> None:
+            slash = found.rest == "/"
+            response = door.refusal(error, _request(scope), resource, slash=slash)
+            await _answer(response, scope, receive, outward)
 
         async def admit() -> Access:
-            return await door.admit(headers, resource, method=method, path=found.rest)
+            return await door.admit(
+                headers,
+                resource,
+                method=method,
+                path=found.rest,
+                incoming=incoming,
+                websocket=scope["type"] == "websocket",
+            )
 
         try:
-            user = User.of(await admit(), resource, running.parts)
+            access = await admit()
+            receive = incoming.onward
+            if resource.filter_lists and scope["type"] == "http":
+                may_call = door.may_call(access, resource, found.rest)
+                send = ListFilter(send, may_call, refuse, method, scope["path"])
+                scope = {**scope, "headers": asking_for_plain(headers)}
+            user = User.of(access, resource, running.parts)
             watch = running.gateway.proxy.watch
             return await run_watched(watch, admit, self.app, _with(scope, user), receive, send)
+        except ClientGone:
+            return None
         except MintageError as error:
             if begun:
                 raise
-            slash = found.rest == "/"
-            response = door.refusal(error, _request(scope), resource, slash=slash)
-            return await _answer(response, scope, receive, send)
+            return await refuse(error)
 
 
 def user_of(scope: Scope) -> User:

@@ -1,5 +1,6 @@
 """From a request's headers to a live grant, or to the refusal that RFC 6750 asks for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -70,25 +71,28 @@ class Bearer:
     _known: dict[str, "_Known"] = field(default_factory=dict, init=False, repr=False)
 
     async def check(
-        self, headers: list[tuple[bytes, bytes]], resource: Resource, call: Call | None = None
+        self, headers: list[tuple[bytes, bytes]], resource: Resource, calls: Sequence[Call] = ()
     ) -> Access:
-        """The access that the ``Authorization`` header gives to *resource*, and to *call* there.
+        """The access that the ``Authorization`` header gives to *resource* and all *calls* there.
 
         Raises `NoToken`, `InvalidRequest`, `InvalidToken`, `InsufficientScope`, `AccessDenied`;
         and `StoreUnavailable` where it can't be known, which is no refusal.
         """
         access = await self.read(bearer_token(headers), resource)
-        rules = () if call is None else resource.rules
-        wanted = resource.scopes if call is None else needed(resource.scopes, rules, call)
+        wanted = needed(resource.scopes, resource.rules, calls)
         if not self.hierarchy.covers(access.scopes, wanted):
             raise InsufficientScope(wanted)
-        if call is not None:
-            claims = access.opened.grant.login.identity.claims
-            if not all(rule.accepts(claims) for rule in rules if rule.matches(call)):
-                raise AccessDenied(
-                    "this user may not do this here; ask who runs this server", stage="rules"
-                )
+        if not _accepted(access, resource, calls):
+            raise AccessDenied(
+                "this user may not do this here; ask who runs this server", stage="rules"
+            )
         return access
+
+    def allows(self, access: Access, resource: Resource, call: Call) -> bool:
+        """Whether `check` would let *call* pass with *access*."""
+        wanted = needed(resource.scopes, resource.rules, (call,))
+        covered = self.hierarchy.covers(access.scopes, wanted)
+        return covered and _accepted(access, resource, (call,))
 
     async def read(self, token: str, resource: Resource) -> Access:
         """The access of *token* to *resource*, whatever its scopes are enough for.
@@ -129,6 +133,15 @@ class Bearer:
         if len(self._known) >= _MAX_KNOWN:
             del self._known[next(iter(self._known))]
         self._known[token] = known
+
+
+def _accepted(access: Access, resource: Resource, calls: Sequence[Call]) -> bool:
+    """Whether the rules that match one of *calls* take the user, by the provider's claims."""
+    if not calls:
+        return True
+    claims = access.opened.grant.login.identity.claims
+    matching = (rule for rule in resource.rules if any(map(rule.matches, calls)))
+    return all(rule.accepts(claims) for rule in matching)
 
 
 def bearer_token(headers: list[tuple[bytes, bytes]]) -> str:

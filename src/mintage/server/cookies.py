@@ -17,6 +17,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.cookie_header import only_cookies
 from mintage.errors import InvalidRequest, SealError
 from mintage.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.server.requests import AuthorizationRequest
@@ -53,7 +54,7 @@ class Cookies:
     def browsers(self, request: Request) -> tuple[str, ...]:
         """The names that this browser got from us."""
         start = self._name("browser-")
-        found = (value for name, value in request.cookies.items() if name.startswith(start))
+        found = (value for name, value in _cookies(request).items() if name.startswith(start))
         return tuple(sorted(filter(_is_browser, found)))
 
     def name_browser(self, request: Request, response: Response) -> str:
@@ -88,9 +89,9 @@ class Cookies:
         """Hand *login* to the browser; the oldest go where all together are too many bytes."""
         value = self.seal_login(login)
         start, room = self._name("login-"), _MAX_LOGINS - len(value)
-        others = [name for name in request.cookies if name.startswith(start)]
+        others = [name for name in _cookies(request) if name.startswith(start)]
         for name in sorted(others, key=lambda name: self._ends(request, name), reverse=True):
-            room -= len(name) + len(request.cookies[name])
+            room -= len(name) + len(_cookies(request)[name])
             if room < 0:
                 self._expire(response, name)
         self._set(response, self._login_name(login.state), value, seconds=LOGIN_SECONDS)
@@ -107,7 +108,7 @@ class Cookies:
         return login if login.state == state and now < login.expires_at else None
 
     def _open_login(self, request: Request, name: str) -> PendingLogin | None:
-        value = request.cookies.get(name)
+        value = _cookies(request).get(name)
         if value is None:
             return None
         try:
@@ -140,3 +141,8 @@ def _is_browser(value: str) -> bool:
         return len(base64.urlsafe_b64decode(value + "==")) == _BROWSER_BYTES
     except (ValueError, binascii.Error):
         return False
+
+
+def _cookies(request: Request) -> dict[str, str]:
+    """By their exact names: Starlette's reader strips a byte A0 in front of ``__Host-…``."""
+    return only_cookies(value for name, value in request.scope["headers"] if name == b"cookie")

@@ -1,14 +1,18 @@
 """What both grants end with: the tokens of an opened grant, for one resource."""
 
+import logging
 from dataclasses import dataclass, field
 
 from mintage.clients.client import Client
 from mintage.emails import without_unverified_email
 from mintage.errors import InvalidTarget, OAuthError, TemporarilyUnavailable
+from mintage.server.told_claims import told_claims
 from mintage.site import Site
 from mintage.tokens import TokenResponse, Tokens
 from mintage.values import Scopes
 from mintage.vault.values import Opened
+
+log = logging.getLogger("mintage.server")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,11 +46,14 @@ class Answer:
         # A scope that the settings no longer know leaves new tokens.
         wanted = tuple(s for s in self.scopes or () if s in login.scopes) or login.scopes
         said = without_unverified_email(login.identity.claims)
+        claims, left_out = told_claims(target.token_claims, said)
+        for name, why in left_out.items():
+            log.warning("the claim %s was left out of a token: it %s", name, why)
         return self.tokens.issue(
             opened,
             resource=target.identifier,
             scopes=tuple(scope for scope in wanted if scope in target.all_scopes),
-            claims={name: said[name] for name in target.token_claims if name in said},
+            claims=claims,
             refreshable="refresh_token" in self.client.grant_types,
         )
 

@@ -1,0 +1,164 @@
+"""Which header names pass to a backend, and what ``Connection`` may name. Pure.
+
+Servers that speak CGI or WSGI turn every punctuation mark of a name into the same underscore. So
+names that pass consist of letters, digits and hyphens, and all comparisons are made after
+folding. The one exception is ``Mcp-Param-…``, whose names are those of a tool's parameters.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from mintage.errors import InvalidRequest
+
+_PLAIN: Final = re.compile(rb"[0-9a-z-]+")
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 §5.6.2, in small letters
+_TOOL_PARAMETER: Final = b"mcp-param-"
+_PUNCTUATION: Final = re.compile(rb"[^0-9a-z]+")
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection", b"http2-settings", b"keep-alive", b"proxy-authenticate",
+        b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"trailers",
+        b"transfer-encoding", b"upgrade",
+    }
+)  # fmt: skip
+_MAY_BE_NAMED: Final = HOP_BY_HOP - {b"transfer-encoding"} | {b"close", b""}
+_NEEDED: Final = frozenset(
+    {
+        b"cookie", b"date", b"dnt", b"last-event-id", b"origin", b"prefer", b"priority", b"range",
+        b"referer", b"traceparent", b"tracestate", b"transfer-encoding", b"user-agent",
+    }
+)  # fmt: skip
+_NEEDED_PREFIX: Final = (b"accept", b"access-control-", b"content-", b"if-", b"mcp-", b"sec-")
+_NEVER: Final = frozenset(
+    {
+        b"authorization", b"x-authorization", b"x-identity-token",
+        b"client-cert", b"eppn", b"expect", b"forwarded", b"gap-auth", b"host", b"proxy",
+        b"remote-user", b"teleport-jwt-assertion", b"via",
+        b"x-access-token", b"x-apigateway-api-userinfo", b"x-client-cert", b"x-client-ip",
+        b"x-cluster-client-ip", b"x-email", b"x-endpoint-api-userinfo", b"x-forwarded",
+        b"x-group", b"x-groups", b"x-http-method", b"x-http-method-override", b"x-id-token",
+        b"x-jwt-assertion", b"x-method-override", b"x-original-uri", b"x-original-url",
+        b"x-real-ip", b"x-rewrite-url", b"x-role", b"x-roles", b"x-uid", b"x-user", b"x-userid",
+        b"x-username", b"true-client-ip", b"cf-connecting-ip",
+    }
+)  # fmt: skip
+_NEVER_PREFIX: Final = (
+    b"x-forwarded-", b"x-auth-", b"x-authenticated-", b"x-remote-", b"x-user-", b"x-ssl-",
+    b"x-client-cert-", b"client-cert-", b"x-amzn-oidc-", b"x-goog-authenticated-",
+    b"x-goog-iap-", b"x-ms-client-principal", b"x-ms-token-", b"x-webauth-", b"x-token-",
+    b"x-vouch-", b"x-authentik-", b"x-consumer-", b"x-anonymous-", b"x-credential-", b"x-oidc-",
+    b"oidc-", b"tailscale-user-", b"teleport-", b"x-pomerium-", b"remote-", b"cf-access-",
+    b"x-mintage-", b"ssl-client-", b"x-hasura-", b"impersonate-", b"iv-", b"sm-", b"oam-",
+    b"shib-", b"mellon-", b"proxy-", b"x-jwt-", b"x-saml-", b"x-envoy-", b"x-original-",
+    b"x-rewrite-", b"x-tls-client-", b"x-arr-",
+)  # fmt: skip
+_USUAL: Final = 64  # bytes of a name that is remembered
+_MAX_REMEMBERED: Final = 1024
+
+
+def folded(name: bytes) -> bytes:
+    """*name* as a server reads it that knows no difference between punctuation marks."""
+    return _PUNCTUATION.sub(b"-", name.lower()).strip(b"-")
+
+
+def claims_something(name: bytes) -> bool:
+    """Whether a backend could take the header for the word of the gateway or another proxy."""
+    read = folded(name)
+    return read in _NEVER or (read + b"-").startswith(_NEVER_PREFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """Which of a client's headers may pass to one backend.
+
+    *dropped*: further names that may not; *only*: the names that may, None for all others. A
+    name may end with ``*`` for any end. ``Content-Length`` passes always: the body needs it.
+    """
+
+    dropped: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+    _known: dict[bytes, bool] = field(
+        default_factory=dict, init=False, repr=False, compare=False, hash=False
+    )
+
+    def lets(self, name: bytes) -> bool:
+        """Whether the header called *name*, in small letters, may pass."""
+        known = self._known.get(name)
+        if known is None:
+            known = self._decide(name)
+            if len(name) <= _USUAL and len(self._known) < _MAX_REMEMBERED:
+                self._known[name] = known
+        return known
+
+    def _decide(self, name: bytes) -> bool:
+        if not is_readable_in_one_way(name) or claims_something(name) or name in HOP_BY_HOP:
+            return False
+        if name == b"content-length":
+            return True
+        return not _is_among(name, self.dropped) and (
+            self.only is None or _is_among(name, self.only)
+        )
+
+
+ALL: Final = Passing()
+"""No backend's own wishes: what claims nothing passes."""
+
+
+def is_readable_in_one_way(name: bytes) -> bool:
+    """Whether *name* holds nothing that servers fold, or is that of a tool's parameter."""
+    if _PLAIN.fullmatch(name):
+        return True
+    return name.startswith(_TOOL_PARAMETER) and _TOKEN.fullmatch(name) is not None
+
+
+def _is_among(name: bytes, names: Iterable[str]) -> bool:
+    read = folded(name)
+    return any(
+        read.startswith(folded(wanted[:-1].encode()))
+        if wanted.endswith("*")
+        else read == folded(wanted.encode())
+        for wanted in names
+    )
+
+
+def check_connection(values: Iterable[bytes]) -> None:
+    """Refuse a ``Connection`` header that would take away what is judged, set or needed.
+
+    It may name hop-by-hop headers, and headers that nobody here knows: those are dropped, as
+    RFC 9110 §7.6.1 says. Raises `InvalidRequest`.
+    """
+    for value in values:
+        for option in value.split(b","):
+            name = option.strip(b" \t").lower()
+            if name not in _MAY_BE_NAMED and _is_needed(name):
+                shown = name[:_USUAL].decode("latin-1")
+                raise InvalidRequest(
+                    "Connection may name headers of this connection alone, like keep-alive",
+                    reason=f"Connection names {shown!r}",
+                )
+
+
+@lru_cache(maxsize=256)
+def _is_needed(name: bytes) -> bool:
+    read = folded(name)
+    return (
+        not is_readable_in_one_way(name)
+        or read in _NEEDED
+        or read.startswith(_NEEDED_PREFIX)
+        or claims_something(name)
+    )
+
+
+def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """What the ``Connection`` headers name and `check_connection` lets them name."""
+    named = {
+        token.strip(b" \t").lower()
+        for name, value in headers
+        if name == b"connection"
+        for token in value.split(b",")
+    }
+    return frozenset(name for name in named if name and not _is_needed(name))

@@ -1,0 +1,46 @@
+"""What others wrote, on an operator's terminal and in the rules about who may log in."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from mintage.admission import AllowRule
+from mintage.cli.grants import shown
+from mintage.cli.terminal import harmless
+from mintage.grant import Identity
+
+NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eecila\r\nroot\x00\u200b"
+
+
+def test_attack_e18_no_value_steers_the_terminal() -> None:
+    assert harmless("Ünal 林").plain == "Ünal 林"
+    text = harmless(NASTY).plain
+    assert text.isprintable()
+    assert r"\x1b]0;owned\x07" in text
+
+
+def test_attack_e18_the_list_of_grants_is_text() -> None:
+    row = {"grant": "3wd67", "subject": NASTY, "name": NASTY, "client": NASTY, "until": 0}
+    out = io.StringIO()
+    Console(file=out, force_terminal=True, width=400, color_system=None).print(shown([row]))
+    written = out.getvalue()
+    assert r"\x1b[2J" in written
+    assert not {"\x07", "\x9b", "\u202e", "\x00", "\u200b"} & set(written)
+    assert "\x1b]" not in written
+    assert "\x1b[2J" not in written
+
+
+@pytest.mark.parametrize("email", ["\u212aevin@example.com", "kevin@example\u3002com"])
+def test_attack_e18_a_letter_that_only_folds_to_another_is_not_that_letter(email: str) -> None:
+    """U+212A, the Kelvin sign, is a k to Python's lower()."""
+    rule = AllowRule(emails="kevin@example.com", accept_unverified_emails=True)
+    assert rule.misses(Identity(issuer="i", subject="s", claims={"email": email}))
+    good = Identity(issuer="i", subject="s", claims={"email": "KEVIN@Example.com"})
+    assert not rule.misses(good)
+
+
+def test_attack_e18_domains_compare_ascii_letters_alone() -> None:
+    rule = AllowRule(email_domains="kelvin.example", accept_unverified_emails=True)
+    claims = {"email": "a@\u212aelvin.example"}
+    assert rule.misses(Identity(issuer="i", subject="s", claims=claims))
