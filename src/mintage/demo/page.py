@@ -4,11 +4,13 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Final
 from urllib.parse import urlencode
 
 import httpx2
 import uvicorn
-from jinja2 import Environment
+from jinja2 import Environment, StrictUndefined
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -20,24 +22,17 @@ from mintage.inspection import inspect
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 
-_PAGE = Environment(autoescape=True).from_string("""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Demo application</title>
-<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}
-td{padding:.2rem 1rem .2rem 0;vertical-align:top;overflow-wrap:anywhere}code{word-break:break-all}
-</style>
-<h1>A demo application</h1>
-{% if claims %}
-<p>Logged in. This is the token that the application holds; no token of the login provider
-is in it:</p>
-<p><code>{{ token }}</code></p>
-<table>{% for claim in claims %}<tr><td><b>{{ claim.name }}</b><td>{{ claim.shown }}
-<td>{{ claim.meaning }}</tr>{% endfor %}</table>
-<p><a href="/login">Log in again</a></p>
-{% else %}
-<p>It wants to use the MCP server at <code>{{ mcp_url }}</code>.</p>
-<p><a href="/login">Log in</a></p>
-{% endif %}
-</html>""")
+_FILES: Final = files(__package__ or "mintage.demo")
+_STYLE: Final = _FILES.joinpath("page.css").read_text(encoding="utf-8")
+_PAGE: Final = Environment(
+    autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+).from_string(_FILES.joinpath("page.html").read_text(encoding="utf-8"))
+_HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; img-src data:; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+}
 
 
 @dataclass
@@ -52,7 +47,17 @@ class _Application:
         return f"{self.origin}/callback"
 
     async def home(self, _: Request) -> Response:
-        return HTMLResponse(_PAGE.render(mcp_url=self.stage.mcp_url, claims=None))
+        return self._page(claims=None)
+
+    def _page(self, **values: object) -> Response:
+        idp = self.stage.idp
+        html = _PAGE.render(
+            mcp_url=self.stage.mcp_url, username=idp.username, password=idp.password, **values
+        )
+        return HTMLResponse(html, headers=_HEADERS)
+
+    async def style(self, _: Request) -> Response:
+        return Response(_STYLE, media_type="text/css", headers=_HEADERS)
 
     async def login(self, _: Request) -> Response:
         async with httpx2.AsyncClient(trust_env=False) as http:
@@ -94,7 +99,7 @@ class _Application:
                 },
             )
         token = answer.raise_for_status().json()["access_token"]
-        return HTMLResponse(_PAGE.render(token=token, claims=inspect(token, now=0).claims))
+        return self._page(token=token, claims=inspect(token, now=0).claims)
 
 
 @asynccontextmanager
@@ -106,6 +111,7 @@ async def serve_page(stage: Stage) -> AsyncIterator[str]:
     app = Starlette(
         routes=[
             Route("/", application.home),
+            Route("/style.css", application.style),
             Route("/login", application.login),
             Route("/callback", application.callback),
         ]

@@ -12,9 +12,10 @@ from typing import Any, Final
 from rich.text import Text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mintage.demo.show import status_style
+
 _MAX_BODY: Final = 64 * 1024  # bytes of a body that are looked at
 _MAX_WORD: Final = 60
-_COLOURS: Final = {1: "cyan", 2: "green", 3: "cyan", 4: "yellow", 5: "bold red"}
 
 _NOTES: Final = {
     ("/register", 201): "the client registers",
@@ -120,12 +121,13 @@ def plain(word: str) -> str:
 
 def line(seen: Seen, at: str) -> Text:
     """*seen* as one line of a terminal; *at* is the time of day."""
-    style = _COLOURS.get(seen.status // 100, "dim")
+    style = status_style(seen.status)
     what = f"{seen.method} {seen.path}"
-    detail = seen.call or seen.note
     text = Text.assemble(
-        (at, "dim"), "  ", (str(seen.status or "---"), style), "  ", (f"{what:<44}", style), " ",
-        f"{detail:<28}", (f"{seen.seconds * 1000:6.0f} ms", "dim"),
+        (at, "dim"), "  ", (str(seen.status or "---"), style),
+        (f"{seen.seconds * 1000:6.0f} ms  ", "dim"), (f"{what:<30}", style), "  ",
+        seen.call or seen.note,
     )  # fmt: skip
+    text.rstrip()
     text.no_wrap = True
     return text

@@ -1,21 +1,28 @@
 """The demo from its first line to its last."""
 
 import asyncio
-import contextlib
-import signal
+import os
+import sys
+import time
+import webbrowser
 
 from rich.console import Console
 
+from mintage.demo.browsers import has_browser
 from mintage.demo.page import serve_page
+from mintage.demo.request_log import Seen, line
 from mintage.demo.show import Show
-from mintage.demo.stage import stage
+from mintage.demo.stage import Stage, stage
 from mintage.demo.walk import Walk
 
 GRACE = 1  # seconds: short, so that a replay after it can be shown without waiting a minute
 
 
-async def run(console: Console, *, stay: bool) -> int:
-    """The exit code: 0 if every step went as it should. *stay*: until Ctrl-C, for a browser."""
+async def run(console: Console, *, stay: bool, browser: bool = False) -> int:
+    """The exit code: 0 if every step went as it should.
+
+    *stay*: afterwards serve a page for a person until this is cancelled; *browser*: and open it.
+    """
     show = Show(console)
     console.print("Starting a login provider, an MCP server, and Mintage in front of it …")
     async with stage(grace=GRACE) as standing:
@@ -26,20 +33,29 @@ async def run(console: Console, *, stay: bool) -> int:
             return 1
         console.print("\n[bold green]Every step went as it should.[/]")
         if stay:
-            async with serve_page(standing) as url:
-                console.print(
-                    f"\nIt stays up: open [bold]{url}[/] in a browser and log in as "
-                    f"[bold]{standing.idp.username}[/] with the password "
-                    f"[bold]{standing.idp.password}[/]. Ctrl-C ends it."
-                )
-                await _interrupted()
+            await _invite(console, standing, browser=browser)
     return 0
 
 
-async def _interrupted() -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+async def _invite(console: Console, standing: Stage, *, browser: bool) -> None:
+    """Let a person log in, and show each request meanwhile."""
+    async with serve_page(standing) as url:
+        standing.requests.observe = lambda seen: _print(console, seen)
+        opened = browser and has_browser(os.environ, sys.platform) and await _open(url)
+        console.print(
+            f"\nNow you: {'your browser opened' if opened else 'open'} [bold]{url}[/]. "
+            f"Log in as [bold]{standing.idp.username}[/] with the password "
+            f"[bold]{standing.idp.password}[/]. Each request is shown here. Ctrl-C ends the demo."
+        )
+        await asyncio.Event().wait()
+
+
+async def _open(url: str) -> bool:
+    try:
+        return await asyncio.to_thread(webbrowser.open, url)
+    except webbrowser.Error:
+        return False
+
+
+def _print(console: Console, seen: Seen) -> None:
+    console.print(line(seen, time.strftime("%H:%M:%S")), soft_wrap=True)

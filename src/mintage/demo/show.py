@@ -10,6 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 _LONG: Final = 24
+_NAMES: Final = 11  # columns of names in a list
+_MARGIN: Final = 6  # columns left of what is shown
+_PIECES: Final = re.compile(r"(?=&)|(?=\?)|(?<=[ ,])")  # a line may begin there
+_STATUS_STYLES: Final = {1: "cyan", 2: "green", 3: "blue", 4: "yellow", 5: "bold red"}
 _SHOWN_HEADERS: Final = ("www-authenticate", "location", "set-cookie")
 
 
@@ -29,7 +33,7 @@ class Show:
         self._console.print(Text(f"      {text}", style="dim"))
 
     def result(self, text: str) -> None:
-        self._console.print(Text("    ✓ ", style="green") + Text(text), soft_wrap=True)
+        self._line("✓", text, "", mark_style="green")
 
     def check(self, good: bool, text: str) -> None:  # noqa: FBT001
         """A step's outcome; a bad one ends the demo with a failure."""
@@ -37,7 +41,7 @@ class Show:
             self.result(text)
             return
         self.failed = True
-        self._console.print(Text(f"    ✗ expected: {text}", style="bold red"), soft_wrap=True)
+        self._line("✗", f"expected: {text}", "bold red", mark_style="bold red")
 
     def exchange(self, response: httpx2.Response) -> None:
         """One request and its answer, long values cut: they are secrets of this minute."""
@@ -45,19 +49,41 @@ class Show:
         self._line("→", f"{request.method} {_url(str(request.url))}", "cyan")
         if (body := _form(request)) is not None:
             self._line(" ", body, "cyan")
-        self._line("←", f"{response.status_code} {response.reason_phrase}", "magenta")
+        style = status_style(response.status_code)
+        self._line("←", f"{response.status_code} {response.reason_phrase}", style)
         for name, value in response.headers.multi_items():
             if name.lower() in _SHOWN_HEADERS:
-                self._line(" ", f"{name}: {_shorten(value)}", "magenta")
+                self._line(" ", f"{name}: {_shorten(value)}", style)
 
     def pairs(self, pairs: Iterable[tuple[str, str]]) -> None:
         for name, value in pairs:
-            self._line(" ", f"{name:<10} {value}", "")
+            room = max(self._console.width - _MARGIN - _NAMES, 1)
+            for number, part in enumerate(fold(value, room)):
+                self._line(" ", f"{name if number == 0 else '':<{_NAMES}}{part}", "")
 
-    def _line(self, mark: str, text: str, style: str) -> None:
-        self._console.print(
-            Text(f"    {mark} ", style="dim") + Text(text, style=style), soft_wrap=True
-        )
+    def _line(self, mark: str, text: str, style: str, *, mark_style: str = "dim") -> None:
+        for number, part in enumerate(fold(text, self._console.width - _MARGIN)):
+            margin = f"    {mark if number == 0 else ' '} "
+            self._console.print(Text.assemble((margin, mark_style), (part, style)), soft_wrap=True)
+
+
+def status_style(status: int) -> str:
+    """The colour of an answer: good ones, redirects, refusals and faults differ."""
+    return _STATUS_STYLES.get(status // 100, "dim")
+
+
+def fold(text: str, width: int) -> list[str]:
+    """*text* in lines of at most *width* columns: before `&` and `?`, after blanks and commas.
+
+    Only what has none of these for a whole line is cut elsewhere.
+    """
+    lines = [""]
+    for piece in _PIECES.split(text):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        cut = [piece[start : start + width] for start in range(0, len(piece), width)]
+        lines[-1:] = [lines[-1] + "".join(cut[:1]), *cut[1:]]
+    return [line.rstrip() for line in lines]
 
 
 def _url(url: str) -> str:
