@@ -83,6 +83,12 @@ def inspect(token: str, *, now: float) -> Inspection:
     return Inspection(header, claims, tuple(checks))
 
 
+def payload_of(token: str) -> dict[str, Any]:
+    """What *token* says, not verified; empty where it is no token."""
+    segments = token.split(".")
+    return _object(segments[1], "payload")[0] if len(segments) > 1 else {}
+
+
 def _shape(token: str, segments: list[str]) -> Iterator[Check]:
     if len(token) > MAX_TOKEN:
         yield Check("size", "bad", f"{len(token)} characters; at most {MAX_TOKEN} are read")

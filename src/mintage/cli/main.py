@@ -23,6 +23,8 @@ grants = App(name="grants", help="See who is logged in, and end it.")
 app.command(grants)
 store = App(name="store", help="Prepare the store, and move to another one.")
 app.command(store)
+rules = App(name="rules", help="Find out which rule decides.")
+app.command(rules)
 app.command("mintage.cli.serve:serve", name="serve")
 app.command("mintage.cli.demo:demo", name="demo")
 app.command("mintage.cli.dev:dev", name="dev")
@@ -37,6 +39,7 @@ store.command("mintage.cli.store:init", name="init")
 store.command("mintage.cli.store:copy", name="copy")
 store.command("mintage.cli.store:adopt", name="adopt")
 token.command("mintage.cli.token_inspect:inspect", name="inspect")
+rules.command("mintage.cli.rules:explain", name="explain")
 
 
 def main() -> None:

@@ -41,14 +41,15 @@ def inspect(
     No key is needed, and nothing is sent anywhere. A token on the command line stays in
     the shell's history; standard input does not. Exit code 1 if the token would be refused.
     """
-    text = (_standard_input() if token == "-" else token).strip()  # noqa: S105
+    text = (standard_input() if token == "-" else token).strip()  # noqa: S105
     found = look(text, now=time.time())
     verified = [] if config is None else asyncio.run(_as_server(text, config))
     show(found, verified, Console())
     return 1 if found.refused or any(check.verdict == "bad" for check in verified) else 0
 
 
-def _standard_input() -> str:
+def standard_input() -> str:
+    """A token from standard input, where no shell remembers it."""
     return sys.stdin.buffer.read().decode("ascii", "replace")
 
 
