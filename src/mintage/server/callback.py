@@ -24,6 +24,7 @@ from mintage.errors import (
     StoreError,
     TemporarilyUnavailable,
     UpstreamError,
+    UpstreamMisconfigured,
     UpstreamRefused,
 )
 from mintage.forms import Form, one, optional
@@ -68,7 +69,8 @@ class CallbackEndpoint:
             response = self._turned_away(request, login.request, refusal)
         except (UpstreamError, StoreError) as error:
             failure = failure_of(_as_seen_here(error), request, self.dice, level=logging.WARNING)
-            response = error_page(failure, retry=self._again(login.request))
+            lasts = isinstance(error, UpstreamMisconfigured)
+            response = error_page(failure, retry=None if lasts else self._again(login.request))
         self.cookies.clear_login(response, state)
         return response
 

@@ -1,0 +1,216 @@
+"""The way to the provider: proxies of the environment, and faults that an operator must mend."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from mintage.errors import UpstreamMisconfigured, UpstreamUnavailable
+from mintage.testing.fake_upstream import FakeUpstream
+from mintage.testing.nanoidp import free_port
+from mintage.testing.oauth_client import approve
+from mintage.testing.serving import serving
+from mintage.upstream.preset import Preset, Quirks
+from mintage.upstream.presets import PRESETS
+from mintage.upstream.protocol import HttpRequest
+from mintage.upstream.transport import HttpTransport
+from tests.certificates import Authority
+from tests.conftest import World, opened_world
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+async def told(url: str) -> Any:
+    transport = HttpTransport(timeout=5)
+    try:
+        answer = await transport.send(HttpRequest(method="GET", url=url))
+    finally:
+        await transport.close()
+    return answer.body
+
+
+class Proxy:
+    """A forward proxy: whole requests for http, tunnels for https; it notes what passes."""
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        self.seen: list[str] = []
+        self._refuses = refuses
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        async with server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        method, target, _ = head.decode().split(" ", 2)
+        self.seen.append(f"{method} {target}")
+        if self._refuses:
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+            writer.close()
+            return
+        address = target if method == "CONNECT" else target.split("/")[2]
+        host, _, port = address.partition(":")
+        there, back = await asyncio.open_connection(host, int(port))
+        if method == "CONNECT":
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        else:
+            back.write(head)
+        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
+@asynccontextmanager
+async def served(certificate: Path | None = None) -> AsyncIterator[str]:
+    """A server that says hello; with *certificate* over TLS."""
+
+    async def hello(_: Request) -> JSONResponse:
+        return JSONResponse({"hello": 1})
+
+    port = free_port()
+    config = uvicorn.Config(
+        Starlette(routes=[Route("/", hello)]), port=port, log_config=None, lifespan="off",
+        ssl_certfile=certificate, timeout_graceful_shutdown=1,
+    )  # fmt: skip
+    async with serving(uvicorn.Server(config)):
+        yield f"{'http' if certificate is None else 'https'}://127.0.0.1:{port}/"
+
+
+async def test_http_goes_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy()
+    async with served() as url, proxy.running() as address:
+        monkeypatch.setenv("HTTP_PROXY", address)
+        assert b"hello" in await told(url)
+        assert proxy.seen == [f"GET {url}"]
+
+
+async def test_https_goes_through_a_tunnel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path, "ca")
+    proxy = Proxy()
+    certificate = authority.sign("localhost", "127.0.0.1")
+    async with served(certificate) as url, proxy.running() as address:
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        assert b"hello" in await told(url)
+        assert proxy.seen == [f"CONNECT {url.split('/')[2]}"]
+
+
+async def test_no_proxy_names_who_is_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy()
+    async with served() as url, proxy.running() as address:
+        monkeypatch.setenv("HTTP_PROXY", address)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,.internal")
+        assert b"hello" in await told(url)
+        assert proxy.seen == []
+
+
+async def test_a_proxy_that_refuses_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = Authority.create(tmp_path, "ca")
+    certificate = authority.sign("localhost", "127.0.0.1")
+    async with served(certificate) as url, Proxy(refuses=True).running() as address:
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        with pytest.raises(UpstreamMisconfigured, match="HTTPS_PROXY"):
+            await told(url)
+
+
+async def test_a_proxy_that_can_not_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "gopher://127.0.0.1:70")
+    with pytest.raises(UpstreamMisconfigured, match="gopher"):
+        await told("http://127.0.0.1:9/")
+
+
+async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:
+    certificate = Authority.create(tmp_path, "ca").sign("localhost", "127.0.0.1")
+    async with served(certificate) as url:
+        with pytest.raises(UpstreamMisconfigured, match=r"certificate of .* is not trusted"):
+            await told(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (f"http://127.0.0.1:{free_port()}/", "refuses connections"),
+        ("http://no-such-name.invalid/", "is not found"),
+    ],
+)
+async def test_an_outage_says_what_it_is(url: str, words: str) -> None:
+    with pytest.raises(UpstreamUnavailable, match=words) as raised:
+        await told(url)
+    assert "ConnectError" not in str(raised.value)
+
+
+@pytest.mark.parametrize("fault", ["invalid_client", "invalid_scope", "unauthorized_client"])
+async def test_a_fault_that_stays_never_says_try_again(
+    world: World, fault: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await world.client()
+    world.upstream.faults["token"] = fault
+    async with world.browser() as browser:
+        page = await approve(browser, client.authorization().url)
+    assert page.status == 502
+    assert "trying again does not help" in page.text
+    assert "try again" not in page.text.lower().replace("trying again", "")
+    assert "shortly" not in page.text
+    line = next(record.getMessage() for record in caplog.records if "502" in record.getMessage())
+    assert fault in line
+    assert "client_secret" in line
+
+
+class TestTokensThatReplaceEachOther:
+    """GitLab ends the old token when it gives the new one."""
+
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        return {"grants": {"cache_seconds": 0}}
+
+    async def test_nobody_is_handed_a_token_that_is_being_replaced(self, world: World) -> None:
+        client = await world.client()
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser)
+        world.clock.advance(3590)  # the old one holds for ten seconds yet
+        world.upstream.delay = 0.3
+        calls = [asyncio.create_task(client.call(tokens["access_token"])) for _ in range(20)]
+        assert {(await call).status_code for call in calls} == {200}
+        sent = {request.headers["authorization"] for request in world.backend.requests}
+        (bearer,) = sent
+        assert world.upstream.is_live(bearer.removeprefix("Bearer "))
+        assert world.upstream.seen["refresh_token"] == 1
+
+
+async def test_where_old_tokens_stay_good_nobody_waits(
+    clock: Any, upstream: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = Preset(name="oidc", title="OIDC", quirks=Quirks(replaces_tokens=False))
+    monkeypatch.setitem(PRESETS, "oidc", patient)
+    async with opened_world(clock, upstream, tmp_path, {"store": "memory://"}, {}) as world:
+        client = await world.client()
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser)
+        clock.advance(3590)
+        upstream.faults["token"] = "hang"
+        begin = time.monotonic()
+        assert (await client.call(tokens["access_token"])).status_code == 200
+        assert time.monotonic() - begin < 10  # the provider is given fifteen
+        upstream.release.set()
