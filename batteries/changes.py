@@ -295,6 +295,11 @@ async def a_newer_mintage_wrote_a_record(house: Installation, _: Ledger, pause: 
     await asyncio.sleep(pause)
 
 
+async def the_store_moves(house: Installation, _: Ledger, pause: float) -> None:
+    await house.move()
+    await asyncio.sleep(pause)
+
+
 CHANGES: Final[tuple[Change, ...]] = (
     a_resource_leaves_and_comes_back,
     one_replica_lacks_a_resource,
@@ -306,6 +311,7 @@ CHANGES: Final[tuple[Change, ...]] = (
     the_client_secret_changes_at_the_provider,
     a_clock_is_set,
     a_newer_mintage_wrote_a_record,
+    the_store_moves,
 )
 
 

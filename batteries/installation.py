@@ -15,6 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from mintage.app import Mintage
 from mintage.config import parse
+from mintage.stores.copying import copy
+from mintage.stores.opening import open_store
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
@@ -103,16 +105,38 @@ class Installation:
     backend: str
     dice: random.Random
     replicas: tuple[Replica, Replica] = field(default_factory=lambda: (Replica(), Replica()))
+    _moves: int = 0
+    _first_store: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._first_store = self.settings.store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         up = [replica for replica in self.replicas if replica.app is not None]
+        if not up:
+            await send({"type": "http.response.start", "status": 503, "headers": []})
+            return await send({"type": "http.response.body", "body": b""})
         replica = self.dice.choice(up)
         assert replica.app is not None
         replica.busy += 1
         try:
-            await replica.app(scope, receive, send)
+            return await replica.app(scope, receive, send)
         finally:
             replica.busy -= 1
+
+    async def move(self) -> None:
+        """Stop, copy all records to an empty store of the same kind, and start there."""
+        await self.stop()
+        source = await open_store(self.settings.store, clock=time.time)
+        self._moves += 1
+        self.settings.store = _beside(self._first_store, f"moved{self._moves}")
+        target = await open_store(self.settings.store, clock=time.time)
+        try:
+            await copy(source, target)
+        finally:
+            await source.close()
+            await target.close()
+        await self.restart()
 
     async def restart(self, *which: int) -> None:
         """Restart replicas, one after the other, with the settings as they are now."""
@@ -124,6 +148,13 @@ class Installation:
     async def stop(self) -> None:
         for replica in self.replicas:
             await replica.stop()
+
+
+def _beside(store: str, name: str) -> str:
+    """The URL of an empty store on the engine of *store*."""
+    if store.startswith("sqlite://"):
+        return f"{store}.{name}"
+    return f"{store}?schema={name}" if store.startswith("postgresql") else f"{store}?prefix={name}"
 
 
 def new_secret() -> str:
