@@ -51,6 +51,10 @@ def _generated_secrets(store: str) -> tuple[Secret, ...]:
     """The secrets that are kept next to the database; the first was made there once."""
     scheme, _, path = store.partition("://")
     if scheme == "sqlite":
+        if not Path(path).parent.is_dir():
+            raise ConfigError(
+                "store", f"the directory {Path(path).parent} does not exist; create it first"
+            )
         return lines(generate_once(Path(path).with_name(SECRET_FILE), key="secret"))
     if scheme == "memory":
         return (Secret(secrets.token_bytes(32)),)

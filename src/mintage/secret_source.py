@@ -2,13 +2,17 @@
 
 import base64
 import contextlib
+import logging
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from mintage.errors import ConfigError
 from mintage.values import Secret
+
+log = logging.getLogger("mintage")
 
 
 def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> Secret:
@@ -66,7 +70,12 @@ def _create(path: Path, key: str) -> None:
     except FileExistsError:
         raise
     except OSError as error:
-        raise ConfigError(key, f"a secret can't be kept in {path}: {error.strerror}") from error
+        user = f" (uid {os.geteuid()})" if hasattr(os, "geteuid") else ""
+        raise ConfigError(
+            key,
+            f"a new secret can't be kept in {path}: {error.strerror}. Let this process{user} "
+            "write there, or make a secret yourself and name it: env:NAME or file:PATH",
+        ) from error
     finally:
         with contextlib.suppress(OSError):  # what could not be made need not be removed
             fresh.unlink()
@@ -81,4 +90,11 @@ def _read(path: Path, key: str) -> Secret:
         raise ConfigError(key, f"{path} can't be read: {error.strerror}") from error
     if not value:
         raise ConfigError(key, f"{path} is empty")
+    _warn_if_shared(path, key)
     return Secret(value)
+
+
+def _warn_if_shared(path: Path, key: str) -> None:
+    """A group may be meant (a sealed directory of an orchestrator has one); everybody is not."""
+    if os.name == "posix" and path.stat().st_mode & stat.S_IROTH:
+        log.warning("%s: every user of this machine can read %s: chmod o-r %s", key, path, path)

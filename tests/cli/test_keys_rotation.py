@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,9 +17,11 @@ from mintage.errors import ConfigError
 from mintage.keys import purpose_keys
 from mintage.secret_file import SecretFile
 from mintage.stores.opening import open_store
+from mintage.testing.nanoidp import free_port
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
 from tests.cli.command import mintage
+from tests.cli.test_serve import served
 from tests.vault.grants import IDP, logged_in, rotate, use
 
 CONFIG = f"""\
@@ -225,9 +226,8 @@ async def test_a_server_does_not_start_without_a_secret_that_grants_need(config:
     assert code == 2
     assert shown.startswith("mintage: secret: 1 grants need the secret ")
     assert shown.count("\n") == 1
-    with socket.create_server(("127.0.0.1", 0)) as taken:  # so that it ends by itself
-        port = str(taken.getsockname()[1])
-        _, shown = run(config, "serve", "--port", port, "--force")
-    assert "--force: 1 grants were ended" in shown
+    ended = b"--force: 1 grants were ended"
+    async with served(config, free_port(), "--force", ready=ended):
+        pass
     async with server(config) as (vault, _):
         assert isinstance(await use(vault, opened), Refused)

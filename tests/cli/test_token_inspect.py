@@ -146,6 +146,7 @@ def test_reads_standard_input_and_tells_by_its_exit_code() -> None:
 
 def test_with_a_configuration_it_says_what_that_server_would(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "secret").chmod(0o600)
     file = tmp_path / "mintage.toml"
     file.write_text(
         'issuer = "https://auth.example.com"\nsecret = "file:secret"\nstore = "memory://"\n'
@@ -168,6 +169,7 @@ def test_with_a_configuration_it_says_what_that_server_would(tmp_path: Path) -> 
 
 async def test_with_a_store_it_says_whether_the_login_lives(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "secret").chmod(0o600)
     file = tmp_path / "mintage.toml"
     file.write_text(
         'issuer = "https://auth.example.com"\nsecret = "file:secret"\nstore = "sqlite://m.db"\n'

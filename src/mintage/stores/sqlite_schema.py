@@ -11,12 +11,18 @@ import time
 from pathlib import Path
 from typing import Final
 
-from mintage.errors import StoreUnavailable, StoreUnusable
+from mintage.errors import StoreError, StoreUnavailable, StoreUnusable
 from mintage.stores.backoff import pause
 
 APPLICATION_ID: Final = 0x4D696E74  # "Mint"
 _BUSY_SECONDS: Final = 4.0  # less than a call may take, so that it ends with the reason
 _PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EAGAIN)
+_LOCKING: Final = (
+    "SQLITE_IOERR_LOCK", "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_UNLOCK", "SQLITE_IOERR_SHM",
+    "SQLITE_IOERR_CHECKRESERVEDLOCK", "SQLITE_PROTOCOL",
+)  # fmt: skip
+_READING: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
+_FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _creating: Final = threading.Lock()  # until the new file's descriptor is closed
 
 MIGRATIONS: Final = (
@@ -72,10 +78,34 @@ def prepare(path: Path) -> None:
         finally:
             db.close()
     except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", type(error).__name__)
-        if isinstance(error, sqlite3.OperationalError):
-            raise StoreUnavailable(f"{path} can't be opened ({name})") from error
-        raise StoreUnusable(f"{path} is damaged or no database ({name})") from error
+        raise _named(path, error) from error
+
+
+def _named(path: Path, error: sqlite3.Error) -> StoreError:
+    """What *error* at the opening of *path* means, and who can mend it."""
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    if not isinstance(error, sqlite3.OperationalError):
+        return StoreUnusable(f"{path} is damaged or no database ({name})")
+    if name.startswith(_LOCKING):
+        return StoreUnusable(
+            f"{path} can't be locked ({name}): keep the database on a local disk, not on a "
+            "network or shared file system that has no locks"
+        )
+    if name.startswith(_READING) and not os.access(path.parent, os.W_OK | os.X_OK):
+        return StoreUnusable(
+            f"{path} can't be opened ({name}): SQLite keeps its log beside the database, and "
+            f"{path.parent} can't be written by this process{_who()}"
+        )
+    if name == "SQLITE_BUSY":
+        return StoreUnavailable(
+            f"{path} stays locked ({name}): another process holds it, or its file system "
+            "has no locks (keep the database on a local disk)"
+        )
+    return StoreUnavailable(f"{path} can't be opened ({name})")
+
+
+def _who() -> str:
+    return f" (uid {os.geteuid()})" if hasattr(os, "geteuid") else ""
 
 
 def _create(path: Path) -> None:
@@ -96,7 +126,10 @@ def _create(path: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         kind = StoreUnavailable if error.errno in _PASSING else StoreUnusable
-        raise kind(f"{path} can't be opened: {error.strerror}") from error
+        advice = ""
+        if error.errno in _FORBIDDEN:
+            advice = f"; let this process{_who()} write there, or name another file"
+        raise kind(f"{path} can't be opened: {error.strerror}{advice}") from error
 
 
 def _check(path: Path) -> None:
