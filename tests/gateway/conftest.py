@@ -153,13 +153,14 @@ async def token_for(
     resource: str,
     *,
     now: int,
+    subject: str = "alice",
     upstream: str = "upstream",
     claims: Mapping[str, Any] | None = None,
 ) -> str:
     """A token for *resource*, through the vault and the issuer, as a login would end."""
     verifier, client_id = secrets.token_urlsafe(32), ClientId("a-client")
     issuer = "https://login.example.com"
-    identity = Identity(issuer=issuer, subject="alice", claims=dict(claims or {}))
+    identity = Identity(issuer=issuer, subject=subject, claims=dict(claims or {}))
     login = Login(
         client_id=client_id,
         resource=resource,

@@ -1,0 +1,40 @@
+"""What a backend sees is what was judged, whoever stands before it and behind us."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.seams.conftest import LONG
+from tests.seams.lab import Lab
+from tests.seams.requests import ODD, Odd, corpus
+
+# One lab for all tests of this file, and so one process that runs them.
+pytestmark = pytest.mark.xdist_group("seams")
+
+_BATCH = 24
+# In a short run each request goes by every seventh way, another seventh each time.
+_SPREAD = 1 if LONG else 7
+
+
+def test_an_ordinary_request_arrives_by_every_way(lab: Lab) -> None:
+    """Otherwise the lab shows nothing."""
+    before = lab.figures.seen
+    places = {"root": "/x", "admin": "/admin/x", "files": "/files/x"}
+    assert lab.check([Odd(user, path=path) for user, path in places.items()]) == []
+    assert lab.figures.seen - before == len(places) * len(lab.ways), lab.figures
+
+
+def test_every_request_of_the_corpus_is_seen_as_it_was_judged_or_not_at_all(lab: Lab) -> None:
+    assert lab.check(corpus(), lanes=4, spread=_SPREAD)[:5] == []
+
+
+def test_drawn_requests_are_seen_as_they_were_judged_or_not_at_all(lab: Lab) -> None:
+    each = len(lab.ways) * _BATCH
+    examples = max(10, (LONG - lab.figures.sent) // each + 1 if LONG else 0)
+
+    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(ODD, min_size=_BATCH, max_size=_BATCH))
+    def holds(requests: list[Odd]) -> None:
+        assert lab.check(requests, lanes=4, spread=_SPREAD)[:3] == []
+
+    holds()
