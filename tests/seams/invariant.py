@@ -72,8 +72,11 @@ def folded(headers: list[list[str]]) -> dict[str, list[str]]:
 
 
 def _cookies(odd: Odd, names: list[str]) -> Iterator[str]:
-    """Cookies of our own pages. With a control or a letter beyond ASCII in front it is another."""
-    plain = all(line.isascii() and line.isprintable() for line in odd.lines)
+    """Cookies of our own pages, as a browser sends them (RFC 6265 §5.4).
+
+    With a control, a comma or a letter beyond ASCII in front it is no cookie of ours.
+    """
+    plain = all(line.isascii() and line.isprintable() and "," not in line for line in odd.lines)
     if plain and any(name.startswith(_OUR_COOKIES) for name in names):
         yield f"cookies of ours: {names}"
 

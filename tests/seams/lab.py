@@ -44,7 +44,7 @@ _MANUAL: Final = {
     "caddy": manual.caddy_command,
 }
 _HEAD: Final = """\
-issuer = "http://127.0.0.1:9/"
+issuer = "http://127.0.0.1:9"
 store = "sqlite:///{at}/lab.db"
 secret = "env:MINTAGE_SECRET"
 [upstream]
@@ -87,6 +87,7 @@ scopes = ["tools"]
 optional_scopes = ["more"]
 credential = "identity"
 {mcp}
+{{compared}}
 rule = [
   {{mcp_methods = ["tools/call"], mcp_names = ["drop"], scopes = ["more"]}},
   {{methods = ["DELETE"], scopes = ["more"]}},
@@ -227,8 +228,9 @@ def running(at: Path, *, fronts: Sequence[str], asked: Sequence[tuple[str, str]]
             Way(f"{front}>asked>{kind}", "asked", port, ASKED, backends[kind][1])
             for front, kind, port in _asked(programs, asked, backends, ports)
         ]
-        prefixes = dict.fromkeys(way.prefix for way in ways)
-        tokens = runner.run(_tokens(at / "nginx.toml", list(prefixes)))
+        prefixes = [f"/{kind}" for kind in BACKENDS]
+        tokens = runner.run(_tokens(at / "nginx.toml", [*prefixes, ASKED]))
+        tokens |= runner.run(_tokens(at / "inside.toml", ["/inside"]))
         programs.wait()
         lab = Lab(ways, tokens, runner)
         try:
@@ -250,9 +252,10 @@ def _mintage(
     """A gateway before all *backends*, which the proxy *asker* may ask too; its port."""
     settings = at / f"{asker}.toml"
     resources = [_resources(f"/{kind}", port) for kind, (port, _) in backends.items()]
-    resources += [_resources(ASKED, None), _resources("/inside", None)]
+    compared = "backend_compares_mcp_headers_with_the_body = true"
+    resources.append(_resources(ASKED, None).replace("{compared}", compared))
     head = _HEAD.format(at=at, gateway=f'forward_auth = "{asker}"')
-    settings.write_text(head.replace(":9/", ":9") + "".join(resources))
+    settings.write_text(head + "".join(resources).replace("{compared}", ""))
     port = free_port()
     command = [sys.executable, "-m", "mintage", "serve", "--config", str(settings)]
     programs.start(f"mintage-{asker}", [*command, "--port", str(port)], port, ENVIRON)
@@ -276,8 +279,8 @@ def _resources(at: str, port: int | None) -> str:
 def _inside(programs: Programs, at: Path) -> tuple[int, Path]:
     """An application with the login inside."""
     settings, port, log = at / "inside.toml", free_port(), at / "seen-inside.jsonl"
-    head = _HEAD.format(at=at, gateway="").replace(":9/", ":9")
-    settings.write_text(head + _resources("/inside", None))
+    head = _HEAD.format(at=at, gateway="")
+    settings.write_text(head + _resources("/inside", None).replace("{compared}", ""))
     module = "tests.seams.backends.guarded"
     command = [sys.executable, "-m", module, str(port), str(log), str(settings)]
     programs.start("inside", command, port, ENVIRON)

@@ -26,7 +26,9 @@ def endpoint(place: str, log: Log, headers: Headers) -> Callable[[Request], Awai
     async def handle(request: Request) -> Response:
         log.write(
             method=request.method,
-            target=request.scope.get("raw_path", b"").decode("latin-1"),
+            target=b"?".join(request.scope[at] for at in ("raw_path", "query_string")).decode(
+                "latin-1"
+            ),
             places=[place],
             headers=headers(request),
             body=await request.body(),
