@@ -13,8 +13,8 @@ from mintage.grant import Identity
 from tests.gateway.proxies import block, blocks
 
 ASKED = {"origin", "mcp-protocol-version", "mcp-method", "mcp-name"}
-CLAIMS: dict[str, Any] = {"email": "a", "groups": ["a"], "preferred_username": "a"}
-TOLD = {IDENTITY_HEADER, *identity_headers(Identity(issuer="i", subject="s", claims=CLAIMS))}
+CLAIMS: dict[str, Any] = {"email": "a", "groups": ["a" * 300] * 2, "preferred_username": "a"}
+TOLD = {IDENTITY_HEADER, *identity_headers(Identity(issuer="i", subject="s", claims=CLAIMS), 400)}
 
 
 def read(number: int) -> Any:

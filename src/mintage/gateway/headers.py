@@ -23,16 +23,17 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _MAX_KNOWN: Final = 512
 # The headers of an identity that is in memory, by its id, with itself so that no other has it.
 _known_headers: dict[tuple[int, int], tuple[Identity, dict[str, str]]] = {}
+_OUR_COOKIES: Final = (b"__host-mintage-", b"mintage-")
+MAX_GROUP_BYTES: Final = 8192  # of the header with a user's groups, unless settings say otherwise
+GROUPS_TRUNCATED: Final = "x-forwarded-groups-truncated"
 # Every header that `identity_headers` may give.
 TELLING: Final = (
     "x-forwarded-user",
     "x-forwarded-preferred-username",
     "x-forwarded-groups",
+    GROUPS_TRUNCATED,
     "x-forwarded-email",
 )
-_OUR_COOKIES: Final = (b"__host-mintage-", b"mintage-")
-MAX_GROUP_BYTES: Final = 8192  # of the header with a user's groups, unless settings say otherwise
-GROUPS_TRUNCATED: Final = "x-forwarded-groups-truncated"
 
 log = logging.getLogger("mintage.gateway")
 
