@@ -46,6 +46,8 @@ def test_drawn_requests_are_seen_as_they_were_judged_or_not_at_all(lab: Lab) -> 
         faults = lab.check(requests, lanes=4, spread=_SPREAD)
         assert LONG or faults[:3] == []
         found.extend(faults)
+        if LONG:
+            print(f"{lab.figures}; {len(found)} faults", flush=True)  # noqa: T201
 
     holds()
     assert found[:10] == [], f"{len(found)} faults"
