@@ -13,6 +13,7 @@ from mintage import claims as claims_
 from mintage.base64url import decode_segment
 from mintage.claims import Claims
 from mintage.errors import TokenError, UnknownKey, WrongAudience, WrongTokenUse
+from mintage.grant import Active
 from mintage.handles import Handle, Kind, make_jti, parse_jti
 from mintage.jws import MAX_TOKEN
 from mintage.jwt_issuer import JWTIssuer
@@ -101,8 +102,7 @@ class Tokens:
         """
         grant = opened.grant
         granted = list(grant.login.scopes if scopes is None else scopes)
-        rest = max(grant.login.created_at + self._lifetimes.session - grant.rotated_at, 1)
-        lifetime = min(self._lifetimes.access, rest)
+        lifetime = self._until_the_end(grant, self._lifetimes.access)
         access_token = self._access[resource or grant.audience].issue_access_token(
             grant.login.client_id,
             granted,
@@ -116,7 +116,7 @@ class Tokens:
             grant.login.client_id,
             list(grant.login.scopes),
             make_jti(opened.secret, grant.generation, "refresh"),
-            min(self._lifetimes.refresh, rest),
+            self._until_the_end(grant, self._lifetimes.refresh),
             issued_at=grant.rotated_at,
         )
         age = int(self._clock()) - grant.rotated_at
@@ -126,6 +126,13 @@ class Tokens:
             scope=" ".join(granted),
             refresh_token=refresh_token if refreshable else None,
         )
+
+    def _until_the_end(self, grant: Active, lifetime: int) -> int:
+        """*lifetime*, but no longer than the login lasts; a second at least."""
+        session = self._lifetimes.session
+        if session is None:
+            return lifetime
+        return max(1, min(lifetime, grant.login.created_at + session - grant.rotated_at))
 
     def read_refresh(self, token: str) -> Handle:
         """The handle of a refresh token; the grant knows whose it is. Raises `TokenError`."""

@@ -77,9 +77,11 @@ class Renewal:
         has not said for too long who the user is, and where it is not configured.
         """
         tokens, now = opened.grant.upstream, self._now()
-        self._check_provider(decide.bound_tokens(opened.grant))
+        self._check_provider(tokens)
         if not decide.is_due(tokens, now=now, margin=self._lifetimes.upstream_margin):
             return self._not_overdue(opened)
+        # Grants of earlier versions are bound here, before anything is sent for the first time.
+        self._check_provider(decide.bound_tokens(opened.grant))
         key = handles.store_key(opened.secret)
         expired = decide.is_due(tokens, now=now, margin=0)
         if not tokens.renewable:

@@ -34,15 +34,15 @@ Prepare: TypeAlias = "Callable[[Opened], object]"
 class Lifetimes:
     """All in seconds. *upstream_margin*: how long before its end an upstream token is renewed.
 
-    *session*: how long a login lasts in all. *unanswered*: how long it goes on while the
-    provider says neither that it may nor that it may not.
+    *session*: how long a login lasts in all; None: as long as it is refreshed. *unanswered*: how
+    long it goes on while the provider says neither that it may nor that it may not.
     """
 
     code: int = 60
     access: int = 3600
     refresh: int = 2_592_000
     grace: int = 60
-    session: int = 7_776_000
+    session: int | None = None
     unanswered: int = 14_400
     upstream_margin: int = 60
     lease: int = 20
