@@ -10,6 +10,7 @@ import os
 import secrets
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -24,7 +25,7 @@ from benchmarks.engines import engines
 from benchmarks.timing import machine
 from benchmarks.upstream import ACCESS_CHARACTERS, REFRESH_CHARACTERS
 from mintage.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
-from mintage.handles import Handle
+from mintage.handles import Handle, grant_id, parse_code, store_key
 from mintage.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource
@@ -46,6 +47,8 @@ CLIENT: Final = ClientId("mc1." + "x" * 140)
 VERIFIER: Final = "v" * 43
 CACHED, STORED = 100_000, 3000
 MOST_BYTES: Final = 3500  # of a stored grant
+ENDED, ENDED_MOST = 60_000, 1.5  # logins of one user that are over; how many times dearer the next
+LOGINS, BUSY = 200, "busy user"
 # (what, against what, times at least): the aims of this benchmark
 AIMS: Final = (
     ("warm", "FastMCP, memory store", 30),
@@ -78,8 +81,11 @@ class House:
         )  # fmt: skip
         return cls(vault, tokens)
 
-    async def code(self, ends_at: int | None = None) -> str:
-        """A finished login with 2 KB of upstream tokens, good until *ends_at* or for ever."""
+    async def code(self, ends_at: int | None = None, subject: str | None = None) -> str:
+        """A finished login with 2 KB of upstream tokens, good until *ends_at* or for ever.
+
+        Of *subject*, or of a user of its own.
+        """
         return await self.vault.create(
             Login(
                 client_id=CLIENT,
@@ -87,7 +93,7 @@ class House:
                 scopes=("tools",),
                 identity=Identity(
                     issuer="https://idp.example",
-                    subject=secrets.token_hex(8),
+                    subject=subject or secrets.token_hex(8),
                     claims={"email": "alice@example.com"},
                 ),
                 created_at=int(time.time()),
@@ -200,6 +206,57 @@ async def operations() -> None:
     row("revocation")
 
 
+async def after_ended(stores: dict[str, Store], count: int = ENDED) -> bool:
+    """What a login costs its user after so many ended ones at the same client."""
+    print(
+        f"\n| a login, ms | the first ones | after {count:,} ended ones | × (aim: {ENDED_MOST}) |"
+    )
+    print("|---|---:|---:|---:|")
+    met = True
+    for name, store in stores.items():
+        house = House.on(store)
+        first = await _login_ms(house)
+        await _end_many(house, count)
+        last = await _login_ms(house)
+        met &= last / first <= ENDED_MOST
+        print(f"| {name} | {first:.2f} | {last:.2f} | {last / first:.2f} |", flush=True)
+    return met
+
+
+async def _login_ms(house: House) -> float:
+    """The median of some logins of one user; each ends the one before by revoking it."""
+    times = []
+    for _ in range(LOGINS):
+        begin = time.perf_counter()
+        code = await house.code(subject=BUSY)
+        times.append((time.perf_counter() - begin) * 1e3)
+        await _revoke(house, code)
+    return sorted(times)[len(times) // 2]
+
+
+async def _end_many(house: House, count: int) -> None:
+    """Half of them by their clients' word, half by the operator's."""
+    left = iter(range(count))
+
+    async def some() -> None:
+        for number in left:
+            code = await house.code(subject=BUSY)
+            if number % 2:
+                await _revoke(house, code)
+                continue
+            secret, _ = parse_code(code) or (b"", b"")
+            found = await house.vault.listing.get(grant_id(store_key(secret)))
+            if found is not None:  # more than twenty at once end each other
+                await house.vault.listing.end(found)
+
+    await asyncio.gather(*(some() for _ in range(16)))
+
+
+async def _revoke(house: House, code: str) -> None:
+    secret, _ = parse_code(code) or (b"", b"")
+    await house.vault.revoke(Handle(secret, 1, "refresh"), CLIENT)
+
+
 def upstream_tokens(ends_at: int | None) -> UpstreamTokens:
     """As long as those of many providers, and new."""
     return UpstreamTokens(
@@ -271,6 +328,19 @@ def _ask(name: str, server: Server, *words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
 
 
+async def ended_alone(count: int) -> None:
+    """``python -m benchmarks.vault ended [HOW MANY]``: only what ended logins cost."""
+    print(f"The vault ({machine()})")
+    with tempfile.TemporaryDirectory() as name, engines(Path(name)) as found:
+        stores = {
+            engine: await open_store(url, clock=time.time) for engine, (url, _) in found.items()
+        }
+        met = await after_ended(stores, count)
+        for store in stores.values():
+            await store.close()
+    sys.exit(0 if met else 1)
+
+
 async def main() -> None:
     print(f"The vault ({machine()})\n")
     with tempfile.TemporaryDirectory() as name, engines(Path(name)) as found:
@@ -281,6 +351,7 @@ async def main() -> None:
         }
         await authenticate(stores)
         await operations()
+        await after_ended(stores)
         print(f"\n| one grant takes | bytes (aim of what is stored: {MOST_BYTES:,}) |\n|---|---:|")
         print(f"| in the cache, open ({CACHED:,} of them) | {await cached_bytes():,.0f} |")
         for engine, store in stores.items():
@@ -291,4 +362,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    if sys.argv[1:2] == ["ended"]:
+        asyncio.run(ended_alone(int(sys.argv[2]) if sys.argv[2:] else ENDED))
+    else:
+        asyncio.run(main())
