@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from mintage.demo.stage import process
 from mintage.testing.nanoidp import free_port
@@ -63,3 +66,36 @@ def test_workers_that_share_nothing_are_refused(tmp_path: Path) -> None:
     done = mintage("serve", "--config", str(file), "--workers", "2")
     assert done.returncode == 2
     assert done.stderr.startswith(b"mintage: --workers: ")
+
+
+WORK = """\
+import sys
+from mintage.cli.workers import Workers
+from mintage.errors import ConfigError, StoreUnavailable
+
+def work(parent):
+    raise {error}
+
+sys.exit(Workers(2, work).run())
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "starts"),
+    [('ConfigError("store", "is wrong")', 2, 2), ('StoreUnavailable("is away")', 1, 8)],
+)
+def test_workers_that_cannot_start_end_the_parent_with_their_reason(
+    error: str, code: int, starts: int
+) -> None:
+    """A wrong setting stays wrong: nothing is started again. A store may come back: five times."""
+    done = subprocess.run(
+        [sys.executable, "-c", WORK.format(error=error)],
+        capture_output=True,
+        timeout=100,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert 1 <= done.stderr.count("worker") <= 2 * starts + 1
+    assert ("is wrong" if code == 2 else "is away") in done.stderr

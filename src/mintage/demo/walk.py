@@ -32,7 +32,7 @@ from mintage.testing.browser import Browser, Page
 CALLBACK: Final = "http://127.0.0.1:43117/callback"  # nobody listens: the browser stops there
 
 _TITLES: Final = {
-    ("POST", "/mcp", 401): "The client calls the server and is told who can let it in",
+    ("POST", "/mcp", 401): "The client calls the server; the 401 says where to log in",
     ("GET", "/.well-known/oauth-protected-resource/mcp", 200): "Protected resource metadata",
     ("GET", "/.well-known/oauth-authorization-server", 200): "Authorization server metadata",
     ("POST", "/register", 201): "Registration: the client_id is itself the registration",
@@ -195,7 +195,7 @@ class Walk:
 
     async def _replay(self) -> None:
         grace = self.stage.config.tokens.refresh_grace
-        self.show.step(f"A thief replays the old refresh token, after the grace of {grace} s")
+        self.show.step(f"A thief sends the old refresh token again, after the grace of {grace} s")
         async with httpx2.AsyncClient(
             trust_env=False, event_hooks={"response": [self._observe_async]}
         ) as http:
@@ -213,7 +213,7 @@ class Walk:
             self.show.check(
                 (answer.status_code, error) == (400, "invalid_grant"), "refused: invalid_grant"
             )
-            self.show.step("Somebody has a copy, so the whole grant is over, the newest token too")
+            self.show.step("Two had that token, so Mintage ends the grant, its newest token too")
             answer = await http.post(
                 self.stage.mcp_url,
                 json={},
