@@ -16,7 +16,7 @@ from mintage.algorithms import HS256, Algorithm, AnyOf, Signer, Verifier
 from mintage.base64url import encode_segment
 from mintage.keys import check_signing_key
 
-# What FastMCP 4.1 emits, and the same header in the other order: neither names a key.
+# What FastMCP 4 emits, and the same header in the other order: neither names a key.
 BARE_HEADER: Final = b"eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9"
 BARE_HEADER_ALG_FIRST: Final = b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 
