@@ -14,7 +14,7 @@ LOCKS ?= requirements
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
 LOCKED := $(PIP) --require-hashes --only-binary :all:
 
-.PHONY: demo test quick lint bench docs lock upgrade clean setup dist newest oldest ranges
+.PHONY: demo test quick lint bench docs lock upgrade clean setup dist figures newest oldest ranges
 
 demo: $(VENV)/ready-demo
 	$(BIN)/mintage demo
@@ -59,6 +59,9 @@ lint: setup
 dist: setup
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(BIN)/python -m tools.dist dist
+
+figures: setup
+	$(BIN)/python -m tools.figures
 
 # The environments of these two are not the locks': uv resolves what pyproject.toml admits today.
 newest:
