@@ -161,6 +161,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def tick(self) -> None:
         """A second has passed."""
+        if self.flow.read_paused and self._phase in (_HEAD, _BODY):
+            return  # it is the application that takes its time
         self._waited += 1
         bounds = self.bounds
         match self._phase:
@@ -170,7 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.close()
             case Phase.NEW if self._waited >= bounds.head_seconds:
                 self.transport.close()
-            case Phase.HEAD if self._waited >= bounds.head_seconds and not self.flow.read_paused:
+            case Phase.HEAD if self._waited >= bounds.head_seconds:
                 self._refuse(HEAD_TOO_SLOW)
             case Phase.BODY:
                 self._look_at_the_body()
@@ -180,8 +182,8 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.abort()
 
     def _look_at_the_body(self) -> None:
-        if self.flow.read_paused or self.cycle.waiting_for_100_continue:
-            self._waited -= 1  # it is the application that takes its time
+        if self.cycle.waiting_for_100_continue:
+            self._waited -= 1  # the application has not asked for it yet
             return
         self._quiet = 0 if self._received != self._seen else self._quiet + 1
         self._seen = self._received
