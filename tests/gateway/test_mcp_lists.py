@@ -29,7 +29,7 @@ TOOLS = answer(tools=[{"name": "list", "x": 1.50}, {"name": "drop"}], nextCursor
 SEEN = answer(tools=[{"name": "list", "x": 1.50}], nextCursor="c")
 
 
-def test_what_may_not_be_called_is_not_listed() -> None:
+def test_attack_e01_what_may_not_be_called_is_not_listed() -> None:
     ASKED.clear()
     lists = answer(
         tools=[{"name": "drop"}, {"no": "name"}, "drop"],
@@ -107,7 +107,7 @@ EVENT = st.sampled_from(
 
 
 @given(st.lists(EVENT, max_size=5), LINES, st.data())
-def test_an_event_stream_is_filtered_wherever_it_is_cut(
+def test_attack_e01_an_event_stream_is_filtered_wherever_it_is_cut(
     shown: list[list[str]], end: str, data: st.DataObject
 ) -> None:
     stream = "".join(end.join(event) + end + end for event in shown).encode()

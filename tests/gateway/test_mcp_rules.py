@@ -259,7 +259,9 @@ async def test_attack_e01_a_lying_header_through_haproxy(
 
 
 @one_kind
-async def test_each_message_of_a_batch_must_pass(raw: RawBackend, to_raw: Caller) -> None:
+async def test_attack_e01_each_message_of_a_batch_must_pass(
+    raw: RawBackend, to_raw: Caller
+) -> None:
     good = await to_raw.post([call_of("list_users", 1), message("ping", 2)])
     assert good.status_code == 200
     raw.seen.clear()

@@ -132,14 +132,20 @@ def check_connection(values: Iterable[bytes]) -> None:
     RFC 9110 §7.6.1 says. Raises `InvalidRequest`.
     """
     for value in values:
-        for option in value.split(b","):
-            name = option.strip(b" \t").lower()
+        for name in _options(value):
             if name not in _MAY_BE_NAMED and _is_needed(name):
                 shown = name[:_USUAL].decode("latin-1")
                 raise InvalidRequest(
                     "Connection may name headers of this connection alone, like keep-alive",
                     reason=f"Connection names {shown!r}",
                 )
+
+
+def _options(value: bytes) -> list[bytes]:
+    """What a ``Connection`` header names. Clients send the same few values."""
+    if value in (b"keep-alive", b"close"):
+        return []
+    return [option.strip(b" \t").lower() for option in value.split(b",")]
 
 
 @lru_cache(maxsize=256)
@@ -156,9 +162,6 @@ def _is_needed(name: bytes) -> bool:
 def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
     """What the ``Connection`` headers name and `check_connection` lets them name."""
     named = {
-        token.strip(b" \t").lower()
-        for name, value in headers
-        if name == b"connection"
-        for token in value.split(b",")
+        option for name, value in headers if name == b"connection" for option in _options(value)
     }
     return frozenset(name for name in named if name and not _is_needed(name))
