@@ -49,7 +49,7 @@ _NOT_IN_A_QUERY: Final = frozenset(
         "token",
     }
 )
-_SHORTLY: Final = 60  # seconds
+_SHORTLY: Final = 30  # seconds
 _REFERENCE: Final = "mintage.reference"
 NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 
@@ -237,7 +237,8 @@ def _when_to_return(error: UpstreamUnavailable) -> str:
         )
     if error.retry_after > _SHORTLY:
         minutes = -(-error.retry_after // 60)
-        return f"the identity provider asks to wait; try again in {minutes} minutes"
+        when = "a minute" if minutes == 1 else f"{minutes} minutes"
+        return f"the identity provider asks to wait; try again in {when}"
     return "the identity provider is not available; try again shortly"
 
 

@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,6 +17,8 @@ from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
 from mintage.grant import Identity, Renewed, UpstreamTokens
 from mintage.upstream.protocol import Exchange, Judge, LoginRequest, Upstream
 from mintage.upstream.settings import UpstreamSettings
+
+_MAX_ISSUERS: Final = 1000  # a provider of many tenants has an issuer for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class Upstreams:
         self._members = tuple(
             Member(settings, upstream, ids - {settings.name}) for settings, upstream in members
         )
+        self._issued: dict[tuple[str | None, str | None], bool] = {}
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members)
@@ -127,8 +131,15 @@ class Upstreams:
         return next((member for member in self._members if member.id == name), None)
 
     def issued(self, tokens: UpstreamTokens) -> bool:
-        """Whether one of them gave *tokens*."""
-        return any(member.owns(tokens) for member in self._members)
+        """Whether one of them gave *tokens*. It is asked with each request that needs a token."""
+        key = tokens.provider, tokens.issuer
+        known = self._issued.get(key)
+        if known is None:
+            known = any(member.owns(tokens) for member in self._members)
+            if len(self._issued) >= _MAX_ISSUERS:
+                self._issued.clear()
+            self._issued[key] = known
+        return known
 
     async def refresh(
         self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
