@@ -125,6 +125,29 @@ async def test_a_direct_and_a_pooled_replica_hear_of_each_other(
     await pooled.close()
 
 
+async def test_a_feed_that_hears_nothing_for_long_stays_on_its_line(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks the server whether the line lives, again and again, and connects only once."""
+    monkeypatch.setattr("mintage.stores.postgres_feed.HEARTBEAT", 0.5)
+    store = await open_store(postgres_url, clock=time.time)
+    await store.insert(b"k", b"one", None, FAR)
+    heard: list[bytes] = []
+
+    async def listen() -> None:
+        async for key in store.changes():
+            heard.append(key)
+            if key == b"k":
+                return
+
+    listener = asyncio.create_task(listen())
+    await asyncio.sleep(2)
+    await store.delete(b"k")
+    await asyncio.wait_for(listener, 10)
+    assert heard == [EVERYTHING, b"k"]
+    await store.close()
+
+
 async def test_a_role_without_create_works_once_the_tables_are_there(postgres_url: str) -> None:
     """And is told what to do before."""
     role, url = "least", as_role(postgres_url, "least")

@@ -39,7 +39,7 @@ async def listen(url: str, channel: str, closed: asyncio.Event) -> AsyncGenerato
                 async with asyncio.timeout(HEARTBEAT):
                     key = await heard.get()
             except TimeoutError:
-                await db.execute("")  # a line that was cut without a word fails here
+                await db.execute("SELECT 1")  # a line that was cut without a word fails here
                 continue
             if key is None:
                 raise ConnectionResetError
