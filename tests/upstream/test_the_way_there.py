@@ -154,6 +154,7 @@ async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> Non
         (f"http://127.0.0.1:{free_port()}/", "refuses connections"),
         ("http://no-such-name.invalid/", "is not found"),
     ],
+    ids=lambda value: value.split("/")[0] if " " in value else "url",
 )
 async def test_an_outage_says_what_it_is(url: str, words: str) -> None:
     with pytest.raises(UpstreamUnavailable, match=words) as raised:
