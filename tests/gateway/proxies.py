@@ -91,13 +91,18 @@ def caddy_command(directory: Path, *, listen: int, mintage: int, tools: int) -> 
     return [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(file)]
 
 
-def haproxy_command(directory: Path, *, listen: int, mintage: int, tools: int) -> list[str]:
-    """HAProxy as on the page, without TLS."""
+def haproxy_command(
+    directory: Path, *, listen: int, mintage: int, tools: int, broken: bool = False
+) -> list[str]:
+    """HAProxy as on the page, without TLS. *broken*: its script fails in the middle."""
     script, file = directory / "mintage.lua", directory / "haproxy.cfg"
-    script.write_text(replaced(block("lua"), {"127.0.0.1:8080": f"127.0.0.1:{mintage}"}))
+    changed = {"127.0.0.1:8080": f"127.0.0.1:{mintage}"}
+    if broken:
+        changed["  local client = core.httpclient()"] = '  error("broken")'
+    script.write_text(replaced(block("lua"), changed))
     changes = {
         "/etc/haproxy/mintage.lua": str(script),
-        "bind :443 ssl crt /etc/haproxy/auth.example.com.pem": f"bind 127.0.0.1:{listen}",
+        ":443 ssl crt /etc/haproxy/auth.example.com.pem alpn http/1.1": f"127.0.0.1:{listen}",
         "127.0.0.1:8080": f"127.0.0.1:{mintage}",
         "127.0.0.1:8000": f"127.0.0.1:{tools}",
     }
@@ -170,9 +175,11 @@ async def caddy(directory: Path, *, listen: int, mintage: int, tools: int) -> As
 
 
 @asynccontextmanager
-async def haproxy(directory: Path, *, listen: int, mintage: int, tools: int) -> AsyncIterator[None]:
+async def haproxy(
+    directory: Path, *, listen: int, mintage: int, tools: int, broken: bool = False
+) -> AsyncIterator[None]:
     """HAProxy, running."""
-    command = haproxy_command(directory, listen=listen, mintage=mintage, tools=tools)
+    command = haproxy_command(directory, listen=listen, mintage=mintage, tools=tools, broken=broken)
     async with running(*command, port=listen, log=directory / "haproxy.log"):
         yield
 

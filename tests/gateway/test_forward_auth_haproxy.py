@@ -172,3 +172,24 @@ async def test_a_web_page_may_ask_first_and_read_the_answer(site: World) -> None
     assert (preflight.status_code, passed.status_code) == (204, 200)
     for answer in (preflight, passed):
         assert answer.headers.get_list("access-control-allow-origin") == ["*"]
+
+
+async def test_attack_e04_a_script_that_fails_lets_nobody_in(
+    world: World, raw: RawBackend, listen: int, tmp_path: Path
+) -> None:
+    """HAProxy goes on with its rules where a script fails."""
+    ports = {"listen": listen, "mintage": world.port, "tools": raw.port}
+    async with haproxy(tmp_path, **ports, broken=True):
+        answer = await world.http.get(f"{world.resource}/x", headers=await bearer(world))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert raw.seen == []
+
+
+async def test_attack_e11_trailers_do_not_reach_a_backend_that_reads_them_as_headers(
+    site: World, raw: RawBackend
+) -> None:
+    token = (await bearer(site))["authorization"]
+    head = f"POST /mcp/x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nConnection: close\r\n"
+    sent = f"{head}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Forwarded-User: root\r\n\r\n"
+    assert (await raw_answer(site, sent.encode())).startswith(b"HTTP/1.1 411 ")
+    assert raw.seen == []

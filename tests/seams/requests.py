@@ -180,6 +180,17 @@ def corpus() -> list[Odd]:
         for line in CORPUS["trailers"]
     ]
     found += [
+        Odd(
+            "root",
+            "POST",
+            lines=(f"Trailer: {line.split(':')[0]}",),
+            body=b"a",
+            chunked=True,
+            trailers=(line,),
+        )
+        for line in CORPUS["trailers"]
+    ]
+    found += [
         Odd("mcp", "POST", "/mcp", ("Content-Type: application/json", *lines), body.encode())
         for lines in CORPUS["mcp_lines"]
         for body in CORPUS["mcp_bodies"]

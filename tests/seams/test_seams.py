@@ -9,7 +9,7 @@ from tests.seams.lab import Lab
 from tests.seams.requests import ODD, Odd, corpus
 
 # One lab for all tests of this file, and so one process that runs them.
-pytestmark = pytest.mark.xdist_group("seams")
+pytestmark = [pytest.mark.xdist_group("seams"), pytest.mark.timeout(0 if LONG else 300)]
 
 _BATCH = 24
 # In a short run each request goes by every seventh way, another seventh each time.
