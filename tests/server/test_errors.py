@@ -59,6 +59,7 @@ FAULTS: Final[dict[str, tuple[Endpoint, Fault]]] = {
     "the provider is away": ("discovery", "503"),
     "the provider's tokens are away": ("token", "503"),
     "the provider refuses": ("token", "invalid_grant"),
+    "the provider refuses this server": ("token", "invalid_client"),
 }
 FAILURES: Final = {
     "the store is away": StoreUnavailable("the disk is gone"),
