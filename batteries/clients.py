@@ -236,7 +236,7 @@ async def embedded(upstream: FakeUpstream, directory: Path) -> AsyncIterator[str
     config = _config(issuer, upstream, directory, {"path": "/mcp"})
     server = FastMCP("notes", auth=MintageAuth.of(Mintage(config, fetch=_Fetch())))
 
-    @server.tool
+    @server.tool  # type: ignore[untyped-decorator]
     async def whoami() -> str:
         return "somebody"
 
