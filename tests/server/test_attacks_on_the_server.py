@@ -11,7 +11,7 @@ import pytest
 
 from mintage import handles, records
 from mintage.errors import Exists, SealError
-from mintage.grant import Active
+from mintage.grant import Active, UpstreamTokens
 from mintage.keys import purpose_key
 from mintage.sealing import record_key
 from mintage.stores.memory import MemoryStore
@@ -273,3 +273,9 @@ class TestD07Secrets:
         assert not [key for key in store if b"state" in key]
         with pytest.raises(Exists):
             await store.insert(next(iter(store)), b"", None, int(world.clock()) + 10)
+
+
+def test_attack_d07_upstream_tokens_do_not_show_themselves() -> None:
+    tokens = UpstreamTokens(access_token="the-access-token", refresh_token="the-refresh-token")
+    for shown in (repr(tokens), str(tokens), f"{tokens}", repr([tokens])):
+        assert "the-" not in shown

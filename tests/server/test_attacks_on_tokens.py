@@ -350,3 +350,28 @@ class TestC10OddRequests:
             headers=[("authorization", "Basic YTpi"), ("authorization", "Basic YzpkCg==")],
         )
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+class TestC10EachStrictnessByItself:
+    """Each with a request that would be good without it."""
+
+    async def test_attack_c10_a_repeated_parameter_is_refused_for_being_repeated(
+        self, world: World
+    ) -> None:
+        client = await world.client()
+        async with world.browser() as browser:
+            token = (await client.tokens(browser))["refresh_token"]
+        good = f"grant_type=refresh_token&client_id={client.client_id}&refresh_token={token}"
+        usual = "application/x-www-form-urlencoded"
+        for body, kind, why in (
+            (f"{good}&client_id={client.client_id}", usual, "client_id must be given once"),
+            (good, "text/plain", "Content-Type must be"),
+            (good + "&x=1" * 64, usual, "at most 64 fields"),
+            (f"{good}&x=%4", usual, "two hexadecimal digits"),
+            (f"{good}&x=100%", usual, "two hexadecimal digits"),
+        ):
+            answer = await world.http.post(
+                f"{world.issuer}/token", content=body, headers={"content-type": kind}
+            )
+            assert answer.status_code == 400, why
+            assert why in answer.json()["error_description"]
