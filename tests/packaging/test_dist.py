@@ -180,13 +180,12 @@ def environment_of(directory: Path) -> dict[str, str]:
         "".join(f"{line.name}=={line.version}\n" for line in lock("demo") if line.applies)
     )
     return {
-        "PATH": os.environ["PATH"],
+        **os.environ,  # how to reach an index, and whom to trust there
         "HOME": str(directory),
         "PIPX_HOME": str(directory / "pipx"),
         "UV_CACHE_DIR": str(directory / "uv"),
         "UV_CONSTRAINT": str(constraints),
         "PIP_CONSTRAINT": str(constraints),
-        **{key: value for key, value in os.environ.items() if key.startswith(("UV_", "PIP_"))},
     }
 
 
