@@ -39,6 +39,8 @@ from mintage.site import Resource, Site
 from mintage.values import Dice
 
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
+_USUAL_METHODS: Final = frozenset({"GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS"})
+_USUAL_CONNECTIONS: Final = frozenset({b"keep-alive", b"close"})
 _JUDGED: Final = MCP_HEADERS | {b"connection", b"content-length", b"transfer-encoding"}
 
 
@@ -136,17 +138,30 @@ class Door:
 
 def _check_head(headers: RawHeaders, method: str) -> None:
     """Refuse a request that the backend could take for another one than was judged."""
-    if not _METHOD.fullmatch(method):
+    if method not in _USUAL_METHODS and not _METHOD.fullmatch(method):
         raise AccessDenied(
             "write the method in capital letters, like POST",
             reason=f"method {method[:32]!r}",
             stage="request",
         )
     judged = [header for header in headers if header[0] in _JUDGED]
-    if judged:
+    if not _is_usual(judged):
         check_framing(judged)
         check_connection(value for name, value in judged if name == b"connection")
         check_once([name for name, _ in judged if name in MCP_HEADERS])
+
+
+def _is_usual(judged: RawHeaders) -> bool:
+    """Whether *judged* are as nearly all clients send them: then nothing has to be looked at."""
+    names = set()
+    for name, value in judged:
+        if name == b"connection":
+            if value not in _USUAL_CONNECTIONS:
+                return False
+        elif name == b"transfer-encoding" or (name == b"content-length" and not value.isdigit()):
+            return False
+        names.add(name)
+    return len(names) == len(judged)
 
 
 async def _calls(
