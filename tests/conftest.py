@@ -198,7 +198,7 @@ async def opened_world(
         config = parse(
             data,
             base=directory,
-            environ={"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret},
+            environ=os.environ | {"SECRET": SECRET, "UPSTREAM_SECRET": upstream.client_secret},
         )
         app = Mintage(config, clock=clock, **parts)
         running = await stack.enter_async_context(app.running())

@@ -208,7 +208,7 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         signing_keys=_signing_keys(file.tokens.signing_key, base=base, environ=environ),
         clients=read_clients(file.client, environ=environ, base=base),
         registration=read_registration(file.registration, environ=environ, base=base),
-        documents=read_policy(file.cimd),
+        documents=read_policy(file.cimd, environ=environ),
     )
 
 

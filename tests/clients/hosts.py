@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 
 from mintage.clients.addresses import Address
 from mintage.clients.fetching import GuardedFetch
+from mintage.proxies import Proxies
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from tests.certificates import builder, self_signed, signed_by
@@ -107,15 +108,22 @@ async def two_hosts(directory: Path) -> AsyncIterator[tuple[ClientHost, ClientHo
         yield hosts
 
 
-def fetch_from_tests(names: Names, *, seconds: float = 5.0) -> GuardedFetch:
+def fetch_from_tests(
+    names: Names, *, seconds: float = 5.0, proxies: Proxies | None = None
+) -> GuardedFetch:
     """The guard as in production, but for the resolver, our authority, and two addresses."""
-    tls = ssl.create_default_context(cadata=_authority()[0].public_bytes(Encoding.PEM).decode())
+    tls = ssl.create_default_context(cadata=authority_pem())
     return GuardedFetch(
         resolve=names,
         tls=tls,
+        proxies=proxies,
         seconds=seconds,
         also_connect_to_these_networks_in_tests=[IPv4Network(f"{OUTSIDE}/31")],
     )
+
+
+def authority_pem() -> str:
+    return _authority()[0].public_bytes(Encoding.PEM).decode()
 
 
 @cache

@@ -115,4 +115,4 @@ def test_a_registration_token_goes_with_its_mode(section: RegistrationSection) -
 def test_a_host_pattern_is_one(glob: str) -> None:
     for section in (CimdSection(allow=(glob,)), CimdSection(deny=(glob,))):
         with pytest.raises(ConfigError):
-            read_policy(section)
+            read_policy(section, environ={})

@@ -1,5 +1,7 @@
 """The open parts of a running server: everything that endpoints are made of."""
 
+import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from mintage.errors import StoreUnavailable
 from mintage.grant import Identity, Renewed, UpstreamTokens
 from mintage.keyring import KeyRing
 from mintage.keys import purpose_keys
+from mintage.proxies import Proxies
 from mintage.resource.bearer import Bearer
 from mintage.server.farewell import Farewell
 from mintage.site import Site
@@ -35,6 +38,8 @@ from mintage.upstream.transport import HttpTransport
 from mintage.values import Clock, Dice
 from mintage.vault import installation
 from mintage.vault.vault import Vault
+
+log = logging.getLogger("mintage")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +101,10 @@ async def open_parts(
             ]
         )
         stack.push_async_callback(upstreams.close)
+        if config.documents.why_off:
+            log.warning("no metadata documents are fetched: %s", config.documents.why_off)
         if fetch is None:
-            fetch = GuardedFetch()
+            fetch = GuardedFetch(proxies=Proxies.of(os.environ))
             stack.callback(fetch.close)
         published = Published(fetch, policy=config.documents, clock=steady, accept=accept_client)
         stack.push_async_callback(published.drain)

@@ -38,6 +38,11 @@ class Directory:
             return client
         if self.published is not None and is_document_url(client_id):
             return await self.published.client(client_id)
+        if is_document_url(client_id):
+            raise InvalidClient(
+                "this server reads no metadata documents, so a URL is no client_id here; register "
+                "the application, or ask the operator of this server to configure it"
+            )
         client = self.client_ids.read(client_id)
         if client is None:
             named = self.client_ids.unknown_key(client_id)

@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -22,6 +23,7 @@ from mintage.clients.metadata import check_fetchable
 from mintage.clients.names import Names
 from mintage.clients.turns import Turns
 from mintage.errors import FetchFailed, FetchRefused
+from mintage.proxies import Proxies
 from mintage.tls import trusted
 
 log = logging.getLogger("mintage.clients")
@@ -44,7 +46,11 @@ class GuardedFetch:
     """*resolve* is asked once for each fetch; what it answers is checked, and connected to.
 
     *tls* is how servers are verified: by default like the provider, with ``SSL_CERT_FILE``
-    heeded. Proxies are not used: one would resolve the name again.
+    heeded.
+
+    A host that *proxies* has a proxy for is asked by a tunnel through that proxy. The proxy
+    looks its name up, so no address is checked here: `mintage.clients.settings.read_policy`
+    lets no stranger's URL come this far unless the operator vouched for the proxy.
     """
 
     def __init__(
@@ -52,12 +58,14 @@ class GuardedFetch:
         *,
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
+        proxies: Proxies | None = None,
         seconds: float = SECONDS,
         also_connect_to_these_networks_in_tests: Sequence[Network] = (),
     ) -> None:
         self._names = Names()
         self._resolve = resolve or self._names
         self._tls = tls
+        self._proxies = proxies or Proxies()
         self._seconds = seconds
         self._turns = Turns()
         self._networks = tuple(also_connect_to_these_networks_in_tests)
@@ -76,6 +84,8 @@ class GuardedFetch:
         try:
             async with asyncio.timeout(self._seconds) as all_of_it, self._turns.of(_host(parts)):
                 deadline = all_of_it.when() or 0.0
+                if proxy := self._proxies.towards(_host(parts), parts.port):
+                    return await self._by_tunnel(proxy, parts, limit, deadline)
                 return await self._from_any(await self._addresses(parts), parts, limit, deadline)
         except TimeoutError:
             raise FetchFailed("no answer in time") from None
@@ -115,10 +125,33 @@ class GuardedFetch:
                 raise FetchFailed(f"its host broke off ({type(error).__name__})") from None
         raise FetchFailed("its host can't be reached over TLS")
 
-    async def _from(
-        self, address: Address, parts: SplitResult, limit: int, deadline: float
+    async def _by_tunnel(
+        self, proxy: str, parts: SplitResult, limit: int, deadline: float
     ) -> Fetched:
-        """One GET to *address* itself, under the name that the URL has.
+        """What the proxy's URL says stays out of the log: it may hold a password."""
+        try:
+            return await self._from(_host(parts), parts, limit, deadline, proxy=proxy)
+        except httpx2.ProxyError as error:
+            log.warning("the proxy makes no tunnel to %s: %s", parts.hostname, error)
+            raise FetchFailed("the proxy of this server makes no tunnel to its host") from None
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            log.warning("%s through the proxy: %s", parts.hostname, type(error).__name__)
+            raise FetchFailed(
+                "its host can't be reached over TLS through the proxy of this server"
+            ) from None
+        except httpx2.HTTPError as error:
+            raise FetchFailed(f"its host broke off ({type(error).__name__})") from None
+
+    async def _from(
+        self,
+        place: Address | str,
+        parts: SplitResult,
+        limit: int,
+        deadline: float,
+        *,
+        proxy: str | None = None,
+    ) -> Fetched:
+        """One GET to *place* itself, under the name that the URL has; by *proxy*, if there is one.
 
         The connection is made for this request and closed after it: a pool would keep it
         under its address, and hand it to another name without a look at the certificate.
@@ -126,12 +159,12 @@ class GuardedFetch:
         closes the socket of a step that is late, and not that of one that is cancelled.
         """
         step = min(_STEP_SECONDS, 0.45 * (deadline - asyncio.get_running_loop().time()))
-        literal = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
+        host = f"[{place}]" if isinstance(place, IPv6Address) else str(place)
         request = httpx2.Request(
             "GET",
             httpx2.URL(
                 scheme="https",
-                host=literal,
+                host=host,
                 port=parts.port or 443,
                 raw_path=(parts.path + (f"?{parts.query}" if parts.query else "")).encode(),
             ),
@@ -148,7 +181,9 @@ class GuardedFetch:
         )
         if self._tls is None:
             self._tls = trusted()
-        async with httpx2.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
+        async with httpx2.AsyncHTTPTransport(
+            verify=self._tls, trust_env=False, proxy=self._proxy(proxy)
+        ) as transport:
             response = await transport.handle_async_request(request)
             try:
                 _check(response, limit)
@@ -160,6 +195,12 @@ class GuardedFetch:
             finally:
                 await response.aclose()
         return Fetched(bytes(body), response.headers.get("cache-control", ""))
+
+    def _proxy(self, url: str | None) -> httpx2.Proxy | None:
+        """A proxy that is asked over TLS is verified like everything else."""
+        if url is None:
+            return None
+        return httpx2.Proxy(url, ssl_context=self._tls if url.startswith("https:") else None)
 
 
 def _host(parts: SplitResult) -> str:

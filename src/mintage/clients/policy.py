@@ -18,12 +18,14 @@ class DocumentPolicy:
 
     Hosts by glob: ``*.example.com`` is every name below it, and not itself.
 
-    *deny* goes first. An empty *allow* allows all.
+    *deny* goes first. An empty *allow* allows all. *why_off*, for the log: what switched
+    documents off, if it was not the configuration.
     """
 
     enabled: bool = True
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    why_off: str = ""
 
     def permits(self, host: str) -> bool:
         """Whether documents and keys may come from *host* (lower case, without port)."""

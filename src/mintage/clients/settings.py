@@ -12,6 +12,7 @@ from mintage.clients.client import AuthMethod, Client
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.redirects import RedirectUri
 from mintage.errors import ConfigError, OAuthError
+from mintage.proxies import Proxies
 from mintage.secret_source import resolve
 from mintage.values import ClientId, Secret, check_scopes
 
@@ -41,6 +42,7 @@ class CimdSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     enabled: bool = True
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    the_environments_proxy_refuses_inner_addresses: bool = False
 
 
 class RegistrationSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,13 +78,34 @@ def read_registration(
     return RegistrationSettings(enabled=section.mode != "off", token=token)
 
 
-def read_policy(section: CimdSection) -> DocumentPolicy:
+def read_policy(section: CimdSection, *, environ: Mapping[str, str]) -> DocumentPolicy:
+    """Behind a proxy documents are off, unless the configuration vouches for that proxy.
+
+    The proxy looks the host's name up, so no address can be checked here.
+    """
     for name, globs in (("allow", section.allow), ("deny", section.deny)):
         if not all(map(_GLOB.fullmatch, globs)):
             raise ConfigError(
                 f"cimd.{name}", "holds host names in lower case, with * for any characters"
             )
-    return DocumentPolicy(enabled=section.enabled, allow=section.allow, deny=section.deny)
+    why_off = "" if section.the_environments_proxy_refuses_inner_addresses else _a_proxy(environ)
+    return DocumentPolicy(
+        enabled=section.enabled and not why_off,
+        allow=section.allow,
+        deny=section.deny,
+        why_off=why_off if section.enabled else "",
+    )
+
+
+def _a_proxy(environ: Mapping[str, str]) -> str:
+    variable = Proxies.of(environ).variable
+    if variable is None:
+        return ""
+    return (
+        f"{variable} names a proxy, and behind a proxy this server can't check to which address "
+        "a document's URL leads. If that proxy refuses addresses of your own network, set "
+        "cimd.the_environments_proxy_refuses_inner_addresses = true"
+    )
 
 
 def _client(section: ClientSection, key: str, *, environ: Mapping[str, str], base: Path) -> Client:

@@ -1,0 +1,61 @@
+"""Which proxy the environment names for an https request to a host. Pure.
+
+It reads what httpx2 reads, so that the provider and a client's documents are reached the same way.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """*variable* holds the URL *https* of the proxy; the hosts of *direct* are asked directly."""
+
+    variable: str | None = None
+    https: str | None = None
+    direct: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> "Proxies":
+        direct = tuple(
+            entry.strip().lower() for entry in _of_both(environ, "no_proxy").split(",") if entry
+        )
+        variable = next((name for name in _VARIABLES if _counts(environ, name)), None)
+        if variable is None or "*" in direct:
+            return cls()
+        url = environ[variable]
+        return cls(variable, url if "://" in url else f"http://{url}", direct)
+
+    def towards(self, host: str, port: int | None = None) -> str | None:
+        """The URL of the proxy for *host*, a name; None: it is asked directly.
+
+        *port* as it is in the URL: None where the URL has none.
+        """
+        if any(_names(entry, host, port) for entry in self.direct):
+            return None
+        return self.https
+
+
+def _counts(environ: Mapping[str, str], name: str) -> bool:
+    """The lower case goes first; set to nothing it switches the other off."""
+    return bool(environ.get(name)) and (name.islower() or environ.get(name.lower()) != "")
+
+
+def _of_both(environ: Mapping[str, str], name: str) -> str:
+    return environ[name] if name in environ else environ.get(name.upper(), "")
+
+
+def _names(entry: str, host: str, port: int | None) -> bool:
+    """Whether *entry* of ``NO_PROXY`` names *host*: a name stands for those below it too."""
+    scheme, separator, rest = entry.rpartition("://")
+    name, _, number = rest.partition(":")
+    if scheme not in ("", "https", "all") or (number and number != str(port)) or not name:
+        return False
+    if separator or name == "localhost":
+        return host == name
+    if name.startswith(("*.", ".")):
+        return host.endswith(name.removeprefix("*"))
+    return host == name or host.endswith(f".{name}")
