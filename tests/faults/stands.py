@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
@@ -26,6 +27,13 @@ class Stand:
 
     url: str
     faults: Mapping[str, Fault]
+
+    def __post_init__(self) -> None:
+        """Each test is an installation of its own, with its own part of a shared engine."""
+        if not self.url.startswith("sqlite"):
+            part = "schema" if self.url.startswith("postgresql") else "prefix"
+            mark = "&" if "?" in self.url else "?"
+            self.url += f"{mark}{part}=t{secrets.token_hex(4)}"
 
 
 async def command(*words: str | Path, **environ: str) -> str:
