@@ -1,5 +1,6 @@
 """Which scopes a request needs, and whether those that were granted are enough. Pure."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -155,15 +156,33 @@ def _folded_globs(globs: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(_folded, globs))
 
 
+_URI_LIKE: Final = re.compile(r"[/%\\:?#]")
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):")
+
+
 @lru_cache(maxsize=1024)
 def _readings(name: str) -> frozenset[str]:
-    """*name* as servers may read it: without case, and a URI decoded and with its dots resolved."""
+    """*name* as servers may read it: without case, and a URI in every usual form of it.
+
+    Decoded, with its dots resolved, with and without its query, its fragment, its port and user,
+    and however many slashes stand behind its scheme.
+    """
     found = {_folded(name)}
-    if "/" in name or "%" in name:
-        decoded = _folded(unquote(unquote(name)))
-        scheme, mark, rest = decoded.partition("://")
-        path = normpath(f"/{rest if mark else scheme}")[1:]
-        found |= {decoded, f"{scheme}://{path}" if mark else path}
+    if not _URI_LIKE.search(name):
+        return frozenset(found)
+    decoded = _folded(unquote(unquote(name))).replace("\\", "/")
+    for text in {decoded, decoded.partition("#")[0], re.split("[?#]", decoded, maxsplit=1)[0]}:
+        found.add(text)
+        scheme = _SCHEME.match(text)
+        if scheme is None:
+            found.add(normpath(f"/{text}")[1:])
+            continue
+        rest = text[scheme.end() :].lstrip("/")
+        host, slash, path = rest.partition("/")
+        bare = host.rpartition("@")[2].partition(":")[0]
+        for start in {host, bare, "" if bare == "localhost" else bare}:
+            where = normpath(f"/{start}{slash}{path}").lstrip("/")
+            found |= {f"{scheme[1]}:{slashes}{where}" for slashes in ("", "/", "//", "///")}
     return frozenset(found)
 
 

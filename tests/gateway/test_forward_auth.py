@@ -435,6 +435,27 @@ async def test_attack_e06_a_method_in_small_letters_does_not_pass(
     assert answer.status in ({400, 403} if asker == "envoy" else {403})
 
 
+@every_asker
+async def test_attack_e01_a_websocket_does_not_pass_where_messages_are_judged(
+    world: World, asker: Asker
+) -> None:
+    """The messages in it would be judged by nobody. Proxies leave its key in their question."""
+    token = await access_token(world, "/named")
+    passes = await ask(world, token, "/mcp", sec_websocket_key="a2V5", method="GET", asker=asker)
+    refused = await ask(world, token, "/named", sec_websocket_key="a2V5", method="GET", asker=asker)
+    assert (passes.status, refused.status) == (401, 403)
+
+
+@every_asker
+@pytest.mark.parametrize("method", ["TRACE", "TRACK"])
+async def test_attack_e04_a_backend_is_not_asked_to_show_what_it_was_sent(
+    world: World, asker: Asker, method: str
+) -> None:
+    token = await access_token(world)
+    answer = await ask(world, token, "/mcp", method=method, asker=asker)
+    assert answer.status in ({400, 403} if asker == "envoy" else {403})  # no parser knows TRACK
+
+
 class TestBodies:
     """Rules about MCP, decided by the body where the proxy sends it."""
 

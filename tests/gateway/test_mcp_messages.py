@@ -168,3 +168,18 @@ def test_spec026_the_revision_in_the_body_is_that_of_the_header() -> None:
         check_agreement([OLD], (told,))
     with pytest.raises(InvalidRequest):
         check_agreement([NEW, (b"mcp-method", b"ping")], (told, told))
+
+
+def test_attack_e05_a_name_is_bounded_because_rules_remember_how_they_read_it() -> None:
+    def body(length: int) -> bytes:
+        message = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {"name": "x" * length},
+        }
+        return json.dumps(message).encode()
+
+    assert read_messages(body(2048))[0].method == "tools/call"
+    with pytest.raises(InvalidRequest, match="at most 2048 characters"):
+        read_messages(body(2049))

@@ -94,6 +94,30 @@ class TestRules:
         assert not rule.matches(Call(method="POST", path=""))
 
     @pytest.mark.parametrize(
+        ("secret", "written"),
+        [
+            ("tpl://a/secret", "tpl://a/secret?x=1"),
+            ("tpl://a/secret", "tpl://a/secret#x"),
+            ("tpl://a/secret", "tpl://a/secret?"),
+            ("file:///etc/secret", "file:/etc/secret"),
+            ("file:///etc/secret", "file:///etc\\secret"),
+            ("file:///etc/secret", "file://localhost/etc/secret"),
+            ("https://host/secret", "https:/host/secret"),
+            ("https://host/secret", "https://host:443/secret"),
+            ("https://host/secret", "https://user@host/secret"),
+            ("res://a/secret", "res://a:/secret"),
+            ("res://a/secret", "res://a/x/../%73ecret"),
+        ],
+    )
+    def test_attack_e01_a_resource_is_the_same_however_its_uri_is_written(
+        self, secret: str, written: str
+    ) -> None:
+        rule = Rule(operations=("resources/read",), tools=(secret,), scopes=("admin",))
+        call = Call(method="POST", path="")
+        assert rule.matches(call.naming("resources/read", (written,)))
+        assert not rule.matches(call.naming("resources/read", (f"{secret}s",)))
+
+    @pytest.mark.parametrize(
         ("claims", "accepted"),
         [
             ({"groups": ["staff", "ops"]}, True),

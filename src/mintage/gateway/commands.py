@@ -306,7 +306,7 @@ def _is_initialize(body: bytes) -> bool:
     """Whether *body* is one JSON-RPC request that begins a session."""
     try:
         msgspec.json.decode(body, type=_Initialize)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
@@ -328,7 +328,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 def _request_id(body: bytes) -> str | int | None:
     try:
         return msgspec.json.decode(body, type=_Envelope).id
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

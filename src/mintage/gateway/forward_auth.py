@@ -26,7 +26,7 @@ from mintage.gateway.headers import TELLING, RawHeaders
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.paths import Match, check_needs_no_decoding
 from mintage.gateway.peers import Peers, is_local
-from mintage.gateway.proxy import Backend
+from mintage.gateway.proxy import NEVER_PASSED, Backend
 from mintage.server.cors import for_any_origin, is_preflight
 from mintage.server.limits import check_size
 
@@ -101,6 +101,8 @@ class ForwardAuth:
             client = scope.get("client")
             self._check_peer(client[0] if client else None)
             asked = method, path = self._question(scope)
+            if method in NEVER_PASSED:
+                raise AccessDenied(f"use another method than {method}", stage="request")
             _check_not_joined(scope["headers"])
             found = self._find(path)
             backend = found.target
@@ -110,6 +112,7 @@ class ForwardAuth:
                 method=method,
                 path=found.rest,
                 incoming=self._body(scope, receive),
+                websocket=_opens_a_websocket(scope["headers"]),
             )
             identity, authorization = await self._gateway.proxy.credentials.of(access, backend.wish)
             told = identity | ({} if authorization is None else {"authorization": authorization})
@@ -205,6 +208,14 @@ def _check_not_joined(headers: RawHeaders) -> None:
     for name, value in headers:
         if name in _JUDGED and b"," in value:
             raise InvalidRequest(f"{name.decode()} must be given once, with no comma in it")
+
+
+def _opens_a_websocket(headers: RawHeaders) -> bool:
+    """Whether the client shakes hands for a WebSocket (RFC 6455 §4.1).
+
+    Proxies keep ``Upgrade`` to themselves when they ask, and leave these headers in.
+    """
+    return any(name.startswith(b"sec-websocket-") or name == b"upgrade" for name, _ in headers)
 
 
 def _known_to_proxies(response: Response) -> Response:

@@ -12,6 +12,7 @@ from mintage.errors import InvalidRequest
 from mintage.gateway.json_reading import UnreadableJson, read_json
 
 MAX_MESSAGES: Final = 64  # in one batch
+MAX_NAME: Final = 2048  # characters: rules remember how they read a name
 _META_REVISION: Final = "io.modelcontextprotocol/protocolVersion"
 _ENVELOPE: Final = ("jsonrpc", "id", "method", "params", "result", "error")
 _PARAMS: Final = ("name", "uri", "ref", "taskId", "notifications", "_meta")
@@ -93,6 +94,8 @@ def _names(method: str, params: dict[str, Any]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name for name in found if name is not None))
     if any(not isinstance(name, str) for name in names):
         raise InvalidRequest("what a message names must be a string")
+    if any(len(name) > MAX_NAME for name in names):
+        raise InvalidRequest(f"what a message names must be at most {MAX_NAME} characters")
     if any(_CONTROL.search(name) for name in names):
         raise InvalidRequest("what a message names must hold no control characters")
     return names

@@ -30,7 +30,7 @@ from mintage.site import Resource
 Local = Callable[[Scope, Receive, Send, Access], Awaitable[None]]
 
 # A backend that shows what it was sent would show the client what is only for the backend.
-_REFUSED: Final = frozenset({"TRACE", "CONNECT"})
+NEVER_PASSED: Final = frozenset({"TRACE", "TRACK", "CONNECT"})
 _ALLOW: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _WITHOUT_CONTENT: Final = (204, 304)
 _EVENT_STREAM: Final = b"text/event-stream"
@@ -87,7 +87,7 @@ class Proxy:
         *rest*: of the path, what is the backend's. Raises `MintageError` only as long as nothing
         was sent to the client.
         """
-        if scope["method"] in _REFUSED:
+        if scope["method"] in NEVER_PASSED:
             raise MethodNotAllowed(f"use another method than {scope['method']}", allow=_ALLOW)
         target = pool.target.at(rest, scope.get("query_string", b""))
         body = Body.of(scope["headers"], receive)

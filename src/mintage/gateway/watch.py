@@ -100,12 +100,13 @@ class Lasting:
     It is looked at from `begin` to `stop`. *refusal*: why it was ended.
     """
 
-    __slots__ = ("_before", "_task", "_watch", "check", "refusal")
+    __slots__ = ("_before", "_over", "_task", "_watch", "check", "refusal")
 
     def __init__(self, watch: Watch, check: Check) -> None:
         self._watch = watch
         self._task: asyncio.Task[object] | None = None
         self._before = 0
+        self._over = False
         self.check = check
         self.refusal: OAuthError | None = None
 
@@ -125,13 +126,16 @@ class Lasting:
             raise Ended(self.refusal) from error
 
     def begin(self) -> None:
+        self._over = False
         self._watch.add(self)
 
     def stop(self) -> None:
+        self._over = True
         self._watch.remove(self)
 
     def end(self, refusal: OAuthError) -> None:
-        if self.refusal is None and self._task is not None:
+        # A look that was under way when the answer ended comes too late.
+        if self.refusal is None and self._task is not None and not self._over:
             self.refusal = refusal
             self.stop()
             self._task.cancel()
