@@ -66,7 +66,9 @@ async def stage(*, grace: int) -> AsyncIterator[Stage]:
     async with contextlib.AsyncExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="mintage-demo-")))
         idp = await stack.enter_async_context(nanoidp(redirect_uri=f"{issuer}/callback"))
-        (directory / "upstream.secret").write_text(idp.client_secret)
+        secret = directory / "upstream.secret"
+        secret.touch(0o600)
+        secret.write_text(idp.client_secret)
         file = directory / "mintage.toml"
         file.write_text(
             CONFIG.format(
