@@ -46,8 +46,8 @@ def alone(parameters: Any) -> bool:
 
 # What tells the reader to do something, or what it takes.
 ADVICE = re.compile(
-    r"\b(use|send|try|log in|register|must|may hold|may have|may not go|leave|ask|correct|go back"
-    r"|allow|shorten|check|tell|name one|are https)\b"
+    r"\b(use|send|write|try|log in|register|must|may hold|may have|may not go|leave|ask|correct"
+    r"|go back|allow|shorten|check|tell|name one|are https)\b"
 )
 LATER: Final = {
     "ten minutes later": 601,

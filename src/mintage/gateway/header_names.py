@@ -136,7 +136,7 @@ def check_connection(values: Iterable[bytes]) -> None:
             if name not in _MAY_BE_NAMED and _is_needed(name):
                 shown = name[:_USUAL].decode("latin-1")
                 raise InvalidRequest(
-                    "Connection may name headers of this connection alone, like keep-alive",
+                    "Connection may hold only names like close and keep-alive",
                     reason=f"Connection names {shown!r}",
                 )
 

@@ -84,7 +84,7 @@ def _names(method: str, params: dict[str, Any]) -> tuple[str, ...]:
     """All that *params* name. Of a method that nobody here knows, whatever looks like a name."""
     wanted = NAMED_BY.get(method.lower())
     if wanted is not None and not isinstance(params.get(wanted), str):
-        raise InvalidRequest(f"{method} needs the parameter {wanted}, a string")
+        raise InvalidRequest(f"{method} must have the parameter {wanted}, a string")
     ref = _table(params, "ref", _REF)
     subscribed = _table(params, "notifications", _NOTIFICATIONS).get("resourceSubscriptions")
     if subscribed is not None and not isinstance(subscribed, list):

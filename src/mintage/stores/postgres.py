@@ -50,6 +50,7 @@ _FAILURES: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+_PATIENCE: Final = 4.0  # seconds, of the five that a call may take
 _FULL: Final = (asyncpg.TooManyConnectionsError, asyncpg.CannotConnectNowError)
 _ROWS: Final = 500  # read at once while all are read
 _TRIM: Final = 5000  # changes removed at once
@@ -246,11 +247,16 @@ async def _fetch(query: str, after: bytes, limit: int, db: Any) -> Any:
 async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     """What *attempt* comes to; while the server has no connection to give, after a pause anew.
 
-    Its caller sets the limit.
+    After a while the server's word stands: its caller's limit would call it silent.
     """
+    clock = asyncio.get_running_loop().time
+    until = clock() + _PATIENCE
     for failures in itertools.count():
-        with contextlib.suppress(*_FULL):
+        try:
             return await attempt()
+        except _FULL:
+            if clock() >= until:
+                raise
         await asyncio.sleep(pause(failures, random.random, first=0.02, most=0.2))
     raise AssertionError("it counts for ever")
 
