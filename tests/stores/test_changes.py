@@ -32,6 +32,9 @@ async def test_what_came_before_it_listened_may_be_anything_and_nothing_after_is
         seen = await other.load(b"k")
         assert seen is not None
         await other.replace(b"k", seen, b"two", FAR)
-        assert await anext(changes) == b"k"
+        heard = await anext(changes)
+        if heard.startswith(b"mintage:"):  # an opening publishes, to see whether it may
+            heard = await anext(changes)
+        assert heard == b"k"
     await store.close()
     await other.close()
