@@ -1,7 +1,8 @@
 """The guarded fetch by itself: what it takes for public, and how it goes about it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mintage.clients.addresses import is_public
+from mintage.clients.addresses import Address, is_public
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.turns import Turns
 from mintage.errors import FetchError, FetchFailed, FetchRefused
@@ -160,3 +161,26 @@ async def test_what_breaks_off_is_an_outage(host: ClientHost) -> None:
     host.pages["/a"] = broken
     with pytest.raises(FetchFailed):
         await fetch_from_tests(Names())(host.url("/a"), limit=100)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "no such name"), FetchRefused),
+        (socket.gaierror(socket.EAI_AGAIN, "try again"), FetchFailed),
+        (socket.gaierror(socket.EAI_FAIL, "the name server failed"), FetchFailed),
+        (socket.gaierror(socket.EAI_MEMORY, "no memory"), FetchFailed),
+        (OSError(24, "too many open files"), FetchFailed),
+    ],
+    ids=str,
+)
+async def test_a_resolver_in_trouble_says_nothing_about_the_name(
+    trouble: OSError, said: type[FetchError]
+) -> None:
+    async def resolve(_: str, __: int) -> Sequence[Address]:
+        raise trouble
+
+    fetch = GuardedFetch(resolve=resolve)
+    with pytest.raises(said):
+        await fetch("https://client.example/app.json", limit=1000)
+    fetch.close()

@@ -28,6 +28,8 @@ from mintage.tls import trusted
 
 log = logging.getLogger("mintage.clients")
 
+_NO_SUCH_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 SECONDS: Final = 5.0  # for everything: name, connection, TLS, answer
@@ -97,8 +99,8 @@ class GuardedFetch:
         """Where the name leads. One address that is not public spoils them all."""
         try:
             found = await self._resolve(_host(parts), parts.port or 443)
-        except socket.gaierror as error:
-            if error.errno == socket.EAI_AGAIN:
+        except OSError as error:  # the resolver's own troubles are no word about the name
+            if not isinstance(error, socket.gaierror) or error.errno not in _NO_SUCH_NAME:
                 raise FetchFailed("its host can't be looked up just now") from None
             found = ()
         except UnicodeError:  # a label of 64 characters, say
