@@ -12,7 +12,7 @@ from mintage.gateway.headers import identity_headers
 from mintage.grant import Identity
 from tests.gateway.proxies import block, blocks
 
-ASKED = {"origin", "mcp-protocol-version", "mcp-method", "mcp-name"}
+ASKED = {"origin", "mcp-protocol-version", "mcp-method", "mcp-name", "sec-websocket-key"}
 CLAIMS: dict[str, Any] = {"email": "a", "groups": ["a" * 300] * 2, "preferred_username": "a"}
 TOLD = {IDENTITY_HEADER, *identity_headers(Identity(issuer="i", subject="s", claims=CLAIMS), 400)}
 
