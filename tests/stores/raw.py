@@ -1,5 +1,6 @@
 """All that somebody sees who steals a store: every value, as the engine keeps it."""
 
+import contextlib
 import sqlite3
 from typing import Any
 
@@ -18,7 +19,7 @@ async def stolen(store: Store) -> bytes:
                 row.versioned.record for row in store._rows.values()
             )
         case SQLiteStore():
-            with sqlite3.connect(store._path) as db:
+            with contextlib.closing(sqlite3.connect(store._path)) as db:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return store._path.read_bytes()
         case PostgresStore():
