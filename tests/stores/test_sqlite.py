@@ -1,6 +1,7 @@
 """The SQLite file: who may read it, what it refuses to touch, what it survives."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shutil
@@ -174,7 +175,7 @@ async def test_a_name_is_a_name(tmp_path: Path, name: str) -> None:
 
 async def test_another_programs_database_with_an_odd_name_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "x?y.db"
-    with sqlite3.connect(path) as db:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE diary (entry TEXT)")
     db.close()
     before = path.read_bytes()
@@ -199,7 +200,7 @@ class TestAFileThatIsNotOurs:
 
     async def test_another_programs(self, tmp_path: Path) -> None:
         path = tmp_path / "store.db"
-        with sqlite3.connect(path) as db:
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
             db.execute("CREATE TABLE diary (entry TEXT)")
         db.close()
         assert "another program" in await self.refused(path)
@@ -207,7 +208,7 @@ class TestAFileThatIsNotOurs:
     async def test_a_newer_mintages(self, tmp_path: Path) -> None:
         path = tmp_path / "store.db"
         await (await SQLiteStore.open(path)).close()
-        with sqlite3.connect(path) as db:
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
             db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
         db.close()
         assert "newer Mintage" in await self.refused(path)
