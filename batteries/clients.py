@@ -22,9 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -33,6 +33,7 @@ import msgspec
 import uvicorn
 from fastmcp import FastMCP
 
+from batteries.client_programs import CLIENTS, DOCUMENTS, Client, install
 from mintage.app import Mintage
 from mintage.clients.fetching import Fetched, GuardedFetch
 from mintage.config import Config, parse
@@ -44,116 +45,32 @@ from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 
 ROOT: Final = Path(__file__).parents[1]
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mintage/clients"
 _INSIDE: Final = "MINTAGE_CLIENTS_INSIDE"
 _SECONDS: Final = 45  # for one command of one client
 _SECRET: Final = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"  # noqa: S105
 
-# What https://claude.ai publishes, which nobody can reach from here.
-_DOCUMENT_URL: Final = "https://claude.ai/oauth/claude-code-client-metadata"
-_DOCUMENT: Final = {
-    "client_id": _DOCUMENT_URL,
-    "client_name": "Claude Code",
-    "client_uri": "https://claude.ai",
-    "redirect_uris": ["http://localhost/callback", "http://127.0.0.1/callback"],
-    "grant_types": ["authorization_code", "refresh_token"],
-    "response_types": ["code"],
-    "token_endpoint_auth_method": "none",
-}
-
-# In place of a desktop's xdg-open: goes to the URL, allows it, and follows to the client.
+# In place of a desktop's xdg-open, which comes back at once: goes to the URL a second later,
+# allows it, and follows to the client.
 _BROWSER: Final = """\
 #!{python}
-import asyncio, sys
+import asyncio, os, sys, time
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import approve
 url = next(word for word in sys.argv[1:] if word.startswith("http"))
-with open({seen!r}, "a") as seen:
-    print(url, file=seen)
+if os.fork():
+    os._exit(0)
+os.setsid()
+seen = os.open({seen!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+os.write(seen, f"{{url}}\\n".encode())
+for stream in (0, 1, 2):
+    os.dup2(seen, stream)
+time.sleep(1)
 async def main():
     async with Browser() as browser:
-        await approve(browser, url)
+        page = await approve(browser, url)
+        print("landed:", page.status, page.url.partition("?")[0])
 asyncio.run(main())
 """
-
-_FASTMCP: Final = """
-import asyncio, sys
-from fastmcp import Client
-async def main():
-    async with Client(sys.argv[1], auth="oauth") as client:
-        print("tools:", [tool.name for tool in await client.list_tools()])
-asyncio.run(main())
-"""
-_OPENCODE: Final = '{"mcp": {"notes": {"type": "remote", "url": "URL", "enabled": true}}}'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """*commands* are run in turn; what they print holds *connected* at the end.
-
-    ``URL`` is the server, ``BIN`` the folder of the client's programs. *files* are written into
-    the home before. *package*: at npm; without one it is a program of this environment.
-    """
-
-    name: str
-    commands: tuple[str, ...]
-    connected: str
-    package: str | None = None
-    version: str = "of this environment"
-    files: Mapping[str, str] = field(default_factory=dict)
-
-
-CLIENTS: Final = (
-    Client(
-        name="Claude Code",
-        package="@anthropic-ai/claude-code",
-        version="2.1.332",
-        commands=(
-            "BIN/claude mcp add --transport http notes URL",
-            "BIN/claude mcp login notes",
-            "BIN/claude mcp list",
-        ),
-        connected=r"notes: .*Connected",
-    ),
-    Client(
-        name="Codex CLI",
-        package="@openai/codex",
-        version="0.171.0",
-        commands=("BIN/codex mcp add notes --url URL", "BIN/codex mcp list"),
-        connected=r"notes .*OAuth",
-    ),
-    Client(
-        name="opencode",
-        package="opencode-ai",
-        version="1.18.33",
-        commands=("BIN/opencode mcp auth notes", "BIN/opencode mcp list"),
-        connected=r"notes.*connected",
-        files={".config/opencode/opencode.json": _OPENCODE},
-    ),
-    Client(
-        name="mcporter",
-        package="mcporter",
-        version="0.12.3",
-        commands=(
-            "BIN/mcporter auth --http-url URL --allow-http --name notes",
-            "BIN/mcporter list --http-url URL --allow-http --name notes",
-        ),
-        connected=r"whoami",
-    ),
-    Client(
-        name="mcp-remote",
-        package="mcp-remote",
-        version="0.15.1",
-        commands=("BIN/mcp-remote-client URL",),
-        connected=r"whoami",
-    ),
-    Client(
-        name="FastMCP's client",
-        commands=("PYTHON client.py URL",),
-        connected=r"tools: .*whoami",
-        files={"client.py": _FASTMCP},
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,27 +86,13 @@ class Outcome:
 
 
 class _Fetch(GuardedFetch):
-    """Answers for the one document that a client here has; there is no internet."""
+    """Answers for the documents that clients here have; there is no internet."""
 
     async def __call__(self, url: str, *, limit: int) -> Fetched:
-        document = msgspec.json.encode(_DOCUMENT)
-        if url != _DOCUMENT_URL or len(document) > limit:
+        document = msgspec.json.encode({"client_id": url} | DOCUMENTS.get(url, {}))
+        if url not in DOCUMENTS or len(document) > limit:
             raise FetchFailed("there is no network here")
         return Fetched(document, "max-age=300")
-
-
-def install(client: Client) -> Path | None:
-    """Where the programs of *client* are, from its registry the first time."""
-    if client.package is None:
-        return None
-    where = CACHE / re.sub(r"\W+", "-", f"{client.package}-{client.version}").strip("-")
-    if not (where / ".installed").exists():
-        where.mkdir(parents=True, exist_ok=True)
-        (where / "package.json").write_text('{"private": true}')
-        npm = ["npm", "install", "--no-fund", "--no-audit", f"{client.package}@{client.version}"]
-        subprocess.run(npm, cwd=where, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        (where / ".installed").touch()
-    return where / "node_modules" / ".bin"
 
 
 def _config(issuer: str, upstream: FakeUpstream, directory: Path, resource: Any) -> Config:
@@ -260,11 +163,11 @@ async def run(client: Client, url: str, home: Path) -> Outcome:
         "BROWSER": f"{desktop}/xdg-open", "TERM": "dumb", "NO_COLOR": "1",
         "DISABLE_AUTOUPDATER": "1", "PYTHONPATH": str(ROOT / "src"),
     }  # fmt: skip
-    said = []
-    for command in client.commands:
-        filled = command.replace("BIN", str(install(client))).replace("URL", url)
-        said.append(await _said(filled.replace("PYTHON", sys.executable).split(), environ, home))
+    commands = [client.filled(command, url) for command in client.commands]
+    said = [await _said(command, environ, home) for command in commands]
     connected = re.search(client.connected, said[-1]) is not None
+    if seen.exists():
+        said.append(f"the browser:\n{seen.read_text()}")
     return Outcome(connected, _way(seen), "\n".join(said))
 
 
@@ -329,9 +232,11 @@ async def battery(wanted: list[Client]) -> bool:
             opened = target(upstream, directory / target.__name__)
             urls.append(await stack.enter_async_context(opened))
         for number, client in enumerate(wanted):
-            homes = [directory / f"home-{number}-{at}" for at in range(len(urls))]
-            both = (run(client, url, home) for url, home in zip(urls, homes, strict=True))
-            outcomes = await asyncio.gather(*both)
+            # One after the other: some clients always listen on the same port.
+            outcomes = [
+                await run(client, url, directory / f"home-{number}-{at}")
+                for at, url in enumerate(urls)
+            ]
             ways = " / ".join(dict.fromkeys(outcome.way for outcome in outcomes))
             print(
                 f"| {' | '.join([client.name, client.version, ways, *map(str, outcomes)])} |",
