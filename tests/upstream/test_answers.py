@@ -13,7 +13,13 @@ from joserfc import jwk
 from mintage.errors import UpstreamError, UpstreamRefused, UpstreamUnavailable
 from mintage.grant import Identity, UpstreamTokens
 from mintage.testing.clock import ManualClock
-from mintage.upstream.answers import retry_after
+from mintage.upstream.answers import (
+    No,
+    Unknown,
+    retry_after,
+    to_a_token_request,
+    to_does_it_hold,
+)
 from mintage.upstream.preset import Preset
 from mintage.upstream.presets import PRESETS
 from mintage.upstream.protocol import HttpRequest, HttpResponse
@@ -40,6 +46,7 @@ BODIES: st.SearchStrategy[Any] = (
     st.builds(lambda word: {"error": word}, WORDS)
     | st.builds(lambda word: {"ok": False, "error": word}, WORDS)
     | st.builds(lambda word: {"message": word}, WORDS)
+    | st.builds(lambda word: {"error": word, "error_codes": [50196]}, WORDS)
     | st.sampled_from([{}, [], None, "text", 7, {"active": True}, {"active": False}, [{}], [None]])
     | st.just({"access_token": "new", "token_type": "bearer", "expires_in": 60})
 )
@@ -106,6 +113,10 @@ def says_no(preset: Preset, request: HttpRequest, answer: HttpResponse) -> bool:
     body = body if isinstance(body, dict) else {}
     word = quirks.error_words.get(str(body.get("error")), str(body.get("error")))
     over = word in ("invalid_grant", "access_denied")
+    if answer.status == 401 and word == "access_denied":
+        over = False
+    if preset.name == "entra" and 50196 in body.get("error_codes", ()):
+        over = False
     if request.form is not None:
         in_200 = answer.status == 200 and quirks.errors_in_200
         return over and (answer.status in quirks.refusal_statuses or in_200)
@@ -171,6 +182,8 @@ async def _holds(
         (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(NOW + 900)}, 900),
         (429, {"x-ratelimit-reset-after": "1.25"}, 1),
         (429, {"ratelimit-remaining": "0", "ratelimit-reset": "12"}, 12),
+        (429, {"x-ratelimit-reset": "2027-01-15T08:15:00Z"}, 900),
+        (429, {"x-ratelimit-reset": "2027-01-15T08:15Z"}, 900),
         (503, {"retry-after": "99999999"}, 3600),
         (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(NOW - 5)}, 1),
         (503, {"retry-after": "soon"}, None),
@@ -182,3 +195,46 @@ def test_how_long_to_wait_is_the_providers_word(
 ) -> None:
     answer = HttpResponse(status=status, headers=headers, body=b"")
     assert retry_after(answer, now=NOW) == seconds
+
+
+def test_attack_e22_entras_word_for_too_many_requests_ends_nothing() -> None:
+    """Entra throttles calls for a user with ``invalid_grant`` and the code AADSTS50196."""
+    body = {
+        "error": "invalid_grant",
+        "error_description": "AADSTS50196: The server terminated an operation because it "
+        "encountered a client request loop.",
+        "error_codes": [50196],
+    }
+    answer = HttpResponse(status=400, headers={}, body=json.dumps(body).encode())
+    told = to_a_token_request(answer, PRESETS["entra"].quirks)
+    assert isinstance(told, Unknown)
+    assert told.why == "away"
+    body["error_codes"] = [700082]  # a refresh token that nobody used for too long
+    answer = HttpResponse(status=400, headers={}, body=json.dumps(body).encode())
+    assert to_a_token_request(answer, PRESETS["entra"].quirks) == No("invalid_grant")
+
+
+def test_attack_e22_atlassians_word_for_a_wrong_secret_ends_nothing() -> None:
+    answer = HttpResponse(status=403, headers={}, body=b'{"error": "access_denied"}')
+    told = to_a_token_request(answer, PRESETS["atlassian"].quirks)
+    assert isinstance(told, Unknown)
+    assert told.why == "us"
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_attack_e22_auth0s_word_for_an_exhausted_quota_ends_nothing(status: int) -> None:
+    """Tenants were answered ``access_denied``, "Global limit has been reached"."""
+    body = b'{"error": "access_denied", "error_description": "Global limit has been reached"}'
+    answer = HttpResponse(status=status, headers={}, body=body)
+    assert isinstance(to_a_token_request(answer, PRESETS["auth0"].quirks), Unknown)
+
+
+@pytest.mark.parametrize("word", ["invalid_auth", "not_authed", "accesslimited"])
+def test_attack_e22_slacks_words_for_a_shut_out_address_end_nothing(word: str) -> None:
+    """``invalid_auth``: the token is invalid, *or* this address may not ask. Nobody can tell."""
+    answer = HttpResponse(
+        status=200, headers={}, body=json.dumps({"ok": False, "error": word}).encode()
+    )
+    for name in ("slack", "slack_api"):
+        told = to_does_it_hold(answer, PRESETS[name].quirks, now=NOW)
+        assert isinstance(told, Unknown)

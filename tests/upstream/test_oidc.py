@@ -253,10 +253,24 @@ class TestWhatAnErrorMeans:
         response = HttpResponse(status=status, headers={}, body=msgspec.json.encode(body))
         return to_a_token_request(response, Quirks())
 
-    @pytest.mark.parametrize("error", ["invalid_grant", "access_denied", "interaction_required"])
-    @pytest.mark.parametrize("status", [400, 401])
+    @pytest.mark.parametrize(
+        ("status", "error"),
+        [
+            (400, "invalid_grant"),
+            (401, "invalid_grant"),
+            (400, "access_denied"),
+            (400, "interaction_required"),
+            (401, "interaction_required"),
+        ],
+    )
     def test_these_end_the_login(self, status: int, error: str) -> None:
         assert self.means(status, {"error": error}) == No(error)
+
+    def test_attack_e22_a_secret_that_is_refused_in_other_words_ends_nothing(self) -> None:
+        """401 is for the client (RFC 6749 §5.2); Auth0 says ``access_denied`` with it."""
+        answer = self.means(401, {"error": "access_denied", "error_description": "Unauthorized"})
+        assert isinstance(answer, Unknown)
+        assert answer.why == "us"
 
     @pytest.mark.parametrize("error", ["temporarily_unavailable", "server_error", "slow_down"])
     def test_these_pass(self, error: str) -> None:

@@ -21,7 +21,7 @@ discovery, keys       200 with an object               (none)
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
@@ -252,15 +252,17 @@ def _reset(headers: Mapping[str, str], now: int) -> int | None:
 
 
 def _seconds(value: str, now: int) -> int | None:
-    """A number of seconds, whole or not, or a date."""
+    """A number of seconds, whole or not, or a date (RFC 9110 §5.6.7, or ISO 8601)."""
     whole = value.partition(".")[0]
     if whole.isascii() and whole.isdigit():
         return int(whole[:12])
-    try:
-        date = parsedate_to_datetime(value)
-        return int(date.replace(tzinfo=date.tzinfo or UTC).timestamp()) - now
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            date = read(value)
+            return int(date.replace(tzinfo=date.tzinfo or UTC).timestamp()) - now
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+    return None
 
 
 def _is_dead(response: HttpResponse, quirks: Quirks) -> bool:
@@ -278,7 +280,10 @@ def _oauth_error(response: HttpResponse, body: Json, quirks: Quirks) -> No | Unk
     status = response.status
     if error in _PASSING:
         return Unknown(error)
-    if error in _OUR_FAULT:
+    if not quirks.passing_codes.isdisjoint(_codes(body)):
+        return Unknown(f"{error}, with a code that asks to wait")
+    # 401 is for a client that is refused (RFC 6749 §5.2), whatever the word; Auth0's is this one.
+    if error in _OUR_FAULT or (error == "access_denied" and status == _UNAUTHORIZED):
         return Unknown(
             f"the provider answered {error}: check client_id, client_secret, auth_method and "
             "scopes of [upstream] against its own settings",
@@ -288,6 +293,12 @@ def _oauth_error(response: HttpResponse, body: Json, quirks: Quirks) -> No | Unk
     if error in _OVER and ends:
         return No(error)
     return Unknown(f"status {status} without an OAuth error that is known", "broken")
+
+
+def _codes(body: Json) -> list[int]:
+    """The provider's own numbers of an error, as Microsoft sends them."""
+    codes = body.get("error_codes")
+    return [code for code in codes if isinstance(code, int)] if isinstance(codes, list) else []
 
 
 def _token_body(response: HttpResponse, quirks: Quirks) -> Json | Unknown:

@@ -88,6 +88,7 @@ class Quirks:
     *form_answers*         token answers may be form-urlencoded
     *errors_in_200*        errors come with status 200, as ``error`` (and ``ok: false``)
     *error_words*          its own words for errors, as OAuth's
+    *passing_codes*        numbers among an error's ``error_codes`` that only ask to wait
     *refusal_statuses*     with which of them an error may end a login
     *token_types*          what it may call a bearer token
     *tokens_under*         the member of a token answer that the user's tokens stand in
@@ -116,6 +117,7 @@ class Quirks:
     form_answers: bool = False
     errors_in_200: bool = False
     error_words: Parameters = field(default_factory=dict)
+    passing_codes: frozenset[int] = frozenset()
     refusal_statuses: frozenset[int] = frozenset({400, 401})
     token_types: frozenset[str] = frozenset({"bearer"})
     tokens_under: str | None = None

@@ -18,6 +18,8 @@ PRESET: Final = Preset(
         auth_method="client_secret_post",
         issuer_template="https://{domain}/{tenantid}/v2.0",
         max_age=False,
+        # Too many requests for one user are answered with invalid_grant, AADSTS50196.
+        passing_codes=frozenset({50196}),
         userinfo="never",
         replaces_tokens=False,
     ),

@@ -8,14 +8,13 @@ from typing import Final
 from mintage.upstream.picking import Pick
 from mintage.upstream.preset import Endpoints, IdentityMap, Lookup, Preset, Quirks
 
+# Not among them: invalid_auth, which Slack also answers to an address that a workspace shuts out.
 _WORDS: Final = {
     "invalid_code": "invalid_grant",
     "code_already_used": "invalid_grant",
     "invalid_refresh_token": "invalid_grant",
     "token_expired": "invalid_grant",
     "token_revoked": "invalid_grant",
-    "invalid_auth": "invalid_grant",
-    "not_authed": "invalid_grant",
     "account_inactive": "access_denied",
     "access_denied": "access_denied",
     "bad_client_secret": "invalid_client",
