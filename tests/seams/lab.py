@@ -26,10 +26,13 @@ from tests.seams.connections import Line
 from tests.seams.invariant import Sent, Side, faults, folded
 from tests.seams.programs import (
     BACKENDS,
+    INSIDE,
     PROXIES,
+    SPEAKING,
     Programs,
     backend_command,
     free_port,
+    inside_command,
     proxy_command,
 )
 from tests.seams.requests import USERS, Odd
@@ -97,13 +100,17 @@ rule = [
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way from a client to a backend, and *prefix*, where its application is."""
+    """One way from a client to a backend, and *prefix*, where its application is.
+
+    *tools*: it has tools of MCP, and nothing else.
+    """
 
     name: str
     side: Side
     port: int
     prefix: str
     log: Path
+    tools: bool = False
 
 
 @dataclass(slots=True)
@@ -217,20 +224,25 @@ def running(at: Path, *, fronts: Sequence[str], asked: Sequence[tuple[str, str]]
         programs = Programs(at, stack)
         backends = {kind: _backend(programs, at, kind) for kind in BACKENDS}
         ports = {kind: _mintage(programs, at, kind, backends) for kind in ("nginx", "caddy")}
-        inside, inside_log = _inside(programs, at)
         ways = [
             Way(f"{front}>gateway>{kind}", "gateway", port, f"/{kind}", log)
-            for front, port in _fronts(programs, fronts, ports["nginx"]).items()
+            for front, port in _fronts(programs, fronts, "gateway", ports["nginx"]).items()
             for kind, (_, log) in backends.items()
         ]
-        ways.append(Way("none>inside", "inside", inside, "/inside", inside_log))
+        for kind in INSIDE:
+            port, log = _inside(programs, at, kind)
+            ways += [
+                Way(f"{front}>inside>{kind}", "inside", reached, f"/{kind}", log, kind in SPEAKING)
+                for front, reached in _fronts(programs, fronts, kind, port).items()
+            ]
         ways += [
             Way(f"{front}>asked>{kind}", "asked", port, ASKED, backends[kind][1])
             for front, kind, port in _asked(programs, asked, backends, ports)
         ]
         prefixes = [f"/{kind}" for kind in BACKENDS]
         tokens = runner.run(_tokens(at / "nginx.toml", [*prefixes, ASKED]))
-        tokens |= runner.run(_tokens(at / "inside.toml", ["/inside"]))
+        for kind in INSIDE:
+            tokens |= runner.run(_tokens(at / f"inside-{kind}.toml", [f"/{kind}"]))
         programs.wait()
         lab = Lab(ways, tokens, runner)
         try:
@@ -276,25 +288,24 @@ def _resources(at: str, port: int | None) -> str:
     return _RESOURCES.format(at=at, **backends)
 
 
-def _inside(programs: Programs, at: Path) -> tuple[int, Path]:
-    """An application with the login inside."""
-    settings, port, log = at / "inside.toml", free_port(), at / "seen-inside.jsonl"
+def _inside(programs: Programs, at: Path, kind: str) -> tuple[int, Path]:
+    """An application with the login inside, of the integration *kind*."""
+    settings, port, log = at / f"inside-{kind}.toml", free_port(), at / f"seen-inside-{kind}.jsonl"
     head = _HEAD.format(at=at, gateway="")
-    settings.write_text(head + _resources("/inside", None).replace("{compared}", ""))
-    module = "tests.seams.backends.guarded"
-    command = [sys.executable, "-m", module, str(port), str(log), str(settings)]
-    programs.start("inside", command, port, ENVIRON)
+    settings.write_text(head + _resources(f"/{kind}", None).replace("{compared}", ""))
+    command = inside_command(kind, port, log, settings)
+    programs.start(f"inside-{kind}", command, port, ENVIRON)
     return port, log
 
 
-def _fronts(programs: Programs, fronts: Sequence[str], mintage: int) -> dict[str, int]:
-    """The ports at which the gateway is reached, by what is in front of it."""
-    found = {"none": mintage}
+def _fronts(programs: Programs, fronts: Sequence[str], of: str, port: int) -> dict[str, int]:
+    """The ports at which *port* is reached, by what is in front of it."""
+    found = {"none": port}
     for kind in fronts:
         found[kind] = listen = free_port()
-        folder = programs.folder(f"front-{kind}")
-        command = proxy_command(kind, folder, listen=listen, mintage=mintage)
-        programs.start(f"front-{kind}", command, listen)
+        folder = programs.folder(f"front-{kind}-{of}")
+        command = proxy_command(kind, folder, listen=listen, behind=port)
+        programs.start(f"front-{kind}-{of}", command, listen)
     return found
 
 

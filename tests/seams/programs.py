@@ -18,6 +18,8 @@ from tests.gateway.proxies import program
 HERE: Final = Path(__file__).parent / "backends"
 ROOT: Final = HERE.parents[2]
 BACKENDS: Final = ("wsgi", "flask", "starlette", "node", "php")
+SPEAKING: Final = ("sdk", "fastmcp")  # integrations of servers that speak MCP
+INSIDE: Final = ("inside", *SPEAKING)
 _PATIENCE: Final = 60  # seconds that a program may take to start on a loaded machine
 
 
@@ -87,6 +89,13 @@ def backend_command(
             return [program("php"), "-S", f"127.0.0.1:{port}", router], environ
 
 
+def inside_command(kind: str, port: int, log: Path, settings: Path) -> list[str]:
+    """An application with the login inside, which writes what it sees into *log*."""
+    module = "tests.seams.backends.tools" if kind in SPEAKING else "tests.seams.backends.guarded"
+    arguments = [kind] if kind in SPEAKING else []
+    return [sys.executable, "-m", module, *arguments, str(port), str(log), str(settings)]
+
+
 _NGINX: Final = """\
 daemon off; master_process off; pid {at}/pid; error_log stderr crit;
 events {{ worker_connections 2048; }}
@@ -94,7 +103,7 @@ http {{
     access_log off;
     client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi;
     uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
-    upstream mintage {{ server 127.0.0.1:{mintage}; keepalive 32; }}
+    upstream mintage {{ server 127.0.0.1:{behind}; keepalive 32; }}
     server {{
         listen 127.0.0.1:{listen};
         underscores_in_headers on;
@@ -120,7 +129,7 @@ frontend public
     bind 127.0.0.1:{listen}
     default_backend mintage
 backend mintage
-    server mintage 127.0.0.1:{mintage}
+    server mintage 127.0.0.1:{behind}
 """
 _CADDY: Final = """\
 {{
@@ -129,7 +138,7 @@ _CADDY: Final = """\
 }}
 http://127.0.0.1:{listen} {{
     bind 127.0.0.1
-    reverse_proxy 127.0.0.1:{mintage}
+    reverse_proxy 127.0.0.1:{behind}
 }}
 """
 _LIGHTTPD: Final = """\
@@ -138,7 +147,7 @@ server.bind = "127.0.0.1"
 server.document-root = "{at}"
 server.modules = ("mod_proxy")
 server.max-keep-alive-requests = 100000
-proxy.server = ("" => (("host" => "127.0.0.1", "port" => {mintage})))
+proxy.server = ("" => (("host" => "127.0.0.1", "port" => {behind})))
 """
 _APACHE: Final = """\
 ServerRoot /usr/lib/apache2
@@ -152,7 +161,7 @@ LoadModule proxy_module modules/mod_proxy.so
 LoadModule proxy_http_module modules/mod_proxy_http.so
 MaxKeepAliveRequests 0
 AllowEncodedSlashes NoDecode
-ProxyPass / http://127.0.0.1:{mintage}/ nocanon
+ProxyPass / http://127.0.0.1:{behind}/ nocanon
 """
 PROXIES: Final = {
     "nginx": ("nginx.conf", _NGINX, ["nginx", "-p", "{at}", "-e", "stderr", "-c", "{file}"]),
@@ -167,11 +176,11 @@ PROXIES: Final = {
 }
 
 
-def proxy_command(kind: str, at: Path, *, listen: int, mintage: int) -> list[str]:
-    """A proxy with the plainest configuration that passes everything on to Mintage."""
+def proxy_command(kind: str, at: Path, *, listen: int, behind: int) -> list[str]:
+    """A proxy with the plainest configuration that passes everything on to port *behind*."""
     name, text, command = PROXIES[kind]
     file = at / name
-    file.write_text(text.format(at=at, listen=listen, mintage=mintage))
+    file.write_text(text.format(at=at, listen=listen, behind=behind))
     found = [part.format(at=at, file=file) for part in command]
     return [program(found[0]), *found[1:]]
 
@@ -204,4 +213,7 @@ class Programs:
         self._waiting.clear()
 
 
-__all__ = ["BACKENDS", "PROXIES", "Programs", "backend_command", "free_port", "proxy_command"]
+__all__ = [
+    "BACKENDS", "INSIDE", "PROXIES", "SPEAKING", "Programs", "backend_command", "free_port",
+    "inside_command", "proxy_command",
+]  # fmt: skip

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 CORPUS: Final[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "corpus.toml").read_text())
 USERS: Final = ("root", "admin", "files", "mcp")
 FORGED: Final = "f0rged"
+MESSAGE: Final = ("Content-Type: application/json", "Accept: application/json, text/event-stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ ODD_MESSAGES = st.builds(
         user="mcp",
         method="POST",
         path="/mcp",
-        lines=("Content-Type: application/json", *lines, *connection),
+        lines=(*MESSAGE, *lines, *connection),
         body=body.encode(),
     ),
     st.sampled_from(CORPUS["mcp_lines"]),
@@ -191,7 +192,7 @@ def corpus() -> list[Odd]:
         for line in CORPUS["trailers"]
     ]
     found += [
-        Odd("mcp", "POST", "/mcp", ("Content-Type: application/json", *lines), body.encode())
+        Odd("mcp", "POST", "/mcp", (*MESSAGE, *lines), body.encode())
         for lines in CORPUS["mcp_lines"]
         for body in CORPUS["mcp_bodies"]
     ]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.seams.conftest import LONG
 from tests.seams.lab import Lab
-from tests.seams.requests import ODD, Odd, corpus
+from tests.seams.requests import CORPUS, MESSAGE, ODD, Odd, corpus
 
 # One lab for all tests of this file, and so one process that runs them.
 pytestmark = [pytest.mark.xdist_group("seams"), pytest.mark.timeout(0 if LONG else 300)]
@@ -21,7 +21,17 @@ def test_an_ordinary_request_arrives_by_every_way(lab: Lab) -> None:
     before = lab.figures.seen
     places = {"root": "/x", "admin": "/admin/x", "files": "/files/x"}
     assert lab.check([Odd(user, path=path) for user, path in places.items()]) == []
-    assert lab.figures.seen - before == len(places) * len(lab.ways), lab.figures
+    ways = [way for way in lab.ways if not way.tools]
+    assert lab.figures.seen - before == len(places) * len(ways), lab.figures
+
+
+def test_an_ordinary_call_of_a_tool_arrives_by_every_way_that_shows_its_body(lab: Lab) -> None:
+    before = lab.figures.seen
+    lines = (*MESSAGE, "MCP-Protocol-Version: 2025-11-25")
+    body = CORPUS["mcp_bodies"][0].encode()
+    assert lab.check([Odd("mcp", "POST", "/mcp", lines, body)]) == []
+    ways = [way for way in lab.ways if way.side != "asked"]
+    assert lab.figures.seen - before == len(ways), lab.figures
 
 
 def test_every_request_of_the_corpus_is_seen_as_it_was_judged_or_not_at_all(lab: Lab) -> None:
