@@ -278,6 +278,45 @@ async def test_attack_e09_nor_if_they_begin_at_once(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    "command",
+    [{"max_sessions_per_user": 1, "run": [sys.executable, SERVER, "--linger"]}],
+)
+async def test_attack_e09_the_oldest_process_is_gone_before_the_next_one_starts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operating system is asked, and not the list of those that are counted."""
+    start, still_there = CommandSessions._start, list[bool]()
+
+    async def noting(sessions: CommandSessions, new: Any) -> bool:
+        still_there.append(is_running(oldest))
+        return await start(sessions, new)
+
+    async with session(world, await token(world)) as first:
+        oldest = int(await said(first, "pid"))
+        monkeypatch.setattr(CommandSessions, "_start", noting)
+        assert (await begin(world, await token(world))).status_code == 200
+    assert still_there == [False]
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"id":' * 100_000, b'{"a":[' * 50_000 + b"1"])
+@pytest.mark.parametrize("revision", ["2025-11-25", "2099-01-01"])
+async def test_a_message_of_many_levels_is_refused(
+    world: World, body: bytes, revision: str
+) -> None:
+    """The reader of JSON gives up on it with another error than for what is no JSON."""
+    headers = {
+        "authorization": f"Bearer {await token(world)}",
+        "accept": "application/json, text/event-stream",
+        "content-type": "application/json",
+        "mcp-protocol-version": revision,
+    }
+    answer = await world.http.post(world.resource, content=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["id"] is None
+    assert len(world.running.commands["/mcp"]) == 0
+
+
+@pytest.mark.parametrize(
     ("method", "message"),
     [
         ("POST", {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),

@@ -175,3 +175,24 @@ async def test_a_task_that_is_cancelled_by_others_as_well_is_cancelled() -> None
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(looked) == 0
+
+
+async def test_a_look_that_comes_to_its_end_after_the_answer_ends_nothing() -> None:
+    """The task may be at its background work, or at the connection's next request, by then."""
+    looked, begun, go = watch.Watch(), asyncio.Event(), asyncio.Event()
+
+    async def refuse_late() -> None:
+        begun.set()
+        await go.wait()
+        raise InvalidToken("over")
+
+    with looked.over(refuse_late) as lasting:
+        lasting.begin()
+        look = asyncio.create_task(looked.look())
+        await begun.wait()
+        lasting.stop()
+        go.set()
+        await look
+        await asyncio.sleep(0)  # here it would be cancelled
+    assert lasting.refusal is None
+    assert len(looked) == 0
