@@ -53,12 +53,19 @@ def test_attack_e03_what_passes_has_one_reading(name: str) -> None:
         b"x-apigateway-api-userinfo", b"x-endpoint-api-userinfo", b"teleport-jwt-assertion",
         b"oam-remote-user", b"impersonate-user", b"impersonate-extra-scopes", b"x-original-uri",
         b"x-hasura-role", b"x-hasura-admin-secret", b"x-forwarded", b"proxy", b"x--forwarded-user",
-        b"x-forwarded-user-", b"shib-session-id", b"x-jwt-claims",
+        b"x-forwarded-user-", b"shib-session-id", b"x-jwt-claims", b"x-identity", b"x-principal",
+        b"x-authuser", b"x-remoteuser", b"webauth-user", b"x-goog-authuser", b"end-user-id",
+        b"logged-in-username", b"principal-name", b"x-superuser", b"x-app-identity-id", b"user",
     ],
 )  # fmt: skip
 def test_attack_e03_names_that_other_proxies_set_do_not_pass(name: bytes) -> None:
     assert claims_something(name)
     assert not ALL.lets(name)
+
+
+@pytest.mark.parametrize("name", [b"user-agent", b"x-amz-user-agent", b"x-browser", b"x-api-key"])
+def test_the_name_of_a_program_is_nobodys_identity(name: bytes) -> None:
+    assert ALL.lets(name)
 
 
 @pytest.mark.parametrize("name", [b"mcp-param-tenant_id", b"mcp-param-x-forwarded-user"])

@@ -56,6 +56,9 @@ _NEVER_PREFIX: Final = (
     b"shib-", b"mellon-", b"proxy-", b"x-jwt-", b"x-saml-", b"x-envoy-", b"x-original-",
     b"x-rewrite-", b"x-tls-client-", b"x-arr-",
 )  # fmt: skip
+# Says who somebody is, wherever in a name: x-authuser, end-user-id, x-principal. What ends with
+# user-agent names a program.
+_SAYS_WHO: Final = re.compile(rb"user(?!-agent$)|principal|identity")
 _USUAL: Final = 64  # bytes of a name that is remembered
 _MAX_REMEMBERED: Final = 1024
 
@@ -68,7 +71,9 @@ def folded(name: bytes) -> bytes:
 def claims_something(name: bytes) -> bool:
     """Whether a backend could take the header for the word of the gateway or another proxy."""
     read = folded(name)
-    return read in _NEVER or (read + b"-").startswith(_NEVER_PREFIX)
+    if read in _NEVER or (read + b"-").startswith(_NEVER_PREFIX):
+        return True
+    return _SAYS_WHO.search(read) is not None and not read.startswith(_TOOL_PARAMETER)
 
 
 @dataclass(frozen=True, slots=True)
