@@ -146,6 +146,17 @@ async def test_attack_e19_a_value_that_a_proxy_joined_of_two_does_not_pass(
     assert (await ask(world, token, "/named", asker=asker, **now)).status == 200
 
 
+@every_asker
+async def test_a_comma_in_a_name_passes_where_no_rule_asks_for_it(
+    world: World, asker: Asker
+) -> None:
+    """URIs may hold one."""
+    now = {"mcp_protocol_version": "2026-07-28", "mcp_method": "resources/read"}
+    token = await access_token(world, "/quiet")
+    answer = await ask(world, token, "/quiet", asker=asker, mcp_name="file:///a,b", **now)
+    assert answer.status == 200
+
+
 @pytest.mark.parametrize(("size", "status"), [(MAX_ANSWER - 200, 200), (MAX_ANSWER + 1, 403)])
 async def test_an_answer_that_no_proxy_holds_is_no_outage(
     world: World, caplog: pytest.LogCaptureFixture, size: int, status: int

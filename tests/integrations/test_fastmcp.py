@@ -307,6 +307,18 @@ async def test_scopes_that_a_tool_needs_on_top(house: Open) -> None:
         assert allowed.status_code != 403
 
 
+async def test_a_list_shows_what_the_token_may_call(house: Open) -> None:
+    rule = {"mcp_methods": ["tools/call"], "mcp_names": ["at_the_provider"], "scopes": ["more"]}
+    seen = {}
+    async with house(alone, resource=[MCP | {"filter_lists": True, "rule": [rule]}]) as home:
+        for scope in ("tools", "tools more"):
+            token = await home.token(scope=scope)
+            async with Client(f"{home.origin}/mcp", auth=token) as client:
+                seen[scope] = {tool.name for tool in await client.list_tools()}
+    assert seen["tools"] == {"whoami", "who_at"}
+    assert seen["tools more"] == {"whoami", "who_at", "at_the_provider"}
+
+
 async def test_a_token_verifies_outside_of_a_request(home: House) -> None:
     auth = home.auths[0]
     token = await auth.verify_token(await home.token())

@@ -117,6 +117,29 @@ async def test_the_refusal_is_ours_and_so_are_the_documents(home: House) -> None
     assert (await home.http.get(metadata)).json()["resource"] == f"{home.issuer}/mcp"
 
 
+def plain(login: McpLogin) -> ASGIApp:
+    return login.app(notes(login), json_response=True)
+
+
+@pytest.mark.parametrize("build", [app, plain], ids=["event streams", "JSON"])
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_list_shows_what_the_token_may_call(house: Open, build: Any, mode: str) -> None:
+    rule = {"mcp_methods": ["tools/call"], "mcp_names": ["upstream_token"], "scopes": ["more"]}
+    filtered = MCP | {"filter_lists": True, "rule": [rule]}
+    seen = {}
+    async with house(build, kind=McpLogin, resource=[filtered]) as home:
+        for scope in ("tools", "tools more"):
+            token = (await home.log_in("/mcp", scope=scope)).tokens["access_token"]
+            headers = {"authorization": f"Bearer {token}"}
+            url = f"{home.issuer}/mcp"
+            async with (
+                httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+                Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+            ):
+                seen[scope] = {tool.name for tool in (await client.list_tools()).tools}
+    assert seen == {"tools": {"whoami"}, "tools more": {"whoami", "upstream_token"}}
+
+
 class TestTheVerifier:
     async def test_knows_client_subject_scopes_claims_and_end(self, home: House) -> None:
         login = home.login

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mintage.errors import AccessDenied, InvalidRequest, OAuthError
+from mintage.errors import AccessDenied, OAuthError
 from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.headers import TELLING, RawHeaders
@@ -53,7 +53,6 @@ _NOTHING: Final = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
 
 # Envoy's word on a body that `with_request_body` makes it send.
 _PARTIAL: Final = b"x-envoy-auth-partial-body"
-_JUDGED: Final = frozenset({b"mcp-method", b"mcp-name", b"mcp-protocol-version"})
 
 log = logging.getLogger("mintage.gateway")
 
@@ -103,7 +102,6 @@ class ForwardAuth:
             asked = method, path = self._question(scope)
             if method in NEVER_PASSED:
                 raise AccessDenied(f"use another method than {method}", stage="request")
-            _check_not_joined(scope["headers"])
             found = self._find(path)
             backend = found.target
             access = await self._gateway.door.admit(
@@ -198,16 +196,6 @@ class ForwardAuth:
         if found is None:
             raise AccessDenied("there is no resource at this path; check the address")
         return found
-
-
-def _check_not_joined(headers: RawHeaders) -> None:
-    """Raises `InvalidRequest` for an MCP header in which a proxy may have joined two lines.
-
-    It passes both on as they came, and the backend takes one of them.
-    """
-    for name, value in headers:
-        if name in _JUDGED and b"," in value:
-            raise InvalidRequest(f"{name.decode()} must be given once, with no comma in it")
 
 
 def _opens_a_websocket(headers: RawHeaders) -> bool:
