@@ -44,7 +44,7 @@ def of_the_sdk(settings: str, log: Log) -> ASGIApp:
     )
     for tool in TOOLS:
 
-        def run(context: Context, tool: str = tool) -> str:  # type: ignore[type-arg]
+        def run(context: Context, tool: str = tool) -> str:
             request = cast("Request", context.request_context.request)
             return write(log, tool, mcp_sdk.current_user().subject, request)
 
@@ -61,7 +61,8 @@ def of_fastmcp(settings: str, log: Log) -> ASGIApp:
             return write(log, tool, fastmcp.current_user().subject, get_http_request())
 
         server.tool(run, name=tool)
-    return server.http_app(path="/fastmcp/mcp", stateless_http=True, json_response=True)
+    app: ASGIApp = server.http_app(path="/fastmcp/mcp", stateless_http=True, json_response=True)
+    return app
 
 
 if __name__ == "__main__":
