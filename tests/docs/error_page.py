@@ -18,6 +18,7 @@ _PLACES: Final = {
     "documents": "`/.well-known/…` and `/jwks`",
     "resource": "A resource, at the gateway",
     "anywhere": "Anywhere",
+    "connection": "A connection, before there is a request",
 }
 
 

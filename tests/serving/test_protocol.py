@@ -3,14 +3,15 @@
 import asyncio
 import json
 import logging
+from contextlib import AsyncExitStack
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from mintage.serving.protocol import is_too_slow
+from mintage.serving.phases import is_too_slow
 from mintage.serving.settings import ServerSection
-from tests.serving.conftest import GET, staged
+from tests.serving.conftest import GET, Client, Stage, staged
 
 HEAD = b"POST / HTTP/1.1\r\nhost: x\r\n"
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
@@ -241,6 +242,59 @@ async def test_attack_e14_places_are_counted_in_all_and_by_address() -> None:
             assert await client.chunked()
 
 
+async def used_and_kept(stage: Stage, stack: AsyncExitStack) -> Client:
+    """A connection whose request is answered."""
+    client = await stack.enter_async_context(stage.connected())
+    client.writer.write(GET)
+    await client.chunked()
+    return client
+
+
+async def test_attack_e14_idle_connections_keep_no_new_one_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The one that is idle for longest gives way. One with a request under way never does."""
+    bounds = ServerSection(max_connections=4)
+    async with staged(bounds) as stage, AsyncExitStack() as stack:
+        busy = await stack.enter_async_context(stage.connected())
+        busy.writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        begun = await stack.enter_async_context(stage.connected())
+        begun.writer.write(b"GET / HT")
+        oldest = await used_and_kept(stage, stack)
+        stage.seconds(2)
+        newer = await used_and_kept(stage, stack)
+        stage.seconds(2)
+        assert len(stage.places) == 4
+        await used_and_kept(stage, stack)
+        assert await oldest.rest() == b""
+        await used_and_kept(stage, stack)
+        assert await newer.rest() == b""
+        assert len(stage.places) == 4
+        # The two that are left were idle for no second, and the others are at work.
+        assert (await stage.ask(GET)).startswith(b"HTTP/1.1 503")
+        stage.app.go.set()
+        assert await busy.chunked()
+        begun.writer.write(b"TP/1.1\r\nhost: x\r\n\r\n")
+        assert await begun.chunked()
+    told = [text for text in caplog.messages if text.startswith("closed an idle connection")]
+    assert len(told) == 1
+
+
+async def test_a_connection_that_has_work_again_is_not_closed_for_another() -> None:
+    """It was idle when somebody looked, and was to be the next to give way."""
+    async with staged(ServerSection(max_connections=2)) as stage, AsyncExitStack() as stack:
+        await used_and_kept(stage, stack)
+        stage.seconds(1)
+        kept = await used_and_kept(stage, stack)
+        stage.seconds(1)
+        await used_and_kept(stage, stack)  # instead of the first
+        kept.writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        await settled()
+        assert (await stage.ask(GET)).startswith(b"HTTP/1.1 503")
+        stage.app.go.set()
+        assert await kept.chunked()
+
+
 async def test_a_websocket_keeps_its_place_and_gives_it_back() -> None:
     async with staged() as stage:
         async with connect(f"ws://127.0.0.1:{stage.port}/", proxy=None):
@@ -334,7 +388,7 @@ async def test_a_flood_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
             lines = [record.getMessage() for record in caplog.records]
             assert lines == ["refused (400), from 127.0.0.1: bytes that are no HTTP request"]
             stage.seconds(10)
-            assert caplog.records[-1].getMessage().startswith("refused 29 more: ")
+            assert caplog.records[-1].getMessage().startswith("29 more: ")
             stage.seconds(10)
             await stage.ask(b"nonsense\r\n\r\n")
             assert len(caplog.records) == 3

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Final, Protocol
 
-from mintage.serving.refusals import ADDRESS_FULL, FULL, Complaints, Refusal
+from mintage.serving.refusals import ADDRESS_FULL, EVICTED, FULL, Complaints, Refusal
 
 _TICK: Final = 1.0  # seconds: what all waiting is counted in
 _REPEAT: Final = 10  # ticks between two reports of what was refused
+_IDLE: Final = 1  # seconds after which an idle connection may give way to a new one
 
 log = logging.getLogger("mintage.serve")
 
@@ -19,7 +20,13 @@ Trusts = Callable[[str | None], bool]
 class Timed(Protocol):
     """A connection that is told of each second."""
 
+    @property
+    def idle(self) -> int | None:
+        """For how many seconds it has had nothing to do; None: it has."""
+
     def tick(self) -> None: ...
+
+    def evict(self) -> None: ...
 
 
 class Places:
@@ -39,6 +46,8 @@ class Places:
         self._timed: set[Timed] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
+        self._looked: int | None = None  # the tick in which somebody looked for idle ones
+        self._spare: list[Timed] = []  # those that were idle then, the longest at the end
         self._complaints = Complaints(log.warning)
 
     def __len__(self) -> int:
@@ -47,16 +56,17 @@ class Places:
     def take(self, address: str | None) -> Refusal | None:
         """Take a place for a connection from *address*; what there is instead of one, if full.
 
-        `give` it back in any case that is no refusal.
+        `give` it back in any case that is no refusal. Where all places are taken, the connection
+        that is idle for longest gives way.
         """
-        if self._taken >= self._total:
-            return FULL
         key = _counted_as(address, self._trusts)
+        held = 0 if key is None else self._held.get(key, 0)
+        if held >= self._per_address:
+            return ADDRESS_FULL
+        if self._taken >= self._total and not self._evict():
+            return FULL
         if key is not None:
-            held = self._held.get(key, 0)
-            if held >= self._per_address:
-                return ADDRESS_FULL
-            self._held[key] = held + 1
+            self._held[key] = self._held.get(key, 0) + 1
         self._taken += 1
         return None
 
@@ -67,6 +77,23 @@ class Places:
             self._held[key] -= 1
             if self._held[key] == 0:
                 del self._held[key]
+
+    def _evict(self) -> bool:
+        """Whether an idle connection could be closed.
+
+        All are looked at once in a second, so that a flood costs no more than that.
+        """
+        if not self._spare and self._looked != self._ticks:
+            self._looked = self._ticks
+            self._spare = [each for each in self._timed if (each.idle or 0) >= _IDLE]
+            self._spare.sort(key=lambda each: each.idle or 0)
+        while self._spare:
+            connection = self._spare.pop()
+            if connection in self._timed and connection.idle is not None:
+                self._complaints.note(EVICTED, EVICTED)
+                connection.evict()
+                return True
+        return False
 
     def watch(self, connection: Timed) -> None:
         """Tell *connection* of each second until `forget`."""
@@ -79,7 +106,7 @@ class Places:
 
     def complain(self, refusal: Refusal, address: str | None) -> None:
         """Log *refusal*, though not each of a flood of them."""
-        self._complaints.note(refusal, address)
+        self._complaints.note(refusal.reason, refusal.told_of(address))
 
     def tick(self) -> None:
         """A second has passed."""

@@ -6,7 +6,6 @@ second it looks how long it has.
 """
 
 import asyncio
-import enum
 import urllib.parse
 from typing import Any, ClassVar, Final
 
@@ -14,9 +13,9 @@ import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mintage.serving.cycles import PlainCycle
+from mintage.serving.phases import Phase, is_too_slow
 from mintage.serving.places import Places
 from mintage.serving.refusals import (
     BODY_TOO_SLOW,
@@ -30,27 +29,15 @@ from mintage.serving.refusals import (
     Refusal,
 )
 from mintage.serving.settings import ServerSection
+from mintage.serving.websocket import BoundedWebSocket, without_offer
 from mintage.tcp import notice_its_end
 
 _LINGER_SECONDS: Final = 2  # in which a client may read why it was refused
 _LINGER_BYTES: Final = 256 * 1024  # that it may send meanwhile
 _REST_SECONDS: Final = 30  # for the rest of a body whose request is answered
 _PER_LINE: Final = 4  # bytes of a header line that are neither name nor value
-_OFFER: Final = (b"upgrade", b"http2-settings")
 _MAX_WEBSOCKET_LINE: Final = 8000  # bytes: what the library of WebSockets takes
 _MAX_WEBSOCKET_HEADERS: Final = 120
-
-
-class Phase(enum.Enum):
-    """What a connection waits for."""
-
-    NEW = enum.auto()  # its first byte
-    HEAD = enum.auto()
-    BODY = enum.auto()
-    ANSWER = enum.auto()  # the application's
-    REST = enum.auto()  # of a body; the answer is out
-    IDLE = enum.auto()  # the next request
-    REFUSED = enum.auto()  # the client, to hang up
 
 
 # Looked up once: in CPython 3.11 a member of an enum is found by a slow way each time.
@@ -150,6 +137,16 @@ class BoundedProtocol(HttpToolsProtocol):
         bounds = self.bounds
         if self._fruitless > bounds.max_head_bytes or len(self.headers) > bounds.max_headers:
             self._refuse(HEAD_TOO_LARGE)
+
+    @property
+    def idle(self) -> int | None:
+        """For how many seconds it has waited for its next request; None: for another thing."""
+        return self._waited if self._phase is _IDLE else None
+
+    def evict(self) -> None:
+        """Close it, and give its place back at once."""
+        self._leave()
+        self.transport.close()
 
     def shutdown(self) -> None:
         if self._phase is _REFUSED:
@@ -383,74 +380,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
 
 
-class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket of a client. It keeps its place until it ends."""
-
-    places: ClassVar[Places]
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._has_place = self.places.take(self._peer()) is None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._has_place:
-            self._has_place = False
-            self.places.give(self._peer())
-        super().connection_lost(exc)
-
-    def _peer(self) -> str | None:
-        return self.client[0] if self.client else None
-
-
 def protocols(
     bounds: ServerSection, places: Places
 ) -> tuple[type[BoundedProtocol], type[BoundedWebSocket]]:
     """The classes for ``http`` and ``ws`` of ``uvicorn.Config``."""
-    return (
-        type(
-            "BoundedProtocol",
-            (BoundedProtocol,),
-            {
-                "__slots__": (),
-                "bounds": bounds,
-                "places": places,
-            },
-        ),
-        type("BoundedWebSocket", (BoundedWebSocket,), {"places": places}),
-    )
-
-
-def is_too_slow(bounds: ServerSection, quiet: int, waited: int, received: int) -> bool:
-    """Whether a body of which *received* bytes came in *waited* seconds is given up.
-
-    *quiet*: for so many seconds nothing of it has come.
-    """
-    if quiet >= bounds.body_seconds:
-        return True
-    late = waited - bounds.body_seconds
-    return late > 0 and received < late * bounds.body_min_rate
-
-
-def without_offer(
-    method: bytes, target: bytes, version: str, headers: list[tuple[bytes, bytes]]
-) -> bytes:
-    """The head of a request without ``Upgrade``, and without what ``Connection`` says of it."""
-    lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
-    for name, value in headers:
-        if name in (b"upgrade", b"http2-settings"):
-            continue
-        kept = value
-        if name == b"connection":
-            options = [option.strip(b" \t") for option in value.split(b",")]
-            kept = b", ".join(
-                option
-                for option in options
-                if option.lower() not in (b"upgrade", b"http2-settings")
-            )
-            if not kept:
-                continue
-        lines.append(b"%b: %b" % (name, kept))
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    bound = {"__slots__": (), "bounds": bounds, "places": places}
+    http = type("BoundedProtocol", (BoundedProtocol,), bound)
+    return http, type("BoundedWebSocket", (BoundedWebSocket,), {"places": places})
 
 
 def _abandon(cycle: RequestResponseCycle | None) -> None:

@@ -18,6 +18,10 @@ class Refusal:
     advice: str
     headers: bytes = b""
 
+    def told_of(self, address: str | None) -> str:
+        """For the log."""
+        return f"refused ({self.status}), from {address or 'a socket'}: {self.reason}"
+
     def answer(self) -> bytes:
         """The whole response. The connection ends with it."""
         body = msgspec.json.encode({"error": self.error, "error_description": self.advice})
@@ -84,8 +88,13 @@ ADDRESS_FULL: Final = _full(
 )
 
 
+EVICTED: Final = (
+    "closed an idle connection for a new one: as many are open as server.max_connections allows"
+)
+
+
 class Complaints:
-    """Refusals for the log: the first of each kind at once, then how many more there were.
+    """What is done again and again, for the log: the first at once, then how many more there were.
 
     So a flood fills no log. `repeat` is called at an interval.
     """
@@ -97,18 +106,19 @@ class Complaints:
     def __bool__(self) -> bool:
         return bool(self._more)
 
-    def note(self, refusal: Refusal, address: str | None) -> None:
-        if refusal.reason in self._more:
-            self._more[refusal.reason] += 1
+    def note(self, kind: str, first: str) -> None:
+        """*first* is logged if this kind is new."""
+        if kind in self._more:
+            self._more[kind] += 1
             return
-        self._more[refusal.reason] = 0
-        self._log(f"refused ({refusal.status}), from {address or 'a socket'}: {refusal.reason}")
+        self._more[kind] = 0
+        self._log(first)
 
     def repeat(self) -> None:
         """Say what was kept back. A kind that was quiet since is said at once the next time."""
-        for reason, count in list(self._more.items()):
+        for kind, count in list(self._more.items()):
             if count:
-                self._log(f"refused {count} more: {reason}")
-                self._more[reason] = 0
+                self._log(f"{count} more: {kind}")
+                self._more[kind] = 0
             else:
-                del self._more[reason]
+                del self._more[kind]
