@@ -328,14 +328,16 @@ def _ask(name: str, server: Server, *words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
 
 
-async def ended_alone(count: int) -> None:
-    """``python -m benchmarks.vault ended [HOW MANY]``: only what ended logins cost."""
+async def ended_alone(count: int, names: list[str]) -> None:
+    """``python -m benchmarks.vault ended [HOW MANY [STORE…]]``: only what ended logins cost."""
     print(f"The vault ({machine()})")
     with tempfile.TemporaryDirectory() as name, engines(Path(name)) as found:
-        stores = {
-            engine: await open_store(url, clock=time.time) for engine, (url, _) in found.items()
+        stores: dict[str, Store] = {"memory": MemoryStore()} | {
+            engine: await open_store(url, clock=time.time)
+            for engine, (url, _) in found.items()
+            if not names or engine in names
         }
-        met = await after_ended(stores, count)
+        met = await after_ended({n: s for n, s in stores.items() if not names or n in names}, count)
         for store in stores.values():
             await store.close()
     sys.exit(0 if met else 1)
@@ -351,7 +353,7 @@ async def main() -> None:
         }
         await authenticate(stores)
         await operations()
-        await after_ended(stores)
+        await after_ended(stores | {"memory": MemoryStore()})
         print(f"\n| one grant takes | bytes (aim of what is stored: {MOST_BYTES:,}) |\n|---|---:|")
         print(f"| in the cache, open ({CACHED:,} of them) | {await cached_bytes():,.0f} |")
         for engine, store in stores.items():
@@ -363,6 +365,6 @@ async def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["ended"]:
-        asyncio.run(ended_alone(int(sys.argv[2]) if sys.argv[2:] else ENDED))
+        asyncio.run(ended_alone(int(sys.argv[2]) if sys.argv[2:] else ENDED, sys.argv[3:]))
     else:
         asyncio.run(main())

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -35,6 +36,9 @@ class MemoryStore:
     def __init__(self, *, clock: Clock = time.time) -> None:
         self._clock = clock
         self._rows: dict[bytes, _Row] = {}
+        self._listed: set[bytes] = set()
+        self._of_subject: defaultdict[bytes, set[bytes]] = defaultdict(set)
+        self._of_client: defaultdict[bytes, set[bytes]] = defaultdict(set)
         self._version = 0
         self._closed = asyncio.Event()
 
@@ -49,7 +53,9 @@ class MemoryStore:
     async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
         if self._live(key) is not None:
             raise Exists
-        self._rows[key] = _Row(self._next(record), index, expires_at)
+        self._remove(key)
+        self._rows[key] = row = _Row(self._next(record), None, expires_at)
+        self._name(key, row, index)
 
     async def load(self, key: bytes) -> Versioned | None:
         row = self._live(key)
@@ -69,11 +75,11 @@ class MemoryStore:
         row.versioned = self._next(record)
         row.expires_at = expires_at
         if index is not None:
-            row.index = None if index == UNLISTED else index
+            self._name(key, row, None if index == UNLISTED else index)
 
     async def delete(self, key: bytes) -> None:
         self._check_open()
-        self._rows.pop(key, None)
+        self._remove(key)
 
     async def changes(self) -> AsyncIterator[bytes]:
         """Nothing ever: no other process can reach this memory."""
@@ -94,8 +100,8 @@ class MemoryStore:
         now = int(self._clock())
         found = (
             Entry(key, row.index.summary, row.expires_at, row.versioned.record[:HEAD_BYTES])
-            for key, row in sorted(self._rows.items())
-            if row.index is not None
+            for key in sorted(self._named(subject, client))
+            if (row := self._rows[key]).index is not None
             and row.expires_at > now
             and subject in (None, row.index.subject)
             and client in (None, row.index.client)
@@ -110,7 +116,7 @@ class MemoryStore:
         due = int(self._clock()) - SWEEP_MARGIN
         gone = [key for key, row in self._rows.items() if row.expires_at <= due][:limit]
         for key in gone:
-            del self._rows[key]
+            self._remove(key)
         return len(gone)
 
     async def rows(self) -> AsyncIterator[Row]:
@@ -124,7 +130,32 @@ class MemoryStore:
 
     async def close(self) -> None:
         self._closed.set()
-        self._rows.clear()
+        for kept in (self._rows, self._listed, self._of_subject, self._of_client):
+            kept.clear()
+
+    def _name(self, key: bytes, row: _Row, index: Index | None) -> None:
+        """List *row* as *index* says, and no longer as it was listed before."""
+        lists = (self._of_subject, self._of_client)
+        for former, names in zip(_names(row.index), lists, strict=True):
+            if former is not None:
+                names[former].discard(key)
+                if not names[former]:
+                    del names[former]
+        for name, names in zip(_names(index), lists, strict=True):
+            if name is not None:
+                names[name].add(key)
+        row.index = index
+        (self._listed.discard if index is None else self._listed.add)(key)
+
+    def _remove(self, key: bytes) -> None:
+        if (row := self._rows.pop(key, None)) is not None:
+            self._name(key, row, None)
+
+    def _named(self, subject: bytes | None, client: bytes | None) -> Iterable[bytes]:
+        """The keys that a list has to look at: no more than it must."""
+        if subject is not None:
+            return self._of_subject.get(subject, ())
+        return self._listed if client is None else self._of_client.get(client, ())
 
     def _live(self, key: bytes) -> _Row | None:
         self._check_open()
@@ -138,3 +169,7 @@ class MemoryStore:
     def _check_open(self) -> None:
         if self._closed.is_set():
             raise StoreUnavailable("the store is closed")
+
+
+def _names(index: Index | None) -> tuple[bytes | None, bytes | None]:
+    return (None, None) if index is None else (index.subject, index.client)
