@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
+from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from mintage.app.chores import forever
 from mintage.app.store_watch import clock_warning, greet, sweep
 from mintage.errors import StoreUnavailable
+from mintage.server.metadata import ClientsAccepted
+from mintage.server.openapi import describe
 from mintage.stores.memory import MemoryStore
 from mintage.stores.protocol import SWEEP_MARGIN, Status
 from mintage.testing.clock import ManualClock
@@ -61,7 +65,7 @@ async def test_readyz_shows_the_clock_and_stays_ready(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def status() -> Status:
-        return Status(world.clock() - 12, ("the queue is full",))
+        return Status(world.clock() - 12, ("the queue is full",), notification_queue_usage=0.75)
 
     monkeypatch.setattr(world.running.store, "status", status)
     answer = await world.http.get(f"{world.issuer}/readyz")
@@ -71,7 +75,37 @@ async def test_readyz_shows_the_clock_and_stays_ready(
         "upstream": "ok",
         "clock": "12 s ahead of the store's",
         "notices": "the queue is full",
+        "clock_ahead_seconds": 12.0,
+        "notification_queue_usage": 0.75,
     }
+    schema = _declared(world)
+    assert jsonschema_rs.is_valid(schema, answer.json())
+    assert not jsonschema_rs.is_valid(schema, {"store": "so so"})
+
+
+async def test_readyz_has_the_numbers_also_when_all_is_well(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def status() -> Status:
+        return Status(world.clock() + 0.5, notification_queue_usage=0.0)
+
+    monkeypatch.setattr(world.running.store, "status", status)
+    answer = await world.http.get(f"{world.issuer}/readyz")
+    assert answer.json() == {
+        "store": "ok",
+        "upstream": "ok",
+        "clock_ahead_seconds": -0.5,
+        "notification_queue_usage": 0.0,
+    }
+    assert "clock_ahead" not in caplog.text
+
+
+def _declared(world: World) -> Any:
+    document = describe(
+        world.running.parts.site, ClientsAccepted(registration=True, documents=True)
+    )
+    said = document["paths"]["/readyz"]["get"]["responses"]["200"]
+    return said["content"]["application/json"]["schema"]
 
 
 async def test_a_server_that_is_far_ahead_sweeps_nothing(caplog: pytest.LogCaptureFixture) -> None:

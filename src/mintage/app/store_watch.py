@@ -24,15 +24,23 @@ def clock_warning(status: Status, now: float, *, tolerance: float = CLOCK_TOLERA
     return f"{abs(ahead):.0f} s {direction} the store's"
 
 
-async def look(store: Store, machine: Clock) -> dict[str, str]:
-    """What is not as it should be, by a word for each: ``clock``, ``notices``.
+async def look(store: Store, machine: Clock) -> dict[str, str | float]:
+    """What is not as it should be, in a sentence each, and the numbers that a monitor watches.
 
-    *machine* is this machine's own clock.
+    Sentences: ``clock``, ``notices``. Numbers, where the engine has them: ``clock_ahead_seconds``
+    (of this machine's clock against the store's; negative: behind) and
+    ``notification_queue_usage`` (0 to 1). *machine* is this machine's own clock.
     """
-    status = await store.status()
-    found = {"notices": " ".join(status.warnings)} if status.warnings else {}
-    if (off := clock_warning(status, machine())) is not None:
+    status, now = await store.status(), machine()
+    found: dict[str, str | float] = {}
+    if status.warnings:
+        found["notices"] = " ".join(status.warnings)
+    if (off := clock_warning(status, now)) is not None:
         found["clock"] = off
+    if status.time is not None:
+        found["clock_ahead_seconds"] = round(now - status.time, 3)
+    if status.notification_queue_usage is not None:
+        found["notification_queue_usage"] = status.notification_queue_usage
     return found
 
 

@@ -29,24 +29,25 @@ async def alive(request: Request) -> Response:
 class Readiness:
     """Whether a login could be served right now: each probe is asked, and named.
 
-    *notes* are sentences, each by a word, that are shown and stop nothing.
+    *notes* are sentences and numbers, each by a word, that are shown and stop nothing. Sentences
+    are logged too.
     """
 
     probes: Mapping[str, Probe]
-    notes: Callable[[], Awaitable[Mapping[str, str]]] | None = None
+    notes: Callable[[], Awaitable[Mapping[str, str | float]]] | None = None
 
     async def __call__(self, request: Request) -> Response:
         """200, or 503 with the names of what is missing; why stands in the log."""
         check_get(request)
         names = list(self.probes)
         found = await asyncio.gather(*(self._ask(name) for name in names))
-        body = dict(zip(names, found, strict=True))
+        body: dict[str, str | float] = dict(zip(names, found, strict=True))
         ready = all(state == "ok" for state in found)
         body |= await self._noted() if ready else {}
         headers = NO_STORE if ready else NO_STORE | {"retry-after": "5"}
         return json_response(body, status=200 if ready else 503, headers=headers)
 
-    async def _noted(self) -> Mapping[str, str]:
+    async def _noted(self) -> Mapping[str, str | float]:
         if self.notes is None:
             return {}
         try:
@@ -56,7 +57,8 @@ class Readiness:
             log.warning("not known: %s", str(error) or "no answer in time")
             return {}
         for name, note in found.items():
-            log.warning("%s: %s", name, note)
+            if isinstance(note, str):
+                log.warning("%s: %s", name, note)
         return found
 
     async def _ask(self, name: str) -> str:

@@ -252,7 +252,16 @@ _HEALTH: Final[Json] = {"const": {"status": "ok"}}
 
 def _ready() -> Json:
     state = {"enum": ["ok", "unavailable"]}
-    schema = {"type": "object", "additionalProperties": state}
+    schema = {
+        "type": "object",
+        "properties": {
+            "clock": _TEXT,
+            "notices": _TEXT,
+            "clock_ahead_seconds": {"type": "number"},
+            "notification_queue_usage": {"type": "number", "minimum": 0, "maximum": 1},
+        },
+        "additionalProperties": state,
+    }
     said = {"headers": _REFERENCE, "content": {"application/json": {"schema": schema}}}
     found = _document("Whether a login could be served now", schema)
     found["responses"]["503"] = {"description": "What is missing"} | said

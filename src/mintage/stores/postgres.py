@@ -179,12 +179,12 @@ class PostgresStore:
     async def status(self) -> Status:
         now, used = await self._do(lambda db: db.fetchrow(self._sql.status))
         if used < _QUEUE_USED:
-            return Status(float(now))
+            return Status(float(now), notification_queue_usage=float(used))
         full = (
             f"PostgreSQL's queue of notices is {used:.0%} full: a process that listens to it is "
             "stopped or hangs; when it is full, no login can be written"
         )
-        return Status(float(now), (full,))
+        return Status(float(now), (full,), notification_queue_usage=float(used))
 
     async def close(self) -> None:
         if self._closed.is_set():

@@ -51,10 +51,12 @@ class Status:
     """What an engine says of itself. *time* is its clock, None where it has none of its own.
 
     *warnings*: sentences for the log and for the operator; none of them stops the work.
+    *notification_queue_usage*: how full PostgreSQL's queue is, 0 to 1; None elsewhere.
     """
 
     time: float | None = None
     warnings: tuple[str, ...] = ()
+    notification_queue_usage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
