@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ import asyncpg
 import pytest
 
 from mintage.errors import StoreUnavailable, StoreUnusable
-from mintage.stores import postgres_schema
 from mintage.stores.opening import open_store
 from mintage.stores.postgres_feed import Reader
 from mintage.stores.postgres_schema import MIGRATIONS, as_sql
@@ -255,44 +253,6 @@ async def test_a_setting_that_can_not_be_meant_is_named(postgres_url: str, setti
         await open_store(f"{postgres_url}?{setting}", clock=time.time)
 
 
-def test_a_step_of_the_tables_only_adds() -> None:
-    """The rule for rolling upgrades: an older Mintage goes on working on newer tables."""
-    for script in MIGRATIONS[1:]:
-        for statement in filter(None, (part.strip() for part in script.split(";"))):
-            words = " ".join(statement.split()).upper()
-            adds_column = words.startswith("ALTER TABLE") and " ADD COLUMN " in words
-            assert words.startswith(("CREATE TABLE", "CREATE INDEX", "CREATE SEQUENCE")) or (
-                adds_column and ("NOT NULL" not in words or " DEFAULT " in words)
-            ), statement
-
-
-async def test_replicas_of_two_versions_work_on_one_database(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A newer one adds a step, one of this version starts after that, and both go on."""
-    step = "CREATE TABLE mintage_more (key bytea); ALTER TABLE mintage_record ADD COLUMN more int;"
-    old = await open_store(postgres_url, clock=time.time)
-    await old.insert(b"k", b"one", None, FAR)
-    with monkeypatch.context() as patch:
-        patch.setattr(postgres_schema, "MIGRATIONS", (*MIGRATIONS, step))
-        new = await open_store(postgres_url, clock=time.time)
-    caplog.set_level(logging.WARNING)
-    restarted = await open_store(postgres_url, clock=time.time)
-    assert "finish the upgrade" in caplog.text
-    for store in (old, new, restarted):
-        seen = await store.load(b"k")
-        assert seen is not None
-        await store.replace(b"k", seen, b"two", FAR)
-        await store.insert(repr(store).encode(), b"", None, FAR)
-    for store in (old, new, restarted):
-        await store.close()
-    with monkeypatch.context() as patch:
-        patch.setattr(postgres_schema, "MIGRATIONS", (*MIGRATIONS, step, "CREATE TABLE m ();"))
-        await (await open_store(postgres_url, clock=time.time)).close()
-    with pytest.raises(StoreUnusable, match="newer Mintage"):
-        await open_store(postgres_url, clock=time.time)
-
-
 async def test_a_database_of_the_first_format_is_brought_up(postgres_url: str) -> None:
     await run(
         postgres_url,
@@ -314,7 +274,8 @@ async def test_a_full_queue_of_notices_is_a_warning(
     """A listener that never ends its transaction keeps every notice in the queue."""
     monkeypatch.setattr("mintage.stores.postgres._QUEUE_USED", 1e-5)
     store = await open_store(postgres_url, clock=time.time)
-    assert (await store.status()).warnings == ()
+    found = await store.status()
+    assert (found.warnings, found.notification_queue_usage) == ((), 0.0)
     hanging = await asyncpg.connect(postgres_url)
     await hanging.execute("LISTEN mintage_changes")
     await hanging.execute("BEGIN")
@@ -322,8 +283,11 @@ async def test_a_full_queue_of_notices_is_a_warning(
     await db.execute(
         "SELECT pg_notify('mintage_changes', repeat('x', 7000) || n) FROM generate_series(1, 99) n"
     )
-    [warning] = (await store.status()).warnings
+    found = await store.status()
+    [warning] = found.warnings
     assert "queue of notices" in warning
+    assert found.notification_queue_usage is not None
+    assert 1e-5 <= found.notification_queue_usage < 1
     await hanging.close()
     await db.close()
     await store.close()

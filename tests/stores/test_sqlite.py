@@ -209,7 +209,7 @@ class TestAFileThatIsNotOurs:
         path = tmp_path / "store.db"
         await (await SQLiteStore.open(path)).close()
         with contextlib.closing(sqlite3.connect(path)) as db, db:
-            db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+            db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 2}")
         db.close()
         assert "newer Mintage" in await self.refused(path)
 

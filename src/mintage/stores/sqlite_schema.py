@@ -1,8 +1,13 @@
-"""The file of the SQLite store: made, checked and upgraded before anything is written to it."""
+"""The file of the SQLite store: made, checked and upgraded before anything is written to it.
+
+**The rule for a new format** is that of PostgreSQL's tables (`postgres_schema`): a step only adds,
+and a Mintage works with a file that is one step newer than it knows.
+"""
 
 import contextlib
 import errno
 import itertools
+import logging
 import os
 import random
 import sqlite3
@@ -14,7 +19,10 @@ from typing import Final
 from mintage.errors import StoreError, StoreUnavailable, StoreUnusable
 from mintage.stores.backoff import pause
 
+log = logging.getLogger("mintage.store")
+
 APPLICATION_ID: Final = 0x4D696E74  # "Mint"
+_NEWER: Final = 1  # so many steps more than it knows a Mintage can work with
 _BUSY_SECONDS: Final = 4.0  # less than a call may take, so that it ends with the reason
 _PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EAGAIN)
 _LOCKING: Final = (
@@ -154,10 +162,18 @@ def _check(path: Path) -> None:
 
 
 def _check_version(path: Path, version: int) -> None:
-    if version > len(MIGRATIONS):
+    known = len(MIGRATIONS)
+    if version > known + _NEWER:
         raise StoreUnusable(
-            f"{path} was written by a newer Mintage (format {version}; this one knows "
-            f"{len(MIGRATIONS)}): upgrade Mintage, or name another file"
+            f"{path} was written by a newer Mintage (format {version}; this one works with up to "
+            f"{known + _NEWER}): upgrade Mintage, or name another file"
+        )
+    if version > known:
+        log.warning(
+            "%s has format %d, this Mintage knows %d: it can work with it; finish the upgrade",
+            path,
+            version,
+            known,
         )
 
 
@@ -178,7 +194,7 @@ def _use_wal(db: sqlite3.Connection) -> None:
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     """All missing steps in one transaction; of several processes one does them."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version == len(MIGRATIONS):
+    if version >= len(MIGRATIONS):
         return
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -188,7 +204,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
             for statement in script.split(";"):
                 db.execute(statement)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        db.execute(f"PRAGMA user_version = {max(version, len(MIGRATIONS))}")
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")
