@@ -1,8 +1,11 @@
 """Two replicas of Mintage behind a balancer, whose settings, secrets, clocks and store change."""
 
 import asyncio
+import json
 import random
 import secrets
+import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,15 +17,15 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from mintage.app import Mintage
-from mintage.config import parse
-from mintage.stores.copying import copy
+from mintage.config import Config, load
+from mintage.stores.copying import Round, copy
 from mintage.stores.opening import open_store
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 
 PATHS: Final = ("/notes", "/files")
-SCOPES: Final = {"/notes": ("read", "write"), "/files": ("read",)}
+SCOPES: Final = {"/notes": ("read", "write"), "/files": ("read",), "/renamed": ("read",)}
 UPSTREAM_LIFETIME: Final = 4  # seconds: renewals are a part of the traffic
 
 
@@ -50,8 +53,8 @@ class Replica:
     def clock(self) -> float:
         return time.time() + self.offset
 
-    async def start(self, settings: Settings, issuer: str, backend: str) -> None:
-        app = Mintage(_config(settings, issuer, backend), clock=self.clock, steady=time.monotonic)
+    async def start(self, config: Config) -> None:
+        app = Mintage(config, clock=self.clock, steady=time.monotonic)
         await self._open.enter_async_context(app.running())
         self.app = app
 
@@ -66,33 +69,34 @@ class Replica:
         await self._open.aclose()
 
 
-def _config(settings: Settings, issuer: str, backend: str) -> Any:
-    return parse(
-        {
-            "issuer": issuer,
-            "store": settings.store,
-            "secret": "env:SECRET",
-            "upstream": {
-                "issuer": settings.upstream.issuer,
-                "client_id": settings.upstream.client_id,
-                "client_secret": "env:UPSTREAM_SECRET",
-            },
-            "resource": [
-                {
-                    "path": path,
-                    "backend": f"{backend}{path}",
-                    "scopes": list(settings.scopes[path]),
-                    "credential": "upstream",
-                }
-                for path in settings.paths
-            ],
-        },
-        base=Path(),
-        environ={
-            "SECRET": "\n".join(settings.secrets),
-            "UPSTREAM_SECRET": settings.upstream_secret,
-        },
-    )
+def write(settings: Settings, issuer: str, backend: str, directory: Path) -> Path:
+    """The configuration file in *directory* that says *settings*, with its secrets beside it."""
+    upstream = settings.upstream
+    lines = [
+        f"issuer = {json.dumps(issuer)}",
+        f"store = {json.dumps(settings.store)}",
+        'secret = "file:secret"',
+        "[upstream]",
+        f"issuer = {json.dumps(upstream.issuer)}",
+        f"client_id = {json.dumps(upstream.client_id)}",
+        'client_secret = "file:upstream-secret"',
+    ]
+    for path in settings.paths:
+        lines += [
+            "[[resource]]",
+            f"path = {json.dumps(path)}",
+            f"backend = {json.dumps(backend + path)}",
+            f"scopes = {json.dumps(list(settings.scopes[path]))}",
+            'credential = "upstream"',
+        ]
+    for name, text in (
+        ("secret", "\n".join(settings.secrets)),
+        ("upstream-secret", settings.upstream_secret),
+        ("mintage.toml", "\n".join(lines)),
+    ):
+        (directory / name).write_text(f"{text}\n")
+        (directory / name).chmod(0o600)
+    return directory / "mintage.toml"
 
 
 @dataclass
@@ -104,6 +108,7 @@ class Installation:
     issuer: str
     backend: str
     dice: random.Random
+    directory: Path
     replicas: tuple[Replica, Replica] = field(default_factory=lambda: (Replica(), Replica()))
     _moves: int = 0
     _first_store: str = field(init=False)
@@ -125,29 +130,65 @@ class Installation:
             replica.busy -= 1
 
     async def move(self) -> None:
-        """Stop, copy all records to an empty store of the same kind, and start there."""
+        """Copy all records to an empty store while the servers work, again when they are
+        stopped, and start there."""
+        target = self._empty_store()
+        await self._copy_to(target)
         await self.stop()
-        source = await open_store(self.settings.store, clock=time.time)
-        self._moves += 1
-        self.settings.store = _beside(self._first_store, f"moved{self._moves}")
-        target = await open_store(self.settings.store, clock=time.time)
-        try:
-            await copy(source, target)
-        finally:
-            await source.close()
-            await target.close()
+        *_, last = await self._copy_to(target)
+        if not last.is_quiet:
+            raise RuntimeError("the copy of a store that nobody writes to did not come to an end")
+        self.settings.store = target
         await self.restart()
+
+    async def back_up(self) -> str:
+        """The URL of a store with all records as of one moment: the servers stop meanwhile."""
+        backup = self._empty_store()
+        await self.stop()
+        await self._copy_to(backup)
+        await self.restart()
+        return backup
+
+    async def command(self, *words: str) -> tuple[int, str]:
+        """Exit code and output of ``mintage`` with these *words*, on the settings as they are."""
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "mintage", *words, "--config", str(self._written()),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = await child.communicate()
+        assert child.returncode is not None
+        return child.returncode, output.decode()
+
+    def secrets_of_the_file(self) -> tuple[str, ...]:
+        """What a command left in the file of secrets."""
+        return tuple((self.directory / "secret").read_text().split())
 
     async def restart(self, *which: int) -> None:
         """Restart replicas, one after the other, with the settings as they are now."""
         for number in which or (0, 1):
             replica = self.replicas[number]
             await replica.stop()
-            await replica.start(self.settings, self.issuer, self.backend)
+            await replica.start(load(self._written()))
 
     async def stop(self) -> None:
         for replica in self.replicas:
             await replica.stop()
+
+    def _written(self) -> Path:
+        return write(self.settings, self.issuer, self.backend, self.directory)
+
+    def _empty_store(self) -> str:
+        self._moves += 1
+        return _beside(self._first_store, f"moved{self._moves}")
+
+    async def _copy_to(self, url: str) -> list[Round]:
+        source = await open_store(self.settings.store, clock=time.time)
+        target = await open_store(url, clock=time.time)
+        try:
+            return await copy(source, target)
+        finally:
+            await source.close()
+            await target.close()
 
 
 def _beside(store: str, name: str) -> str:
@@ -172,9 +213,15 @@ async def installation(store: str, dice: random.Random) -> AsyncIterator[Install
             for _ in range(2)
         ]
         port, backend_port = free_port(), free_port()
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mintage-")))
         settings = Settings(store, (new_secret(),), first, first.client_secret)
         house = Installation(
-            settings, second, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{backend_port}", dice
+            settings,
+            second,
+            f"http://127.0.0.1:{port}",
+            f"http://127.0.0.1:{backend_port}",
+            dice,
+            directory,
         )
 
         async def backend(_: Scope, __: Receive, send: Send) -> None:

@@ -3,7 +3,8 @@
 import random
 
 import pytest
-from batteries.changes import CHANGES, battery
+from batteries.changes import battery
+from batteries.operator_changes import CHANGES
 
 
 @pytest.mark.timeout(300)
