@@ -306,9 +306,9 @@ def end(grant: Active, reason: Reason, *, now: int) -> Revoke:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Another process, *holder*, is asking the upstream."""
+    """Another process is asking the upstream, under *lease*."""
 
-    holder: bytes
+    lease: Lease
 
 
 def is_due(tokens: UpstreamTokens, *, now: int, margin: int) -> bool:
@@ -323,18 +323,18 @@ def lease(
     now: int,
     margin: int,
     duration: int,
-    overdue: bytes | None = None,
+    overdue: Lease | None = None,
 ) -> Keep | Write | Wait:
     """Who may ask the upstream for new tokens: nobody yet, *holder*, or another first.
 
-    *overdue*: a holder that was waited for as long as any lease lasts. The clock of its machine
+    *overdue*: a lease that was waited for as long as any lasts. The clock of its holder's machine
     is ahead, or it would have ended by now.
     """
     if not is_due(grant.upstream, now=now, margin=margin):
         return Keep(grant)
     held = grant.lease
-    if held is not None and now < held.until and held.holder not in (holder, overdue):
-        return Wait(held.holder)
+    if held is not None and now < held.until and held.holder != holder and held != overdue:
+        return Wait(held)
     return Write(replace(grant, lease=Lease(holder, now + duration)))
 
 
@@ -383,6 +383,13 @@ def may_go_on(grant: Active, *, now: int, limit: int) -> bool:
     """Whether a token that has no end may be used though the upstream does not answer."""
     since = unanswered_since(grant)
     return grant.upstream.recheck and since is not None and now < since + limit
+
+
+def prolong(grant: Active, holder: bytes, *, now: int, duration: int) -> Keep | Write:
+    """*holder* still works on what the upstream answered, if the turn is still its own."""
+    if grant.lease is None or grant.lease.holder != holder:
+        return Keep(grant)
+    return Write(replace(grant, lease=Lease(holder, now + duration)))
 
 
 def release(grant: Active, holder: bytes) -> Keep | Write:

@@ -23,6 +23,7 @@ from mintage.grant import (
     Write,
     is_due,
     lease,
+    prolong,
     redeem,
     refresh,
     release,
@@ -213,16 +214,32 @@ class TestTheUpstreamLease:
     def test_makes_others_wait_until_it_ends_at_the_latest(self) -> None:
         first = self.take(ACTIVE, b"me", NOW + 40)
         assert isinstance(first, Write)
-        assert self.take(first.grant, b"you", NOW + 59) == Wait(b"me")
+        assert self.take(first.grant, b"you", NOW + 59) == Wait(Lease(b"me", NOW + 60))
         assert isinstance(self.take(first.grant, b"you", NOW + 60), Write)
 
     def test_of_a_holder_that_was_waited_for_long_enough_is_over(self) -> None:
         """Its end is far off by our clock, because the holder's clock is ahead."""
         ahead = replace(ACTIVE, lease=Lease(b"me", NOW + 3600))
-        assert self.take(ahead, b"you", NOW + 40) == Wait(b"me")
-        taken = lease(ahead, b"you", now=NOW + 40, margin=60, duration=20, overdue=b"me")
+        assert ahead.lease is not None
+        assert self.take(ahead, b"you", NOW + 40) == Wait(ahead.lease)
+        taken = lease(ahead, b"you", now=NOW + 40, margin=60, duration=20, overdue=ahead.lease)
         assert isinstance(taken, Write)
         assert taken.grant.lease == Lease(b"you", NOW + 60)
+
+    def test_that_was_prolonged_is_waited_for_anew(self) -> None:
+        first = replace(ACTIVE, lease=Lease(b"me", NOW + 3600))
+        longer = prolong(first, b"me", now=NOW + 45, duration=20)
+        assert isinstance(longer, Write)
+        assert longer.grant.lease == Lease(b"me", NOW + 65)
+        outcome = lease(
+            longer.grant, b"you", now=NOW + 60, margin=60, duration=20, overdue=first.lease
+        )
+        assert outcome == Wait(Lease(b"me", NOW + 65))
+
+    def test_is_prolonged_by_its_holder_alone(self) -> None:
+        first = replace(ACTIVE, lease=Lease(b"me", NOW + 60))
+        assert prolong(first, b"you", now=NOW + 45, duration=20) == Keep(first)
+        assert prolong(ACTIVE, b"me", now=NOW + 45, duration=20) == Keep(ACTIVE)
 
     def test_ends_with_the_new_tokens_or_without(self) -> None:
         first = self.take(ACTIVE, b"me", NOW + 40)

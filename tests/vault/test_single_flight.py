@@ -24,7 +24,7 @@ from mintage.upstream.protocol import LoginRequest, Upstream
 from mintage.upstream.settings import UpstreamSettings
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Secret
-from mintage.vault.values import Lifetimes, Opened
+from mintage.vault.values import Lifetimes, Opened, Refused
 
 PROCESSES, OPENINGS, REQUESTS = 4, 2, 50  # eight replicas with fifty requests each
 LEASE = 2  # seconds, where its holder is killed
@@ -86,6 +86,20 @@ class Process:
         opened = await self._replicas[0].authenticate(secret)
         assert isinstance(opened, Opened)
         await self._replicas[0].vault.with_fresh_upstream(opened, renew)
+
+    async def linger(self, secret: bytes) -> str:
+        """Ask, and then ask who the user is by now, which takes longer than the lease."""
+
+        async def renew(tokens: UpstreamTokens, who: Identity) -> Renewed:
+            renewed = await self._renew(tokens, who)
+            self._reached.set()
+            await asyncio.sleep(2.5 * LEASE)
+            return renewed
+
+        opened = await self._replicas[0].authenticate(secret)
+        assert isinstance(opened, Opened)
+        outcome = await self._replicas[0].vault.with_fresh_upstream(opened, renew)
+        return outcome.reason if isinstance(outcome, Refused) else "renewed"
 
     async def _use(self, replica: Replica, secret: bytes) -> str:
         outcome = await replica.authenticate(secret)
@@ -192,3 +206,18 @@ async def test_a_leaseholder_that_is_killed_delays_others_by_its_lease_at_most(
     else:
         assert set(got) <= {Reason.UPSTREAM_REFUSED, Reason.REVOKED}
         assert provider.seen["refresh_token"] == 2
+
+
+async def test_a_leaseholder_that_is_slow_keeps_its_lease(
+    url: str, provider: FakeUpstream, expired: UpstreamTokens, reached: Event
+) -> None:
+    """The provider has spent the refresh token, and who the user is takes longer than a lease."""
+    async with crew(url, provider, reached, size=2, lifetimes=Lifetimes(lease=LEASE)) as processes:
+        secret = await asyncio.to_thread(processes.ask, 0, "login", expired)
+        processes.tell(0, "linger", secret)
+        assert await asyncio.to_thread(reached.wait, 20)
+        got: Counter[str] = await asyncio.to_thread(processes.ask, 1, "use", secret)
+        assert await asyncio.to_thread(processes.result, 0) == "renewed"
+    ((token, _),) = got.items()
+    assert provider.is_live(token)
+    assert provider.seen["refresh_token"] == 1

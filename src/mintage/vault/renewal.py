@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from mintage import grant as decide
 from mintage import handles
 from mintage.errors import (
     NotAdmitted,
+    StoreError,
     StoreUnavailable,
     UpstreamMisbehaved,
     UpstreamRefused,
@@ -18,6 +20,7 @@ from mintage.grant import (
     Active,
     Grant,
     Keep,
+    Lease,
     Reason,
     Refuse,
     Renewed,
@@ -139,11 +142,18 @@ class Renewal:
 
     async def _renew_leased(self, secret: bytes, renew: Renew) -> Opened | Refused:
         """Ask the upstream under a lease, so that of all processes one asks."""
-        key = handles.store_key(secret)
         holder = self._dice(8)
         leased = await self._take_lease(secret, holder)
         if isinstance(leased, Refused) or leased.grant.lease is None:
             return leased
+        async with self._held(secret, holder):
+            return await self._renew_now(secret, holder, leased, renew)
+
+    async def _renew_now(
+        self, secret: bytes, holder: bytes, leased: Opened, renew: Renew
+    ) -> Opened | Refused:
+        """Ask the upstream, and keep its answer."""
+        key = handles.store_key(secret)
         try:
             outcome = await renew(decide.bound_tokens(leased.grant), leased.grant.login.identity)
         except UpstreamRefused as refusal:
@@ -159,6 +169,38 @@ class Renewal:
             )
             raise
         return await self._save_renewed(secret, outcome)
+
+    @asynccontextmanager
+    async def _held(self, secret: bytes, holder: bytes) -> AsyncIterator[None]:
+        """The lease goes on for as long as the block takes.
+
+        The upstream may have spent the refresh token long before the last answer is here and
+        saved. Whoever sent it again meanwhile would end the login.
+        """
+        over = asyncio.Event()
+        prolonging = asyncio.create_task(self._prolong(secret, holder, over))
+        try:
+            yield
+        finally:
+            over.set()
+            await prolonging
+
+    async def _prolong(self, secret: bytes, holder: bytes, over: asyncio.Event) -> None:
+        duration = self._lifetimes.lease
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(duration / 3):
+                    await over.wait()
+                return
+            with suppress(StoreError):  # the next time, or the write of what was answered
+                await self._grants.change(
+                    secret,
+                    _if_active(
+                        lambda grant: decide.prolong(
+                            grant, holder, now=self._now(), duration=duration
+                        )
+                    ),
+                )
 
     async def _save_renewed(self, secret: bytes, outcome: Renewed) -> Opened | Refused:
         """Keep what the upstream gave, through an outage of the store as well.
@@ -183,9 +225,10 @@ class Renewal:
     async def _take_lease(self, secret: bytes, holder: bytes) -> Opened | Refused:
         """The grant leased to *holder*; or without a lease, if another has renewed it.
 
-        Another's lease is waited for as long as one lasts, whatever its end is by our clock.
+        Another's lease is waited for as long as one lasts, whatever its end is by our clock; and
+        again that long whenever its holder prolongs it.
         """
-        awaited: tuple[bytes, float] | None = None  # a holder, and since when
+        awaited: tuple[Lease, float] | None = None  # and since when
         while True:
             waiting: list[Wait] = []
             overdue = None
@@ -193,7 +236,7 @@ class Renewal:
                 overdue = awaited[0]
 
             def decision(
-                grant: Grant, waiting: list[Wait] = waiting, overdue: bytes | None = overdue
+                grant: Grant, waiting: list[Wait] = waiting, overdue: Lease | None = overdue
             ) -> Decision:
                 if not isinstance(grant, Active):
                     return Refuse(Reason.REVOKED)
@@ -213,8 +256,8 @@ class Renewal:
             outcome = await self._grants.change(secret, decision)
             if not waiting:
                 return outcome
-            if awaited is None or awaited[0] != waiting[-1].holder:
-                awaited = waiting[-1].holder, self._steady()
+            if awaited is None or awaited[0] != waiting[-1].lease:
+                awaited = waiting[-1].lease, self._steady()
             await asyncio.sleep(_LEASE_POLL)
 
     async def _end(self, secret: bytes, reason: Reason, tokens: UpstreamTokens) -> Opened | Refused:
