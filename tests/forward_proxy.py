@@ -25,20 +25,35 @@ class Proxy:
         self.seen: list[str] = []
         self._refuses = refuses
         self._addresses = addresses or {}
+        self._lines: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        async with server:
+        try:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            server.close()
+            for line in self._lines:
+                line.cancel()
+            await asyncio.gather(*self._lines, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = asyncio.current_task()
+        assert line is not None
+        self._lines.add(line)
+        try:
+            await self._carry(reader, writer)
+        finally:
+            writer.close()
+            self._lines.discard(line)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         method, target, _ = head.decode().split(" ", 2)
         self.seen.append(f"{method} {target}")
         if self._refuses:
             writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
-            writer.close()
             return
         address = target if method == "CONNECT" else target.split("/")[2]
         host, _, port = address.partition(":")
@@ -47,7 +62,10 @@ class Proxy:
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         else:
             back.write(head)
-        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        try:
+            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        finally:
+            back.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

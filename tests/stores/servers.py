@@ -227,10 +227,10 @@ class Wire:
         line.add_done_callback(self._lines.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._passable.wait()
         try:
+            await self._passable.wait()
             there, back = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         pumps = [
