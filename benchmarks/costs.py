@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from benchmarks.timing import interleaved, machine
-from mintage import jws
 from mintage.errors import TokenError
+from mintage.jwt import jws
 from mintage.jwt_issuer import JWTIssuer, KeyRing, TokenKey
 
 ISSUER, AUDIENCE = "https://auth.example.com", "https://auth.example.com/mcp"

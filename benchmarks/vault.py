@@ -26,7 +26,7 @@ from benchmarks.timing import machine
 from benchmarks.upstream import ACCESS_CHARACTERS, REFRESH_CHARACTERS
 from mintage.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.handles import Handle, grant_id, parse_code, store_key
-from mintage.keyring import KeyRing
+from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource
 from mintage.stores.memory import MemoryStore

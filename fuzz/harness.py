@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from joserfc.errors import JoseError
 
-from mintage.asymmetric import parse_jwks
 from mintage.errors import BadKeySet
-from mintage.inspection import inspect
-from mintage.jwt_issuer import JWTIssuer, KeyRing, TokenKey
+from mintage.jwt.asymmetric import parse_jwks
+from mintage.jwt.inspection import inspect
+from mintage.jwt.issuer import JWTIssuer, KeyRing, TokenKey
 
 NOW = 1_800_000_000
 KEY = bytes(range(32))

@@ -8,22 +8,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mintage.claims import Claims
-    from mintage.jwt_issuer import JWTIssuer, derive_jwt_key_async
-    from mintage.jwt_verifier import JWTVerifier
-    from mintage.keyring import KeyRing, TokenKey
+    from mintage.jwt.claims import Claims
+    from mintage.jwt.issuer import JWTIssuer, derive_jwt_key_async
+    from mintage.jwt.keyring import KeyRing, TokenKey
+    from mintage.jwt.verifier import JWTVerifier
     from mintage.keys import derive_jwt_key
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Claims": "mintage.claims",
-    "JWTIssuer": "mintage.jwt_issuer",
-    "JWTVerifier": "mintage.jwt_verifier",
-    "KeyRing": "mintage.keyring",
-    "TokenKey": "mintage.keyring",
+    "Claims": "mintage.jwt.claims",
+    "JWTIssuer": "mintage.jwt.issuer",
+    "JWTVerifier": "mintage.jwt.verifier",
+    "KeyRing": "mintage.jwt.keyring",
+    "TokenKey": "mintage.jwt.keyring",
     "derive_jwt_key": "mintage.keys",
-    "derive_jwt_key_async": "mintage.jwt_issuer",
+    "derive_jwt_key_async": "mintage.jwt.issuer",
 }
 
 __all__ = [

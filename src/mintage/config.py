@@ -39,7 +39,7 @@ from mintage.gateway.settings import (
     read_commands,
     with_files_below,
 )
-from mintage.keyring import TokenKey
+from mintage.jwt.keyring import TokenKey
 from mintage.root_secrets import root_secrets, secret_file
 from mintage.secret_source import resolve
 from mintage.serving.settings import ServerSection

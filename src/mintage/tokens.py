@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mintage import claims as claims_
-from mintage.base64url import decode_segment
-from mintage.claims import Claims
 from mintage.errors import TokenError, UnknownKey, WrongAudience, WrongTokenUse
 from mintage.grant import Active
 from mintage.handles import Handle, Kind, make_jti, parse_jti
-from mintage.jws import MAX_TOKEN
-from mintage.jwt_issuer import JWTIssuer
-from mintage.keyring import KeyRing
+from mintage.jwt import claims as claims_
+from mintage.jwt.base64url import decode_segment
+from mintage.jwt.claims import Claims
+from mintage.jwt.issuer import JWTIssuer
+from mintage.jwt.jws import MAX_TOKEN
+from mintage.jwt.keyring import KeyRing
 from mintage.values import Clock, Scopes
 from mintage.vault.values import Lifetimes, Opened
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mintage.handles import make_jti
+from mintage.jwt.keyring import KeyRing
 from mintage.jwt_issuer import JWTIssuer
-from mintage.keyring import KeyRing
 from mintage.testing.oauth_client import OAuthClient
 from tests.changes.replicas import Replica, replica
 from tests.conftest import SECRET, World

@@ -6,7 +6,7 @@ import pytest
 
 from mintage.errors import InsufficientScope, InvalidToken
 from mintage.grant import Active
-from mintage.keyring import KeyRing
+from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource
 from mintage.stores.memory import MemoryStore

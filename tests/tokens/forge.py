@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from mintage.keyring import TokenKey
+from mintage.jwt.keyring import TokenKey
 from mintage.keys import derive_jwt_key
 
 ISSUER = "https://auth.example.com"

@@ -17,10 +17,10 @@ from mintage.errors import (
     WrongAudience,
     WrongTokenUse,
 )
-from mintage.jws import MAX_TOKEN
+from mintage.jwt.jws import MAX_TOKEN
+from mintage.jwt.keyring import BARE_HEADER as HEADER_SEGMENT
+from mintage.jwt.keyring import KeyRing
 from mintage.jwt_issuer import JWTIssuer
-from mintage.keyring import BARE_HEADER as HEADER_SEGMENT
-from mintage.keyring import KeyRing
 from mintage.keys import check_secret, derive_jwt_key
 from mintage.tokens import Tokens
 from mintage.vault.values import Lifetimes

@@ -4,12 +4,12 @@ import string
 
 import pytest
 
-from mintage.base64url import decode_segment, encode_segment
 from mintage.errors import MalformedToken
-from mintage.jws import MAX_TOKEN
+from mintage.jwt.base64url import decode_segment, encode_segment
+from mintage.jwt.jws import MAX_TOKEN
+from mintage.jwt.keyring import BARE_HEADER as HEADER
+from mintage.jwt.keyring import BARE_HEADER_ALG_FIRST as HEADER_ALG_FIRST
 from mintage.jwt_issuer import JWTIssuer
-from mintage.keyring import BARE_HEADER as HEADER
-from mintage.keyring import BARE_HEADER_ALG_FIRST as HEADER_ALG_FIRST
 
 from .forge import CLAIMS, compact, segment, signed, token_of, token_with
 

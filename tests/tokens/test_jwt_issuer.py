@@ -16,7 +16,7 @@ from mintage.errors import (
     WrongIssuer,
     WrongTokenUse,
 )
-from mintage.jws import MAX_TOKEN
+from mintage.jwt.jws import MAX_TOKEN
 from mintage.jwt_issuer import Claims, JWTIssuer
 
 from .forge import AUDIENCE, CLAIMS, ISSUER, KEY, NOW, payload_of, token_of, token_with

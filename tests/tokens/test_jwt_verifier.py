@@ -19,14 +19,14 @@ from mintage.errors import (
     WrongAudience,
     WrongIssuer,
 )
-from mintage.jwt_issuer import JWTIssuer, KeyRing
-from mintage.jwt_verifier import (
+from mintage.jwt.verifier import (
     MAX_JWKS,
     Fetched,
     JWTVerifier,
     age_of,
     fetch_over_http,
 )
+from mintage.jwt_issuer import JWTIssuer, KeyRing
 
 from .forge import ASYMMETRIC, AUDIENCE, ISSUER, KEY, KEYS, NOW
 

@@ -12,8 +12,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, import_key
 
 from mintage.errors import BadSignature, UnknownKey, WrongTokenUse
+from mintage.jwt.keyring import MAX_KEYS
 from mintage.jwt_issuer import JWTIssuer, KeyRing, TokenKey
-from mintage.keyring import MAX_KEYS
 
 from .forge import ASYMMETRIC, AUDIENCE, ED25519, ISSUER, KEY, KEYS, NOW, P256, RSA, pem, token_with
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from mintage.algorithms import HS256
-from mintage.asymmetric import (
+from mintage.errors import BadKeySet
+from mintage.jwt.algorithms import HS256
+from mintage.jwt.asymmetric import (
     MAX_KEYS,
     P256_ORDER,
     Ed25519Public,
@@ -18,8 +19,7 @@ from mintage.asymmetric import (
     parse_jwks,
     thumbprint,
 )
-from mintage.base64url import decode_segment, encode_segment
-from mintage.errors import BadKeySet
+from mintage.jwt.base64url import decode_segment, encode_segment
 
 from .forge import KEYS, compact, segment
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from mintage.config import Config
 from mintage.grant import UpstreamTokens
-from mintage.keyring import KeyRing
+from mintage.jwt.keyring import KeyRing
 from mintage.keys import purpose_key, purpose_keys
 from mintage.scopes import Hierarchy
 from mintage.site import Resource, Site

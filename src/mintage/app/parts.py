@@ -21,7 +21,7 @@ from mintage.clients.registration import ClientIds
 from mintage.config import Config
 from mintage.errors import StoreUnavailable
 from mintage.grant import Identity, Renewed, UpstreamTokens
-from mintage.keyring import KeyRing
+from mintage.jwt.keyring import KeyRing
 from mintage.keys import purpose_keys
 from mintage.proxies import Proxies
 from mintage.resource.bearer import Bearer

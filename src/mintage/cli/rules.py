@@ -12,7 +12,7 @@ from mintage.cli.token_inspect import standard_input
 from mintage.config import Config, load
 from mintage.errors import ConfigError, InvalidRequest
 from mintage.gateway.paths import Match, route
-from mintage.inspection import payload_of
+from mintage.jwt.inspection import payload_of
 from mintage.rule_explanation import explain as explained
 from mintage.scopes import Call
 from mintage.site import Resource

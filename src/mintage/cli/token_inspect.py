@@ -19,9 +19,9 @@ from mintage.config import load
 from mintage.errors import ConfigError, StoreError, TokenError
 from mintage.grant import Reason
 from mintage.handles import Handle
-from mintage.inspection import Check, Inspection
-from mintage.inspection import inspect as look
-from mintage.keyring import KeyRing
+from mintage.jwt.inspection import Check, Inspection
+from mintage.jwt.inspection import inspect as look
+from mintage.jwt.keyring import KeyRing
 from mintage.keys import purpose_keys
 from mintage.tokens import Tokens
 from mintage.vault.values import Refused

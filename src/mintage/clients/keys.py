@@ -12,7 +12,7 @@ import msgspec
 from joserfc import jwk
 
 from mintage.errors import BadKeySet
-from mintage.jwk_sets import read_key_set
+from mintage.jwt.jwk_sets import read_key_set
 
 MAX_KEYS: Final = 8
 MAX_TRIED: Final = 4  # of one set, for one assertion

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from mintage.demo.stage import Stage
 from mintage.grant import s256
-from mintage.inspection import inspect
+from mintage.jwt.inspection import inspect
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 

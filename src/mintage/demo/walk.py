@@ -24,7 +24,7 @@ from mintage.demo.show import Show
 from mintage.demo.stage import Stage
 from mintage.errors import SealError
 from mintage.grant import Active
-from mintage.inspection import inspect
+from mintage.jwt.inspection import inspect
 from mintage.keys import purpose_key
 from mintage.sealing import record_key
 from mintage.testing.browser import Browser, Page

@@ -11,8 +11,8 @@ from mintage.errors import AccessDenied, UpstreamRefused
 from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
 from mintage.grant import Identity, UpstreamTokens
 from mintage.handles import store_key
-from mintage.jws import sign
-from mintage.keyring import TokenKey
+from mintage.jwt.jws import sign
+from mintage.jwt.keyring import TokenKey
 from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import fresh_upstream
 from mintage.single_flight import SingleFlight

@@ -47,8 +47,8 @@ from mintage.errors import ConfigError, InvalidToken
 from mintage.gateway.settings import ResourceSection
 from mintage.integrations.asgi import PASSED, Guard, Login
 from mintage.integrations.local import Table, User, config_of
-from mintage.jwt_issuer import JWTIssuer
-from mintage.keyring import KeyRing
+from mintage.jwt.issuer import JWTIssuer
+from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import bearer_token
 from mintage.server.http import json_response
 from mintage.server.metadata import ClientsAccepted, documents

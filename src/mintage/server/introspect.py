@@ -8,10 +8,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.claims import Claims
 from mintage.clients.authentication import Authenticator, NothingConcerned
 from mintage.clients.client import Client
 from mintage.errors import InvalidClient, TokenError
+from mintage.jwt.claims import Claims
 from mintage.server.http import NO_STORE, authorization_of, json_response, log_reason, read_form
 from mintage.server.requests import Introspection
 from mintage.tokens import Tokens

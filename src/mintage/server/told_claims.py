@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mintage.claims import MAX_DEPTH, check_depth
+from mintage.jwt.claims import MAX_DEPTH, check_depth
 
 MAX_CLAIMS: Final = 8 * 1024  # bytes of JSON, of all claims together
 

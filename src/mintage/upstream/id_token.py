@@ -16,7 +16,7 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jws import JWSRegistry
 
 from mintage.errors import BadKeySet, UpstreamMisbehaved, UpstreamMisconfigured
-from mintage.jwk_sets import read_key_set
+from mintage.jwt.jwk_sets import read_key_set
 from mintage.upstream.identity import MAX_SUBJECT, is_text
 
 # Asymmetric only: under HS256, whoever has our client secret could say who anybody is, and

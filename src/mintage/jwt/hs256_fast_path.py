@@ -15,12 +15,12 @@ from typing import Final
 
 import msgspec
 
-from mintage import claims as claims_
-from mintage.algorithms import HS256
-from mintage.base64url import CLOSING, LAST, TO_URL, encode_segment
-from mintage.claims import Claims
 from mintage.errors import BadSignature
-from mintage.jws import MAX_TOKEN
+from mintage.jwt import claims as claims_
+from mintage.jwt.algorithms import HS256
+from mintage.jwt.base64url import CLOSING, LAST, TO_URL, encode_segment
+from mintage.jwt.claims import Claims
+from mintage.jwt.jws import MAX_TOKEN
 from mintage.values import Clock
 
 # msgspec writes 32 bytes as a quote, 43 characters, padding and a quote. With the first quote

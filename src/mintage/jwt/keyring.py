@@ -12,8 +12,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from mintage.algorithms import HS256, Algorithm, AnyOf, Signer, Verifier
-from mintage.base64url import encode_segment
+from mintage.jwt.algorithms import HS256, Algorithm, AnyOf, Signer, Verifier
+from mintage.jwt.base64url import encode_segment
 from mintage.keys import check_signing_key
 
 # What FastMCP 4 emits, and the same header in the other order: neither names a key.
@@ -55,7 +55,7 @@ class TokenKey:
         (RFC 9864). Raises ``ValueError`` on any other key, on RSA under 2048 bits, and on an
         encrypted PEM.
         """
-        from mintage import asymmetric
+        from mintage.jwt import asymmetric
 
         private, public = asymmetric.load_pem(pem)
         alg = asymmetric.algorithm_of(public, alg)

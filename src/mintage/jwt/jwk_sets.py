@@ -1,7 +1,7 @@
 """Reading other people's JWK sets (RFC 7517) with joserfc. No I/O.
 
 For signatures of any common algorithm. The keys of our own tokens, where one token must have
-one spelling, are read by `mintage.asymmetric`.
+one spelling, are read by `mintage.jwt.asymmetric`.
 """
 
 import base64

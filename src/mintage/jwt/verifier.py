@@ -1,0 +1,258 @@
+"""Verifying an issuer's tokens elsewhere, with its public keys and no secret (RFC 9068 §4).
+
+The keys come from a JWK set: given once, or fetched and kept as long as its Cache-Control
+says. Whoever needs them while they are being fetched waits for that one fetch. A token under a
+key that is not in the set (the issuer may have rotated) causes a fetch, but never more than
+one in *refetch_after* seconds, so strangers can't make us hammer the issuer. While the issuer
+can't be reached the last keys go on working, for *stale_for* seconds.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from mintage.errors import BadKeySet, KeysUnavailable, UnknownKey
+from mintage.extras import needs
+from mintage.jwt import claims as claims_
+from mintage.jwt.algorithms import Verifier
+from mintage.jwt.asymmetric import parse_jwks
+from mintage.jwt.claims import Claims
+from mintage.jwt.jws import open_token
+from mintage.jwt.keyring import ACCESS_TOKEN, encode_header
+from mintage.values import Clock
+
+MAX_JWKS: Final = 256 * 1024  # bytes
+TIMEOUT: Final = 5.0  # seconds
+DEFAULT_AGE: Final = 300  # seconds, where the answer does not say
+MIN_AGE: Final = 30
+MAX_AGE: Final = 24 * 3600
+
+_MAX_AGE = re.compile(r"(?:^|[,\s])max-age=\"?(\d{1,9})\"?(?:$|[,\s])", re.ASCII | re.IGNORECASE)
+_NEVER_KEEP = re.compile(r"(?:^|[,\s])no-(?:store|cache)(?:$|[,\s=])", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A JWK set as it came, and the Cache-Control that came with it."""
+
+    body: bytes
+    cache_control: str = ""
+
+
+Fetch = Callable[[str], Awaitable[Fetched]]
+Pins = Mapping[str, Verifier]
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    pins: Pins
+    fresh_until: float
+
+
+class JWTVerifier:
+    """Verifies the access tokens that *issuer* signed for *audience* under an asymmetric key.
+
+    Give the issuer's public keys as *jwks* (a dict, or JSON), or *jwks_url*, from which they are
+    fetched. *fetch* replaces the HTTP client; it may raise ``OSError`` or `KeysUnavailable`.
+    All times are in seconds. *leeway*: how far this machine's clock may be from the issuer's.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        *,
+        jwks: Mapping[str, Any] | bytes | str | None = None,
+        jwks_url: str | None = None,
+        leeway: float = 5,
+        refetch_after: float = 30,
+        stale_for: float = 24 * 3600,
+        fetch: Fetch | None = None,
+        clock: Clock = time.time,
+    ) -> None:
+        claims_.opening(issuer, audience)
+        self.issuer, self.audience = issuer, audience
+        self._leeway = claims_.check_leeway(leeway)
+        self._clock = clock
+        if (jwks is None) == (jwks_url is None):
+            raise ValueError("give either jwks or jwks_url")
+        self._keys = None if jwks is None else _Keys(pins_of(_document(jwks)), float("inf"))
+        self._source = None
+        if jwks_url is not None:
+            self._source = _Source(
+                check_url(jwks_url), fetch or _over_http(), refetch_after, stale_for, clock
+            )
+
+    def __repr__(self) -> str:
+        return f"JWTVerifier(issuer={self.issuer!r}, audience={self.audience!r})"
+
+    async def verify(self, token: str) -> Claims:
+        """The claims of a good access token.
+
+        Raises `TokenError` where it is not good, and `KeysUnavailable` where nobody can know
+        now because the issuer's keys can't be fetched.
+        """
+        return (await self._verify(token))[0]
+
+    async def verify_token(self, token: str) -> dict[str, Any]:
+        """All claims of a good access token. Raises as `verify` does."""
+        claims, everything = await self._verify(token)
+        return claims_.as_dict(claims) if everything is None else everything
+
+    def verify_now(self, token: str) -> Claims:
+        """`verify` for programs without an event loop: only with *jwks*."""
+        if self._keys is None:
+            raise ValueError("without an event loop, give the keys as jwks")
+        return self._read(token, self._keys.pins)[0]
+
+    async def _verify(self, token: str) -> tuple[Claims, dict[str, Any] | None]:
+        if self._source is None:
+            assert self._keys is not None  # noqa: S101 - one of the two was given
+            return self._read(token, self._keys.pins)
+        pins = await self._source.keys()
+        try:
+            return self._read(token, pins)
+        except UnknownKey:
+            newer = await self._source.newer_than(pins)
+            if newer is None:
+                raise
+            return self._read(token, newer)
+
+    def _read(self, token: str, pins: Pins) -> tuple[Claims, dict[str, Any] | None]:
+        parsed = claims_.parse(open_token(token, pins))
+        claims_.check(
+            parsed[0],
+            self.issuer,
+            self.audience,
+            "access",
+            self._clock(),
+            self._leeway,
+            self._leeway,
+        )
+        return parsed
+
+
+class _Source:
+    """The keys behind one URL: fetched when they are due, by one caller for all who wait."""
+
+    def __init__(
+        self, url: str, fetch: Fetch, refetch_after: float, stale_for: float, clock: Clock
+    ) -> None:
+        self._url = url
+        self._fetch = fetch
+        self._refetch_after = refetch_after
+        self._stale_for = stale_for
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._kept: _Keys | None = None
+        self._next_fetch = float("-inf")
+
+    async def keys(self) -> Pins:
+        """The keys, fetched first where they are due. Raises `KeysUnavailable`."""
+        kept = self._kept
+        if kept is None or kept.fresh_until <= self._clock():
+            await self._fetch_unless(lambda: self._kept is not kept)
+        return self._usable()
+
+    async def newer_than(self, pins: Pins) -> Pins | None:
+        """Other keys than *pins*, where a fetch is allowed by now and gives some."""
+        await self._fetch_unless(lambda: self._kept is not None and self._kept.pins is not pins)
+        newer = self._usable()
+        return None if newer is pins else newer
+
+    async def _fetch_unless(self, done: Callable[[], bool]) -> None:
+        async with self._turn:
+            # Whoever had the turn before may have fetched, or failed, for all who wait.
+            if not done() and self._next_fetch <= self._clock():
+                self._next_fetch = self._clock() + self._refetch_after
+                try:
+                    fetched = await self._fetch(self._url)
+                    pins = pins_of(fetched.body)
+                except (OSError, KeysUnavailable, BadKeySet):
+                    return
+                except asyncio.CancelledError:
+                    # One caller went away. The next in line fetches for the others.
+                    self._next_fetch = float("-inf")
+                    raise
+                self._kept = _Keys(pins, self._clock() + age_of(fetched.cache_control))
+
+    def _usable(self) -> Pins:
+        now = self._clock()
+        if self._kept is None or self._kept.fresh_until + self._stale_for <= now:
+            wait = max(1, round(self._next_fetch - now))
+            raise KeysUnavailable("the issuer's public keys can't be fetched", retry_after=wait)
+        return self._kept.pins
+
+
+def pins_of(jwks: bytes) -> Pins:
+    """The header of every access token that a key of *jwks* can have signed. `BadKeySet`."""
+    pins: dict[str, Verifier] = {}
+    for alg, kid, verifier in parse_jwks(jwks):
+        header = encode_header(alg=alg, kid=kid, typ=ACCESS_TOKEN)
+        pins.setdefault(header.decode(), verifier)
+    return pins
+
+
+def age_of(cache_control: str) -> int:
+    """How many seconds a JWK set is fresh. Never 0: a set that changes that fast is a fault."""
+    if _NEVER_KEEP.search(cache_control):
+        return MIN_AGE
+    said = _MAX_AGE.search(cache_control)
+    return DEFAULT_AGE if said is None else min(max(int(said[1]), MIN_AGE), MAX_AGE)
+
+
+def check_url(url: str) -> str:
+    """*url*, if keys may come from there: https, or http from this machine itself."""
+    parts = urlsplit(url)
+    local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
+        raise ValueError("jwks_url is an https URL")
+    return url
+
+
+def _document(jwks: Mapping[str, Any] | bytes | str) -> bytes:
+    match jwks:
+        case bytes():
+            return jwks
+        case str():
+            return jwks.encode()
+        case _:
+            return msgspec.json.encode(jwks)
+
+
+def _over_http() -> Fetch:
+    """Raises `MissingExtra` without an HTTP client: now, not at the first token."""
+    needs("verifier")
+    return fetch_over_http
+
+
+async def fetch_over_http(url: str) -> Fetched:
+    """A JWK set over HTTP: no redirects, 5 seconds and 256 KiB at most."""
+    import httpx2
+
+    from mintage.tls import trusted
+
+    try:
+        async with (
+            asyncio.timeout(TIMEOUT),
+            httpx2.AsyncClient(
+                verify=trusted(), follow_redirects=False, timeout=TIMEOUT, trust_env=False
+            ) as client,
+            client.stream("GET", url, headers={"accept": "application/json"}) as answer,
+        ):
+            if answer.status_code != httpx2.codes.OK:
+                raise KeysUnavailable(f"the answer was {answer.status_code}", retry_after=1)
+            body = b""
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_JWKS:
+                    raise KeysUnavailable("the JWK set is too long", retry_after=1)
+            return Fetched(body, answer.headers.get("cache-control", ""))
+    except httpx2.HTTPError as error:
+        raise KeysUnavailable("the issuer can't be reached", retry_after=1) from error
