@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mintage.crypto.derivation import derive_jwt_key
     from mintage.jwt.claims import Claims
     from mintage.jwt.issuer import JWTIssuer, derive_jwt_key_async
     from mintage.jwt.keyring import KeyRing, TokenKey
     from mintage.jwt.verifier import JWTVerifier
-    from mintage.keys import derive_jwt_key
 
 __version__ = "0.1.0"
 
@@ -22,7 +22,7 @@ _HOMES = {
     "JWTVerifier": "mintage.jwt.verifier",
     "KeyRing": "mintage.jwt.keyring",
     "TokenKey": "mintage.jwt.keyring",
-    "derive_jwt_key": "mintage.keys",
+    "derive_jwt_key": "mintage.crypto.derivation",
     "derive_jwt_key_async": "mintage.jwt.issuer",
 }
 

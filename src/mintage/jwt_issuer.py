@@ -3,10 +3,10 @@
 This path stays: change one import, and a program that used that module uses Mintage.
 """
 
+from mintage.crypto.derivation import derive_jwt_key
 from mintage.jwt.claims import Claims
 from mintage.jwt.issuer import JWTIssuer, derive_jwt_key_async
 from mintage.jwt.keyring import KeyRing, TokenKey
-from mintage.keys import derive_jwt_key
 
 __all__ = [
     "Claims",

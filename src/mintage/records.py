@@ -20,9 +20,9 @@ from typing import Final, Self
 
 import msgspec
 
+from mintage.crypto.sealing import BoxKey, open_box, seal
 from mintage.errors import NewerRecord, RecordError
 from mintage.grant import Grant
-from mintage.sealing import BoxKey, open_box, seal
 
 VERSION: Final = 2
 ID_BYTES: Final = 4

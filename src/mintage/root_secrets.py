@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from mintage.crypto.derivation import check_secret
 from mintage.errors import ConfigError
-from mintage.keys import check_secret
 from mintage.secret_source import generate_once, lines, resolve
 from mintage.values import Secret
 

@@ -1,6 +1,6 @@
 """``mintage keys new``."""
 
-from mintage.keys import check_secret
+from mintage.crypto.derivation import check_secret
 from tests.cli.command import mintage
 
 

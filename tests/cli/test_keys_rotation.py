@@ -13,8 +13,8 @@ from mintage import handles
 from mintage.app import open_vault, register_of
 from mintage.clients.registration import ClientIds, Registration
 from mintage.config import load
+from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError
-from mintage.keys import purpose_keys
 from mintage.secret_file import SecretFile
 from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port

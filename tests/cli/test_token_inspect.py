@@ -17,9 +17,9 @@ from mintage import handles
 from mintage.app import Mintage
 from mintage.cli.token_inspect import show
 from mintage.config import load
+from mintage.crypto.derivation import purpose_key
 from mintage.jwt.inspection import inspect
 from mintage.jwt_issuer import JWTIssuer
-from mintage.keys import purpose_key
 from mintage.values import ClientId, Secret
 from tests.cli.command import mintage
 from tests.gateway.conftest import token_for

@@ -5,8 +5,8 @@ import secrets
 import pytest
 from starlette.requests import Request
 
+from mintage.crypto.sealing import BoxKey
 from mintage.errors import InvalidRequest
-from mintage.sealing import BoxKey
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import Cookies, PendingLogin
 from mintage.server.requests import AuthorizationRequest

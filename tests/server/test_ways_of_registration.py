@@ -9,7 +9,7 @@ import pytest
 
 from mintage.clients.client import Client
 from mintage.clients.registration import ClientIds, Registration
-from mintage.keys import purpose_key
+from mintage.crypto.derivation import purpose_key
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
 from mintage.values import Secret
 from tests.clients.hosts import NAME, ClientHost, Names, client_host, fetch_from_tests

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from mintage.crypto.derivation import derive_jwt_key
 from mintage.jwt.keyring import TokenKey
-from mintage.keys import derive_jwt_key
 
 ISSUER = "https://auth.example.com"
 AUDIENCE = "https://auth.example.com/mcp"

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.errors import JoseError
 
+from mintage.crypto.derivation import check_secret, derive_jwt_key
 from mintage.errors import (
     BadSignature,
     ExpiredToken,
@@ -21,7 +22,6 @@ from mintage.jwt.jws import MAX_TOKEN
 from mintage.jwt.keyring import BARE_HEADER as HEADER_SEGMENT
 from mintage.jwt.keyring import KeyRing
 from mintage.jwt_issuer import JWTIssuer
-from mintage.keys import check_secret, derive_jwt_key
 from mintage.tokens import Tokens
 from mintage.vault.values import Lifetimes
 

@@ -2,7 +2,7 @@ from typing import get_args
 
 import pytest
 
-from mintage.keys import Purpose, check_secret, derive_jwt_key, purpose_key
+from mintage.crypto.derivation import Purpose, check_secret, derive_jwt_key, purpose_key
 from mintage.values import Secret
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 
 from mintage.config import Config
+from mintage.crypto.derivation import purpose_key, purpose_keys
 from mintage.grant import UpstreamTokens
 from mintage.jwt.keyring import KeyRing
-from mintage.keys import purpose_key, purpose_keys
 from mintage.scopes import Hierarchy
 from mintage.site import Resource, Site
 from mintage.stores.protocol import Store

@@ -19,10 +19,10 @@ from mintage.clients.policy import AcceptClient
 from mintage.clients.published import Published
 from mintage.clients.registration import ClientIds
 from mintage.config import Config
+from mintage.crypto.derivation import purpose_keys
 from mintage.errors import StoreUnavailable
 from mintage.grant import Identity, Renewed, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
-from mintage.keys import purpose_keys
 from mintage.proxies import Proxies
 from mintage.resource.bearer import Bearer
 from mintage.server.farewell import Farewell

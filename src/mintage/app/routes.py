@@ -6,8 +6,8 @@ from starlette.responses import Response
 from mintage.app.opening import access_keys
 from mintage.app.parts import Parts
 from mintage.app.store_watch import look
-from mintage.keys import purpose_keys
-from mintage.sealing import BoxKey
+from mintage.crypto.derivation import purpose_keys
+from mintage.crypto.sealing import BoxKey
 from mintage.server.authorize import AuthorizeEndpoint
 from mintage.server.callback import CallbackEndpoint
 from mintage.server.consent import ConsentEndpoint

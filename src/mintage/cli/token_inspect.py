@@ -16,13 +16,13 @@ from mintage.app import access_keys
 from mintage.cli.opening import opened
 from mintage.cli.terminal import harmless
 from mintage.config import load
+from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError, StoreError, TokenError
 from mintage.grant import Reason
 from mintage.handles import Handle
 from mintage.jwt.inspection import Check, Inspection
 from mintage.jwt.inspection import inspect as look
 from mintage.jwt.keyring import KeyRing
-from mintage.keys import purpose_keys
 from mintage.tokens import Tokens
 from mintage.vault.values import Refused
 

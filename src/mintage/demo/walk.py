@@ -20,13 +20,13 @@ from mcp_types import TextContent
 from pydantic import AnyUrl
 
 from mintage import handles, records
+from mintage.crypto.derivation import purpose_key
+from mintage.crypto.sealing import record_key
 from mintage.demo.show import Show
 from mintage.demo.stage import Stage
 from mintage.errors import SealError
 from mintage.grant import Active
 from mintage.jwt.inspection import inspect
-from mintage.keys import purpose_key
-from mintage.sealing import record_key
 from mintage.testing.browser import Browser, Page
 
 CALLBACK: Final = "http://127.0.0.1:43117/callback"  # nobody listens: the browser stops there

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from mintage.crypto.derivation import derive_jwt_key
 from mintage.jwt import claims as claims_
 from mintage.jwt.algorithms import Signer
 from mintage.jwt.claims import Claims
 from mintage.jwt.hs256_fast_path import Stem, reader
 from mintage.jwt.jws import MAX_TOKEN, open_token, sign
 from mintage.jwt.keyring import KeyRing, TokenKey
-from mintage.keys import derive_jwt_key
 from mintage.values import Clock, check_scopes
 
 __all__ = [

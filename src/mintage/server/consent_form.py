@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.errors import InvalidRequest, SealError
-from mintage.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.server.requests import AuthorizationRequest
 from mintage.values import Dice
 

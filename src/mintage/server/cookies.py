@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.cookie_header import only_cookies
+from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.errors import InvalidRequest, SealError
-from mintage.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.server.requests import AuthorizationRequest
 from mintage.values import Dice
 

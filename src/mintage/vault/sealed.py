@@ -12,6 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from mintage import handles, records
+from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, record_key, seal
 from mintage.errors import (
     Exists,
     NewerRecord,
@@ -34,7 +35,6 @@ from mintage.grant import (
     Write,
 )
 from mintage.records import NO_TOKENS, Head
-from mintage.sealing import NONCE_BYTES, BoxKey, open_any, record_key, seal
 from mintage.stores.protocol import UNLISTED, Entry, Index, Store, Versioned
 from mintage.values import ClientId, Clock, Dice
 from mintage.vault.ended import Ended
