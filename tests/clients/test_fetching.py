@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from mintage.clients.addresses import Address, is_public
 from mintage.clients.fetching import GuardedFetch
-from mintage.clients.turns import Turns
+from mintage.concurrency.host_limits import Turns
 from mintage.errors import FetchError, FetchFailed, FetchRefused
 from tests.clients.hosts import (
     DEAD,

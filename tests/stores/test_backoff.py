@@ -2,7 +2,7 @@
 
 import pytest
 
-from mintage.stores.backoff import FIRST, MOST, pause
+from mintage.concurrency.backoff import FIRST, MOST, pause
 
 
 def test_it_doubles_up_to_a_limit() -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from mintage.clients.fetching import Fetched
+from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import FetchFailed, FetchRefused, InvalidClient
-from mintage.single_flight import SingleFlight
 from mintage.values import Clock
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ import httpx2
 from mintage.clients.addresses import Address, Network, is_public
 from mintage.clients.metadata import check_fetchable
 from mintage.clients.names import Names
-from mintage.clients.turns import Turns
+from mintage.concurrency.host_limits import Turns
 from mintage.errors import FetchFailed, FetchRefused
 from mintage.proxies import Proxies
 from mintage.tls import trusted

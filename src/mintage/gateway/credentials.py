@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
+from mintage.concurrency.single_flight import SingleFlight
 from mintage.emails import verified_email
 from mintage.errors import AccessDenied, UpstreamRefused
 from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
@@ -15,7 +16,6 @@ from mintage.jwt.jws import sign
 from mintage.jwt.keyring import TokenKey
 from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import fresh_upstream
-from mintage.single_flight import SingleFlight
 from mintage.upstream.protocol import Exchange
 from mintage.values import Clock, Dice
 from mintage.vault.values import Renew

@@ -18,8 +18,8 @@ from mintage.extras import extra
 with extra("postgres"):
     import asyncpg
 
+from mintage.concurrency.backoff import pause
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
-from mintage.stores.backoff import pause
 from mintage.stores.postgres_feed import POLL, listen, poll
 from mintage.stores.postgres_schema import prepare
 from mintage.stores.postgres_sql import Statements

@@ -23,8 +23,8 @@ from typing import Final, Self
 
 import msgspec
 
+from mintage.concurrency.backoff import pause
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
-from mintage.stores.backoff import pause
 from mintage.stores.protocol import (
     EVERYTHING,
     HEAD_BYTES,

@@ -16,8 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, Self
 
+from mintage.concurrency.backoff import pause
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
-from mintage.stores.backoff import pause
 from mintage.stores.protocol import (
     EVERYTHING,
     HEAD_BYTES,

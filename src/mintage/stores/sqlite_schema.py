@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from mintage.concurrency.backoff import pause
 from mintage.errors import StoreError, StoreUnavailable, StoreUnusable
-from mintage.stores.backoff import pause
 
 log = logging.getLogger("mintage.store")
 

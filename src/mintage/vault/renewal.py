@@ -8,6 +8,7 @@ from typing import Final
 
 from mintage import grant as decide
 from mintage import handles
+from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import (
     NotAdmitted,
     StoreError,
@@ -28,7 +29,6 @@ from mintage.grant import (
     Wait,
     Write,
 )
-from mintage.single_flight import SingleFlight
 from mintage.values import Clock, Dice
 from mintage.vault.sealed import SealedGrants
 from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused, Renew

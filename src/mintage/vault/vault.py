@@ -12,6 +12,7 @@ from typing import Final
 
 from mintage import grant as decide
 from mintage import handles
+from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import Exists, StoreUnavailable
 from mintage.grant import (
     Active,
@@ -27,7 +28,6 @@ from mintage.grant import (
     Write,
 )
 from mintage.handles import Handle
-from mintage.single_flight import SingleFlight
 from mintage.stores.protocol import EVERYTHING, Store
 from mintage.values import ClientId, Clock, Dice
 from mintage.vault.cache import GrantCache

@@ -1,0 +1,1 @@
+"""Doing things at once, and not too often: shared flights, back-offs, limits for each host."""
