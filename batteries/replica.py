@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
-from mintage.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
-from mintage.handles import Handle, parse_code
+from mintage.grants.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
+from mintage.grants.handles import Handle, parse_code
 from mintage.stores.opening import open_store
 from mintage.values import ClientId
 from mintage.vault.values import Lifetimes, Opened, Refused, Renew, VaultKeys

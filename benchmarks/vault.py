@@ -24,8 +24,8 @@ from tests.stores.servers import Server, program
 from benchmarks.engines import engines
 from benchmarks.timing import machine
 from benchmarks.upstream import ACCESS_CHARACTERS, REFRESH_CHARACTERS
-from mintage.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
-from mintage.handles import Handle, grant_id, parse_code, store_key
+from mintage.grants.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
+from mintage.grants.handles import Handle, grant_id, parse_code, store_key
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from mintage.admission import AllowRule, check_rules
 from mintage.clients.client import Client
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.settings import (
@@ -39,6 +38,7 @@ from mintage.gateway.settings import (
     read_commands,
     with_files_below,
 )
+from mintage.grants.admission import AllowRule, check_rules
 from mintage.jwt.keyring import TokenKey
 from mintage.root_secrets import root_secrets, secret_file
 from mintage.secret_source import resolve

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mintage.handles import make_jti
+from mintage.grants.handles import make_jti
 from mintage.jwt.keyring import KeyRing
 from mintage.jwt_issuer import JWTIssuer
 from mintage.testing.oauth_client import OAuthClient

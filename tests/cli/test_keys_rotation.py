@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mintage import handles
 from mintage.app import open_vault, register_of
 from mintage.clients.registration import ClientIds, Registration
 from mintage.config import load
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError
+from mintage.grants import handles
 from mintage.secret_file import SecretFile
 from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port

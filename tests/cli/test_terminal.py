@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from mintage.admission import AllowRule
 from mintage.cli.grants import shown
 from mintage.cli.terminal import harmless
-from mintage.grant import Identity
+from mintage.grants.admission import AllowRule
+from mintage.grants.grant import Identity
 
 NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eecila\r\nroot\x00\u200b"
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from mintage import handles
 from mintage.app import Mintage
 from mintage.cli.token_inspect import show
 from mintage.config import load
 from mintage.crypto.derivation import purpose_key
+from mintage.grants import handles
 from mintage.jwt.inspection import inspect
 from mintage.jwt_issuer import JWTIssuer
 from mintage.values import ClientId, Secret

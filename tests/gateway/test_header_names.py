@@ -12,7 +12,7 @@ from mintage.config import parse
 from mintage.errors import ConfigError, InvalidRequest
 from mintage.gateway.header_names import ALL, Passing, check_connection, claims_something
 from mintage.gateway.headers import identity_headers
-from mintage.grant import Identity
+from mintage.grants.grant import Identity
 from tests.conftest import SECRET, World
 from tests.gateway.conftest import RawBackend, access_token
 

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from mintage.grant import (
+from mintage.grants.grant import (
     Active,
     Grant,
     Identity,

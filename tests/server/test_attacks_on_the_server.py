@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from mintage import handles, records
 from mintage.crypto.derivation import purpose_key
 from mintage.crypto.sealing import record_key
 from mintage.errors import Exists, SealError
-from mintage.grant import Active, UpstreamTokens
+from mintage.grants import handles, records
+from mintage.grants.grant import Active, UpstreamTokens
 from mintage.stores.memory import MemoryStore
 from mintage.testing.oauth_client import OAuthClient
 from mintage.tokens import Tokens

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from mintage.errors import InsufficientScope, InvalidToken
-from mintage.grant import Active
+from mintage.grants.grant import Active
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource

@@ -3,7 +3,7 @@
 import pytest
 
 from mintage.errors import ExpiredToken
-from mintage.grant import Active, Identity, Login, UpstreamTokens
+from mintage.grants.grant import Active, Identity, Login, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.testing.clock import ManualClock
 from mintage.tokens import Tokens

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mintage import handles
 from mintage.cli import store as command
 from mintage.errors import ConfigError, StoreUnusable
-from mintage.grant import Reason
+from mintage.grants import handles
+from mintage.grants.grant import Reason
 from mintage.stores import copying
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store

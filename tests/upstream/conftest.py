@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mintage.grant import Identity, UpstreamTokens
+from mintage.grants.grant import Identity, UpstreamTokens
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream

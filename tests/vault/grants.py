@@ -3,8 +3,8 @@
 import secrets
 from typing import Any
 
-from mintage.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
-from mintage.handles import Handle
+from mintage.grants.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
+from mintage.grants.handles import Handle
 from mintage.stores.protocol import Store
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId

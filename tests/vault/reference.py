@@ -8,7 +8,7 @@ come before it or after it.
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from mintage.grant import Reason
+from mintage.grants.grant import Reason
 
 CODE, REFRESH, GRACE, MARGIN, CACHED = 60, 1000, 60, 60, 5  # seconds
 UPSTREAM = 200  # seconds that the provider's tokens live

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from mintage.errors import UpstreamRefused, UpstreamUnavailable
-from mintage.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
-from mintage.handles import Handle, parse_code
+from mintage.grants.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
+from mintage.grants.handles import Handle, parse_code
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mintage.grant import Reason
+from mintage.grants.grant import Reason
 from tests.vault.reference import (
     CACHED,
     GRACE,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mintage.errors import StoreUnavailable
-from mintage.grant import Reason
-from mintage.handles import Handle
+from mintage.grants.grant import Reason
+from mintage.grants.handles import Handle
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
 from mintage.vault import sealed

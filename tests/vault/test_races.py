@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mintage.grant import Identity, Login, Reason, Refreshment, Renewed, UpstreamTokens, s256
-from mintage.handles import Handle
+from mintage.grants.grant import Identity, Login, Reason, Refreshment, Renewed, UpstreamTokens, s256
+from mintage.grants.handles import Handle
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store, Versioned

@@ -5,11 +5,11 @@ import secrets
 import pytest
 from msgspec.structs import replace
 
-from mintage import handles, records
 from mintage.crypto.sealing import record_key, seal
 from mintage.errors import StoreUnavailable
-from mintage.grant import Lease, Write
-from mintage.records import Head
+from mintage.grants import handles, records
+from mintage.grants.grant import Lease, Write
+from mintage.grants.records import Head
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import Opened, VaultKeys

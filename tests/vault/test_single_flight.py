@@ -16,7 +16,7 @@ from batteries.crew import CONTEXT, Crew
 from batteries.replica import Replica
 from msgspec.structs import replace
 
-from mintage.grant import Identity, Reason, Renewed, UpstreamTokens
+from mintage.grants.grant import Identity, Reason, Renewed, UpstreamTokens
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.tls import trusted
 from mintage.upstream.opening import open_upstream

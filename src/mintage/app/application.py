@@ -30,7 +30,7 @@ from mintage.gateway.gateway import Gateway
 from mintage.gateway.origins import Origins, origin_of
 from mintage.gateway.peers import Peers, read_networks
 from mintage.gateway.proxy import Backend, Proxy
-from mintage.grant import UpstreamTokens
+from mintage.grants.grant import UpstreamTokens
 from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.farewell import Farewell
 from mintage.server.http import Handler, error_response, failure_of

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from mintage.config import Config
 from mintage.crypto.derivation import purpose_key, purpose_keys
-from mintage.grant import UpstreamTokens
+from mintage.grants.grant import UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.scopes import Hierarchy
 from mintage.site import Resource, Site

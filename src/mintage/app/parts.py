@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from mintage.admission import admit_again
 from mintage.app.clocks import Clocks, StoreClock
 from mintage.app.opening import access_keys, open_vault, site_of, vault_keys
 from mintage.app.secret_needs import SecretNeeds, register_of
@@ -21,7 +20,8 @@ from mintage.clients.registration import ClientIds
 from mintage.config import Config
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import StoreUnavailable
-from mintage.grant import Identity, Renewed, UpstreamTokens
+from mintage.grants.admission import admit_again
+from mintage.grants.grant import Identity, Renewed, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.proxies import Proxies
 from mintage.resource.bearer import Bearer

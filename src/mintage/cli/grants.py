@@ -17,7 +17,7 @@ from rich.table import Table
 from mintage.cli.opening import Opened, opened
 from mintage.cli.terminal import harmless
 from mintage.errors import ConfigError
-from mintage.handles import grant_id
+from mintage.grants.handles import grant_id
 from mintage.upstream.presets import find_preset
 from mintage.upstream.provider import settle
 from mintage.values import ClientId

@@ -19,13 +19,13 @@ from mcp.shared.auth import (
 from mcp_types import TextContent
 from pydantic import AnyUrl
 
-from mintage import handles, records
 from mintage.crypto.derivation import purpose_key
 from mintage.crypto.sealing import record_key
 from mintage.demo.show import Show
 from mintage.demo.stage import Stage
 from mintage.errors import SealError
-from mintage.grant import Active
+from mintage.grants import handles, records
+from mintage.grants.grant import Active
 from mintage.jwt.inspection import inspect
 from mintage.testing.browser import Browser, Page
 

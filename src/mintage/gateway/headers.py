@@ -14,7 +14,7 @@ from mintage.cookie_header import cookie_pairs, set_cookie_name
 from mintage.emails import verified_email
 from mintage.errors import InvalidRequest
 from mintage.gateway.header_names import ALL, HOP_BY_HOP, Passing, named_by_connection
-from mintage.grant import Identity
+from mintage.grants.grant import Identity
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 

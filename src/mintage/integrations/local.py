@@ -12,7 +12,7 @@ from mintage.app.parts import Parts
 from mintage.config import Config, parse
 from mintage.emails import without_unverified_email
 from mintage.errors import InsufficientScope
-from mintage.grant import Active
+from mintage.grants.grant import Active
 from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import upstream_token
 from mintage.site import Resource

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from mintage import handles
+from mintage.grants import handles
 
 Verdict = Literal["good", "bad", "unknown"]
 

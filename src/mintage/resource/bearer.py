@@ -12,7 +12,7 @@ from mintage.errors import (
     OAuthError,
     TokenError,
 )
-from mintage.handles import store_key
+from mintage.grants.handles import store_key
 from mintage.scopes import FLAT, Call, Hierarchy, needed
 from mintage.site import Resource
 from mintage.tokens import Tokens

@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from mintage.admission import AllowRule, admit
 from mintage.errors import (
     AccessDenied,
     InvalidRequest,
@@ -28,7 +27,8 @@ from mintage.errors import (
     UpstreamRefused,
 )
 from mintage.forms import Form, one, optional
-from mintage.grant import Login, Reason
+from mintage.grants.admission import AllowRule, admit
+from mintage.grants.grant import Login, Reason
 from mintage.server.consent import login_request
 from mintage.server.cookies import Cookies, PendingLogin
 from mintage.server.farewell import Farewell

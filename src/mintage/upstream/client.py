@@ -12,7 +12,7 @@ from joserfc import jwk
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamRefused
-from mintage.grant import Identity, Renewed, UpstreamTokens
+from mintage.grants.grant import Identity, Renewed, UpstreamTokens
 from mintage.upstream import id_token, identity, oauth2, user
 from mintage.upstream.answers import (
     Answer,

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved
-from mintage.grant import UpstreamTokens, s256
+from mintage.grants.grant import UpstreamTokens, s256
 from mintage.upstream.members import Member, members, number, scopes, text, token
 from mintage.upstream.preset import Quirks
 from mintage.upstream.protocol import Exchange, LoginRequest

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from mintage.grant import Identity, Renewed, UpstreamTokens
+from mintage.grants.grant import Identity, Renewed, UpstreamTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
-from mintage.grant import Identity, Renewed, UpstreamTokens
+from mintage.grants.grant import Identity, Renewed, UpstreamTokens
 from mintage.upstream.protocol import Exchange, Judge, LoginRequest, Upstream
 from mintage.upstream.settings import UpstreamSettings
 

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from mintage import grant as decide
-from mintage import handles
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import (
     NotAdmitted,
@@ -17,7 +15,9 @@ from mintage.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from mintage.grant import (
+from mintage.grants import grant as decide
+from mintage.grants import handles
+from mintage.grants.grant import (
     Active,
     Grant,
     Keep,

@@ -11,7 +11,6 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from mintage import handles, records
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, record_key, seal
 from mintage.errors import (
     Exists,
@@ -22,7 +21,8 @@ from mintage.errors import (
     Stale,
     StoreUnavailable,
 )
-from mintage.grant import (
+from mintage.grants import handles, records
+from mintage.grants.grant import (
     Active,
     Grant,
     Keep,
@@ -34,7 +34,7 @@ from mintage.grant import (
     UpstreamTokens,
     Write,
 )
-from mintage.records import NO_TOKENS, Head
+from mintage.grants.records import NO_TOKENS, Head
 from mintage.stores.protocol import UNLISTED, Entry, Index, Store, Versioned
 from mintage.values import ClientId, Clock, Dice
 from mintage.vault.ended import Ended

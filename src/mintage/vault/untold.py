@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from mintage.grant import Active, Grant, Write
+from mintage.grants.grant import Active, Grant, Write
 from mintage.vault.values import Decide
 
 _MAX: Final = 1000

@@ -7,8 +7,8 @@ from typing import Self, TypeAlias
 
 import msgspec
 
-from mintage import handles, records
-from mintage.grant import (
+from mintage.grants import handles, records
+from mintage.grants.grant import (
     Active,
     Grant,
     Identity,

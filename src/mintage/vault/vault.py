@@ -10,11 +10,11 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mintage import grant as decide
-from mintage import handles
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import Exists, StoreUnavailable
-from mintage.grant import (
+from mintage.grants import grant as decide
+from mintage.grants import handles
+from mintage.grants.grant import (
     Active,
     Grant,
     Keep,
@@ -27,7 +27,7 @@ from mintage.grant import (
     UpstreamTokens,
     Write,
 )
-from mintage.handles import Handle
+from mintage.grants.handles import Handle
 from mintage.stores.protocol import EVERYTHING, Store
 from mintage.values import ClientId, Clock, Dice
 from mintage.vault.cache import GrantCache

@@ -6,7 +6,7 @@ from typing import ClassVar
 from mintage.clients.client import Client
 from mintage.errors import TokenError
 from mintage.forms import Form, one
-from mintage.grant import Reason, Refreshment
+from mintage.grants.grant import Reason, Refreshment
 from mintage.server.farewell import Farewell
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
