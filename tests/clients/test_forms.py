@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintage.errors import InvalidRequest
-from mintage.forms import MAX_FIELDS, one, optional, parse_form, parse_query
+from mintage.web.forms import MAX_FIELDS, one, optional, parse_form, parse_query
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 

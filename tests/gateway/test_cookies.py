@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import cookie_parser
 
-from mintage.cookie_header import cookie_pairs, only_cookies, set_cookie_name
 from mintage.gateway.headers import to_backend, to_client
+from mintage.web.cookie_header import cookie_pairs, only_cookies, set_cookie_name
 
 PLACES = {"asked": "http://b/mcp", "backend": "http://b/mcp", "public": "https://a/mcp"}
 BLANKS = [

@@ -5,8 +5,8 @@ import pytest
 from playwright.async_api import async_playwright
 from starlette.types import Message
 
-from mintage.server.cors import for_any_origin
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
+from mintage.web.cors import for_any_origin
 from tests.conftest import World
 
 INSPECTOR = {"origin": "http://localhost:6274"}

@@ -31,16 +31,16 @@ from mintage.gateway.origins import Origins, origin_of
 from mintage.gateway.peers import Peers, read_networks
 from mintage.gateway.proxy import Backend, Proxy
 from mintage.grants.grant import UpstreamTokens
-from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.server.farewell import Farewell
-from mintage.server.http import Handler, error_response, failure_of
-from mintage.server.limits import check_size
 from mintage.server.queries import kept_from_logs
 from mintage.stores.protocol import Store
 from mintage.tokens import Tokens
 from mintage.upstream.protocol import Exchange
 from mintage.values import Clock, Dice
 from mintage.vault.vault import Vault
+from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
+from mintage.web.edge import Handler, error_response, failure_of
+from mintage.web.limits import check_size
 
 if TYPE_CHECKING:
     from mintage.gateway.commands import CommandSessions

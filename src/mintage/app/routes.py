@@ -16,7 +16,6 @@ from mintage.server.cookies import Cookies
 from mintage.server.grant_types.authorization_code import AuthorizationCode
 from mintage.server.grant_types.refresh_token import RefreshToken
 from mintage.server.health import Readiness, alive
-from mintage.server.http import Handler, check_get, for_clients, json_response
 from mintage.server.introspect import IntrospectEndpoint
 from mintage.server.metadata import ClientsAccepted, documents
 from mintage.server.pages import for_browsers
@@ -24,6 +23,7 @@ from mintage.server.register import RegisterEndpoint
 from mintage.server.revoke import RevokeEndpoint
 from mintage.server.token import GrantType, TokenEndpoint
 from mintage.upstream.several import Member
+from mintage.web.edge import Handler, check_get, for_clients, json_response
 
 
 def routes(parts: Parts) -> dict[str, Handler]:

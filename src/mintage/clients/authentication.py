@@ -12,8 +12,8 @@ from mintage.clients.client import AuthMethod, Client
 from mintage.clients.directory import Directory
 from mintage.clients.published import Published
 from mintage.errors import InvalidClient, InvalidGrant, InvalidRequest
-from mintage.forms import Form, one, optional
 from mintage.values import Clock
+from mintage.web.forms import Form, one, optional
 
 
 class Claim(Protocol):

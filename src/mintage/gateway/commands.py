@@ -30,7 +30,7 @@ from mintage.errors import AccessDenied
 from mintage.gateway.backend import User
 from mintage.gateway.settings import Command
 from mintage.resource.bearer import Access
-from mintage.server.http import json_response
+from mintage.web.edge import json_response
 
 _MAX_BODY: Final = 4 * 1024 * 1024  # bytes
 _CLOSE_SECONDS: Final = 10.0

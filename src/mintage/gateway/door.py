@@ -34,9 +34,9 @@ from mintage.gateway.origins import Origins
 from mintage.resource.bearer import Access, Bearer, NoToken
 from mintage.resource.challenges import challenge
 from mintage.scopes import Call, reads_messages
-from mintage.server.http import Failure, error_response, failure_of, json_response
 from mintage.site import Resource, Site
 from mintage.values import Dice
+from mintage.web.edge import Failure, error_response, failure_of, json_response
 
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _USUAL_METHODS: Final = frozenset({"GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS"})

@@ -27,8 +27,8 @@ from mintage.gateway.incoming import Incoming
 from mintage.gateway.paths import Match, check_needs_no_decoding
 from mintage.gateway.peers import Peers, is_local
 from mintage.gateway.proxy import NEVER_PASSED, Backend
-from mintage.server.cors import for_any_origin, is_preflight
-from mintage.server.limits import check_size
+from mintage.web.cors import for_any_origin, is_preflight
+from mintage.web.limits import check_size
 
 Asker: TypeAlias = Literal["nginx", "traefik", "caddy", "haproxy", "envoy"]
 

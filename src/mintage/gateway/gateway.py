@@ -22,8 +22,8 @@ from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proxy import Backend, Proxy
 from mintage.gateway.watch import run_watched
 from mintage.resource.bearer import Access
-from mintage.server.cors import for_any_origin
-from mintage.server.http import error_response, failure_of
+from mintage.web.cors import for_any_origin
+from mintage.web.edge import error_response, failure_of
 
 _MAX_FOUND: Final = 512  # paths whose resource is remembered: most requests go to few
 

@@ -10,11 +10,11 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import quote, urljoin
 
-from mintage.cookie_header import cookie_pairs, set_cookie_name
 from mintage.emails import verified_email
 from mintage.errors import InvalidRequest
 from mintage.gateway.header_names import ALL, HOP_BY_HOP, Passing, named_by_connection
 from mintage.grants.grant import Identity
+from mintage.web.cookie_header import cookie_pairs, set_cookie_name
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 

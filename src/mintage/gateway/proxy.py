@@ -24,8 +24,8 @@ from mintage.gateway.headers import (
 )
 from mintage.gateway.watch import END_OF_BODY, Check, Ended, Watch, is_event_stream
 from mintage.resource.bearer import Access
-from mintage.server.cors import readable
 from mintage.site import Resource
+from mintage.web.cors import readable
 
 Local = Callable[[Scope, Receive, Send, Access], Awaitable[None]]
 

@@ -26,11 +26,11 @@ from mintage.integrations.lifespans import lifespan_within
 from mintage.integrations.local import Table, User, config_of
 from mintage.integrations.readings import find, located, public_path
 from mintage.resource.bearer import Access
-from mintage.server.cors import PREFLIGHT, for_any_origin, is_preflight
-from mintage.server.http import error_response, failure_of
-from mintage.server.limits import check_size
 from mintage.server.queries import kept_from_logs
 from mintage.site import Resource
+from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
+from mintage.web.edge import error_response, failure_of
+from mintage.web.limits import check_size
 
 PASSED: Final = "mintage.passed"  # in a scope: it went through the middleware
 _USER: Final = "mintage.user"

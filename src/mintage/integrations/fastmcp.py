@@ -50,8 +50,8 @@ from mintage.integrations.local import Table, User, config_of
 from mintage.jwt.issuer import JWTIssuer
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import bearer_token
-from mintage.server.http import json_response
 from mintage.server.metadata import ClientsAccepted, documents
+from mintage.web.edge import json_response
 
 __all__ = [
     "MintageAccessToken",

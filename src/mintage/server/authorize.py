@@ -16,11 +16,9 @@ from mintage.clients.client import Client
 from mintage.clients.directory import Directory
 from mintage.clients.redirects import display_host, is_loopback
 from mintage.errors import MethodNotAllowed, OAuthError
-from mintage.forms import one
 from mintage.server.choosing import asked_of, choices
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
-from mintage.server.http import NO_STORE, failure_of, log_refusal, read_form, read_query
 from mintage.server.pages import error_page, page
 from mintage.server.requests import (
     AuthorizationRequest,
@@ -32,6 +30,8 @@ from mintage.server.responses import error_redirect
 from mintage.site import Site
 from mintage.upstream.several import Member, Upstreams
 from mintage.values import Clock, Dice
+from mintage.web.edge import NO_STORE, failure_of, log_refusal, read_form, read_query
+from mintage.web.forms import one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

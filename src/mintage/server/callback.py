@@ -26,13 +26,11 @@ from mintage.errors import (
     UpstreamMisconfigured,
     UpstreamRefused,
 )
-from mintage.forms import Form, one, optional
 from mintage.grants.admission import AllowRule, admit
 from mintage.grants.grant import Login, Reason
 from mintage.server.consent import login_request
 from mintage.server.cookies import Cookies, PendingLogin
 from mintage.server.farewell import Farewell
-from mintage.server.http import NO_STORE, ServerFault, failure_of, log_refusal, read_query
 from mintage.server.pages import error_page
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.responses import code_redirect, error_redirect
@@ -41,6 +39,8 @@ from mintage.upstream.several import Member
 from mintage.values import Clock, Dice
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
+from mintage.web.edge import NO_STORE, ServerFault, failure_of, log_refusal, read_query
+from mintage.web.forms import Form, one, optional
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,16 +15,16 @@ from starlette.responses import Response
 
 from mintage.clients.redirects import display_host
 from mintage.errors import AccessDenied, InvalidRequest
-from mintage.forms import one, optional
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
-from mintage.server.http import log_refusal, read_form
 from mintage.server.pages import onward
 from mintage.server.responses import error_redirect
 from mintage.site import Site
 from mintage.upstream.protocol import LoginRequest
 from mintage.upstream.several import Member, Upstreams
 from mintage.values import Clock, Dice
+from mintage.web.edge import log_refusal, read_form
+from mintage.web.forms import one, optional
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

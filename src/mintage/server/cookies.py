@@ -17,11 +17,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.cookie_header import only_cookies
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.errors import InvalidRequest, SealError
 from mintage.server.requests import AuthorizationRequest
 from mintage.values import Dice
+from mintage.web.cookie_header import only_cookies
 
 LOGIN_SECONDS: Final = 600
 _MAX_COOKIE: Final = 3800  # browsers take 4096 for name, value and attributes

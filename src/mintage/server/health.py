@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.errors import MintageError
-from mintage.server.http import NO_STORE, check_get, json_response
+from mintage.web.edge import NO_STORE, check_get, json_response
 
 log = logging.getLogger("mintage.server")
 

@@ -12,12 +12,12 @@ from mintage.clients.authentication import Authenticator, NothingConcerned
 from mintage.clients.client import Client
 from mintage.errors import InvalidClient, TokenError
 from mintage.jwt.claims import Claims
-from mintage.server.http import NO_STORE, authorization_of, json_response, log_reason, read_form
 from mintage.server.requests import Introspection
 from mintage.tokens import Tokens
 from mintage.values import ClientId
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
+from mintage.web.edge import NO_STORE, authorization_of, json_response, log_reason, read_form
 
 _AUTHENTICATE: Final = (
     "introspection takes a client that authenticates itself: use one with a secret or a key"

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.registration import ClientIds, parse_registration
 from mintage.errors import InvalidClientMetadata, InvalidToken
-from mintage.server.http import NO_STORE, authorization_of, json_response, read_json
 from mintage.values import Clock, Dice, Secret
+from mintage.web.edge import NO_STORE, authorization_of, json_response, read_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from mintage.errors import (
     UnauthorizedClient,
     UnsupportedResponseType,
 )
-from mintage.forms import Form, one, optional
 from mintage.site import Resource, Site
 from mintage.values import ClientId, Scopes, parse_scope
+from mintage.web.forms import Form, one, optional
 
 _PKCE: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1 and §4.2
 _S256: Final = re.compile(r"[A-Za-z0-9_-]{43}")

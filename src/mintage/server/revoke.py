@@ -10,10 +10,10 @@ from mintage.clients.authentication import Authenticator, NothingConcerned
 from mintage.clients.client import Client
 from mintage.errors import TokenError
 from mintage.server.farewell import Farewell
-from mintage.server.http import NO_STORE, authorization_of, log_reason, read_form
 from mintage.server.requests import Revocation
 from mintage.tokens import Tokens
 from mintage.vault.vault import Vault
+from mintage.web.edge import NO_STORE, authorization_of, log_reason, read_form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from mintage.clients.authentication import Authenticator
 from mintage.clients.client import Client
 from mintage.errors import UnauthorizedClient, UnsupportedGrantType
-from mintage.forms import Form, one
-from mintage.server.http import NO_STORE, authorization_of, json_response, read_form
 from mintage.tokens import TokenResponse
+from mintage.web.edge import NO_STORE, authorization_of, json_response, read_form
+from mintage.web.forms import Form, one
 
 
 class GrantType(Protocol):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mintage.clients.client import Client
-from mintage.forms import Form, one
 from mintage.server.farewell import Farewell
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
@@ -13,6 +12,7 @@ from mintage.site import Site
 from mintage.tokens import TokenResponse, Tokens
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
+from mintage.web.forms import Form, one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

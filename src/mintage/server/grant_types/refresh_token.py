@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from mintage.clients.client import Client
 from mintage.errors import TokenError
-from mintage.forms import Form, one
 from mintage.grants.grant import Reason, Refreshment
 from mintage.server.farewell import Farewell
 from mintage.server.grant_types.answer import Answer
@@ -15,6 +14,7 @@ from mintage.site import Site
 from mintage.tokens import TokenResponse, Tokens
 from mintage.vault.values import Refused, Renew
 from mintage.vault.vault import Vault
+from mintage.web.forms import Form, one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

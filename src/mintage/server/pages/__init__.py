@@ -9,8 +9,8 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import Response
 
-from mintage.server.http import Failure, Handler, guarded
 from mintage.values import Dice
+from mintage.web.edge import Failure, Handler, guarded
 
 _STYLE: Final = files(__name__).joinpath("style.css").read_text(encoding="utf-8")
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()

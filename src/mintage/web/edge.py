@@ -29,8 +29,8 @@ from mintage.errors import (
     UpstreamMisconfigured,
     UpstreamUnavailable,
 )
-from mintage.forms import Form, parse_form, parse_query
 from mintage.values import Dice
+from mintage.web.forms import Form, parse_form, parse_query
 
 log = logging.getLogger("mintage.server")
 

@@ -1,0 +1,1 @@
+"""What every room that speaks HTTP shares: the edge, forms, cookies, CORS and limits."""
