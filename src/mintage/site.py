@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from mintage.scopes import FLAT, Hierarchy, Rule
+from mintage.access.scopes import FLAT, Hierarchy, Rule
 from mintage.values import Scopes
 
 MESSAGE_BYTES = 1024 * 1024

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mintage.scopes import Call, Hierarchy, Rule, needed
+from mintage.access.scopes import Call, Hierarchy, Rule, needed
 
 NAMES = st.sampled_from(string.ascii_lowercase[:6])
 HIERARCHIES = st.dictionaries(NAMES, st.lists(NAMES, max_size=3).map(tuple), max_size=6)

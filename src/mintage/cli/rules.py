@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final, TypeAlias
 from cyclopts import Parameter
 from rich.console import Console
 
+from mintage.access.rule_explanation import explain as explained
+from mintage.access.scopes import Call
 from mintage.app.opening import site_of
 from mintage.cli.terminal import harmless
 from mintage.cli.token_inspect import standard_input
@@ -13,8 +15,6 @@ from mintage.config import Config, load
 from mintage.errors import ConfigError, InvalidRequest
 from mintage.gateway.paths import Match, route
 from mintage.jwt.inspection import payload_of
-from mintage.rule_explanation import explain as explained
-from mintage.scopes import Call
 from mintage.site import Resource
 
 _Words: TypeAlias = tuple[str, ...]

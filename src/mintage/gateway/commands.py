@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from mintage.emails import verified_email
+from mintage.access.emails import verified_email
 from mintage.errors import AccessDenied
 from mintage.gateway.backend import User
 from mintage.gateway.settings import Command

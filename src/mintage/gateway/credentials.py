@@ -6,8 +6,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
+from mintage.access.emails import verified_email
 from mintage.concurrency.single_flight import SingleFlight
-from mintage.emails import verified_email
 from mintage.errors import AccessDenied, UpstreamRefused
 from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
 from mintage.grants.grant import Identity, UpstreamTokens

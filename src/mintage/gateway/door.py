@@ -11,6 +11,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.access.scopes import Call, reads_messages
 from mintage.errors import (
     AccessDenied,
     InsufficientScope,
@@ -33,7 +34,6 @@ from mintage.gateway.mcp_headers import (
 from mintage.gateway.origins import Origins
 from mintage.resource.bearer import Access, Bearer, NoToken
 from mintage.resource.challenges import challenge
-from mintage.scopes import Call, reads_messages
 from mintage.site import Resource, Site
 from mintage.values import Dice
 from mintage.web.edge import Failure, error_response, failure_of, json_response

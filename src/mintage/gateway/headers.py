@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import quote, urljoin
 
-from mintage.emails import verified_email
+from mintage.access.emails import verified_email
 from mintage.errors import InvalidRequest
 from mintage.gateway.header_names import ALL, HOP_BY_HOP, Passing, named_by_connection
 from mintage.grants.grant import Identity

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, get_args
 from urllib.parse import unquote, unquote_to_bytes
 
+from mintage.access.segments import decoded_segments, folded_segments
 from mintage.errors import InvalidRequest
-from mintage.segments import decoded_segments, folded_segments
 
 T = TypeVar("T")
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from mintage.access.scopes import Rule
 from mintage.errors import ConfigError
 from mintage.gateway.backend import Limits, Pool
 from mintage.gateway.credentials import Wish
@@ -18,7 +19,6 @@ from mintage.gateway.paths import Ambiguity, begins_like_ours
 from mintage.gateway.peers import read_networks
 from mintage.gateway.target import Target
 from mintage.gateway.trust import trust
-from mintage.scopes import Rule
 from mintage.secret_source import resolve
 from mintage.site import MESSAGE_BYTES
 from mintage.upstream.protocol import Exchange

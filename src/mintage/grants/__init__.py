@@ -1,1 +1,1 @@
-"""A login and all that it can become: its states, its transitions, its records and handles. Pure."""
+"""A login and all that it can become: states, transitions, records, handles. Pure."""

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from mintage.emails import without_unverified_email
+from mintage.access.emails import without_unverified_email
 from mintage.errors import ConfigError, HalfKnown, NotAdmitted
 from mintage.grants.grant import Identity
 

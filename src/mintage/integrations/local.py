@@ -8,9 +8,9 @@ from typing import Any, Self, TypeAlias
 
 import msgspec
 
+from mintage.access.emails import without_unverified_email
 from mintage.app.parts import Parts
 from mintage.config import Config, parse
-from mintage.emails import without_unverified_email
 from mintage.errors import InsufficientScope
 from mintage.grants.grant import Active
 from mintage.resource.bearer import Access

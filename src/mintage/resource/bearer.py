@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from mintage.access.scopes import FLAT, Call, Hierarchy, needed
 from mintage.errors import (
     AccessDenied,
     InsufficientScope,
@@ -13,7 +14,6 @@ from mintage.errors import (
     TokenError,
 )
 from mintage.grants.handles import store_key
-from mintage.scopes import FLAT, Call, Hierarchy, needed
 from mintage.site import Resource
 from mintage.tokens import Tokens
 from mintage.values import Clock, Scopes

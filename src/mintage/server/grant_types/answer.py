@@ -3,8 +3,8 @@
 import logging
 from dataclasses import dataclass, field
 
+from mintage.access.emails import without_unverified_email
 from mintage.clients.client import Client
-from mintage.emails import without_unverified_email
 from mintage.errors import InvalidTarget, OAuthError, TemporarilyUnavailable
 from mintage.server.told_claims import told_claims
 from mintage.site import Site

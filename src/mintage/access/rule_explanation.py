@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mintage.scopes import Call, Hierarchy, Rule, needed
+from mintage.access.scopes import Call, Hierarchy, Rule, needed
 from mintage.values import Scopes
 
 

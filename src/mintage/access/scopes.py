@@ -10,8 +10,8 @@ from posixpath import normpath
 from typing import Any, Final
 from urllib.parse import unquote
 
-from mintage.emails import without_unverified_email
-from mintage.segments import folded_segments
+from mintage.access.emails import without_unverified_email
+from mintage.access.segments import folded_segments
 from mintage.values import Scopes
 
 
