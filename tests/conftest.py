@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from mintage.app import Mintage, Running
 from mintage.config import Config, parse
+from mintage.network.tls import trusted
 from mintage.stores.memory import MemoryStore
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
@@ -28,7 +29,6 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
 from mintage.testing.serving import serving
-from mintage.tls import trusted
 
 # A loaded machine is slow, which is no property of the code under test.
 hypothesis_settings.register_profile(

@@ -18,8 +18,8 @@ import pytest
 
 from mintage.config import load
 from mintage.errors import ConfigError
+from mintage.network.tls import trusted
 from mintage.testing.nanoidp import free_port
-from mintage.tls import trusted
 from tests.cli.command import mintage
 from tests.cli.test_workers import CONFIG
 from tests.stores.seccomp import FCNTL

@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from mintage.app import Mintage
 from mintage.config import load
+from mintage.network.tls import trusted
 from mintage.testing.nanoidp import free_port
-from mintage.tls import trusted
 from tests.cli.command import mintage
 from tests.gateway.conftest import RawBackend, raw, token_for
 

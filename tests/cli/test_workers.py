@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from mintage.demo.stage import process
+from mintage.network.tls import trusted
 from mintage.testing.nanoidp import free_port
-from mintage.tls import trusted
 from tests.cli.command import mintage
 
 CONFIG = """\

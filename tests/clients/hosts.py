@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 
 from mintage.clients.addresses import Address
 from mintage.clients.fetching import GuardedFetch
-from mintage.proxies import Proxies
+from mintage.network.proxies import Proxies
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from tests.certificates import builder, self_signed, signed_by

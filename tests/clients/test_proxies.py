@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from mintage.errors import FetchFailed, FetchRefused
-from mintage.proxies import Proxies
+from mintage.network.proxies import Proxies
 from tests.clients.hosts import (
     NAME,
     OUTSIDE,

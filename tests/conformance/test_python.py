@@ -14,8 +14,8 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 from pydantic import AnyUrl
 
 from mintage.demo.walk import Memory
+from mintage.network.tls import trusted
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of
-from mintage.tls import trusted
 from tests.clients.hosts import ClientHost, Names, client_host, fetch_from_tests
 from tests.conformance.node import Answer
 from tests.conformance.tools import whoami

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from mintage.network.tls import trusted
 from mintage.testing.oauth_client import OAuthClient
-from mintage.tls import trusted
 from tests.end_to_end.processes import VERIFIER, Fleet, fleet
 
 ROUNDS = 500

@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 
 from mintage.app import Mintage
+from mintage.network.tls import trusted
 from mintage.testing.serving import serving
-from mintage.tls import trusted
 from tests.end_to_end.processes import Fleet, fleet
 from tests.faults.stands import Stand
 from tests.faults.traffic import SLOWEST, Traffic

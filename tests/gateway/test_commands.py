@@ -18,7 +18,7 @@ from mcp_types import TextContent
 from mintage.config import parse
 from mintage.errors import ConfigError
 from mintage.gateway.commands import CommandSessions
-from mintage.tls import trusted
+from mintage.network.tls import trusted
 from tests.conftest import World
 
 SERVER = str(Path(__file__).with_name("stdio_server.py"))

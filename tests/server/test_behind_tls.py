@@ -6,9 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from mintage.network.tls import trusted
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
-from mintage.tls import trusted
 from tests.conftest import World
 
 ISSUER = "https://auth.example.com"

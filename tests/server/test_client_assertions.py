@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from mintage.app import Mintage
 from mintage.clients.keys import ALGORITHMS
+from mintage.network.tls import trusted
 from mintage.testing.oauth_client import OAuthClient
-from mintage.tls import trusted
 from tests.clients.hosts import REDIRECT_URI, ClientHost, Names, client_host, fetch_from_tests
 from tests.clients.signing import claims_of, form_of, jwks, key, sign
 from tests.conftest import World

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from mintage.clients.registration import ClientIds, parse_registration
+from mintage.network.tls import trusted
 from mintage.testing.oauth_client import REDIRECT_URI, approve
-from mintage.tls import trusted
 from tests.conftest import World
 
 VS_CODE = [

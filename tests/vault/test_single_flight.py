@@ -17,8 +17,8 @@ from batteries.replica import Replica
 from msgspec.structs import replace
 
 from mintage.grants.grant import Identity, Reason, Renewed, UpstreamTokens
+from mintage.network.tls import trusted
 from mintage.testing.fake_upstream import FakeUpstream
-from mintage.tls import trusted
 from mintage.upstream.opening import open_upstream
 from mintage.upstream.protocol import LoginRequest, Upstream
 from mintage.upstream.settings import UpstreamSettings

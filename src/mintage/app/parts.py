@@ -23,7 +23,7 @@ from mintage.errors import StoreUnavailable
 from mintage.grants.admission import admit_again
 from mintage.grants.grant import Identity, Renewed, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
-from mintage.proxies import Proxies
+from mintage.network.proxies import Proxies
 from mintage.resource.bearer import Bearer
 from mintage.server.farewell import Farewell
 from mintage.site import Site

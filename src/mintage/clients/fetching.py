@@ -23,8 +23,8 @@ from mintage.clients.metadata import check_fetchable
 from mintage.clients.names import Names
 from mintage.concurrency.host_limits import Turns
 from mintage.errors import FetchFailed, FetchRefused
-from mintage.proxies import Proxies
-from mintage.tls import trusted
+from mintage.network.proxies import Proxies
+from mintage.network.tls import trusted
 
 log = logging.getLogger("mintage.clients")
 

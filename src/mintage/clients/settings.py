@@ -12,7 +12,7 @@ from mintage.clients.client import AuthMethod, Client
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.redirects import RedirectUri
 from mintage.errors import ConfigError, OAuthError
-from mintage.proxies import Proxies
+from mintage.network.proxies import Proxies
 from mintage.secret_source import resolve
 from mintage.values import ClientId, Secret, check_scopes
 

@@ -14,7 +14,7 @@ from mintage.errors import InvalidRequest
 from mintage.gateway.connection import BackendError, Connection
 from mintage.gateway.headers import RawHeaders
 from mintage.gateway.target import Target
-from mintage.tcp import notice_its_end
+from mintage.network.tcp import notice_its_end
 
 # uvicorn and Node hang up after five seconds. A request that meets the hang-up on its way is
 # lost, and one with effects can't be sent again.

@@ -236,7 +236,7 @@ async def fetch_over_http(url: str) -> Fetched:
     """A JWK set over HTTP: no redirects, 5 seconds and 256 KiB at most."""
     import httpx2
 
-    from mintage.tls import trusted
+    from mintage.network.tls import trusted
 
     try:
         async with (

@@ -14,6 +14,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from mintage.network.tcp import notice_its_end
 from mintage.serving.cycles import PlainCycle
 from mintage.serving.phases import Phase, is_too_slow
 from mintage.serving.places import Places
@@ -30,7 +31,6 @@ from mintage.serving.refusals import (
 )
 from mintage.serving.settings import ServerSection
 from mintage.serving.websocket import BoundedWebSocket, without_offer
-from mintage.tcp import notice_its_end
 
 _LINGER_SECONDS: Final = 2  # in which a client may read why it was refused
 _LINGER_BYTES: Final = 256 * 1024  # that it may send meanwhile

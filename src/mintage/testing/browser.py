@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import httpx2
 
-from mintage.tls import trusted
+from mintage.network.tls import trusted
 
 _MAX_HOPS: Final = 20
 

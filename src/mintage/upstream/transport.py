@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from mintage.errors import UpstreamMisbehaved, UpstreamMisconfigured, UpstreamUnavailable
-from mintage.tls import trusted
+from mintage.network.tls import trusted
 from mintage.upstream.answers import about_the_status, believed
 from mintage.upstream.connection_faults import failure
 from mintage.upstream.protocol import HttpRequest, HttpResponse

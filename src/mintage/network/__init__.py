@@ -1,0 +1,1 @@
+"""Sockets below HTTP: TLS trust, TCP keep-alive, and the environment's proxies."""
