@@ -24,6 +24,7 @@ from tests.stores.servers import Server, program
 from benchmarks.engines import engines
 from benchmarks.timing import machine
 from benchmarks.upstream import ACCESS_CHARACTERS, REFRESH_CHARACTERS
+from mintage.grant_tokens import Tokens
 from mintage.grants.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.grants.handles import Handle, grant_id, parse_code, store_key
 from mintage.jwt.keyring import KeyRing
@@ -33,7 +34,6 @@ from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.testing.counting_store import CountingStore
-from mintage.tokens import Tokens
 from mintage.values import ClientId
 from mintage.vault.cache import GrantCache
 from mintage.vault.values import Lifetimes, Opened, VaultKeys

@@ -12,11 +12,11 @@ import pytest
 from mintage.crypto.derivation import purpose_key
 from mintage.crypto.sealing import record_key
 from mintage.errors import Exists, SealError
+from mintage.grant_tokens import Tokens
 from mintage.grants import handles, records
 from mintage.grants.grant import Active, UpstreamTokens
 from mintage.stores.memory import MemoryStore
 from mintage.testing.oauth_client import OAuthClient
-from mintage.tokens import Tokens
 from mintage.vault.values import Opened
 from tests.conftest import SECRET, World, every_store
 from tests.stores.raw import stolen

@@ -5,13 +5,13 @@ import time
 import pytest
 
 from mintage.errors import InsufficientScope, InvalidToken
+from mintage.grant_tokens import Tokens
 from mintage.grants.grant import Active
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
-from mintage.tokens import Tokens
 from mintage.vault.values import Lifetimes, Opened
 from tests.vault.grants import CLIENT, logged_in, rotate, vault_on
 

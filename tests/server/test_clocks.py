@@ -3,10 +3,10 @@
 import pytest
 
 from mintage.errors import ExpiredToken
+from mintage.grant_tokens import Tokens
 from mintage.grants.grant import Active, Identity, Login, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.testing.clock import ManualClock
-from mintage.tokens import Tokens
 from mintage.values import ClientId
 from mintage.vault.values import Lifetimes, Opened
 

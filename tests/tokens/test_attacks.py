@@ -18,11 +18,11 @@ from mintage.errors import (
     WrongAudience,
     WrongTokenUse,
 )
+from mintage.grant_tokens import Tokens
 from mintage.jwt.jws import MAX_TOKEN
 from mintage.jwt.keyring import BARE_HEADER as HEADER_SEGMENT
 from mintage.jwt.keyring import KeyRing
 from mintage.jwt_issuer import JWTIssuer
-from mintage.tokens import Tokens
 from mintage.vault.values import Lifetimes
 
 from .forge import (

@@ -30,11 +30,11 @@ from mintage.gateway.gateway import Gateway
 from mintage.gateway.origins import Origins, origin_of
 from mintage.gateway.peers import Peers, read_networks
 from mintage.gateway.proxy import Backend, Proxy
+from mintage.grant_tokens import Tokens
 from mintage.grants.grant import UpstreamTokens
 from mintage.server.farewell import Farewell
 from mintage.server.queries import kept_from_logs
 from mintage.stores.protocol import Store
-from mintage.tokens import Tokens
 from mintage.upstream.protocol import Exchange
 from mintage.values import Clock, Dice
 from mintage.vault.vault import Vault

@@ -20,6 +20,7 @@ from mintage.clients.registration import ClientIds
 from mintage.config import Config
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import StoreUnavailable
+from mintage.grant_tokens import Tokens
 from mintage.grants.admission import admit_again
 from mintage.grants.grant import Identity, Renewed, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
@@ -31,7 +32,6 @@ from mintage.stores import copying
 from mintage.stores.alone import alone
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
-from mintage.tokens import Tokens
 from mintage.upstream.opening import open_upstream
 from mintage.upstream.several import Upstreams
 from mintage.upstream.transport import HttpTransport

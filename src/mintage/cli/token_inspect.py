@@ -18,12 +18,12 @@ from mintage.cli.terminal import harmless
 from mintage.config import load
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError, StoreError, TokenError
+from mintage.grant_tokens import Tokens
 from mintage.grants.grant import Reason
 from mintage.grants.handles import Handle
 from mintage.jwt.inspection import Check, Inspection
 from mintage.jwt.inspection import inspect as look
 from mintage.jwt.keyring import KeyRing
-from mintage.tokens import Tokens
 from mintage.vault.values import Refused
 
 _MARKS: Final = {"good": ("✓", "green"), "bad": ("✗", "bold red"), "unknown": ("?", "yellow")}

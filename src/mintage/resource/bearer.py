@@ -13,9 +13,9 @@ from mintage.errors import (
     OAuthError,
     TokenError,
 )
+from mintage.grant_tokens import Tokens
 from mintage.grants.handles import store_key
 from mintage.site import Resource
-from mintage.tokens import Tokens
 from mintage.values import Clock, Scopes
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from mintage.clients.authentication import Authenticator, NothingConcerned
 from mintage.clients.client import Client
 from mintage.errors import InvalidClient, TokenError
+from mintage.grant_tokens import Tokens
 from mintage.jwt.claims import Claims
 from mintage.server.requests import Introspection
-from mintage.tokens import Tokens
 from mintage.values import ClientId
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault

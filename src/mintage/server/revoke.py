@@ -9,9 +9,9 @@ from starlette.responses import Response
 from mintage.clients.authentication import Authenticator, NothingConcerned
 from mintage.clients.client import Client
 from mintage.errors import TokenError
+from mintage.grant_tokens import Tokens
 from mintage.server.farewell import Farewell
 from mintage.server.requests import Revocation
-from mintage.tokens import Tokens
 from mintage.vault.vault import Vault
 from mintage.web.edge import NO_STORE, authorization_of, log_reason, read_form
 

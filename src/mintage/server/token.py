@@ -10,7 +10,7 @@ from starlette.responses import Response
 from mintage.clients.authentication import Authenticator
 from mintage.clients.client import Client
 from mintage.errors import UnauthorizedClient, UnsupportedGrantType
-from mintage.tokens import TokenResponse
+from mintage.grant_tokens import TokenResponse
 from mintage.web.edge import NO_STORE, authorization_of, json_response, read_form
 from mintage.web.forms import Form, one
 

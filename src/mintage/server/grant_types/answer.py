@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from mintage.access.emails import without_unverified_email
 from mintage.clients.client import Client
 from mintage.errors import InvalidTarget, OAuthError, TemporarilyUnavailable
+from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.server.told_claims import told_claims
 from mintage.site import Site
-from mintage.tokens import TokenResponse, Tokens
 from mintage.values import Scopes
 from mintage.vault.values import Opened
 

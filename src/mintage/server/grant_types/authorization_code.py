@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mintage.clients.client import Client
+from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.server.farewell import Farewell
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import RedeemCode
 from mintage.site import Site
-from mintage.tokens import TokenResponse, Tokens
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
 from mintage.web.forms import Form, one

@@ -5,13 +5,13 @@ from typing import ClassVar
 
 from mintage.clients.client import Client
 from mintage.errors import TokenError
+from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.grant import Reason, Refreshment
 from mintage.server.farewell import Farewell
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import Refresh
 from mintage.site import Site
-from mintage.tokens import TokenResponse, Tokens
 from mintage.vault.values import Refused, Renew
 from mintage.vault.vault import Vault
 from mintage.web.forms import Form, one
