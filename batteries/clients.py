@@ -36,10 +36,10 @@ from fastmcp import FastMCP
 from batteries.client_programs import CLIENTS, DOCUMENTS, Client, install
 from mintage.app import Mintage
 from mintage.clients.fetching import Fetched, GuardedFetch
-from mintage.config import Config, parse
 from mintage.demo.backend import build
 from mintage.errors import FetchFailed
 from mintage.integrations.fastmcp import MintageAuth
+from mintage.settings.load import Config, parse
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving

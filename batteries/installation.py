@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from mintage.app import Mintage
-from mintage.config import Config, load
+from mintage.settings.load import Config, load
 from mintage.stores.copying import Round, copy
 from mintage.stores.opening import open_store
 from mintage.testing.fake_upstream import FakeUpstream

@@ -20,8 +20,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mintage.app import Mintage, Running
-from mintage.config import Config, parse
 from mintage.network.tls import trusted
+from mintage.settings.load import Config, parse
 from mintage.stores.memory import MemoryStore
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 from mintage.app import Mintage, Running
-from mintage.config import parse
+from mintage.settings.load import parse
 from mintage.testing.oauth_client import OAuthClient
 from mintage.values import Clock
 from tests.conftest import SECRET, World, settings

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 import httpx2
 import pytest
 
-from mintage.config import load
 from mintage.errors import ConfigError
 from mintage.network.tls import trusted
+from mintage.settings.load import load
 from mintage.testing.nanoidp import free_port
 from tests.cli.command import mintage
 from tests.cli.test_workers import CONFIG

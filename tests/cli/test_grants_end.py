@@ -14,10 +14,10 @@ from mintage.app import open_vault
 from mintage.cli import grants as command
 from mintage.cli.keys_rotate import retire
 from mintage.cli.keys_status import status
-from mintage.config import load
 from mintage.errors import ConfigError, StoreUnusable
 from mintage.grants import handles
-from mintage.secret_file import SecretFile
+from mintage.settings.load import load
+from mintage.settings.secret_file import SecretFile
 from mintage.stores.opening import open_store
 from mintage.vault import installation
 from mintage.vault.values import Opened

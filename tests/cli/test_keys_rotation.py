@@ -11,11 +11,11 @@ import pytest
 
 from mintage.app import open_vault, register_of
 from mintage.clients.registration import ClientIds, Registration
-from mintage.config import load
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError
 from mintage.grants import handles
-from mintage.secret_file import SecretFile
+from mintage.settings.load import load
+from mintage.settings.secret_file import SecretFile
 from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
 from mintage.vault.values import Opened, Refused

@@ -19,8 +19,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from mintage.app import Mintage
-from mintage.config import load
 from mintage.network.tls import trusted
+from mintage.settings.load import load
 from mintage.testing.nanoidp import free_port
 from tests.cli.command import mintage
 from tests.gateway.conftest import RawBackend, raw, token_for

@@ -15,11 +15,11 @@ from rich.console import Console
 
 from mintage.app import Mintage
 from mintage.cli.token_inspect import show
-from mintage.config import load
 from mintage.crypto.derivation import purpose_key
 from mintage.grants import handles
 from mintage.jwt.inspection import inspect
 from mintage.jwt_issuer import JWTIssuer
+from mintage.settings.load import load
 from mintage.values import ClientId, Secret
 from tests.cli.command import mintage
 from tests.gateway.conftest import token_for

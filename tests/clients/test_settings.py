@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from mintage.clients.client import Client
-from mintage.clients.settings import (
+from mintage.errors import ConfigError
+from mintage.settings.clients import (
     CimdSection,
     ClientSection,
     RegistrationSection,
@@ -15,7 +16,6 @@ from mintage.clients.settings import (
     read_policy,
     read_registration,
 )
-from mintage.errors import ConfigError
 from tests.clients.signing import jwks, key
 
 SECRET = "a-secret-that-is-long-enough"

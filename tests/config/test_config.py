@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mintage.config import Config, load, parse
 from mintage.errors import ConfigError
+from mintage.settings.load import Config, load, parse
 
 EXAMPLE = """
 issuer = "https://auth.example.com"

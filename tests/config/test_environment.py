@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import mintage.environment as environment_module
-from mintage.environment import check_environment
+import mintage.settings.environment as environment_module
 from mintage.errors import ConfigError
+from mintage.settings.environment import check_environment
 from tests.certificates import Authority
 from tests.cli.test_workers import CONFIG
 

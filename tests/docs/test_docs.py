@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mintage.cli.main import app
-from mintage.config import parse
+from mintage.settings.load import parse
 from tests.tokens.forge import P256, pem
 
 ROOT = Path(__file__).parents[2]

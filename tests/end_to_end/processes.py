@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx2
 
-from mintage.config import Config, load
 from mintage.crypto.derivation import purpose_key
 from mintage.demo.stage import process
 from mintage.grants.grant import Identity, Login, UpstreamTokens, s256
+from mintage.settings.load import Config, load
 from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient

@@ -15,10 +15,10 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import TextContent
 
-from mintage.config import parse
 from mintage.errors import ConfigError
 from mintage.gateway.commands import CommandSessions
 from mintage.network.tls import trusted
+from mintage.settings.load import parse
 from tests.conftest import World
 
 SERVER = str(Path(__file__).with_name("stdio_server.py"))

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from joserfc import jwk, jwt
 
-from mintage.config import parse
 from mintage.errors import ConfigError
+from mintage.settings.load import parse
 from mintage.testing.oauth_client import answer_of, approve
 from tests.conftest import THE_BACKEND, World
 from tests.tokens.forge import P256, pem

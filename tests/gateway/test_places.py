@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from mintage.gateway.settings import ResourceSection
+from mintage.settings.resources import ResourceSection
 from mintage.testing.nanoidp import free_port
 from tests.conftest import World
 from tests.gateway.scripted import OK, Scripted, scripted

@@ -9,8 +9,8 @@ import pytest
 from mintage.gateway.backend import Limits, Pool
 from mintage.gateway.connection import BackendError
 from mintage.gateway.exchange import Body, Exchange
-from mintage.gateway.settings import ResourceSection
 from mintage.gateway.target import Target
+from mintage.settings.resources import ResourceSection
 from mintage.testing.nanoidp import free_port
 from tests.certificates import Authority
 from tests.gateway.scripted import OK, Scripted, scripted

@@ -12,8 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from mintage.app import Mintage
-from mintage.config import parse
 from mintage.integrations.asgi import Login
+from mintage.settings.load import parse
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream

@@ -25,7 +25,6 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from mintage.app import Mintage
-from mintage.config import parse
 from mintage.errors import ConfigError
 from mintage.integrations.fastmcp import (
     MintageAuth,
@@ -34,6 +33,7 @@ from mintage.integrations.fastmcp import (
     use_mintage_issuer,
 )
 from mintage.jwt_issuer import JWTIssuer
+from mintage.settings.load import parse
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream

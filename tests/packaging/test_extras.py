@@ -50,7 +50,7 @@ def test_the_base_install_issues_and_verifies(bare: Path) -> None:
     ("program", "extra"),
     [
         ("import mintage.app", "server"),
-        ("import mintage.config", "server"),
+        ("import mintage.settings.load", "server"),
         ("import mintage.integrations.starlette", "server"),
         ("import mintage.integrations.fastmcp", "server"),
         ("import mintage.testing.browser", "server"),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mintage.app import Mintage
-from mintage.config import load
+from mintage.settings.load import load
 from tests.conftest import SECRET
 from tests.gateway import proxies as manual
 from tests.gateway.conftest import token_for

@@ -9,8 +9,8 @@ import joserfc.jwt
 import joserfc.util
 import pytest
 
-from mintage.config import parse
 from mintage.errors import ConfigError
+from mintage.settings.load import parse
 from tests.conftest import World
 from tests.tokens.forge import ED25519, P256, pem
 

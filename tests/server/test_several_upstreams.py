@@ -9,9 +9,9 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from playwright.async_api import Page
 
-from mintage.config import parse
 from mintage.errors import ConfigError, UpstreamUnavailable
 from mintage.grants.grant import Active
+from mintage.settings.load import parse
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import OAuthClient, answer_of

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.async_api import Page
 
-from mintage.config import parse
 from mintage.errors import ConfigError, NotAdmitted
 from mintage.grants.admission import AllowRule, admit
 from mintage.grants.grant import Identity
+from mintage.settings.load import parse
 from mintage.testing.oauth_client import OAuthClient, answer_of
 from tests.conftest import World
 from tests.server.conftest import screenshot

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mintage.config import parse
 from mintage.errors import ConfigError
 from mintage.serving.settings import ServerSection, affordable
+from mintage.settings.load import parse
 from mintage.testing.nanoidp import free_port
 from tests.cli.test_serve import CONFIG, served
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from mintage.grants.grant import Identity, UpstreamTokens
+from mintage.settings.providers import UpstreamSection, upstream_settings
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
@@ -17,7 +18,6 @@ from mintage.upstream.opening import open_upstream
 from mintage.upstream.preset import Preset, Quirks
 from mintage.upstream.presets import PRESETS
 from mintage.upstream.protocol import LoginRequest, Transport, Upstream
-from mintage.upstream.section import UpstreamSection, upstream_settings
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Secret
 

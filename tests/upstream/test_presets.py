@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from mintage.errors import ConfigError, UpstreamError, UpstreamRefused
+from mintage.settings.providers import UpstreamSection, upstream_settings
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
@@ -25,7 +26,6 @@ from mintage.upstream.preset import Preset
 from mintage.upstream.presets import PRESETS
 from mintage.upstream.protocol import HttpRequest, HttpResponse, Upstream
 from mintage.upstream.provider import settle
-from mintage.upstream.section import UpstreamSection, upstream_settings
 from mintage.upstream.settings import UpstreamSettings
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Secret

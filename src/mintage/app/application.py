@@ -20,8 +20,6 @@ from mintage.app.routes import page_paths, routes
 from mintage.app.store_watch import sweep
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
-from mintage.config import Config
-from mintage.environment import check_environment
 from mintage.errors import ConfigError, NotFound, OAuthError, StoreUnavailable
 from mintage.gateway.credentials import Credentials, IdentitySigner
 from mintage.gateway.door import Door
@@ -34,6 +32,8 @@ from mintage.grant_tokens import Tokens
 from mintage.grants.grant import UpstreamTokens
 from mintage.server.farewell import Farewell
 from mintage.server.queries import kept_from_logs
+from mintage.settings.environment import check_environment
+from mintage.settings.load import Config
 from mintage.stores.protocol import Store
 from mintage.upstream.protocol import Exchange
 from mintage.values import Clock, Dice

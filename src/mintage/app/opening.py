@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 
 from mintage.access.scopes import Hierarchy
-from mintage.config import Config
 from mintage.crypto.derivation import purpose_key, purpose_keys
 from mintage.grants.grant import UpstreamTokens
 from mintage.jwt.keyring import KeyRing
+from mintage.settings.load import Config
 from mintage.site import Resource, Site
 from mintage.stores.protocol import Store
 from mintage.values import Clock, Dice, Secret

@@ -17,7 +17,6 @@ from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.clients.published import Published
 from mintage.clients.registration import ClientIds
-from mintage.config import Config
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import StoreUnavailable
 from mintage.grant_tokens import Tokens
@@ -27,6 +26,7 @@ from mintage.jwt.keyring import KeyRing
 from mintage.network.proxies import Proxies
 from mintage.resource.bearer import Bearer
 from mintage.server.farewell import Farewell
+from mintage.settings.load import Config
 from mintage.site import Site
 from mintage.stores import copying
 from mintage.stores.alone import alone

@@ -8,8 +8,8 @@ from typing import Final
 
 from mintage.app.opening import vault_keys
 from mintage.clients.registration import ClientIds, key_id
-from mintage.config import Config
 from mintage.crypto.derivation import purpose_keys
+from mintage.settings.load import Config
 from mintage.stores.protocol import Store
 from mintage.values import Clock
 from mintage.vault.secret_register import SecretRegister

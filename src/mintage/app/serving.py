@@ -4,9 +4,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from mintage.app.listening import BACKLOG
-from mintage.config import Config
 from mintage.gateway.peers import Peers, read_networks
 from mintage.serving.binding import bounded
+from mintage.settings.load import Config
 
 
 def uvicorn_config(

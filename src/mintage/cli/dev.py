@@ -8,9 +8,9 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from mintage.environment import check_environment
 from mintage.errors import ConfigError
 from mintage.extras import needs
+from mintage.settings.environment import check_environment
 
 
 def dev(

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 
 from mintage.app import Need
 from mintage.cli.opening import Opened, opened
-from mintage.config import Config, load
 from mintage.errors import ConfigError
-from mintage.secret_file import SecretFile
+from mintage.settings.load import Config, load
+from mintage.settings.secret_file import SecretFile
 
 
 def rotate(

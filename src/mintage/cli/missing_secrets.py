@@ -5,8 +5,8 @@ import logging
 
 from mintage.app import Need
 from mintage.cli.opening import opened_with
-from mintage.config import Config
 from mintage.errors import ConfigError
+from mintage.settings.load import Config
 
 log = logging.getLogger("mintage")
 

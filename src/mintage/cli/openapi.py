@@ -7,9 +7,9 @@ import msgspec
 from cyclopts import Parameter
 
 from mintage.app.opening import site_of
-from mintage.config import Config, load
 from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
+from mintage.settings.load import Config, load
 from mintage.site import Resource, Site
 
 _EXAMPLE: Final = "https://auth.example.com"

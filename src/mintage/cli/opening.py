@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mintage.app import SecretNeeds, open_vault, register_of, vault_keys
 from mintage.clients.registration import ClientIds
-from mintage.config import Config, load
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError
+from mintage.settings.load import Config, load
 from mintage.stores.opening import open_store
 from mintage.vault import installation
 from mintage.vault.vault import Vault

@@ -11,10 +11,10 @@ from mintage.access.scopes import Call
 from mintage.app.opening import site_of
 from mintage.cli.terminal import harmless
 from mintage.cli.token_inspect import standard_input
-from mintage.config import Config, load
 from mintage.errors import ConfigError, InvalidRequest
 from mintage.gateway.paths import Match, route
 from mintage.jwt.inspection import payload_of
+from mintage.settings.load import Config, load
 from mintage.site import Resource
 
 _Words: TypeAlias = tuple[str, ...]

@@ -20,9 +20,9 @@ from mintage.app.listening import addresses, listen, listening
 from mintage.app.serving import uvicorn_config
 from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.workers import STOPPING, Workers
-from mintage.config import Config, load
-from mintage.environment import check_environment
 from mintage.errors import ConfigError
+from mintage.settings.environment import check_environment
+from mintage.settings.load import Config, load
 
 _GRACE_SECONDS: Final = 20
 

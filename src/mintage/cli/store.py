@@ -12,8 +12,8 @@ from typing import Annotated, Final, TypeAlias
 from cyclopts import Parameter
 
 from mintage.app import vault_keys
-from mintage.config import load
 from mintage.errors import ConfigError
+from mintage.settings.load import load
 from mintage.stores import copying
 from mintage.stores.opening import check_store_url, open_store
 from mintage.vault import installation

@@ -15,7 +15,6 @@ from rich.text import Text
 from mintage.app import access_keys
 from mintage.cli.opening import opened
 from mintage.cli.terminal import harmless
-from mintage.config import load
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError, StoreError, TokenError
 from mintage.grant_tokens import Tokens
@@ -24,6 +23,7 @@ from mintage.grants.handles import Handle
 from mintage.jwt.inspection import Check, Inspection
 from mintage.jwt.inspection import inspect as look
 from mintage.jwt.keyring import KeyRing
+from mintage.settings.load import load
 from mintage.vault.values import Refused
 
 _MARKS: Final = {"good": ("✓", "green"), "bad": ("✗", "bold red"), "unknown": ("?", "yellow")}

@@ -51,7 +51,7 @@ class GuardedFetch:
     heeded.
 
     A host that *proxies* has a proxy for is asked by a tunnel through that proxy. The proxy
-    looks its name up, so no address is checked here: `mintage.clients.settings.read_policy`
+    looks its name up, so no address is checked here: `mintage.settings.clients.read_policy`
     lets no stranger's URL come this far unless the operator vouched for the proxy.
     """
 

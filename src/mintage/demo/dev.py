@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.text import Text
 
 from mintage.app.listening import bind
-from mintage.config import Config, parse
 from mintage.demo.paste import lines_to_paste
 from mintage.demo.request_log import RequestLog, Seen, line
 from mintage.demo.stage import gateway
 from mintage.errors import ConfigError
 from mintage.secret_source import generate_once
+from mintage.settings.load import Config, parse
 from mintage.testing.nanoidp import NanoIDP, Person, nanoidp
 
 PEOPLE: Final = (

@@ -14,8 +14,8 @@ import uvicorn
 
 from mintage.app import Mintage
 from mintage.app.serving import uvicorn_config
-from mintage.config import Config, load
 from mintage.demo.request_log import RequestLog
+from mintage.settings.load import Config, load
 from mintage.testing.nanoidp import NanoIDP, free_port, nanoidp
 from mintage.testing.serving import serving
 

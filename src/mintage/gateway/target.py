@@ -1,11 +1,13 @@
-"""Where a backend listens, as it is written into the configuration."""
+"""What stands behind a resource: an address where a backend listens, or a command to run."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from mintage.errors import ConfigError
 from mintage.urls import whole_url
+from mintage.values import Secret
 
 _UNIX: Final = "unix:"
 _PORTS: Final = {"http": 80, "https": 443}
@@ -61,3 +63,14 @@ class Target:
         """The request target (RFC 9112 §3.2.1) of *rest*, what follows the resource's path."""
         path = (self.path.rstrip("/") + rest if rest else self.path) or "/"
         return path.encode("ascii") + (b"?" + query if query else b"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What to run, and how often at most. *environ*: on top of PATH, HOME and their like."""
+
+    run: Sequence[str]
+    environ: Mapping[str, Secret] = field(repr=False)
+    max_sessions: int
+    max_sessions_per_user: int
+    idle_seconds: float  # without a request, after which a session ends

@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.app import Mintage, Running
-from mintage.config import load
 from mintage.errors import MintageError, NotFound
 from mintage.gateway.exchange import ClientGone
 from mintage.gateway.incoming import Incoming
@@ -27,6 +26,7 @@ from mintage.integrations.local import Table, User, config_of
 from mintage.integrations.readings import find, located, public_path
 from mintage.resource.bearer import Access
 from mintage.server.queries import kept_from_logs
+from mintage.settings.load import load
 from mintage.site import Resource
 from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.web.edge import error_response, failure_of

@@ -42,15 +42,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mintage.app import Mintage
 from mintage.app.opening import site_of
-from mintage.config import load
 from mintage.errors import ConfigError, InvalidToken
-from mintage.gateway.settings import ResourceSection
 from mintage.integrations.asgi import PASSED, Guard, Login
 from mintage.integrations.local import Table, User, config_of
 from mintage.jwt.issuer import JWTIssuer
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import bearer_token
 from mintage.server.metadata import ClientsAccepted, documents
+from mintage.settings.load import load
+from mintage.settings.resources import ResourceSection
 from mintage.web.edge import json_response
 
 __all__ = [

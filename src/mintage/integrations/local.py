@@ -10,11 +10,11 @@ import msgspec
 
 from mintage.access.emails import without_unverified_email
 from mintage.app.parts import Parts
-from mintage.config import Config, parse
 from mintage.errors import InsufficientScope
 from mintage.grants.grant import Active
 from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import upstream_token
+from mintage.settings.load import Config, parse
 from mintage.site import Resource
 from mintage.values import ClientId, Scopes
 from mintage.vault.values import Opened

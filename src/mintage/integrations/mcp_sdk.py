@@ -32,9 +32,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from mintage.errors import InvalidToken
-from mintage.gateway.settings import ResourceSection
 from mintage.integrations.asgi import Guard, Login
 from mintage.integrations.local import User
+from mintage.settings.resources import ResourceSection
 
 __all__ = ["McpLogin", "MintageAccessToken", "MintageTokenVerifier", "current_user"]
 

@@ -16,7 +16,13 @@ from msgspec import Meta
 
 from mintage.clients.client import Client
 from mintage.clients.policy import DocumentPolicy
-from mintage.clients.settings import (
+from mintage.errors import ConfigError
+from mintage.gateway.target import Command
+from mintage.grants.admission import AllowRule, check_rules
+from mintage.jwt.keyring import TokenKey
+from mintage.secret_source import resolve
+from mintage.serving.settings import ServerSection
+from mintage.settings.clients import (
     CimdSection,
     ClientSection,
     RegistrationSection,
@@ -25,9 +31,8 @@ from mintage.clients.settings import (
     read_policy,
     read_registration,
 )
-from mintage.errors import ConfigError
-from mintage.gateway.settings import (
-    Command,
+from mintage.settings.providers import Resolve, UpstreamSection, all_upstreams
+from mintage.settings.resources import (
     GatewaySection,
     ResourceSection,
     check_forward_auth,
@@ -38,13 +43,8 @@ from mintage.gateway.settings import (
     read_commands,
     with_files_below,
 )
-from mintage.grants.admission import AllowRule, check_rules
-from mintage.jwt.keyring import TokenKey
-from mintage.root_secrets import root_secrets, secret_file
-from mintage.secret_source import resolve
-from mintage.serving.settings import ServerSection
+from mintage.settings.root_secrets import root_secrets, secret_file
 from mintage.stores.opening import check_store_url
-from mintage.upstream.section import Resolve, UpstreamSection, all_upstreams
 from mintage.upstream.settings import UpstreamSettings
 from mintage.urls import check_https, whole_url
 from mintage.values import Secret

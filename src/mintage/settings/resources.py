@@ -1,8 +1,7 @@
 """The sections ``[[resource]]`` and ``[gateway]``: what is protected, and by which way."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,13 +16,13 @@ from mintage.gateway.header_names import Passing, claims_something
 from mintage.gateway.headers import MAX_GROUP_BYTES
 from mintage.gateway.paths import Ambiguity, begins_like_ours
 from mintage.gateway.peers import read_networks
-from mintage.gateway.target import Target
+from mintage.gateway.target import Command, Target
 from mintage.gateway.trust import trust
 from mintage.secret_source import resolve
 from mintage.site import MESSAGE_BYTES
 from mintage.upstream.protocol import Exchange
 from mintage.urls import check_https, whole_url
-from mintage.values import Secret, check_scopes
+from mintage.values import check_scopes
 
 _Seconds = Annotated[float, Meta(gt=0, le=86400)]
 
@@ -48,17 +47,6 @@ class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 for name, wanted in self.claims.items()
             },
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """What to run, and how often at most. *environ*: on top of PATH, HOME and their like."""
-
-    run: Sequence[str]
-    environ: Mapping[str, Secret] = field(repr=False)
-    max_sessions: int
-    max_sessions_per_user: int
-    idle_seconds: float  # without a request, after which a session ends
 
 
 class CommandSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,1 @@
+"""`mintage.toml`: one module for each part of the file; `load` reads it all."""
