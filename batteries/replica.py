@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
-from mintage.grants.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.grants.handles import Handle, parse_code
+from mintage.grants.lease import Renewed
+from mintage.grants.pkce import s256
+from mintage.grants.states import Identity, Login, UpstreamTokens
+from mintage.grants.transitions import Refreshment
 from mintage.stores.opening import open_store
 from mintage.values import ClientId
 from mintage.vault.values import Lifetimes, Opened, Refused, Renew, VaultKeys

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from benchmarks.load import Answer, Connection, form, request
-from mintage.grants.grant import s256
+from mintage.grants.pkce import s256
 
 REDIRECT_URI: Final = "http://127.0.0.1:43117/callback"  # nobody listens: the browser stops there
 VERIFIER: Final = "v" * 43

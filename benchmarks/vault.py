@@ -25,8 +25,11 @@ from benchmarks.engines import engines
 from benchmarks.timing import machine
 from benchmarks.upstream import ACCESS_CHARACTERS, REFRESH_CHARACTERS
 from mintage.grant_tokens import Tokens
-from mintage.grants.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.grants.handles import Handle, grant_id, parse_code, store_key
+from mintage.grants.lease import Renewed
+from mintage.grants.pkce import s256
+from mintage.grants.states import Identity, Login, UpstreamTokens
+from mintage.grants.transitions import Refreshment
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mintage.errors import TokenError, UnknownKey, WrongAudience, WrongTokenUse
-from mintage.grants.grant import Active
 from mintage.grants.handles import Handle, Kind, make_jti, parse_jti
+from mintage.grants.states import Active
 from mintage.jwt import claims as claims_
 from mintage.jwt.base64url import decode_segment
 from mintage.jwt.claims import Claims

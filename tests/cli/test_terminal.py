@@ -8,7 +8,7 @@ from rich.console import Console
 from mintage.cli.grants import shown
 from mintage.cli.terminal import harmless
 from mintage.grants.admission import AllowRule
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 
 NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eecila\r\nroot\x00\u200b"
 

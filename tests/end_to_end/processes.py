@@ -12,7 +12,8 @@ import httpx2
 
 from mintage.crypto.derivation import purpose_key
 from mintage.demo.stage import process
-from mintage.grants.grant import Identity, Login, UpstreamTokens, s256
+from mintage.grants.pkce import s256
+from mintage.grants.states import Identity, Login, UpstreamTokens
 from mintage.settings.load import Config, load
 from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port

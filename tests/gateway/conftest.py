@@ -13,7 +13,8 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
 from mintage.app import Running
-from mintage.grants.grant import Identity, Login, UpstreamTokens, s256
+from mintage.grants.pkce import s256
+from mintage.grants.states import Identity, Login, UpstreamTokens
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from mintage.values import ClientId

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 from tests.conftest import World
 from tests.gateway import conftest
 from tests.gateway.test_verified_emails import _TELLS

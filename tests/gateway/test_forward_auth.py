@@ -12,7 +12,7 @@ from mintage.errors import ConfigError, StoreUnavailable
 from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.forward_auth import ANSWERED, MAX_ANSWER, Asker
 from mintage.gateway.headers import identity_headers
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 from mintage.settings.load import parse
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.forward_auth import ANSWERED
 from mintage.gateway.headers import identity_headers
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 from tests.gateway.proxies import block, blocks
 
 ASKED = {"origin", "mcp-protocol-version", "mcp-method", "mcp-name", "sec-websocket-key"}

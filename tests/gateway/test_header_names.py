@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mintage.errors import ConfigError, InvalidRequest
 from mintage.gateway.header_names import ALL, Passing, check_connection, claims_something
 from mintage.gateway.headers import identity_headers
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 from mintage.settings.load import parse
 from tests.conftest import SECRET, World
 from tests.gateway.conftest import RawBackend, access_token

@@ -14,7 +14,7 @@ from mintage.gateway.headers import (
     to_backend,
     to_client,
 )
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 
 PLACES = {
     "asked": "http://127.0.0.1:9/mcp",

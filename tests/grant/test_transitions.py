@@ -3,33 +3,29 @@
 import pytest
 from msgspec.structs import replace
 
-from mintage.grants.grant import (
+from mintage.grants.lease import Renewed, Wait, is_due, lease, prolong, release, renewed
+from mintage.grants.pkce import s256
+from mintage.grants.states import (
     Active,
     Grant,
     Identity,
-    Keep,
     Lease,
     Login,
     Pending,
     Reason,
+    Revoked,
+    UpstreamTokens,
+)
+from mintage.grants.transitions import (
+    Keep,
     Redemption,
     Refreshment,
     Refuse,
-    Renewed,
     Revoke,
-    Revoked,
-    UpstreamTokens,
-    Wait,
     Write,
-    is_due,
-    lease,
-    prolong,
     redeem,
     refresh,
-    release,
-    renewed,
     revoke,
-    s256,
 )
 from mintage.values import ClientId
 

@@ -14,7 +14,7 @@ from mintage.crypto.sealing import record_key
 from mintage.errors import Exists, SealError
 from mintage.grant_tokens import Tokens
 from mintage.grants import handles, records
-from mintage.grants.grant import Active, UpstreamTokens
+from mintage.grants.states import Active, UpstreamTokens
 from mintage.stores.memory import MemoryStore
 from mintage.testing.oauth_client import OAuthClient
 from mintage.vault.values import Opened

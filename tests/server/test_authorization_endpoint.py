@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from mintage.grants.grant import s256
+from mintage.grants.pkce import s256
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
 from tests.conftest import World
 from tests.server.ways_back import told, way_back

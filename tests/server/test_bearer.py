@@ -6,7 +6,7 @@ import pytest
 
 from mintage.errors import InsufficientScope, InvalidToken
 from mintage.grant_tokens import Tokens
-from mintage.grants.grant import Active
+from mintage.grants.states import Active
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource

@@ -4,7 +4,7 @@ import pytest
 
 from mintage.errors import ExpiredToken
 from mintage.grant_tokens import Tokens
-from mintage.grants.grant import Active, Identity, Login, UpstreamTokens
+from mintage.grants.states import Active, Identity, Login, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId

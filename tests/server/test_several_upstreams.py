@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Page
 
 from mintage.errors import ConfigError, UpstreamUnavailable
-from mintage.grants.grant import Active
+from mintage.grants.states import Active
 from mintage.settings.load import parse
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream

@@ -11,7 +11,7 @@ from playwright.async_api import Page
 
 from mintage.errors import ConfigError, NotAdmitted
 from mintage.grants.admission import AllowRule, admit
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 from mintage.settings.load import parse
 from mintage.testing.oauth_client import OAuthClient, answer_of
 from tests.conftest import World

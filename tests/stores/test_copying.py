@@ -11,7 +11,7 @@ import pytest
 from mintage.cli import store as command
 from mintage.errors import ConfigError, StoreUnusable
 from mintage.grants import handles
-from mintage.grants.grant import Reason
+from mintage.grants.states import Reason
 from mintage.stores import copying
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store

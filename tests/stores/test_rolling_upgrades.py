@@ -11,8 +11,8 @@ import pytest
 from redis.asyncio import Redis
 
 from mintage import records
+from mintage.crypto.sealing import record_key, seal
 from mintage.errors import StoreUnusable
-from mintage.sealing import record_key, seal
 from mintage.stores import postgres_schema, sqlite_schema
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Index, Store

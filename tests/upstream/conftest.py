@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mintage.grants.grant import Identity, UpstreamTokens
+from mintage.grants.states import Identity, UpstreamTokens
 from mintage.settings.providers import UpstreamSection, upstream_settings
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from joserfc import jwk
 
 from mintage.errors import UpstreamError, UpstreamRefused, UpstreamUnavailable
-from mintage.grants.grant import Identity, UpstreamTokens
+from mintage.grants.states import Identity, UpstreamTokens
 from mintage.testing.clock import ManualClock
 from mintage.upstream.answers import (
     No,

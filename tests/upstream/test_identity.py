@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mintage.errors import UpstreamError, UpstreamMisbehaved
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 from mintage.upstream.answers import believed, to_a_token_request
 from mintage.upstream.identity import from_answers, from_claims
 from mintage.upstream.oauth2 import Asking, read_tokens

@@ -19,7 +19,7 @@ from mintage.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from mintage.grants.grant import UpstreamTokens
+from mintage.grants.states import UpstreamTokens
 from mintage.upstream.answers import believed, to_a_token_request
 from mintage.upstream.identity import from_claims
 from mintage.upstream.picking import Each, Pick

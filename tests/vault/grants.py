@@ -3,8 +3,11 @@
 import secrets
 from typing import Any
 
-from mintage.grants.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.grants.handles import Handle
+from mintage.grants.lease import Renewed
+from mintage.grants.pkce import s256
+from mintage.grants.states import Identity, Login, UpstreamTokens
+from mintage.grants.transitions import Refreshment
 from mintage.stores.protocol import Store
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId

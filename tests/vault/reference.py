@@ -8,7 +8,7 @@ come before it or after it.
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from mintage.grants.grant import Reason
+from mintage.grants.states import Reason
 
 CODE, REFRESH, GRACE, MARGIN, CACHED = 60, 1000, 60, 60, 5  # seconds
 UPSTREAM = 200  # seconds that the provider's tokens live

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Self
 
 from mintage.errors import UpstreamRefused, UpstreamUnavailable
-from mintage.grants.grant import Identity, Login, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.grants.handles import Handle, parse_code
+from mintage.grants.lease import Renewed
+from mintage.grants.pkce import s256
+from mintage.grants.states import Identity, Login, UpstreamTokens
+from mintage.grants.transitions import Refreshment
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store

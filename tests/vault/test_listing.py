@@ -9,7 +9,7 @@ import pytest
 
 from mintage.crypto.sealing import BoxKey, seal
 from mintage.grants import handles
-from mintage.grants.grant import Reason
+from mintage.grants.states import Reason
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store

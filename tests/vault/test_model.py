@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mintage.grants.grant import Reason
+from mintage.grants.states import Reason
 from tests.vault.reference import (
     CACHED,
     GRACE,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mintage.errors import StoreUnavailable
-from mintage.grants.grant import Reason
 from mintage.grants.handles import Handle
+from mintage.grants.states import Reason
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
 from mintage.vault import sealed

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from mintage.grants.grant import Identity, Login, Reason, Refreshment, Renewed, UpstreamTokens, s256
 from mintage.grants.handles import Handle
+from mintage.grants.lease import Renewed
+from mintage.grants.pkce import s256
+from mintage.grants.states import Identity, Login, Reason, UpstreamTokens
+from mintage.grants.transitions import Refreshment
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store, Versioned

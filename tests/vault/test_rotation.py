@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from mintage.crypto.sealing import record_key, seal
 from mintage.errors import StoreUnavailable
 from mintage.grants import handles, records
-from mintage.grants.grant import Lease, Write
 from mintage.grants.records import Head
+from mintage.grants.states import Lease
+from mintage.grants.transitions import Write
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import Opened, VaultKeys

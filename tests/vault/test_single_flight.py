@@ -16,7 +16,8 @@ from batteries.crew import CONTEXT, Crew
 from batteries.replica import Replica
 from msgspec.structs import replace
 
-from mintage.grants.grant import Identity, Reason, Renewed, UpstreamTokens
+from mintage.grants.lease import Renewed
+from mintage.grants.states import Identity, Reason, UpstreamTokens
 from mintage.network.tls import trusted
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.upstream.opening import open_upstream

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mintage.grants.grant import Reason
+from mintage.grants.states import Reason
 from mintage.stores.opening import open_store
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import Lifetimes, Opened, Refused

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from mintage.errors import StoreUnavailable, UpstreamRefused, UpstreamUnavailable
-from mintage.grants.grant import Identity, Login, Reason, Renewed, UpstreamTokens, s256
 from mintage.grants.handles import Handle
+from mintage.grants.lease import Renewed
+from mintage.grants.pkce import s256
+from mintage.grants.states import Identity, Login, Reason, UpstreamTokens
 from mintage.stores.memory import MemoryStore
 from mintage.stores.protocol import Index, Versioned
 from mintage.stores.sqlite import SQLiteStore

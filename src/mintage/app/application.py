@@ -29,7 +29,7 @@ from mintage.gateway.origins import Origins, origin_of
 from mintage.gateway.peers import Peers, read_networks
 from mintage.gateway.proxy import Backend, Proxy
 from mintage.grant_tokens import Tokens
-from mintage.grants.grant import UpstreamTokens
+from mintage.grants.states import UpstreamTokens
 from mintage.server.farewell import Farewell
 from mintage.server.queries import kept_from_logs
 from mintage.settings.environment import check_environment

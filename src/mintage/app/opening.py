@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from mintage.access.scopes import Hierarchy
 from mintage.crypto.derivation import purpose_key, purpose_keys
-from mintage.grants.grant import UpstreamTokens
+from mintage.grants.states import UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.settings.load import Config
 from mintage.site import Resource, Site

@@ -21,7 +21,8 @@ from mintage.crypto.derivation import purpose_keys
 from mintage.errors import StoreUnavailable
 from mintage.grant_tokens import Tokens
 from mintage.grants.admission import admit_again
-from mintage.grants.grant import Identity, Renewed, UpstreamTokens
+from mintage.grants.lease import Renewed
+from mintage.grants.states import Identity, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.network.proxies import Proxies
 from mintage.resource.bearer import Bearer

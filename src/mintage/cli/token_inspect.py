@@ -18,8 +18,8 @@ from mintage.cli.terminal import harmless
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError, StoreError, TokenError
 from mintage.grant_tokens import Tokens
-from mintage.grants.grant import Reason
 from mintage.grants.handles import Handle
+from mintage.grants.states import Reason
 from mintage.jwt.inspection import Check, Inspection
 from mintage.jwt.inspection import inspect as look
 from mintage.jwt.keyring import KeyRing

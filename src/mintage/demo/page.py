@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from mintage.demo.stage import Stage
-from mintage.grants.grant import s256
+from mintage.grants.pkce import s256
 from mintage.jwt.inspection import inspect
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving

@@ -25,7 +25,7 @@ from mintage.demo.show import Show
 from mintage.demo.stage import Stage
 from mintage.errors import SealError
 from mintage.grants import handles, records
-from mintage.grants.grant import Active
+from mintage.grants.states import Active
 from mintage.jwt.inspection import inspect
 from mintage.testing.browser import Browser, Page
 

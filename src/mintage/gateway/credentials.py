@@ -10,8 +10,8 @@ from mintage.access.emails import verified_email
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import AccessDenied, UpstreamRefused
 from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
-from mintage.grants.grant import Identity, UpstreamTokens
 from mintage.grants.handles import store_key
+from mintage.grants.states import Identity, UpstreamTokens
 from mintage.jwt.jws import sign
 from mintage.jwt.keyring import TokenKey
 from mintage.resource.bearer import Access

@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin
 from mintage.access.emails import verified_email
 from mintage.errors import InvalidRequest
 from mintage.gateway.header_names import ALL, HOP_BY_HOP, Passing, named_by_connection
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 from mintage.web.cookie_header import cookie_pairs, set_cookie_name
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from mintage.access.emails import without_unverified_email
 from mintage.errors import ConfigError, HalfKnown, NotAdmitted
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 
 _SMALL: Final = {ord(letter): letter.lower() for letter in ascii_uppercase}
 

@@ -22,7 +22,7 @@ import msgspec
 
 from mintage.crypto.sealing import BoxKey, open_box, seal
 from mintage.errors import NewerRecord, RecordError
-from mintage.grants.grant import Grant
+from mintage.grants.states import Grant
 
 VERSION: Final = 2
 ID_BYTES: Final = 4

@@ -11,7 +11,7 @@ import msgspec
 from mintage.access.emails import without_unverified_email
 from mintage.app.parts import Parts
 from mintage.errors import InsufficientScope
-from mintage.grants.grant import Active
+from mintage.grants.states import Active
 from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import upstream_token
 from mintage.settings.load import Config, parse

@@ -27,7 +27,7 @@ from mintage.errors import (
     UpstreamRefused,
 )
 from mintage.grants.admission import AllowRule, admit
-from mintage.grants.grant import Login, Reason
+from mintage.grants.states import Login, Reason
 from mintage.server.consent import login_request
 from mintage.server.cookies import Cookies, PendingLogin
 from mintage.server.farewell import Farewell

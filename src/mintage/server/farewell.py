@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mintage.errors import UpstreamError
-from mintage.grants.grant import UpstreamTokens
+from mintage.grants.states import UpstreamTokens
 from mintage.upstream.several import Upstreams
 from mintage.vault.values import Refused
 

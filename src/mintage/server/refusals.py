@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from mintage.errors import InvalidGrant, InvalidScope, InvalidTarget, OAuthError
-from mintage.grants.grant import Reason
+from mintage.grants.states import Reason
 
 
 def token_error(reason: Reason) -> OAuthError:

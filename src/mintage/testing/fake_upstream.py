@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from mintage.grants.grant import s256
+from mintage.grants.pkce import s256
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from mintage.values import Clock

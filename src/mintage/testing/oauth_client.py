@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx2
 
-from mintage.grants.grant import s256
+from mintage.grants.pkce import s256
 from mintage.testing.browser import Browser, Page
 
 REDIRECT_URI = "http://127.0.0.1:43117/callback"  # nobody listens: the browser stops there

@@ -12,7 +12,8 @@ from joserfc import jwk
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamRefused
-from mintage.grants.grant import Identity, Renewed, UpstreamTokens
+from mintage.grants.lease import Renewed
+from mintage.grants.states import Identity, UpstreamTokens
 from mintage.upstream import id_token, identity, oauth2, user
 from mintage.upstream.answers import (
     Answer,

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeGuard
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved
-from mintage.grants.grant import Identity
+from mintage.grants.states import Identity
 from mintage.upstream.picking import Each, Pick
 from mintage.upstream.preset import IdentityMap
 

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved
-from mintage.grants.grant import UpstreamTokens, s256
+from mintage.grants.pkce import s256
+from mintage.grants.states import UpstreamTokens
 from mintage.upstream.members import Member, members, number, scopes, text, token
 from mintage.upstream.preset import Quirks
 from mintage.upstream.protocol import Exchange, LoginRequest

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from mintage.grants.grant import Identity, Renewed, UpstreamTokens
+from mintage.grants.lease import Renewed
+from mintage.grants.states import Identity, UpstreamTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

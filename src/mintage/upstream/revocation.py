@@ -3,7 +3,7 @@
 from typing import Final
 from urllib.parse import quote
 
-from mintage.grants.grant import UpstreamTokens
+from mintage.grants.states import UpstreamTokens
 from mintage.upstream import oauth2
 from mintage.upstream.answers import Unknown, to_does_it_hold
 from mintage.upstream.authentication import Credentials

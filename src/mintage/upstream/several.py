@@ -14,7 +14,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
-from mintage.grants.grant import Identity, Renewed, UpstreamTokens
+from mintage.grants.lease import Renewed
+from mintage.grants.states import Identity, UpstreamTokens
 from mintage.upstream.protocol import Exchange, Judge, LoginRequest, Upstream
 from mintage.upstream.settings import UpstreamSettings
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved
-from mintage.grants.grant import UpstreamTokens
+from mintage.grants.states import UpstreamTokens
 from mintage.upstream.preset import Lookup, Parameters
 from mintage.upstream.protocol import HttpRequest
 from mintage.upstream.provider import Provider

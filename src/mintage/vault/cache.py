@@ -7,7 +7,7 @@ It is kept for longer as the *last known* one, for when the store can't be asked
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from mintage.grants.grant import Active
+from mintage.grants.states import Active
 from mintage.values import Clock
 
 DEFAULT_SIZE: Final = 10_000

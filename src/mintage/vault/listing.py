@@ -4,8 +4,8 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 
 from mintage.errors import StoreUnavailable
-from mintage.grants.grant import Login
 from mintage.grants.handles import parse_grant_id
+from mintage.grants.states import Login
 from mintage.stores.protocol import Cursor, Store
 from mintage.values import ClientId
 from mintage.vault.sealed import SealedGrants

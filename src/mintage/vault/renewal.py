@@ -15,20 +15,10 @@ from mintage.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from mintage.grants import grant as decide
-from mintage.grants import handles
-from mintage.grants.grant import (
-    Active,
-    Grant,
-    Keep,
-    Lease,
-    Reason,
-    Refuse,
-    Renewed,
-    UpstreamTokens,
-    Wait,
-    Write,
-)
+from mintage.grants import handles, lease, states, transitions
+from mintage.grants.lease import Renewed, Wait
+from mintage.grants.states import Active, Grant, Lease, Reason, UpstreamTokens
+from mintage.grants.transitions import Keep, Refuse, Write
 from mintage.values import Clock, Dice
 from mintage.vault.sealed import SealedGrants
 from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused, Renew
@@ -81,17 +71,17 @@ class Renewal:
         """
         tokens, now = opened.grant.upstream, self._now()
         self._check_provider(tokens)
-        if not decide.is_due(tokens, now=now, margin=self._lifetimes.upstream_margin):
+        if not lease.is_due(tokens, now=now, margin=self._lifetimes.upstream_margin):
             return self._not_overdue(opened)
         # Grants of earlier versions are bound here, before anything is sent for the first time.
-        self._check_provider(decide.bound_tokens(opened.grant))
+        self._check_provider(states.bound_tokens(opened.grant))
         key = handles.store_key(opened.secret)
-        expired = decide.is_due(tokens, now=now, margin=0)
+        expired = lease.is_due(tokens, now=now, margin=0)
         if not tokens.renewable:
             if not expired:
                 return opened
             return await self._end(opened.secret, Reason.UPSTREAM_EXPIRED, tokens)
-        may_go_on = not expired or decide.may_go_on(
+        may_go_on = not expired or lease.may_go_on(
             opened.grant, now=now, limit=self._lifetimes.unanswered
         )
         if (failure := self._recent_failure(key)) is not None:
@@ -121,10 +111,10 @@ class Renewal:
     def _not_overdue(self, opened: Opened) -> Opened:
         """*opened*, unless the upstream has been silent about the user for too long."""
         limit = self._lifetimes.unanswered
-        if decide.is_overdue(opened.grant, now=self._now(), limit=limit):
+        if lease.is_overdue(opened.grant, now=self._now(), limit=limit):
             raise UpstreamUnavailable(
                 f"the provider has not said for {limit} seconds whether this user may go on",
-                retry_after=decide.ASK_AGAIN,
+                retry_after=lease.ASK_AGAIN,
             )
         return opened
 
@@ -155,7 +145,7 @@ class Renewal:
         """Ask the upstream, and keep its answer."""
         key = handles.store_key(secret)
         try:
-            outcome = await renew(decide.bound_tokens(leased.grant), leased.grant.login.identity)
+            outcome = await renew(states.bound_tokens(leased.grant), leased.grant.login.identity)
         except UpstreamRefused as refusal:
             reason, why = Reason.UPSTREAM_REFUSED, refusal.error
             if isinstance(refusal, NotAdmitted):
@@ -165,7 +155,7 @@ class Renewal:
         except (UpstreamUnavailable, UpstreamMisbehaved) as failure:
             self._remember_failure(key, leased.grant, failure)
             await self._grants.change(
-                secret, _if_active(lambda grant: decide.release(grant, holder))
+                secret, _if_active(lambda grant: lease.release(grant, holder))
             )
             raise
         return await self._save_renewed(secret, outcome)
@@ -196,7 +186,7 @@ class Renewal:
                 await self._grants.change(
                     secret,
                     _if_active(
-                        lambda grant: decide.prolong(
+                        lambda grant: lease.prolong(
                             grant, holder, now=self._now(), duration=duration
                         )
                     ),
@@ -211,9 +201,7 @@ class Renewal:
             try:
                 return await self._grants.change(
                     secret,
-                    _if_active(
-                        lambda grant: Write(decide.renewed(grant, outcome, now=self._now()))
-                    ),
+                    _if_active(lambda grant: Write(lease.renewed(grant, outcome, now=self._now()))),
                     orphan=outcome.tokens,
                 )
             except StoreUnavailable:
@@ -240,7 +228,7 @@ class Renewal:
             ) -> Decision:
                 if not isinstance(grant, Active):
                     return Refuse(Reason.REVOKED)
-                turn = decide.lease(
+                turn = lease.lease(
                     grant,
                     holder,
                     now=self._now(),
@@ -271,7 +259,7 @@ class Renewal:
                 return Refuse(Reason.REVOKED)
             if grant.upstream != tokens:
                 return Keep(grant)
-            return decide.end(grant, reason, now=self._now())
+            return transitions.end(grant, reason, now=self._now())
 
         return await self._grants.change(secret, decision)
 
@@ -291,7 +279,7 @@ class Renewal:
         if len(self._failures) >= _MAX_FAILURES:
             self._failures.clear()
         pause, limit = _COOL_DOWN, self._lifetimes.unanswered
-        goes_on = decide.may_go_on(grant, now=self._now(), limit=limit)
+        goes_on = lease.may_go_on(grant, now=self._now(), limit=limit)
         if goes_on and isinstance(failure, UpstreamUnavailable):
             pause = max(pause, min(failure.retry_after, _LONG_COOL_DOWN))
         self._failures[key] = (self._steady() + pause, failure)

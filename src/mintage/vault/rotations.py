@@ -7,7 +7,7 @@ that, between a refresh and its repetition, would turn a lost answer into a thef
 from collections import OrderedDict
 from typing import Final
 
-from mintage.grants.grant import Active, Grant
+from mintage.grants.states import Active, Grant
 from mintage.values import Clock
 
 _MAX: Final = 10_000

@@ -22,19 +22,9 @@ from mintage.errors import (
     StoreUnavailable,
 )
 from mintage.grants import handles, records
-from mintage.grants.grant import (
-    Active,
-    Grant,
-    Keep,
-    Login,
-    Reason,
-    Refuse,
-    Revoke,
-    Revoked,
-    UpstreamTokens,
-    Write,
-)
 from mintage.grants.records import NO_TOKENS, Head
+from mintage.grants.states import Active, Grant, Login, Reason, Revoked, UpstreamTokens
+from mintage.grants.transitions import Keep, Refuse, Revoke, Write
 from mintage.stores.protocol import UNLISTED, Entry, Index, Store, Versioned
 from mintage.values import ClientId, Clock, Dice
 from mintage.vault.ended import Ended

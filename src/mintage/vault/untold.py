@@ -10,7 +10,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from mintage.grants.grant import Active, Grant, Write
+from mintage.grants.states import Active, Grant
+from mintage.grants.transitions import Write
 from mintage.vault.values import Decide
 
 _MAX: Final = 1000

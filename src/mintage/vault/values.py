@@ -8,19 +8,9 @@ from typing import Self, TypeAlias
 import msgspec
 
 from mintage.grants import handles, records
-from mintage.grants.grant import (
-    Active,
-    Grant,
-    Identity,
-    Keep,
-    Login,
-    Reason,
-    Refuse,
-    Renewed,
-    Revoke,
-    UpstreamTokens,
-    Write,
-)
+from mintage.grants.lease import Renewed
+from mintage.grants.states import Active, Grant, Identity, Login, Reason, UpstreamTokens
+from mintage.grants.transitions import Keep, Refuse, Revoke, Write
 from mintage.values import ClientId, GrantId
 
 Renew: TypeAlias = Callable[[UpstreamTokens, Identity], Awaitable[Renewed]]

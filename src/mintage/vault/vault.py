@@ -12,22 +12,10 @@ from typing import Final
 
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import Exists, StoreUnavailable
-from mintage.grants import grant as decide
-from mintage.grants import handles
-from mintage.grants.grant import (
-    Active,
-    Grant,
-    Keep,
-    Login,
-    Pending,
-    Reason,
-    Redemption,
-    Refreshment,
-    Revoked,
-    UpstreamTokens,
-    Write,
-)
+from mintage.grants import handles, transitions
 from mintage.grants.handles import Handle
+from mintage.grants.states import Active, Grant, Login, Pending, Reason, Revoked, UpstreamTokens
+from mintage.grants.transitions import Keep, Redemption, Refreshment, Write
 from mintage.stores.protocol import EVERYTHING, Store
 from mintage.values import ClientId, Clock, Dice
 from mintage.vault.cache import GrantCache
@@ -173,7 +161,7 @@ class Vault:
         )
 
         def decision(grant: Grant) -> Decision:
-            outcome = decide.redeem(grant, request, now=self._now())
+            outcome = transitions.redeem(grant, request, now=self._now())
             return _prepared(outcome, secret, prepare)
 
         return await self._grants.change(secret, decision)
@@ -196,7 +184,7 @@ class Vault:
 
         def decision(grant: Grant) -> Decision:
             nonlocal written
-            outcome = decide.refresh(
+            outcome = transitions.refresh(
                 grant,
                 request,
                 now=self._now(),
@@ -265,7 +253,7 @@ class Vault:
     async def revoke(self, handle: Handle, client_id: ClientId) -> Refused:
         """End the grant on its client's word (RFC 7009 §2.1)."""
         outcome = await self._grants.change(
-            handle.secret, lambda grant: decide.revoke(grant, client_id, now=self._now())
+            handle.secret, lambda grant: transitions.revoke(grant, client_id, now=self._now())
         )
         assert isinstance(outcome, Refused)  # noqa: S101  (revoke never opens)
         return outcome

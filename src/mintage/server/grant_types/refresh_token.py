@@ -6,7 +6,8 @@ from typing import ClassVar
 from mintage.clients.client import Client
 from mintage.errors import TokenError
 from mintage.grant_tokens import TokenResponse, Tokens
-from mintage.grants.grant import Reason, Refreshment
+from mintage.grants.states import Reason
+from mintage.grants.transitions import Refreshment
 from mintage.server.farewell import Farewell
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error

@@ -1,0 +1,104 @@
+"""Whose turn it is to ask the upstream for new tokens, and what its answer changes. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec.structs import replace
+
+from mintage.grants.states import Active, Identity, Lease, UpstreamTokens
+from mintage.grants.transitions import Keep, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Another process is asking the upstream, under *lease*."""
+
+    lease: Lease
+
+
+def is_due(tokens: UpstreamTokens, *, now: int, margin: int) -> bool:
+    """Whether the upstream's access token ends within *margin* seconds."""
+    return tokens.expires_at is not None and now + margin >= tokens.expires_at
+
+
+def lease(
+    grant: Active,
+    holder: bytes,
+    *,
+    now: int,
+    margin: int,
+    duration: int,
+    overdue: Lease | None = None,
+) -> Keep | Write | Wait:
+    """Who may ask the upstream for new tokens: nobody yet, *holder*, or another first.
+
+    *overdue*: a lease that was waited for as long as any lasts. The clock of its holder's machine
+    is ahead, or it would have ended by now.
+    """
+    if not is_due(grant.upstream, now=now, margin=margin):
+        return Keep(grant)
+    held = grant.lease
+    if held is not None and now < held.until and held.holder != holder and held != overdue:
+        return Wait(held)
+    return Write(replace(grant, lease=Lease(holder, now + duration)))
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What asking the upstream brought.
+
+    *identity*: who the user is by now; None: as before. *answered*: False where the upstream
+    was asked who the user is, and its answer said neither yes nor no.
+    """
+
+    tokens: UpstreamTokens
+    identity: Identity | None = None
+    answered: bool = True
+
+
+ASK_AGAIN: Final = 300
+"""Seconds until the upstream is asked again who the user is, where it did not answer."""
+
+
+def renewed(grant: Active, outcome: Renewed, *, now: int) -> Active:
+    """*grant* with the upstream's new tokens and identity, and nobody's turn any more."""
+    tokens, login = outcome.tokens, grant.login
+    if outcome.identity is not None:
+        login = replace(login, identity=outcome.identity)
+    since = None
+    if not outcome.answered:
+        since = unanswered_since(grant)
+        soon = now + ASK_AGAIN
+        expires_at = soon if tokens.expires_at is None else min(tokens.expires_at, soon)
+        tokens = replace(tokens, expires_at=expires_at)
+    return replace(grant, login=login, upstream=tokens, unanswered_since=since, lease=None)
+
+
+def unanswered_since(grant: Active) -> int | None:
+    """Since when an answer of the upstream is due; None where none is."""
+    return grant.unanswered_since or grant.upstream.expires_at
+
+
+def is_overdue(grant: Active, *, now: int, limit: int) -> bool:
+    """Whether the upstream has said neither yes nor no for longer than *limit* seconds."""
+    return grant.unanswered_since is not None and now >= grant.unanswered_since + limit
+
+
+def may_go_on(grant: Active, *, now: int, limit: int) -> bool:
+    """Whether a token that has no end may be used though the upstream does not answer."""
+    since = unanswered_since(grant)
+    return grant.upstream.recheck and since is not None and now < since + limit
+
+
+def prolong(grant: Active, holder: bytes, *, now: int, duration: int) -> Keep | Write:
+    """*holder* still works on what the upstream answered, if the turn is still its own."""
+    if grant.lease is None or grant.lease.holder != holder:
+        return Keep(grant)
+    return Write(replace(grant, lease=Lease(holder, now + duration)))
+
+
+def release(grant: Active, holder: bytes) -> Keep | Write:
+    """The upstream gave no answer: the next may ask at once, if the turn is still *holder*'s."""
+    if grant.lease is None or grant.lease.holder != holder:
+        return Keep(grant)
+    return Write(replace(grant, lease=None))

@@ -1,0 +1,169 @@
+"""What a token request, a revocation or the upstream's no does to a grant. Pure.
+
+Each function here looks at a grant and a request and says what to do; the vault does it
+in one compare-and-swap. Whatever races, exactly one of the competing writes wins, and
+the losers come back here with what the winner wrote.
+"""
+
+import hmac
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from mintage.grants.pkce import s256
+from mintage.grants.states import (
+    Active,
+    Grant,
+    Pending,
+    Reason,
+    Revoked,
+    UpstreamTokens,
+    bound_tokens,
+)
+from mintage.values import ClientId, Scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Nothing to write: *grant* is as it should be."""
+
+    grant: Active
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write *grant*, and it is granted."""
+
+    grant: Active
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Refused, and nothing changes."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Refused, and the grant ends. *upstream* is what may still live at the provider."""
+
+    grant: Revoked
+    upstream: UpstreamTokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redemption:
+    """A token request with a code. *redirect_uri*, *resource*: None where left out."""
+
+    client_id: ClientId
+    code_hash: bytes
+    code_verifier: str
+    redirect_uri: str | None
+    resource: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshment:
+    """A token request with a refresh token of *generation*. *scopes*: None for all."""
+
+    client_id: ClientId
+    generation: int
+    scopes: Scopes | None
+    resource: str | None
+
+
+def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | Revoke:
+    """What a code earns (RFC 6749 §4.1.3, RFC 7636 §4.6).
+
+    Somebody who holds the code but not its verifier is not the one who asked for it, so
+    one wrong verifier spends the code. A code seen again ends the grant (RFC 6749 §4.1.2).
+    """
+    if isinstance(grant, Revoked):
+        return Refuse(Reason.REVOKED)
+    if not hmac.compare_digest(grant.code_hash, request.code_hash):
+        return Refuse(Reason.WRONG_CODE)
+    if isinstance(grant, Active):
+        return _revoke(grant, Reason.CODE_REPLAYED, now)
+    if grant.login.client_id != request.client_id:
+        return Refuse(Reason.WRONG_CLIENT)
+    if now >= grant.code_expires_at:
+        return Refuse(Reason.CODE_EXPIRED)
+    if request.redirect_uri not in (None, grant.redirect_uri):
+        return Refuse(Reason.WRONG_REDIRECT_URI)
+    if not grant.login.covers(request.resource):
+        return Refuse(Reason.WRONG_RESOURCE)
+    if not hmac.compare_digest(s256(request.code_verifier), grant.code_challenge):
+        return _revoke(grant, Reason.WRONG_VERIFIER, now)
+    active = Active(
+        login=grant.login,
+        upstream=grant.upstream,
+        code_hash=grant.code_hash,
+        generation=1,
+        rotated_at=now,
+        resource=request.resource,
+    )
+    return Write(active)
+
+
+def refresh(
+    grant: Grant,
+    request: Refreshment,
+    *,
+    now: int,
+    grace: int,
+    age: float | None = None,
+    session: int | None = None,
+) -> Write | Keep | Refuse | Revoke:
+    """What a refresh token earns (RFC 6749 §6, RFC 9700 §4.14.2).
+
+    *session*: how many seconds after the login the grant ends, whatever happens; None: never.
+
+    The current generation rotates. A client whose answer got lost comes back with the
+    one before: that is not theft, and within *grace* seconds it gets the same successor
+    again. Anything older is a stolen token, and the grant ends.
+
+    A generation above the current one was signed by this server and has been forgotten by its
+    store: a backup was restored, or a failover lost the write. No thief can have made it, and
+    it is newer than all that the store knows, so it rotates as the current one would. A thief
+    who holds an older one is still found out, at the next refresh of either.
+
+    *age*: seconds since the last rotation, where the caller measured them; None: by *now*.
+    """
+    if isinstance(grant, Revoked):
+        return Refuse(Reason.REVOKED)
+    if isinstance(grant, Pending):
+        return Refuse(Reason.NOT_ACTIVE)
+    if grant.login.client_id != request.client_id:
+        return Refuse(Reason.WRONG_CLIENT)
+    if not grant.login.covers(request.resource):
+        return Refuse(Reason.WRONG_RESOURCE)
+    if not grant.login.covers_scopes(request.scopes):
+        return Refuse(Reason.SCOPE_WIDENED)
+    if session is not None and now >= grant.login.created_at + session:
+        return _revoke(grant, Reason.SESSION_OVER, now)
+    if request.generation >= grant.generation:
+        return Write(replace(grant, generation=request.generation + 1, rotated_at=now))
+    age = now - grant.rotated_at if age is None else age
+    if request.generation == grant.generation - 1 and age < grace:
+        return Keep(grant)
+    return _revoke(grant, Reason.REFRESH_REUSED, now)
+
+
+def revoke(grant: Grant, client_id: ClientId, *, now: int) -> Refuse | Revoke:
+    """A client asks to end its grant (RFC 7009 §2.1). Another client's is not its to end."""
+    if isinstance(grant, Revoked):
+        return Refuse(Reason.REVOKED)
+    if grant.login.client_id != client_id:
+        return Refuse(Reason.WRONG_CLIENT)
+    return _revoke(grant, Reason.CLIENT_REVOKED, now)
+
+
+def end(grant: Active, reason: Reason, *, now: int) -> Revoke:
+    """The grant ends without anybody having asked: the upstream said no."""
+    return _revoke(grant, reason, now)
+
+
+def _revoke(grant: Pending | Active, reason: Reason, now: int) -> Revoke:
+    over = Revoked(reason=reason, client_id=grant.login.client_id, at=now)
+    return Revoke(over, bound_tokens(grant))
