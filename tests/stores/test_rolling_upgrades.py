@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from mintage import records
 from mintage.crypto.sealing import record_key, seal
 from mintage.errors import StoreUnusable
+from mintage.grants import records
 from mintage.stores import postgres_schema, sqlite_schema
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Index, Store
