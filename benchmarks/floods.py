@@ -27,9 +27,14 @@ SECONDS: Final = 20
 SENDERS: Final = 16
 HELD: Final = 800  # connections of a flood that sends next to nothing
 MANY: Final = 3000
+KEPT: Final = 2000  # connections with a request that was answered, and no more; of 4 addresses
 BYTES: Final = 64 * 1024 * 1024  # that a flood of bytes sends at most, over all its connections
 SMALL_BYTES: Final = 12 * 1024 * 1024  # of small headers, each of which costs an object
 _HEAD: Final = b"POST /healthz HTTP/1.1\r\nhost: x\r\n"
+_FORM: Final = (
+    b"POST /token HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+    b"content-length: 60000\r\n\r\n"
+)
 _CHUNKED: Final = _HEAD + b"transfer-encoding: chunked\r\n\r\n"
 
 CONFIG: Final = """
@@ -46,6 +51,7 @@ BOUNDS: Final = """
 [server]
 head_seconds = 5
 body_seconds = 5
+max_connections = 1500
 max_connections_per_address = 1024
 """
 
@@ -91,6 +97,19 @@ async def _held(port: int, begin: bytes, drop: bytes, count: int) -> None:
         await asyncio.sleep(0.5)
 
 
+async def _kept(port: int) -> None:
+    """Connections that are idle: each was good for one request."""
+    kept = []
+    for number in range(KEPT):
+        source = (f"127.0.1.{number % 4 + 1}", 0)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source)
+            writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            kept.append(writer)
+    await asyncio.sleep(SECONDS)
+
+
 FLOODS: Final[dict[str, Flood]] = {
     "one value without end": lambda port: _poured(
         port, b"GET / HTTP/1.1\r\nx: ", b"a" * 65536, BYTES
@@ -107,29 +126,35 @@ FLOODS: Final[dict[str, Flood]] = {
         port, b"", b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" * 1024, SMALL_BYTES
     ),
     f"{HELD} slow heads": lambda port: _held(port, _HEAD + b"x: ", b"a", HELD),
-    f"{HELD} slow bodies": lambda port: _held(
-        port, _HEAD + b"content-length: 100000\r\n\r\n", b"a", HELD
-    ),
+    f"{HELD} slow bodies": lambda port: _held(port, _FORM, b"a", HELD),
     f"{HELD} half-open connections": lambda port: _held(port, b"", b"", HELD),
     f"{MANY} connections of one address": lambda port: _held(port, b"", b"", MANY),
+    f"{KEPT} idle connections": _kept,
 }
 
 
 @dataclass
 class Seen:
-    """Of one flood: megabytes on top at the peak, open files at the peak and the end, latencies."""
+    """Of one flood: megabytes on top at the peak, open files at the peak and the end, latencies.
+
+    *cpu*: seconds of CPU that the server took. *own_ms*: the worst latency, less the time in which
+    the server, or the one who asks, was ready to run and other programs had the cores.
+    """
 
     megabytes: float
+    cpu: float
     files: int
     files_left: int
     median_ms: float
     worst_ms: float
+    own_ms: float
     unanswered: int
 
     def row(self, name: str) -> str:
         return (
-            f"| {name} | {self.megabytes:.0f} | {self.files} | {self.files_left} "
-            f"| {self.median_ms:.1f} | {self.worst_ms:.0f} | {self.unanswered} |"
+            f"| {name} | {self.megabytes:.0f} | {self.cpu:.1f} | {self.files} | {self.files_left} "
+            f"| {self.median_ms:.1f} | {self.worst_ms:.0f} | {self.own_ms:.0f} "
+            f"| {self.unanswered} |"
         )
 
 
@@ -161,6 +186,17 @@ def _megabytes(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def _cpu(pid: int) -> float:
+    times = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _kept_waiting(pid: int) -> float:
+    """Milliseconds in which two processes, *pid* and this one, have waited for a core."""
+    files = (Path(f"/proc/{each}/schedstat") for each in (pid, "self"))
+    return sum(int(file.read_text(encoding="ascii").split()[1]) for file in files) / 1e6
+
+
 async def _asked(port: int) -> float:
     """Milliseconds of one ``/healthz``, from another address. Raises ``OSError``."""
     begin = time.perf_counter()
@@ -178,8 +214,9 @@ async def measure(name: str, source: Path | None) -> Seen:
     with tempfile.TemporaryDirectory() as directory:
         async with served(source, Path(directory)) as (pid, port):
             await _asked(port)
+            spent = _cpu(pid)
             before, peak, most, unanswered = _megabytes(pid), 0.0, 0, 0
-            latencies: list[float] = []
+            latencies, own = list[float](), list[float]()
             flood = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "benchmarks.floods", "--flood", name, "--port", str(port)
             )
@@ -187,20 +224,25 @@ async def measure(name: str, source: Path | None) -> Seen:
             while time.monotonic() < end:
                 peak = max(peak, _megabytes(pid))
                 most = max(most, len(os.listdir(f"/proc/{pid}/fd")))  # noqa: PTH208
+                waited = _kept_waiting(pid)
                 try:
                     latencies.append(await _asked(port))
+                    own.append(latencies[-1] - (_kept_waiting(pid) - waited))
                 except (OSError, TimeoutError):
                     unanswered += 1
                 await asyncio.sleep(0.05)
+            spent = _cpu(pid) - spent
             left = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
             flood.kill()
             await flood.wait()
     return Seen(
         megabytes=peak - before,
+        cpu=spent,
         files=most,
         files_left=left,
         median_ms=statistics.median(latencies or [float("inf")]),
         worst_ms=max(latencies or [float("inf")]),
+        own_ms=max(own or [float("inf")]),
         unanswered=unanswered,
     )
 
@@ -218,8 +260,11 @@ def main() -> None:
         asyncio.run(FLOODS[arguments.flood](arguments.port))  # type: ignore[arg-type]
         return
     print(machine())
-    print("| flood | MB on top | files | files left | median ms | worst ms | unanswered |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    print(
+        "| flood | MB on top | CPU s | files | files left | median ms | worst ms | less waiting "
+        "| unanswered |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name in (name for name in FLOODS if arguments.only in name):
         print(asyncio.run(measure(name, arguments.source)).row(name), flush=True)
 

@@ -13,6 +13,9 @@ FORGED: Final = "f0rged"
 MESSAGE: Final = ("Content-Type: application/json", "Accept: application/json, text/event-stream")
 
 
+_CLAIMED: Final = [*CORPUS["claimed"], *CORPUS["claimed_at_the_gateway"]]
+
+
 @dataclass(frozen=True, slots=True)
 class Odd:
     """A request as a client may write it. *user*: whose token it has; empty: none.
@@ -96,7 +99,7 @@ PATHS = st.one_of(
 )
 CLAIMS = st.builds(
     lambda name, blank: f"{name}:{blank}{FORGED}",
-    _respelled_names(CORPUS["claimed"]),
+    _respelled_names(_CLAIMED),
     st.sampled_from([" ", "", "\t"]),
 )
 CONNECTIONS = st.builds(
@@ -170,7 +173,7 @@ def corpus() -> list[Odd]:
             "root",
             lines=tuple(
                 f"{name.replace('-', mark)}: {FORGED}"
-                for name in CORPUS["claimed"]
+                for name in _CLAIMED
                 if name != "authorization"
             ),
         )
