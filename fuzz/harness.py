@@ -14,7 +14,7 @@ from joserfc.errors import JoseError
 
 from mintage.errors import BadKeySet
 from mintage.jwt.asymmetric import parse_jwks
-from mintage.jwt.inspection import inspect
+from mintage.jwt.inspection import inspect_token
 from mintage.jwt.issuer import JWTIssuer, KeyRing, TokenKey
 
 NOW = 1_800_000_000
@@ -78,7 +78,7 @@ def jwks(data: bytes) -> None:
 
 def explain(data: bytes) -> None:
     """``token inspect`` explains anything."""
-    inspect(token_of(data), now=float(NOW))
+    inspect_token(token_of(data), now=float(NOW))
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {"verify": verify, "jwks": jwks, "inspect": explain}

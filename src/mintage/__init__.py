@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mintage.app import Config, create_app, load_config
     from mintage.crypto.derivation import derive_jwt_key
     from mintage.jwt.claims import Claims
+    from mintage.jwt.inspection import inspect_token
     from mintage.jwt.issuer import JWTIssuer, derive_jwt_key_async
     from mintage.jwt.keyring import KeyRing, TokenKey
     from mintage.jwt.verifier import JWTVerifier
@@ -18,9 +20,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Claims": "mintage.jwt.claims",
+    "Config": "mintage.app",
     "JWTIssuer": "mintage.jwt.issuer",
     "JWTVerifier": "mintage.jwt.verifier",
     "KeyRing": "mintage.jwt.keyring",
+    "create_app": "mintage.app",
+    "inspect_token": "mintage.jwt.inspection",
+    "load_config": "mintage.app",
     "TokenKey": "mintage.jwt.keyring",
     "derive_jwt_key": "mintage.crypto.derivation",
     "derive_jwt_key_async": "mintage.jwt.issuer",
@@ -28,13 +34,17 @@ _HOMES = {
 
 __all__ = [
     "Claims",
+    "Config",
     "JWTIssuer",
     "JWTVerifier",
     "KeyRing",
     "TokenKey",
     "__version__",
+    "create_app",
     "derive_jwt_key",
     "derive_jwt_key_async",
+    "inspect_token",
+    "load_config",
 ]
 
 

@@ -114,23 +114,33 @@ class OAuthError(MintageError):
 
 
 class InvalidRequest(OAuthError):
+    """A parameter is missing, repeated or malformed: ``invalid_request`` (RFC 6749 §5.2)."""
+
     code = "invalid_request"
 
 
 class ContentTooLarge(InvalidRequest):
+    """The body or the answer is larger than allowed: 413 (RFC 9110 §15.5.14)."""
+
     status = 413
 
 
 class UriTooLong(InvalidRequest):
+    """The request's URI is longer than allowed: 414 (RFC 9110 §15.5.15)."""
+
     status = 414
 
 
 class NotFound(OAuthError):
+    """Nothing is served at this path: 404."""
+
     code = "not_found"
     status = 404
 
 
 class MethodNotAllowed(InvalidRequest):
+    """*allow*: the methods that the path takes, as the ``Allow`` header names them. 405."""
+
     status = 405
 
     def __init__(self, advice: str, *, allow: str) -> None:
@@ -151,56 +161,80 @@ class InvalidClient(OAuthError):
 
 
 class InvalidGrant(OAuthError):
+    """A code or refresh token that is not good, or no longer: ``invalid_grant`` (RFC 6749 §5.2)."""
+
     code = "invalid_grant"
     stage = "grant"
 
 
 class UnauthorizedClient(OAuthError):
+    """The client may not use this grant type: ``unauthorized_client`` (RFC 6749 §5.2)."""
+
     code = "unauthorized_client"
     stage = "client"
 
 
 class UnsupportedGrantType(OAuthError):
+    """The grant type is not offered: ``unsupported_grant_type`` (RFC 6749 §5.2)."""
+
     code = "unsupported_grant_type"
 
 
 class UnsupportedResponseType(OAuthError):
+    """The response type is not ``code``: ``unsupported_response_type`` (RFC 6749 §4.1.2.1)."""
+
     code = "unsupported_response_type"
 
 
 class UnsupportedTokenType(OAuthError):
+    """The token type can't be revoked: ``unsupported_token_type`` (RFC 7009 §2.2.1)."""
+
     code = "unsupported_token_type"
 
 
 class InvalidScope(OAuthError):
+    """None of the scopes can be granted: ``invalid_scope`` (RFC 6749 §5.2)."""
+
     code = "invalid_scope"
     stage = "scope"
 
 
 class InvalidTarget(OAuthError):
+    """The resource is unknown here or beyond the grant: ``invalid_target`` (RFC 8707 §2)."""
+
     code = "invalid_target"
     stage = "resource"
 
 
 class AccessDenied(OAuthError):
+    """The user or a rule said no to this login: 403 ``access_denied`` (RFC 6749 §4.1.2.1)."""
+
     code = "access_denied"
     status = 403
     stage = "login"
 
 
 class LoginRequired(OAuthError):
+    """``prompt=none`` can't be answered: ``login_required`` (OpenID Connect Core §3.1.2.6)."""
+
     code = "login_required"
 
 
 class InvalidRedirectUri(OAuthError):
+    """A redirect URI that may not be registered: ``invalid_redirect_uri`` (RFC 7591 §3.2.2)."""
+
     code = "invalid_redirect_uri"
 
 
 class InvalidClientMetadata(OAuthError):
+    """The registration is not acceptable: ``invalid_client_metadata`` (RFC 7591 §3.2.2)."""
+
     code = "invalid_client_metadata"
 
 
 class InvalidToken(OAuthError):
+    """The bearer token is not good at this resource: 401 ``invalid_token`` (RFC 6750 §3.1)."""
+
     code = "invalid_token"
     status = 401
     stage = "token"
@@ -219,6 +253,8 @@ class InsufficientScope(OAuthError):
 
 
 class BadUpstream(OAuthError):
+    """The identity provider misbehaves or refuses Mintage: 502, and waiting does not help."""
+
     code = "server_error"
     status = 502
     stage = "upstream"
@@ -361,40 +397,56 @@ class TokenError(JoseError):
 
 
 class MalformedToken(TokenError):
+    """The text is no JWT of the one form that is accepted (RFC 7515 §3.1)."""
+
     error = "malformed_token"
     description = "The token is malformed"
 
 
 class UnknownKey(TokenError):
+    """The token's header names a key that is not on the ring."""
+
     error = "unknown_key"
     description = "The token's header names no key of this issuer"
 
 
 class BadSignature(TokenError):
+    """The signature does not fit the token and the key that its header names."""
+
     error = "bad_signature"
     description = "The token's signature does not verify"
 
 
 class ExpiredToken(TokenError):
+    """The token has ended: its ``exp`` is in the past (RFC 7519 §4.1.4)."""
+
     error = "expired_token"
     description = "The token has expired"
 
 
 class NotYetValid(TokenError):
+    """The token's ``nbf`` or ``iat`` is in the future (RFC 7519 §4.1.5, §4.1.6)."""
+
     error = "not_yet_valid"
     description = "The token is not valid yet"
 
 
 class WrongIssuer(TokenError):
+    """Another server issued the token: its ``iss`` is not this one (RFC 7519 §4.1.1)."""
+
     error = "invalid_issuer"
     description = "Invalid token issuer"
 
 
 class WrongAudience(TokenError):
+    """The token is for another resource: its ``aud`` is not this one (RFC 7519 §4.1.3)."""
+
     error = "invalid_audience"
     description = "Invalid token audience"
 
 
 class WrongTokenUse(TokenError):
+    """An access token where a refresh token is due, or the other way round."""
+
     error = "wrong_token_use"
     description = "Token type mismatch"

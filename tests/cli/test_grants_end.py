@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mintage.app import open_vault
+from mintage.app.opening import open_vault
 from mintage.cli import grants as command
 from mintage.cli.keys_rotate import retire
 from mintage.cli.keys_status import status

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mintage.app import open_vault, register_of
+from mintage.app.opening import open_vault
+from mintage.app.secret_needs import register_of
 from mintage.clients.registration import ClientIds, Registration
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError

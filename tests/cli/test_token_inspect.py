@@ -17,7 +17,7 @@ from mintage.app import Mintage
 from mintage.cli.token_inspect import show
 from mintage.crypto.derivation import purpose_key
 from mintage.grants import handles
-from mintage.jwt.inspection import inspect
+from mintage.jwt.inspection import inspect_token
 from mintage.jwt_issuer import JWTIssuer
 from mintage.settings.load import load
 from mintage.values import ClientId, Secret
@@ -50,12 +50,12 @@ def token(header: dict[str, Any] | None = None, **changes: Any) -> str:
 
 
 def failing(text: str) -> set[str]:
-    return {check.name for check in inspect(text, now=NOW).checks if check.verdict == "bad"}
+    return {check.name for check in inspect_token(text, now=NOW).checks if check.verdict == "bad"}
 
 
 def printed(text: str) -> str:
     out = io.StringIO()
-    show(inspect(text, now=NOW), [], Console(file=out, width=300, force_terminal=True))
+    show(inspect_token(text, now=NOW), [], Console(file=out, width=300, force_terminal=True))
     return out.getvalue()
 
 
@@ -132,7 +132,7 @@ def test_claims_can_not_steer_the_terminal() -> None:
     )
 )
 def test_any_text_is_explained(text: str) -> None:
-    assert inspect(text, now=NOW).checks[-1].name == "signature"
+    assert inspect_token(text, now=NOW).checks[-1].name == "signature"
 
 
 def test_reads_standard_input_and_tells_by_its_exit_code() -> None:

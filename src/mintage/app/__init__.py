@@ -1,24 +1,16 @@
-"""The assembly: the only place that knows a store and a route.
+"""The whole of Mintage as one ASGI application.
 
-`create_app` gives an ASGI application. It opens store and upstream when it starts and lets
-go of them when it stops.
+`create_app` gives it, `load_config` reads the ``mintage.toml`` that it is made from. The
+application opens store and upstream when it starts and lets go of them when it stops.
 """
 
 from mintage.extras import extra
 
 with extra("server"):
     from mintage.app.application import Mintage, Running, create_app
-    from mintage.app.opening import access_keys, open_vault, vault_keys
-    from mintage.app.secret_needs import Need, SecretNeeds, register_of
+    from mintage.clients.client import Client
+    from mintage.settings.load import Config
+    from mintage.settings.load import load as load_config
+    from mintage.vault.values import Listed
 
-__all__ = [
-    "Mintage",
-    "Need",
-    "Running",
-    "SecretNeeds",
-    "access_keys",
-    "create_app",
-    "open_vault",
-    "register_of",
-    "vault_keys",
-]
+__all__ = ["Client", "Config", "Listed", "Mintage", "Running", "create_app", "load_config"]

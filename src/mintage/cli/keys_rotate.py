@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from mintage.app import Need
+from mintage.app.secret_needs import Need
 from mintage.cli.opening import Opened, opened
 from mintage.errors import ConfigError
 from mintage.settings.load import Config, load

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from mintage.app import Need
+from mintage.app.secret_needs import Need
 from mintage.cli.opening import opened_with
 from mintage.errors import ConfigError
 from mintage.settings.load import Config

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mintage.app import SecretNeeds, open_vault, register_of, vault_keys
+from mintage.app.opening import open_vault, vault_keys
+from mintage.app.secret_needs import SecretNeeds, register_of
 from mintage.clients.registration import ClientIds
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError

@@ -11,7 +11,7 @@ from typing import Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
-from mintage.app import vault_keys
+from mintage.app.opening import vault_keys
 from mintage.errors import ConfigError
 from mintage.settings.load import load
 from mintage.stores import copying

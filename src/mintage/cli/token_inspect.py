@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mintage.app import access_keys
+from mintage.app.opening import access_keys
 from mintage.cli.opening import opened
 from mintage.cli.terminal import harmless
 from mintage.crypto.derivation import purpose_keys
@@ -20,8 +20,7 @@ from mintage.errors import ConfigError, StoreError, TokenError
 from mintage.grant_tokens import Tokens
 from mintage.grants.handles import Handle
 from mintage.grants.states import Reason
-from mintage.jwt.inspection import Check, Inspection
-from mintage.jwt.inspection import inspect as look
+from mintage.jwt.inspection import Check, Inspection, inspect_token
 from mintage.jwt.keyring import KeyRing
 from mintage.settings.load import load
 from mintage.vault.values import Refused
@@ -42,7 +41,7 @@ def inspect(
     the shell's history; standard input does not. Exit code 1 if the token would be refused.
     """
     text = (standard_input() if token == "-" else token).strip()  # noqa: S105
-    found = look(text, now=time.time())
+    found = inspect_token(text, now=time.time())
     verified = [] if config is None else asyncio.run(_as_server(text, config))
     show(found, verified, Console())
     return 1 if found.refused or any(check.verdict == "bad" for check in verified) else 0

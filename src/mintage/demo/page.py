@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from mintage.demo.stage import Stage
 from mintage.grants.pkce import s256
-from mintage.jwt.inspection import inspect
+from mintage.jwt.inspection import inspect_token
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 
@@ -99,7 +99,7 @@ class _Application:
                 },
             )
         token = answer.raise_for_status().json()["access_token"]
-        return self._page(token=token, claims=inspect(token, now=0).claims)
+        return self._page(token=token, claims=inspect_token(token, now=0).claims)
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ from mintage.demo.stage import Stage
 from mintage.errors import SealError
 from mintage.grants import handles, records
 from mintage.grants.states import Active
-from mintage.jwt.inspection import inspect
+from mintage.jwt.inspection import inspect_token
 from mintage.testing.browser import Browser, Page
 
 CALLBACK: Final = "http://127.0.0.1:43117/callback"  # nobody listens: the browser stops there
@@ -142,7 +142,7 @@ class Walk:
     def _anatomy(self) -> None:
         self.show.step("What the client holds, and what it does not")
         token = self._token().access_token
-        found = inspect(token, now=0)
+        found = inspect_token(token, now=0)
         self.show.pairs((claim.name, claim.shown) for claim in found.claims)
         handle = handles.parse_jti(_claim(token, "jti"))
         if handle is None:

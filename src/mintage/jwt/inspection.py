@@ -64,7 +64,7 @@ class Inspection:
         return any(check.verdict == "bad" for check in self.checks)
 
 
-def inspect(token: str, *, now: float) -> Inspection:
+def inspect_token(token: str, *, now: float) -> Inspection:
     """All that can be said about *token* at *now* (seconds since the epoch) without its key."""
     segments = token.split(".")
     checks = list(_shape(token, segments))

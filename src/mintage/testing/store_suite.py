@@ -36,10 +36,12 @@ _PATIENCE = 60  # seconds
 
 
 def index(subject: str = "alice", client: str = "ide", summary: bytes = b"sealed") -> Index:
+    """An index entry, with what names the user and the client in place of their keyed hashes."""
     return Index(subject.encode(), client.encode(), summary)
 
 
 async def loaded(store: Store, key: bytes) -> Versioned:
+    """The record under *key*, which must be there."""
     seen = await store.load(key)
     assert seen is not None
     return seen
