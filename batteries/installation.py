@@ -7,16 +7,17 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from mintage.app import Mintage
+from mintage.errors import StoreUnavailable
 from mintage.settings.load import Config, load
 from mintage.stores.copying import Round, copy
 from mintage.stores.opening import open_store
@@ -24,6 +25,9 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 10
 PATHS: Final = ("/notes", "/files")
 SCOPES: Final = {"/notes": ("read", "write"), "/files": ("read",), "/renamed": ("read",)}
 UPSTREAM_LIFETIME: Final = 4  # seconds: renewals are a part of the traffic
@@ -55,7 +59,7 @@ class Replica:
 
     async def start(self, config: Config) -> None:
         app = Mintage(config, clock=self.clock, steady=time.monotonic)
-        await self._open.enter_async_context(app.running())
+        await patiently(lambda: self._open.enter_async_context(app.running()))
         self.app = app
 
     async def stop(self) -> None:
@@ -67,6 +71,16 @@ class Replica:
         while self.busy:  # noqa: ASYNC110  (requests end by themselves)
             await asyncio.sleep(0.01)
         await self._open.aclose()
+
+
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """What *attempt* comes to. On a busy machine a store may be silent: then it is tried again,
+    as whatever starts servers does."""
+    for _ in range(_ATTEMPTS):
+        with suppress(StoreUnavailable):
+            return await attempt()
+        await asyncio.sleep(1)
+    return await attempt()
 
 
 def write(settings: Settings, issuer: str, backend: str, directory: Path) -> Path:
@@ -182,8 +196,8 @@ class Installation:
         return _beside(self._first_store, f"moved{self._moves}")
 
     async def _copy_to(self, url: str) -> list[Round]:
-        source = await open_store(self.settings.store, clock=time.time)
-        target = await open_store(url, clock=time.time)
+        source = await patiently(lambda: open_store(self.settings.store, clock=time.time))
+        target = await patiently(lambda: open_store(url, clock=time.time))
         try:
             return await copy(source, target)
         finally:
@@ -246,5 +260,6 @@ def _server(app: Any, port: int) -> uvicorn.Server:
             lifespan="off",
             proxy_headers=False,
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=3600,  # to hang up on idle clients is none of the changes
         )
     )

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
-from batteries.installation import PATHS, Installation, new_secret
+from batteries.installation import PATHS, Installation, new_secret, patiently
 from batteries.users import Ledger
 from mintage.errors import Stale
 from mintage.stores.opening import open_store
@@ -166,7 +166,7 @@ async def a_clock_is_set(house: Installation, _: Ledger, pause: float) -> None:
 
 
 async def a_newer_mintage_wrote_a_record(house: Installation, _: Ledger, pause: float) -> None:
-    store = await open_store(house.settings.store, clock=time.time)
+    store = await patiently(lambda: open_store(house.settings.store, clock=time.time))
     try:
         index = Index(secrets.token_bytes(32), secrets.token_bytes(32), b"\xff")
         key = hashlib.sha256(secrets.token_bytes(8)).digest()
@@ -178,7 +178,7 @@ async def a_newer_mintage_wrote_a_record(house: Installation, _: Ledger, pause: 
 
 async def a_newer_mintage_wrote_a_login(house: Installation, _: Ledger, pause: float) -> None:
     """Its user gets 503 until all servers are new, or the old one has its record back."""
-    store = await open_store(house.settings.store, clock=time.time)
+    store = await patiently(lambda: open_store(house.settings.store, clock=time.time))
     try:
         page = await store.list(limit=1)
         for entry in page.entries:
