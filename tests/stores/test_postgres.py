@@ -123,6 +123,64 @@ async def test_a_direct_and_a_pooled_replica_hear_of_each_other(
     await pooled.close()
 
 
+async def noted(url: str) -> int:
+    """How many changes the table has."""
+    db = await asyncpg.connect(url)
+    found: int = await db.fetchval("SELECT count(*) FROM mintage_change")
+    await db.close()
+    return found
+
+
+async def test_changes_are_written_down_only_while_somebody_reads_them(
+    postgres_url: str, pooler_url: str
+) -> None:
+    """A row for each change makes a write a sixth dearer."""
+    direct = await open_store(postgres_url, clock=time.time)
+    await direct.insert(b"k", b"one", None, FAR)
+    listening = direct.changes()
+    assert await anext(listening) == EVERYTHING
+    seen = await direct.load(b"k")
+    assert seen is not None
+    await direct.replace(b"k", seen, b"two", FAR)
+    assert await noted(postgres_url) == 0
+    pooled = await open_store(pooler_url, clock=time.time)
+    reading = pooled.changes()
+    assert await anext(reading) == EVERYTHING
+    await direct.delete(b"k")
+    assert await noted(postgres_url) == 1
+    for feed in (listening, reading):
+        await feed.aclose()  # type: ignore[attr-defined]
+    await direct.close()
+    await pooled.close()
+
+
+async def test_a_reader_that_was_taken_for_gone_forgets_everything(
+    postgres_url: str, pooler_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that stood still: writers left no rows for it meanwhile."""
+    monkeypatch.setattr("mintage.stores.postgres_feed.STAY", 0.1)
+    pooled = await open_store(pooler_url, clock=time.time)
+    async with asyncio.timeout(20), contextlib.aclosing(pooled.changes()) as reading:  # type: ignore[type-var]
+        assert await anext(reading) == EVERYTHING
+        await run(postgres_url, "UPDATE mintage_reader SET at = at - interval '2 minutes'")
+        assert await anext(reading) == EVERYTHING
+        await pooled.insert(b"k", b"one", None, FAR)
+        await pooled.delete(b"k")
+        assert await anext(reading) == b"k"
+    await pooled.close()
+
+
+async def test_a_write_under_way_as_a_reader_enrols_is_not_missed(
+    postgres_url: str, pooler_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may leave no row: as soon as it must be over, everything is forgotten once more."""
+    monkeypatch.setattr("mintage.stores.postgres_feed._LATE", 1.0)
+    pooled = await open_store(pooler_url, clock=time.time)
+    async with asyncio.timeout(10), contextlib.aclosing(pooled.changes()) as reading:  # type: ignore[type-var]
+        assert [await anext(reading), await anext(reading)] == [EVERYTHING, EVERYTHING]
+    await pooled.close()
+
+
 async def test_a_feed_that_hears_nothing_for_long_stays_on_its_line(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

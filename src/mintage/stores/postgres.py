@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import logging
 import random
+import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -20,7 +21,7 @@ with extra("postgres"):
 
 from mintage.concurrency.backoff import pause
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
-from mintage.stores.postgres_feed import POLL, listen, poll
+from mintage.stores.postgres_feed import POLL, Table, listen, poll
 from mintage.stores.postgres_schema import prepare
 from mintage.stores.postgres_sql import Statements
 from mintage.stores.postgres_url import Place
@@ -200,6 +201,14 @@ class PostgresStore:
         if not self._pooled:
             return listen(self._place.url, self._place.channel, self._closed)
 
+        name = secrets.token_bytes(8)
+
+        async def enrol() -> None:
+            await self._do(lambda db: db.execute(self._sql.enrol, name))
+
+        async def stay() -> bool:
+            return bool(await self._do(lambda db: db.fetchval(self._sql.stay, name)))
+
         async def start(late: float) -> int:
             found: int = await self._do(lambda db: db.fetchval(self._sql.changes_start, late))
             return found
@@ -208,7 +217,7 @@ class PostgresStore:
             rows = await self._do(lambda db: db.fetch(self._sql.changes_since, floor, limit))
             return [(number, key) for number, key in rows]
 
-        return poll(start, since, self._closed)
+        return poll(Table(enrol, stay, start, since), self._closed)
 
     async def _do(self, work: Callable[[Any], Awaitable[T]]) -> T:
         if self._closed.is_set():

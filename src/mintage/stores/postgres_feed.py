@@ -1,13 +1,14 @@
 """What other processes change in PostgreSQL: told by a connection of its own, or asked for.
 
 A pooler in transaction mode gives no connection to keep, so LISTEN is out of its reach: there
-the table of changes is read, twice a second.
+the table of changes is read, twice a second. Writers fill it only while a reader is enrolled.
 """
 
 import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
@@ -20,6 +21,7 @@ _SECONDS: Final = 5.0
 # A number may be drawn well before its row can be seen; no call takes longer than this.
 _LATE: Final = 10.0
 _ROWS: Final = 5000
+STAY: Final = 20.0  # seconds after which a reader says that it is still there
 
 _Rows = Sequence[tuple[int, bytes]]
 
@@ -49,18 +51,42 @@ async def listen(url: str, channel: str, closed: asyncio.Event) -> AsyncGenerato
         db.terminate()
 
 
-async def poll(
-    start: Callable[[float], Awaitable[int]],
-    since: Callable[[int, int], Awaitable[_Rows]],
-    closed: asyncio.Event,
-) -> AsyncGenerator[bytes, None]:
-    """Keys as the table of changes tells them, until a call fails or *closed* is set."""
-    reader = Reader(await start(_LATE))
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The table of changes, and the list of those who read it.
+
+    *enrol* puts this reader on the list, *stay* keeps it there: False where it was taken for
+    gone. *start* gives the number from which on to read, *since* the rows above a number.
+    """
+
+    enrol: Callable[[], Awaitable[None]]
+    stay: Callable[[], Awaitable[bool]]
+    start: Callable[[float], Awaitable[int]]
+    since: Callable[[int, int], Awaitable[_Rows]]
+
+
+async def poll(table: Table, closed: asyncio.Event) -> AsyncGenerator[bytes, None]:
+    """Keys as the table tells them.
+
+    It ends when a call fails, when this reader was taken for gone, and when *closed* is set.
+    """
+    await table.enrol()
+    reader = Reader(await table.start(_LATE))
     yield EVERYTHING
+    enrolled = said = time.monotonic()
+    settled = False
     while not closed.is_set():
-        rows = await since(reader.floor, _ROWS)
-        for key in reader.read(rows, now=time.monotonic()):
+        rows = await table.since(reader.floor, _ROWS)
+        now = time.monotonic()
+        for key in reader.read(rows, now=now):
             yield key
+        if not settled and now - enrolled >= _LATE:
+            settled = True
+            yield EVERYTHING  # what was under way as we enrolled may have left no row
+        if now - said >= STAY:
+            if not await table.stay():
+                return  # rows are missing: begin again
+            said = now
         if len(rows) < _ROWS:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL):

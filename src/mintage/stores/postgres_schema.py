@@ -46,6 +46,12 @@ MIGRATIONS: Final = (
         at timestamptz NOT NULL DEFAULT clock_timestamp()
     );
     """,
+    """
+    CREATE TABLE mintage_reader (
+        id bytea PRIMARY KEY,
+        at timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    """,
 )
 """Number n brings the tables from version n to n + 1; an old one never changes."""
 
@@ -54,6 +60,7 @@ _RIGHTS: Final = (
     ("mintage_schema", "SELECT"),
     ("mintage_record", "SELECT, INSERT, UPDATE, DELETE"),
     ("mintage_change", "SELECT, INSERT, DELETE"),
+    ("mintage_reader", "SELECT, INSERT, UPDATE, DELETE"),
 )
 
 

@@ -2,10 +2,13 @@
 # ruff: noqa: S608  (the names in them are checked by `Place`; all values are arguments)
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from mintage.stores.postgres_url import Place
 from mintage.stores.protocol import HEAD_BYTES
+
+ENROLLED: Final = 60
+"""Seconds that a reader of the table of changes counts as one without saying so again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Statements:
     sweep: str
     rows: str
     trim: str
+    enrol: str
+    stay: str
     changes_start: str
     changes_since: str
     status: str
@@ -27,11 +32,17 @@ class Statements:
     @classmethod
     def of(cls, place: Place) -> Self:
         record, change = f"{place.prefix}mintage_record", f"{place.prefix}mintage_change"
+        reader = f"{place.prefix}mintage_reader"
+        fresh = f"at > clock_timestamp() - make_interval(secs => {ENROLLED})"
         version = f"nextval('{place.prefix}mintage_version')"
         # The notice goes out with the commit, and only if there was something to change. The
-        # row beside it is for those who can't listen: a pooler gives them no connection to keep.
+        # row beside it is for those who can't listen, as a pooler gives them no connection to
+        # keep. It costs a sixth of the write, so it is written only while there are such readers.
         told = f"""
-            , noted AS (INSERT INTO {change} (key) SELECT key FROM changed)
+            , noted AS (
+                INSERT INTO {change} (key) SELECT key FROM changed
+                WHERE EXISTS (SELECT FROM {reader} WHERE {fresh})
+            )
             SELECT pg_notify('{place.channel}', encode(key, 'hex')) FROM changed
         """
         return cls(
@@ -92,6 +103,13 @@ class Statements:
                     ) RETURNING 1
                 )
                 SELECT count(*) FROM gone
+            """,
+            enrol=f"""
+                WITH gone AS (DELETE FROM {reader} WHERE NOT {fresh})
+                INSERT INTO {reader} (id) VALUES ($1)
+            """,
+            stay=f"""
+                UPDATE {reader} SET at = clock_timestamp() WHERE id = $1 AND {fresh} RETURNING 1
             """,
             changes_start=f"""
                 SELECT coalesce(max(id), 0) FROM {change}
