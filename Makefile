@@ -17,7 +17,7 @@ LOCKED := $(PIP) --require-hashes --only-binary :all:
 .PHONY: demo test quick lint bench docs lock upgrade clean setup dist figures newest oldest ranges
 
 demo: $(VENV)/ready-demo
-	$(BIN)/mintage demo
+	@$(BIN)/python -m tools.foreground $(BIN)/mintage demo
 
 test: lint
 	$(BIN)/pytest -q -n 2 --dist loadgroup

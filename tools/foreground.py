@@ -1,0 +1,55 @@
+"""``python -m tools.foreground COMMAND…``: COMMAND alone hears what is typed at the terminal.
+
+Ctrl-C goes to every process of the terminal's foreground group. `make` ends with an error of its
+own when it hears that, however well its command ends. So the command gets a group of its own, as
+a shell gives one to each job, and the terminal is handed back afterwards.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
+
+
+def main(command: Sequence[str]) -> int:
+    """The exit code of *command*."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR)
+    except OSError:  # there is none
+        os.execvp(command[0], command)  # noqa: S606
+    if os.tcgetpgrp(terminal) != os.getpgrp():  # somebody else's turn: this one is in a background
+        os.execvp(command[0], command)  # noqa: S606
+    return _run(command, terminal)
+
+
+def _run(command: Sequence[str], terminal: int) -> int:
+    ours = os.getpgrp()
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it would stop who hands the terminal over
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        os.tcsetpgrp(terminal, os.getpid())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        os.execvp(command[0], command)  # noqa: S606
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        os.kill(child, number)
+
+    for number in _PASSED_ON:
+        signal.signal(number, pass_on)
+    while True:
+        _, status = os.waitpid(child, os.WUNTRACED)
+        os.tcsetpgrp(terminal, ours)
+        if not os.WIFSTOPPED(status):
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+        os.killpg(ours, signal.SIGSTOP)  # Ctrl-Z: make sleeps too, until the shell wakes it
+        os.tcsetpgrp(terminal, child)
+        os.killpg(child, signal.SIGCONT)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
