@@ -22,10 +22,19 @@ def whole_url(text: str, key: str, *, example: str, query: bool = False) -> Spli
     except ValueError as error:
         raise ConfigError(key, f"is not a URL: {error}") from None
     if not parts.scheme or not parts.hostname:
-        raise ConfigError(key, f"must be a whole URL, like {example}")
+        raise ConfigError(key, f"must be a whole URL, like {_meant(text) or example}")
     if parts.fragment or parts.username is not None or "#" in text or (not query and "?" in text):
         raise ConfigError(key, "must have no query, fragment or user name")
     return parts
+
+
+def _meant(text: str) -> str | None:
+    """*text* with what it lacks in front, where it begins with a host: ``localhost:8000/mcp``."""
+    rest = re.sub(r"^(https?:)?/*", "", text)
+    host = re.match(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(?=[:/]|$)|localhost(?=[:/]|$)", rest)
+    if host is None:
+        return None
+    return f"{'http' if host[0] in _LOOPBACK else 'https'}://{rest}"
 
 
 def check_https(parts: SplitResult, key: str) -> None:

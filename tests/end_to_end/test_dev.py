@@ -30,6 +30,16 @@ STDIO_SERVER = str(Path(__file__).parent.with_name("gateway") / "stdio_server.py
 NOWHERE = "http://127.0.0.1:9/userinfo"
 
 
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's directory of temporary files; the user's own files are beside it."""
+    path = tmp_path / "temporary"
+    path.mkdir()
+    monkeypatch.setenv("TMPDIR", str(path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return path
+
+
 class Chooser(User):
     """A person who picks a user on the login page. There is no password to give."""
 
@@ -39,8 +49,9 @@ class Chooser(User):
         return await self.browser.submit(page, {"username": self.name})
 
 
-async def call(url: str, username: str, tool: str, **arguments: str) -> str:
-    """What *tool* says to the official client, which logs in as *username*."""
+@asynccontextmanager
+async def connected(url: str, username: str) -> AsyncIterator[Client]:
+    """The official client, logged in as *username*, with a session open."""
     async with Browser(stop_at=(CALLBACK,)) as browser:
         user = Chooser(browser, username, "")
         metadata = OAuthClientMetadata(
@@ -53,8 +64,14 @@ async def call(url: str, username: str, tool: str, **arguments: str) -> str:
             httpx2.AsyncClient(auth=provider, trust_env=False, timeout=60) as http,
             Client(streamable_http_client(url, http_client=http)) as client,
         ):
-            result = await client.call_tool(tool, arguments)
-        return " ".join(part.text for part in result.content if isinstance(part, TextContent))
+            yield client
+
+
+async def call(url: str, username: str, tool: str, **arguments: str) -> str:
+    """What *tool* says to the official client, which logs in as *username*."""
+    async with connected(url, username) as client:
+        result = await client.call_tool(tool, arguments)
+    return " ".join(part.text for part in result.content if isinstance(part, TextContent))
 
 
 @asynccontextmanager
@@ -109,12 +126,35 @@ async def test_a_stdio_server_gets_login_and_a_hangup_ends_it_all(tmp_path: Path
     assert "Traceback" not in said.read_text(encoding="utf-8")
 
 
+async def test_ctrl_c_with_a_session_open_ends_in_one_line(tmp_path: Path, temporary: Path) -> None:
+    """The client listens for what the server says of its own accord, and a tool is at work."""
+    port, said = free_port(), tmp_path / "said"
+    async with (
+        developing(port, said, "--", sys.executable, STDIO_SERVER) as child,
+        connected(f"http://127.0.0.1:{port}/mcp", "alice") as client,
+    ):
+        await client.list_tools()
+        slow = asyncio.create_task(client.call_tool("forever", {}))
+        async with asyncio.timeout(20):
+            while "tools/call forever" not in said.read_text(encoding="utf-8"):
+                await asyncio.sleep(0.05)
+        await end(child, signal.SIGINT)
+        slow.cancel()
+    text = said.read_text(encoding="utf-8")
+    assert text.partition("tools/call forever\n")[2].split() == ["Stopped."]
+    assert list(temporary.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         ([], "mintage: dev: give either --backend URL, or -- and a command\n"),
         (["--backend", "http://127.0.0.1:1/mcp", "--", "x"], "mintage: dev: give either"),
         (["--backend", "nonsense"], "mintage: --backend: "),
+        (
+            ["--backend", "127.0.0.1:8791/mcp"],
+            "mintage: --backend: must be a whole URL, like http://127.0.0.1:8791/mcp\n",
+        ),
         (["--backend", "http://127.0.0.1:1/mcp", "--port", "70000"], "mintage: --port: "),
     ],
 )
@@ -122,3 +162,4 @@ def test_what_cannot_be_meant_is_one_line(arguments: list[str], why: str) -> Non
     done = mintage("dev", *arguments)
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1), done.stderr
     assert done.stderr.decode().startswith(why)
+    assert done.stdout == b""

@@ -1,5 +1,6 @@
 """A real MCP server on standard input and output, of the official SDK."""
 
+import asyncio
 import os
 import sys
 import time
@@ -34,6 +35,13 @@ def environment(name: str) -> str:
 async def slowly(ctx: Context) -> str:
     """Says how far it is before it is done."""
     await ctx.report_progress(1, 2, "halfway")
+    return "done"
+
+
+@server.tool()
+async def forever() -> str:
+    """Is never done."""
+    await asyncio.Event().wait()
     return "done"
 
 

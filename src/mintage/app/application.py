@@ -148,6 +148,8 @@ class Running:
     def drain(self) -> None:
         """End the streams that would never end by themselves."""
         self.gateway.proxy.drain()
+        for sessions in self.commands.values():
+            sessions.drain()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.forward_auth is not None and self.forward_auth.is_asked(scope):

@@ -18,11 +18,11 @@ def dev(
     backend: Annotated[str | None, Parameter(help="Your server's URL, if it speaks HTTP.")] = None,
     port: Annotated[int, Parameter(help="Port to listen on, on loopback.")] = 8080,
 ) -> int:
-    """Put a login with made-up users in front of your own server. For development only.
+    """Put a login with made-up users in front of your own server.
 
-    mintage dev --backend http://127.0.0.1:8000/mcp, or mintage dev -- python my_server.py.
-    No file is needed. Prints what to paste into your MCP client, and a line for each request.
-    Ctrl-C ends it and everything that it started.
+    For development only: mintage dev --backend http://127.0.0.1:8000/mcp, or
+    mintage dev -- python my_server.py. No file is needed. Prints what to paste into your MCP
+    client, and a line for each request. Ctrl-C ends it and everything that it started.
     """
     needs("demo")
     if bool(command) == (backend is not None):

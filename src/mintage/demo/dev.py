@@ -1,16 +1,13 @@
 """``mintage dev``: login in front of a server that is being written, with users to choose from."""
 
 import asyncio
-import contextlib
 import os
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.text import Text
@@ -20,6 +17,7 @@ from mintage.demo.paste import lines_to_paste
 from mintage.demo.request_log import RequestLog, Seen, line
 from mintage.demo.stage import gateway
 from mintage.errors import ConfigError
+from mintage.gateway.target import Target
 from mintage.secret_source import generate_once
 from mintage.settings.load import Config, parse
 from mintage.testing.nanoidp import NanoIDP, Person, nanoidp
@@ -42,8 +40,13 @@ class Behind:
     @property
     def path(self) -> str:
         """Where it is to be found: under the path that it has itself."""
-        found = urlsplit(self.backend).path.rstrip("/") if self.backend else ""
-        return found or "/mcp"
+        target = self.target
+        return (target.path.rstrip("/") if target else "") or "/mcp"
+
+    @property
+    def target(self) -> Target | None:
+        """Where the server listens. Raises `ConfigError`."""
+        return None if self.backend is None else Target.parse(self.backend, "--backend")
 
     def section(self) -> dict[str, Any]:
         what: dict[str, Any] = {"backend": self.backend}
@@ -55,32 +58,52 @@ class Behind:
 async def dev(console: Console, behind: Behind, *, port: int) -> int:
     """Serve until it is cancelled."""
     _check_port(port)
+    place = place_of(behind, port)  # what is wrong is said before anything is started
     console.print("Starting a login provider, and Mintage in front of your server …")
     log = RequestLog(observe=lambda seen: _print(console, seen))
-    async with running(behind, port, log) as url:
+    async with running(place, log) as url:
         await _introduce(console, behind, url)
         await asyncio.Event().wait()
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A server, the port of the login in front of it, and where the secret is kept."""
+
+    behind: Behind
+    port: int
+    directory: Path
+
+    @property
+    def issuer(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def config(self, idp: NanoIDP) -> Config:
+        """Raises `ConfigError`."""
+        return parse(
+            _settings(self.behind, self.issuer, idp),
+            base=self.directory,
+            environ={**os.environ, "MINTAGE_DEV_CLIENT_SECRET": idp.client_secret},
+        )
+
+
+def place_of(behind: Behind, port: int) -> Place:
+    """*behind* as it can be served at *port*. Raises `ConfigError`."""
+    _ = behind.target
+    place = Place(behind, port, private_directory())
+    place.config(NanoIDP(place.issuer))
+    return place
+
+
 @asynccontextmanager
-async def running(behind: Behind, port: int, log: RequestLog) -> AsyncIterator[str]:
-    """The provider and Mintage, in front of *behind*; the address for clients."""
-    issuer = f"http://127.0.0.1:{port}"
-    directory = private_directory()
-    _config(behind, issuer, NanoIDP(issuer), directory)  # what is wrong is said before any start
-    async with nanoidp(redirect_uri=f"{issuer}/callback", people=PEOPLE) as idp:
-        config = _config(behind, issuer, idp, directory)
-        async with gateway(config, port, log):
-            yield f"{issuer}{behind.path}"
-
-
-def _config(behind: Behind, issuer: str, idp: NanoIDP, directory: Path) -> Config:
-    return parse(
-        _settings(behind, issuer, idp),
-        base=directory,
-        environ={**os.environ, "MINTAGE_DEV_CLIENT_SECRET": idp.client_secret},
-    )
+async def running(place: Place, log: RequestLog) -> AsyncIterator[str]:
+    """The provider and Mintage, in front of the server; the address for clients."""
+    async with (
+        nanoidp(redirect_uri=f"{place.issuer}/callback", people=PEOPLE) as idp,
+        gateway(place.config(idp), place.port, log),
+    ):
+        yield f"{place.issuer}{place.behind.path}"
 
 
 def _settings(behind: Behind, issuer: str, idp: NanoIDP) -> dict[str, Any]:
@@ -101,23 +124,33 @@ def _settings(behind: Behind, issuer: str, idp: NanoIDP) -> dict[str, Any]:
 
 
 def private_directory() -> Path:
-    """Where the secret of this user's development servers is kept, among temporary files.
+    """Where the secret of this user's development servers is kept, among the user's own files.
 
-    With the same secret, clients that registered yesterday need not register again. Others
-    may make a directory of this name: one that is not ours alone is refused.
+    With the same secret, clients that registered yesterday need not register again. A directory
+    that others may write to is refused. Raises `ConfigError`.
     """
-    path = Path(tempfile.gettempdir()) / f"mintage-dev-{_user()}"
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    found = path.lstat()
+    path = _state() / "mintage" / "dev"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise ConfigError(
+            "mintage dev",
+            f"its secret can't be kept in {path}: {error.strerror}. Name a directory that this "
+            "user may write to: XDG_STATE_HOME=DIRECTORY",
+        ) from None
     if not path.is_dir() or path.is_symlink() or (os.name == "posix" and _shared(found)):
         raise ConfigError("mintage dev", f"{path} is not this user's alone; remove it")
     generate_once(path / "secret", key="mintage dev")
     return path
 
 
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+def _state() -> Path:
+    """Where a user's programs keep what should outlive them (XDG Base Directory)."""
+    for variable in ("XDG_STATE_HOME", "LOCALAPPDATA"):
+        if (said := os.environ.get(variable)) and Path(said).is_absolute():
+            return Path(said)
+    return Path.home() / ".local" / "state"
 
 
 def _shared(found: os.stat_result) -> bool:
@@ -145,19 +178,20 @@ async def _introduce(console: Console, behind: Behind, url: str) -> None:
     for client, text in lines_to_paste(url, _NAME):
         console.print(Text(f"  {client}", style="dim"))
         console.print(Text(f"    {text}", style="cyan"), soft_wrap=True)
-    if behind.backend and not await _answers(behind.backend):
+    if behind.target is not None and not await _answers(behind.target):
         console.print(
             Text(f"\nNothing listens at {behind.backend} yet. Start your server.", style="yellow")
         )
     console.print(Text("\nRequests (Ctrl-C ends it):", style="bold"))
 
 
-async def _answers(url: str) -> bool:
-    parts = urlsplit(url)
-    default = 443 if parts.scheme == "https" else 80
+async def _answers(target: Target) -> bool:
     try:
         async with asyncio.timeout(2):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port or default)
+            if target.socket is not None:
+                _, writer = await asyncio.open_unix_connection(target.socket)
+            else:
+                _, writer = await asyncio.open_connection(target.host, target.port)
     except OSError:  # TimeoutError is one
         return False
     writer.close()

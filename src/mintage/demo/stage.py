@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -92,11 +93,19 @@ async def gateway(config: Config, port: int, requests: RequestLog) -> AsyncItera
     """Mintage in this process, on loopback; *requests* hears of each request."""
     app = Mintage(config)
     settings = uvicorn_config(requests.before(app), config, grace=_GRACE, port=port)
+    logging.getLogger("uvicorn.error").addFilter(_not_cut_short)
     async with app.running(), serving(uvicorn.Server(settings)):
         try:
             yield
         finally:
             app.drain()
+
+
+def _not_cut_short(record: logging.LogRecord) -> bool:
+    """Whether *record* is about more than a request that the end cut short: who ended it knows."""
+    failed = record.exc_info[1] if record.exc_info else None
+    cancelled = isinstance(failed, asyncio.CancelledError)
+    return not cancelled and "timeout graceful shutdown exceeded" not in str(record.msg)
 
 
 @asynccontextmanager

@@ -62,6 +62,11 @@ class CommandSessions:
         """How many processes there are, those that are just ending included."""
         return len(self._living)
 
+    def drain(self) -> None:
+        """End the streams on which clients only listen: no other end would come to them."""
+        for session in self._living:
+            session.transport.close_standalone_sse_stream()
+
     async def close(self) -> None:
         """End all processes. Those that won't go within seconds are killed."""
         for session in list(self._living):
@@ -196,23 +201,27 @@ class _Session:
     async def run(self, started: asyncio.Future[bool]) -> None:
         """From the process's start to its end. *started* is told whether it could start."""
         try:
-            async with (
-                self.transport.connect() as (from_client, to_client),
-                stdio_client(self._parameters) as (from_process, to_process),
-            ):
-                started.set_result(True)
-                with self._both, self.transport.idle_scope or anyio.CancelScope():
-                    async with anyio.create_task_group() as ways:
-                        ways.start_soon(self._inward, from_client, to_process)
-                        await self._outward(from_process, to_client)
-                        self._both.cancel()
-                await self._give_up(to_client)
+            async with self.transport.connect() as ends:
+                try:
+                    await self._talk(*ends, started)
+                finally:
+                    # Before the block ends: the SDK takes an end without this word for a fault.
+                    await self.transport.terminate()
         except OSError as error:
             log.error("a command can't be started: %s", error.strerror)  # noqa: TRY400
         finally:
-            await self.transport.terminate()
             if not started.done():
                 started.set_result(False)
+
+    async def _talk(self, from_client: Any, to_client: Any, started: asyncio.Future[bool]) -> None:
+        async with stdio_client(self._parameters) as (from_process, to_process):
+            started.set_result(True)
+            with self._both, self.transport.idle_scope or anyio.CancelScope():
+                async with anyio.create_task_group() as ways:
+                    ways.start_soon(self._inward, from_client, to_process)
+                    await self._outward(from_process, to_client)
+                    self._both.cancel()
+            await self._give_up(to_client)
 
     async def _inward(self, source: Any, target: Any) -> None:
         """Client → process, until the client ends the session."""

@@ -18,9 +18,11 @@ def alone(issuer: str) -> Iterator[None]:
     Two processes with ``memory://`` (``uvicorn --workers 2``, say) each know half of the logins:
     a code of one is refused by the other.
     """
-    descriptor = _open(issuer)
+    path = _place(issuer)
+    descriptor, ours = _open(path), False
     try:
-        if descriptor is not None and not _locked(descriptor):
+        ours = descriptor is not None and _locked(descriptor)
+        if descriptor is not None and not ours:
             log.error(
                 "another process serves %s with memory:// too, and each keeps its logins to "
                 "itself: codes and tokens of one are refused by the other; give both a store that "
@@ -29,18 +31,28 @@ def alone(issuer: str) -> Iterator[None]:
             )
         yield
     finally:
+        # Who starts in this very moment may miss the warning. A killed process leaves an empty
+        # file, which the next one under this issuer takes over and removes.
+        if ours:
+            with suppress(OSError):
+                os.unlink(path)  # noqa: PTH108
         if descriptor is not None:
             os.close(descriptor)
 
 
-def _open(issuer: str) -> int | None:
+def _place(issuer: str) -> str:
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    name = f"mintage-memory-{user}-{hashlib.sha256(issuer.encode()).hexdigest()[:16]}"
+    return os.path.join(tempfile.gettempdir(), name)  # noqa: PTH118
+
+
+def _open(path: str) -> int | None:
     """A file of this user's for the lock; None where there can be none, which is no fault."""
     if sys.platform == "win32":
         return None
-    name = f"mintage-memory-{os.getuid()}-{hashlib.sha256(issuer.encode()).hexdigest()[:16]}"
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with suppress(OSError):
-        return os.open(os.path.join(tempfile.gettempdir(), name), flags, 0o600)  # noqa: PTH118
+        return os.open(path, flags, 0o600)
     return None
 
 
