@@ -1,6 +1,7 @@
 """``mintage serve``: wrong settings in one line, and a good end with a stream open."""
 
 import asyncio
+import json
 import signal
 import socket
 import stat
@@ -101,6 +102,49 @@ async def test_a_signal_ends_an_open_stream_in_good_order(
             async with asyncio.timeout(5):
                 assert [chunk async for chunk in chunks] == []
                 assert await process.wait() == 0
+
+
+async def test_a_provider_that_does_not_answer_is_said_and_asked_again(
+    tmp_path: Path, raw: RawBackend
+) -> None:
+    """The server runs all the same: whoever has a token goes on."""
+    port, idp_port, file = free_port(), free_port(), tmp_path / "mintage.toml"
+    idp = f"http://127.0.0.1:{idp_port}"
+    text = CONFIG.replace("https://login.example.com", idp)
+    issuer, backend = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{raw.port}"
+    file.write_text(text.format(issuer=issuer, directory=tmp_path, backend=backend))
+    async with served(file, port) as process:
+        assert process.stderr is not None
+        said = (await asyncio.wait_for(process.stderr.readline(), 20)).decode()
+        assert f"WARNING mintage the identity provider 127.0.0.1:{idp_port} does not answer" in said
+        assert "it is asked again" in said
+        discovery = {
+            "issuer": idp,
+            "authorization_endpoint": f"{idp}/authorize",
+            "token_endpoint": f"{idp}/token",
+            "jwks_uri": f"{idp}/keys",
+        }
+        async with document(idp_port, discovery):
+            said = (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
+        assert f"the identity provider 127.0.0.1:{idp_port} answers now" in said
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+@asynccontextmanager
+async def document(port: int, content: dict[str, str]) -> AsyncIterator[None]:
+    """A server that answers everything with *content*."""
+    body = json.dumps(content).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + b"content-length: %d\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", port):
+        yield
 
 
 async def echo(socket: ServerConnection) -> None:

@@ -3,10 +3,40 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
-from mintage.errors import StoreError
+from mintage.errors import StoreError, UpstreamError
+
+_FIRST_PAUSE: Final = 2.0  # seconds: so long a failure is remembered, and not asked anew
+_LONGEST_PAUSE: Final = 60.0
 
 log = logging.getLogger("mintage")
+
+
+async def until_it_answers(name: str, check: Callable[[], Awaitable[None]]) -> None:
+    """Ask the identity provider *name* until it answers, and log what keeps it from that.
+
+    A server starts without: whoever has a token goes on, and the provider may come later.
+    """
+    said, pause = "", _FIRST_PAUSE
+    while True:
+        try:
+            await check()
+        except UpstreamError as error:
+            if str(error) != said:
+                said = str(error)
+                log.warning(
+                    "the identity provider %s does not answer as it should: %s. Nobody can log in "
+                    "there until it does; it is asked again",
+                    name,
+                    said,
+                )
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        else:
+            if said:
+                log.info("the identity provider %s answers now", name)
+            return
 
 
 async def forever(name: str, work: Callable[[], Awaitable[None]], *, pause: float) -> None:

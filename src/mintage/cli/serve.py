@@ -16,6 +16,7 @@ import uvicorn
 from cyclopts import Parameter
 
 from mintage.app import Mintage, create_app
+from mintage.app.chores import until_it_answers
 from mintage.app.listening import addresses, listen, listening
 from mintage.app.serving import uvicorn_config
 from mintage.cli.missing_secrets import check_secrets
@@ -135,10 +136,16 @@ class GracefulServer(uvicorn.Server):
                 stack.callback(loop.remove_reader, parent)
             self._start = (loop, _this_task())
             try:
-                async with self._app.running():
+                async with self._app.running() as running, asyncio.TaskGroup() as beside:
                     self._start = None
                     listen(sockets)
+                    asked = [
+                        beside.create_task(until_it_answers(one.name, one.check))
+                        for one in running.parts.upstreams
+                    ]
                     await self._serve(sockets)
+                    for task in asked:
+                        task.cancel()
             except asyncio.CancelledError:
                 if not self.should_exit:
                     raise
