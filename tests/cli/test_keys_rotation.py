@@ -114,6 +114,8 @@ async def test_a_secret_is_replaced_and_nobody_is_logged_out(config: Path) -> No
 
 
 async def test_a_secret_that_nothing_needs_is_retired_without_force(config: Path) -> None:
+    async with server(config):
+        pass
     run(config, "keys", "rotate")
     code, shown = run(config, "keys", "retire")
     assert (code, "needed by 0 grants, removed" in shown) == (0, True)

@@ -2,13 +2,15 @@
 
 import copy
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import msgspec
 import pytest
 
 from mintage.errors import ConfigError
-from mintage.settings.load import Config, load, parse
+from mintage.settings.load import Config, _convert, load, parse
 
 EXAMPLE = """
 issuer = "https://auth.example.com"
@@ -288,3 +290,63 @@ def test_a_relative_path_is_relative_to_the_file(
     )
     assert load(file).store == f"sqlite://{tmp_path}/mintage.db"
     assert (tmp_path / "mintage.secret").exists()
+
+
+def literals(kind: Any, path: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each setting below *kind* that has one of some words, as it is reached, and the words."""
+    if get_origin(kind) is Literal:
+        yield path, get_args(kind)
+    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        for field in msgspec.structs.fields(kind):
+            yield from literals(field.type, f"{path}.{field.encode_name}".lstrip("."))
+    else:
+        for part in get_args(kind):
+            yield from literals(part, path)
+
+
+ENUMERATED = dict(literals(get_type_hints(_convert)["return"]))
+NEEDED = {
+    "upstream": {"client_id": "c"},
+    "resource": {"path": "/mcp"},
+    "client": {"client_id": "c"},
+}
+LISTS = ("resource", "client", "allow")
+
+
+def test_the_settings_with_one_of_some_words_are_found() -> None:
+    assert {"resource.credential", "registration.mode", "gateway.forward_auth"} <= set(ENUMERATED)
+
+
+@pytest.mark.parametrize("path", ENUMERATED)
+def test_a_word_that_is_none_of_those_is_answered_with_all_of_them(path: str) -> None:
+    section, name = path.split(".")
+    value: Any = "bogus"
+    if name.startswith("allow_ambiguous"):
+        value = [value]
+    table = NEEDED.get(section, {}) | {name: value}
+    data = tomllib.loads(EXAMPLE) | {section: [table] if section in LISTS else table}
+    with pytest.raises(ConfigError) as refused:
+        read(data)
+    assert refused.value.key.replace("[0]", "") == path
+    assert refused.value.advice == f"'bogus' is none of: {', '.join(ENUMERATED[path])}"
+
+
+def test_a_word_that_is_nearly_right_is_guessed() -> None:
+    with pytest.raises(ConfigError, match=r"exchange; did you mean 'upstream'\?"):
+        read(changed("resource.credential", "upstraem"))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("127.0.0.1:8791/mcp", "http://127.0.0.1:8791/mcp"),
+        ("localhost:8000", "http://localhost:8000"),
+        ("http:/127.0.0.1:8000/mcp", "http://127.0.0.1:8000/mcp"),
+        ("app.example.com/mcp", "https://app.example.com/mcp"),
+        ("nonsense", "http://127.0.0.1:8000"),
+    ],
+)
+def test_half_a_url_is_answered_with_the_whole(written: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(changed("resource.backend", written))
+    assert str(refused.value) == f"resource[0].backend: must be a whole URL, like {meant}"

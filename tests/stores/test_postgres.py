@@ -231,6 +231,14 @@ async def test_a_role_without_create_works_once_the_tables_are_there(postgres_ur
         await open_store(url, clock=time.time)
 
 
+async def test_a_command_that_looks_makes_no_tables(postgres_url: str) -> None:
+    for _ in range(2):
+        with pytest.raises(StoreUnusable, match="there are no tables of Mintage in this database"):
+            await open_store(postgres_url, clock=time.time, existing=True)
+    await (await open_store(postgres_url, clock=time.time)).close()
+    await (await open_store(postgres_url, clock=time.time, existing=True)).close()
+
+
 async def test_the_printed_sql_makes_a_schema_that_a_start_accepts(postgres_url: str) -> None:
     await run(postgres_url, as_sql(Place.parse(f"{postgres_url}?schema=other")))
     store = await open_store(f"{postgres_url}?schema=other", clock=time.time)

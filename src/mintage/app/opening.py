@@ -6,7 +6,7 @@ from mintage.access.scopes import Hierarchy
 from mintage.crypto.derivation import purpose_key, purpose_keys
 from mintage.grants.states import UpstreamTokens
 from mintage.jwt.keyring import KeyRing
-from mintage.settings.load import Config
+from mintage.settings.load import Config, Outline
 from mintage.site import Resource, Site
 from mintage.stores.protocol import Store
 from mintage.values import Clock, Dice, Secret
@@ -58,7 +58,7 @@ def access_keys(config: Config) -> KeyRing | None:
     return KeyRing.of_all((*config.signing_keys, *purpose_keys(config.secrets, "sign")))
 
 
-def site_of(config: Config) -> Site:
+def site_of(config: Config | Outline) -> Site:
     return Site(
         issuer=config.issuer,
         resources=tuple(

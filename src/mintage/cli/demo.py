@@ -19,8 +19,9 @@ def demo(
         bool, Parameter(help="Open the demo's page in your browser, where there is one.")
     ] = True,
 ) -> int:
-    """Log in, get a token, call a tool, refresh, revoke: every step, with its real requests.
+    """See it work: every step of a login, with its requests.
 
+    Log in, get a token, call a tool, refresh, revoke: with real parts and their real answers.
     Starts a login provider, an MCP server and Mintage on free loopback ports, and lets the
     official MCP client walk through. On a terminal it then stays up, so that you can log in
     with a browser. Exit code 0 if every step went as it should, also when Ctrl-C ends it.

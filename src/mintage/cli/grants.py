@@ -40,7 +40,7 @@ def list_grants(
         bool, Parameter(name="--json", help="One JSON object a line.", negative="")
     ] = False,
 ) -> int:
-    """Show the live grants: who, with which client, since and until when.
+    """Show who is logged in, with which client, since when.
 
     No tokens are shown, and none could be: to open a grant takes a token of its client's. The
     exit code is 1 if a grant can't be read: it is listed with the reason.
@@ -94,8 +94,9 @@ def end(
         Parameter(help="Also those under a secret that is not configured here.", negative=""),
     ] = False,
 ) -> int:
-    """End grants: some by id, all of a user, all of a client, all from before a time, or all.
+    """End logins: by id, of a user, of a client, or all.
 
+    A login is a grant here: a user and a client. With --before, only those from before a time.
     Their tokens are refused from now on, everywhere. What can't be read is ended too; what is
     under a secret that is not configured here may be another installation's and takes --force.
     Exit code 1 if a named grant is not there, or if any was skipped.

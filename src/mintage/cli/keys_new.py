@@ -4,8 +4,9 @@ import secrets
 
 
 def new() -> None:
-    """Print a new secret: 32 random bytes, for the setting ``secret``.
+    """Print a new root secret.
 
-    Keep it where only the server reads it: ``mintage keys new > secret; chmod 600 secret``.
+    It is 32 random bytes, for the setting ``secret``. Keep it where only the server reads it:
+    ``mintage keys new > secret; chmod 600 secret``.
     """
     print(secrets.token_urlsafe(32))  # noqa: T201

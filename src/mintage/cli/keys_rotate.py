@@ -22,12 +22,13 @@ def rotate(
         bool, Parameter(help="Make it known first: for several servers.", negative="")
     ] = False,
 ) -> int:
-    """Put a new root secret into use. The old one is kept: it opens what it has sealed.
+    """Put a new root secret into use.
 
-    Restart the server afterwards. Several servers must know a secret before one of them uses
-    it: rotate with --stage, restart them all, rotate without it, restart them all again.
+    The old one is kept: it opens what it has sealed. Restart the server afterwards. Several
+    servers must know a secret before one of them uses it: rotate with --stage, restart them all,
+    rotate without it, restart them all again.
     """
-    file = _file(load(config))
+    file = _file(load(config, existing=True))
     if stage:
         file.stage(secrets.token_urlsafe(32)).write()
         print(f"A new secret is staged in {file.path}. Restart all servers, then rotate.")  # noqa: T201
@@ -48,7 +49,7 @@ def retire(
         Parameter(help="Also secrets that grants need: their users log in anew.", negative=""),
     ] = False,
 ) -> int:
-    """Remove the former root secrets that no live grant needs any more.
+    """Remove the root secrets that nobody needs.
 
     Those that are needed stay, and the exit code is 1 then. While a grant can't be read, nothing
     is removed: it may need any of them.

@@ -13,11 +13,12 @@ from mintage.cli.opening import opened
 
 
 def status(*, config: Annotated[Path, Parameter(help="The TOML file with the settings.")]) -> int:
-    """Show each root secret and how many live grants still need it.
+    """Show which root secrets logins need.
 
-    A grant needs the secret that its record is sealed under, the one that its newest tokens
-    are signed with, and the one that its client registered under. Exit code 1 if a secret
-    is needed that is not configured, or if a grant can't be read: it may need any of them.
+    It counts the live grants of each. A grant needs the secret that its record is sealed under,
+    the one that its newest tokens are signed with, and the one that its client registered under.
+    Exit code 1 if a secret is needed that is not configured, or if a grant can't be read: it may
+    need any of them.
     """
     return asyncio.run(_status(config))
 

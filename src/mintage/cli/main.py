@@ -3,53 +3,63 @@
 130: a command that asks or waits was interrupted with Ctrl-C.
 """
 
+import inspect
 import sys
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Final
 
 from cyclopts import App, CycloptsError
 
 import mintage
 from mintage.errors import ConfigError, MintageError
 
+COMMANDS: Final = (
+    ("serve", "serve:serve", "Put login in front of HTTP and MCP servers."),
+    ("demo", "demo:demo", "See it work: every step of a login, with its requests."),
+    ("dev", "dev:dev", "Put a login with made-up users in front of your own server."),
+    ("openapi", "openapi:openapi", "Print an OpenAPI 3.1 document of all endpoints."),
+    ("keys new", "keys_new:new", "Print a new root secret."),
+    ("keys rotate", "keys_rotate:rotate", "Put a new root secret into use."),
+    ("keys retire", "keys_rotate:retire", "Remove the root secrets that nobody needs."),
+    ("keys status", "keys_status:status", "Show which root secrets logins need."),
+    ("grants list", "grants:list_grants", "Show who is logged in, with which client, since when."),
+    ("grants end", "grants:end", "End logins: by id, of a user, of a client, or all."),
+    ("store init", "store:init", "Make the tables or the file that the server needs."),
+    ("store copy", "store:copy", "Copy all logins from one store to another of any kind."),
+    ("store adopt", "store:adopt", "Take over a store that another installation has given up."),
+    ("token inspect", "token_inspect:inspect", "Decode a token, and say why it is refused."),
+    ("rules explain", "rules:explain", "Say which rule decides about a request, and why."),
+)
+"""Each command, where it is, and what it does: the line in a list, and the first of its help."""
+
 app = App(
     name="mintage",
     help="The token factory for OAuth proxies.",
     version=mintage.__version__,
 )
-token = App(name="token", help="Look at tokens.")
-app.command(token)
-keys = App(name="keys", help="Make and replace root secrets.")
-app.command(keys)
-grants = App(name="grants", help="See who is logged in, and end it.")
-app.command(grants)
-store = App(name="store", help="Prepare the store, and move to another one.")
-app.command(store)
-rules = App(name="rules", help="Find out which rule decides.")
-app.command(rules)
-app.command("mintage.cli.serve:serve", name="serve")
-app.command("mintage.cli.demo:demo", name="demo")
-app.command("mintage.cli.dev:dev", name="dev")
-app.command("mintage.cli.openapi:openapi", name="openapi")
-keys.command("mintage.cli.keys_new:new", name="new")
-keys.command("mintage.cli.keys_rotate:rotate", name="rotate")
-keys.command("mintage.cli.keys_rotate:retire", name="retire")
-keys.command("mintage.cli.keys_status:status", name="status")
-grants.command("mintage.cli.grants:list_grants", name="list")
-grants.command("mintage.cli.grants:end", name="end")
-store.command("mintage.cli.store:init", name="init")
-store.command("mintage.cli.store:copy", name="copy")
-store.command("mintage.cli.store:adopt", name="adopt")
-token.command("mintage.cli.token_inspect:inspect", name="inspect")
-rules.command("mintage.cli.rules:explain", name="explain")
+app.command(App(name="token", help="Look at tokens."))
+app.command(App(name="keys", help="Make and replace root secrets."))
+app.command(App(name="grants", help="See who is logged in, and end it."))
+app.command(App(name="store", help="Prepare the store, and move to another one."))
+app.command(App(name="rules", help="Find out which rule decides."))
+for _name, _place, _summary in COMMANDS:
+    *_above, _leaf = _name.split()
+    _section = app[_above[0]] if _above else app
+    _section.command(f"mintage.cli.{_place}", name=_leaf, help=_summary)
 
 
 def main() -> None:
     """Run the command in ``sys.argv``. A wrong setting is one line with its key, exit code 2."""
     try:
+        unfold(sys.argv[1:])
         result = app(exit_on_error=False, print_error=False)
     except KeyboardInterrupt:
         sys.exit(130)
     except CycloptsError as error:
-        print(f"mintage: {_sentence(error)}; see {_help(error)}", file=sys.stderr)  # noqa: T201
+        from mintage.cli.mistakes import explained
+
+        print(f"mintage: {explained(error)}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     except ConfigError as error:
         print(f"mintage: {error}", file=sys.stderr)  # noqa: T201
@@ -60,10 +70,9 @@ def main() -> None:
     sys.exit(result if isinstance(result, int) else 0)
 
 
-def _sentence(error: CycloptsError) -> str:
-    """*error* in one line."""
-    return " ".join(str(error).split()).rstrip(".")
-
-
-def _help(error: CycloptsError) -> str:
-    return " ".join(("mintage", *(error.command_chain or ()), "--help"))
+def unfold(words: Sequence[str]) -> None:
+    """Give the command that *words* name its whole help, in place of its line in the list."""
+    named = takewhile(lambda word: not word.startswith("-"), words)
+    _, apps, _ = app.parse_commands(named)
+    if apps[-1].default_command is not None:
+        apps[-1].help = inspect.getdoc(apps[-1].default_command)

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from mintage.app.opening import site_of
 from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
-from mintage.settings.load import Config, load
+from mintage.settings.load import Outline, load_outline
 from mintage.site import Resource, Site
 
 _EXAMPLE: Final = "https://auth.example.com"
@@ -21,21 +21,20 @@ def openapi(
         Path | None, Parameter(help="Describe the server with these settings, not an example.")
     ] = None,
 ) -> int:
-    """Print an OpenAPI 3.1 document: each endpoint, what may be sent, and every kind of answer.
+    """Print an OpenAPI 3.1 document of all endpoints.
 
-    The server itself does not serve it.
+    It tells of each endpoint what may be sent, and every kind of answer. The server
+    itself does not serve it.
     """
     if config is None:
         site = Site(issuer=_EXAMPLE, resources=(Resource(identifier=f"{_EXAMPLE}/mcp", scopes=()),))
         found = describe(site, ClientsAccepted(registration=True, documents=True), keys=True)
     else:
-        found = _of(load(config))
+        found = _of(load_outline(config))
     print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())  # noqa: T201
     return 0
 
 
-def _of(config: Config) -> dict[str, object]:
-    accepted = ClientsAccepted(
-        registration=config.registration.enabled, documents=config.documents.enabled
-    )
-    return describe(site_of(config), accepted, keys=bool(config.signing_keys))
+def _of(outline: Outline) -> dict[str, object]:
+    accepted = ClientsAccepted(registration=outline.registration, documents=outline.documents)
+    return describe(site_of(outline), accepted, keys=outline.others_verify)

@@ -34,17 +34,21 @@ class Opened:
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Opened]:
-    """The vault of the configuration file *path*, beside whatever servers work on it."""
-    async with opened_with(load(path)) as here:
+    """The vault of the configuration file *path*, beside whatever servers work on it.
+
+    Where no server has made a store yet, none is made here: that raises `ConfigError` or
+    `StoreUnusable`.
+    """
+    async with opened_with(load(path, existing=True), existing=True) as here:
         yield here
 
 
 @asynccontextmanager
-async def opened_with(config: Config) -> AsyncIterator[Opened]:
+async def opened_with(config: Config, *, existing: bool = False) -> AsyncIterator[Opened]:
     """`opened`, for settings that are loaded already."""
     if config.store == "memory://":
         raise ConfigError("store", "is in a server's memory: no other process can look into it")
-    store = await open_store(config.store, clock=time.time)
+    store = await open_store(config.store, clock=time.time, existing=existing)
     try:
         ids = [keys.id for keys in vault_keys(config.secrets)]
         await installation.check(store, config.issuer, ids)

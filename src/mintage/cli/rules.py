@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -14,7 +15,7 @@ from mintage.cli.token_inspect import standard_input
 from mintage.errors import ConfigError, InvalidRequest
 from mintage.gateway.paths import Match, route
 from mintage.jwt.inspection import payload_of
-from mintage.settings.load import Config, load
+from mintage.settings.load import Outline, load_outline
 from mintage.site import Resource
 
 _Words: TypeAlias = tuple[str, ...]
@@ -39,10 +40,11 @@ def explain(
 ) -> int:
     """Say which rule decides about a request, and why.
 
-    Nothing is sent, and a token is not verified: use `mintage token inspect` for that. A token
-    holds only the claims of its resource's token_claims. Exit code 1 if the request is refused.
+    Nothing is sent, and no secret is needed. A token is not verified: use `mintage token inspect`
+    for that. It holds only the claims of its resource's token_claims. Exit code 1 if the request
+    is refused.
     """
-    settings = load(config)
+    settings = load_outline(config)
     resource, below = _found(settings, path)
     if name is not None and mcp_method is None:
         mcp_method = _CALLS
@@ -65,19 +67,23 @@ def explain(
     return 0 if found.allowed else 1
 
 
-def _found(config: Config, path: str) -> tuple[Resource, str]:
+def _found(outline: Outline, path: str) -> tuple[Resource, str]:
     """The resource of *path*, and what is below it. Raises `ConfigError`."""
-    site = site_of(config)
+    if "://" in path:
+        raise ConfigError("PATH", f"is without scheme and host: {urlsplit(path).path or '/'}")
+    if not path.startswith("/"):
+        raise ConfigError("PATH", f"begins with a slash: /{path}")
+    site = site_of(outline)
     places = {
         section.below(site.base_path): resource
-        for section, resource in zip(config.resources, site.resources, strict=True)
+        for section, resource in zip(outline.resources, site.resources, strict=True)
     }
     try:
         match: Match[Resource] | None = route(path.encode(), places, lambda one: one.ambiguities)
     except InvalidRequest as error:
-        raise ConfigError("path", f"is refused with 400: {error.advice}") from None
+        raise ConfigError("PATH", f"is refused with 400: {error.advice}") from None
     if match is None:
-        raise ConfigError("path", "there is no resource at this path")
+        raise ConfigError("PATH", f"no resource is there; there are: {', '.join(sorted(places))}")
     return match.target, match.rest
 
 

@@ -33,9 +33,10 @@ def init(
         bool, Parameter(help="Print what an administrator must run, and do nothing.", negative="")
     ] = False,
 ) -> int:
-    """Make what the store needs (tables, a schema, a file), so that servers need no right to.
+    """Make the tables or the file that the server needs.
 
-    Give the URL of a role that may create tables. Servers whose role may not then start.
+    A server makes them itself at its first start. Where its database role may not create tables,
+    run this once before, with the URL of a role that may.
     """
     if url is None and config is None:
         raise ConfigError("store init", "give the store's URL, or --config")
@@ -113,8 +114,8 @@ def adopt(*, config: _Config) -> int:
 
 
 async def _adopt(path: Path) -> None:
-    settings = load(path)
-    store = await open_store(settings.store, clock=time.time)
+    settings = load(path, existing=True)
+    store = await open_store(settings.store, clock=time.time, existing=True)
     try:
         ids = [keys.id for keys in vault_keys(settings.secrets)]
         await installation.join(store, settings.issuer, ids, secrets.token_bytes, adopt=True)

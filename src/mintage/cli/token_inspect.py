@@ -35,10 +35,11 @@ def inspect(
         Path | None, Parameter(help="Also ask each stage of the server with this file.")
     ] = None,
 ) -> int:
-    """Decode a token and explain it: each claim, each check, and which of them fails.
+    """Decode a token, and say why it is refused.
 
-    No key is needed, and nothing is sent anywhere. A token on the command line stays in
-    the shell's history; standard input does not. Exit code 1 if the token would be refused.
+    It shows each claim and each check, and which of them fails. No key is needed, and nothing
+    is sent anywhere. A token on the command line stays in the shell's history; standard input
+    does not. Exit code 1 if the token would be refused.
     """
     text = (standard_input() if token == "-" else token).strip()  # noqa: S105
     found = inspect_token(text, now=time.time())
@@ -71,7 +72,7 @@ def show(found: Inspection, verified: Sequence[Check], console: Console) -> None
 
 async def _as_server(token: str, path: Path) -> list[Check]:
     """What each stage of the server with the configuration *path* says to *token*."""
-    config = load(path)
+    config = load(path, existing=True)
     tokens = Tokens(
         issuer=config.issuer,
         resources=[resource.below(config.issuer) for resource in config.resources],

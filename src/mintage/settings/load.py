@@ -31,7 +31,7 @@ from mintage.settings.clients import (
     read_policy,
     read_registration,
 )
-from mintage.settings.providers import Resolve, UpstreamSection, all_upstreams
+from mintage.settings.providers import Resolve, UpstreamSection, all_upstreams, bare_upstreams
 from mintage.settings.resources import (
     GatewaySection,
     ResourceSection,
@@ -44,6 +44,7 @@ from mintage.settings.resources import (
     with_files_below,
 )
 from mintage.settings.root_secrets import root_secrets, secret_file
+from mintage.settings.words import none_of, words_for
 from mintage.stores.opening import check_store_url
 from mintage.upstream.settings import UpstreamSettings
 from mintage.urls import check_https, whole_url
@@ -144,25 +145,62 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return self.secrets[0]
 
 
+class Outline(msgspec.Struct, frozen=True, kw_only=True):
+    """What a configuration shows to everybody. For it no secret was read, and none was made."""
+
+    issuer: str
+    resources: tuple[ResourceSection, ...]
+    scopes: ScopesSection
+    upstreams: tuple[UpstreamSettings, ...]
+    registration: bool
+    documents: bool
+    others_verify: bool
+
+
 def load(
-    path: Path, *, environ: dict[str, str] | None = None, command: Sequence[str] = ()
+    path: Path,
+    *,
+    environ: dict[str, str] | None = None,
+    command: Sequence[str] = (),
+    existing: bool = False,
 ) -> Config:
     """The configuration in the TOML file *path*. Raises `ConfigError`.
 
     *command*: a program and its arguments, to be run for the one resource that has nothing
-    behind it; for ``/mcp`` where the file names no resource.
+    behind it; for ``/mcp`` where the file names no resource. *existing*: of a server that has
+    started before; where its secret is not there, none is made.
     """
+    data = _read(path)
+    if command:
+        _put_behind(data, command)
+    environ = dict(os.environ if environ is None else environ)
+    return parse(data, base=path.parent, environ=environ, existing=existing)
+
+
+def load_outline(path: Path) -> Outline:
+    """What the TOML file *path* says without any secret. Raises `ConfigError`."""
+    file = _convert(_read(path))
+    _check(file, with_files_below(file.resource, path.parent))
+    return Outline(
+        issuer=file.issuer,
+        resources=file.resource,
+        scopes=file.scopes,
+        upstreams=bare_upstreams(file.upstream),
+        registration=file.registration.mode != "off",
+        documents=read_policy(file.cimd, environ=os.environ).enabled,
+        others_verify=bool(file.tokens.signing_key),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("--config", f"{path} can't be read: {error}") from error
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("--config", f"{path} is not valid TOML: {error}") from error
-    if command:
-        _put_behind(data, command)
-    return parse(data, base=path.parent, environ=dict(os.environ if environ is None else environ))
 
 
 def _put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
@@ -175,23 +213,18 @@ def _put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
     bare[0]["command"] = {"run": list(command)}
 
 
-def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Config:
-    """The configuration in *data*; relative paths are relative to *base*."""
+def parse(
+    data: dict[str, Any], *, base: Path, environ: dict[str, str], existing: bool = False
+) -> Config:
+    """The configuration in *data*; relative paths are relative to *base*. See `load`."""
     file = _convert(data)
-    _check_issuer(file.issuer, "issuer")
-    _check_store(file.store)
     resources = with_files_below(file.resource, base)
-    check_resources(resources)
-    check_origins(file.gateway.allowed_origins)
-    check_rules(file.allow)
-    check_proxies(file.gateway.trusted_proxies)
-    check_header_names(file.gateway.drop_headers, "gateway.drop_headers")
-    check_forward_auth(file.gateway, resources)
+    _check(file, resources)
     store = _located(file.store, base)
     return Config(
         issuer=file.issuer,
         store=store,
-        secrets=root_secrets(file.secret, store, base=base, environ=environ),
+        secrets=root_secrets(file.secret, store, base=base, environ=environ, existing=existing),
         secret_file=secret_file(file.secret, store, base),
         upstreams=_upstreams(
             file, lambda spec, key: resolve(spec, key=key, environ=environ, base=base)
@@ -210,6 +243,18 @@ def parse(data: dict[str, Any], *, base: Path, environ: dict[str, str]) -> Confi
         registration=read_registration(file.registration, environ=environ, base=base),
         documents=read_policy(file.cimd, environ=environ),
     )
+
+
+def _check(file: _File, resources: tuple[ResourceSection, ...]) -> None:
+    """What needs no secret to be checked. Raises `ConfigError`."""
+    _check_issuer(file.issuer, "issuer")
+    _check_store(file.store)
+    check_resources(resources)
+    check_origins(file.gateway.allowed_origins)
+    check_rules(file.allow)
+    check_proxies(file.gateway.trusted_proxies)
+    check_header_names(file.gateway.drop_headers, "gateway.drop_headers")
+    check_forward_auth(file.gateway, resources)
 
 
 def _upstreams(file: _File, resolve: Resolve) -> tuple[UpstreamSettings, ...]:
@@ -240,6 +285,8 @@ def _named(message: str) -> ConfigError:
         path = f"{path}.{field[2]}".lstrip(".")
         known = "there is no such setting" if field[1] == "unknown" else "this setting is missing"
         return ConfigError(path, known)
+    if (wrong := re.fullmatch(r"Invalid enum value '(.*)'", sentence)) is not None:
+        return ConfigError(path, none_of(wrong[1], words_for(_File, path)))
     return ConfigError(path or "the file", sentence[:1].lower() + sentence[1:])
 
 

@@ -141,6 +141,23 @@ def all_upstreams(
     return tuple(found)
 
 
+def bare_upstreams(
+    sections: UpstreamSection | tuple[UpstreamSection, ...],
+) -> tuple[UpstreamSettings, ...]:
+    """What *sections* show: names and addresses. No secret is read, and little is checked."""
+    each = (sections,) if isinstance(sections, UpstreamSection) else sections
+    return tuple(
+        UpstreamSettings(
+            preset=section.preset,
+            client_id=section.client_id,
+            scopes=section.scopes or (),
+            name=section.preset if section.name is None else section.name,
+            was_the_only_one=section.was_the_only_one or len(each) == 1,
+        )
+        for section in each
+    )
+
+
 def _check_beside(settings: UpstreamSettings, others: list[UpstreamSettings], key: str) -> None:
     if not re.fullmatch(r"[a-z0-9-]{1,32}", settings.name):
         raise ConfigError(f"{key}.name", "must be 1 to 32 of a-z 0-9 -")

@@ -7,6 +7,7 @@ from typing import Final
 
 from mintage.crypto.derivation import check_secret
 from mintage.errors import ConfigError
+from mintage.missing_store import no_store_at
 from mintage.secret_source import generate_once, lines, resolve
 from mintage.values import Secret
 
@@ -24,11 +25,19 @@ def secret_file(spec: str | tuple[str, ...] | None, store: str, base: Path) -> P
 
 
 def root_secrets(
-    spec: str | tuple[str, ...] | None, store: str, *, base: Path, environ: Mapping[str, str]
+    spec: str | tuple[str, ...] | None,
+    store: str,
+    *,
+    base: Path,
+    environ: Mapping[str, str],
+    existing: bool,
 ) -> tuple[Secret, ...]:
-    """The secret in use, then those that it replaced and that are still read with."""
+    """The secret in use, then those that it replaced and that are still read with.
+
+    *existing*: where there should be one and is none, none is made. Raises `ConfigError`.
+    """
     if spec is None:
-        found = _generated_secrets(store)
+        found = _generated_secrets(store, existing=existing)
     else:
         found = tuple(
             secret
@@ -47,7 +56,7 @@ def root_secrets(
     return found
 
 
-def _generated_secrets(store: str) -> tuple[Secret, ...]:
+def _generated_secrets(store: str, *, existing: bool) -> tuple[Secret, ...]:
     """The secrets that are kept next to the database; the first was made there once."""
     scheme, _, path = store.partition("://")
     if scheme == "sqlite":
@@ -55,9 +64,18 @@ def _generated_secrets(store: str) -> tuple[Secret, ...]:
             raise ConfigError(
                 "store", f"the directory {Path(path).parent} does not exist; create it first"
             )
-        return lines(generate_once(Path(path).with_name(SECRET_FILE), key="secret"))
+        file = Path(path).with_name(SECRET_FILE)
+        if existing and not file.exists():
+            raise _missing(Path(path), file)
+        return lines(generate_once(file, key="secret"))
     if scheme == "memory":
         return (Secret(secrets.token_bytes(32)),)
     raise ConfigError(
         "secret", "is needed with a store that several machines share: env:NAME or file:PATH"
     )
+
+
+def _missing(store: Path, file: Path) -> ConfigError:
+    if not store.exists():
+        return ConfigError("store", no_store_at(store))
+    return ConfigError("secret", f"{file} is gone, and nothing else opens the store; restore it")

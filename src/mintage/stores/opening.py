@@ -1,37 +1,52 @@
 """From a URL to a store. A new store is a file and a line in the table below."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Final, Protocol
 
+from mintage.errors import StoreUnusable
+from mintage.missing_store import no_store_at
 from mintage.stores.protocol import Store
 from mintage.values import Clock
 
 
-async def _memory(_: str, clock: Clock) -> Store:
+async def _memory(_: str, clock: Clock, *, existing: bool) -> Store:  # noqa: ARG001
     from mintage.stores.memory import MemoryStore
 
     return MemoryStore(clock=clock)
 
 
-async def _sqlite(url: str, clock: Clock) -> Store:
+async def _sqlite(url: str, clock: Clock, *, existing: bool) -> Store:
     from mintage.stores.sqlite import SQLiteStore
 
-    return await SQLiteStore.open(url.partition("://")[2], clock=clock)
+    path = Path(url.partition("://")[2])
+    if existing:
+        _check_file(path)
+    return await SQLiteStore.open(path, clock=clock)
 
 
-async def _postgres(url: str, clock: Clock) -> Store:
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise StoreUnusable(f"store: {no_store_at(path)}")
+
+
+async def _postgres(url: str, clock: Clock, *, existing: bool) -> Store:
     from mintage.stores.postgres import PostgresStore
 
-    return await PostgresStore.open(url, clock=clock)
+    return await PostgresStore.open(url, clock=clock, existing=existing)
 
 
-async def _redis(url: str, clock: Clock) -> Store:
+async def _redis(url: str, clock: Clock, *, existing: bool) -> Store:  # noqa: ARG001
     from mintage.stores.redis import RedisStore
 
     return await RedisStore.open(url, clock=clock)
 
 
-_OPENERS: Final[dict[str, Callable[[str, Clock], Awaitable[Store]]]] = {
+class _Opener(Protocol):
+    def __call__(self, url: str, clock: Clock, /, *, existing: bool) -> Awaitable[Store]: ...
+
+
+_OPENERS: Final[dict[str, _Opener]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "postgresql": _postgres,
@@ -53,11 +68,12 @@ def check_store_url(url: str) -> None:
         raise ValueError("needs the path of a file: sqlite:///var/lib/mintage/mintage.db")
 
 
-async def open_store(url: str, *, clock: Clock) -> Store:
+async def open_store(url: str, *, clock: Clock, existing: bool = False) -> Store:
     """The store at *url*: ``memory://``, ``sqlite://`` and a path, ``postgresql://``, ``redis://``.
 
+    *existing*: one that was made before: no file and no tables are made where there are none.
     Raises `StoreUnavailable` or `StoreUnusable`; `MissingExtra` where its driver is not installed;
     ``ValueError`` for an unknown scheme.
     """
     check_store_url(url)
-    return await _OPENERS[url.partition("://")[0]](url, clock)
+    return await _OPENERS[url.partition("://")[0]](url, clock, existing=existing)

@@ -73,8 +73,10 @@ class PostgresStore:
         self._closed = asyncio.Event()
 
     @classmethod
-    async def open(cls, url: str, *, clock: Clock = time.time) -> Self:
-        """The store in the database at *url* (a libpq URL); its tables are made if missing.
+    async def open(cls, url: str, *, clock: Clock = time.time, existing: bool = False) -> Self:
+        """The store in the database at *url* (a libpq URL).
+
+        Its tables are made if missing, unless they are to be *existing*.
 
         The URL may say more: ``schema=NAME`` for tables of one's own in a shared database,
         ``pool_size=N`` connections at most, ``pooler=transaction`` where PgBouncer or the like
@@ -94,7 +96,7 @@ class PostgresStore:
             raise _translated(error) from None
         store = cls(place, pool, clock, pooled=pooled)
         try:
-            await store._do(lambda db: prepare(db, place))
+            await store._do(lambda db: prepare(db, place, existing=existing))
         except StoreError:
             await store.close()
             raise

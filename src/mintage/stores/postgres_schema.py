@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import asyncpg
 
 from mintage.errors import StoreUnusable
+from mintage.missing_store import NO_TABLES
 from mintage.stores.postgres_url import Place
 
 log = logging.getLogger("mintage.store")
@@ -84,12 +85,15 @@ def as_sql(place: Place) -> str:
     return "\n".join(lines)
 
 
-async def prepare(db: Connection, place: Place) -> None:
+async def prepare(db: Connection, place: Place, *, existing: bool) -> None:
     """Make or upgrade the tables where that is needed, and only then ask for the right to.
 
-    Raises `StoreUnusable` where they are too new, or missing and this role may not make them.
+    Raises `StoreUnusable` where they are too new, or missing and this role may not make them, or
+    missing where they are to be *existing*.
     """
     version = await _version(db, place)
+    if version is None and existing:
+        raise StoreUnusable(NO_TABLES)
     if version is None or version < len(MIGRATIONS):
         try:
             await _migrate(db, place)
