@@ -8,13 +8,12 @@ a shell gives one to each job, and the terminal is handed back afterwards.
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from types import FrameType
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
-def main(command: Sequence[str]) -> int:
+def main(command: list[str]) -> int:
     """The exit code of *command*."""
     try:
         terminal = os.open("/dev/tty", os.O_RDWR)
@@ -25,7 +24,7 @@ def main(command: Sequence[str]) -> int:
     return _run(command, terminal)
 
 
-def _run(command: Sequence[str], terminal: int) -> int:
+def _run(command: list[str], terminal: int) -> int:
     ours = os.getpgrp()
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it would stop who hands the terminal over
     child = os.fork()

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -24,6 +24,7 @@ from mintage.cli.workers import STOPPING, Workers
 from mintage.errors import ConfigError
 from mintage.settings.environment import check_environment
 from mintage.settings.load import Config, load
+from mintage.upstream.several import Upstreams
 
 _GRACE_SECONDS: Final = 20
 
@@ -136,16 +137,10 @@ class GracefulServer(uvicorn.Server):
                 stack.callback(loop.remove_reader, parent)
             self._start = (loop, _this_task())
             try:
-                async with self._app.running() as running, asyncio.TaskGroup() as beside:
+                async with self._app.running() as running, _asking(running.parts.upstreams):
                     self._start = None
                     listen(sockets)
-                    asked = [
-                        beside.create_task(until_it_answers(one.name, one.check))
-                        for one in running.parts.upstreams
-                    ]
                     await self._serve(sockets)
-                    for task in asked:
-                        task.cancel()
             except asyncio.CancelledError:
                 if not self.should_exit:
                     raise
@@ -179,6 +174,18 @@ class GracefulServer(uvicorn.Server):
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+@contextlib.asynccontextmanager
+async def _asking(upstreams: Upstreams) -> AsyncGenerator[None, None]:
+    """Beside the block each provider is asked until it answers."""
+    asked = [asyncio.create_task(until_it_answers(one.name, one.check)) for one in upstreams]
+    try:
+        yield
+    finally:
+        for task in asked:
+            task.cancel()
+        await asyncio.wait(asked)
 
 
 def _this_task() -> asyncio.Task[object]:
