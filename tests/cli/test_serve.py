@@ -34,7 +34,7 @@ CONFIG = """
 issuer = "{issuer}"
 store  = "sqlite://{directory}/mintage.db"
 [upstream]
-issuer    = "https://login.example.com"
+issuer    = "http://127.0.0.1:9"
 client_id = "mintage"
 [[resource]]
 path       = "/mcp"
@@ -110,7 +110,7 @@ async def test_a_provider_that_does_not_answer_is_said_and_asked_again(
     """The server runs all the same: whoever has a token goes on."""
     port, idp_port, file = free_port(), free_port(), tmp_path / "mintage.toml"
     idp = f"http://127.0.0.1:{idp_port}"
-    text = CONFIG.replace("https://login.example.com", idp)
+    text = CONFIG.replace("http://127.0.0.1:9", idp)
     issuer, backend = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{raw.port}"
     file.write_text(text.format(issuer=issuer, directory=tmp_path, backend=backend))
     away = f"the identity provider 127.0.0.1:{idp_port} does not answer".encode()
@@ -237,7 +237,7 @@ WITH_A_COMMAND = """
 issuer = "{issuer}"
 store  = "sqlite://{directory}/mintage.db"
 [upstream]
-issuer    = "https://login.example.com"
+issuer    = "http://127.0.0.1:9"
 client_id = "mintage"
 """
 
