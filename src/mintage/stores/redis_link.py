@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import math
 import re
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,11 +42,11 @@ _HEARTBEAT: Final = 1.5  # after so long a silence the feed is asked whether it 
 _FORBIDDEN: Final = ("ACL failure", "NOPERM", "user executing the script can't")
 _COMMAND_NAMED: Final = re.compile(r"'([A-Za-z]+)(?:\|[a-z]+)?'")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_FAILURES: Final = (failed.RedisError, OSError, TimeoutError)
 # While a cluster changes its shape, the driver closes connections under calls that use them,
-# and stumbles over what is gone: the last four are its own, not ours.
-_FAILURES: Final = (
-    failed.RedisError, OSError, TimeoutError, AttributeError, LookupError, RuntimeError, TypeError,
-)  # fmt: skip
+# and stumbles over what is gone. See `_is_an_outage`.
+_STUMBLES: Final = (AttributeError, LookupError, RuntimeError, TypeError)
+_DRIVER: Final = failed.RedisError.__module__.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,9 @@ class Link:
                     elif message["type"] == "message":
                         yield message["data"]
                     silent = message is None
-        except _FAILURES as error:
+        except (*_FAILURES, *_STUMBLES) as error:
+            if not _is_an_outage(error):
+                raise
             raise translated(error, f"SUBSCRIBE {channel.decode()}") from None
 
     async def replicas(self) -> int:
@@ -261,7 +264,7 @@ class Link:
             return
         self.closed.set()
         for client in (self._client, *self._sentinels):
-            with contextlib.suppress(*_FAILURES):
+            with contextlib.suppress(*_FAILURES, *_STUMBLES):
                 async with asyncio.timeout(_SECONDS):
                     await client.aclose()
 
@@ -272,7 +275,9 @@ class Link:
         try:
             async with asyncio.timeout(_SECONDS), self._turns:
                 return await attempt()
-        except _FAILURES as error:
+        except (*_FAILURES, *_STUMBLES) as error:
+            if not _is_an_outage(error):
+                raise
             raise translated(error, command) from None
 
     async def _confirmed(self, key: bytes, command: Sequence[Any]) -> Any:
@@ -299,6 +304,17 @@ class Link:
         if isinstance(self._client, redis.RedisCluster):
             return self._client.pubsub(node=self._client.get_random_node())
         return self._client.pubsub()
+
+
+def _is_an_outage(error: BaseException) -> bool:
+    """Whether the server or the driver failed, and not code of this package.
+
+    A `TypeError` and its like count only where they were raised beneath a call of the driver.
+    """
+    return isinstance(error, _FAILURES) or any(
+        frame.f_globals.get("__name__", "").partition(".")[0] == _DRIVER
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
 
 
 def translated(error: BaseException, command: str) -> StoreError:
