@@ -30,6 +30,7 @@
     │   ├── Exists                  the key is taken
     │   ├── Stale                   somebody else's write came first
     │   ├── StoreUnavailable        an outage: the same call may work later
+    │   │   └── SecretMissing       the grant needs a root secret that is not configured
     │   └── StoreUnusable           a newer, foreign or corrupt store: a person must act
     ├── FetchError                  what a client publishes about itself, at a URL that it named
     │   ├── FetchFailed             an outage: the same URL may work later
