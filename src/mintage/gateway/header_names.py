@@ -6,7 +6,7 @@ folding. The one exception is ``Mcp-Param-…``, whose names are those of a tool
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -76,28 +76,36 @@ def claims_something(name: bytes) -> bool:
     return _SAYS_WHO.search(read) is not None and not read.startswith(_TOOL_PARAMETER)
 
 
+class _Decided(dict[bytes, bool]):
+    """What *decide* said of a name. Clients send the same few: those are remembered."""
+
+    __slots__ = ("_decide",)
+
+    def __init__(self, decide: Callable[[bytes], bool]) -> None:
+        self._decide = decide
+
+    def __missing__(self, name: bytes) -> bool:
+        decided = self._decide(name)
+        if len(name) <= _USUAL and len(self) < _MAX_REMEMBERED:
+            self[name] = decided
+        return decided
+
+
 @dataclass(frozen=True, slots=True)
 class Passing:
     """Which of a client's headers may pass to one backend.
 
     *dropped*: further names that may not; *only*: the names that may, None for all others. A
     name may end with ``*`` for any end. ``Content-Length`` passes always: the body needs it.
+    *lets*: whether the header of a name, in small letters, may pass.
     """
 
     dropped: tuple[str, ...] = ()
     only: tuple[str, ...] | None = None
-    _known: dict[bytes, bool] = field(
-        default_factory=dict, init=False, repr=False, compare=False, hash=False
-    )
+    lets: Mapping[bytes, bool] = field(init=False, repr=False, compare=False, hash=False)
 
-    def lets(self, name: bytes) -> bool:
-        """Whether the header called *name*, in small letters, may pass."""
-        known = self._known.get(name)
-        if known is None:
-            known = self._decide(name)
-            if len(name) <= _USUAL and len(self._known) < _MAX_REMEMBERED:
-                self._known[name] = known
-        return known
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lets", _Decided(self._decide))
 
     def _decide(self, name: bytes) -> bool:
         if not is_readable_in_one_way(name) or claims_something(name) or name in HOP_BY_HOP:

@@ -70,12 +70,10 @@ def to_backend(
     ``Host`` is the HTTP client's to set.
     """
     lets, hop_free = passing.lets, _without_hop_by_hop(headers)
-    kept = [header for header in hop_free if header[0] != b"cookie" and lets(header[0])]
-    cookies = _other_cookies([value for name, value in hop_free if name == b"cookie"])
-    if not lets(b"cookie"):
-        cookies = b""
+    kept = [header for header in hop_free if header[0] != b"cookie" and lets[header[0]]]
     ours = [(name.encode(), value.encode("latin-1")) for name, value in identity.items()]
-    if cookies:
+    sent = [value for name, value in hop_free if name == b"cookie"]
+    if sent and lets[b"cookie"] and (cookies := _other_cookies(sent)):
         ours.append((b"cookie", cookies))
     if authorization is not None:
         ours.append((b"authorization", authorization.encode("latin-1")))

@@ -10,7 +10,6 @@ import urllib.parse
 from typing import Any, ClassVar, Final
 
 import httptools
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -230,6 +229,7 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self._phase, self._waited = _BODY, 0
         if existing is None or existing.response_complete:
+            self._running = self.cycle
             self._start_asgi_task(self.cycle, self.app)
         elif len(self.pipeline) >= self.bounds.max_pipelined:
             self._stop(PIPELINED)
@@ -266,15 +266,12 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._running, app = self.pipeline.pop()
+            self._start_asgi_task(self._running, app)
         elif self._phase is _ANSWER:
             self._phase, self._waited = _IDLE, 0
         elif self._phase is _BODY:
             self._phase, self._waited = _REST, 0
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
 
     def _check_size(self, most: int) -> None:
         """Of a whole head, of *most* bytes. One that goes on and on: see `data_received`."""
