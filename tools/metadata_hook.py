@@ -13,6 +13,9 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 _LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>(?![a-z]+:|#)[^)]+)\)")
 
+_READING = "## Reading on\n"
+_WHERE = "The files named here and above are in the source archive (sdist)."
+
 
 def shown(readme: str, repository: str) -> str:
     """*readme* with no relative link left in it."""
@@ -21,9 +24,11 @@ def shown(readme: str, repository: str) -> str:
         picture, text, path = link["picture"], link["text"], link["path"]
         if repository:
             return f"{picture}[{text}]({repository}/{'raw' if picture else 'blob'}/main/{path})"
-        return f"{text} (`{path}`)"
+        file = path.partition("#")[0]
+        return f"{text} (`{file}`)"
 
-    return _LINK.sub(replaced, readme)
+    said = readme if repository else readme.replace(_READING, f"{_READING}\n{_WHERE}\n", 1)
+    return _LINK.sub(replaced, said)
 
 
 def urls(repository: str) -> dict[str, str]:

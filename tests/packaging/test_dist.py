@@ -108,6 +108,15 @@ def test_with_a_repository_the_links_lead_there() -> None:
     assert not re.search(r"\]\((?!https?://|#)", text)
 
 
+def test_without_a_repository_it_is_said_where_the_files_are() -> None:
+    text = shown((ROOT / "README.md").read_text(), "")
+    assert "Tutorial (`docs/tutorial.md`)" in text
+    assert "The files named here and above are in the source archive (sdist).\n" in text
+    named = re.findall(r"\(`((?:docs/)?[^`]*\.md[^`]*)`\)", text)
+    assert len(named) > 20
+    assert [file for file in named if not (ROOT / file).is_file()] == []
+
+
 def test_the_links_of_the_project_are_files_that_exist() -> None:
     repository = "https://code.example/mintage"
     files = [
