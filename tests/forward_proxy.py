@@ -16,12 +16,11 @@ def without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 class Proxy:
     """A forward proxy: whole requests for http, tunnels for https; it notes what passes.
 
-    *addresses* are the names that it looks up by itself.
+    *refuses*: the status that it answers everything with. *addresses* are the names that it
+    looks up by itself.
     """
 
-    def __init__(
-        self, *, refuses: bool = False, addresses: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, *, refuses: str = "", addresses: Mapping[str, str] | None = None) -> None:
         self.seen: list[str] = []
         self._refuses = refuses
         self._addresses = addresses or {}
@@ -53,7 +52,7 @@ class Proxy:
         method, target, _ = head.decode().split(" ", 2)
         self.seen.append(f"{method} {target}")
         if self._refuses:
-            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+            writer.write(f"HTTP/1.1 {self._refuses}\r\ncontent-length: 0\r\n\r\n".encode())
             return
         address = target if method == "CONNECT" else target.split("/")[2]
         host, _, port = address.partition(":")

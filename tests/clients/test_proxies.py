@@ -95,7 +95,7 @@ async def test_a_proxy_that_refuses_is_named_and_its_password_is_not(
     host: ClientHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = Names()
-    async with Proxy(refuses=True).running() as address:
+    async with Proxy(refuses="407 Proxy Authentication Required").running() as address:
         fetch = fetch_from_tests(
             names, proxies=named(address.replace("//", "//user:hidden-password@"))
         )

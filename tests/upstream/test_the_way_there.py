@@ -1,8 +1,10 @@
 """The way to the provider: proxies of the environment, and faults that an operator must mend."""
 
 import asyncio
+import gc
+import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from mintage.environment import check_environment
 from mintage.errors import UpstreamMisconfigured, UpstreamUnavailable
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
@@ -26,6 +29,7 @@ from mintage.upstream.transport import HttpTransport
 from tests.certificates import Authority
 from tests.conftest import World, opened_world
 from tests.forward_proxy import Proxy, without_proxies
+from tests.stores.servers import program
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +95,10 @@ async def test_a_proxy_that_refuses_is_named(
 ) -> None:
     authority = Authority.create(tmp_path, "ca")
     certificate = authority.sign("localhost", "127.0.0.1")
-    async with served(certificate) as url, Proxy(refuses=True).running() as address:
+    async with (
+        served(certificate) as url,
+        Proxy(refuses="407 Proxy Authentication Required").running() as address,
+    ):
         monkeypatch.setenv("HTTPS_PROXY", address)
         with pytest.raises(UpstreamMisconfigured, match="HTTPS_PROXY"):
             await told(url)
@@ -101,6 +108,98 @@ async def test_a_proxy_that_can_not_be_used_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HTTP_PROXY", "gopher://127.0.0.1:70")
     with pytest.raises(UpstreamMisconfigured, match="gopher"):
         await told("http://127.0.0.1:9/")
+
+
+@asynccontextmanager
+async def socks(directory: Path, *options: str) -> AsyncIterator[tuple[int, Path]]:
+    """microsocks on loopback: its port, and the log of what it was asked for."""
+    port, log = free_port(), directory / "socks.log"
+    words = [program("microsocks"), "-i", "127.0.0.1", "-p", str(port), *options]
+    with log.open("wb") as out:
+        child = await asyncio.create_subprocess_exec(*words, stdout=out, stderr=out)
+        try:
+            async with asyncio.timeout(10):
+                while not await _listens(port):
+                    await asyncio.sleep(0.02)
+            yield port, log
+        finally:
+            child.terminate()
+            await child.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+@pytest.mark.parametrize("over_tls", [False, True])
+async def test_a_socks_proxy_carries_all_of_it(
+    scheme: str,
+    over_tls: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    authority = Authority.create(tmp_path, "ca")
+    certificate = authority.sign("localhost", "127.0.0.1") if over_tls else None
+    async with served(certificate) as url, socks(tmp_path) as (port, log):
+        monkeypatch.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:{port}")
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        check_environment(os.environ)
+        assert b"hello" in await told(url)
+        assert f"connected to {url.split('/')[2]}" in log.read_text()
+
+
+# httpcore2 leaves the connection of a refused handshake to the garbage collector.
+refused_by_socks = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture
+def litter_is_collected_here() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
+@refused_by_socks
+@pytest.mark.usefixtures("litter_is_collected_here")
+async def test_an_outage_behind_a_socks_proxy_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with socks(tmp_path) as (port, _):
+        monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{port}")
+        with pytest.raises(UpstreamUnavailable, match="the proxy does not get there"):
+            await told(f"http://127.0.0.1:{free_port()}/")
+
+
+@pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Service Unavailable"])
+async def test_an_outage_behind_a_proxy_is_one(
+    monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    async with Proxy(refuses=status).running() as address:
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        with pytest.raises(UpstreamUnavailable, match="the proxy does not get there"):
+            await told(f"https://127.0.0.1:{free_port()}/")
+
+
+@refused_by_socks
+@pytest.mark.usefixtures("litter_is_collected_here")
+async def test_a_socks_proxy_with_a_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with served() as url, socks(tmp_path, "-u", "me", "-P", "private") as (port, _):
+        monkeypatch.setenv("ALL_PROXY", f"socks5://me:private@127.0.0.1:{port}")
+        assert b"hello" in await told(url)
+        for wrong in ("", "me:very-wrong@"):
+            monkeypatch.setenv("ALL_PROXY", f"socks5://{wrong}127.0.0.1:{port}")
+            with pytest.raises(UpstreamMisconfigured, match="ALL_PROXY") as raised:
+                await told(url)
+            assert "very-wrong" not in str(raised.value)
 
 
 async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Why a request did not get through, in words that say who can mend it."""
 
+import re
 import socket
 import ssl
 from typing import Final
@@ -9,6 +10,11 @@ import httpx2
 from mintage.errors import UpstreamError, UpstreamMisconfigured, UpstreamUnavailable
 
 _DEPTH: Final = 10
+# A proxy's words for an outage behind it: of HTTP's (RFC 9110 §15.6), and SOCKS's (RFC 1928 §6).
+_BEHIND_THE_PROXY: Final = re.compile(
+    r"50[234]\b|.*: (General SOCKS server failure|(Network|Host) unreachable|Connection refused"
+    r"|TTL expired)"
+)
 
 
 def failure(error: httpx2.HTTPError, where: str) -> UpstreamError:
@@ -21,6 +27,10 @@ def failure(error: httpx2.HTTPError, where: str) -> UpstreamError:
                 "that signed it into the file that SSL_CERT_FILE names"
             )
     match error:
+        case httpx2.ProxyError() if _BEHIND_THE_PROXY.match(str(error)):
+            return UpstreamUnavailable(
+                f"{where} can't be reached: the proxy does not get there ({error})"
+            )
         case httpx2.ProxyError():
             return UpstreamMisconfigured(
                 f"the proxy on the way to {where} refuses ({error}): check HTTP_PROXY, "
