@@ -15,6 +15,8 @@ from tests.clients.hosts import REDIRECT_URI, ClientHost, Names, client_host, fe
 from tests.clients.signing import claims_of, form_of, jwks, key, sign
 from tests.conftest import World
 
+PAGE = Path(__file__).parents[2] / "docs/how-to/choose-how-clients-register.md"
+
 
 @pytest.fixture
 def parts() -> dict[str, Any]:
@@ -153,3 +155,48 @@ async def test_spec053_after_a_change_the_person_is_asked_with_what_is_there_now
     assert uri in page.text
     if uri != REDIRECT_URI:
         assert (await asked(world, url)).status_code == 400
+
+
+class TestAHostThatRefusesPrograms:
+    """A protection against bots answers 403 to servers, and the document to people."""
+
+    async def test_is_named_on_the_page_and_in_the_log(
+        self, world: World, host: ClientHost, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        host.pages["/client.json"] = Response(
+            "<h1>Just a moment…</h1>", 403, media_type="text/html"
+        )
+        answer = await asked(world, host.url())
+        words = "its host answered 403 instead of 200"
+        assert answer.status_code == 401
+        assert words in answer.text
+        assert "try again" not in answer.text
+        (line,) = [each.getMessage() for each in caplog.records if words in each.getMessage()]
+        assert "GET /authorize" in line
+        assert "invalid_client" in line
+        assert words in PAGE.read_text(encoding="utf-8"), "the manual quotes it"
+
+
+class TestTheWayOut:
+    """The manual's: a client in the configuration, by the URL of its document."""
+
+    @pytest.fixture
+    def overrides(self, host: ClientHost) -> dict[str, Any]:
+        return {
+            "client": [
+                {
+                    "client_id": host.url(),
+                    "name": "A client",
+                    "redirect_uris": [REDIRECT_URI],
+                }
+            ]
+        }
+
+    async def test_a_client_of_the_configuration_is_not_fetched(
+        self, world: World, host: ClientHost
+    ) -> None:
+        host.pages["/client.json"] = Response(status_code=403)
+        async with world.browser() as browser:
+            tokens = await client_at(world, host.url()).tokens(browser)
+        assert tokens["access_token"]
+        assert host.seen == []
