@@ -9,7 +9,7 @@ import pytest
 from tests.faults import failover, stands
 from tests.faults.failover import Cluster, Sentinels
 from tests.faults.stands import Stand
-from tests.stores.servers import Server, postgres_server, redis_server, started
+from tests.stores.servers import Server, pgbouncer, postgres_server, redis_server, started
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,22 @@ def postgres_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
 @pytest.fixture(scope="session")
 def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with started(redis_server(tmp_path_factory.mktemp("redis"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pooler_process(
+    tmp_path_factory: pytest.TempPathFactory, postgres_process: Server
+) -> Iterator[Server]:
+    with started(pgbouncer(tmp_path_factory.mktemp("pgbouncer"), postgres_process)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def restricted_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("restricted")
+    gone = [word for name in ("CONFIG", "INFO") for word in ("--rename-command", name, "")]
+    with started(redis_server(directory, *gone)) as server:
         yield server
 
 
@@ -52,6 +68,18 @@ async def postgres(postgres_process: Server) -> AsyncIterator[Stand]:
 @pytest.fixture
 async def redis(redis_process: Server) -> AsyncIterator[Stand]:
     async with stands.redis(redis_process) as stand:
+        yield stand
+
+
+@pytest.fixture
+async def pooler(pooler_process: Server, postgres_process: Server) -> AsyncIterator[Stand]:
+    async with stands.pooler(pooler_process, postgres_process) as stand:
+        yield stand
+
+
+@pytest.fixture
+async def restricted(restricted_process: Server) -> AsyncIterator[Stand]:
+    async with stands.restricted(restricted_process) as stand:
         yield stand
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -136,6 +137,50 @@ async def redis(server: Server) -> AsyncIterator[Stand]:
     async with Wire(server.port).running() as wire:
         own = {"read-only": read_only, "demoted": demoted}
         yield Stand(f"redis://127.0.0.1:{wire.port}/0", of_a_server(server) | of_a_wire(wire) | own)
+
+
+@asynccontextmanager
+async def pooler(pooler: Server, engine: Server) -> AsyncIterator[Stand]:
+    """A pooler in transaction mode, which breaks, and the PostgreSQL behind it, which does too."""
+    async with Wire(pooler.port).running() as wire:
+        url = f"postgresql://mintage@127.0.0.1:{wire.port}/postgres"
+        behind = of_a_server(engine)
+        own = {f"engine {fault}": behind[fault] for fault in ("killed", "frozen")}
+        yield Stand(url, of_a_server(pooler) | of_a_wire(wire) | own)
+
+
+@asynccontextmanager
+async def restricted(server: Server) -> AsyncIterator[Stand]:
+    """A user who may do what the manual lists and nothing else; CONFIG and INFO are not there."""
+
+    async def acl(*rules: str) -> None:
+        await redis_cli(server.port, "acl", "setuser", "mint", *rules)
+
+    async def without_rights(seconds: float) -> None:
+        """Somebody edits the rules, and puts them back."""
+        await acl("-eval", "-hmget")
+        await asyncio.sleep(seconds)
+        await acl("+eval", "+hmget")
+
+    async with Wire(server.port).running() as wire:
+        own = {"without rights": without_rights}
+        stand = Stand(
+            f"redis://mint:pw@127.0.0.1:{wire.port}/0", of_a_server(server) | of_a_wire(wire) | own
+        )
+        prefix = stand.url.partition("prefix=")[2]
+        rules = documented_rules().replace("mintage:1:", f"{prefix}:1:")
+        await acl("reset", "on", ">pw", *rules.split())
+        yield stand
+
+
+def documented_rules() -> str:
+    """The manual's rights for a user of Redis, without its name and password."""
+    page = Path(__file__).parents[2] / "docs/how-to/run-a-store.md"
+    (found,) = re.findall(
+        r"^ACL SETUSER mintage on >PASSWORD (.+)$", page.read_text(), re.MULTILINE
+    )
+    assert isinstance(found, str)
+    return found
 
 
 @contextmanager

@@ -33,6 +33,8 @@ STANDS = {
     "sqlite": ["read-only", "locked"],
     "postgres": ["killed", "frozen", "cut", "silent", "slow", "read-only", "terminated"],
     "redis": ["killed", "frozen", "cut", "silent", "slow", "read-only", "demoted"],
+    "pooler": ["killed", "frozen", "cut", "engine killed", "engine frozen"],
+    "restricted": ["frozen", "cut", "silent", "without rights"],
     "sentinel": ["failed over by hand", "killed", "frozen"],
     "cluster": ["killed", "frozen"],
 }

@@ -43,6 +43,8 @@ class Server:
     def start(self) -> None:
         """Returns when it answers. PostgreSQL may need a second try after `kill`."""
         self.child = None
+        if self.user is not None:
+            make_reachable(self.directory)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             if self.child is None or self.child.poll() is not None:
@@ -83,6 +85,13 @@ class Server:
                 self.kill()
 
 
+def make_reachable(directory: Path) -> None:
+    """Let every user into *directory*. pytest shuts its own folders again at each start."""
+    for path in (directory, *directory.parents):
+        if Path(tempfile.gettempdir()) in path.parents:
+            path.chmod(0o755)
+
+
 def children(pid: int) -> list[int]:
     """PostgreSQL answers in processes of its own."""
     tasks = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
@@ -107,10 +116,7 @@ def postgres_server(directory: Path) -> Server:
     if os.geteuid() == 0:
         user = "postgres"
         directory.mkdir(parents=True, exist_ok=True)
-        top = Path(tempfile.gettempdir())
-        for path in (directory, *directory.parents):
-            if top in path.parents:
-                path.chmod(0o755)  # so that this user gets there
+        make_reachable(directory)
         account = pwd.getpwnam(user)
         os.chown(directory, account.pw_uid, account.pw_gid)
     data = directory / "data"
@@ -146,6 +152,7 @@ auth_file = {users}
 pool_mode = {mode}
 default_pool_size = 4
 max_client_conn = 200
+server_login_retry = 1
 """,
         encoding="ascii",
     )
@@ -153,9 +160,6 @@ max_client_conn = 200
         account = pwd.getpwnam(postgres.user)
         for path in (directory, users, settings):
             os.chown(path, account.pw_uid, account.pw_gid)
-        for path in (directory, *directory.parents):
-            if Path(tempfile.gettempdir()) in path.parents:
-                path.chmod(0o755)
     ready = [program("pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
     return Server([program("pgbouncer"), str(settings)], ready, port, directory, postgres.user)
 
@@ -182,6 +186,7 @@ class Wire:
     cut: bool = False
     delay: float = 0
     lose: int = 0
+    carried: int = 0
     _passable: asyncio.Event = field(default_factory=asyncio.Event)
     _lines: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -222,6 +227,7 @@ class Wire:
         if self.cut:
             writer.transport.abort()
             return
+        self.carried += 1
         line = asyncio.ensure_future(self._carry(reader, writer))
         self._lines.add(line)
         line.add_done_callback(self._lines.discard)

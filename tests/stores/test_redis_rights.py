@@ -14,8 +14,10 @@ from mintage.errors import StoreUnavailable, StoreUnusable
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import EVERYTHING, SWEEP_MARGIN, UNLISTED, Index, Store
 from mintage.testing.clock import ManualClock
+from mintage.testing.nanoidp import free_port
 from tests.stores.servers import Server, program, redis_server, started
 
+ROOT = Path(__file__).parents[2]
 FAR = 2**40
 NAMES = Index(b"subject", b"client", b"summary")
 DOCUMENTED = (
@@ -76,6 +78,56 @@ async def test_a_restricted_user_can_do_the_work(
     await store.close()
     for warning in warnings:
         assert warning in caplog.text
+
+
+IN_A_CLUSTER = [*DOCUMENTED.split(), "+cluster", "+command", "+readonly"]
+
+
+def test_the_manual_lists_these_rights() -> None:
+    page = (ROOT / "docs/how-to/run-a-store.md").read_text(encoding="utf-8")
+    assert DOCUMENTED in page
+    assert "For a Cluster, add `+cluster +command +readonly`" in page
+
+
+@pytest.fixture
+def restricted_cluster(cluster: list[Server], cluster_url: str) -> Iterator[str]:
+    """The URL of a user who has them at every node."""
+    for node in cluster:
+        allow(node, *IN_A_CLUSTER)
+    yield cluster_url.replace("//", "//mint:pw@")
+    for node in cluster:
+        command = [program("redis-cli"), "-p", str(node.port), "ACL", "DELUSER", "mint"]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.xdist_group("redis")
+async def test_a_restricted_user_can_do_the_work_in_a_cluster(restricted_cluster: str) -> None:
+    store = await open_store(restricted_cluster, clock=time.time)
+    await works(store)
+    for name in (b"a", b"b", b"c", b"d"):  # on each of the nodes
+        await store.insert(name, b"one", NAMES, FAR)
+    heard = asyncio.ensure_future(anext(aiter(store.changes())))
+    assert await asyncio.wait_for(heard, 5) == EVERYTHING
+    assert {row.key async for row in store.rows()} == {b"a", b"b", b"c", b"d"}
+    await store.close()
+
+
+@pytest.mark.xdist_group("redis")
+@pytest.mark.parametrize("command", ["cluster", "eval"])
+async def test_a_command_that_is_forbidden_in_a_cluster_is_named(
+    cluster: list[Server], restricted_cluster: str, command: str
+) -> None:
+    for node in cluster:
+        allow(node, *IN_A_CLUSTER, f"-{command}")
+    with pytest.raises(StoreUnusable, match=f"ACL does not allow this user .*{command.upper()}"):
+        await open_store(restricted_cluster, clock=time.time)
+
+
+async def test_a_cluster_that_is_away_or_none_is_said(server: Server) -> None:
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        await open_store(f"redis+cluster://127.0.0.1:{free_port()}", clock=time.time)
+    with pytest.raises(StoreUnusable, match="no Redis Cluster; write redis://"):
+        await open_store(f"redis+cluster://127.0.0.1:{server.port}", clock=time.time)
 
 
 async def test_a_server_without_config_and_info_can_do_the_work(

@@ -42,7 +42,7 @@ _HEARTBEAT: Final = 1.5  # after so long a silence the feed is asked whether it 
 _FORBIDDEN: Final = ("ACL failure", "NOPERM", "user executing the script can't")
 _COMMAND_NAMED: Final = re.compile(r"'([A-Za-z]+)(?:\|[a-z]+)?'")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_FAILURES: Final = (failed.RedisError, OSError, TimeoutError)
+_FAILURES: Final = (failed.RedisError, failed.RedisClusterException, OSError, TimeoutError)
 # While a cluster changes its shape, the driver closes connections under calls that use them,
 # and stumbles over what is gone. See `_is_an_outage`.
 _STUMBLES: Final = (AttributeError, LookupError, RuntimeError, TypeError)
@@ -319,6 +319,8 @@ def _is_an_outage(error: BaseException) -> bool:
 
 def translated(error: BaseException, command: str) -> StoreError:
     """The server's word in ours. Only what a person must mend is unusable."""
+    if isinstance(error, failed.RedisClusterException):
+        error = _refusal_of_a_node(error)
     name = type(error).__name__
     text = str(error)
     if isinstance(error, failed.NoPermissionError) or any(sign in text for sign in _FORBIDDEN):
@@ -330,11 +332,23 @@ def translated(error: BaseException, command: str) -> StoreError:
     # As Sentinel's driver puts it, in its own words.
     if isinstance(error, failed.AuthenticationError) or "AuthenticationError" in text:
         return StoreUnusable(f"Redis refuses the user or password ({name})")
+    if "Cluster mode is not enabled" in text:
+        return StoreUnusable("this is no Redis Cluster; write redis:// for a single server")
     if "OOM" in text:
         return StoreUnavailable("Redis is out of memory")
     if isinstance(error, failed.ResponseError):
         return StoreUnavailable(f"Redis refuses {command} for now ({name}{_code(text)})")
     return StoreUnavailable(f"Redis does not answer ({name})")
+
+
+def _refusal_of_a_node(error: BaseException) -> BaseException:
+    """What the cluster's driver met at a node, and tells in words of its own; else *error*."""
+    met: BaseException | None = error
+    while met is not None:
+        if isinstance(met, failed.NoPermissionError | failed.AuthenticationError):
+            return met
+        met = met.__cause__ or met.__context__
+    return error
 
 
 def _what(text: str) -> str:
