@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from mintage.network.tls import trusted
 from mintage.testing.nanoidp import free_port
-from mintage.tls import trusted
 from tests.end_to_end.processes import fleet
 from tests.gateway.proxies import program, running
 from tests.stores.servers import Wire

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from mintage.environment import check_environment
 from mintage.errors import UpstreamMisconfigured, UpstreamUnavailable
+from mintage.settings.environment import check_environment
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import approve
