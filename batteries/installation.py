@@ -155,13 +155,17 @@ class Installation:
         self.settings.store = target
         await self.restart()
 
-    async def back_up(self) -> str:
-        """The URL of a store with all records as of one moment: the servers stop meanwhile."""
+    async def back_up(self) -> tuple[str, float]:
+        """The URL of a store with all records as of one moment, and when that was.
+
+        The servers stop meanwhile.
+        """
         backup = self._empty_store()
         await self.stop()
         await self._copy_to(backup)
+        made = time.monotonic()
         await self.restart()
-        return backup
+        return backup, made
 
     async def command(self, *words: str) -> tuple[int, str]:
         """Exit code and output of ``mintage`` with these *words*, on the settings as they are."""

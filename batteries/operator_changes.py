@@ -230,8 +230,7 @@ async def _restored(house: Installation, ledger: Ledger, pause: float) -> AsyncI
     upstream = house.settings.upstream
     upstream.rotates = False
     try:
-        backup = await house.back_up()
-        made = time.monotonic()
+        backup, made = await house.back_up()
         await asyncio.sleep(pause)
         await house.stop()
         house.settings.store = backup
