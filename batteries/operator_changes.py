@@ -234,9 +234,10 @@ async def _restored(house: Installation, ledger: Ledger, pause: float) -> AsyncI
         await asyncio.sleep(pause)
         await house.stop()
         house.settings.store = backup
+        # A user may note a moment later that it was logged in. Nobody is until the restart.
+        ledger.lost.append((made, time.monotonic() + 0.2))
         yield made
         await house.restart()
-        ledger.lost.append((made, time.monotonic()))
         await asyncio.sleep(pause)
     finally:
         upstream.rotates = True
