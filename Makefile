@@ -93,6 +93,7 @@ bench: setup
 docs: setup
 	$(BIN)/python -m tests.docs.error_page
 	$(BIN)/python -m tools.api
+	$(BIN)/python -m tools.rooms
 	$(BIN)/pytest -q tests/docs
 
 # Hashes, no index's address, extras written out; uv resolves for every platform at once.

@@ -59,7 +59,18 @@ def of(language: str) -> list[Block]:
 def test_every_block_is_of_a_kind_that_is_run() -> None:
     """JavaScript runs in `test_other_languages`, and so does Java as far as it can."""
     kinds = {block.language for block in blocks()}
-    known = {"python", "toml", "console", "ini", "text", "javascript", "java", "go", *PROXIES}
+    known = {
+        "python",
+        "toml",
+        "console",
+        "ini",
+        "text",
+        "mermaid",
+        "javascript",
+        "java",
+        "go",
+        *PROXIES,
+    }
     assert kinds <= known, kinds
 
 

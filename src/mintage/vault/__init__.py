@@ -1,0 +1,1 @@
+"""Grants at rest: sealed records, decided on and replaced by compare-and-swap."""
