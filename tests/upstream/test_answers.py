@@ -221,6 +221,14 @@ def test_attack_e22_atlassians_word_for_a_wrong_secret_ends_nothing() -> None:
     assert told.why == "us"
 
 
+def test_attack_e22_auth0s_word_for_a_wrong_secret_ends_nothing() -> None:
+    """401 is for the client that is refused (RFC 6749 §5.2), whatever the word."""
+    answer = HttpResponse(status=401, headers={}, body=b'{"error": "access_denied"}')
+    told = to_a_token_request(answer, PRESETS["auth0"].quirks)
+    assert isinstance(told, Unknown)
+    assert told.why == "us"
+
+
 @pytest.mark.parametrize("status", [429, 500])
 def test_attack_e22_auth0s_word_for_an_exhausted_quota_ends_nothing(status: int) -> None:
     """Tenants were answered ``access_denied``, "Global limit has been reached"."""
