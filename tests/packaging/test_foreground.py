@@ -28,6 +28,7 @@ def stop(number, frame):
     sys.exit(0)
 for name in ("SIGINT", "SIGTERM", "SIGHUP"):
     signal.signal(getattr(signal, name), stop)
+signal.signal(signal.SIGCONT, lambda number, frame: print("awake", flush=True))
 print("ready", flush=True)
 while True:
     time.sleep(0.1)
@@ -94,7 +95,7 @@ def test_ctrl_c_is_an_orderly_end_of_make_too(here: Shell) -> None:
     before = here.until(MODES)[1]
     here.until(r"\$ ")
     here.type("make job; echo code=$?\n")
-    here.until("\nready")
+    here.until("ready\r")
     here.type("\x03")
     said = here.until(r"(?s)(.*)\ncode=(\d+)")
     assert said[2] == "0"
@@ -108,12 +109,11 @@ def test_ctrl_c_is_an_orderly_end_of_make_too(here: Shell) -> None:
 
 def test_ctrl_z_puts_all_to_sleep_and_fg_wakes_it(here: Shell) -> None:
     here.type("make job; echo code=$?\n")
-    here.until("\nready")
+    here.until("ready\r")
     here.type("\x1a")
     here.until(r"\$ ")
     here.type("fg; echo code=$?\n")
-    here.until("make job")
-    time.sleep(0.5)
+    here.until("awake")
     here.type("\x03")
     here.until(r"Stopped\.\r\ncode=0")
 
@@ -121,7 +121,7 @@ def test_ctrl_z_puts_all_to_sleep_and_fg_wakes_it(here: Shell) -> None:
 def test_a_hangup_leaves_nothing_behind(directory: Path) -> None:
     with shell("bash", directory) as here:
         here.type("make job\n")
-        here.until("\nready")
+        here.until("ready\r")
         assert running(directory)
     for _ in range(200):
         if not running(directory):

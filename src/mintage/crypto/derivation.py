@@ -1,12 +1,12 @@
 """Keys: derived, separated by purpose, and refused when anybody could guess them."""
 
 import base64
+import hashlib
 from collections.abc import Iterable
 from typing import Final, Literal, get_args, overload
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from mintage.values import Secret
 
@@ -103,8 +103,8 @@ def _hkdf(material: bytes, salt: bytes) -> bytes:
 
 
 def _pbkdf2(material: bytes, salt: bytes) -> bytes:
-    kdf = PBKDF2HMAC(algorithm=SHA256(), length=32, salt=salt, iterations=PBKDF2_ITERATIONS)
-    return kdf.derive(material)
+    # The standard library's, which lets other threads run; cryptography's does so from 50 on.
+    return hashlib.pbkdf2_hmac("sha256", material, salt, PBKDF2_ITERATIONS)
 
 
 def _is_placeholder(material: bytes) -> bool:
