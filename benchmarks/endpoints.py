@@ -18,9 +18,9 @@ from typing import Final
 
 import uvloop
 
+from benchmarks.bench_client import Player, Session, UnexpectedAnswer
 from benchmarks.load import Answer, Connection, request
 from benchmarks.peers import JSON_PATH, POST_PATH, PROTECTED
-from benchmarks.player import Player, Session, UnexpectedAnswer
 from benchmarks.systems import mintage, provider
 from benchmarks.timing import machine
 from mintage.demo.stage import process

@@ -20,9 +20,9 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
+from benchmarks.bench_client import Player
 from benchmarks.endpoints import LONG, System, Work
 from benchmarks.load import request
-from benchmarks.player import Player
 from benchmarks.systems import mintage, provider
 from benchmarks.timing import machine
 from mintage.demo.stage import process

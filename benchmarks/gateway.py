@@ -20,8 +20,8 @@ from typing import Final
 
 import uvloop
 
+from benchmarks.bench_client import UnexpectedAnswer
 from benchmarks.load import Connection, request
-from benchmarks.player import UnexpectedAnswer
 from benchmarks.proxies import SMALL
 from benchmarks.systems import mintage, provider
 from benchmarks.timing import machine

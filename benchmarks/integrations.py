@@ -17,10 +17,10 @@ from typing import Final
 
 import uvloop
 
+from benchmarks.bench_client import Player, UnexpectedAnswer
 from benchmarks.fastmcp_servers import CALL, NAMES, SPOKEN
 from benchmarks.gateway import System
 from benchmarks.load import Connection, request
-from benchmarks.player import Player, UnexpectedAnswer
 from benchmarks.shares import CALLS, Subject, measure, share
 from benchmarks.systems import provider
 from benchmarks.timing import machine

@@ -17,8 +17,8 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from mintage.gateway.backend import Limits, Pool
-from mintage.gateway.exchange import Body, Exchange
+from mintage.gateway.http1.pool import Limits, Pool
+from mintage.gateway.http1.request import BackendRequest, Body
 from mintage.gateway.target import Target
 
 Headers = list[tuple[bytes, bytes]]
@@ -113,7 +113,9 @@ class Mintage:
         body = Body.of(scope["headers"], receive)
         target = self._pool.target.at(scope["path"], b"")
         headers, user = onward(scope), ("", "")
-        async with Exchange(self._pool, scope["method"], target, headers, body, user) as found:
+        async with BackendRequest(
+            self._pool, scope["method"], target, headers, body, user
+        ) as found:
             start = {
                 "type": "http.response.start",
                 "status": found.status,

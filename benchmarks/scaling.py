@@ -20,8 +20,8 @@ from typing import Final
 import uvloop
 from tests.stores.servers import Server, program
 
+from benchmarks.bench_client import Player, Session, UnexpectedAnswer
 from benchmarks.engines import redis_cluster
-from benchmarks.player import Player, Session, UnexpectedAnswer
 from benchmarks.systems import mintage, provider
 from benchmarks.timing import machine
 

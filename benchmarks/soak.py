@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from benchmarks.player import Player, Session, UnexpectedAnswer
+from benchmarks.bench_client import Player, Session, UnexpectedAnswer
 from benchmarks.systems import MintageServers, mintage, provider
 from benchmarks.timing import machine
 

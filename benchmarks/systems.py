@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.player import Player
+from benchmarks.bench_client import Player
 from benchmarks.upstream import CLIENT_ID, CLIENT_SECRET
 from mintage.demo.stage import process
 from mintage.testing.nanoidp import free_port

@@ -28,7 +28,7 @@ from mintage.grant_tokens import Tokens
 from mintage.grants.handles import Handle, grant_id, parse_code, store_key
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
-from mintage.grants.states import Identity, Login, UpstreamTokens
+from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.grants.transitions import Refreshment
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
@@ -75,7 +75,7 @@ class House:
             store,
             VaultKeys(seal=key, index=key),
             clock=time.time,
-            dice=secrets.token_bytes,
+            random_bytes=secrets.token_bytes,
             cache=GrantCache(clock=time.time, ttl=ttl, size=size),
         )
         tokens = Tokens(
@@ -90,7 +90,7 @@ class House:
         Of *subject*, or of a user of its own.
         """
         return await self.vault.create(
-            Login(
+            Consent(
                 client_id=CLIENT,
                 resource=RESOURCE.identifier,
                 scopes=("tools",),

@@ -1,4 +1,4 @@
-"""Where secrets come from: the environment, a file, or, once, the dice."""
+"""Where secrets come from: the environment, a file, or, once, the random_bytes."""
 
 import base64
 import contextlib

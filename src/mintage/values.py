@@ -8,7 +8,7 @@ Jti = NewType("Jti", str)  # secret: opens the vault
 ClientId = NewType("ClientId", str)
 
 Clock: TypeAlias = Callable[[], float]  # seconds since the epoch
-Dice: TypeAlias = Callable[[int], bytes]  # that many unguessable bytes
+RandomBytes: TypeAlias = Callable[[int], bytes]  # that many unguessable bytes
 
 Scopes: TypeAlias = tuple[str, ...]  # distinct, in the order they were asked for
 

@@ -1,10 +1,10 @@
-"""A short round of ``python -m batteries.changes``: every change once, on each store."""
+"""A short round of ``python -m stress.changes``: every change once, on each store."""
 
 import random
 
 import pytest
-from batteries.changes import battery
-from batteries.operator_changes import CHANGES
+from stress.changes import battery
+from stress.operator_changes import CHANGES
 
 
 @pytest.mark.timeout(300)

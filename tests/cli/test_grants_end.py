@@ -44,7 +44,11 @@ def on(config: Path, work: Callable[[Vault], Awaitable[T]]) -> T:
         store = await open_store(settings.store, clock=time.time)
         try:
             vault = open_vault(
-                settings, store, clock=time.time, steady=time.monotonic, dice=secrets.token_bytes
+                settings,
+                store,
+                clock=time.time,
+                steady=time.monotonic,
+                random_bytes=secrets.token_bytes,
             )
             return await work(vault)
         finally:

@@ -52,7 +52,11 @@ async def server(config: Path) -> AsyncIterator[tuple[Vault, ClientIds]]:
     store = await open_store(settings.store, clock=time.time)
     yield (
         open_vault(
-            settings, store, clock=time.time, steady=time.monotonic, dice=secrets.token_bytes
+            settings,
+            store,
+            clock=time.time,
+            steady=time.monotonic,
+            random_bytes=secrets.token_bytes,
         ),
         ClientIds(*purpose_keys(settings.secrets, "client-id")),
     )

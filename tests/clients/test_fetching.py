@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from mintage.clients.addresses import Address, is_public
 from mintage.clients.fetching import GuardedFetch
-from mintage.concurrency.host_limits import Turns
+from mintage.concurrency.host_limits import HostConcurrencyLimit
 from mintage.errors import FetchError, FetchFailed, FetchRefused
 from tests.clients.hosts import (
     DEAD,
@@ -136,7 +136,7 @@ async def test_attack_d02_one_host_is_asked_little_at_once_and_holds_up_no_other
 
 
 async def test_attack_d02_only_so_many_run_at_once_in_all() -> None:
-    turns, gate = Turns(), asyncio.Event()
+    turns, gate = HostConcurrencyLimit(), asyncio.Event()
     running = 0
 
     async def errand(host: str) -> None:

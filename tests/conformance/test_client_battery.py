@@ -1,7 +1,7 @@
 """The small ones of the battery of real clients, as it runs them, at the gateway and `MintageAuth`.
 
 The packages are those of this environment and of the lock file here; there is no network
-namespace. ``python -m batteries.clients`` runs all of them as their users install them.
+namespace. ``python -m stress.clients`` runs all of them as their users install them.
 """
 
 import shutil
@@ -12,8 +12,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from batteries.client_programs import SCRIPTS, Client
-from batteries.clients import embedded, gateway, run
+from stress.client_programs import SCRIPTS, Client
+from stress.clients import embedded, gateway, run
 
 from mintage.testing.fake_upstream import FakeUpstream
 from tests.conformance.node import HERE, node

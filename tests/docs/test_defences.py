@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from batteries.defences import PACKAGE, SECURITY, TABLED, Change, Defence, defences
-from batteries.defences import tests_of as files_of
+from stress.defences import PACKAGE, SECURITY, TABLED, Change, Defence, defences
+from stress.defences import tests_of as files_of
 
 ROWS = sorted({row for row, _ in TABLED.findall(SECURITY.read_text(encoding="utf-8"))})
 DEFENCES = defences()

@@ -13,7 +13,7 @@ import httpx2
 from mintage.crypto.derivation import purpose_key
 from mintage.demo.stage import process
 from mintage.grants.pkce import s256
-from mintage.grants.states import Identity, Login, UpstreamTokens
+from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.settings.load import Config, load
 from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
@@ -54,7 +54,7 @@ class Fleet:
     async def code(self, client_id: str) -> str:
         """A code as the callback makes it, for VERIFIER. Each is of another user."""
         return await self.vault.create(
-            Login(
+            Consent(
                 client_id=client_id,  # type: ignore[arg-type]
                 resource=f"{self.config.issuer}/mcp",
                 scopes=("tools",),
@@ -97,7 +97,7 @@ async def fleet(
     keys = VaultKeys(
         seal=purpose_key(config.secret, "seal"), index=purpose_key(config.secret, "index")
     )
-    vault = Vault(opened, keys, clock=time.time, dice=secrets.token_bytes)
+    vault = Vault(opened, keys, clock=time.time, random_bytes=secrets.token_bytes)
     try:
         yield Fleet(config, file, ports, vault)
     finally:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import failover, stands
+from tests.faults import failover, fault_rigs
 from tests.faults.failover import Cluster, Sentinels
-from tests.faults.stands import Stand
+from tests.faults.fault_rigs import Stand
 from tests.stores.servers import Server, pgbouncer, postgres_server, redis_server, started
 
 
@@ -61,25 +61,25 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
 
 @pytest.fixture
 async def postgres(postgres_process: Server) -> AsyncIterator[Stand]:
-    async with stands.postgres(postgres_process) as stand:
+    async with fault_rigs.postgres(postgres_process) as stand:
         yield stand
 
 
 @pytest.fixture
 async def redis(redis_process: Server) -> AsyncIterator[Stand]:
-    async with stands.redis(redis_process) as stand:
+    async with fault_rigs.redis(redis_process) as stand:
         yield stand
 
 
 @pytest.fixture
 async def pooler(pooler_process: Server, postgres_process: Server) -> AsyncIterator[Stand]:
-    async with stands.pooler(pooler_process, postgres_process) as stand:
+    async with fault_rigs.pooler(pooler_process, postgres_process) as stand:
         yield stand
 
 
 @pytest.fixture
 async def restricted(restricted_process: Server) -> AsyncIterator[Stand]:
-    async with stands.restricted(restricted_process) as stand:
+    async with fault_rigs.restricted(restricted_process) as stand:
         yield stand
 
 
@@ -97,13 +97,13 @@ async def cluster(redis_cluster: Cluster) -> Stand:
 
 @pytest.fixture
 async def sqlite(tmp_path: Path) -> AsyncIterator[Stand]:
-    stands.check_immutable(tmp_path)
-    async with stands.sqlite(tmp_path, None) as stand:
+    fault_rigs.check_immutable(tmp_path)
+    async with fault_rigs.sqlite(tmp_path, None) as stand:
         yield stand
 
 
 @pytest.fixture
 async def sqlite_on_a_small_disk(tmp_path: Path) -> AsyncIterator[Stand]:
-    with stands.small_disk(tmp_path / "disk") as disk:
-        async with stands.sqlite(tmp_path, disk) as stand:
+    with fault_rigs.small_disk(tmp_path / "disk") as disk:
+        async with fault_rigs.sqlite(tmp_path, disk) as stand:
             yield stand

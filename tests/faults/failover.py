@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mintage.testing.nanoidp import free_port
-from tests.faults.stands import Stand, redis_cli
+from tests.faults.fault_rigs import Stand, redis_cli
 from tests.stores.conftest import await_agreement
 from tests.stores.servers import Server, program, redis_server, started
 

@@ -19,7 +19,7 @@ from mintage.app import Mintage
 from mintage.network.tls import trusted
 from mintage.testing.serving import serving
 from tests.end_to_end.processes import Fleet, fleet
-from tests.faults.stands import Stand
+from tests.faults.fault_rigs import Stand
 from tests.faults.traffic import SLOWEST, Traffic
 
 FULL = os.environ.get("MINTAGE_BATTERY") == "full"

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mintage.app import Running
 from mintage.grants.pkce import s256
-from mintage.grants.states import Identity, Login, UpstreamTokens
+from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from mintage.values import ClientId
@@ -162,7 +162,7 @@ async def token_for(
     verifier, client_id = secrets.token_urlsafe(32), ClientId("a-client")
     issuer = "https://login.example.com"
     identity = Identity(issuer=issuer, subject=subject, claims=dict(claims or {}))
-    login = Login(
+    login = Consent(
         client_id=client_id,
         resource=resource,
         scopes=("tools",),

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from mintage.errors import InvalidRequest
-from mintage.gateway.backend import Limits, Pool
+from mintage.gateway.http1.pool import Limits, Pool
 from mintage.gateway.target import Target
 from mintage.testing.nanoidp import free_port
 from tests.conftest import World

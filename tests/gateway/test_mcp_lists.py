@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from mintage.gateway.connection import BackendError
+from mintage.gateway.http1.connection import BackendError
 from mintage.gateway.json_reading import UnreadableJson
 from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.mcp_lists import EventFilter, filtered

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mintage.gateway.backend import Limits, Pool
-from mintage.gateway.connection import BackendError
-from mintage.gateway.exchange import Body, Exchange
+from mintage.gateway.http1.connection import BackendError
+from mintage.gateway.http1.pool import Limits, Pool
+from mintage.gateway.http1.request import BackendRequest, Body
 from mintage.gateway.target import Target
 from mintage.settings.resources import ResourceSection
 from mintage.testing.nanoidp import free_port
@@ -26,7 +26,9 @@ async def answer(pool: Pool, method: str = "GET") -> bytes:
     """The body of the answer to one request, through *pool*, which is closed then."""
     body = Body(nothing, 0, more=False)
     try:
-        async with Exchange(pool, method, pool.target.at("/x", b""), [], body, ALICE) as found:
+        async with BackendRequest(
+            pool, method, pool.target.at("/x", b""), [], body, ALICE
+        ) as found:
             return await found.chunk()
     finally:
         pool.close()
@@ -131,7 +133,7 @@ async def test_a_connection_gets_cold_before_the_backend_hangs_up(tmp_path: Path
             if cold:
                 one._warm[0].idle_since -= 5
             body = Body(nothing, 0, more=False)
-            async with Exchange(one, "GET", b"/", [], body, ALICE) as found:
+            async with BackendRequest(one, "GET", b"/", [], body, ALICE) as found:
                 assert await found.chunk() == b"ok"
         one.close()
     assert backend.connections == 2

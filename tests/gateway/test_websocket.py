@@ -15,8 +15,8 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from mintage.errors import TemporarilyUnavailable
-from mintage.gateway import conversation
-from mintage.gateway.conversation import MAX_MESSAGE
+from mintage.gateway import websocket
+from mintage.gateway.websocket import MAX_MESSAGE
 from mintage.testing.nanoidp import free_port
 from tests.conftest import World
 from tests.gateway.conftest import access_token
@@ -247,7 +247,7 @@ async def test_a_backend_may_decline_in_its_own_words(
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation, "LOOK_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(websocket, "LOOK_AGAIN_SECONDS", 0.02)
 
 
 @pytest.mark.usefixtures("often")

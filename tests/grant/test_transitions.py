@@ -7,10 +7,10 @@ from mintage.grants.lease import Renewed, Wait, is_due, lease, prolong, release,
 from mintage.grants.pkce import s256
 from mintage.grants.states import (
     Active,
+    Consent,
     Grant,
     Identity,
     Lease,
-    Login,
     Pending,
     Reason,
     Revoked,
@@ -39,7 +39,7 @@ TOKENS = UpstreamTokens(
     access_token="up", refresh_token="up-r", expires_at=NOW + 100, issuer="https://idp.example"
 )
 
-LOGIN = Login(
+LOGIN = Consent(
     client_id=CLIENT,
     resource=RESOURCE,
     scopes=("read", "write"),

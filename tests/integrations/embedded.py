@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from mintage.app import create_app
-from mintage.integrations.local import config_of
+from mintage.integrations.user import config_of
 from tests.conftest import SECRET
 
 

@@ -11,7 +11,7 @@ from starlette.routing import Match as Routed
 from starlette.routing import Mount, Route
 
 from mintage.errors import InvalidRequest
-from mintage.integrations.readings import find, located, public_path
+from mintage.integrations.path_interpretations import find, located, public_path
 
 RESOURCES = {"/api": "api", "/api/inner": "inner", "/v1/notes": "notes"}
 

@@ -4,7 +4,7 @@ import pytest
 
 from mintage.errors import ExpiredToken
 from mintage.grant_tokens import Tokens
-from mintage.grants.states import Active, Identity, Login, UpstreamTokens
+from mintage.grants.states import Active, Consent, Identity, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
@@ -25,7 +25,7 @@ def replica(offset: float) -> Tokens:
 
 
 def opened(at: int) -> Opened:
-    login = Login(
+    login = Consent(
         client_id=ClientId("client"),
         resource=RESOURCE,
         scopes=("tools",),

@@ -130,20 +130,20 @@ class TestDice:
 
     @pytest.fixture
     def parts(self, thrown: list[bytes]) -> dict[str, Any]:
-        def dice(count: int) -> bytes:
+        def random_bytes(count: int) -> bytes:
             thrown.append(secrets.token_bytes(count))
             return thrown[-1]
 
-        return {"dice": dice}
+        return {"random_bytes": random_bytes}
 
-    async def test_spec035_state_is_thrown_with_the_systems_dice(
+    async def test_spec035_state_is_thrown_with_the_systems_random_bytes(
         self, world: World, thrown: list[bytes]
     ) -> None:
         client = await world.client()
         async with world.browser() as browser:
             page = await approved(world, browser, client.authorization().url)
         assert answer_of(page)["state"] in {_base64url(raw) for raw in thrown}
-        assert inspect.signature(Mintage).parameters["dice"].default is secrets.token_bytes
+        assert inspect.signature(Mintage).parameters["random_bytes"].default is secrets.token_bytes
 
 
 def _base64url(raw: bytes) -> str:

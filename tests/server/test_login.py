@@ -108,7 +108,7 @@ async def test_revoking_either_token_ends_the_grant(world: World, kind: str) -> 
     assert (await client.call(tokens["access_token"])).status_code == 401
     refused = await client.refresh(tokens["refresh_token"])
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
-    await world.running.farewell.drain()
+    await world.running.revoker.drain()
     assert not world.upstream.is_live(seen["authorization"].removeprefix("Bearer "))
 
 

@@ -17,7 +17,7 @@ def overrides(request: pytest.FixtureRequest, tmp_path: Any) -> dict[str, Any]:
     (tmp_path / "signing.pem").write_bytes(pem(P256))
     signed = {"tokens": {"signing_key": "file:signing.pem"}}
     one = {"issuer": "https://idp.example", "client_id": "x"}
-    several = {"upstream": [one | {"name": "a", "was_the_only_one": True}, one | {"name": "b"}]}
+    several = {"upstream": [one | {"name": "a", "legacy_default": True}, one | {"name": "b"}]}
     found: dict[str, dict[str, Any]] = {
         "plain": {}, "signed": signed, "closed": CLOSED, "several": several
     }  # fmt: skip

@@ -23,7 +23,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, rule
 from mintage.testing.browser import Browser, Page
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
-from mintage.testing.oauth_client import REDIRECT_URI, Login, OAuthClient, answer_of
+from mintage.testing.oauth_client import REDIRECT_URI, AuthorizationAttempt, OAuthClient, answer_of
 from tests.conftest import World, opened_world
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Attempt:
 
     client: str
     resource: str
-    login: Login
+    login: AuthorizationAttempt
 
 
 @dataclass(eq=False)
@@ -203,7 +203,9 @@ class Play(RuleBasedStateMachine):
             if isinstance(newest, Tokens):
                 self.refresh(held, held.grant.attempt.client)
 
-    def _redeem(self, code: Code, client: str, login: Login, resource: str | None) -> Any:
+    def _redeem(
+        self, code: Code, client: str, login: AuthorizationAttempt, resource: str | None
+    ) -> Any:
         grant, attempt = code.grant, code.grant.attempt
         party = self.clients[client]
         answer = self.stage.run(party.redeem(login, code.text, resource=resource))

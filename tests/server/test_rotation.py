@@ -41,10 +41,10 @@ def test_a_login_cookie_set_before_is_read_after() -> None:
         expires_at=100,
         upstream="oidc",
     )
-    value = Cookies((OLD,), secure=True, dice=secrets.token_bytes).seal_login(login)
+    value = Cookies((OLD,), secure=True, random_bytes=secrets.token_bytes).seal_login(login)
 
     def read_with(*keys: BoxKey) -> PendingLogin | None:
-        cookies = Cookies(keys, secure=True, dice=secrets.token_bytes)
+        cookies = Cookies(keys, secure=True, random_bytes=secrets.token_bytes)
         header = f"{cookies._login_name('state')}={value}".encode()
         request = Request({"type": "http", "headers": [(b"cookie", header)]})
         return cookies.login(request, "state", now=0)

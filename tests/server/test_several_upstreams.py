@@ -15,7 +15,7 @@ from mintage.settings.load import parse
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import OAuthClient, answer_of
-from mintage.upstream.several import Upstreams
+from mintage.upstream.registry import Upstreams
 from tests.conftest import World
 from tests.server.conftest import screenshot
 from tests.server.ways_back import told
@@ -44,7 +44,7 @@ def overrides(upstream: FakeUpstream, partner: FakeUpstream) -> dict[str, Any]:
     backend = "http://127.0.0.1:9/mcp"
     return {
         "upstream": [
-            section(upstream, "staff", title="Our staff", was_the_only_one=True),
+            section(upstream, "staff", title="Our staff", legacy_default=True),
             section(partner, "partners", domains=["partner.example"]),
         ],
         "resource": [
@@ -199,7 +199,7 @@ async def test_each_providers_tokens_are_renewed_and_ended_there(
     assert (upstream.seen["refresh_token"], partner.seen["refresh_token"]) == (0, 1)
     assert renewed.tokens.provider == "partners"
     await client.revoke(token)
-    await world.running.farewell.drain()
+    await world.running.revoker.drain()
     assert (upstream.seen["revoke"], partner.seen["revoke"]) == (0, 1)
 
 
@@ -233,5 +233,5 @@ def test_settings_that_cannot_be_meant() -> None:
     assert broken({"name": "a"}, {"name": "B c"}) == "upstream[1].name"
     assert broken({"name": "b"}, {"name": "c"}) == "resource[0].upstreams"
     assert broken({"name": "a"}, {"name": "b", "client_id": ""}) == "upstream[1].client_id"
-    first = {"was_the_only_one": True}
-    assert broken({"name": "a"} | first, {"name": "b"} | first) == "upstream[1].was_the_only_one"
+    first = {"legacy_default": True}
+    assert broken({"name": "a"} | first, {"name": "b"} | first) == "upstream[1].legacy_default"

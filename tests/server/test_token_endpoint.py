@@ -146,7 +146,7 @@ async def test_spec087_spec089_spec090_revoking_either_ends_both_whatever_the_hi
     assert (answer.status_code, answer.content) == (200, b"")
     assert (await client.call(tokens["access_token"])).status_code == 401
     assert refused(await client.refresh(tokens["refresh_token"])) == (400, "invalid_grant")
-    await world.running.farewell.drain()
+    await world.running.revoker.drain()
     assert not any(map(world.upstream.is_live, world.upstream.issued))
 
 

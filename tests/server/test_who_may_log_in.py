@@ -185,7 +185,7 @@ async def test_whom_none_fits_is_told_whom_to_ask_and_leaves_nothing_behind(
     (line,) = [r.getMessage() for r in caplog.records if reference in r.getMessage()]
     assert "rule 1 misses email_domains; rule 2 misses subjects" in line
     assert "alice" not in line
-    await world.running.farewell.drain()
+    await world.running.revoker.drain()
     assert not any(map(world.upstream.is_live, world.upstream.issued))
 
 
@@ -217,7 +217,7 @@ async def test_who_no_longer_fits_is_out_when_the_provider_is_asked_again(world:
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")
     refused = await client.refresh(tokens["refresh_token"])
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
-    await world.running.farewell.drain()
+    await world.running.revoker.drain()
     assert not any(map(world.upstream.is_live, world.upstream.issued))
 
 

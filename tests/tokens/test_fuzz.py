@@ -39,15 +39,15 @@ def test_the_corpus_finds_nothing(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_small_changes_to_the_corpus_find_nothing(target: str) -> None:
-    dice = random.Random(0)  # noqa: S311 - the same changes every time
+    random_bytes = random.Random(0)  # noqa: S311 - the same changes every time
     seeds = corpus(target)
     for _ in range(3000):
-        data = bytearray(dice.choice(seeds))
-        for _ in range(dice.randint(1, 3)):
-            at = dice.randrange(len(data) + 1)
-            cut = dice.choice((0, 1, 1, 4))
-            data[at : at + cut] = dice.choice(
-                (b"", dice.randbytes(1), b'"', b"\\", b"[" * 50, b"9")
+        data = bytearray(random_bytes.choice(seeds))
+        for _ in range(random_bytes.randint(1, 3)):
+            at = random_bytes.randrange(len(data) + 1)
+            cut = random_bytes.choice((0, 1, 1, 4))
+            data[at : at + cut] = random_bytes.choice(
+                (b"", random_bytes.randbytes(1), b'"', b"\\", b"[" * 50, b"9")
             )
         HARNESS.TARGETS[target](bytes(data))
 

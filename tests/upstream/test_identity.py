@@ -12,8 +12,8 @@ from mintage.errors import UpstreamError, UpstreamMisbehaved
 from mintage.grants.states import Identity
 from mintage.upstream.answers import believed, to_a_token_request
 from mintage.upstream.identity import from_answers, from_claims
+from mintage.upstream.json_paths import Each, Pick
 from mintage.upstream.oauth2 import Asking, read_tokens
-from mintage.upstream.picking import Each, Pick
 from mintage.upstream.preset import IdentityMap, Preset
 from mintage.upstream.presets import PRESETS
 from mintage.upstream.protocol import HttpResponse

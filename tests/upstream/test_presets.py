@@ -25,7 +25,7 @@ from mintage.testing.oauth_client import answer_of
 from mintage.upstream.preset import Preset
 from mintage.upstream.presets import PRESETS
 from mintage.upstream.protocol import HttpRequest, HttpResponse, Upstream
-from mintage.upstream.provider import settle
+from mintage.upstream.provider import resolve_upstream
 from mintage.upstream.settings import UpstreamSettings
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Secret
@@ -322,7 +322,7 @@ def test_good_settings_are_taken(section: dict[str, Any]) -> None:
 )
 def test_pages_call_it_by_its_name(section: dict[str, Any], name: str) -> None:
     settings = read(section)
-    assert settle(PRESETS[settings.preset], settings).name == name
+    assert resolve_upstream(PRESETS[settings.preset], settings).name == name
 
 
 def test_recordings_hold_no_real_secret() -> None:

@@ -22,7 +22,7 @@ from mintage.errors import (
 from mintage.grants.states import UpstreamTokens
 from mintage.upstream.answers import believed, to_a_token_request
 from mintage.upstream.identity import from_claims
-from mintage.upstream.picking import Each, Pick
+from mintage.upstream.json_paths import Each, Pick
 from mintage.upstream.preset import IdentityMap, Lookup, Preset, Quirks
 from mintage.upstream.presets import PRESETS
 from mintage.upstream.protocol import HttpResponse, Upstream

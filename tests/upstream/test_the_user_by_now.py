@@ -136,7 +136,7 @@ async def test_attack_e22_an_answer_that_says_nothing_ends_nothing(
     world.clock.advance(400)
     tokens = (await client.refresh(tokens["refresh_token"])).json()
     assert (await client.call(tokens["access_token"])).status_code == 200
-    await world.running.farewell.drain()
+    await world.running.revoker.drain()
     assert upstream.seen["revoke"] == 0
 
 
@@ -328,7 +328,7 @@ class TestAnotherProvider:
                     answer = await client.refresh(tokens["refresh_token"])
                     assert answer.status_code == 503
                 assert (await client.revoke(tokens["refresh_token"])).status_code == 200
-                await world.running.farewell.drain()
+                await world.running.revoker.drain()
             assert (other.forms, other.seen["revoke"], other.seen["userinfo"]) == ([], 0, 0)
         assert upstream.seen["revoke"] == 0
 

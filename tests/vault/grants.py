@@ -6,7 +6,7 @@ from typing import Any
 from mintage.grants.handles import Handle
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
-from mintage.grants.states import Identity, Login, UpstreamTokens
+from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.grants.transitions import Refreshment
 from mintage.stores.protocol import Store
 from mintage.testing.clock import ManualClock
@@ -22,14 +22,14 @@ NEW = VaultKeys(seal=b"S" * 32, index=b"I" * 32)
 
 
 def vault_on(store: Store, clock: ManualClock, keys: VaultKeys = OLD, **more: Any) -> Vault:
-    return Vault(store, keys, clock=clock, dice=secrets.token_bytes, **more)
+    return Vault(store, keys, clock=clock, random_bytes=secrets.token_bytes, **more)
 
 
 async def new_code(
     vault: Vault, user: str = "alice", client: ClientId = CLIENT, *, at: int = 0, **claims: str
 ) -> str:
     return await vault.create(
-        Login(
+        Consent(
             client_id=client,
             resource="https://auth.example/mcp",
             scopes=("tools",),

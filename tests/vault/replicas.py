@@ -12,7 +12,7 @@ from mintage.errors import UpstreamRefused, UpstreamUnavailable
 from mintage.grants.handles import Handle, parse_code
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
-from mintage.grants.states import Identity, Login, UpstreamTokens
+from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.grants.transitions import Refreshment
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
@@ -123,7 +123,12 @@ class Replicas:
             caches = [GrantCache(clock=clock, ttl=CACHED) for _ in range(count)]
         vaults = [
             Vault(
-                store, KEYS, clock=clock, dice=secrets.token_bytes, lifetimes=LIFETIMES, cache=cache
+                store,
+                KEYS,
+                clock=clock,
+                random_bytes=secrets.token_bytes,
+                lifetimes=LIFETIMES,
+                cache=cache,
             )
             for store, cache in zip(stores, caches, strict=True)
         ]
@@ -149,7 +154,7 @@ class Replicas:
     async def create(self, replica: int, *, renewable: bool, expires: bool) -> Subject:
         until = int(self.clock()) + UPSTREAM if expires else None
         family = Family(self.clock, renewable, until)
-        login = Login(
+        login = Consent(
             client_id=CLIENT,
             resource=RESOURCE,
             scopes=("tools",),

@@ -12,7 +12,7 @@ import pytest
 from mintage.grants.handles import Handle
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
-from mintage.grants.states import Identity, Login, Reason, UpstreamTokens
+from mintage.grants.states import Consent, Identity, Reason, UpstreamTokens
 from mintage.grants.transitions import Refreshment
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
@@ -31,7 +31,7 @@ VERIFIER = "v" * 43
 
 def vault_on(store: Store, clock: ManualClock) -> Vault:
     keys = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
-    return Vault(store, keys, clock=clock, dice=secrets.token_bytes, lifetimes=Lifetimes())
+    return Vault(store, keys, clock=clock, random_bytes=secrets.token_bytes, lifetimes=Lifetimes())
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def vaults(
 
 async def new_code(vault: Vault) -> str:
     return await vault.create(
-        Login(
+        Consent(
             client_id=CLIENT,
             resource="https://auth.example/mcp",
             scopes=("tools",),

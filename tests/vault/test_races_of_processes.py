@@ -1,9 +1,9 @@
-"""Four processes at one grant at one time, on every store; `batteries.races` is the long run."""
+"""Four processes at one grant at one time, on every store; `stress.races` is the long run."""
 
 from pathlib import Path
 
 import pytest
-from batteries.races import RACES, battery
+from stress.races import RACES, battery
 
 ROUNDS = 200
 

@@ -1,9 +1,9 @@
-"""A revocation reaches processes that have the grant in memory; `batteries.revocation` times it."""
+"""A revocation reaches processes that have the grant in memory; `stress.revocation` times it."""
 
 from pathlib import Path
 
 import pytest
-from batteries.revocation import AT_99, BOUND, battery
+from stress.revocation import AT_99, BOUND, battery
 
 ROUNDS = 40
 

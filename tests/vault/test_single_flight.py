@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
-from batteries.crew import CONTEXT, Crew
-from batteries.replica import Replica
 from msgspec.structs import replace
+from stress.replica import Replica
+from stress.worker_pool import CONTEXT, WorkerPool
 
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, Reason, UpstreamTokens
@@ -147,20 +147,20 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @asynccontextmanager
-async def crew(
+async def pool(
     url: str, provider: FakeUpstream, reached: Event, *, size: int, lifetimes: Lifetimes
-) -> AsyncIterator[Crew]:
+) -> AsyncIterator[WorkerPool]:
     """Its processes talk to a provider in this one, so nothing here may block."""
 
-    def begin() -> Crew:
+    def begin() -> WorkerPool:
         args = (url, provider.issuer, provider.client_secret, lifetimes, reached)
-        return Crew(Process.open, *args, size=size)
+        return WorkerPool(Process.open, *args, size=size)
 
-    crew = await asyncio.to_thread(begin)
+    pool = await asyncio.to_thread(begin)
     try:
-        yield crew
+        yield pool
     finally:
-        await asyncio.to_thread(crew.__exit__)
+        await asyncio.to_thread(pool.__exit__)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def reached() -> Event:
 async def test_four_hundred_requests_at_eight_replicas_ask_the_provider_once(
     url: str, provider: FakeUpstream, expired: UpstreamTokens, reached: Event
 ) -> None:
-    async with crew(url, provider, reached, size=PROCESSES, lifetimes=Lifetimes()) as processes:
+    async with pool(url, provider, reached, size=PROCESSES, lifetimes=Lifetimes()) as processes:
         secret = await asyncio.to_thread(processes.ask, 0, "login", expired)
         provider.delay = 0.3  # all are there before the first has its answer
         got: Counter[str] = sum(await asyncio.to_thread(processes.all, "use", secret), Counter())
@@ -191,7 +191,7 @@ async def test_a_leaseholder_that_is_killed_delays_others_by_its_lease_at_most(
     What it was given and did not save is lost, and the old refresh token is spent: using it
     again makes a provider as strict as this one end the login. That is the provider's rule.
     """
-    async with crew(url, provider, reached, size=2, lifetimes=Lifetimes(lease=LEASE)) as processes:
+    async with pool(url, provider, reached, size=2, lifetimes=Lifetimes(lease=LEASE)) as processes:
         secret = await asyncio.to_thread(processes.ask, 0, "login", expired)
         processes.tell(0, "die", secret, gone)
         assert await asyncio.to_thread(reached.wait, 20)
@@ -213,7 +213,7 @@ async def test_a_leaseholder_that_is_slow_keeps_its_lease(
     url: str, provider: FakeUpstream, expired: UpstreamTokens, reached: Event
 ) -> None:
     """The provider has spent the refresh token, and who the user is takes longer than a lease."""
-    async with crew(url, provider, reached, size=2, lifetimes=Lifetimes(lease=LEASE)) as processes:
+    async with pool(url, provider, reached, size=2, lifetimes=Lifetimes(lease=LEASE)) as processes:
         secret = await asyncio.to_thread(processes.ask, 0, "login", expired)
         processes.tell(0, "linger", secret)
         assert await asyncio.to_thread(reached.wait, 20)

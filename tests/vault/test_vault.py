@@ -11,7 +11,7 @@ from mintage.errors import StoreUnavailable, UpstreamRefused, UpstreamUnavailabl
 from mintage.grants.handles import Handle
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
-from mintage.grants.states import Identity, Login, Reason, UpstreamTokens
+from mintage.grants.states import Consent, Identity, Reason, UpstreamTokens
 from mintage.stores.memory import MemoryStore
 from mintage.stores.protocol import Index, Versioned
 from mintage.stores.sqlite import SQLiteStore
@@ -102,12 +102,12 @@ def store(clock: ManualClock) -> CountingStore:
 
 @pytest.fixture
 def vault(store: CountingStore, clock: ManualClock) -> Vault:
-    return Vault(store, KEYS, clock=clock, dice=secrets.token_bytes, lifetimes=Lifetimes())
+    return Vault(store, KEYS, clock=clock, random_bytes=secrets.token_bytes, lifetimes=Lifetimes())
 
 
 async def logged_in(vault: Vault, upstream: Upstream) -> Opened:
     code = await vault.create(
-        Login(
+        Consent(
             client_id=CLIENT,
             resource="https://auth.example/mcp",
             scopes=("tools",),
@@ -228,7 +228,7 @@ class TestRenewal:
     ) -> None:
         """The new tokens would live on at the upstream, known to nobody."""
         told: list[Refused] = []
-        vault = Vault(store, KEYS, clock=clock, dice=secrets.token_bytes, ended=told.append)
+        vault = Vault(store, KEYS, clock=clock, random_bytes=secrets.token_bytes, ended=told.append)
         opened = await logged_in(vault, upstream)
         clock.advance(560)  # due, and still good: renewed behind the caller's back
         upstream.gate.clear()
@@ -272,7 +272,9 @@ class TestReplicas:
     async def replicas(self, clock: ManualClock, tmp_path: Path) -> AsyncIterator[list[Vault]]:
         path = tmp_path / "store.db"
         stores = [await SQLiteStore.open(path, clock=clock, poll=0.01) for _ in range(4)]
-        vaults = [Vault(store, KEYS, clock=clock, dice=secrets.token_bytes) for store in stores]
+        vaults = [
+            Vault(store, KEYS, clock=clock, random_bytes=secrets.token_bytes) for store in stores
+        ]
         watchers = [asyncio.create_task(vault.watch()) for vault in vaults]
         await asyncio.sleep(0.05)
         yield vaults

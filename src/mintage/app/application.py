@@ -21,8 +21,8 @@ from mintage.app.store_watch import sweep
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.errors import ConfigError, NotFound, OAuthError, StoreUnavailable
-from mintage.gateway.credentials import Credentials, IdentitySigner
-from mintage.gateway.door import Door
+from mintage.gateway.access_guard import AccessGuard
+from mintage.gateway.credentials import BackendCredentials, IdentitySigner
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.origins import Origins, origin_of
@@ -30,13 +30,13 @@ from mintage.gateway.peers import Peers, read_networks
 from mintage.gateway.proxy import Backend, Proxy
 from mintage.grant_tokens import Tokens
 from mintage.grants.states import UpstreamTokens
-from mintage.server.farewell import Farewell
 from mintage.server.queries import kept_from_logs
+from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.settings.environment import check_environment
 from mintage.settings.load import Config
 from mintage.stores.protocol import Store
 from mintage.upstream.protocol import Exchange
-from mintage.values import Clock, Dice
+from mintage.values import Clock, RandomBytes
 from mintage.vault.vault import Vault
 from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.web.edge import Handler, error_response, failure_of
@@ -54,7 +54,7 @@ _REVIEW = 3600
 
 @dataclass(slots=True)
 class Mintage:
-    """The application. *clock*, *dice* and *fetch* are arguments so that tests can hold them.
+    """The application. Tests pass their own *clock*, *random_bytes* and *fetch*.
 
     *accept_client* has the last word about clients that come by a metadata document. *steady*:
     the clock for pauses, where *clock* does not serve for both (see `Clocks`).
@@ -62,7 +62,7 @@ class Mintage:
 
     config: Config
     clock: Clock = time.time
-    dice: Dice = secrets.token_bytes
+    random_bytes: RandomBytes = secrets.token_bytes
     fetch: GuardedFetch | None = None
     accept_client: AcceptClient | None = None
     steady: Clock | None = None
@@ -137,8 +137,8 @@ class Running:
         return self.parts.tokens
 
     @property
-    def farewell(self) -> Farewell:
-        return self.parts.farewell
+    def revoker(self) -> UpstreamRevoker:
+        return self.parts.revoker
 
     def answers_at(self, path: str) -> bool:
         """Whether *path* is one of the server's own, and no resource's."""
@@ -190,7 +190,7 @@ class Running:
             check_size(scope)
             response = await endpoint(Request(scope, receive))
         except OAuthError as error:
-            response = error_response(failure_of(error, Request(scope), self.parts.dice))
+            response = error_response(failure_of(error, Request(scope), self.parts.random_bytes))
         await response(scope, receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -201,7 +201,7 @@ class Running:
             if (found := self.gateway.find(raw_path)) is None:
                 raise NotFound("there is nothing at this path; check the address")
         except OAuthError as error:
-            response = error_response(failure_of(error, Request(scope), self.parts.dice))
+            response = error_response(failure_of(error, Request(scope), self.parts.random_bytes))
             return await response(scope, receive, for_any_origin(send))
         return await self.gateway(scope, receive, send, found=found)
 
@@ -212,7 +212,7 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
     async with open_parts(
         app.config,
         clocks=Clocks.of(app.clock) if app.steady is None else Clocks(app.clock, app.steady),
-        dice=app.dice,
+        random_bytes=app.random_bytes,
         fetch=app.fetch,
         accept_client=app.accept_client,
     ) as parts:
@@ -274,7 +274,7 @@ def _gateway(parts: Parts, commands: Mapping[str, "CommandSessions"]) -> Gateway
                 resource=resource,
                 path=section.path,
                 pool=None if section.backend is None else section.pool(),
-                wish=section.wish(resource.identifier),
+                credential_policy=section.credential_policy(resource.identifier),
                 local=commands.get(section.path),
                 passing=section.passing(config.gateway.drop_headers),
             )
@@ -285,14 +285,18 @@ def _gateway(parts: Parts, commands: Mapping[str, "CommandSessions"]) -> Gateway
     )
 
 
-def _credentials(parts: Parts) -> Credentials:
+def _credentials(parts: Parts) -> BackendCredentials:
     keys = parts.config.signing_keys
-    signer = IdentitySigner(parts.site.issuer, keys[0], parts.clock, parts.dice) if keys else None
+    signer = (
+        IdentitySigner(parts.site.issuer, keys[0], parts.clock, parts.random_bytes)
+        if keys
+        else None
+    )
 
     async def exchange(tokens: UpstreamTokens, wanted: Exchange) -> UpstreamTokens:
         return await parts.upstreams.exchange(tokens, wanted, now=int(parts.clock()))
 
-    return Credentials(
+    return BackendCredentials(
         parts.vault,
         parts.renew,
         parts.clock,
@@ -303,13 +307,13 @@ def _credentials(parts: Parts) -> Credentials:
     )
 
 
-def _door(parts: Parts) -> Door:
+def _door(parts: Parts) -> AccessGuard:
     origins = Origins(
         own=origin_of(parts.config.issuer),
         allowed=frozenset(parts.config.gateway.allowed_origins),
         let_any_web_page_call=parts.config.gateway.let_any_web_page_call,
     )
-    return Door(parts.site, parts.bearer, origins, parts.dice)
+    return AccessGuard(parts.site, parts.bearer, origins, parts.random_bytes)
 
 
 def _forward_auth(parts: Parts, gateway: Gateway, peers: Peers) -> ForwardAuth | None:

@@ -9,7 +9,7 @@ from mintage.jwt.keyring import KeyRing
 from mintage.settings.load import Config, Outline
 from mintage.site import Resource, Site
 from mintage.stores.protocol import Store
-from mintage.values import Clock, Dice, Secret
+from mintage.values import Clock, RandomBytes, Secret
 from mintage.vault.cache import GrantCache
 from mintage.vault.values import Refused, VaultKeys
 from mintage.vault.vault import Vault, forget
@@ -21,7 +21,7 @@ def open_vault(
     *,
     clock: Clock,
     steady: Clock,
-    dice: Dice,
+    random_bytes: RandomBytes,
     ended: Callable[[Refused], None] = forget,
     knows: Callable[[UpstreamTokens], bool] = lambda _: True,
 ) -> Vault:
@@ -33,7 +33,7 @@ def open_vault(
         keys,
         clock=clock,
         steady=steady,
-        dice=dice,
+        random_bytes=random_bytes,
         lifetimes=config.lifetimes,
         cache=GrantCache(clock=steady, ttl=grants.cache_seconds, outage=grants.outage_seconds),
         former_keys=former,

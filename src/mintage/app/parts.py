@@ -26,7 +26,7 @@ from mintage.grants.states import Identity, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.network.proxies import Proxies
 from mintage.resource.bearer import Bearer
-from mintage.server.farewell import Farewell
+from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.settings.load import Config
 from mintage.site import Site
 from mintage.stores import copying
@@ -34,9 +34,9 @@ from mintage.stores.alone import alone
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.upstream.opening import open_upstream
-from mintage.upstream.several import Upstreams
+from mintage.upstream.registry import Upstreams
 from mintage.upstream.transport import HttpTransport
-from mintage.values import Clock, Dice
+from mintage.values import Clock, RandomBytes
 from mintage.vault import installation
 from mintage.vault.vault import Vault
 
@@ -50,11 +50,11 @@ class Parts:
     config: Config
     clock: StoreClock
     steady: Clock
-    dice: Dice
+    random_bytes: RandomBytes
     site: Site
     store: Store
     upstreams: Upstreams
-    farewell: Farewell
+    revoker: UpstreamRevoker
     vault: Vault
     tokens: Tokens
     bearer: Bearer
@@ -77,7 +77,7 @@ async def open_parts(
     config: Config,
     *,
     clocks: Clocks,
-    dice: Dice,
+    random_bytes: RandomBytes,
     fetch: GuardedFetch | None = None,
     accept_client: AcceptClient | None = None,
 ) -> AsyncIterator[Parts]:
@@ -92,7 +92,7 @@ async def open_parts(
             stack.enter_context(alone(config.issuer))
         else:  # nobody else can reach that one
             ids = [keys.id for keys in vault_keys(config.secrets)]
-            await installation.join(store, config.issuer, ids, dice)
+            await installation.join(store, config.issuer, ids, random_bytes)
             await copying.end(store)
         await greet(store)
         upstreams = Upstreams(
@@ -109,29 +109,31 @@ async def open_parts(
             stack.callback(fetch.close)
         published = Published(fetch, policy=config.documents, clock=steady, accept=accept_client)
         stack.push_async_callback(published.drain)
-        farewell = Farewell(upstreams)
-        stack.push_async_callback(farewell.drain)
+        revoker = UpstreamRevoker(upstreams)
+        stack.push_async_callback(revoker.drain)
         vault = open_vault(
             config,
             store,
             clock=clock,
             steady=steady,
-            dice=dice,
-            ended=farewell,
+            random_bytes=random_bytes,
+            ended=revoker,
             knows=upstreams.issued,
         )
         stack.push_async_callback(vault.drain)
-        yield _parts(config, clock, steady, dice, store, upstreams, farewell, vault, published)
+        yield _parts(
+            config, clock, steady, random_bytes, store, upstreams, revoker, vault, published
+        )
 
 
 def _parts(
     config: Config,
     clock: StoreClock,
     steady: Clock,
-    dice: Dice,
+    random_bytes: RandomBytes,
     store: Store,
     upstreams: Upstreams,
-    farewell: Farewell,
+    revoker: UpstreamRevoker,
     vault: Vault,
     published: Published,
 ) -> Parts:
@@ -156,11 +158,11 @@ def _parts(
         config=config,
         clock=clock,
         steady=steady,
-        dice=dice,
+        random_bytes=random_bytes,
         site=site,
         store=store,
         upstreams=upstreams,
-        farewell=farewell,
+        revoker=revoker,
         vault=vault,
         tokens=tokens,
         bearer=Bearer(tokens, vault, clock, site.hierarchy),

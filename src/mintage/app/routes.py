@@ -22,7 +22,7 @@ from mintage.server.pages import for_browsers
 from mintage.server.register import RegisterEndpoint
 from mintage.server.revoke import RevokeEndpoint
 from mintage.server.token import GrantType, TokenEndpoint
-from mintage.upstream.several import Member
+from mintage.upstream.registry import ConfiguredUpstream
 from mintage.web.edge import Handler, check_get, for_clients, json_response
 
 
@@ -42,10 +42,15 @@ def page_paths(parts: Parts) -> frozenset[str]:
 
 
 def _pages(parts: Parts) -> dict[str, Handler]:
-    site, clock, dice, upstreams = parts.site, parts.clock, parts.dice, parts.upstreams
+    site, clock, random_bytes, upstreams = (
+        parts.site,
+        parts.clock,
+        parts.random_bytes,
+        parts.upstreams,
+    )
     cookie_keys = tuple(map(BoxKey, purpose_keys(parts.config.secrets, "cookie")))
-    cookies = Cookies(cookie_keys, site.secure, dice)
-    seal = ConsentSeal(cookie_keys, dice)
+    cookies = Cookies(cookie_keys, site.secure, random_bytes)
+    seal = ConsentSeal(cookie_keys, random_bytes)
     authorize = AuthorizeEndpoint(
         site=site,
         directory=parts.directory,
@@ -53,10 +58,15 @@ def _pages(parts: Parts) -> dict[str, Handler]:
         seal=seal,
         upstreams=upstreams,
         clock=clock,
-        dice=dice,
+        random_bytes=random_bytes,
     )
     consent = ConsentEndpoint(
-        site=site, upstreams=upstreams, cookies=cookies, seal=seal, clock=clock, dice=dice
+        site=site,
+        upstreams=upstreams,
+        cookies=cookies,
+        seal=seal,
+        clock=clock,
+        random_bytes=random_bytes,
     )
     callbacks = {
         member.callback.lstrip("/"): CallbackEndpoint(
@@ -64,31 +74,29 @@ def _pages(parts: Parts) -> dict[str, Handler]:
             upstream=member,
             vault=parts.vault,
             cookies=cookies,
-            farewell=parts.farewell,
+            revoker=parts.revoker,
             allow=parts.config.allow,
             contact=parts.config.contact,
             clock=clock,
-            dice=dice,
+            random_bytes=random_bytes,
         )
         for member in upstreams
     }
     return {
-        "authorize": for_browsers(authorize, dice),
-        "consent": for_browsers(consent, dice),
-        **{path: for_browsers(callback, dice) for path, callback in callbacks.items()},
+        "authorize": for_browsers(authorize, random_bytes),
+        "consent": for_browsers(consent, random_bytes),
+        **{path: for_browsers(callback, random_bytes) for path, callback in callbacks.items()},
     }
 
 
 def _for_clients(parts: Parts) -> dict[str, Handler]:
     site, vault, tokens = parts.site, parts.vault, parts.tokens
-    farewell, dice, authenticate = parts.farewell, parts.dice, parts.authenticate
+    revoker, random_bytes, authenticate = parts.revoker, parts.random_bytes, parts.authenticate
     grant_types: list[GrantType] = [
-        AuthorizationCode(site=site, vault=vault, tokens=tokens, farewell=farewell),
-        RefreshToken(site=site, vault=vault, tokens=tokens, farewell=farewell, renew=parts.renew),
+        AuthorizationCode(site=site, vault=vault, tokens=tokens, revoker=revoker),
+        RefreshToken(site=site, vault=vault, tokens=tokens, revoker=revoker, renew=parts.renew),
     ]
-    revoke = RevokeEndpoint(
-        authenticate=authenticate, vault=vault, tokens=tokens, farewell=farewell
-    )
+    revoke = RevokeEndpoint(authenticate=authenticate, vault=vault, tokens=tokens, revoker=revoker)
     introspect = IntrospectEndpoint(
         authenticate=authenticate,
         vault=vault,
@@ -104,15 +112,15 @@ def _for_clients(parts: Parts) -> dict[str, Handler]:
         lambda: look(parts.store, parts.clock.machine),
     )
     return {
-        "token": for_clients(TokenEndpoint(authenticate, grant_types), dice),
-        "revoke": for_clients(revoke, dice),
-        "introspect": for_clients(introspect, dice),
-        "healthz": for_clients(alive, dice),
-        "readyz": for_clients(readiness, dice),
+        "token": for_clients(TokenEndpoint(authenticate, grant_types), random_bytes),
+        "revoke": for_clients(revoke, random_bytes),
+        "introspect": for_clients(introspect, random_bytes),
+        "healthz": for_clients(alive, random_bytes),
+        "readyz": for_clients(readiness, random_bytes),
     }
 
 
-def _probe(member: Member, parts: Parts) -> str:
+def _probe(member: ConfiguredUpstream, parts: Parts) -> str:
     return "upstream" if len(parts.upstreams) == 1 else f"upstream {member.id}"
 
 
@@ -121,10 +129,10 @@ def _register(parts: Parts) -> Handler:
         client_ids=parts.client_ids,
         policy=parts.config.documents,
         clock=parts.clock,
-        dice=parts.dice,
+        random_bytes=parts.random_bytes,
         token=parts.config.registration.token,
     )
-    return for_clients(endpoint, parts.dice)
+    return for_clients(endpoint, parts.random_bytes)
 
 
 def _documents(parts: Parts) -> dict[str, Handler]:
@@ -135,7 +143,9 @@ def _documents(parts: Parts) -> dict[str, Handler]:
     found = documents(site, accepted, keys=ring is not None)
     if ring is not None:
         found[f"{site.base_path}/jwks"] = dict(ring.jwks())
-    return {path: for_clients(_document(content), parts.dice) for path, content in found.items()}
+    return {
+        path: for_clients(_document(content), parts.random_bytes) for path, content in found.items()
+    }
 
 
 def _document(content: dict[str, object]) -> Handler:

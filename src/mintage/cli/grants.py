@@ -14,12 +14,12 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from mintage.cli.opening import Opened, opened
+from mintage.cli.opening import OpenInstallation, opened
 from mintage.cli.terminal import harmless
 from mintage.errors import ConfigError
 from mintage.grants.handles import grant_id
 from mintage.upstream.presets import find_preset
-from mintage.upstream.provider import settle
+from mintage.upstream.provider import resolve_upstream
 from mintage.values import ClientId
 from mintage.vault.values import Listed
 
@@ -163,7 +163,9 @@ async def _end(path: Path, wanted: _Wanted) -> int:
     return 1 if skipped else 0
 
 
-async def _end_all(here: Opened, found: list[Listed], wanted: _Wanted) -> dict[bytes, str]:
+async def _end_all(
+    here: OpenInstallation, found: list[Listed], wanted: _Wanted
+) -> dict[bytes, str]:
     """End *found*; those that were left, and why."""
     skipped = {grant.key: why for grant in found if (why := wanted.why_not(grant)) is not None}
     for grant in found:
@@ -189,7 +191,7 @@ def _time(text: str) -> int:
 
 
 async def _find(
-    here: Opened, subject: str | None, client: str | None
+    here: OpenInstallation, subject: str | None, client: str | None
 ) -> AsyncGenerator[Listed, None]:
     """By who and which client. Which provider calls a user so is not asked: each is looked at."""
     of_client = None if client is None else ClientId(client)
@@ -197,13 +199,13 @@ async def _find(
         async for found in here.vault.listing.find(subject=None, client=of_client):
             yield found
         return
-    issuers = {settle(find_preset(up.preset), up).issuer for up in here.config.upstreams}
+    issuers = {resolve_upstream(find_preset(up.preset), up).issuer for up in here.config.upstreams}
     for issuer in sorted(issuers):
         async for found in here.vault.listing.find(subject=(issuer, subject), client=of_client):
             yield found
 
 
-def _row(here: Opened, grant: Listed) -> dict[str, Any]:
+def _row(here: OpenInstallation, grant: Listed) -> dict[str, Any]:
     row: dict[str, Any] = {"grant": grant.id, "until": grant.expires_at}
     if grant.foreign:
         row["needs_secret"] = grant.sealed_under.hex()

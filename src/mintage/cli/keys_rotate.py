@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mintage.app.secret_needs import Need
-from mintage.cli.opening import Opened, opened
+from mintage.cli.opening import OpenInstallation, opened
 from mintage.errors import ConfigError
 from mintage.settings.load import Config, load
 from mintage.settings.secret_file import SecretFile
@@ -71,7 +71,9 @@ async def _retire(path: Path, *, force: bool) -> int:
         return await _remove(here, file, former, force=force)
 
 
-async def _remove(here: Opened, file: SecretFile, former: list[Need], *, force: bool) -> int:
+async def _remove(
+    here: OpenInstallation, file: SecretFile, former: list[Need], *, force: bool
+) -> int:
     kept = [need.grants > 0 and not force for need in former]
     for need, stays in zip(former, kept, strict=True):
         fate = "kept" if stays else "removed"

@@ -19,7 +19,7 @@ from mintage.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenInstallation:
     """A configuration, the vault on its store, and what its grants need."""
 
     config: Config
@@ -33,7 +33,7 @@ class Opened:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Opened]:
+async def opened(path: Path) -> AsyncIterator[OpenInstallation]:
     """The vault of the configuration file *path*, beside whatever servers work on it.
 
     Where no server has made a store yet, none is made here: that raises `ConfigError` or
@@ -44,7 +44,7 @@ async def opened(path: Path) -> AsyncIterator[Opened]:
 
 
 @asynccontextmanager
-async def opened_with(config: Config, *, existing: bool = False) -> AsyncIterator[Opened]:
+async def opened_with(config: Config, *, existing: bool = False) -> AsyncIterator[OpenInstallation]:
     """`opened`, for settings that are loaded already."""
     if config.store == "memory://":
         raise ConfigError("store", "is in a server's memory: no other process can look into it")
@@ -53,7 +53,7 @@ async def opened_with(config: Config, *, existing: bool = False) -> AsyncIterato
         ids = [keys.id for keys in vault_keys(config.secrets)]
         await installation.check(store, config.issuer, ids)
         vault = open_vault(
-            config, store, clock=time.time, steady=time.monotonic, dice=secrets.token_bytes
+            config, store, clock=time.time, steady=time.monotonic, random_bytes=secrets.token_bytes
         )
         needs = SecretNeeds(
             config=config,
@@ -61,6 +61,6 @@ async def opened_with(config: Config, *, existing: bool = False) -> AsyncIterato
             client_ids=ClientIds(*purpose_keys(config.secrets, "client-id")),
             register=register_of(config, store, clock=time.time, steady=time.monotonic),
         )
-        yield Opened(config, vault, needs)
+        yield OpenInstallation(config, vault, needs)
     finally:
         await store.close()

@@ -24,7 +24,7 @@ from mintage.cli.workers import STOPPING, Workers
 from mintage.errors import ConfigError
 from mintage.settings.environment import check_environment
 from mintage.settings.load import Config, load
-from mintage.upstream.several import Upstreams
+from mintage.upstream.registry import Upstreams
 
 _GRACE_SECONDS: Final = 20
 

@@ -21,7 +21,7 @@ import httpx2
 from mintage.clients.addresses import Address, Network, is_public
 from mintage.clients.metadata import check_fetchable
 from mintage.clients.names import Names
-from mintage.concurrency.host_limits import Turns
+from mintage.concurrency.host_limits import HostConcurrencyLimit
 from mintage.errors import FetchFailed, FetchRefused
 from mintage.network.proxies import Proxies
 from mintage.network.tls import trusted
@@ -69,7 +69,7 @@ class GuardedFetch:
         self._tls = tls
         self._proxies = proxies or Proxies()
         self._seconds = seconds
-        self._turns = Turns()
+        self._turns = HostConcurrencyLimit()
         self._networks = tuple(also_connect_to_these_networks_in_tests)
 
     async def __call__(self, url: str, *, limit: int) -> Fetched:

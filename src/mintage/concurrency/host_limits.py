@@ -16,7 +16,7 @@ class _Host:
     users: int = 0
 
 
-class Turns:
+class HostConcurrencyLimit:
     """So nobody's slow host holds up the others, and nobody aims this server at one host."""
 
     def __init__(self) -> None:

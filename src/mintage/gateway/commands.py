@@ -27,7 +27,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mintage.access.emails import verified_email
 from mintage.errors import AccessDenied
-from mintage.gateway.backend import User
+from mintage.gateway.http1.pool import User
 from mintage.gateway.target import Command
 from mintage.resource.bearer import Access
 from mintage.web.edge import json_response

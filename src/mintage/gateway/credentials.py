@@ -17,7 +17,7 @@ from mintage.jwt.keyring import TokenKey
 from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import fresh_upstream
 from mintage.upstream.protocol import Exchange
-from mintage.values import Clock, Dice
+from mintage.values import Clock, RandomBytes
 from mintage.vault.values import Renew
 from mintage.vault.vault import Vault
 
@@ -34,7 +34,7 @@ Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange], Awaitable[UpstreamTo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class BackendCredentialPolicy:
     """What a resource's backend is to get. *audience* is who it is in signed identities."""
 
     credential: Credential
@@ -52,7 +52,7 @@ class IdentitySigner:
     issuer: str
     key: TokenKey
     clock: Clock
-    dice: Dice
+    random_bytes: RandomBytes
 
     def signed(self, who: Identity, audience: str, now: int) -> str:
         payload: dict[str, Any] = {
@@ -61,7 +61,7 @@ class IdentitySigner:
             "sub": who.subject,
             "iat": now,
             "exp": now + _IDENTITY_SECONDS,
-            "jti": self.dice(16).hex(),
+            "jti": self.random_bytes(16).hex(),
         }
         told = {name: who.claims.get(name) for name in ("name", "preferred_username", "groups")}
         told["email"] = verified_email(who.claims)
@@ -81,7 +81,7 @@ class _Kept(NamedTuple):
 
 
 @dataclass(slots=True)
-class Credentials:
+class BackendCredentials:
     """Finds what a backend is to be told about whoever holds the token.
 
     *clock* is the time of day; what is kept is kept by *steady*, which is never set.
@@ -98,52 +98,58 @@ class Credentials:
     _exchanged: dict[tuple[bytes, Exchange], _Kept] = field(default_factory=dict, repr=False)
     _flights: SingleFlight[str] = field(default_factory=SingleFlight)
 
-    async def of(self, access: Access, wish: Wish) -> tuple[dict[str, str], str | None]:
+    async def of(
+        self, access: Access, credential_policy: BackendCredentialPolicy
+    ) -> tuple[dict[str, str], str | None]:
         """(identity headers, Authorization) for a backend.
 
         Raises `InvalidToken` where the upstream has ended the login, `AccessDenied` where it
         gives no token for the backend, `UpstreamError` where it can't be asked.
         """
-        match wish.credential:
+        match credential_policy.credential:
             case "none":
                 return {}, None
             case "identity":
-                return self._identity(access, wish), None
+                return self._identity(access, credential_policy), None
             case "upstream":
                 opened = await fresh_upstream(access.opened, self.vault, self.renew)
                 token = opened.grant.upstream.access_token
             case "exchange":
-                token = await self._exchange(access, wish)
-        return self._identity(access, wish), f"Bearer {token}"
+                token = await self._exchange(access, credential_policy)
+        return self._identity(access, credential_policy), f"Bearer {token}"
 
-    def _identity(self, access: Access, wish: Wish) -> dict[str, str]:
+    def _identity(
+        self, access: Access, credential_policy: BackendCredentialPolicy
+    ) -> dict[str, str]:
         who = access.opened.grant.login.identity
         headers = identity_headers(who, self.group_bytes)
         if self.signer is None:
             return headers
-        return headers | {IDENTITY_HEADER: self._signed_for(access, wish, self.signer)}
+        return headers | {IDENTITY_HEADER: self._signed_for(access, credential_policy, self.signer)}
 
-    def _signed_for(self, access: Access, wish: Wish, signer: IdentitySigner) -> str:
-        steady, key = self.steady(), (store_key(access.opened.secret), wish.audience)
+    def _signed_for(
+        self, access: Access, credential_policy: BackendCredentialPolicy, signer: IdentitySigner
+    ) -> str:
+        steady, key = self.steady(), (store_key(access.opened.secret), credential_policy.audience)
         who = access.opened.grant.login.identity
         kept = self._signed.get(key)
         if kept is not None and kept.made_of == who and steady < kept.until:
             return kept.token
-        token = signer.signed(who, wish.audience, int(self.clock()))
+        token = signer.signed(who, credential_policy.audience, int(self.clock()))
         _keep(self._signed, key, _Kept(token, who, steady + _IDENTITY_SECONDS / 2))
         return token
 
-    async def _exchange(self, access: Access, wish: Wish) -> str:
+    async def _exchange(self, access: Access, credential_policy: BackendCredentialPolicy) -> str:
         """A token for the backend's audience (RFC 8693), kept while it lasts."""
-        if wish.exchange is None:
+        if credential_policy.exchange is None:
             raise ValueError("nothing is said about the exchange")
         opened = await fresh_upstream(access.opened, self.vault, self.renew)
         # The key is the whole question: two resources may differ in the scope alone.
-        tokens, key = opened.grant.upstream, (store_key(opened.secret), wish.exchange)
+        tokens, key = opened.grant.upstream, (store_key(opened.secret), credential_policy.exchange)
         kept = self._exchanged.get(key)
         if kept is not None and kept.made_of == tokens and self.steady() < kept.until:
             return kept.token
-        flight = key[0] + msgspec.msgpack.encode((tokens.access_token, wish.exchange))
+        flight = key[0] + msgspec.msgpack.encode((tokens.access_token, credential_policy.exchange))
         return await self._flights.join(flight, lambda: self._ask(key, tokens))
 
     async def _ask(self, key: tuple[bytes, Exchange], tokens: UpstreamTokens) -> str:

@@ -104,7 +104,7 @@ class ForwardAuth:
                 raise AccessDenied(f"use another method than {method}", stage="request")
             found = self._find(path)
             backend = found.target
-            access = await self._gateway.door.admit(
+            access = await self._gateway.guard.admit(
                 scope["headers"],
                 backend.resource,
                 method=method,
@@ -112,7 +112,9 @@ class ForwardAuth:
                 incoming=self._body(scope, receive),
                 websocket=_opens_a_websocket(scope["headers"]),
             )
-            identity, authorization = await self._gateway.proxy.credentials.of(access, backend.wish)
+            identity, authorization = await self._gateway.proxy.credentials.of(
+                access, backend.credential_policy
+            )
             told = identity | ({} if authorization is None else {"authorization": authorization})
             self._measure(told, backend)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)

@@ -1,4 +1,4 @@
-"""The gateway: from a request's path to its backend, through the door."""
+"""The gateway: from a request's path to its backend, through the guard."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mintage.errors import NotFound
-from mintage.gateway.backend import Pool
-from mintage.gateway.connection import BackendError
-from mintage.gateway.conversation import Conversation, Declined
-from mintage.gateway.door import Door
-from mintage.gateway.exchange import ClientGone
+from mintage.gateway.access_guard import AccessGuard
 from mintage.gateway.headers import RawHeaders, to_backend
+from mintage.gateway.http1.connection import BackendError
+from mintage.gateway.http1.pool import Pool
+from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proxy import Backend, Proxy
 from mintage.gateway.watch import run_watched
+from mintage.gateway.websocket import Declined, WebSocketProxy
 from mintage.resource.bearer import Access
 from mintage.web.cors import for_any_origin
 from mintage.web.edge import error_response, failure_of
@@ -34,7 +34,7 @@ class Gateway:
 
     resources: Mapping[str, Backend]
     proxy: Proxy
-    door: Door
+    guard: AccessGuard
     _found: dict[bytes, Match[Backend]] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -117,7 +117,7 @@ class Gateway:
     ) -> None:
         """The same for a WebSocket: its first request is one like others (RFC 6455 §4.1)."""
         asked = {**scope, "type": "http", "method": "GET"}
-        conversation = Conversation(scope, receive, send)
+        conversation = WebSocketProxy(scope, receive, send)
 
         async def still_good() -> None:
             await self._access(asked, found, None)
@@ -137,7 +137,7 @@ class Gateway:
         self, scope: Scope, found: Match[Backend], incoming: Incoming | None
     ) -> Access:
         """*incoming*: None for a WebSocket."""
-        return await self.door.admit(
+        return await self.guard.admit(
             scope["headers"],
             found.target.resource,
             method=scope["method"],
@@ -155,13 +155,15 @@ class Gateway:
             response = self.refusal(error, Request(scope), found.target)
             await response(scope, receive, for_any_origin(send))
 
-        may_call = self.door.may_call(access, found.target.resource, found.rest)
+        may_call = self.guard.may_call(access, found.target.resource, found.rest)
         return ListFilter(send, may_call, refuse, scope["method"], scope["path"])
 
     async def _headers(self, scope: Scope, found: Match[Backend], access: Access) -> RawHeaders:
         """What goes on to the backend. Raises `MintageError` where its credential can't be had."""
-        identity, authorization = await self.proxy.credentials.of(access, found.target.wish)
-        client, public = scope.get("client"), urlsplit(self.door.site.issuer)
+        identity, authorization = await self.proxy.credentials.of(
+            access, found.target.credential_policy
+        )
+        client, public = scope.get("client"), urlsplit(self.guard.site.issuer)
         filters = found.target.resource.filter_lists
         return to_backend(
             asking_for_plain(scope["headers"]) if filters else scope["headers"],
@@ -176,10 +178,10 @@ class Gateway:
     def refusal(self, error: Exception, request: Request, backend: Backend | None) -> Response:
         """*error* as the answer to *request*, which was for *backend* as far as that is known."""
         if backend is None:
-            return error_response(failure_of(error, request, self.door.dice))
+            return error_response(failure_of(error, request, self.guard.random_bytes))
         at = urlsplit(backend.resource.identifier).path
         slash = request.scope["path"] == f"{at}/"
-        response = self.door.refusal(error, request, backend.resource, slash=slash)
+        response = self.guard.refusal(error, request, backend.resource, slash=slash)
         if isinstance(error, BackendError):
             response.headers["retry-after"] = "5"
         return response

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.types import Message, Receive
 
 from mintage.errors import ContentTooLarge, InvalidRequest
-from mintage.gateway.exchange import ClientGone
+from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.mcp_messages import Asked, read_messages
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from starlette.types import Message, Send
 
-from mintage.gateway.connection import BackendError
 from mintage.gateway.headers import RawHeaders
+from mintage.gateway.http1.connection import BackendError
 from mintage.gateway.json_reading import UnreadableJson
 from mintage.gateway.mcp_lists import EventFilter, MayCall, filtered
 

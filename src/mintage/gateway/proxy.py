@@ -13,15 +13,15 @@ from typing import Final
 from starlette.types import Message, Receive, Scope, Send
 
 from mintage.errors import MethodNotAllowed, MintageError
-from mintage.gateway.backend import Pool, User
-from mintage.gateway.connection import BackendError, Connection
-from mintage.gateway.credentials import Credentials, Wish
-from mintage.gateway.exchange import Body, ClientGone, Exchange
+from mintage.gateway.credentials import BackendCredentialPolicy, BackendCredentials
 from mintage.gateway.header_names import ALL, Passing
 from mintage.gateway.headers import (
     RawHeaders,
     to_client,
 )
+from mintage.gateway.http1.connection import BackendError, Connection
+from mintage.gateway.http1.pool import Pool, User
+from mintage.gateway.http1.request import BackendRequest, Body, ClientGone
 from mintage.gateway.watch import END_OF_BODY, Check, Ended, Watch, is_event_stream
 from mintage.resource.bearer import Access
 from mintage.site import Resource
@@ -42,14 +42,14 @@ log = logging.getLogger("mintage.gateway")
 class Backend:
     """Where a resource lives, and what it is told about the user.
 
-    *wish*: see `Credentials`. *pool* is the way
+    *credential_policy*: see `BackendCredentials`. *pool* is the way
     there; *local* answers here instead. Without either the resource is another proxy's. *passing*:
     which of a client's headers it gets.
     """
 
     resource: Resource
     path: str
-    wish: Wish
+    credential_policy: BackendCredentialPolicy
     pool: Pool | None = None
     local: Local | None = None
     passing: Passing = ALL
@@ -64,7 +64,7 @@ class Backend:
 class Proxy:
     """Carries one authenticated request to its backend and the answer back."""
 
-    credentials: Credentials
+    credentials: BackendCredentials
     watch: Watch = field(default_factory=Watch)
     _streams: set[Connection] = field(default_factory=set)
     _draining: bool = False
@@ -91,7 +91,7 @@ class Proxy:
             raise MethodNotAllowed(f"use another method than {scope['method']}", allow=_ALLOW)
         target = pool.target.at(rest, scope.get("query_string", b""))
         body = Body.of(scope["headers"], receive)
-        exchange = Exchange(pool, scope["method"], target, headers, body, user)
+        exchange = BackendRequest(pool, scope["method"], target, headers, body, user)
         ended = False
         try:
             async with exchange as answer:

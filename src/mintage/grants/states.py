@@ -60,7 +60,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     incomplete: tuple[str, ...] = ()
 
 
-class Login(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Consent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was decided when the user consented. Only *identity* changes: at each renewal."""
 
     client_id: ClientId
@@ -94,7 +94,7 @@ class Lease(msgspec.Struct, frozen=True):
 class Pending(msgspec.Struct, frozen=True, kw_only=True, tag="pending"):
     """Consented and logged in; the client has yet to redeem its code."""
 
-    login: Login
+    login: Consent
     upstream: UpstreamTokens
     code_hash: bytes
     code_challenge: str  # S256 (RFC 7636 §4.2)
@@ -109,7 +109,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     answered since.
     """
 
-    login: Login
+    login: Consent
     upstream: UpstreamTokens
     code_hash: bytes
     generation: int

@@ -16,14 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.app import Mintage, Running
 from mintage.errors import MintageError, NotFound
-from mintage.gateway.exchange import ClientGone
+from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours
 from mintage.gateway.watch import run_watched
 from mintage.integrations.lifespans import lifespan_within
-from mintage.integrations.local import Table, User, config_of
-from mintage.integrations.readings import find, located, public_path
+from mintage.integrations.path_interpretations import find, located, public_path
+from mintage.integrations.user import Table, User, config_of
 from mintage.resource.bearer import Access
 from mintage.server.queries import kept_from_logs
 from mintage.settings.load import load
@@ -205,7 +205,7 @@ class Guard:
             check_size(scope)
             found = self.login.find(scope)
         except MintageError as error:
-            failure = failure_of(error, _request(scope), running.parts.dice)
+            failure = failure_of(error, _request(scope), running.parts.random_bytes)
             return await _answer(error_response(failure), scope, receive, send)
         if found is None:
             return await self.app({**scope, PASSED: True}, receive, send)
@@ -224,7 +224,7 @@ class Guard:
     ) -> None:
         if scope["type"] == "http" and is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)
-        resource, door = found.target.resource, running.gateway.door
+        resource, guard = found.target.resource, running.gateway.guard
         begun: list[Message] = []
         outward = send = _watched(for_any_origin(send), begun)
         headers, method = scope["headers"], scope.get("method", "GET")
@@ -232,11 +232,11 @@ class Guard:
 
         async def refuse(error: MintageError) -> None:
             slash = found.rest == "/"
-            response = door.refusal(error, _request(scope), resource, slash=slash)
+            response = guard.refusal(error, _request(scope), resource, slash=slash)
             await _answer(response, scope, receive, outward)
 
         async def admit() -> Access:
-            return await door.admit(
+            return await guard.admit(
                 headers,
                 resource,
                 method=method,
@@ -249,7 +249,7 @@ class Guard:
             access = await admit()
             receive = incoming.onward
             if resource.filter_lists and scope["type"] == "http":
-                may_call = door.may_call(access, resource, found.rest)
+                may_call = guard.may_call(access, resource, found.rest)
                 send = ListFilter(send, may_call, refuse, method, scope["path"])
                 scope = {**scope, "headers": asking_for_plain(headers)}
             user = User.of(access, resource, running.parts)

@@ -44,7 +44,7 @@ from mintage.app import Mintage
 from mintage.app.opening import site_of
 from mintage.errors import ConfigError, InvalidToken
 from mintage.integrations.asgi import PASSED, Guard, Login
-from mintage.integrations.local import Table, User, config_of
+from mintage.integrations.user import Table, User, config_of
 from mintage.jwt.issuer import JWTIssuer
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import bearer_token

@@ -33,7 +33,7 @@ from starlette.routing import Route
 
 from mintage.errors import InvalidToken
 from mintage.integrations.asgi import Guard, Login
-from mintage.integrations.local import User
+from mintage.integrations.user import User
 from mintage.settings.resources import ResourceSection
 
 __all__ = ["McpLogin", "MintageAccessToken", "MintageTokenVerifier", "current_user"]

@@ -21,7 +21,7 @@ from starlette.requests import HTTPConnection
 
 from mintage.integrations import asgi
 from mintage.integrations.asgi import Login
-from mintage.integrations.local import User
+from mintage.integrations.user import User
 
 __all__ = ["Login", "User", "guard", "require", "user_of"]
 

@@ -1,4 +1,4 @@
-"""Signing and verifying, and HMAC, which every issuer has. No clock, no dice, no I/O.
+"""Signing and verifying, and HMAC, which every issuer has. No clock, no randomness, no I/O.
 
 An algorithm object is one key under one algorithm (RFC 8725 §3.1): nothing in a token makes
 it do anything else. Signatures go in and out as they stand in a token, as canonical base64url

@@ -1,4 +1,4 @@
-"""Unpadded base64url (RFC 7515 §2), in its one canonical spelling. No clock, no dice, no I/O.
+"""Unpadded base64url (RFC 7515 §2), in its one canonical spelling. No clock, no randomness, no I/O.
 
 msgspec's base64 is four times as fast as binascii's. It reads and writes the standard
 alphabet inside a JSON string; that is what the quotes below are for.

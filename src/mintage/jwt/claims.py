@@ -1,4 +1,4 @@
-"""What a token says, and whether it holds now. No clock, no dice, no I/O.
+"""What a token says, and whether it holds now. No clock, no randomness, no I/O.
 
 Reading is strict and, for tokens as this package writes them, cheap: a payload is decoded
 into checked types and encoded again. If that gives the same bytes, then nothing was said
@@ -97,7 +97,7 @@ def as_dict(claims: Claims) -> dict[str, Any]:
     return msgspec.to_builtins(claims)  # type: ignore[no-any-return]
 
 
-def encode_odd(claims: dict[str, Any]) -> bytes:
+def encode_slow_path(claims: dict[str, Any]) -> bytes:
     """The payload of *claims* as FastMCP writes it, byte for byte.
 
     Raises ``ValueError`` where some value is no JSON or could not be read back.
@@ -120,7 +120,7 @@ def parse(payload: bytes) -> tuple[Claims, dict[str, Any] | None]:
     try:
         claims = _decode_claims(payload)
         if _encode(claims) != payload:
-            return claims, _parse_odd(payload)
+            return claims, _parse_slow_path(payload)
         if claims.upstream_claims is not None:
             check_depth(claims.upstream_claims, MAX_DEPTH - 1)
     except (ValueError, OverflowError, RecursionError):
@@ -156,7 +156,7 @@ def check(
         raise NotYetValid
 
 
-def _parse_odd(payload: bytes) -> dict[str, Any]:
+def _parse_slow_path(payload: bytes) -> dict[str, Any]:
     """All claims of a *payload* whose known claims have the right types or are null."""
     everything = _decode_all(payload)
     for name in RESERVED & everything.keys():

@@ -1,7 +1,7 @@
-"""The short way for the tokens that are nearly all tokens. No dice, no I/O.
+"""The short way for the tokens that are nearly all tokens. No random_bytes, no I/O.
 
 Of one issuer and audience, all HS256 tokens under one key begin alike, up to the client's
-id: a `Stem` is that beginning with the hash of it, computed once. A token that begins so,
+id: a `SigningPrefix` is that beginning with the hash of it, computed once. A token that begins so,
 was written as this package writes, and is good, is read here in one go. Everything else goes
 the long way (``jws``, ``claims``), which alone says what is wrong: the two never disagree,
 because this one only ever says yes, or no to a signature.
@@ -39,7 +39,7 @@ _same = hmac.compare_digest
 Reader = Callable[[object, str], Claims | None]
 
 
-class Stem:
+class SigningPrefix:
     """The common beginning of all tokens under one key: its *header*, then *opening*.
 
     *opening* is how every payload begins. Only whole groups of three bytes of it are used:
@@ -72,7 +72,7 @@ class Stem:
 
 
 def reader(  # noqa: C901 - see above
-    stems: Mapping[str, Stem],
+    prefixes: Mapping[str, SigningPrefix],
     *,
     issuer: str,
     audience: str,
@@ -83,22 +83,22 @@ def reader(  # noqa: C901 - see above
     """A function of (token, token use) that gives the claims of a good token.
 
     It gives None where the long way must decide. Raises `BadSignature`, and what
-    `claims.check` raises. All *stems* have one length.
+    `claims.check` raises. All *prefixes* have one length.
     """
-    size = max(map(len, stems), default=0)
-    get = stems.get
+    size = max(map(len, prefixes), default=0)
+    get = prefixes.get
 
     def read(token: object, token_use: str) -> Claims | None:
         if type(token) is not str or len(token) > MAX_TOKEN:
             return None
-        stem = get(token[:size])
-        if stem is None or not token.isascii():
+        prefix = get(token[:size])
+        if prefix is None or not token.isascii():
             return None
         data = token.encode()
         rest = data[size:-TAIL]
-        inner = stem.inner()
+        inner = prefix.inner()
         inner.update(rest)
-        outer = stem.outer()
+        outer = prefix.outer()
         outer.update(inner.digest())
         if not _same(_encode(outer.digest())[:TAIL].translate(TO_TAIL), data[-TAIL:]):
             if data[-TAIL] == _DOT and data[-1] in LAST[3]:
@@ -108,7 +108,7 @@ def reader(  # noqa: C901 - see above
         if not rest.isalnum() or rest[-1] not in LAST[closing]:
             return None
         try:
-            payload = stem.opening + _decode_bytes(b'"' + rest + CLOSING[closing])
+            payload = prefix.opening + _decode_bytes(b'"' + rest + CLOSING[closing])
             claims = _decode_claims(payload)
             if _encode(claims) != payload:
                 return None

@@ -13,7 +13,7 @@ from mintage.crypto.derivation import derive_jwt_key
 from mintage.jwt import claims as claims_
 from mintage.jwt.algorithms import Signer
 from mintage.jwt.claims import Claims
-from mintage.jwt.hs256_fast_path import Stem, reader
+from mintage.jwt.hs256_fast_path import SigningPrefix, reader
 from mintage.jwt.jws import MAX_TOKEN, open_token, sign
 from mintage.jwt.keyring import KeyRing, TokenKey
 from mintage.values import Clock, check_scopes
@@ -56,16 +56,19 @@ class JWTIssuer:
         self._pins = ring.pins()
         self._access, self._refresh = (ring.signing(refresh=refresh) for refresh in (False, True))
         opening = claims_.opening(issuer, audience)
-        stems = [Stem(header=header, opening=opening, key=key) for header, key in ring.symmetric()]
+        prefixes = [
+            SigningPrefix(header=header, opening=opening, key=key)
+            for header, key in ring.symmetric()
+        ]
         self._read = reader(
-            {stem.text: stem for stem in stems},
+            {prefix.text: prefix for prefix in prefixes},
             issuer=issuer,
             audience=audience,
             leeway=leeway,
             ahead=self._ahead,
             clock=clock,
         )
-        self._stem = stems[0] if ring.active.alg == "HS256" else None
+        self._stem = prefixes[0] if ring.active.alg == "HS256" else None
 
     @property
     def _signing_key(self) -> bytes | KeyRing:
@@ -124,15 +127,17 @@ class JWTIssuer:
         claims = self._read(token, expected_token_use)
         if claims is not None:
             return claims_.as_dict(claims)
-        claims, everything = self._read_odd(token, expected_token_use)
+        claims, everything = self._read_slow_path(token, expected_token_use)
         return claims_.as_dict(claims) if everything is None else everything
 
     def verify(self, token: str, expected_token_use: str = "access") -> Claims:  # noqa: S107
         """The claims of a good token as a typed value. Raises as `verify_token` does."""
         claims = self._read(token, expected_token_use)
-        return self._read_odd(token, expected_token_use)[0] if claims is None else claims
+        return self._read_slow_path(token, expected_token_use)[0] if claims is None else claims
 
-    def _read_odd(self, token: object, token_use: str) -> tuple[Claims, dict[str, Any] | None]:
+    def _read_slow_path(
+        self, token: object, token_use: str
+    ) -> tuple[Claims, dict[str, Any] | None]:
         parsed = claims_.parse(open_token(token, self._pins))
         claims_.check(
             parsed[0],
@@ -161,7 +166,7 @@ class JWTIssuer:
             payload = (
                 claims_.encode(claims)
                 if plain
-                else claims_.encode_odd(_merge(claims, upstream or {}, extra or {}))
+                else claims_.encode_slow_path(_merge(claims, upstream or {}, extra or {}))
             )
             token = sign(payload, header=header, signer=signer)
         if len(token) > MAX_TOKEN:

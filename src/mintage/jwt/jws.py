@@ -1,4 +1,4 @@
-"""Strict compact JWS (RFC 7515 §7.1) with pinned headers. No clock, no dice, no I/O.
+"""Strict compact JWS (RFC 7515 §7.1) with pinned headers. No clock, no randomness, no I/O.
 
 An issuer only ever verifies what it signed itself, so it knows every header that a good
 token can have, byte for byte. The raw first segment is looked up in a table of those, and

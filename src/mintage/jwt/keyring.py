@@ -1,4 +1,4 @@
-"""The keys of an issuer: one signs, all of them verify. No clock, no dice, no I/O.
+"""The keys of an issuer: one signs, all of them verify. No clock, no randomness, no I/O.
 
 Rotation logs nobody out: *add* the new key as a verifying one everywhere, then *activate* it,
 then *remove* the old one when its last token has ended. Between two steps every replica

@@ -28,8 +28,8 @@ from mintage.server.requests import (
 )
 from mintage.server.responses import error_redirect
 from mintage.site import Site
-from mintage.upstream.several import Member, Upstreams
-from mintage.values import Clock, Dice
+from mintage.upstream.registry import ConfiguredUpstream, Upstreams
+from mintage.values import Clock, RandomBytes
 from mintage.web.edge import NO_STORE, failure_of, log_refusal, read_form, read_query
 from mintage.web.forms import one
 
@@ -42,7 +42,7 @@ class AuthorizeEndpoint:
     seal: ConsentSeal
     upstreams: Upstreams
     clock: Clock
-    dice: Dice
+    random_bytes: RandomBytes
 
     async def __call__(self, request: Request) -> Response:
         """The consent page; or a refusal, for a client of the operator's at its own address."""
@@ -75,7 +75,7 @@ class AuthorizeEndpoint:
         Anybody can register an address and then make a request that is refused: a redirect would
         take a person from this server's name to that address without a question.
         """
-        failure = failure_of(refusal, request, self.dice, level=logging.WARNING)
+        failure = failure_of(refusal, request, self.random_bytes, level=logging.WARNING)
         return error_page(failure, back=target, back_host=display_host(redirect_uri))
 
     def _ask(
@@ -83,7 +83,7 @@ class AuthorizeEndpoint:
         request: Request,
         wanted: AuthorizationRequest,
         client: Client,
-        offered: Sequence[Member],
+        offered: Sequence[ConfiguredUpstream],
     ) -> Response:
         fresh = Response()
         browser = self.cookies.name_browser(request, fresh)

@@ -27,16 +27,16 @@ from mintage.errors import (
     UpstreamRefused,
 )
 from mintage.grants.admission import AllowRule, admit
-from mintage.grants.states import Login, Reason
+from mintage.grants.states import Consent, Reason
 from mintage.server.consent import login_request
 from mintage.server.cookies import Cookies, PendingLogin
-from mintage.server.farewell import Farewell
 from mintage.server.pages import error_page
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.responses import code_redirect, error_redirect
+from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site import Site
-from mintage.upstream.several import Member
-from mintage.values import Clock, Dice
+from mintage.upstream.registry import ConfiguredUpstream
+from mintage.values import Clock, RandomBytes
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
 from mintage.web.edge import NO_STORE, ServerFault, failure_of, log_refusal, read_query
@@ -46,14 +46,14 @@ from mintage.web.forms import Form, one, optional
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackEndpoint:
     site: Site
-    upstream: Member
+    upstream: ConfiguredUpstream
     vault: Vault
     cookies: Cookies
-    farewell: Farewell
+    revoker: UpstreamRevoker
     allow: Sequence[AllowRule]
     contact: str | None
     clock: Clock
-    dice: Dice
+    random_bytes: RandomBytes
 
     async def __call__(self, request: Request) -> Response:
         if request.method != "GET":
@@ -68,7 +68,9 @@ class CallbackEndpoint:
         except NotAdmitted as refusal:
             response = self._turned_away(request, login.request, refusal)
         except (UpstreamError, StoreError) as error:
-            failure = failure_of(_as_seen_here(error), request, self.dice, level=logging.WARNING)
+            failure = failure_of(
+                _as_seen_here(error), request, self.random_bytes, level=logging.WARNING
+            )
             lasts = isinstance(error, UpstreamMisconfigured)
             response = error_page(failure, retry=None if lasts else self._again(login.request))
         self.cookies.clear_login(response, state)
@@ -116,11 +118,11 @@ class CallbackEndpoint:
         try:
             admit(self.allow, identity)
         except NotAdmitted:
-            self.farewell(Refused(Reason.NOT_ADMITTED, tokens))
+            self.revoker(Refused(Reason.NOT_ADMITTED, tokens))
             raise
         wanted = login.request
         return await self.vault.create(
-            Login(
+            Consent(
                 client_id=wanted.client_id,
                 resource=wanted.resource,
                 more_resources=wanted.more_resources,
@@ -144,7 +146,7 @@ class CallbackEndpoint:
             f"ask {whom} to let you in, and tell the reference below"
         )
         failure = failure_of(
-            AccessDenied(advice, reason=str(why)), request, self.dice, level=logging.WARNING
+            AccessDenied(advice, reason=str(why)), request, self.random_bytes, level=logging.WARNING
         )
         told = AccessDenied("this user may not log in here; ask whoever runs this server")
         back = error_redirect(wanted.redirect_uri, wanted.state, told, issuer=self.site.issuer)

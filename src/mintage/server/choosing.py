@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from mintage.errors import InvalidTarget
 from mintage.server.requests import AuthorizationRequest
 from mintage.site import Site
-from mintage.upstream.several import Member
+from mintage.upstream.registry import ConfiguredUpstream
 from mintage.values import Scopes
 
 
 def choices(
-    upstreams: Iterable[Member], wanted: AuthorizationRequest, site: Site
-) -> Sequence[Member]:
+    upstreams: Iterable[ConfiguredUpstream], wanted: AuthorizationRequest, site: Site
+) -> Sequence[ConfiguredUpstream]:
     """The providers that all of the requested resources accept, the likeliest first.
 
     A request that names one of them (``acr_values=idp:NAME``) gets no other; a ``login_hint``
@@ -31,7 +31,7 @@ def choices(
     return named or sorted(found, key=lambda member: not member.expects(wanted.login_hint))
 
 
-def asked_of(member: Member, granted: Scopes, site: Site) -> Scopes:
+def asked_of(member: ConfiguredUpstream, granted: Scopes, site: Site) -> Scopes:
     """All that *member* is asked for at a login with these scopes of ours."""
     more = site.upstream_scopes_for(granted, member.settings.more_scopes)
     return tuple(dict.fromkeys((*member.settings.scopes, *more)))

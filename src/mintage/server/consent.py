@@ -21,8 +21,8 @@ from mintage.server.pages import onward
 from mintage.server.responses import error_redirect
 from mintage.site import Site
 from mintage.upstream.protocol import LoginRequest
-from mintage.upstream.several import Member, Upstreams
-from mintage.values import Clock, Dice
+from mintage.upstream.registry import ConfiguredUpstream, Upstreams
+from mintage.values import Clock, RandomBytes
 from mintage.web.edge import log_refusal, read_form
 from mintage.web.forms import one, optional
 
@@ -34,7 +34,7 @@ class ConsentEndpoint:
     cookies: Cookies
     seal: ConsentSeal
     clock: Clock
-    dice: Dice
+    random_bytes: RandomBytes
 
     async def __call__(self, request: Request) -> Response:
         form = await read_form(request)
@@ -55,7 +55,7 @@ class ConsentEndpoint:
             case _:
                 raise InvalidRequest("decision must be approve or deny")
 
-    def _chosen(self, name: str | None, consent: ConsentForm) -> Member:
+    def _chosen(self, name: str | None, consent: ConsentForm) -> ConfiguredUpstream:
         """Where the user will log in: of what the page offered."""
         if name is None and len(consent.upstreams) == 1:
             name = consent.upstreams[0]
@@ -64,7 +64,9 @@ class ConsentEndpoint:
             raise InvalidRequest("upstream must be one of those on the page")
         return chosen
 
-    async def _approve(self, request: Request, consent: ConsentForm, upstream: Member) -> Response:
+    async def _approve(
+        self, request: Request, consent: ConsentForm, upstream: ConfiguredUpstream
+    ) -> Response:
         login = PendingLogin(
             request=replace(consent.request, client_name=""),  # shown already: room for others
             state=self._random(),
@@ -100,10 +102,10 @@ class ConsentEndpoint:
             )
 
     def _random(self) -> str:
-        return base64.urlsafe_b64encode(self.dice(32)).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(self.random_bytes(32)).rstrip(b"=").decode()
 
 
-def login_request(login: PendingLogin, upstream: Member, site: Site) -> LoginRequest:
+def login_request(login: PendingLogin, upstream: ConfiguredUpstream, site: Site) -> LoginRequest:
     """The login as the provider is asked for it."""
     wanted = login.request
     return LoginRequest(

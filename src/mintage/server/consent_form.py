@@ -10,7 +10,7 @@ import msgspec
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.errors import InvalidRequest, SealError
 from mintage.server.requests import AuthorizationRequest
-from mintage.values import Dice
+from mintage.values import RandomBytes
 
 _CONTEXT: Final = b"consent form"
 
@@ -33,14 +33,14 @@ _decoder: msgspec.msgpack.Decoder[ConsentForm] = msgspec.msgpack.Decoder(Consent
 @dataclass(frozen=True, slots=True)
 class ConsentSeal:
     keys: tuple[BoxKey, ...] = field(repr=False)  # the first seals, all open
-    dice: Dice
+    random_bytes: RandomBytes
 
     def seal(self, form: ConsentForm) -> str:
         box = seal(
             msgspec.msgpack.encode(form),
             key=self.keys[0],
             context=_CONTEXT,
-            nonce=self.dice(NONCE_BYTES),
+            nonce=self.random_bytes(NONCE_BYTES),
         )
         return base64.urlsafe_b64encode(box).rstrip(b"=").decode()
 

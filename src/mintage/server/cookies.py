@@ -20,7 +20,7 @@ from starlette.responses import Response
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.errors import InvalidRequest, SealError
 from mintage.server.requests import AuthorizationRequest
-from mintage.values import Dice
+from mintage.values import RandomBytes
 from mintage.web.cookie_header import only_cookies
 
 LOGIN_SECONDS: Final = 600
@@ -49,7 +49,7 @@ _logins: msgspec.msgpack.Decoder[PendingLogin] = msgspec.msgpack.Decoder(Pending
 class Cookies:
     keys: tuple[BoxKey, ...] = field(repr=False)  # the first seals, all open
     secure: bool
-    dice: Dice
+    random_bytes: RandomBytes
 
     def browsers(self, request: Request) -> tuple[str, ...]:
         """The names that this browser got from us."""
@@ -67,7 +67,7 @@ class Cookies:
         return name
 
     def _new_browser(self) -> str:
-        return base64.urlsafe_b64encode(self.dice(_BROWSER_BYTES)).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(self.random_bytes(_BROWSER_BYTES)).rstrip(b"=").decode()
 
     def _browser_name(self, name: str) -> str:
         return self._name(f"browser-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
@@ -78,7 +78,7 @@ class Cookies:
             msgspec.msgpack.encode(login),
             key=self.keys[0],
             context=self._login_name(login.state).encode(),
-            nonce=self.dice(NONCE_BYTES),
+            nonce=self.random_bytes(NONCE_BYTES),
         )
         value = base64.urlsafe_b64encode(box).rstrip(b"=").decode()
         if len(value) > _MAX_COOKIE:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.registration import ClientIds, parse_registration
 from mintage.errors import InvalidClientMetadata, InvalidToken
-from mintage.values import Clock, Dice, Secret
+from mintage.values import Clock, RandomBytes, Secret
 from mintage.web.edge import NO_STORE, authorization_of, json_response, read_json
 
 
@@ -23,7 +23,7 @@ class RegisterEndpoint:
     client_ids: ClientIds
     policy: DocumentPolicy
     clock: Clock
-    dice: Dice
+    random_bytes: RandomBytes
     token: Secret | None = None
 
     async def __call__(self, request: Request) -> Response:
@@ -33,7 +33,9 @@ class RegisterEndpoint:
             raise InvalidClientMetadata(
                 "keys are not fetched from this jwks_uri; send them as jwks"
             )
-        registered = self.client_ids.issue(registration, now=int(self.clock()), salt=self.dice(8))
+        registered = self.client_ids.issue(
+            registration, now=int(self.clock()), salt=self.random_bytes(8)
+        )
         return json_response(registered.response(), status=201, headers=NO_STORE)
 
     def _check_token(self, authorization: str | None) -> None:

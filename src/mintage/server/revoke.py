@@ -10,8 +10,8 @@ from mintage.clients.authentication import Authenticator, NothingConcerned
 from mintage.clients.client import Client
 from mintage.errors import TokenError
 from mintage.grant_tokens import Tokens
-from mintage.server.farewell import Farewell
 from mintage.server.requests import Revocation
+from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.vault.vault import Vault
 from mintage.web.edge import NO_STORE, authorization_of, log_reason, read_form
 
@@ -21,7 +21,7 @@ class RevokeEndpoint:
     authenticate: Authenticator
     vault: Vault
     tokens: Tokens
-    farewell: Farewell
+    revoker: UpstreamRevoker
 
     async def __call__(self, request: Request) -> Response:
         """200 whether or not there was something to end (§2.2): the token is of no use now."""
@@ -43,7 +43,7 @@ class RevokeEndpoint:
         else:
             outcome = await self.vault.revoke(handle, client.client_id)
             log_reason(request, f"{handle!r}: {outcome.reason.value}")
-            self.farewell(outcome)
+            self.revoker(outcome)
         return Response(status_code=200, headers=NO_STORE)
 
     async def _concerns(self, revocation: Revocation, client: Client) -> bool:

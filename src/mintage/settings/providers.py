@@ -10,10 +10,10 @@ from msgspec import Meta
 
 from mintage.errors import ConfigError
 from mintage.upstream.authentication import SigningKey
-from mintage.upstream.picking import Pick
+from mintage.upstream.json_paths import Pick
 from mintage.upstream.preset import AuthMethod, Endpoints
 from mintage.upstream.presets import find_preset
-from mintage.upstream.provider import settle
+from mintage.upstream.provider import resolve_upstream
 from mintage.upstream.settings import RECHECK_SECONDS, UpstreamSettings
 from mintage.urls import check_https, whole_url
 from mintage.values import Secret, check_scopes
@@ -61,7 +61,7 @@ class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     title: str | None = None
     domains: tuple[str, ...] = ()
     more_scopes: dict[str, tuple[str, ...]] = {}
-    was_the_only_one: bool = False
+    legacy_default: bool = False
 
 
 _PARAMETERS: Final = ("tenant", "domain", "api", "realm", "region", "user_pool")
@@ -106,7 +106,7 @@ def upstream_settings(section: UpstreamSection, resolve: Resolve) -> UpstreamSet
         title=section.title,
         domains=frozenset(domain.lower().lstrip("@") for domain in section.domains),
         more_scopes=section.more_scopes,
-        was_the_only_one=section.was_the_only_one,
+        legacy_default=section.legacy_default,
         discovery_url=section.discovery_url,
         plain=section.http_to_the_provider_stays_in_a_trusted_network,
         userinfo=section.userinfo,
@@ -116,7 +116,7 @@ def upstream_settings(section: UpstreamSection, resolve: Resolve) -> UpstreamSet
     )
     _check_key(settings.client_key)
     _check_resource(section.resource)
-    settle(preset, settings)
+    resolve_upstream(preset, settings)
     return settings
 
 
@@ -126,7 +126,7 @@ def all_upstreams(
     """One ``[upstream]``, or several ``[[upstream]]``. Raises `ConfigError`."""
     if isinstance(sections, UpstreamSection) or len(sections) == 1:
         (only,) = (sections,) if isinstance(sections, UpstreamSection) else sections
-        return (replace(upstream_settings(only, resolve), was_the_only_one=True),)
+        return (replace(upstream_settings(only, resolve), legacy_default=True),)
     if not sections:
         raise ConfigError("upstream", "at least one is needed")
     found: list[UpstreamSettings] = []
@@ -152,7 +152,7 @@ def bare_upstreams(
             client_id=section.client_id,
             scopes=section.scopes or (),
             name=section.preset if section.name is None else section.name,
-            was_the_only_one=section.was_the_only_one or len(each) == 1,
+            legacy_default=section.legacy_default or len(each) == 1,
         )
         for section in each
     )
@@ -163,8 +163,8 @@ def _check_beside(settings: UpstreamSettings, others: list[UpstreamSettings], ke
         raise ConfigError(f"{key}.name", "must be 1 to 32 of a-z 0-9 -")
     if any(settings.name == other.name for other in others):
         raise ConfigError(f"{key}.name", "another one has this name already")
-    if settings.was_the_only_one and any(other.was_the_only_one for other in others):
-        raise ConfigError(f"{key}.was_the_only_one", "only one can have been the only one")
+    if settings.legacy_default and any(other.legacy_default for other in others):
+        raise ConfigError(f"{key}.legacy_default", "only one can have been the only one")
 
 
 def _given(section: UpstreamSection, names: Mapping[str, str]) -> dict[str, str]:

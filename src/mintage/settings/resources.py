@@ -10,10 +10,10 @@ from msgspec import Meta
 
 from mintage.access.scopes import Rule
 from mintage.errors import ConfigError
-from mintage.gateway.backend import Limits, Pool
-from mintage.gateway.credentials import Wish
+from mintage.gateway.credentials import BackendCredentialPolicy
 from mintage.gateway.header_names import Passing, claims_something
 from mintage.gateway.headers import MAX_GROUP_BYTES
+from mintage.gateway.http1.pool import Limits, Pool
 from mintage.gateway.paths import Ambiguity, begins_like_ours
 from mintage.gateway.peers import read_networks
 from mintage.gateway.target import Command, Target
@@ -124,9 +124,9 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """Which of a client's headers its backend gets; *dropped*: those that none gets."""
         return Passing(dropped, self.pass_headers)
 
-    def wish(self, identifier: str) -> Wish:
+    def credential_policy(self, identifier: str) -> BackendCredentialPolicy:
         """What its backend gets; *identifier* is what the resource is called."""
-        return Wish(
+        return BackendCredentialPolicy(
             credential=self.credential,
             audience=self.backend_audience or identifier,
             exchange=None if self.exchange is None else self.exchange.exchange(),

@@ -7,8 +7,8 @@ from typing import Final
 
 from mintage.crypto.derivation import check_secret
 from mintage.errors import ConfigError
-from mintage.missing_store import no_store_at
 from mintage.secret_source import generate_once, lines, resolve
+from mintage.stores.missing import no_store_at
 from mintage.values import Secret
 
 SECRET_FILE: Final = "mintage.secret"  # noqa: S105

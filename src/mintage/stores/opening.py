@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from mintage.errors import StoreUnusable
-from mintage.missing_store import no_store_at
+from mintage.stores.missing import no_store_at
 from mintage.stores.protocol import Store
 from mintage.values import Clock
 

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import asyncpg
 
 from mintage.errors import StoreUnusable
-from mintage.missing_store import NO_TABLES
+from mintage.stores.missing import NO_TABLES
 from mintage.stores.postgres_url import Place
 
 log = logging.getLogger("mintage.store")

@@ -14,7 +14,7 @@ REDIRECT_URI = "http://127.0.0.1:43117/callback"  # nobody listens: the browser 
 
 
 @dataclass(slots=True)
-class Login:
+class AuthorizationAttempt:
     """One authorization request and the secrets that belong to it."""
 
     url: str
@@ -47,7 +47,7 @@ class OAuthClient:
         self.client_secret = registered.get("client_secret")
         return self
 
-    def authorization(self, **parameters: str | None) -> Login:
+    def authorization(self, **parameters: str | None) -> AuthorizationAttempt:
         """A new authorization request; *parameters* replace its own, None leaves one out."""
         state, verifier = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
         query: dict[str, str | None] = {
@@ -60,15 +60,19 @@ class OAuthClient:
             "resource": self.resource,
         }
         sent = {name: value for name, value in (query | parameters).items() if value is not None}
-        return Login(f"{self.issuer}/authorize?{urlencode(sent)}", state, verifier)
+        return AuthorizationAttempt(f"{self.issuer}/authorize?{urlencode(sent)}", state, verifier)
 
-    async def log_in(self, browser: Browser, **parameters: str | None) -> tuple[Login, str]:
+    async def log_in(
+        self, browser: Browser, **parameters: str | None
+    ) -> tuple[AuthorizationAttempt, str]:
         """The whole way through consent and the provider; (login, authorization code)."""
         login = self.authorization(**parameters)
         landed = await approve(browser, login.url)
         return login, answer_of(landed)["code"]
 
-    async def redeem(self, login: Login, code: str, **parameters: str | None) -> httpx2.Response:
+    async def redeem(
+        self, login: AuthorizationAttempt, code: str, **parameters: str | None
+    ) -> httpx2.Response:
         """The token request for *code* (RFC 6749 §4.1.3)."""
         return await self.token(
             grant_type="authorization_code",

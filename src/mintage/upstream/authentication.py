@@ -86,7 +86,7 @@ def _from_pem(raw: bytes) -> AsymmetricKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class ClientCredentials:
     """Who we are at the provider, and how we show it."""
 
     client_id: str

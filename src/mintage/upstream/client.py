@@ -29,7 +29,7 @@ from mintage.upstream.answers import (
     to_introspection,
     to_userinfo,
 )
-from mintage.upstream.authentication import Credentials, SigningKey
+from mintage.upstream.authentication import ClientCredentials, SigningKey
 from mintage.upstream.discovery import Documents, Metadata
 from mintage.upstream.identity import is_text
 from mintage.upstream.oauth2 import Asking
@@ -241,8 +241,8 @@ class ProviderClient:
         )
         return await self._transport.send(request)
 
-    def _credentials(self, found: Metadata) -> Credentials:
-        return Credentials(
+    def _credentials(self, found: Metadata) -> ClientCredentials:
+        return ClientCredentials(
             client_id=self._settings.client_id,
             method=self._auth_method(found),
             secret=self._settings.client_secret,

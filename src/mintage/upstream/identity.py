@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved
 from mintage.grants.states import Identity
-from mintage.upstream.picking import Each, Pick
+from mintage.upstream.json_paths import Each, Pick
 from mintage.upstream.preset import IdentityMap
 
 CLAIMS: Final = (

@@ -3,7 +3,7 @@
 from mintage.upstream.client import ProviderClient
 from mintage.upstream.presets import find_preset
 from mintage.upstream.protocol import Transport, Upstream
-from mintage.upstream.provider import settle
+from mintage.upstream.provider import resolve_upstream
 from mintage.upstream.settings import UpstreamSettings
 from mintage.values import Clock
 
@@ -15,5 +15,5 @@ def open_upstream(
 
     *clock* is the time of day, *steady* a clock that is never set (None: *clock*).
     """
-    provider = settle(find_preset(settings.preset), settings)
+    provider = resolve_upstream(find_preset(settings.preset), settings)
     return ProviderClient(settings, provider, transport, clock, steady or clock)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from mintage.errors import ConfigError
 from mintage.upstream.id_token import is_issuer
-from mintage.upstream.picking import Pick
+from mintage.upstream.json_paths import Pick
 from mintage.upstream.preset import Endpoints, IdentityMap, Lookup, Preset, Quirks
 from mintage.upstream.settings import UpstreamSettings
 
@@ -60,7 +60,7 @@ class Provider:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
-def settle(preset: Preset, settings: UpstreamSettings) -> Provider:
+def resolve_upstream(preset: Preset, settings: UpstreamSettings) -> Provider:
     """The provider that *settings* describe. Raises `ConfigError`, which names the key."""
     parameters = _parameters(preset, settings)
     endpoints = _merged(_filled(preset.endpoints, parameters), settings.endpoints)

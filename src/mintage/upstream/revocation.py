@@ -6,7 +6,7 @@ from urllib.parse import quote
 from mintage.grants.states import UpstreamTokens
 from mintage.upstream import oauth2
 from mintage.upstream.answers import Unknown, to_does_it_hold
-from mintage.upstream.authentication import Credentials
+from mintage.upstream.authentication import ClientCredentials
 from mintage.upstream.preset import Quirks
 from mintage.upstream.protocol import HttpRequest, HttpResponse
 from mintage.upstream.provider import Provider
@@ -22,7 +22,7 @@ def revocation_request(
     endpoint: str | None,
     tokens: UpstreamTokens,
     *,
-    credentials: Credentials,
+    credentials: ClientCredentials,
     audience: str,
     jti: str,
     now: int,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mintage.upstream.picking import Pick
+from mintage.upstream.json_paths import Pick
 from mintage.upstream.preset import AuthMethod, Endpoints
 from mintage.values import Scopes, Secret
 
@@ -28,7 +28,7 @@ class UpstreamSettings:
     end, or trusted until then. *former_issuers*: what it was called before; such logins stay.
 
     Of several: *name* is in addresses and subjects, *domains* are those of its users' e-mail
-    addresses. *was_the_only_one*: logins from before there were others are its.
+    addresses. *legacy_default*: logins from before there were others are its.
     """
 
     preset: str
@@ -48,7 +48,7 @@ class UpstreamSettings:
     name: str = ""
     title: str | None = None
     domains: frozenset[str] = frozenset()
-    was_the_only_one: bool = True
+    legacy_default: bool = True
     more_scopes: Mapping[str, Scopes] = field(default_factory=dict)
     discovery_url: str | None = None
     plain: bool = False
@@ -60,4 +60,4 @@ class UpstreamSettings:
     @property
     def callback(self) -> str:
         """Where its logins come back to, below our issuer."""
-        return "/callback" if self.was_the_only_one else f"/callback/{self.name}"
+        return "/callback" if self.legacy_default else f"/callback/{self.name}"

@@ -14,7 +14,7 @@ import msgspec
 
 from mintage.errors import Exists, Stale, StoreUnusable
 from mintage.stores.protocol import Store, Versioned
-from mintage.values import Dice
+from mintage.values import RandomBytes
 
 log = logging.getLogger("mintage.store")
 
@@ -63,7 +63,12 @@ async def check(store: Store, issuer: str, secrets: Sequence[bytes]) -> None:
 
 
 async def join(
-    store: Store, issuer: str, secrets: Sequence[bytes], dice: Dice, *, adopt: bool = False
+    store: Store,
+    issuer: str,
+    secrets: Sequence[bytes],
+    random_bytes: RandomBytes,
+    *,
+    adopt: bool = False,
 ) -> None:
     """Be one of the servers of *store*'s installation; the first one founds it.
 
@@ -71,7 +76,7 @@ async def join(
     """
     for _ in range(_ATTEMPTS):
         try:
-            await _join(store, issuer, secrets, dice, adopt=adopt)
+            await _join(store, issuer, secrets, random_bytes, adopt=adopt)
         except (Exists, Stale):
             continue  # another server starts at the same time
         return
@@ -79,15 +84,15 @@ async def join(
 
 
 async def _join(
-    store: Store, issuer: str, secrets: Sequence[bytes], dice: Dice, *, adopt: bool
+    store: Store, issuer: str, secrets: Sequence[bytes], random_bytes: RandomBytes, *, adopt: bool
 ) -> None:
     seen = await store.load(KEY)
     if seen is None:
-        founded = Installation(dice(_ID_BYTES), (), ()).joined(issuer, secrets)
+        founded = Installation(random_bytes(_ID_BYTES), (), ()).joined(issuer, secrets)
         await store.insert(KEY, msgspec.msgpack.encode(founded), None, _FOREVER)
         return
     if adopt:
-        found = Installation(dice(_ID_BYTES), (), ())
+        found = Installation(random_bytes(_ID_BYTES), (), ())
     else:
         found = _read(seen)
         await check(store, issuer, secrets)

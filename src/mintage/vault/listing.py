@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from mintage.errors import StoreUnavailable
 from mintage.grants.handles import parse_grant_id
-from mintage.grants.states import Login
+from mintage.grants.states import Consent
 from mintage.stores.protocol import Cursor, Store
 from mintage.values import ClientId
 from mintage.vault.sealed import SealedGrants
@@ -62,7 +62,7 @@ class Listing:
         self._changed(grant.key)
         log.info("grant %s: ended from the list", grant.id)
 
-    async def next_order(self, login: Login) -> int:
+    async def next_order(self, login: Consent) -> int:
         """A number above those of all grants that this user has at this client.
 
         It is the time of the login, unless the clock of another server is ahead.
@@ -73,7 +73,7 @@ class Listing:
             return login.created_at  # it will be found out when the grant is written
         return max([login.created_at, *(order + 1 for order in orders)])
 
-    async def make_room(self, login: Login, *, limit: int) -> None:
+    async def make_room(self, login: Consent, *, limit: int) -> None:
         """End all grants of one user at one client but the newest *limit*.
 
         Each login looks after it was written, and all agree on the order: so of logins at
@@ -86,7 +86,7 @@ class Listing:
         except StoreUnavailable as error:
             log.warning("old grants were not looked for: %s", error)  # the next login will
 
-    async def _of(self, login: Login) -> list[Listed]:
+    async def _of(self, login: Consent) -> list[Listed]:
         """Those of the same user and client. What may be another installation's is no one's."""
         subject = (login.identity.issuer, login.identity.subject)
         found = self.find(subject=subject, client=login.client_id)

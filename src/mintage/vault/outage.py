@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mintage.values import Clock, Dice
+from mintage.values import Clock, RandomBytes
 
 _FIRST: Final = 0.1  # seconds
 _LONGEST: Final = 2.0
@@ -11,9 +11,9 @@ _LONGEST: Final = 2.0
 class Outage:
     """What is known of a store that does not answer. Pauses differ from process to process."""
 
-    def __init__(self, *, clock: Clock, dice: Dice) -> None:
+    def __init__(self, *, clock: Clock, random_bytes: RandomBytes) -> None:
         self._clock = clock
-        self._dice = dice
+        self._random_bytes = random_bytes
         self._failures = 0
         self._until = 0.0
 
@@ -25,7 +25,7 @@ class Outage:
         """The store did not answer."""
         pause = min(_FIRST * 2**self._failures, _LONGEST)
         self._failures = min(self._failures + 1, 16)
-        self._until = self._clock() + pause * (0.5 + self._dice(1)[0] / 512)
+        self._until = self._clock() + pause * (0.5 + self._random_bytes(1)[0] / 512)
 
     def answered(self) -> None:
         self._failures = 0

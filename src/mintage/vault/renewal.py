@@ -19,7 +19,7 @@ from mintage.grants import handles, lease, states, transitions
 from mintage.grants.lease import Renewed, Wait
 from mintage.grants.states import Active, Grant, Lease, Reason, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Write
-from mintage.values import Clock, Dice
+from mintage.values import Clock, RandomBytes
 from mintage.vault.sealed import SealedGrants
 from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused, Renew
 
@@ -45,7 +45,7 @@ class Renewal:
         *,
         clock: Clock,
         steady: Clock,
-        dice: Dice,
+        random_bytes: RandomBytes,
         lifetimes: Lifetimes,
         ended: Callable[[Refused], None],
         knows: Callable[[UpstreamTokens], bool],
@@ -55,7 +55,7 @@ class Renewal:
         self._knows = knows
         self._clock = clock
         self._steady = steady
-        self._dice = dice
+        self._random_bytes = random_bytes
         self._lifetimes = lifetimes
         self._flights: SingleFlight[Opened | Refused] = SingleFlight()
         self._failures: dict[bytes, tuple[float, UpstreamUnavailable | UpstreamMisbehaved]] = {}
@@ -132,7 +132,7 @@ class Renewal:
 
     async def _renew_leased(self, secret: bytes, renew: Renew) -> Opened | Refused:
         """Ask the upstream under a lease, so that of all processes one asks."""
-        holder = self._dice(8)
+        holder = self._random_bytes(8)
         leased = await self._take_lease(secret, holder)
         if isinstance(leased, Refused) or leased.grant.lease is None:
             return leased

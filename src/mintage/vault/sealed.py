@@ -23,13 +23,13 @@ from mintage.errors import (
 )
 from mintage.grants import handles, records
 from mintage.grants.records import NO_TOKENS, Head
-from mintage.grants.states import Active, Grant, Login, Reason, Revoked, UpstreamTokens
+from mintage.grants.states import Active, Consent, Grant, Reason, Revoked, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write
 from mintage.stores.protocol import UNLISTED, Entry, Index, Store, Versioned
-from mintage.values import ClientId, Clock, Dice
+from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.ended import Ended
 from mintage.vault.outage import Outage
-from mintage.vault.untold import Untold
+from mintage.vault.unconfirmed_writes import UnconfirmedWrites
 from mintage.vault.values import Decide, Listed, Opened, Refused, Summary, VaultKeys
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class SealedGrants:
         keys: Sequence[VaultKeys],
         *,
         clock: Clock,
-        dice: Dice,
+        random_bytes: RandomBytes,
         refresh_lifetime: int,
         changed: Callable[[bytes], None],
         outage: Outage,
@@ -63,15 +63,15 @@ class SealedGrants:
         self._keys = {one.id: one for one in keys}
         self._active = keys[0]
         self._clock = clock
-        self._dice = dice
+        self._random_bytes = random_bytes
         self._refresh_lifetime = refresh_lifetime
         self._changed = changed
         self._outage = outage
-        self._untold = Untold()
+        self._untold = UnconfirmedWrites()
         self.ended = Ended()
 
     async def insert(
-        self, secret: bytes, grant: Grant, login: Login, expires_at: int, order: int
+        self, secret: bytes, grant: Grant, login: Consent, expires_at: int, order: int
     ) -> None:
         """Keep a new grant until *expires_at*; *order* is its place among its user's."""
         key = handles.store_key(secret)
@@ -144,7 +144,7 @@ class SealedGrants:
             except StoreUnavailable:
                 if loop.time() - begun > _PATIENCE:
                     raise
-                await asyncio.sleep(pause * (0.5 + self._dice(1)[0] / 256))
+                await asyncio.sleep(pause * (0.5 + self._random_bytes(1)[0] / 256))
         return await attempt()
 
     async def _change_once(
@@ -282,10 +282,10 @@ class SealedGrants:
             head=head,
             key=record_key(self._active.seal, secret),
             store_key=key,
-            nonce=self._dice(NONCE_BYTES),
+            nonce=self._random_bytes(NONCE_BYTES),
         )
 
-    def _index(self, login: Login, key: bytes, order: int | None = None) -> Index:
+    def _index(self, login: Consent, key: bytes, order: int | None = None) -> Index:
         """Names for lists: hashes to find by, and who it is under the server's own key."""
         who = login.identity
         return Index(
@@ -295,7 +295,7 @@ class SealedGrants:
                 msgspec.msgpack.encode(Summary.of(login, order)),
                 key=BoxKey(self._active.seal),
                 context=b"summary\0" + key,
-                nonce=self._dice(NONCE_BYTES),
+                nonce=self._random_bytes(NONCE_BYTES),
             ),
         )
 

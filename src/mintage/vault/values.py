@@ -9,7 +9,7 @@ import msgspec
 
 from mintage.grants import handles, records
 from mintage.grants.lease import Renewed
-from mintage.grants.states import Active, Grant, Identity, Login, Reason, UpstreamTokens
+from mintage.grants.states import Active, Consent, Grant, Identity, Reason, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write
 from mintage.values import ClientId, GrantId
 
@@ -69,7 +69,7 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     order: int | None = None
 
     @classmethod
-    def of(cls, login: Login, order: int | None = None) -> Self:
+    def of(cls, login: Consent, order: int | None = None) -> Self:
         who, claims = login.identity, login.identity.claims
         names = (claims.get(claim) for claim in ("email", "preferred_username", "name"))
         name = next((name for name in names if isinstance(name, str)), None)

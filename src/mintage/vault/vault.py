@@ -14,10 +14,10 @@ from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import Exists, StoreUnavailable
 from mintage.grants import handles, transitions
 from mintage.grants.handles import Handle
-from mintage.grants.states import Active, Grant, Login, Pending, Reason, Revoked, UpstreamTokens
+from mintage.grants.states import Active, Consent, Grant, Pending, Reason, Revoked, UpstreamTokens
 from mintage.grants.transitions import Keep, Redemption, Refreshment, Write
 from mintage.stores.protocol import EVERYTHING, Store
-from mintage.values import ClientId, Clock, Dice
+from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.cache import GrantCache
 from mintage.vault.listing import Listing
 from mintage.vault.outage import Outage
@@ -66,7 +66,7 @@ class Vault:
         *,
         clock: Clock,
         steady: Clock | None = None,
-        dice: Dice,
+        random_bytes: RandomBytes,
         lifetimes: Lifetimes | None = None,
         cache: GrantCache | None = None,
         former_keys: Sequence[VaultKeys] = (),
@@ -76,17 +76,17 @@ class Vault:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._dice = dice
+        self._random_bytes = random_bytes
         self._lifetimes = lifetimes or Lifetimes()
         steady = steady or clock
         self._cache = cache or GrantCache(clock=steady)
         self._loads: SingleFlight[Grant | None] = SingleFlight()
-        self._outage = Outage(clock=steady, dice=dice)
+        self._outage = Outage(clock=steady, random_bytes=random_bytes)
         self._grants = SealedGrants(
             store,
             (keys, *former_keys),
             clock=clock,
-            dice=dice,
+            random_bytes=random_bytes,
             refresh_lifetime=self._lifetimes.refresh,
             changed=self._changed,
             outage=self._outage,
@@ -98,7 +98,7 @@ class Vault:
             self._grants,
             clock=clock,
             steady=steady,
-            dice=dice,
+            random_bytes=random_bytes,
             lifetimes=self._lifetimes,
             ended=ended,
             knows=knows,
@@ -109,16 +109,16 @@ class Vault:
         # No secret goes into it: replicas must agree on it while a secret is replaced.
         key = hashlib.sha256(b"mintage claim\0" + name).digest()
         try:
-            await self._grants.insert_once(key, self._dice(_CLAIM_BYTES), None, expires_at)
+            await self._grants.insert_once(key, self._random_bytes(_CLAIM_BYTES), None, expires_at)
         except Exists:
             return False
         return True
 
     async def create(
-        self, login: Login, upstream: UpstreamTokens, *, code_challenge: str, redirect_uri: str
+        self, login: Consent, upstream: UpstreamTokens, *, code_challenge: str, redirect_uri: str
     ) -> str:
         """Keep a finished login; the authorization code that opens it."""
-        raw = self._dice(handles.CODE_BYTES)
+        raw = self._random_bytes(handles.CODE_BYTES)
         secret = raw[: handles.SECRET_BYTES]
         expires_at = self._now() + self._lifetimes.code
         pending = Pending(

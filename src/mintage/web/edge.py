@@ -29,7 +29,7 @@ from mintage.errors import (
     UpstreamMisconfigured,
     UpstreamUnavailable,
 )
-from mintage.values import Dice
+from mintage.values import RandomBytes
 from mintage.web.forms import Form, parse_form, parse_query
 
 log = logging.getLogger("mintage.server")
@@ -153,11 +153,11 @@ class ServerFault(OAuthError):
     status = 500
 
 
-def reference_of(request: Request, dice: Dice) -> str:
+def reference_of(request: Request, random_bytes: RandomBytes) -> str:
     """The request's own id, ours and never the client's: made once, when first asked for."""
     scope = request.scope
     if (reference := scope.get(_REFERENCE)) is None:
-        reference = scope[_REFERENCE] = dice(6).hex()
+        reference = scope[_REFERENCE] = random_bytes(6).hex()
     return str(reference)
 
 
@@ -181,7 +181,7 @@ def log_reason(request: Request, what: str) -> None:
 
 
 def failure_of(
-    error: Exception, request: Request, dice: Dice, *, level: int = logging.INFO
+    error: Exception, request: Request, random_bytes: RandomBytes, *, level: int = logging.INFO
 ) -> Failure:
     """*error* as a refusal: what the client reads, and one line in the log that says more.
 
@@ -189,7 +189,7 @@ def failure_of(
     *level*: of the line about a client's or a person's mistake. It is WARNING where a person reads
     the reference: Python prints that much where nobody has set up any logging.
     """
-    reference, where = reference_of(request, dice), _where(request)
+    reference, where = reference_of(request, random_bytes), _where(request)
     match error:
         case OAuthError():
             refusal = error
@@ -244,7 +244,7 @@ def _when_to_return(error: UpstreamUnavailable) -> str:
 
 def guarded(
     handler: Handler,
-    dice: Dice,
+    random_bytes: RandomBytes,
     answer: Callable[[Failure], Response],
     *,
     level: int = logging.INFO,
@@ -255,13 +255,13 @@ def guarded(
     """
 
     async def endpoint(request: Request) -> Response:
-        reference = reference_of(request, dice)
+        reference = reference_of(request, random_bytes)
         try:
             response = await handler(request)
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            return answer(failure_of(error, request, dice, level=level))
+            return answer(failure_of(error, request, random_bytes, level=level))
         response.headers["x-request-id"] = reference
         return response
 
@@ -284,9 +284,9 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def for_clients(handler: Handler, dice: Dice) -> Handler:
+def for_clients(handler: Handler, random_bytes: RandomBytes) -> Handler:
     """*handler* with its refusals as JSON (RFC 6749 §5.2)."""
-    return guarded(handler, dice, error_response)
+    return guarded(handler, random_bytes, error_response)
 
 
 def error_response(failure: Failure) -> Response:

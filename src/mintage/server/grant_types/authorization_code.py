@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from mintage.clients.client import Client
 from mintage.grant_tokens import TokenResponse, Tokens
-from mintage.server.farewell import Farewell
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import RedeemCode
+from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site import Site
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
@@ -20,7 +20,7 @@ class AuthorizationCode:
     site: Site
     vault: Vault
     tokens: Tokens
-    farewell: Farewell
+    revoker: UpstreamRevoker
 
     name: ClassVar[str] = "authorization_code"
 
@@ -41,6 +41,6 @@ class AuthorizationCode:
             prepare=answer,
         )
         if isinstance(outcome, Refused):
-            self.farewell(outcome)
+            self.revoker(outcome)
             raise token_error(outcome.reason)
         return answer(outcome)

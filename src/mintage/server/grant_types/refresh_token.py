@@ -8,10 +8,10 @@ from mintage.errors import TokenError
 from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Refreshment
-from mintage.server.farewell import Farewell
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import Refresh
+from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site import Site
 from mintage.vault.values import Refused, Renew
 from mintage.vault.vault import Vault
@@ -23,7 +23,7 @@ class RefreshToken:
     site: Site
     vault: Vault
     tokens: Tokens
-    farewell: Farewell
+    revoker: UpstreamRevoker
     renew: Renew
 
     name: ClassVar[str] = "refresh_token"
@@ -60,6 +60,6 @@ class RefreshToken:
         )
         outcome = await self.vault.rotate(handle, refreshment, self.renew, answer)
         if isinstance(outcome, Refused):
-            self.farewell(outcome)
+            self.revoker(outcome)
             raise token_error(outcome.reason)
         return answer(outcome)

@@ -9,7 +9,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import Response
 
-from mintage.values import Dice
+from mintage.values import RandomBytes
 from mintage.web.edge import Failure, Handler, guarded
 
 _STYLE: Final = files(__name__).joinpath("style.css").read_text(encoding="utf-8")
@@ -85,6 +85,6 @@ _TITLES: Final = {
 }
 
 
-def for_browsers(handler: Handler, dice: Dice) -> Handler:
+def for_browsers(handler: Handler, random_bytes: RandomBytes) -> Handler:
     """*handler* with its refusals as pages."""
-    return guarded(handler, dice, error_page, level=logging.WARNING)
+    return guarded(handler, random_bytes, error_page, level=logging.WARNING)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mintage.upstream.picking import Each, Pick
+from mintage.upstream.json_paths import Each, Pick
 from mintage.upstream.preset import (
     Endpoints,
     IdentityMap,

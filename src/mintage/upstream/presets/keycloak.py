@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mintage.upstream.picking import Pick
+from mintage.upstream.json_paths import Pick
 from mintage.upstream.preset import IdentityMap, Preset, Quirks
 
 PRESET: Final = Preset(

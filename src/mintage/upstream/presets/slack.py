@@ -5,7 +5,7 @@ Errors come with status 200, tokens never end, and PKCE is for public clients al
 
 from typing import Final
 
-from mintage.upstream.picking import Pick
+from mintage.upstream.json_paths import Pick
 from mintage.upstream.preset import Endpoints, IdentityMap, Lookup, Preset, Quirks
 
 # Not among them: invalid_auth, which Slack also answers to an address that a workspace shuts out.

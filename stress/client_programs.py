@@ -1,4 +1,4 @@
-"""The clients of `batteries.clients`: where each comes from, and the commands that log it in."""
+"""The clients of `stress.clients`: where each comes from, and the commands that log it in."""
 
 import os
 import re

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m batteries.races [--rounds 10000] [--store sqlite|postgres|redis|cluster|all]
+    python -m stress.races [--rounds 10000] [--store sqlite|postgres|redis|cluster|all]
 
 In a round every process asks the same of one grant, each from its own opening of the store.
 Rounds go in batches, so that one signal starts many of them: a process takes eight grants at
@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any, Final, Self, TypeVar
 
-from batteries.crew import Crew
-from batteries.engines import ENGINES, NAMES, engine
-from batteries.replica import Replica, secret_of
 from mintage.vault.values import Opened, Refused
+from stress.engines import ENGINES, NAMES, engine
+from stress.replica import Replica, secret_of
+from stress.worker_pool import WorkerPool
 
 G = TypeVar("G")
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class Racer:
     def __init__(self, number: int, replica: Replica) -> None:
         self._number = number
         self._replica = replica
-        self._dice = random.Random(number)  # noqa: S311  (an order, not a secret)
+        self._random_bytes = random.Random(number)  # noqa: S311  (an order, not a secret)
 
     @classmethod
     @asynccontextmanager
@@ -145,53 +145,55 @@ class Racer:
             seen[grant] = Seen(began, time.monotonic(), successor)
 
         for some in _portions(grants, _AT_ONCE):
-            self._dice.shuffle(some)
+            self._random_bytes.shuffle(some)
             await asyncio.gather(*map(run, some))
         return [seen[grant] for grant in grants]
 
 
-def redemption(crew: Crew, tally: Tally, rounds: int) -> None:
+def redemption(pool: WorkerPool, tally: Tally, rounds: int) -> None:
     """One code, redeemed by all: it opens once, and being used again it ends what it opened."""
-    codes: list[str] = _made(crew, "codes", rounds)
-    for seen in _raced(crew, "redeem", codes):
+    codes: list[str] = _made(pool, "codes", rounds)
+    for seen in _raced(pool, "redeem", codes):
         winners = sum(one.successor is not None for one in seen)
         tally.count(seen)
         tally.doubles += winners > 1
         _lose(tally, winners == 0)
-    tally.resurrected += sum(crew.ask(0, "open_still", [secret_of(code) for code in codes]))
+    tally.resurrected += sum(pool.ask(0, "open_still", [secret_of(code) for code in codes]))
 
 
-def refresh(crew: Crew, tally: Tally, rounds: int) -> None:
+def refresh(pool: WorkerPool, tally: Tally, rounds: int) -> None:
     """One refresh token, used by all: all get the same successor, and the login lives on."""
-    secrets: list[bytes] = _made(crew, "logins", max(rounds // _GENERATIONS, 1))
+    secrets: list[bytes] = _made(pool, "logins", max(rounds // _GENERATIONS, 1))
     for generation in range(1, _GENERATIONS + 1):
-        for seen in _raced(crew, "refresh", secrets, generation):
+        for seen in _raced(pool, "refresh", secrets, generation):
             successors = tally.count(seen)
             tally.doubles += len(successors) > 1
             _lose(tally, any(one.successor is None for one in seen))
 
 
-def revocation(crew: Crew, tally: Tally, rounds: int) -> None:
+def revocation(pool: WorkerPool, tally: Tally, rounds: int) -> None:
     """One process ends the grant while the others refresh it: in the end it is over."""
     tally.lost = None
-    secrets: list[bytes] = _made(crew, "logins", rounds)
-    for seen in _raced(crew, "revoke_or_refresh", secrets):
+    secrets: list[bytes] = _made(pool, "logins", rounds)
+    for seen in _raced(pool, "revoke_or_refresh", secrets):
         tally.doubles += len(tally.count(seen)) > 1
-    tally.resurrected += sum(map(any, zip(*crew.all("open_still", secrets), strict=True)))
+    tally.resurrected += sum(map(any, zip(*pool.all("open_still", secrets), strict=True)))
 
 
-def _made(crew: Crew, method: str, count: int) -> list[Any]:
+def _made(pool: WorkerPool, method: str, count: int) -> list[Any]:
     """*count* new grants, made by all of them."""
-    return list(chain.from_iterable(crew.all(method, count // PROCESSES + 1)))[:count]
+    return list(chain.from_iterable(pool.all(method, count // PROCESSES + 1)))[:count]
 
 
-def _raced(crew: Crew, method: str, grants: list[Any], *args: object) -> Iterator[tuple[Seen, ...]]:
+def _raced(
+    pool: WorkerPool, method: str, grants: list[Any], *args: object
+) -> Iterator[tuple[Seen, ...]]:
     """What each of them saw of each of *grants*. After every few they begin together again."""
     for some in _portions(grants, _SIGNAL):
-        yield from zip(*crew.all(method, some, *args), strict=True)
+        yield from zip(*pool.all(method, some, *args), strict=True)
 
 
-RACES: Final[dict[str, Callable[[Crew, Tally, int], None]]] = {
+RACES: Final[dict[str, Callable[[WorkerPool, Tally, int], None]]] = {
     "redemption": redemption,
     "refresh": refresh,
     "revoke against refresh": revocation,
@@ -200,12 +202,12 @@ RACES: Final[dict[str, Callable[[Crew, Tally, int], None]]] = {
 
 def battery(store: str, url: str, rounds: int) -> Iterator[Tally]:
     """*rounds* of each race on the store at *url*, as each is done."""
-    with Crew(Racer.open, url, size=PROCESSES) as crew:
+    with WorkerPool(Racer.open, url, size=PROCESSES) as pool:
         for name, race in RACES.items():
             tally = Tally(store, name)
             begin = time.monotonic()
             while tally.rounds < rounds:
-                race(crew, tally, min(_BATCH, rounds - tally.rounds))
+                race(pool, tally, min(_BATCH, rounds - tally.rounds))
             tally.seconds = time.monotonic() - begin
             yield tally
 
@@ -226,7 +228,7 @@ async def _some_at_once(work: Iterable[Awaitable[T]]) -> list[T]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m batteries.races")
+    parser = argparse.ArgumentParser(prog="python -m stress.races")
     parser.add_argument("--rounds", type=int, default=10_000)
     parser.add_argument("--store", choices=[*ENGINES, "all"], default="all")
     wanted = parser.parse_args()

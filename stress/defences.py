@@ -2,7 +2,7 @@
 
 ::
 
-    python -m batteries.defences [ROW…]
+    python -m stress.defences [ROW…]
 
 A row is that of docs/security.md, ``A01`` to ``E23``; without any, all of them. The files in
 ``defence_changes`` have the changes. Each is made to a copy of the package, and the tests of
@@ -94,7 +94,7 @@ def defences() -> list[Defence]:
     """All of them, in the order of their rows."""
     found = [
         Defence.read(entry)
-        for file in sorted((ROOT / "batteries/defence_changes").glob("*.toml"))
+        for file in sorted((ROOT / "stress/defence_changes").glob("*.toml"))
         for entry in tomllib.loads(file.read_text(encoding="utf-8"))["defence"]
     ]
     return sorted(found, key=lambda defence: defence.row)
@@ -167,7 +167,7 @@ def battery(wanted: list[Defence]) -> Iterator[tuple[Defence, Outcome]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m batteries.defences")
+    parser = argparse.ArgumentParser(prog="python -m stress.defences")
     parser.add_argument("row", nargs="*", help="A01 to E23; all of them without any")
     parser.add_argument("--why", action="store_true", help="show how the test failed")
     given = parser.parse_args()

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
-from batteries.installation import PATHS, Installation, new_secret, patiently
-from batteries.users import Ledger
 from mintage.errors import Stale
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Index
+from stress.installation import PATHS, Installation, new_secret, patiently
+from stress.users import Ledger
 
 Change = Callable[[Installation, Ledger, float], Awaitable[None]]
 
@@ -32,7 +32,7 @@ async def without(ledger: Ledger, path: str) -> AsyncIterator[None]:
 async def a_resource_leaves_and_comes_back(
     house: Installation, ledger: Ledger, pause: float
 ) -> None:
-    path = house.dice.choice(PATHS)
+    path = house.random_bytes.choice(PATHS)
     async with without(ledger, path):
         house.settings.paths = tuple(kept for kept in PATHS if kept != path)
         await house.restart()
@@ -44,7 +44,7 @@ async def a_resource_leaves_and_comes_back(
 async def a_resource_is_renamed_and_named_back(
     house: Installation, ledger: Ledger, pause: float
 ) -> None:
-    path = house.dice.choice(PATHS)
+    path = house.random_bytes.choice(PATHS)
     async with without(ledger, path):
         house.settings.paths = tuple("/renamed" if kept == path else kept for kept in PATHS)
         await house.restart()
@@ -54,7 +54,7 @@ async def a_resource_is_renamed_and_named_back(
 
 
 async def one_replica_lacks_a_resource(house: Installation, ledger: Ledger, pause: float) -> None:
-    path = house.dice.choice(PATHS)
+    path = house.random_bytes.choice(PATHS)
     async with without(ledger, path):
         house.settings.paths = tuple(kept for kept in PATHS if kept != path)
         await house.restart(1)
@@ -155,9 +155,9 @@ async def the_client_secret_changes_at_the_provider(
 
 async def a_clock_is_set(house: Installation, _: Ledger, pause: float) -> None:
     """On PostgreSQL and Redis that of one replica; on SQLite both are on one machine."""
-    step = house.dice.choice([-3600, -30, -7, 7, 90, 3600])
+    step = house.random_bytes.choice([-3600, -30, -7, 7, 90, 3600])
     one_machine = house.settings.store.startswith("sqlite")
-    moved = house.replicas if one_machine else (house.dice.choice(house.replicas),)
+    moved = house.replicas if one_machine else (house.random_bytes.choice(house.replicas),)
     for replica in moved:
         replica.offset = step
     await asyncio.sleep(pause)

@@ -13,9 +13,9 @@ from typing import Final, Self
 from starlette.types import Receive
 
 from mintage.errors import InvalidRequest
-from mintage.gateway.backend import Pool, User
-from mintage.gateway.connection import BackendError, Connection
 from mintage.gateway.headers import RawHeaders
+from mintage.gateway.http1.connection import BackendError, Connection
+from mintage.gateway.http1.pool import Pool, User
 
 _TIMED_OUT: Final = 504
 _SOON: Final = 0.05  # seconds that an answer may take before anybody looks whether it is wanted
@@ -69,7 +69,7 @@ class Body:
             pass
 
 
-class Exchange:
+class BackendRequest:
     """An async context: inside it the answer's head is there, outside nothing is left of it."""
 
     def __init__(

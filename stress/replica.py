@@ -10,7 +10,7 @@ from typing import Self
 from mintage.grants.handles import Handle, parse_code
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
-from mintage.grants.states import Identity, Login, UpstreamTokens
+from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.grants.transitions import Refreshment
 from mintage.stores.opening import open_store
 from mintage.values import ClientId
@@ -35,7 +35,9 @@ class Replica:
         cls, url: str, *, lifetimes: Lifetimes | None = None, listening: bool = True
     ) -> AsyncIterator[Self]:
         store = await open_store(url, clock=time.time)
-        vault = Vault(store, _KEYS, clock=time.time, dice=secrets.token_bytes, lifetimes=lifetimes)
+        vault = Vault(
+            store, _KEYS, clock=time.time, random_bytes=secrets.token_bytes, lifetimes=lifetimes
+        )
         watcher = asyncio.create_task(vault.watch() if listening else asyncio.sleep(0))
         try:
             yield cls(vault)
@@ -48,7 +50,7 @@ class Replica:
     async def code(self, upstream: UpstreamTokens | None = None) -> str:
         """The code of a new login, each of another user."""
         return await self.vault.create(
-            Login(
+            Consent(
                 client_id=CLIENT,
                 resource=RESOURCE,
                 scopes=("tools",),

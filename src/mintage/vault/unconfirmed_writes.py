@@ -17,7 +17,7 @@ from mintage.vault.values import Decide
 _MAX: Final = 1000
 
 
-class Untold:
+class UnconfirmedWrites:
     def __init__(self) -> None:
         self._writes: OrderedDict[bytes, tuple[bytes, Grant]] = OrderedDict()
 

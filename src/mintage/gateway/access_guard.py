@@ -35,7 +35,7 @@ from mintage.gateway.origins import Origins
 from mintage.resource.bearer import Access, Bearer, NoToken
 from mintage.resource.challenges import challenge
 from mintage.site import Resource, Site
-from mintage.values import Dice
+from mintage.values import RandomBytes
 from mintage.web.edge import Failure, error_response, failure_of, json_response
 
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
@@ -45,13 +45,13 @@ _JUDGED: Final = MCP_HEADERS | {b"connection", b"content-length", b"transfer-enc
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessGuard:
     """One for all resources of a server."""
 
     site: Site
     bearer: Bearer
     origins: Origins
-    dice: Dice
+    random_bytes: RandomBytes
 
     async def admit(
         self,
@@ -123,7 +123,7 @@ class Door:
         self, error: Exception, request: Request, resource: Resource, *, slash: bool
     ) -> Response:
         """What the client reads of *error*. *slash*: the resource was named with one at its end."""
-        failure = failure_of(error, request, self.dice)
+        failure = failure_of(error, request, self.random_bytes)
         response = _as_json_rpc(failure) or error_response(failure)
         if isinstance(failure.error, NoToken | InvalidToken | InsufficientScope | InvalidRequest):
             named: OAuthError | None = failure.error

@@ -121,7 +121,7 @@ class Installation:
     other_upstream: FakeUpstream
     issuer: str
     backend: str
-    dice: random.Random
+    random_bytes: random.Random
     directory: Path
     replicas: tuple[Replica, Replica] = field(default_factory=lambda: (Replica(), Replica()))
     _moves: int = 0
@@ -135,7 +135,7 @@ class Installation:
         if not up:
             await send({"type": "http.response.start", "status": 503, "headers": []})
             return await send({"type": "http.response.body", "body": b""})
-        replica = self.dice.choice(up)
+        replica = self.random_bytes.choice(up)
         assert replica.app is not None
         replica.busy += 1
         try:
@@ -221,7 +221,7 @@ def new_secret() -> str:
 
 
 @asynccontextmanager
-async def installation(store: str, dice: random.Random) -> AsyncIterator[Installation]:
+async def installation(store: str, random_bytes: random.Random) -> AsyncIterator[Installation]:
     """All of it running: two providers, a backend, a balancer and two replicas on *store*."""
     async with AsyncExitStack() as stack:
         first, second = [
@@ -238,7 +238,7 @@ async def installation(store: str, dice: random.Random) -> AsyncIterator[Install
             second,
             f"http://127.0.0.1:{port}",
             f"http://127.0.0.1:{backend_port}",
-            dice,
+            random_bytes,
             directory,
         )
 

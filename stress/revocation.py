@@ -2,7 +2,7 @@
 
 ::
 
-    python -m batteries.revocation [--rounds 1000] [--deaf]
+    python -m stress.revocation [--rounds 1000] [--deaf]
                                    [--store sqlite|postgres|redis|cluster|all]
 
 One process revokes. Another asks about the same grant again and again, from its memory, and
@@ -18,11 +18,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 
-from batteries.crew import Crew
-from batteries.engines import ENGINES, NAMES, engine
-from batteries.replica import Replica
 from mintage.vault.cache import DEFAULT_TTL
 from mintage.vault.values import Opened
+from stress.engines import ENGINES, NAMES, engine
+from stress.replica import Replica
+from stress.worker_pool import WorkerPool
 
 PROCESSES: Final = 4  # one revokes, one looks, two make the load
 AT_99: Final = 1.0  # seconds, that 99 of 100 revocations must be seen within
@@ -123,23 +123,23 @@ class Member:
 def battery(store: str, url: str, rounds: int, *, listening: bool = True) -> Latencies:
     """*rounds* revocations on the store at *url*, each timed."""
     seconds: list[float] = []
-    with Crew(Member.open, url, listening, size=PROCESSES) as crew:
+    with WorkerPool(Member.open, url, listening, size=PROCESSES) as pool:
         for number in (2, 3):
-            crew.ask(number, "load")
+            pool.ask(number, "load")
         while len(seconds) < rounds:
             some = min(_AT_ONCE if listening else _AT_ONCE_DEAF, rounds - len(seconds))
-            secrets = crew.ask(0, "logins", some)
-            crew.ask(1, "remember", secrets)
-            crew.tell(1, "first_refusals", secrets)
-            crew.tell(0, "revoke", secrets)
-            ended, refused = crew.result(0), crew.result(1)
+            secrets = pool.ask(0, "logins", some)
+            pool.ask(1, "remember", secrets)
+            pool.tell(1, "first_refusals", secrets)
+            pool.tell(0, "revoke", secrets)
+            ended, refused = pool.result(0), pool.result(1)
             seconds += [max(0.0, no - end) for no, end in zip(refused, ended, strict=True)]
-        refreshes = sum(crew.ask(number, "rest") for number in (2, 3))
+        refreshes = sum(pool.ask(number, "rest") for number in (2, 3))
     return Latencies(store, sorted(seconds), refreshes)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m batteries.revocation")
+    parser = argparse.ArgumentParser(prog="python -m stress.revocation")
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--store", choices=[*ENGINES, "all"], default="all")
     parser.add_argument("--deaf", action="store_true", help="nobody hears of changes")

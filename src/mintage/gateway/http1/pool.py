@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from mintage.errors import InvalidRequest
-from mintage.gateway.connection import BackendError, Connection
 from mintage.gateway.headers import RawHeaders
+from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.target import Target
 from mintage.network.tcp import notice_its_end
 

@@ -21,9 +21,9 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from mintage.errors import OAuthError
-from mintage.gateway.backend import Pool, User
-from mintage.gateway.connection import BackendError
 from mintage.gateway.headers import RawHeaders, to_client
+from mintage.gateway.http1.connection import BackendError
+from mintage.gateway.http1.pool import Pool, User
 
 MAX_MESSAGE: Final = 16 * 1024 * 1024  # bytes; uvicorn has the same limit for clients
 _MAX_REASON: Final = 120  # bytes of a close frame, less its code
@@ -60,7 +60,7 @@ class Declined(Exception):
 
 
 @dataclass(slots=True)
-class Conversation:
+class WebSocketProxy:
     """The client's side of it."""
 
     scope: Scope

@@ -11,9 +11,9 @@ from typing import Any, Final
 import httpx2
 import jwt
 
-from batteries.installation import Installation
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
+from stress.installation import Installation
 
 SEEN_WITHIN: Final = 10.0  # seconds until every replica has heard of an ended login, and a margin
 _LEEWAY: Final = 5
@@ -64,7 +64,7 @@ class User:
     ledger: Ledger
     http: httpx2.AsyncClient
     path: str
-    dice: random.Random
+    random_bytes: random.Random
     client: OAuthClient | None = None
     tokens: dict[str, Any] | None = None
     since: float = 0.0
@@ -73,12 +73,12 @@ class User:
     async def live(self) -> None:
         while True:
             await self.step()
-            await asyncio.sleep(self.dice.uniform(0.01, 0.1))
+            await asyncio.sleep(self.random_bytes.uniform(0.01, 0.1))
 
     async def step(self) -> None:
         if self.tokens is None:
             return await self.log_in()
-        act = self.dice.choices(
+        act = self.random_bytes.choices(
             [self.call, self.refresh, self.log_out, self.try_an_ended_one], [12, 4, 1, 2]
         )[0]
         return await act()
@@ -143,7 +143,7 @@ class User:
         """A token whose login was ended. Replicas may take some seconds to hear of it."""
         if self.client is None or not self.ended:
             return
-        at, token = self.dice.choice(self.ended)
+        at, token = self.random_bytes.choice(self.ended)
         if time.monotonic() - at < SEEN_WITHIN:
             return
         answer = await self.client.call(token)

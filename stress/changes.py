@@ -2,7 +2,7 @@
 
 ::
 
-    python -m batteries.changes [--store sqlite|postgres|redis|all] [--changes 40] [--seed N]
+    python -m stress.changes [--store sqlite|postgres|redis|all] [--changes 40] [--seed N]
 
 Two replicas serve users who log in, call, refresh and log out. Changes are drawn at random: a
 resource or a scope leaves the settings, a secret is rotated or removed too early, the provider
@@ -22,10 +22,10 @@ from collections.abc import Awaitable
 
 import httpx2
 
-from batteries.engines import ENGINES, NAMES, engine
-from batteries.installation import PATHS, Installation, installation
-from batteries.operator_changes import CHANGES
-from batteries.users import Ledger, User
+from stress.engines import ENGINES, NAMES, engine
+from stress.installation import PATHS, Installation, installation
+from stress.operator_changes import CHANGES
+from stress.users import Ledger, User
 
 
 async def battery(store: str, *, changes: int, users: int, pause: float, seed: int) -> Ledger:
@@ -33,9 +33,9 @@ async def battery(store: str, *, changes: int, users: int, pause: float, seed: i
 
     Every change is made at least once before one is made twice.
     """
-    dice, ledger = random.Random(seed), Ledger()  # noqa: S311
+    random_bytes, ledger = random.Random(seed), Ledger()  # noqa: S311
     async with (
-        installation(store, dice) as house,
+        installation(store, random_bytes) as house,
         httpx2.AsyncClient(trust_env=False, timeout=60) as http,
     ):
         people = [
@@ -48,7 +48,7 @@ async def battery(store: str, *, changes: int, users: int, pause: float, seed: i
             await asyncio.sleep(pause)
             for number in range(changes):
                 if number % len(CHANGES) == 0:
-                    order = dice.sample(CHANGES, len(CHANGES))
+                    order = random_bytes.sample(CHANGES, len(CHANGES))
                 change = order[number % len(CHANGES)]
                 ledger.change = change.__name__.replace("_", " ")
                 await _unless_a_user_fails(change(house, ledger, pause), lives)
@@ -83,7 +83,7 @@ def _check_providers(house: Installation, ledger: Ledger) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m batteries.changes")
+    parser = argparse.ArgumentParser(prog="python -m stress.changes")
     parser.add_argument("--store", choices=["sqlite", "postgres", "redis", "all"], default="all")
     parser.add_argument("--changes", type=int, default=40)
     parser.add_argument("--users", type=int, default=8)

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m batteries.seams [REQUESTS]
+    python -m stress.seams [REQUESTS]
 
 Without a number, 100,000. It runs ``tests/seams`` with every proxy before every backend, and prints
 how many requests were sent and seen. A fault makes it fail, and shows the request.
@@ -20,7 +20,7 @@ USUAL: Final = 100_000
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m batteries.seams")
+    parser = argparse.ArgumentParser(prog="python -m stress.seams")
     parser.add_argument("requests", nargs="?", type=int, default=USUAL)
     wanted = parser.parse_args(arguments).requests
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/seams"]

@@ -16,7 +16,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "__main__",
-        "batteries.replica",
+        "stress.replica",
         "mintage.stores.sqlite",
         "mintage.stores.postgres",
         "mintage.stores.redis",
@@ -28,7 +28,7 @@ CONTEXT.set_forkserver_preload(
 _START = 0.01  # seconds until all of them have heard what to do
 
 
-class Crew:
+class WorkerPool:
     """*size* processes; in each of them *worker* (called with its number and *args*) is open.
 
     What is told is a method of the open worker. What it raises is raised here.

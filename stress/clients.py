@@ -2,7 +2,7 @@
 
 ::
 
-    python -m batteries.clients [CLIENT…]
+    python -m stress.clients [CLIENT…]
 
 Each client comes from its registry into a cache (``$XDG_CACHE_HOME/mintage/clients``). Then the
 battery starts itself again in a network namespace with loopback only, with a program in place of
@@ -33,7 +33,6 @@ import msgspec
 import uvicorn
 from fastmcp import FastMCP
 
-from batteries.client_programs import CLIENTS, DOCUMENTS, Client, install
 from mintage.app import Mintage
 from mintage.clients.fetching import Fetched, GuardedFetch
 from mintage.demo.backend import build
@@ -43,6 +42,7 @@ from mintage.settings.load import Config, parse
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
+from stress.client_programs import CLIENTS, DOCUMENTS, Client, install
 
 ROOT: Final = Path(__file__).parents[1]
 _INSIDE: Final = "MINTAGE_CLIENTS_INSIDE"
@@ -250,7 +250,7 @@ async def battery(wanted: list[Client]) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m batteries.clients")
+    parser = argparse.ArgumentParser(prog="python -m stress.clients")
     parser.add_argument("client", nargs="*", help="their names; all of them without any")
     given = parser.parse_args()
     wanted = [one for one in CLIENTS if not given.client or one.name in given.client]
@@ -260,7 +260,7 @@ def main() -> None:
     for client in wanted:
         install(client)
     own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    command = ["unshare", *own, "--net", sys.executable, "-m", "batteries.clients", *given.client]
+    command = ["unshare", *own, "--net", sys.executable, "-m", "stress.clients", *given.client]
     inside = subprocess.run(command, env=os.environ | {_INSIDE: "1"}, check=False)  # noqa: S603
     raise SystemExit(inside.returncode)
 

@@ -23,7 +23,7 @@ _MAX_ISSUERS: Final = 1000  # a provider of many tenants has an issuer for each
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ConfiguredUpstream:
     """A provider among others; as an `Upstream`, it answers for its own logins only.
 
     *others*: the names of those beside it.
@@ -50,7 +50,7 @@ class Member:
     @property
     def prefix(self) -> str:
         """What stands in front of its users' subjects."""
-        return "" if self.settings.was_the_only_one else f"{self.id}|"
+        return "" if self.settings.legacy_default else f"{self.id}|"
 
     def owns(self, tokens: UpstreamTokens) -> bool:
         """Whether *tokens* came from it, and not from another that had its place before."""
@@ -102,7 +102,7 @@ class Member:
 
     @property
     def _mark(self) -> str | None:
-        return None if self.settings.was_the_only_one else self.id
+        return None if self.settings.legacy_default else self.id
 
     def _known(self, who: Identity) -> Identity:
         return replace(who, subject=self.prefix + who.subject)
@@ -117,17 +117,18 @@ class Upstreams:
     def __init__(self, members: Sequence[tuple[UpstreamSettings, Upstream]]) -> None:
         ids = frozenset(settings.name for settings, _ in members)
         self._members = tuple(
-            Member(settings, upstream, ids - {settings.name}) for settings, upstream in members
+            ConfiguredUpstream(settings, upstream, ids - {settings.name})
+            for settings, upstream in members
         )
         self._issued: dict[tuple[str | None, str | None], bool] = {}
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[ConfiguredUpstream]:
         return iter(self._members)
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def find(self, name: str) -> Member | None:
+    def find(self, name: str) -> ConfiguredUpstream | None:
         """The provider of that name."""
         return next((member for member in self._members if member.id == name), None)
 
@@ -161,7 +162,7 @@ class Upstreams:
     async def close(self) -> None:
         await asyncio.gather(*(member.close() for member in self._members))
 
-    def _owner(self, tokens: UpstreamTokens) -> Member:
+    def _owner(self, tokens: UpstreamTokens) -> ConfiguredUpstream:
         for member in self._members:
             if member.owns(tokens):
                 return member

@@ -7,7 +7,7 @@ from typing import Final
 
 from mintage.errors import UpstreamError
 from mintage.grants.states import UpstreamTokens
-from mintage.upstream.several import Upstreams
+from mintage.upstream.registry import Upstreams
 from mintage.vault.values import Refused
 
 _DRAIN_SECONDS: Final = 5.0
@@ -16,7 +16,7 @@ log = logging.getLogger("mintage.server")
 
 
 @dataclass(frozen=True, slots=True)
-class Farewell:
+class UpstreamRevoker:
     """Works behind the answer: the grant is over here whether or not the upstream hears of it."""
 
     upstreams: Upstreams

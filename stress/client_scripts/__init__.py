@@ -1,0 +1,1 @@
+"""Programs that log in by means of a library; `stress.clients` installs each beside it."""
