@@ -235,3 +235,13 @@ def test_settings_that_cannot_be_meant() -> None:
     assert broken({"name": "a"}, {"name": "b", "client_id": ""}) == "upstream[1].client_id"
     first = {"legacy_default": True}
     assert broken({"name": "a"} | first, {"name": "b"} | first) == "upstream[1].legacy_default"
+
+
+def test_a_setting_under_its_old_name_is_refused_with_the_new_one() -> None:
+    old = section(FakeUpstream(clock=lambda: 0.0), "a", was_the_only_one=True)
+    with pytest.raises(ConfigError, match="is called legacy_default now"):
+        parse(
+            {"issuer": "https://a.example", "upstream": [old], "resource": []},
+            base=Path(),
+            environ={},
+        )

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -51,6 +51,7 @@ from mintage.urls import check_https, whole_url
 from mintage.values import Secret
 from mintage.vault.values import Lifetimes
 
+_RENAMED: Final = {"was_the_only_one": "legacy_default"}
 _Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]
 
 
@@ -283,8 +284,10 @@ def _named(message: str) -> ConfigError:
     path = where.rstrip("`").lstrip(".").replace("[...]", "")
     if (field := re.search(r"(unknown|required) field `([^`]+)`", sentence)) is not None:
         path = f"{path}.{field[2]}".lstrip(".")
-        known = "there is no such setting" if field[1] == "unknown" else "this setting is missing"
-        return ConfigError(path, known)
+        if field[1] == "required":
+            return ConfigError(path, "this setting is missing")
+        now = _RENAMED.get(field[2])
+        return ConfigError(path, f"is called {now} now" if now else "there is no such setting")
     if (wrong := re.fullmatch(r"Invalid enum value '(.*)'", sentence)) is not None:
         return ConfigError(path, none_of(wrong[1], words_for(_File, path)))
     return ConfigError(path or "the file", sentence[:1].lower() + sentence[1:])
