@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mintage.access.emails import without_unverified_email
+from mintage.access.json_pointers import parse_pointer
 from mintage.errors import ConfigError, HalfKnown, NotAdmitted
 from mintage.grants.states import Identity
 
@@ -125,8 +126,10 @@ def check_rules(rules: Sequence[AllowRule]) -> None:
         if not rule.asks:
             raise ConfigError(key, "asks for nothing: it would let everybody in")
         for pointer in rule.claims:
-            if not pointer.startswith("/"):
-                raise ConfigError(f"{key}.claims", "holds JSON pointers, like /groups")
+            try:
+                parse_pointer(pointer)
+            except ValueError:
+                raise ConfigError(f"{key}.claims", "holds JSON pointers, like /groups") from None
         teams = (rule.teams,) if isinstance(rule.teams, str) else rule.teams
         if not all("/" in team for team in teams):
             raise ConfigError(f"{key}.teams", "holds teams like organization/team")
@@ -154,8 +157,7 @@ def _words(value: object) -> list[str]:
 
 def _at(claims: object, pointer: str) -> object:
     """What *pointer* points to; None for nothing."""
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
+    for name in parse_pointer(pointer):
         if isinstance(claims, Mapping):
             claims = claims.get(name)
         elif isinstance(claims, list) and name.isdecimal() and int(name) < len(claims):

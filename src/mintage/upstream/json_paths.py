@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from mintage.access.json_pointers import parse_pointer
+
 Path = tuple[str, ...]
 
 
@@ -21,10 +23,7 @@ class Pick:
     @classmethod
     def pointer(cls, text: str) -> Self:
         """The path of a JSON pointer (RFC 6901). Raises ``ValueError``."""
-        if not text.startswith("/"):
-            raise ValueError("must be a JSON pointer, like /email")
-        parts = text[1:].split("/")
-        return cls(tuple(part.replace("~1", "/").replace("~0", "~") for part in parts))
+        return cls(parse_pointer(text))
 
     def read(self, document: object) -> Any:
         """The value, or None."""
