@@ -46,8 +46,7 @@ class Places:
         self._timed: set[Timed] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
-        self._looked: int | None = None  # the tick in which somebody looked for idle ones
-        self._spare: list[Timed] = []  # those that were idle then, the longest at the end
+        self._spare: list[Timed] | None = None  # idle ones, the longest at the end; None: look
         self._complaints = Complaints(log.warning)
 
     def __len__(self) -> int:
@@ -81,15 +80,15 @@ class Places:
     def _evict(self) -> bool:
         """Whether an idle connection could be closed.
 
-        All are looked at once in a second, so that a flood costs no more than that.
+        All are looked at once in a second, so that a flood costs no more than that; and in each,
+        for what was idle then has been at work since.
         """
-        if not self._spare and self._looked != self._ticks:
-            self._looked = self._ticks
+        if self._spare is None:
             self._spare = [each for each in self._timed if (each.idle or 0) >= _IDLE]
             self._spare.sort(key=lambda each: each.idle or 0)
         while self._spare:
             connection = self._spare.pop()
-            if connection in self._timed and connection.idle is not None:
+            if connection in self._timed and (connection.idle or 0) >= _IDLE:
                 self._complaints.note(EVICTED, EVICTED)
                 connection.evict()
                 return True
@@ -111,6 +110,7 @@ class Places:
     def tick(self) -> None:
         """A second has passed."""
         self._ticks += 1
+        self._spare = None
         for connection in tuple(self._timed):
             connection.tick()
         if self._ticks % _REPEAT == 0:

@@ -139,8 +139,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def idle(self) -> int | None:
-        """For how many seconds it has waited for its next request; None: for another thing."""
-        return self._waited if self._phase is _IDLE else None
+        """For how many seconds it has waited for its next request; None: for another thing.
+
+        That may be the client, to take what it was answered: to close would wait for it too.
+        """
+        if self._phase is not _IDLE or self.transport.get_write_buffer_size():
+            return None
+        return self._waited
 
     def evict(self) -> None:
         """Close it, and give its place back at once."""
