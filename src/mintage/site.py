@@ -44,7 +44,7 @@ class Resource:
 class Site:
     """*issuer*: the server's public base URL, as it stands in tokens and metadata.
 
-    *callbacks*: where identity providers send the browser back to. *idps*: the names of the
+    *callbacks*: where identity providers send the browser back to. *upstreams*: the names of the
     providers, where there is a choice.
     """
 
@@ -52,7 +52,7 @@ class Site:
     resources: tuple[Resource, ...]
     hierarchy: Hierarchy = FLAT
     callbacks: tuple[str, ...] = ("/callback",)
-    idps: tuple[str, ...] = ()
+    upstreams: tuple[str, ...] = ()
 
     @property
     def base_path(self) -> str:

@@ -20,6 +20,7 @@ from mintage.app.routes import page_paths, routes
 from mintage.app.store_watch import sweep
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
+from mintage.endpoints import VERIFY
 from mintage.errors import ConfigError, NotFound, OAuthError, StoreUnavailable
 from mintage.gateway.access_guard import AccessGuard
 from mintage.gateway.credentials import BackendCredentials, IdentitySigner
@@ -320,7 +321,7 @@ def _forward_auth(parts: Parts, gateway: Gateway, peers: Peers) -> ForwardAuth |
     asker = parts.config.gateway.forward_auth
     if asker is None:
         return None
-    return ForwardAuth(gateway, peers, asker, f"{parts.site.base_path}/verify")
+    return ForwardAuth(gateway, peers, asker, f"{parts.site.base_path}/{VERIFY.name}")
 
 
 async def _enter_secrets(parts: Parts) -> None:

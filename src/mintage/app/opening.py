@@ -79,5 +79,5 @@ def site_of(config: Config | Outline) -> Site:
         ),
         hierarchy=Hierarchy(config.scopes.implies),
         callbacks=tuple(upstream.callback for upstream in config.upstreams),
-        idps=tuple(up.name for up in config.upstreams) if len(config.upstreams) > 1 else (),
+        upstreams=tuple(up.name for up in config.upstreams) if len(config.upstreams) > 1 else (),
     )

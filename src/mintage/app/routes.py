@@ -8,6 +8,18 @@ from mintage.app.parts import Parts
 from mintage.app.store_watch import look
 from mintage.crypto.derivation import purpose_keys
 from mintage.crypto.sealing import BoxKey
+from mintage.endpoints import (
+    AUTHORIZE,
+    CONSENT,
+    ENDPOINTS,
+    HEALTHZ,
+    INTROSPECT,
+    JWKS,
+    READYZ,
+    REGISTER,
+    REVOKE,
+    TOKEN,
+)
 from mintage.server.authorize import AuthorizeEndpoint
 from mintage.server.callback import CallbackEndpoint
 from mintage.server.consent import ConsentEndpoint
@@ -30,7 +42,7 @@ def routes(parts: Parts) -> dict[str, Handler]:
     """Path → handler."""
     found = _pages(parts) | _for_clients(parts)
     if parts.config.registration.enabled:
-        found["register"] = _register(parts)
+        found[REGISTER.name] = _register(parts)
     base = parts.site.base_path
     return {f"{base}/{name}": handler for name, handler in found.items()} | _documents(parts)
 
@@ -38,7 +50,8 @@ def routes(parts: Parts) -> dict[str, Handler]:
 def page_paths(parts: Parts) -> frozenset[str]:
     """Where people come, with a browser: no web page's script may call these."""
     site = parts.site
-    return frozenset(site.base_path + at for at in ("/authorize", "/consent", *site.callbacks))
+    pages = [f"/{endpoint.name}" for endpoint in ENDPOINTS if endpoint.page]
+    return frozenset(site.base_path + at for at in (*pages, *site.callbacks))
 
 
 def _pages(parts: Parts) -> dict[str, Handler]:
@@ -83,8 +96,8 @@ def _pages(parts: Parts) -> dict[str, Handler]:
         for member in upstreams
     }
     return {
-        "authorize": for_browsers(authorize, random_bytes),
-        "consent": for_browsers(consent, random_bytes),
+        AUTHORIZE.name: for_browsers(authorize, random_bytes),
+        CONSENT.name: for_browsers(consent, random_bytes),
         **{path: for_browsers(callback, random_bytes) for path, callback in callbacks.items()},
     }
 
@@ -112,11 +125,11 @@ def _for_clients(parts: Parts) -> dict[str, Handler]:
         lambda: look(parts.store, parts.clock.machine),
     )
     return {
-        "token": for_clients(TokenEndpoint(authenticate, grant_types), random_bytes),
-        "revoke": for_clients(revoke, random_bytes),
-        "introspect": for_clients(introspect, random_bytes),
-        "healthz": for_clients(alive, random_bytes),
-        "readyz": for_clients(readiness, random_bytes),
+        TOKEN.name: for_clients(TokenEndpoint(authenticate, grant_types), random_bytes),
+        REVOKE.name: for_clients(revoke, random_bytes),
+        INTROSPECT.name: for_clients(introspect, random_bytes),
+        HEALTHZ.name: for_clients(alive, random_bytes),
+        READYZ.name: for_clients(readiness, random_bytes),
     }
 
 
@@ -142,7 +155,7 @@ def _documents(parts: Parts) -> dict[str, Handler]:
     )
     found = documents(site, accepted, keys=ring is not None)
     if ring is not None:
-        found[f"{site.base_path}/jwks"] = dict(ring.jwks())
+        found[f"{site.base_path}/{JWKS.name}"] = dict(ring.jwks())
     return {
         path: for_clients(_document(content), parts.random_bytes) for path, content in found.items()
     }

@@ -12,6 +12,7 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, get_args
 from urllib.parse import unquote, unquote_to_bytes
 
 from mintage.access.segments import decoded_segments, folded_segments
+from mintage.endpoints import RESERVED
 from mintage.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -22,23 +23,6 @@ Ambiguity: TypeAlias = Literal[
 """What a resource may allow in the part of a path that is below it."""
 
 AMBIGUITIES: Final[tuple[Ambiguity, ...]] = get_args(Ambiguity)
-
-_OURS: Final = frozenset(
-    {
-        ".well-known",
-        "authorize",
-        "callback",
-        "consent",
-        "healthz",
-        "introspect",
-        "jwks",
-        "readyz",
-        "register",
-        "revoke",
-        "token",
-        "verify",
-    }
-)
 
 _ALLOWED: Final = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/\[\]{}|^]|%[0-9A-Fa-f]{2})*")
 _PLAIN: Final = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
@@ -127,7 +111,7 @@ def check_needs_no_decoding(raw_path: bytes) -> None:
 
 def begins_like_ours(path: str) -> bool:
     """Whether *path*, which stands below the issuer, is in the authorization server's own part."""
-    return unquote(re.split("[/;]", path, maxsplit=2)[1]) in _OURS if path else False
+    return unquote(re.split("[/;]", path, maxsplit=2)[1]) in RESERVED if path else False
 
 
 def nothing_ambiguous(_: object) -> Collection[str]:

@@ -188,8 +188,8 @@ class CallbackEndpoint:
             "code_challenge": wanted.code_challenge,
             "code_challenge_method": "S256",
         }
-        if wanted.idp is not None:
-            query["acr_values"] = f"idp:{wanted.idp}"
+        if wanted.upstream is not None:
+            query["acr_values"] = f"idp:{wanted.upstream}"
         for name in ("state", "prompt", "max_age", "login_hint"):
             if (value := getattr(wanted, name)) is not None:
                 query[name] = value

@@ -27,7 +27,7 @@ def choices(
         raise InvalidTarget(
             "these resources have no identity provider in common: ask for them one at a time"
         )
-    named = [member for member in found if member.id == wanted.idp]
+    named = [member for member in found if member.id == wanted.upstream]
     return named or sorted(found, key=lambda member: not member.expects(wanted.login_hint))
 
 

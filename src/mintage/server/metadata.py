@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mintage.clients.client import AUTH_METHODS
 from mintage.clients.keys import ALGORITHMS
+from mintage.endpoints import Feature, members
 from mintage.site import Resource, Site
 
 
@@ -26,12 +27,14 @@ def authorization_server(
 ) -> dict[str, Any]:
     """RFC 8414 §2, RFC 9207 §3, CIMD, and the PKCE methods that MCP requires."""
     methods, algorithms = list(AUTH_METHODS), list(ALGORITHMS)
+    features: set[Feature] = set()
+    if keys:
+        features.add("public_keys")
+    if clients.registration:
+        features.add("registration")
     document: dict[str, Any] = {
         "issuer": site.issuer,
-        "authorization_endpoint": f"{site.issuer}/authorize",
-        "token_endpoint": f"{site.issuer}/token",
-        "revocation_endpoint": f"{site.issuer}/revoke",
-        "introspection_endpoint": f"{site.issuer}/introspect",
+        **members(site.issuer, features),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
@@ -46,12 +49,8 @@ def authorization_server(
         "authorization_response_iss_parameter_supported": True,
         "protected_resources": [resource.identifier for resource in site.resources],
     }
-    if keys:
-        document["jwks_uri"] = f"{site.issuer}/jwks"
-    if site.idps:
-        document["acr_values_supported"] = [f"idp:{name}" for name in site.idps]
-    if clients.registration:
-        document["registration_endpoint"] = f"{site.issuer}/register"
+    if site.upstreams:
+        document["acr_values_supported"] = [f"idp:{name}" for name in site.upstreams]
     if site.scopes:
         document["scopes_supported"] = sorted(site.scopes)
     return document

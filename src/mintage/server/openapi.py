@@ -9,6 +9,17 @@ from typing import Any, Final, TypeAlias
 
 from mintage.clients.assertions import TYPE
 from mintage.clients.client import AUTH_METHODS
+from mintage.endpoints import (
+    AUTHORIZE,
+    CONSENT,
+    HEALTHZ,
+    INTROSPECT,
+    JWKS,
+    READYZ,
+    REGISTER,
+    REVOKE,
+    TOKEN,
+)
 from mintage.server.metadata import ClientsAccepted, documents
 from mintage.site import Site
 
@@ -61,20 +72,20 @@ def describe(site: Site, accepted: ClientsAccepted, *, keys: bool = False) -> Js
     """The document for the server that *site* is; *keys*: whether it serves public keys."""
     base = site.base_path
     paths: Json = {
-        f"{base}/authorize": {"get": _authorize_get(), "post": _authorize_post()},
-        f"{base}/consent": {"post": _consent(site)},
+        f"{base}/{AUTHORIZE.name}": {"get": _authorize_get(), "post": _authorize_post()},
+        f"{base}/{CONSENT.name}": {"post": _consent(site)},
         **{base + path: {"get": _callback()} for path in site.callbacks},
-        f"{base}/token": {"post": _token()},
-        f"{base}/revoke": {"post": _revoke()},
-        f"{base}/introspect": {"post": _introspect()},
-        f"{base}/healthz": {"get": _document("Whether the process answers", _HEALTH)},
-        f"{base}/readyz": {"get": _ready()},
+        f"{base}/{TOKEN.name}": {"post": _token()},
+        f"{base}/{REVOKE.name}": {"post": _revoke()},
+        f"{base}/{INTROSPECT.name}": {"post": _introspect()},
+        f"{base}/{HEALTHZ.name}": {"get": _document("Whether the process answers", _HEALTH)},
+        f"{base}/{READYZ.name}": {"get": _ready()},
     }
     if accepted.registration:
-        paths[f"{base}/register"] = {"post": _register()}
+        paths[f"{base}/{REGISTER.name}"] = {"post": _register()}
     if keys:
         key_set = _closed({"keys": {"type": "array", "items": _OBJECT}})
-        paths[f"{base}/jwks"] = {"get": _document("The public keys (RFC 7517)", key_set)}
+        paths[f"{base}/{JWKS.name}"] = {"get": _document("The public keys (RFC 7517)", key_set)}
     for path, content in documents(site, accepted, keys=keys).items():
         summary = "Metadata of a resource (RFC 9728)"
         if "issuer" in content:
@@ -119,8 +130,8 @@ def _authorize_post() -> Json:
 def _consent(site: Site) -> Json:
     fields: Json = {"request": _TEXT, "decision": {"enum": ["approve", "deny"]}}
     needed = tuple(fields)
-    if site.idps:
-        fields["upstream"] = {"enum": list(site.idps)}
+    if site.upstreams:
+        fields["upstream"] = {"enum": list(site.upstreams)}
     return {
         "summary": "The person's answer, from the page of /authorize",
         "requestBody": _form(fields, needed),

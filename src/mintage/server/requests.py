@@ -28,7 +28,7 @@ _PKCE: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1 and §4.
 _S256: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _MAX_STATE: Final = 1024
 _MAX_HINT: Final = 320
-_MAX_IDP: Final = 40
+_MAX_NAME: Final = 40
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _PROMPTS: Final = frozenset({"none", "login", "consent", "select_account", "create"})
 
@@ -48,7 +48,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like
     prompt: str | None = None
     max_age: int | None = None
     login_hint: str | None = None
-    idp: str | None = None  # which identity provider, where there are several
+    upstream: str | None = None  # which identity provider, where there are several
 
 
 def redirect_uri_of(form: Form, client: Client) -> str:
@@ -130,14 +130,14 @@ def _wishes(form: Form) -> dict[str, Any]:
         "prompt": prompt,
         "max_age": None if age is None else int(age),
         "login_hint": hint,
-        "idp": _idp(optional(form, "acr_values") or ""),
+        "upstream": _upstream_named_by(optional(form, "acr_values") or ""),
     }
 
 
-def _idp(acr_values: str) -> str | None:
+def _upstream_named_by(acr_values: str) -> str | None:
     """The provider that ``acr_values`` names as ``idp:NAME``. The others are voluntary claims."""
     for value in acr_values.split(" "):
-        if value.startswith("idp:") and len(value) <= _MAX_IDP:
+        if value.startswith("idp:") and len(value) <= _MAX_NAME:
             return value.removeprefix("idp:")
     return None
 

@@ -1,0 +1,60 @@
+"""The endpoints of the server in one table, for routes, metadata, OpenAPI and reserved paths."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+Feature: TypeAlias = Literal["registration", "public_keys"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """*name* is its path below the issuer.
+
+    *member*: what names it in the server's metadata (RFC 8414 §2). *page*: people come here with
+    a browser, so no script of a web page may call it. *feature*: it is served only with that.
+    """
+
+    name: str
+    member: str | None = None
+    page: bool = False
+    feature: Feature | None = None
+
+
+AUTHORIZE: Final = Endpoint("authorize", "authorization_endpoint", page=True)
+CONSENT: Final = Endpoint("consent", page=True)
+CALLBACK: Final = Endpoint("callback", page=True)
+TOKEN: Final = Endpoint("token", "token_endpoint")
+REVOKE: Final = Endpoint("revoke", "revocation_endpoint")
+INTROSPECT: Final = Endpoint("introspect", "introspection_endpoint")
+REGISTER: Final = Endpoint("register", "registration_endpoint", feature="registration")
+JWKS: Final = Endpoint("jwks", "jwks_uri", feature="public_keys")
+HEALTHZ: Final = Endpoint("healthz")
+READYZ: Final = Endpoint("readyz")
+VERIFY: Final = Endpoint("verify")
+
+ENDPOINTS: Final = (
+    AUTHORIZE,
+    CONSENT,
+    CALLBACK,
+    TOKEN,
+    REVOKE,
+    INTROSPECT,
+    REGISTER,
+    JWKS,
+    HEALTHZ,
+    READYZ,
+    VERIFY,
+)
+
+RESERVED: Final = frozenset({".well-known", *(endpoint.name for endpoint in ENDPOINTS)})
+"""First segments below the issuer that no resource may begin with, also of what is not served."""
+
+
+def members(issuer: str, features: Collection[Feature]) -> dict[str, str]:
+    """The metadata's members that name an endpoint of *issuer* with *features*, each a URL."""
+    return {
+        endpoint.member: f"{issuer}/{endpoint.name}"
+        for endpoint in ENDPOINTS
+        if endpoint.member and (endpoint.feature is None or endpoint.feature in features)
+    }
