@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mintage.crypto.base64url import decode_segment
 from mintage.errors import TokenError, UnknownKey, WrongAudience, WrongTokenUse
 from mintage.grants.handles import Handle, Kind, make_jti, parse_jti
 from mintage.grants.states import Active
 from mintage.jwt import claims as claims_
-from mintage.jwt.base64url import decode_segment
 from mintage.jwt.claims import Claims
 from mintage.jwt.issuer import JWTIssuer
 from mintage.jwt.jws import MAX_TOKEN

@@ -4,8 +4,8 @@ import string
 
 import pytest
 
+from mintage.crypto.base64url import decode_segment, encode_segment
 from mintage.errors import MalformedToken
-from mintage.jwt.base64url import decode_segment, encode_segment
 from mintage.jwt.jws import MAX_TOKEN
 from mintage.jwt.keyring import BARE_HEADER as HEADER
 from mintage.jwt.keyring import BARE_HEADER_ALG_FIRST as HEADER_ALG_FIRST

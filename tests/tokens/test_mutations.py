@@ -6,9 +6,9 @@ import string
 import pytest
 from joserfc.errors import JoseError
 
+from mintage.crypto.base64url import decode_segment, encode_segment
 from mintage.errors import BadSignature, MalformedToken
 from mintage.jwt.asymmetric import P256_ORDER
-from mintage.jwt.base64url import decode_segment, encode_segment
 from mintage.jwt_issuer import JWTIssuer, KeyRing
 
 from .forge import AUDIENCE, ISSUER, KEYS, NOW

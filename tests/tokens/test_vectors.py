@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from mintage.crypto.base64url import decode_segment, encode_segment
 from mintage.errors import BadKeySet
 from mintage.jwt.algorithms import HS256
 from mintage.jwt.asymmetric import (
@@ -19,7 +20,6 @@ from mintage.jwt.asymmetric import (
     parse_jwks,
     thumbprint,
 )
-from mintage.jwt.base64url import decode_segment, encode_segment
 
 from .forge import KEYS, compact, segment
 

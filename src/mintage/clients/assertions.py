@@ -15,8 +15,8 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jws import JWSRegistry
 
 from mintage.clients.keys import ALGORITHMS, candidates
+from mintage.crypto.base64url import decode_segment
 from mintage.errors import InvalidClient, MalformedToken
-from mintage.jwt.base64url import decode_segment
 
 TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_SECONDS: Final = 600  # that an assertion may live: its jti is remembered for as long

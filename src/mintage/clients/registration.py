@@ -9,8 +9,6 @@ The key id tells an id under a key that is missing here from one that nobody iss
 begin with "mc1." have none.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
 import zlib
@@ -22,6 +20,7 @@ import msgspec
 from mintage.clients import metadata
 from mintage.clients.client import AUTH_METHODS, GRANT_TYPES, AuthMethod, Client
 from mintage.clients.redirects import RedirectUri
+from mintage.crypto.base64url import decode_text, encode_text
 from mintage.errors import InvalidClientMetadata
 from mintage.values import ClientId, parse_scope
 
@@ -191,7 +190,7 @@ class ClientIds:
         plain = msgspec.msgpack.encode(stored)
         payload = _compress(plain)
         key = self._keys[0]
-        client_id = _PREFIX + _b64(self._key_ids[0] + _signed(key, payload))
+        client_id = _PREFIX + encode_text(self._key_ids[0] + _signed(key, payload))
         if len(client_id) > _MAX_CLIENT_ID or len(plain) > _MAX_PLAIN:
             raise InvalidClientMetadata("this is too much: register fewer or shorter redirect_uris")
         return RegisteredClient(_client(key, ClientId(client_id), stored), registration, now)
@@ -245,7 +244,7 @@ def _client(key: bytes, client_id: ClientId, stored: _Stored) -> Client:
     method: AuthMethod = AUTH_METHODS[stored.auth_method]
     secret = None
     if method in ("client_secret_basic", "client_secret_post"):
-        secret = _b64(_mac(key, b"secret\0", client_id.encode()))
+        secret = encode_text(_mac(key, b"secret\0", client_id.encode()))
     return Client(
         client_id=client_id,
         name=stored.client_name,
@@ -270,9 +269,12 @@ def _raw(client_id: str) -> tuple[bytes | None, bytes] | None:
     """(id of its key where it names one, MAC and payload) of what may be a client id."""
     if not is_issued_here(client_id) or len(client_id) > _MAX_CLIENT_ID:
         return None
-    raw = _unb64(client_id[len(_PREFIX) :])
-    if raw is None or client_id.startswith(_PREFIX_WITHOUT_KEY_ID):
-        return None if raw is None else (None, raw)
+    try:
+        raw = decode_text(client_id[len(_PREFIX) :])
+    except ValueError:
+        return None
+    if client_id.startswith(_PREFIX_WITHOUT_KEY_ID):
+        return None, raw
     return raw[:_KEY_ID_BYTES], raw[_KEY_ID_BYTES:]
 
 
@@ -293,15 +295,3 @@ def _compress(plain: bytes) -> bytes:
 
 def _decompress(packed: bytes) -> bytes:
     return zlib.decompressobj(wbits=-15, zdict=_COMMON).decompress(packed, _MAX_PLAIN)
-
-
-def _b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _unb64(text: str) -> bytes | None:
-    try:
-        raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-    except (UnicodeEncodeError, binascii.Error):
-        return None
-    return raw if _b64(raw) == text else None

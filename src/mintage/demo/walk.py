@@ -248,9 +248,10 @@ class Walk:
 
 def _claim(token: str, name: str) -> str:
     """One claim of a token, read as its client could."""
-    import base64
     import json
 
+    from mintage.crypto.base64url import decode_text
+
     payload = token.split(".")[1]
-    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    claims = json.loads(decode_text(payload))
     return str(claims[name])

@@ -14,11 +14,11 @@ GrantId     the store key's first 10 bytes  everybody: logs, admin pages, refere
 """
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
+from mintage.crypto.base64url import decode_text, encode_text
 from mintage.values import GrantId, Jti
 
 SECRET_BYTES = 16
@@ -51,7 +51,7 @@ def parse_grant_id(name: str) -> bytes | None:
     """The first bytes of the store key of the grant called *name*; None where it is no name."""
     try:
         raw = base64.b32decode(name.upper())
-    except (ValueError, binascii.Error):
+    except ValueError:
         return None
     return raw if len(raw) == _ID_BYTES and name else None
 
@@ -62,7 +62,7 @@ def grant_id(key: bytes) -> GrantId:
 
 
 def make_jti(secret: bytes, generation: int, kind: Kind) -> Jti:
-    return Jti(_encode(secret + generation.to_bytes(4, "big") + _KINDS[kind]))
+    return Jti(encode_text(secret + generation.to_bytes(4, "big") + _KINDS[kind]))
 
 
 def parse_jti(jti: str) -> Handle | None:
@@ -78,7 +78,7 @@ def parse_jti(jti: str) -> Handle | None:
 
 def make_code(raw: bytes) -> str:
     """The authorization code of 32 random bytes; the first 16 of them are the grant's secret."""
-    return _encode(raw)
+    return encode_text(raw)
 
 
 def parse_code(code: str) -> tuple[bytes, bytes] | None:
@@ -91,14 +91,10 @@ def code_hash(raw: bytes) -> bytes:
     return hashlib.sha256(b"mintage code\0" + raw).digest()
 
 
-def _encode(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def _decode(text: str, size: int) -> bytes | None:
     """*text* as exactly *size* bytes of canonical unpadded base64url, else None."""
     try:
-        raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-    except (UnicodeEncodeError, binascii.Error):
+        raw = decode_text(text)
+    except ValueError:
         return None
-    return raw if len(raw) == size and _encode(raw) == text else None
+    return raw if len(raw) == size else None

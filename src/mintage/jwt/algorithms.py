@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from typing import Final, Literal, Protocol
 
-from mintage.jwt.base64url import encode_segment
+from mintage.crypto.base64url import encode_segment
 
 Algorithm = Literal["HS256", "ES256", "EdDSA", "Ed25519", "RS256"]
 

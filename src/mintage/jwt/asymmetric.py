@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
+from mintage.crypto.base64url import decode_segment, encode_segment
 from mintage.errors import BadKeySet, MalformedToken
 from mintage.jwt.algorithms import Algorithm, Signer, Verifier
-from mintage.jwt.base64url import decode_segment, encode_segment
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey

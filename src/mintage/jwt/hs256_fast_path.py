@@ -15,10 +15,10 @@ from typing import Final
 
 import msgspec
 
+from mintage.crypto.base64url import CLOSING, LAST, TO_URL, encode_segment
 from mintage.errors import BadSignature
 from mintage.jwt import claims as claims_
 from mintage.jwt.algorithms import HS256
-from mintage.jwt.base64url import CLOSING, LAST, TO_URL, encode_segment
 from mintage.jwt.claims import Claims
 from mintage.jwt.jws import MAX_TOKEN
 from mintage.values import Clock

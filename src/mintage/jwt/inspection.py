@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from mintage.crypto.base64url import encode_text
 from mintage.grants import handles
 
 Verdict = Literal["good", "bad", "unknown"]
@@ -110,7 +111,7 @@ def _object(segment: str, name: str) -> tuple[dict[str, Any], Check]:
         )
     except (UnicodeEncodeError, binascii.Error):
         return {}, Check(name, "bad", "not base64url")
-    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != segment:
+    if encode_text(raw) != segment:
         return {}, Check(name, "bad", "base64url in another spelling: padded or with stray bits")
     try:
         value = msgspec.json.decode(raw)

@@ -4,13 +4,12 @@ For signatures of any common algorithm. The keys of our own tokens, where one to
 one spelling, are read by `mintage.jwt.asymmetric`.
 """
 
-import base64
-import binascii
 from typing import Any, Final
 
 from joserfc import jwk
 from joserfc.errors import JoseError
 
+from mintage.crypto.base64url import decode_lenient
 from mintage.errors import BadKeySet
 
 MAX_KEYS: Final = 64
@@ -57,7 +56,7 @@ def _is_odd_exponent(text: object) -> bool:
     if not isinstance(text, str) or len(text) > 16:  # noqa: PLR2004
         return True
     try:
-        exponent = int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, ValueError):
+        exponent = int.from_bytes(decode_lenient(text))
+    except ValueError:
         return True
     return not _MIN_EXPONENT <= exponent <= _MAX_EXPONENT

@@ -9,9 +9,9 @@ key, ``kid``, ``jku``, ``jwk`` and ``crit`` tricks have nothing to act on.
 from collections.abc import Mapping
 from typing import Final
 
+from mintage.crypto.base64url import decode_segment, encode_segment, is_canonical
 from mintage.errors import BadSignature, MalformedToken, UnknownKey
 from mintage.jwt.algorithms import Signer, Verifier
-from mintage.jwt.base64url import decode_segment, encode_segment, is_canonical
 
 MAX_TOKEN: Final = 16 * 1024  # characters
 

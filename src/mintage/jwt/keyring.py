@@ -12,9 +12,9 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from mintage.crypto.base64url import encode_segment
 from mintage.crypto.derivation import check_signing_key
 from mintage.jwt.algorithms import HS256, Algorithm, AnyOf, Signer, Verifier
-from mintage.jwt.base64url import encode_segment
 
 # What FastMCP 4 emits, and the same header in the other order: neither names a key.
 BARE_HEADER: Final = b"eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9"

@@ -4,7 +4,6 @@ On approval, and not before, the login moves into a cookie of this browser, and 
 goes to the identity provider with nothing but a random state.
 """
 
-import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.clients.redirects import display_host
+from mintage.crypto.base64url import encode_text
 from mintage.errors import AccessDenied, InvalidRequest
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
@@ -102,7 +102,7 @@ class ConsentEndpoint:
             )
 
     def _random(self) -> str:
-        return base64.urlsafe_b64encode(self.random_bytes(32)).rstrip(b"=").decode()
+        return encode_text(self.random_bytes(32))
 
 
 def login_request(login: PendingLogin, upstream: ConfiguredUpstream, site: Site) -> LoginRequest:

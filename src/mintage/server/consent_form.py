@@ -1,12 +1,11 @@
 """The consent form's hidden field: the validated request, sealed."""
 
-import base64
-import binascii
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from mintage.crypto.base64url import decode_text, encode_text
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.errors import InvalidRequest, SealError
 from mintage.server.requests import AuthorizationRequest
@@ -42,14 +41,14 @@ class ConsentSeal:
             context=_CONTEXT,
             nonce=self.random_bytes(NONCE_BYTES),
         )
-        return base64.urlsafe_b64encode(box).rstrip(b"=").decode()
+        return encode_text(box)
 
     def open(self, text: str) -> ConsentForm:
         """The form that `seal` made. Raises `InvalidRequest` for anything else."""
         try:
-            box = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            box = decode_text(text)
             return _decoder.decode(open_any(box, keys=self.keys, context=_CONTEXT))
-        except (ValueError, binascii.Error, SealError, msgspec.DecodeError):
+        except (ValueError, SealError):
             raise InvalidRequest(
                 "this form is not one of ours; go back to the application and log in again",
                 stage="consent",

@@ -7,8 +7,6 @@ good for; first pages that are asked for at the same time each bring one, under 
 On https they carry the ``__Host-`` prefix; plain http, allowed for loopback only, has none.
 """
 
-import base64
-import binascii
 import hashlib
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.crypto.base64url import decode_text, encode_text
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.errors import InvalidRequest, SealError
 from mintage.server.requests import AuthorizationRequest
@@ -67,7 +66,7 @@ class Cookies:
         return name
 
     def _new_browser(self) -> str:
-        return base64.urlsafe_b64encode(self.random_bytes(_BROWSER_BYTES)).rstrip(b"=").decode()
+        return encode_text(self.random_bytes(_BROWSER_BYTES))
 
     def _browser_name(self, name: str) -> str:
         return self._name(f"browser-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
@@ -80,7 +79,7 @@ class Cookies:
             context=self._login_name(login.state).encode(),
             nonce=self.random_bytes(NONCE_BYTES),
         )
-        value = base64.urlsafe_b64encode(box).rstrip(b"=").decode()
+        value = encode_text(box)
         if len(value) > _MAX_COOKIE:
             raise InvalidRequest("the request is too long: shorten state or redirect_uri")
         return value
@@ -112,9 +111,9 @@ class Cookies:
         if value is None:
             return None
         try:
-            box = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+            box = decode_text(value)
             return _logins.decode(open_any(box, keys=self.keys, context=name.encode()))
-        except (ValueError, binascii.Error, SealError, msgspec.DecodeError):
+        except (ValueError, SealError):
             return None
 
     def clear_login(self, response: Response, state: str) -> None:
@@ -138,8 +137,8 @@ class Cookies:
 
 def _is_browser(value: str) -> bool:
     try:
-        return len(base64.urlsafe_b64decode(value + "==")) == _BROWSER_BYTES
-    except (ValueError, binascii.Error):
+        return len(decode_text(value)) == _BROWSER_BYTES
+    except ValueError:
         return False
 
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc import jwk, jwt
 from joserfc.errors import JoseError
 
+from mintage.crypto.base64url import encode_text
 from mintage.upstream.preset import AuthMethod
 from mintage.upstream.protocol import HttpRequest
 from mintage.values import Secret
@@ -48,7 +49,7 @@ class SigningKey:
             header = {"kid": key.kid or key.thumbprint()}
             if (found := _CERTIFICATE.search(raw)) is not None:
                 certificate = x509.load_pem_x509_certificate(found[0])
-                header["x5t#S256"] = _base64url(certificate.fingerprint(hashes.SHA256()))
+                header["x5t#S256"] = encode_text(certificate.fingerprint(hashes.SHA256()))
         except (
             JoseError,
             UnsupportedAlgorithm,
@@ -142,7 +143,3 @@ class ClientCredentials:
 
     def _password(self) -> str:
         return "" if self.secret is None else self.secret.reveal().decode()
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -3,7 +3,6 @@
 The signature is joserfc's work; which keys, which algorithms and which claims is ours.
 """
 
-import base64
 import hashlib
 import hmac
 import re
@@ -15,6 +14,7 @@ from joserfc import jwk, jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jws import JWSRegistry
 
+from mintage.crypto.base64url import decode_lenient, encode_text
 from mintage.errors import BadKeySet, UpstreamMisbehaved, UpstreamMisconfigured
 from mintage.jwt.jwk_sets import read_key_set
 from mintage.upstream.identity import MAX_SUBJECT, is_text
@@ -165,7 +165,7 @@ def _the_key(token: str, keys: jwk.KeySet) -> jwk.Key | jwk.KeySet:
     signature decides, not the name.
     """
     head = token.partition(".")[0]
-    header = msgspec.json.decode(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+    header = msgspec.json.decode(decode_lenient(head))
     kid, algorithm = header.get("kid"), str(header.get("alg"))
     if kid is not None and any(key.kid == kid for key in keys.keys):
         return keys
@@ -213,8 +213,7 @@ def _check_at_hash(claims: dict[str, Any], access_token: str, algorithm: str) ->
     if "at_hash" not in claims:
         return
     digest = hashlib.new(_HASHES[algorithm], access_token.encode()).digest()
-    half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
-    if not _same(claims["at_hash"], half.decode()):
+    if not _same(claims["at_hash"], encode_text(digest[: len(digest) // 2])):
         raise UpstreamMisbehaved("the access token is not the id_token's")
 
 

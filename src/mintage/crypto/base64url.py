@@ -4,6 +4,7 @@ msgspec's base64 is four times as fast as binascii's. It reads and writes the st
 alphabet inside a JSON string; that is what the quotes below are for.
 """
 
+import base64
 from typing import Final
 
 import msgspec
@@ -50,6 +51,27 @@ def decode_segment(segment: bytes) -> bytes:
         return _decode(b'"' + segment + CLOSING[tail])
     except ValueError:
         raise MalformedToken from None
+
+
+def encode_text(raw: bytes) -> str:
+    """*raw* as text."""
+    return encode_segment(raw).decode()
+
+
+def decode_text(text: str) -> bytes:
+    """The bytes of *text*. Raises ``ValueError`` for any other spelling than `encode_text`'s."""
+    try:
+        return decode_segment(text.encode("ascii"))
+    except MalformedToken:
+        raise ValueError("not base64url") from None
+
+
+def decode_lenient(text: str) -> bytes:
+    """The bytes of what a stranger wrote, read as joserfc does: padding and stray bits may be.
+
+    Raises ``ValueError``. Never for what this server wrote: one value would have many spellings.
+    """
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def is_canonical(segment: bytes) -> bool:
