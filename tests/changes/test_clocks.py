@@ -134,7 +134,7 @@ class TestTheStoresClock:
     ) -> None:
         clock, _ = await self.clock_of(2_000_000_000, 2_000_090_000)
         assert clock() == 2_000_000_000
-        assert "Mintage goes by its own" in caplog.text
+        assert "Mintage uses its own" in caplog.text
 
     @pytest.mark.xdist_group("redis")
     @pytest.mark.parametrize("skew", [-3600, 90, 3600])

@@ -9,9 +9,10 @@ PAGE: Final = ROOT / "docs/errors.md"
 DATA: Final = ROOT / "tests/server/errors.toml"
 _HOW: Final = {
     "page": "page",
+    "developer": "page for the developer",
     "link": "page with a link to the client",
     "redirect": "redirect to the client",
-    "onward": "page that goes on to the client",
+    "onward": "page that continues to the client",
     "json": "",
 }
 _PLACES: Final = {

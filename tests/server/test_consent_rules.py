@@ -80,7 +80,7 @@ async def test_spec032_each_scope_asked_of_the_provider_is_on_the_page(
         await browser.submit(page, {"decision": "approve"})
     asked = world.upstream.queries[0]["scope"].split()
     assert ("https://idp.example/calendar" in asked) == ("calendar" in scope)
-    shown = page.text.partition("which is asked for: ")[2].partition("<")[0].split(", ")
+    shown = page.text.partition("this server asks there for: ")[2].partition("<")[0].split(", ")
     assert shown == asked
 
 
@@ -136,7 +136,7 @@ class TestDice:
 
         return {"random_bytes": random_bytes}
 
-    async def test_spec035_state_is_thrown_with_the_systems_random_bytes(
+    async def test_spec035_state_is_made_of_the_systems_random_bytes(
         self, world: World, thrown: list[bytes]
     ) -> None:
         client = await world.client()

@@ -327,7 +327,8 @@ def refusal_in(answer: httpx2.Response, kind: str) -> tuple[str | None, str]:
             said = answer_of(found[1].replace("&amp;", "&"))
         case _:
             assert answer.headers["content-type"] == "text/html; charset=utf-8"
-            found = re.search(r"<p>(.*?)\.</p>", answer.text)
+            shown = r"For its developer: (.*?)\.</p>" if kind == "developer" else r"<p>(.*?)\.</p>"
+            found = re.search(shown, answer.text)
             assert found is not None
             assert answer.headers["x-request-id"] in answer.text, "the page shows its reference"
             said_here = found[1].replace("&#39;", "'")
@@ -375,7 +376,7 @@ async def refused(
     code, sentence = refusal_in(answer, kind)
     reference = answer.headers["x-request-id"]
     says = row["says"].format(issuer=world.issuer, reference=reference)
-    if kind == "page":
+    if kind in ("page", "developer"):
         says = says[0].lower() + says[1:]
     assert code in (None, row["error"])
     assert sentence == says

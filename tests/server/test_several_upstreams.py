@@ -185,7 +185,7 @@ async def test_spec119_an_answer_to_another_providers_callback_is_refused(
         browser.stop_at = ()
         landed = await browser.open(back.url.replace("/callback?", "/callback/partners?"))
     assert landed.status == 400
-    assert "not from where the login was begun" in landed.text
+    assert "login began at another identity provider" in landed.text
     assert upstream.seen["token"] == 0
 
 

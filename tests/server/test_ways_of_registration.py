@@ -167,8 +167,8 @@ class TestConfiguredClients:
 
     async def test_are_shown_by_name_as_known(self, world: World) -> None:
         page = await world.http.get(self.client(world, "our-own-ide").authorization().url)
-        assert "<strong>Our own IDE</strong>, which whoever runs this server knows" in page.text
-        assert "its own claim" not in page.text
+        assert "<strong>Our own IDE</strong> asks for access. The operator" in page.text
+        assert "verify its name" not in " ".join(page.text.split())
 
     async def test_may_ask_for_their_scopes_and_no_others(self, world: World) -> None:
         ours, public = (self.client(world, name) for name in ("our-own-ide", "public"))

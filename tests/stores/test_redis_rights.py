@@ -188,7 +188,7 @@ async def test_without_the_channel_it_is_said_once_what_that_costs(
 
     listener = asyncio.create_task(listen())
     await asyncio.sleep(0.3)
-    assert caplog.text.count("changes that other processes make are not heard") == 1
+    assert caplog.text.count("changes by other processes do not arrive") == 1
     assert "SUBSCRIBE mintage:1:changes" in caplog.text
     allow(server, "~*", "&*", "+@all")
     with pytest.raises(AssertionError, match=repr(EVERYTHING)):

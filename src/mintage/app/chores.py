@@ -27,7 +27,7 @@ async def until_it_answers(name: str, check: Callable[[], Awaitable[None]]) -> N
                 said = str(error)
                 log.warning(
                     "the identity provider %s does not answer as it should: %s. Nobody can log in "
-                    "there until it does; it is asked again",
+                    "there until it does; Mintage asks it again",
                     name,
                     said,
                 )
@@ -52,5 +52,5 @@ async def forever(name: str, work: Callable[[], Awaitable[None]], *, pause: floa
         except StoreError as error:
             log.warning("%s: %s", name, error)
         except Exception:
-            log.exception("%s: an error that was not expected; it is tried again", name)
+            log.exception("%s: an unexpected error; Mintage tries again", name)
         await asyncio.sleep(pause)

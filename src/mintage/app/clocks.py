@@ -77,7 +77,7 @@ class StoreClock:
             self._seen = theirs, at
         if abs(self._ahead) > _WORTH_A_WORD and abs(self._ahead - before) > _WORTH_A_WORD:
             log.warning(
-                "this machine's clock is %.0f s %s the store's; Mintage goes by %s: set the "
+                "this machine's clock is %.0f s %s the store's; Mintage uses %s: set the "
                 "clocks (NTP) of both machines",
                 abs(self._ahead),
                 "ahead of" if self._ahead > 0 else "behind",

@@ -96,7 +96,7 @@ def _pages(parts: Parts) -> dict[str, Handler]:
         for member in upstreams
     }
     return {
-        AUTHORIZE.name: for_browsers(authorize, random_bytes),
+        AUTHORIZE.name: for_browsers(authorize, random_bytes, of_application=True),
         CONSENT.name: for_browsers(consent, random_bytes),
         **{path: for_browsers(callback, random_bytes) for path, callback in callbacks.items()},
     }

@@ -49,7 +49,7 @@ async def greet(store: Store) -> None:
     try:
         status = await store.status()
     except StoreError as error:
-        log.warning("the store does not tell how it is: %s", error)
+        log.warning("the store did not report its status: %s", error)
         return
     for warning in status.warnings:
         log.warning("%s", warning)
@@ -62,7 +62,7 @@ async def sweep(store: Store, clock: Clock) -> None:
     """
     off = clock_warning(await store.status(), clock(), tolerance=SWEEP_MARGIN / 2)
     if off is not None and "ahead" in off:
-        log.warning("expired records are left to other servers: this clock is %s", off)
+        log.warning("this server removes no expired records: its clock is %s", off)
         return
     while await store.sweep() > 0:  # noqa: ASYNC110  (it waits for no event: it lets others in)
         await asyncio.sleep(0)

@@ -98,7 +98,7 @@ def _file(config: Config) -> SecretFile:
     if config.secret_file is None:
         raise ConfigError(
             "secret",
-            "does not stand in one file: where it comes from, put a new one (mintage keys new) on "
-            "a line before the old one",
+            "is not in one file. Put a new secret (mintage keys new) on a line before the "
+            "old one, where the old one comes from",
         )
     return SecretFile.read(config.secret_file)

@@ -84,7 +84,7 @@ async def _as_server(token: str, path: Path) -> list[Check]:
     try:
         handle, claims = tokens.read_any(token)
     except TokenError as error:
-        why = f"{error.error}: {error.description}; no later stage is asked"
+        why = f"{error.error}: {error.description}; later stages were not checked"
         return [Check("stage token", "bad", why)]
     place = "the token endpoint" if handle.kind == "refresh" else f"{claims.aud}, nowhere else"
     return [
@@ -101,7 +101,7 @@ async def _grant(handle: Handle, path: Path) -> Check:
     except ConfigError as error:
         return Check("stage grant", "unknown", f"the store {error.advice}")
     except StoreError as error:
-        return Check("stage grant", "unknown", f"the store can't be asked: {error}")
+        return Check("stage grant", "unknown", f"the store can't be read: {error}")
     if isinstance(found, Refused):
         return Check("stage grant", "bad", _REASONS.get(found.reason, found.reason.value))
     newest = found.grant.generation

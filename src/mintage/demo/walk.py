@@ -183,7 +183,7 @@ class Walk:
         return purpose_key(self.stage.config.secret, "seal")
 
     async def _refresh(self, provider: OAuthClientProvider, client: Client) -> None:
-        self.show.step("Refresh: the client's token is old, so it gets a new pair by itself")
+        self.show.step("Refresh: the client's token is old, so the client asks for a new pair")
         self._replaying = True  # from here on, steps are named where they are made
         self.first = self._token()
         provider.context.token_expiry_time = 1

@@ -71,7 +71,7 @@ class AccessGuard:
         """
         if not self.origins.accept(headers):
             raise AccessDenied(
-                "pages of this origin may not call this server; whoever runs it may allow them",
+                "pages of this origin may not call this server; its operator may allow them",
                 reason="unknown Origin",
                 stage="request",
             )
@@ -101,7 +101,7 @@ class AccessGuard:
         """For a request whose body another proxy keeps."""
         if not resource.trusts_mcp_headers:
             raise AccessDenied(
-                "this request can't be judged here; ask who runs this server",
+                "this request can't be judged here; ask the operator of this server",
                 reason="a rule asks for MCP, and the proxy that asks did not send the body",
                 stage="rules",
             )

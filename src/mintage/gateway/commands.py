@@ -101,7 +101,7 @@ class CommandSessions:
             return await refusal(scope, receive, send)
         owner = _owner(access)
         if not await self._make_room(owner[0]):
-            log.warning("a command has all the processes it may have: a session was refused")
+            log.warning("a session was refused: the command has all the processes it may have")
             refusal = _error(503, types.INTERNAL_ERROR, "too many sessions are open; try again")
             refusal.headers["retry-after"] = "30"
             return await refusal(scope, receive, send)
@@ -113,7 +113,7 @@ class CommandSessions:
         """A new session. It stays only if its first request is answered well."""
         session = _Session(owner, self._parameters(access), self._command.idle_seconds)
         if not await self._start(session):
-            refusal = _error(502, types.INTERNAL_ERROR, "the server behind can't be started")
+            refusal = _error(502, types.INTERNAL_ERROR, "the backend can't be started")
             return await refusal(scope, receive, send)
         status = 500
 
@@ -259,7 +259,7 @@ class _Session:
 
     async def _give_up(self, target: Any) -> None:
         """The process is gone: whoever still waits is told."""
-        gone = types.ErrorData(code=types.INTERNAL_ERROR, message="the server behind has ended")
+        gone = types.ErrorData(code=types.INTERNAL_ERROR, message="the backend has ended")
         for waiting in list(self._pending):
             error = types.JSONRPCError(jsonrpc="2.0", id=waiting, error=gone)
             with contextlib.suppress(*_GONE):
@@ -279,7 +279,7 @@ def _identity(access: Access) -> dict[str, str]:
     who = access.opened.grant.login.identity
     if "\0" in who.subject:
         raise AccessDenied(
-            "this user can't be named to the server behind; ask who runs this server",
+            "this user's name can't be passed to the backend; ask the operator of this server",
             reason="the subject holds a NUL character, which no environment variable may",
         )
     found = {"MINTAGE_USER": who.subject}

@@ -142,7 +142,7 @@ class BackendCredentials:
     async def _exchange(self, access: Access, credential_policy: BackendCredentialPolicy) -> str:
         """A token for the backend's audience (RFC 8693), kept while it lasts."""
         if credential_policy.exchange is None:
-            raise ValueError("nothing is said about the exchange")
+            raise ValueError("there are no settings for the exchange")
         opened = await fresh_upstream(access.opened, self.vault, self.renew)
         # The key is the whole question: two resources may differ in the scope alone.
         tokens, key = opened.grant.upstream, (store_key(opened.secret), credential_policy.exchange)
@@ -157,8 +157,8 @@ class BackendCredentials:
             given = await self.exchanger(tokens, key[1])
         except UpstreamRefused as refusal:
             raise AccessDenied(
-                "the identity provider gives this user no token for the server behind; ask whoever "
-                "runs this server",
+                "the identity provider gives this user no token for the backend; ask the "
+                "operator of this server",
                 reason=f"token exchange refused: {refusal.error}",
                 stage="upstream",
             ) from None

@@ -133,7 +133,7 @@ class ForwardAuth:
             return None
         if partial != [b"false"]:
             raise AccessDenied(
-                "the body is too long to be judged here; ask who runs this server",
+                "the body is too long to be judged here; ask the operator of this server",
                 reason="Envoy sent a part of the body: raise max_request_bytes",
             )
         return Incoming(receive)
@@ -143,8 +143,8 @@ class ForwardAuth:
         size, resource = sum(map(len, (*told, *told.values()))), backend.resource.identifier
         if size > MAX_ANSWER:
             raise AnswerTooLarge(
-                "this login's token or groups are too large for the proxy in front; ask whoever "
-                "runs this server",
+                "this login's token or groups are too large for the proxy in front; ask the "
+                "operator of this server",
                 reason=f"the answer for {resource} has {size} bytes, more than {MAX_ANSWER}",
             )
         if size > max(_NOTABLE, 2 * self._largest.get(resource, 0)):

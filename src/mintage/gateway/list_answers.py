@@ -123,7 +123,7 @@ class ListFilter:
 def _unreadable(what: str) -> BackendError:
     return BackendError(
         502,
-        "the backend gave an answer that can't be filtered; ask whoever runs this server",
+        "the backend gave an answer that can't be filtered; ask the operator of this server",
         reason=f"filter_lists: the answer {what}",
     )
 

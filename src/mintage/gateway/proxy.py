@@ -137,7 +137,7 @@ class Proxy:
                 more = not answer.at_end()
                 await send({"type": "http.response.body", "body": chunk, "more_body": more})
         except TimeoutError:
-            raise BackendError(504, "the backend fell silent") from None
+            raise BackendError(504, "the backend stopped sending") from None
         finally:
             self._streams.discard(answer)
 

@@ -164,7 +164,7 @@ class MintageAuth(AuthProvider):
         if resource.rules and not self.login.guards:
             raise RuntimeError(
                 f"{self._path} has rules about requests: serve the application of "
-                "FastMCP(auth=…).http_app(), whose middleware sees to them"
+                "FastMCP(auth=…).http_app(), whose middleware applies them"
             )
         try:
             access = await parts.bearer.read(token, resource)

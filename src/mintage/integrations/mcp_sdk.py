@@ -83,7 +83,7 @@ class MintageTokenVerifier:
         if resource is None:
             raise LookupError(f"the login has no resource at {self.path}")
         if resource.rules and not self.login.guards:
-            raise RuntimeError(f"{self.path} has rules: run login.app(server), which sees to them")
+            raise RuntimeError(f"{self.path} has rules: run login.app(server), which applies them")
         try:
             access = await parts.bearer.read(token, resource)
         except InvalidToken:

@@ -30,7 +30,7 @@ MEANINGS: Final = {
     "iat": "issued at",
     "jti": "its handle: opens one grant in the vault",
     "token_use": "what kind of token it is",
-    "sub": "subject: the user it stands for",
+    "sub": "subject: the user",
     "upstream_claims": "what the identity provider said about the user",
 }
 _TIMES: Final = ("exp", "nbf", "iat")
@@ -129,7 +129,9 @@ def _algorithm(header: dict[str, Any]) -> Check:
     if extra := sorted(set(header) - {"alg", "typ", "kid"}):
         return Check("algorithm", "bad", f"the header holds {', '.join(extra)}: never accepted")
     if algorithm not in ("HS256", "ES256", "EdDSA", "Ed25519", "RS256"):
-        return Check("algorithm", "bad", f"{algorithm!r} is none that Mintage issues")
+        return Check(
+            "algorithm", "bad", f"{algorithm!r} is not an algorithm that Mintage signs with"
+        )
     return Check("algorithm", "good", algorithm)
 
 
@@ -145,7 +147,7 @@ def _claims(payload: dict[str, Any], now: float) -> Iterator[Check]:
         if type(payload.get(name)) is not int:
             yield Check(name, "bad", "missing" if name not in payload else "not a whole number")
         elif abs(payload[name]) > _LAST_MOMENT:
-            yield Check(name, "bad", "no moment that anybody will see")
+            yield Check(name, "bad", "not a possible time")
         else:
             yield _time(name, payload[name], now)
     use = payload.get("token_use", "access")
@@ -171,7 +173,7 @@ def _time(name: str, moment: int, now: float) -> Check:
 def _handle(jti: object, use: object) -> Check:
     handle = handles.parse_jti(jti) if isinstance(jti, str) else None
     if handle is None:
-        return Check("grant", "unknown", "this jti is none of a Mintage server")
+        return Check("grant", "unknown", "no Mintage server made this jti")
     if handle.kind != use:
         return Check("grant", "bad", f"this jti is for {handle.kind} tokens")
     grant = handles.grant_id(handles.store_key(handle.secret))

@@ -84,7 +84,7 @@ class Bearer:
             raise InsufficientScope(wanted)
         if not _accepted(access, resource, calls):
             raise AccessDenied(
-                "this user may not do this here; ask who runs this server", stage="rules"
+                "this user may not do this here; ask the operator of this server", stage="rules"
             )
         return access
 

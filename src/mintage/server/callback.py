@@ -94,7 +94,7 @@ class CallbackEndpoint:
     async def _finish(self, request: Request, form: Form, login: PendingLogin) -> Response:
         if login.upstream != self.upstream.id:
             raise InvalidRequest(
-                "this answer is not from where the login was begun; go back to the application",
+                "this login began at another identity provider; go back to the application",
                 reason="callback of another identity provider",
             )
         await self.upstream.check_issuer(optional(form, "iss"))
@@ -140,15 +140,15 @@ class CallbackEndpoint:
         self, request: Request, wanted: AuthorizationRequest, why: NotAdmitted
     ) -> Response:
         """A page, for only a person can do something about it; from there on to the client."""
-        whom = self.contact or "whoever runs this server"
+        whom = self.contact or "the operator of this server"
         advice = (
             f"{self.upstream.name} knows you, but you are not among those who may log in here; "
-            f"ask {whom} to let you in, and tell the reference below"
+            f"ask {whom} to let you in, and give the reference below"
         )
         failure = failure_of(
             AccessDenied(advice, reason=str(why)), request, self.random_bytes, level=logging.WARNING
         )
-        told = AccessDenied("this user may not log in here; ask whoever runs this server")
+        told = AccessDenied("this user may not log in here; ask the operator of this server")
         back = error_redirect(wanted.redirect_uri, wanted.state, told, issuer=self.site.issuer)
         return error_page(failure, back=back)
 
@@ -166,7 +166,7 @@ class CallbackEndpoint:
                 )
             case _:
                 refusal = ServerFault(
-                    "the identity provider refused the login: ask whoever runs this server why",
+                    "the identity provider refused the login: ask the operator of this server why",
                     stage="upstream",
                 )
         log_refusal(refusal, request)

@@ -50,6 +50,6 @@ class ConsentSeal:
             return _decoder.decode(open_any(box, keys=self.keys, context=_CONTEXT))
         except (ValueError, SealError):
             raise InvalidRequest(
-                "this form is not one of ours; go back to the application and log in again",
+                "this server did not make this form; go back to the application and log in again",
                 stage="consent",
             ) from None

@@ -45,7 +45,7 @@ class RegisterEndpoint:
         given = presented.strip().encode("utf-8", "surrogatepass")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given, self.token.reveal()):
             raise InvalidToken(
-                "registration here needs the registration token; ask whoever runs this server",
+                "registration here needs the registration token; ask the operator of this server",
                 reason="no or wrong registration token",
                 stage="client",
             )

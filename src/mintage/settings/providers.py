@@ -164,7 +164,10 @@ def _check_beside(settings: UpstreamSettings, others: list[UpstreamSettings], ke
     if any(settings.name == other.name for other in others):
         raise ConfigError(f"{key}.name", "another one has this name already")
     if settings.legacy_default and any(other.legacy_default for other in others):
-        raise ConfigError(f"{key}.legacy_default", "only one can have been the only one")
+        raise ConfigError(
+            f"{key}.legacy_default",
+            "is set on several providers: keep it on the one that you used before the others",
+        )
 
 
 def _given(section: UpstreamSection, names: Mapping[str, str]) -> dict[str, str]:

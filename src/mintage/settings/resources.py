@@ -183,7 +183,9 @@ def check_resources(resources: tuple[ResourceSection, ...]) -> None:
         if resource.backend is not None:
             _check_backend(resource, resource.backend, key)
         elif resource.backend_ca is not None or resource.backend_certificate is not None:
-            raise ConfigError(f"{key}.backend", "is missing: whom to trust there is said already")
+            raise ConfigError(
+                f"{key}.backend", "is missing, but backend_ca or backend_certificate is set"
+            )
         _check_scopes(resource.scopes, f"{key}.scopes")
         _check_scopes(resource.optional_scopes, f"{key}.optional_scopes")
         if resource.filter_lists and not resource.reads_mcp:
@@ -239,7 +241,7 @@ def _check_command(section: CommandSection, resource: ResourceSection, key: str)
     if resource.credential not in ("none", "identity"):
         raise ConfigError(
             key.replace("command", "credential"),
-            "a process keeps what it was started with, and this one changes: none or identity",
+            "must be none or identity: a process keeps the credential that it started with",
         )
 
 
@@ -268,7 +270,7 @@ def _check_rule(rule: RuleSection, known: set[str], key: str) -> None:
         raise ConfigError(key, "asks for nothing: give scopes or claims")
     if not set(rule.scopes) <= known:
         raise ConfigError(
-            f"{key}.scopes", "holds a scope that stands neither in scopes nor in optional_scopes"
+            f"{key}.scopes", "holds a scope that is neither in scopes nor in optional_scopes"
         )
     if any(not method.isascii() or not method.isupper() for method in rule.methods):
         raise ConfigError(f"{key}.methods", "holds HTTP methods in capitals, like POST")

@@ -200,7 +200,7 @@ class RedisStore:
     def _say_deaf(self, error: StoreUnusable) -> None:
         if not self._deaf:
             log.warning(
-                "changes that other processes make are not heard (%s): a grant that is ended "
+                "changes by other processes do not arrive (%s): a grant that is ended "
                 "there is accepted here until it leaves this process's memory "
                 "(grants.cache_seconds)",
                 error,

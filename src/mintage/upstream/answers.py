@@ -136,15 +136,15 @@ def to_does_it_hold(response: HttpResponse, quirks: Quirks, *, now: int) -> Answ
     if response.status == _UNAUTHORIZED and _is_dead(response, quirks):
         return No("invalid_token")
     if response.status != _OK:
-        return _unanswered(response, "a look at the token", now=now)
+        return _unanswered(response, "the check of the token", now=now)
     body = _object(response)
     if body is None and _kind(response) != "application/jwt":
-        return _unanswered(response, "a look at the token", now=now)
+        return _unanswered(response, "the check of the token", now=now)
     if body is not None and quirks.errors_in_200 and is_error(body):
         error = _oauth_error(response, body, quirks)
         if isinstance(error, No):
             return error
-        return _unanswered(response, "a look at the token", now=now)
+        return _unanswered(response, "the check of the token", now=now)
     return Yes(response)
 
 

@@ -152,7 +152,7 @@ class ProviderClient:
                 await self.revoke(tokens)
             raise
         except UpstreamError as error:
-            log.warning("the provider does not say who a user is by now: %s", error)
+            log.warning("the provider did not say who the user is now: %s", error)
             return Renewed(tokens, answered=False)
 
     async def _who_now(

@@ -124,7 +124,7 @@ class SealedGrants:
                     return await self._change_once(secret, seen, decision, orphan)
                 except Stale:
                     continue
-            raise StoreUnavailable("a grant kept changing under us")
+            raise StoreUnavailable("other requests kept changing the grant")
 
         return await self._patiently(attempt)
 

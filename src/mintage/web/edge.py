@@ -210,20 +210,18 @@ def failure_of(
         case UpstreamMisconfigured():
             refusal = BadUpstream(
                 "this server and the identity provider are not set up for each other; trying again "
-                "does not help: tell the person who runs this server the reference"
+                "does not help: tell the operator of this server the reference"
             )
             log.error("%s %s: 502, stage upstream: %s", reference, where, _one_line(str(error)))
         case UpstreamMisbehaved():
             refusal = BadUpstream(
                 "the identity provider gave an answer that can't be used; try again, or ask "
-                "whoever runs this server"
+                "the operator of this server"
             )
             log.error("%s %s: 502, stage upstream: %s", reference, where, _one_line(str(error)))
         case _:
             log.error("%s %s: failed", reference, where, exc_info=error)
-            fault = ServerFault(
-                f"an error of ours: tell whoever runs this server its reference, {reference}"
-            )
+            fault = ServerFault(f"this server failed: tell its operator the reference {reference}")
             return Failure(fault, reference)
     return Failure(refusal, reference)
 
@@ -233,7 +231,7 @@ def _when_to_return(error: UpstreamUnavailable) -> str:
     if isinstance(error, HalfKnown):
         return (
             "the identity provider did not name all of your groups and organizations, so this "
-            "server can't know whether you may log in; ask the person who runs it"
+            "server can't know whether you may log in; ask its operator"
         )
     if error.retry_after > _SHORTLY:
         minutes = -(-error.retry_after // 60)

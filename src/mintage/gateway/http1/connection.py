@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if not self._open:
-            raise ValueError("an answer to no question")
+            raise ValueError("an answer without a request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._size += len(name) + len(value)
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if not 200 <= status <= 599:  # noqa: PLR2004
             if not 100 <= status < 200 or status == _SWITCHING:  # noqa: PLR2004
-                raise ValueError("a status that nobody can pass on")
+                raise ValueError("a status that can't be forwarded")
             self.headers, self._length, self._chunked = [], None, False  # the real one follows
             return
         if len(self.headers) > MAX_HEADERS or (self._chunked and self._length is not None):

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import logging
+from functools import partial
 from importlib.resources import files
 from typing import Final
 
@@ -46,7 +47,7 @@ def page(name: str, *, status: int = 200, **values: object) -> Response:
 
 
 def onward(url: str, *, to: str) -> Response:
-    """A page that goes on to *url* by itself; *to* names the place for those who wait."""
+    """A page from which the browser continues to *url*; *to* names the place for the person."""
     return page("onward", url=url, to=to)
 
 
@@ -56,21 +57,24 @@ def error_page(
     retry: str | None = None,
     back: str | None = None,
     back_host: str | None = None,
+    of_application: bool = False,
 ) -> Response:
-    """What went wrong, what to do, and the reference for whoever reads the log.
+    """What went wrong, what to do, and the reference for the operator's log.
 
     *retry*: where to try again; *back*: where the client waits for its answer. *back_host*: the
-    host of *back*, where nobody vouches for it.
+    host of *back*, where nobody vouches for it. *of_application*: an application made the request,
+    so its developer can correct it and the person can not.
     """
     response = page(
         "error",
         status=failure.error.status,
-        title=_TITLES.get(failure.error.code, "This login can't go on"),
+        title=_TITLES.get(failure.error.code, "This login can't continue"),
         advice=failure.error.advice,
         reference=failure.reference,
         retry=retry,
         back=back,
         back_host=back_host,
+        of_application=of_application and failure.error.code == "invalid_request",
     )
     for name, value in failure.headers.items():
         response.headers[name] = value
@@ -78,13 +82,16 @@ def error_page(
 
 
 _TITLES: Final = {
-    "temporarily_unavailable": "Not available just now",
+    "temporarily_unavailable": "Not available at the moment",
     "server_error": "Something went wrong here",
     "access_denied": "Access denied",
     "invalid_client": "This application is not known here",
 }
 
 
-def for_browsers(handler: Handler, random_bytes: RandomBytes) -> Handler:
-    """*handler* with its refusals as pages."""
-    return guarded(handler, random_bytes, error_page, level=logging.WARNING)
+def for_browsers(
+    handler: Handler, random_bytes: RandomBytes, *, of_application: bool = False
+) -> Handler:
+    """*handler* with its refusals as pages; *of_application*: see `error_page`."""
+    answer = partial(error_page, of_application=of_application)
+    return guarded(handler, random_bytes, answer, level=logging.WARNING)
