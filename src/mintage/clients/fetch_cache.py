@@ -1,6 +1,5 @@
 """What was fetched, kept for as long as its server says and within bounds of ours."""
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from mintage.clients.fetching import Fetched
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import FetchFailed, FetchRefused, InvalidClient
+from mintage.network.cache_control import freshness
 from mintage.values import Clock
 
 T = TypeVar("T")
@@ -19,8 +19,6 @@ DEFAULT_SECONDS: Final = 3600
 MAX_SECONDS: Final = 86_400
 STALE_SECONDS: Final = 3600  # for which an outage of the client's host goes unnoticed
 FAILURE_SECONDS: Final = 10
-_MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]{1,10})", re.IGNORECASE)
-_NOT_KEPT: Final = re.compile(r"(?:^|[\s,])no-(?:store|cache)\b", re.IGNORECASE)
 
 Problem = FetchFailed | FetchRefused | InvalidClient
 
@@ -123,7 +121,4 @@ def lifetime(cache_control: str) -> int:
 
     Never less than a minute, or one login would fetch a document three times.
     """
-    if _NOT_KEPT.search(cache_control):
-        return MIN_SECONDS
-    said = _MAX_AGE.search(cache_control)
-    return DEFAULT_SECONDS if said is None else min(max(int(said[1]), MIN_SECONDS), MAX_SECONDS)
+    return freshness(cache_control, least=MIN_SECONDS, usual=DEFAULT_SECONDS, most=MAX_SECONDS)

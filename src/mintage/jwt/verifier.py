@@ -8,7 +8,6 @@ can't be reached the last keys go on working, for *stale_for* seconds.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from mintage.jwt.asymmetric import parse_jwks
 from mintage.jwt.claims import Claims
 from mintage.jwt.jws import open_token
 from mintage.jwt.keyring import ACCESS_TOKEN, encode_header
+from mintage.network.cache_control import freshness
 from mintage.values import Clock
 
 MAX_JWKS: Final = 256 * 1024  # bytes
@@ -32,9 +32,6 @@ TIMEOUT: Final = 5.0  # seconds
 DEFAULT_AGE: Final = 300  # seconds, where the answer does not say
 MIN_AGE: Final = 30
 MAX_AGE: Final = 24 * 3600
-
-_MAX_AGE = re.compile(r"(?:^|[,\s])max-age=\"?(\d{1,9})\"?(?:$|[,\s])", re.ASCII | re.IGNORECASE)
-_NEVER_KEEP = re.compile(r"(?:^|[,\s])no-(?:store|cache)(?:$|[,\s=])", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +198,7 @@ def pins_of(jwks: bytes) -> Pins:
 
 def age_of(cache_control: str) -> int:
     """How many seconds a JWK set is fresh. Never 0: a set that changes that fast is a fault."""
-    if _NEVER_KEEP.search(cache_control):
-        return MIN_AGE
-    said = _MAX_AGE.search(cache_control)
-    return DEFAULT_AGE if said is None else min(max(int(said[1]), MIN_AGE), MAX_AGE)
+    return freshness(cache_control, least=MIN_AGE, usual=DEFAULT_AGE, most=MAX_AGE)
 
 
 def check_url(url: str) -> str:

@@ -1,1 +1,1 @@
-"""Sockets below HTTP: TLS trust, TCP keep-alive, and the environment's proxies."""
+"""Below the requests: TLS trust, TCP keep-alive, the environment's proxies, and Cache-Control."""
