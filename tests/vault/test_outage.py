@@ -73,7 +73,7 @@ FOREVER = 10**9
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealed, "_PAUSES", (0.001,) * 5)
+    monkeypatch.setattr(sealed, "_FIRST_PAUSE", 0.001)
 
 
 class TestAWriteWhoseAnswerWasLost:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from mintage.concurrency import backoff
 from mintage.errors import StoreError, UpstreamError
 
-_FIRST_PAUSE: Final = 2.0  # seconds: so long a failure is remembered, and not asked anew
+_FIRST_PAUSE: Final = 4.0  # seconds; half of it is how long a failure is remembered
 _LONGEST_PAUSE: Final = 60.0
 
 log = logging.getLogger("mintage")
@@ -18,7 +20,7 @@ async def until_it_answers(name: str, check: Callable[[], Awaitable[None]]) -> N
 
     A server starts without: whoever has a token goes on, and the provider may come later.
     """
-    said, pause = "", _FIRST_PAUSE
+    said, failures = "", 0
     while True:
         try:
             await check()
@@ -31,8 +33,10 @@ async def until_it_answers(name: str, check: Callable[[], Awaitable[None]]) -> N
                     name,
                     said,
                 )
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(
+                backoff.pause(failures, random.random, first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
+            )
+            failures += 1
         else:
             if said:
                 log.info("the identity provider %s answers now", name)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from mintage.concurrency.backoff import pause
 from mintage.errors import UpstreamMisbehaved, UpstreamMisconfigured, UpstreamUnavailable
 from mintage.network.tls import trusted
 from mintage.upstream.answers import about_the_status, believed
@@ -21,6 +22,7 @@ from mintage.values import Clock
 MAX_BODY: Final = 1024 * 1024
 _CONNECT_SECONDS: Final = 5.0
 _ATTEMPTS: Final = 3  # of a request that may be sent twice
+_FIRST_PAUSE: Final = 0.13  # seconds; doubled before the second attempt already
 
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -41,12 +43,10 @@ class HttpTransport:
         *,
         timeout: float = 15.0,
         sleep: Sleep = asyncio.sleep,
-        jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.5),  # noqa: S311
         clock: Clock = time.time,
     ) -> None:
         self._timeout = timeout
         self._sleep = sleep
-        self._jitter = jitter
         self._clock = clock
         self._client: httpx2.AsyncClient | None = None
 
@@ -66,7 +66,7 @@ class HttpTransport:
             except RateLimited:
                 raise  # asking again at once makes it worse
             except UpstreamUnavailable:
-                await self._sleep(0.1 * 2**attempt * self._jitter())
+                await self._sleep(pause(attempt, random.random, first=_FIRST_PAUSE))
         return await self._once(request, where)
 
     def _open(self) -> httpx2.AsyncClient:

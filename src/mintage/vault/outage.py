@@ -1,8 +1,10 @@
 """Leaving a store alone that has just failed: it is asked again after a pause that grows."""
 
+import random
 from typing import Final
 
-from mintage.values import Clock, RandomBytes
+from mintage.concurrency.backoff import pause
+from mintage.values import Clock
 
 _FIRST: Final = 0.1  # seconds
 _LONGEST: Final = 2.0
@@ -11,9 +13,8 @@ _LONGEST: Final = 2.0
 class Outage:
     """What is known of a store that does not answer. Pauses differ from process to process."""
 
-    def __init__(self, *, clock: Clock, random_bytes: RandomBytes) -> None:
+    def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._random_bytes = random_bytes
         self._failures = 0
         self._until = 0.0
 
@@ -23,9 +24,9 @@ class Outage:
 
     def failed(self) -> None:
         """The store did not answer."""
-        pause = min(_FIRST * 2**self._failures, _LONGEST)
-        self._failures = min(self._failures + 1, 16)
-        self._until = self._clock() + pause * (0.5 + self._random_bytes(1)[0] / 512)
+        rest = pause(self._failures, random.random, first=_FIRST, most=_LONGEST)
+        self._failures += 1
+        self._until = self._clock() + rest
 
     def answered(self) -> None:
         self._failures = 0

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from mintage.concurrency import backoff
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import (
     NotAdmitted,
@@ -26,7 +28,9 @@ from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused, R
 log = logging.getLogger("mintage.vault")
 
 _LEASE_POLL: Final = 0.05  # seconds between two looks at another process's lease
-_SAVE_PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8)  # seconds: about 16 in all
+_SAVE_REPEATS: Final = 8
+_FIRST_SAVE_PAUSE: Final = 0.08  # seconds before the first; all together are 15 on the average
+_LONGEST_SAVE_PAUSE: Final = 10.0
 _COOL_DOWN: Final = 3.0  # seconds without asking an upstream that has just failed
 _LONG_COOL_DOWN: Final = 60.0  # at most, where the upstream says how long and nobody waits
 _MAX_FAILURES: Final = 1000
@@ -197,7 +201,7 @@ class Renewal:
 
         Its old refresh token is spent: giving up early would cost the user the login.
         """
-        for pause in (*_SAVE_PAUSES, None):
+        for failures in range(_SAVE_REPEATS + 1):
             try:
                 return await self._grants.change(
                     secret,
@@ -205,9 +209,16 @@ class Renewal:
                     orphan=outcome.tokens,
                 )
             except StoreUnavailable:
-                if pause is None:
+                if failures == _SAVE_REPEATS:
                     raise
-                await asyncio.sleep(pause)
+                await asyncio.sleep(
+                    backoff.pause(
+                        failures,
+                        random.random,
+                        first=_FIRST_SAVE_PAUSE,
+                        most=_LONGEST_SAVE_PAUSE,
+                    )
+                )
         raise AssertionError("unreachable")
 
     async def _take_lease(self, secret: bytes, holder: bytes) -> Opened | Refused:

@@ -6,11 +6,13 @@ Load, open, let a decision be made, replace; and on a lost race decide again.
 import asyncio
 import hmac
 import logging
+import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
+from mintage.concurrency.backoff import pause
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, record_key, seal
 from mintage.errors import (
     Exists,
@@ -38,7 +40,9 @@ Found: TypeAlias = tuple[Versioned, Grant]  # a record, and the grant in it
 log = logging.getLogger("mintage.vault")
 
 _ATTEMPTS: Final = 100  # each lost race is somebody else's progress; this many is a fault
-_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds before a store that failed is asked again
+_REPEATS: Final = 5  # of asking a store that failed
+_FIRST_PAUSE: Final = 0.07  # seconds before the first; all together are 1.6 on the average
+_LONGEST_PAUSE: Final = 1.12
 _PATIENCE: Final = 3.0  # seconds after which it is not asked again
 
 
@@ -136,7 +140,7 @@ class SealedGrants:
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        for pause in _PAUSES:
+        for failures in range(_REPEATS):
             try:
                 return await attempt()
             except SecretMissing:
@@ -144,7 +148,9 @@ class SealedGrants:
             except StoreUnavailable:
                 if loop.time() - begun > _PATIENCE:
                     raise
-                await asyncio.sleep(pause * (0.5 + self._random_bytes(1)[0] / 256))
+                await asyncio.sleep(
+                    pause(failures, random.random, first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
+                )
         return await attempt()
 
     async def _change_once(

@@ -81,7 +81,7 @@ class Vault:
         steady = steady or clock
         self._cache = cache or GrantCache(clock=steady)
         self._loads: SingleFlight[Grant | None] = SingleFlight()
-        self._outage = Outage(clock=steady, random_bytes=random_bytes)
+        self._outage = Outage(clock=steady)
         self._grants = SealedGrants(
             store,
             (keys, *former_keys),
