@@ -1,5 +1,6 @@
 """Where ``mintage dev`` keeps its secret: among the user's own files."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -49,4 +50,14 @@ def test_a_home_that_cannot_be_written_is_said(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     with pytest.raises(ConfigError, match=r"can't be kept in .*: XDG_STATE_HOME=DIRECTORY"):
+        private_directory()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere users have no number")
+def test_a_user_without_a_home_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is started with a number for a user."""
+    for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    with pytest.raises(ConfigError, match=r"has no home directory.*: XDG_STATE_HOME=DIRECTORY"):
         private_directory()

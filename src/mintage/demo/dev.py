@@ -146,11 +146,21 @@ def private_directory() -> Path:
 
 
 def _state() -> Path:
-    """Where a user's programs keep what should outlive them (XDG Base Directory)."""
+    """Where a user's programs keep what should outlive them (XDG Base Directory).
+
+    Raises `ConfigError` for a user without a home.
+    """
     for variable in ("XDG_STATE_HOME", "LOCALAPPDATA"):
         if (said := os.environ.get(variable)) and Path(said).is_absolute():
             return Path(said)
-    return Path.home() / ".local" / "state"
+    try:
+        return Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise ConfigError(
+            "mintage dev",
+            "this user has no home directory to keep its secret in. Name a directory that this "
+            "user may write to: XDG_STATE_HOME=DIRECTORY",
+        ) from None
 
 
 def _shared(found: os.stat_result) -> bool:
