@@ -11,6 +11,7 @@ import sys
 from types import FrameType
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
+_LOOK = 0.2  # seconds: no shell tells a job that ran on after ``bg`` of its ``fg``
 
 
 def main(command: list[str]) -> int:
@@ -37,17 +38,32 @@ def _run(command: list[str], terminal: int) -> int:
     def pass_on(number: int, _: FrameType | None) -> None:
         os.kill(child, number)
 
+    def wake(_: int, __: FrameType | None) -> None:
+        os.killpg(child, signal.SIGCONT)
+        look(0, None)
+        signal.setitimer(signal.ITIMER_REAL, _LOOK, _LOOK)
+
+    def look(_: int, __: FrameType | None) -> None:
+        _hand_over(terminal, ours, child)
+
     for number in _PASSED_ON:
         signal.signal(number, pass_on)
+    signal.signal(signal.SIGCONT, wake)
+    signal.signal(signal.SIGALRM, look)
     while True:
         _, status = os.waitpid(child, os.WUNTRACED)
-        os.tcsetpgrp(terminal, ours)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _hand_over(terminal, child, ours)
         if not os.WIFSTOPPED(status):
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
         os.killpg(ours, signal.SIGSTOP)  # Ctrl-Z: make sleeps too, until the shell wakes it
-        os.tcsetpgrp(terminal, child)
-        os.killpg(child, signal.SIGCONT)
+
+
+def _hand_over(terminal: int, giver: int, taker: int) -> None:
+    """Give it to the group *taker* if it is *giver*'s. After ``bg`` it is the shell's."""
+    if os.tcgetpgrp(terminal) == giver:
+        os.tcsetpgrp(terminal, taker)
 
 
 if __name__ == "__main__":

@@ -118,6 +118,22 @@ def test_ctrl_z_puts_all_to_sleep_and_fg_wakes_it(here: Shell) -> None:
     here.until(r"Stopped\.\r\ncode=0")
 
 
+def test_bg_leaves_the_terminal_to_the_shell_until_fg(here: Shell) -> None:
+    here.type("make job; echo code=$?\n")
+    here.until("ready\r")
+    here.type("\x1a")
+    here.until(r"\$ ")
+    here.type("bg\n")
+    here.until("awake")
+    here.type("echo the-shell-$((40 + 2))\n")
+    here.until("the-shell-42")
+    here.type("fg; echo code=$?\n")
+    here.until("make job")
+    time.sleep(1)  # no shell says when it has given the terminal away
+    here.type("\x03")
+    here.until(r"Stopped\.\r\ncode=0")
+
+
 def test_a_hangup_leaves_nothing_behind(directory: Path) -> None:
     with shell("bash", directory) as here:
         here.type("make job\n")
