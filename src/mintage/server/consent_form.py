@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
-from mintage.crypto.base64url import decode_text, encode_text
-from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
+from mintage.crypto.sealing import BoxKey
 from mintage.errors import InvalidRequest, SealError
 from mintage.server.requests import AuthorizationRequest
+from mintage.server.sealed_text import open_text, seal_text
 from mintage.values import RandomBytes
 
 _CONTEXT: Final = b"consent form"
@@ -35,20 +35,13 @@ class ConsentSeal:
     random_bytes: RandomBytes
 
     def seal(self, form: ConsentForm) -> str:
-        box = seal(
-            msgspec.msgpack.encode(form),
-            key=self.keys[0],
-            context=_CONTEXT,
-            nonce=self.random_bytes(NONCE_BYTES),
-        )
-        return encode_text(box)
+        return seal_text(form, keys=self.keys, context=_CONTEXT, random_bytes=self.random_bytes)
 
     def open(self, text: str) -> ConsentForm:
         """The form that `seal` made. Raises `InvalidRequest` for anything else."""
         try:
-            box = decode_text(text)
-            return _decoder.decode(open_any(box, keys=self.keys, context=_CONTEXT))
-        except (ValueError, SealError):
+            return open_text(text, _decoder, keys=self.keys, context=_CONTEXT)
+        except SealError:
             raise InvalidRequest(
                 "this server did not make this form; go back to the application and log in again",
                 stage="consent",

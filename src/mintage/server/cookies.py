@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.crypto.base64url import decode_text, encode_text
-from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
+from mintage.crypto.sealing import BoxKey
 from mintage.errors import InvalidRequest, SealError
 from mintage.server.requests import AuthorizationRequest
+from mintage.server.sealed_text import open_text, seal_text
 from mintage.values import RandomBytes
 from mintage.web.cookie_header import only_cookies
 
@@ -73,13 +74,12 @@ class Cookies:
 
     def seal_login(self, login: PendingLogin) -> str:
         """*login* as a cookie's value. Raises `InvalidRequest` where no cookie could hold it."""
-        box = seal(
-            msgspec.msgpack.encode(login),
-            key=self.keys[0],
+        value = seal_text(
+            login,
+            keys=self.keys,
             context=self._login_name(login.state).encode(),
-            nonce=self.random_bytes(NONCE_BYTES),
+            random_bytes=self.random_bytes,
         )
-        value = encode_text(box)
         if len(value) > _MAX_COOKIE:
             raise InvalidRequest("the request is too long: shorten state or redirect_uri")
         return value
@@ -111,9 +111,8 @@ class Cookies:
         if value is None:
             return None
         try:
-            box = decode_text(value)
-            return _logins.decode(open_any(box, keys=self.keys, context=name.encode()))
-        except (ValueError, SealError):
+            return open_text(value, _logins, keys=self.keys, context=name.encode())
+        except SealError:
             return None
 
     def clear_login(self, response: Response, state: str) -> None:
