@@ -68,6 +68,13 @@ def test_the_name_of_a_program_is_nobodys_identity(name: bytes) -> None:
     assert ALL.lets[name]
 
 
+def test_attack_e03_what_a_browser_says_of_a_click_passes_and_nothing_like_it() -> None:
+    """``Sec-Fetch-User: ?1`` (Fetch Metadata §2.4) tells that somebody clicked, not who."""
+    assert ALL.lets[b"sec-fetch-user"]
+    for name in (b"sec-fetch-user-id", b"sec-fetch-username", b"x-sec-fetch-user", b"sec-user"):
+        assert not ALL.lets[name]
+
+
 @pytest.mark.parametrize("name", [b"mcp-param-tenant_id", b"mcp-param-x-forwarded-user"])
 def test_a_parameter_of_a_tool_passes_under_its_own_name(name: bytes) -> None:
     assert ALL.lets[name]

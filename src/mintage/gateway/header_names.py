@@ -57,8 +57,9 @@ _NEVER_PREFIX: Final = (
     b"x-rewrite-", b"x-tls-client-", b"x-arr-",
 )  # fmt: skip
 # Says who somebody is, wherever in a name: x-authuser, end-user-id, x-principal. What ends with
-# user-agent names a program.
+# user-agent names a program, and sec-fetch-user tells that somebody clicked.
 _SAYS_WHO: Final = re.compile(rb"user(?!-agent$)|principal|identity")
+_SAYS_NOTHING: Final = b"sec-fetch-user"
 _USUAL: Final = 64  # bytes of a name that is remembered
 _MAX_REMEMBERED: Final = 1024
 
@@ -73,6 +74,8 @@ def claims_something(name: bytes) -> bool:
     read = folded(name)
     if read in _NEVER or (read + b"-").startswith(_NEVER_PREFIX):
         return True
+    if read == _SAYS_NOTHING:
+        return False
     return _SAYS_WHO.search(read) is not None and not read.startswith(_TOOL_PARAMETER)
 
 
