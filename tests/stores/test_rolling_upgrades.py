@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 from redis.asyncio import Redis
@@ -15,6 +16,7 @@ from mintage.errors import StoreUnusable
 from mintage.grants import records
 from mintage.stores import postgres_schema, sqlite_schema
 from mintage.stores.opening import open_store
+from mintage.stores.postgres_url import Place
 from mintage.stores.protocol import Index, Store
 from mintage.vault.values import Summary
 from tests.grant.test_transitions import ACTIVE
@@ -115,6 +117,31 @@ async def test_tables_two_steps_ahead_are_refused(
         await (await open_store(url, clock=time.time)).close()
     with pytest.raises(StoreUnusable, match="newer Mintage"):
         await open_store(url, clock=time.time)
+
+
+@pytest.mark.xdist_group("postgres")
+@pytest.mark.parametrize("schema", ["", "mine"])
+@pytest.mark.parametrize("version", range(len(postgres_schema.MIGRATIONS) + 1))
+async def test_what_an_administrator_is_given_upgrades_tables_of_any_format(
+    version: int, schema: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start names `--print-sql` where the tables are of an older format, too."""
+    url = f"{postgres_url}?schema={schema}" if schema else postgres_url
+    prefix = f"{schema}." if schema else ""
+    db = await asyncpg.connect(postgres_url)
+    try:
+        if version:
+            with monkeypatch.context() as patch:
+                patch.setattr(postgres_schema, "MIGRATIONS", postgres_schema.MIGRATIONS[:version])
+                await db.execute(postgres_schema.as_sql(Place.parse(url)))
+        await db.execute(postgres_schema.as_sql(Place.parse(url)))
+        found = await db.fetch(f"SELECT version FROM {prefix}mintage_schema")  # noqa: S608
+    finally:
+        await db.close()
+    assert [row["version"] for row in found] == [len(postgres_schema.MIGRATIONS)]
+    store = await open_store(url, clock=time.time, existing=True)
+    await store.insert(b"k", b"one", INDEX, FAR)
+    await store.close()
 
 
 @pytest.mark.xdist_group("redis")

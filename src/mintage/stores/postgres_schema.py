@@ -66,17 +66,30 @@ _RIGHTS: Final = (
 
 
 def as_sql(place: Place) -> str:
-    """All that an administrator must run once, and what to grant to the role of the servers."""
+    """What an administrator must run once, and what to grant to the role of the servers.
+
+    It makes the tables, and brings those of an older format to this one.
+    """
     lines = [f"-- The tables of Mintage, format {len(MIGRATIONS)}.", "BEGIN;"]
+    lines += [f"SELECT pg_advisory_xact_lock({_LOCK});"]
     if place.schema:
         lines += [
             f"CREATE SCHEMA IF NOT EXISTS {place.schema};",
             f"SET LOCAL search_path TO {place.schema};",
         ]
-    lines += ["CREATE TABLE mintage_schema (version int NOT NULL);"]
-    lines += [script.strip("\n") for script in MIGRATIONS]
-    lines += [f"INSERT INTO mintage_schema VALUES ({len(MIGRATIONS)});"]  # noqa: S608
-    lines += ["COMMIT;"]
+    lines += [
+        "CREATE TABLE IF NOT EXISTS mintage_schema (version int NOT NULL);",
+        "INSERT INTO mintage_schema SELECT 0 WHERE NOT EXISTS (SELECT FROM mintage_schema);",
+        "DO $mintage$ BEGIN",
+    ]
+    for version, script in enumerate(MIGRATIONS):
+        lines += [
+            f"IF (SELECT version FROM mintage_schema) = {version} THEN",  # noqa: S608
+            script.strip("\n").rstrip(),
+            f"    UPDATE mintage_schema SET version = {version + 1};",  # noqa: S608
+            "END IF;",
+        ]
+    lines += ["END $mintage$;", "COMMIT;"]
     lines += ["", "-- Then, if the servers use another role than this one:"]
     if place.schema:
         lines.append(f"-- GRANT USAGE ON SCHEMA {place.schema} TO the_role;")
