@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from tests.stores.servers import Server, children
+from tests.support.servers import Server, children
 
 from benchmarks.engines import engines
 from benchmarks.scaling import cpu_seconds

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.stores.conftest import await_agreement, cluster_node
-from tests.stores.servers import Server, postgres_server, program, redis_server, started
+from tests.support.engines import await_agreement, cluster_node
+from tests.support.servers import Server, postgres_server, program, redis_server, started
 
 
 @contextmanager

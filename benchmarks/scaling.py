@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from tests.stores.servers import Server, program
+from tests.support.servers import Server, program
 
 from benchmarks.bench_client import Player, Session, UnexpectedAnswer
 from benchmarks.engines import redis_cluster

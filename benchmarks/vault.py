@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.stores.servers import Server, program
+from tests.support.servers import Server, program
 
 from benchmarks.engines import engines
 from benchmarks.timing import machine

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.stores.conftest import await_agreement, cluster_node
-from tests.stores.servers import postgres_server, program, redis_server, started
+from tests.support.engines import await_agreement, cluster_node
+from tests.support.servers import postgres_server, program, redis_server, started
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from mintage.app import Mintage, Running
 from mintage.settings.load import parse
 from mintage.testing.oauth_client import OAuthClient
 from mintage.values import Clock
-from tests.conftest import SECRET, World, settings
+from tests.support.world import SECRET, World, settings
 
 
 @dataclass

@@ -12,7 +12,7 @@ from mintage.stores.protocol import Status
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from tests.changes.replicas import replica
-from tests.conftest import World, opened_world
+from tests.support.world import World, opened_world
 
 
 @pytest.fixture

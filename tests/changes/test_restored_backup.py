@@ -9,7 +9,7 @@ import pytest
 from mintage.stores.copying import copy
 from mintage.stores.opening import open_store
 from tests.changes.replicas import replica
-from tests.conftest import World
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from mintage.testing.oauth_client import OAuthClient
 from tests.changes.replicas import replica
-from tests.conftest import World
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -20,9 +20,8 @@ from mintage.errors import ConfigError
 from mintage.network.tls import trusted
 from mintage.settings.load import load
 from mintage.testing.nanoidp import free_port
-from tests.cli.command import mintage
-from tests.cli.test_workers import CONFIG
-from tests.stores.seccomp import FCNTL
+from tests.support.command import WORKERS_CONFIG, mintage
+from tests.support.seccomp import FCNTL
 
 GOOD = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"
 UID = 54321  # no user has it
@@ -35,7 +34,7 @@ as_root = pytest.mark.skipif(
 
 def write(directory: Path, store: str, *, port: int = 8080, secret: str = "") -> Path:
     file = directory / "mintage.toml"
-    file.write_text(secret + CONFIG.format(port=port, store=store))
+    file.write_text(secret + WORKERS_CONFIG.format(port=port, store=store))
     return file
 
 
@@ -170,7 +169,7 @@ def test_a_directory_that_is_missing(
 def test_a_path_that_has_no_locks(tmp_path: Path, code: int, sentence: str) -> None:
     path = tmp_path / "mintage.db"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.stores.seccomp", str(code), str(path)],
+        [sys.executable, "-m", "tests.support.seccomp", str(code), str(path)],
         capture_output=True, timeout=100, check=False, text=True,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip

@@ -23,7 +23,7 @@ from mintage.vault import installation
 from mintage.vault.values import Opened
 from mintage.vault.vault import Vault
 from tests.cli.test_keys_rotation import CONFIG
-from tests.vault.grants import logged_in, new_code, use
+from tests.support.logins import logged_in, new_code, use
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import pytest
 
 from mintage.cli.main import COMMANDS, app
 from mintage.settings.load import parse
-from tests.cli.command import mintage
+from tests.support.command import mintage
 
 NAMES = [name for name, _, _ in COMMANDS]
 SECTIONS = {name.split()[0] for name in NAMES if " " in name}

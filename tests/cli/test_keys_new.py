@@ -1,7 +1,7 @@
 """``mintage keys new``."""
 
 from mintage.crypto.derivation import check_secret
-from tests.cli.command import mintage
+from tests.support.command import mintage
 
 
 def test_each_new_secret_is_another_and_a_good_one() -> None:

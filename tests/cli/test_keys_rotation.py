@@ -21,9 +21,8 @@ from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
-from tests.cli.command import mintage
-from tests.cli.test_serve import served
-from tests.vault.grants import IDP, logged_in, rotate, use
+from tests.support.command import mintage, served
+from tests.support.logins import IDP, logged_in, rotate, use
 
 CONFIG = f"""\
 issuer = "http://127.0.0.1:8080"

@@ -9,8 +9,7 @@ import pytest
 from mintage.app.listening import addresses, bind, listen
 from mintage.errors import ConfigError
 from mintage.testing.nanoidp import free_port
-from tests.cli.command import mintage
-from tests.cli.test_workers import CONFIG
+from tests.support.command import WORKERS_CONFIG, mintage
 
 
 def test_two_colons_are_both_families_and_clients_keep_their_addresses() -> None:
@@ -76,7 +75,7 @@ def test_no_address_of_this_machine(host: str) -> None:
 @pytest.mark.parametrize("port", ["taken", "70000", "-1", "http"])
 def test_a_wrong_port_is_one_line_and_exit_code_2(tmp_path: Path, workers: str, port: str) -> None:
     file = tmp_path / "mintage.toml"
-    file.write_text(CONFIG.format(port=8080, store=f"sqlite://{tmp_path}/mintage.db"))
+    file.write_text(WORKERS_CONFIG.format(port=8080, store=f"sqlite://{tmp_path}/mintage.db"))
     with socket.create_server(("127.0.0.1", 0)) as other:
         given = str(other.getsockname()[1]) if port == "taken" else port
         done = mintage("serve", "--config", str(file), f"--port={given}", "--workers", workers)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.cli.command import mintage
+from tests.support.command import mintage
 
 SETTINGS = """
 issuer = "https://mint.example.org/auth"

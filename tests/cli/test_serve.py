@@ -23,24 +23,10 @@ from mintage.app import Mintage
 from mintage.network.tls import trusted
 from mintage.settings.load import load
 from mintage.testing.nanoidp import free_port
-from tests.cli.command import mintage
-from tests.gateway.conftest import RawBackend, raw, token_for
-
-__all__ = ["raw"]
+from tests.support.command import CONFIG, mintage, served
+from tests.support.raw_backend import RawBackend, token_for
 
 STDIO_SERVER = str(Path(__file__).parent.with_name("gateway") / "stdio_server.py")
-
-CONFIG = """
-issuer = "{issuer}"
-store  = "sqlite://{directory}/mintage.db"
-[upstream]
-issuer    = "http://127.0.0.1:9"
-client_id = "mintage"
-[[resource]]
-path       = "/mcp"
-backend    = "{backend}"
-credential = "none"
-"""
 
 
 @pytest.mark.parametrize(
@@ -56,27 +42,6 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
     assert (found.returncode, found.stdout) == (2, b"")
     assert found.stderr.startswith(f"mintage: {key}: ".encode())
     assert found.stderr.count(b"\n") == 1
-
-
-@asynccontextmanager
-async def served(
-    file: Path, port: int, *rest: str, ready: bytes = b"running on"
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """``mintage serve`` in a process of its own, from when it listens."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mintage", "serve", "--config", str(file), "--port", str(port), *rest,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(20):
-            assert process.stderr is not None
-            while ready not in await process.stderr.readline():
-                pass
-            yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -15,7 +15,7 @@ import pytest
 from mintage.demo.stage import process
 from mintage.network.tls import trusted
 from mintage.testing.nanoidp import free_port
-from tests.cli.test_workers import CONFIG, children
+from tests.support.command import WORKERS_CONFIG, children, is_gone
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
@@ -27,26 +27,13 @@ async def serving(
     """``mintage serve`` in a process group of its own, and its address."""
     port, file = free_port(), directory / "mintage.toml"
     store = store or f"sqlite://{directory}/mintage.db"
-    file.write_text(CONFIG.format(port=port, store=store))
+    file.write_text(WORKERS_CONFIG.format(port=port, store=store))
     url = f"http://127.0.0.1:{port}"
     async with process(
         "mintage", "serve", "--config", str(file), "--port", str(port), *args,
         ready=f"{url}/healthz", log=directory / "log", new_group=True,
     ) as parent:  # fmt: skip
         yield parent, url
-
-
-async def is_gone(pid: int) -> bool:
-    """Whether *pid* ends within a few seconds. A zombie has ended too."""
-    for _ in range(200):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        except FileNotFoundError:
-            return True
-        if state[0] == "Z":
-            return True
-        await asyncio.sleep(0.05)
-    return False
 
 
 async def started(pid: int, count: int) -> set[int]:
@@ -86,7 +73,7 @@ async def test_a_signal_ends_a_start_that_waits_for_its_store(tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port, file = free_port(), tmp_path / "mintage.toml"
         store = f"redis://127.0.0.1:{mute.getsockname()[1]}/0"
-        file.write_text('secret = "env:SECRET"\n' + CONFIG.format(port=port, store=store))
+        file.write_text('secret = "env:SECRET"\n' + WORKERS_CONFIG.format(port=port, store=store))
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "mintage", "serve", "--config", str(file), "--port", str(port),
             stderr=asyncio.subprocess.PIPE,

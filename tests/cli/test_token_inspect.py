@@ -21,8 +21,8 @@ from mintage.jwt.inspection import inspect_token
 from mintage.jwt_issuer import JWTIssuer
 from mintage.settings.load import load
 from mintage.values import ClientId, Secret
-from tests.cli.command import mintage
-from tests.gateway.conftest import token_for
+from tests.support.command import mintage
+from tests.support.raw_backend import token_for
 
 NOW = 1_800_000_000
 SECRET = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"

@@ -14,29 +14,13 @@ import pytest
 from mintage.demo.stage import process
 from mintage.network.tls import trusted
 from mintage.testing.nanoidp import free_port
-from tests.cli.command import mintage
-
-CONFIG = """\
-issuer = "http://127.0.0.1:{port}"
-store  = "{store}"
-[upstream]
-issuer    = "http://127.0.0.1:9"
-client_id = "mintage"
-[[resource]]
-path    = "/mcp"
-backend = "http://127.0.0.1:9"
-"""
-
-
-def children(pid: int) -> set[int]:
-    tasks = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return {int(child) for child in tasks.split()}
+from tests.support.command import WORKERS_CONFIG, children, mintage
 
 
 async def test_a_worker_that_dies_is_replaced_and_a_stop_is_clean(tmp_path: Path) -> None:
     port = free_port()
     file = tmp_path / "mintage.toml"
-    file.write_text(CONFIG.format(port=port, store=f"sqlite://{tmp_path}/mintage.db"))
+    file.write_text(WORKERS_CONFIG.format(port=port, store=f"sqlite://{tmp_path}/mintage.db"))
     url = f"http://127.0.0.1:{port}/healthz"
     async with (
         process(
@@ -62,7 +46,7 @@ async def test_a_worker_that_dies_is_replaced_and_a_stop_is_clean(tmp_path: Path
 
 def test_workers_that_share_nothing_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "mintage.toml"
-    file.write_text(CONFIG.format(port=8080, store="memory://"))
+    file.write_text(WORKERS_CONFIG.format(port=8080, store="memory://"))
     done = mintage("serve", "--config", str(file), "--workers", "2")
     assert done.returncode == 2
     assert done.stderr.startswith(b"mintage: --workers: ")

@@ -18,7 +18,7 @@ from mintage.clients.assertions import (
 )
 from mintage.clients.keys import ALGORITHMS, MAX_KEYS, MAX_TRIED, read_client_keys
 from mintage.errors import BadKeySet, InvalidClient
-from tests.clients.signing import ISSUER, NOW, claims_of, jwks, key, sign
+from tests.support.client_keys import ISSUER, NOW, claims_of, jwks, key, sign
 
 CLIENT = "https://client.example/c.json"
 

@@ -17,7 +17,7 @@ from mintage.clients.published import Published
 from mintage.clients.registration import ClientIds, Registration
 from mintage.errors import InvalidClient, InvalidRequest
 from mintage.testing.clock import ManualClock
-from tests.conftest import World
+from tests.support.world import World
 
 CLIENT_IDS = ClientIds(b"k" * 32)
 CLOCK = ManualClock()

@@ -16,7 +16,7 @@ from mintage.clients.policy import DocumentPolicy
 from mintage.clients.published import Published
 from mintage.errors import InvalidClient
 from mintage.testing.clock import ManualClock
-from tests.clients.signing import jwks, key
+from tests.support.client_keys import jwks, key
 
 URL = "https://client.example/oauth/client.json"
 GOOD: dict[str, Any] = {

@@ -14,7 +14,7 @@ from mintage.clients.addresses import Address, is_public
 from mintage.clients.fetching import GuardedFetch
 from mintage.concurrency.host_limits import HostConcurrencyLimit
 from mintage.errors import FetchError, FetchFailed, FetchRefused
-from tests.clients.hosts import (
+from tests.support.client_hosts import (
     DEAD,
     NAME,
     OUTSIDE,

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from mintage.errors import FetchFailed, FetchRefused
 from mintage.network.proxies import Proxies
-from tests.clients.hosts import (
+from tests.support.client_hosts import (
     NAME,
     OUTSIDE,
     ClientHost,
@@ -21,7 +21,7 @@ from tests.clients.hosts import (
     client_host,
     fetch_from_tests,
 )
-from tests.forward_proxy import Proxy, without_proxies
+from tests.support.forward_proxy import Proxy, without_proxies
 
 
 @pytest.fixture

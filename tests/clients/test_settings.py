@@ -16,7 +16,7 @@ from mintage.settings.clients import (
     read_policy,
     read_registration,
 )
-from tests.clients.signing import jwks, key
+from tests.support.client_keys import jwks, key
 
 SECRET = "a-secret-that-is-long-enough"
 URI = "https://a.example/cb"

@@ -10,8 +10,8 @@ import pytest
 import mintage.settings.environment as environment_module
 from mintage.errors import ConfigError
 from mintage.settings.environment import check_environment
-from tests.certificates import Authority
-from tests.cli.test_workers import CONFIG
+from tests.support.certificates import Authority
+from tests.support.command import WORKERS_CONFIG
 
 
 def refused(environ: dict[str, str]) -> ConfigError:
@@ -69,7 +69,7 @@ def test_socks_needs_its_package(monkeypatch: pytest.MonkeyPatch, installed: boo
 )
 def test_a_start_names_the_variable(tmp_path: Path, name: str, value: str) -> None:
     file = tmp_path / "mintage.toml"
-    file.write_text(CONFIG.format(port=8080, store=f"sqlite://{tmp_path}/mintage.db"))
+    file.write_text(WORKERS_CONFIG.format(port=8080, store=f"sqlite://{tmp_path}/mintage.db"))
     done = subprocess.run(
         [sys.executable, "-m", "mintage", "serve", "--config", str(file), "--port", "0"],
         capture_output=True, timeout=60, check=False, env=os.environ | {name: value},

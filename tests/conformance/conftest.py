@@ -1,45 +1,17 @@
 """The same system for every suite: a provider, a real MCP server, Mintage in front of it."""
 
-import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
-from mcp.server.mcpserver import MCPServer
 
 from mintage.demo.backend import build
 from mintage.testing.browser import Browser
 from mintage.testing.fake_upstream import FakeUpstream
-from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import REDIRECT_URI, approve
-from mintage.testing.serving import serving
-from tests.conformance.node import Answer, NodeMissing, install
-from tests.conftest import World
-
-
-@pytest.fixture(scope="session")
-def node_modules() -> None:
-    """The packages of the lock file. Where they can't be had the test skips; in CI it fails."""
-    try:
-        install()
-    except NodeMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
-
-
-@asynccontextmanager
-async def listening(server: MCPServer) -> AsyncIterator[str]:
-    """*server* on a free port, and its URL."""
-    port = free_port()
-    app = server.streamable_http_app(host="127.0.0.1")
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1
-    )
-    async with serving(uvicorn.Server(config)):
-        yield f"http://127.0.0.1:{port}/mcp"
+from tests.support.mcp_servers import listening
+from tests.support.node import Answer
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-from tests.conformance.node import running
+from tests.support.node import running
 
 RUNNER = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
 STAMP = re.compile(r"-\d{4}-\d\d-\d\dT[\d-]+Z$")

@@ -16,7 +16,7 @@ from stress.client_programs import SCRIPTS, Client
 from stress.clients import embedded, gateway, run
 
 from mintage.testing.fake_upstream import FakeUpstream
-from tests.conformance.node import HERE, node
+from tests.support.node import HERE, node
 
 pytestmark = [pytest.mark.usefixtures("node_modules"), pytest.mark.timeout(300)]
 

@@ -12,9 +12,9 @@ from mcp import Client, StdioServerParameters
 
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import approve
-from tests.conformance.node import HERE, node
-from tests.conformance.tools import whoami
-from tests.conftest import World
+from tests.support.mcp_servers import whoami
+from tests.support.node import HERE, node
+from tests.support.world import World
 
 pytestmark = [pytest.mark.usefixtures("node_modules"), pytest.mark.timeout(300)]
 

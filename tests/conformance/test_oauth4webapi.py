@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mintage.testing.oauth_client import REDIRECT_URI
-from tests.conformance.node import Answer, converse
-from tests.conftest import World
+from tests.support.node import Answer, converse
+from tests.support.world import World
 
 LEEWAY = 60  # seconds: more than the clocks of two servers may differ
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.conformance.node import HERE
+from tests.support.node import HERE
 
 LOCKED = json.loads((HERE / "package-lock.json").read_text())["packages"]
 

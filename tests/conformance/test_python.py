@@ -16,10 +16,10 @@ from pydantic import AnyUrl
 from mintage.demo.walk import Memory
 from mintage.network.tls import trusted
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of
-from tests.clients.hosts import ClientHost, Names, client_host, fetch_from_tests
-from tests.conformance.node import Answer
-from tests.conformance.tools import whoami
-from tests.conftest import World
+from tests.support.client_hosts import ClientHost, Names, client_host, fetch_from_tests
+from tests.support.mcp_servers import whoami
+from tests.support.node import Answer
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import approve
 from mintage.testing.serving import serving
 from tests.conformance import everything
-from tests.conformance.conftest import listening
-from tests.conformance.node import HERE
 from tests.conformance.runner import checks
-from tests.conftest import World
+from tests.support.mcp_servers import listening
+from tests.support.node import HERE
+from tests.support.world import World
 
 pytestmark = [pytest.mark.usefixtures("node_modules"), pytest.mark.timeout(300)]
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mintage.testing.oauth_client import REDIRECT_URI
-from tests.conformance.node import Answer, converse
-from tests.conftest import World
+from tests.support.node import Answer, converse
+from tests.support.world import World
 
 pytestmark = [pytest.mark.usefixtures("node_modules"), pytest.mark.timeout(300)]
 

@@ -13,7 +13,7 @@ import pytest
 
 from mintage.cli.main import app
 from mintage.settings.load import parse
-from tests.tokens.forge import P256, pem
+from tests.support.forge import P256, pem
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -18,11 +18,10 @@ import pytest
 from mintage.testing.clock import ManualClock
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient
-from tests.conformance.conftest import node_modules  # noqa: F401
-from tests.conformance.node import HERE, running
-from tests.conftest import SECRET, World
 from tests.docs.test_docs import ROOT, Block, of
-from tests.tokens.forge import P256, pem
+from tests.support.forge import P256, pem
+from tests.support.node import HERE, running
+from tests.support.world import SECRET, World
 
 PAGE = ROOT / "docs/how-to/verify-tokens-elsewhere.md"
 

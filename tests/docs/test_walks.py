@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from tests.conftest import World
+from tests.support.world import World
 
 PAGE = (Path(__file__).parents[2] / "docs/architecture.md").read_text(encoding="utf-8")
 SECTION = re.compile(r"^### (A\w* [^\n]+)\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)

@@ -11,8 +11,7 @@ import httpx2
 import pytest
 
 from mintage.testing.browser import Browser
-from tests.cli.test_signals import is_gone
-from tests.cli.test_workers import children
+from tests.support.command import children, is_gone
 
 
 class Terminal:

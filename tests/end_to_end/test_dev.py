@@ -22,9 +22,7 @@ from mintage.demo.stage import process
 from mintage.demo.walk import CALLBACK, Memory, User
 from mintage.testing.browser import Browser, Page
 from mintage.testing.nanoidp import free_port
-from tests.cli.command import mintage
-from tests.cli.test_signals import is_gone
-from tests.cli.test_workers import children
+from tests.support.command import children, is_gone, mintage
 
 STDIO_SERVER = str(Path(__file__).parent.with_name("gateway") / "stdio_server.py")
 NOWHERE = "http://127.0.0.1:9/userinfo"

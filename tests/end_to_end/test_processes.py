@@ -12,7 +12,7 @@ import pytest
 
 from mintage.network.tls import trusted
 from mintage.testing.oauth_client import OAuthClient
-from tests.end_to_end.processes import VERIFIER, Fleet, fleet
+from tests.support.fleet import VERIFIER, Fleet, fleet
 
 ROUNDS = 500
 RACERS = 10

@@ -9,7 +9,7 @@ import pytest
 from tests.faults import failover, fault_rigs
 from tests.faults.failover import Cluster, Sentinels
 from tests.faults.fault_rigs import Stand
-from tests.stores.servers import Server, pgbouncer, postgres_server, redis_server, started
+from tests.support.servers import Server, pgbouncer, postgres_server, redis_server, started
 
 
 @pytest.fixture(autouse=True)

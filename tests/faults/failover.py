@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mintage.testing.nanoidp import free_port
 from tests.faults.fault_rigs import Stand, redis_cli
-from tests.stores.conftest import await_agreement
-from tests.stores.servers import Server, program, redis_server, started
+from tests.support.engines import await_agreement
+from tests.support.servers import Server, program, redis_server, started
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mintage.testing.nanoidp import free_port
-from tests.stores.servers import Server, Wire, program
+from tests.support.servers import Server, Wire, program
 
 Fault = Callable[[float], Coroutine[Any, Any, None]]
 """Goes on for so many seconds, and is mended then."""

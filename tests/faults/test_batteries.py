@@ -18,9 +18,9 @@ import uvicorn
 from mintage.app import Mintage
 from mintage.network.tls import trusted
 from mintage.testing.serving import serving
-from tests.end_to_end.processes import Fleet, fleet
 from tests.faults.fault_rigs import Stand
 from tests.faults.traffic import SLOWEST, Traffic
+from tests.support.fleet import Fleet, fleet
 
 FULL = os.environ.get("MINTAGE_BATTERY") == "full"
 SECONDS = 10.0 if FULL else 0.7

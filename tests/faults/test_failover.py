@@ -20,7 +20,7 @@ from mintage.stores.protocol import Store, Versioned
 from mintage.testing.nanoidp import free_port
 from tests.faults.failover import Sentinels, watcher
 from tests.faults.fault_rigs import redis_cli
-from tests.stores.servers import Server, Wire, program, redis_server, started
+from tests.support.servers import Server, Wire, program, redis_server, started
 
 FAR = 2**40
 pytestmark = [

@@ -15,9 +15,9 @@ import pytest
 
 from mintage.network.tls import trusted
 from mintage.testing.nanoidp import free_port
-from tests.end_to_end.processes import fleet
-from tests.gateway.proxies import program, running
-from tests.stores.servers import Wire
+from tests.support.fleet import fleet
+from tests.support.proxies import program, running
+from tests.support.servers import Wire
 
 pytestmark = [
     pytest.mark.timeout(120),

@@ -13,7 +13,7 @@ import httpx2
 
 from mintage.errors import StoreError
 from mintage.testing.oauth_client import OAuthClient
-from tests.end_to_end.processes import VERIFIER
+from tests.support.fleet import VERIFIER
 
 SESSIONS = 6
 KEPT = 40  # logins in the course of the traffic, at most

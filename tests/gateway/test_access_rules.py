@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token
+from tests.support.raw_backend import RawBackend, access_token
+from tests.support.world import World
 
 
 async def call(world: World, token: str | None, **headers: str) -> httpx2.Response:

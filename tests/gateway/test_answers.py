@@ -11,9 +11,9 @@ from mintage.errors import InvalidRequest
 from mintage.gateway.http1.pool import Limits, Pool
 from mintage.gateway.target import Target
 from mintage.testing.nanoidp import free_port
-from tests.conftest import World
-from tests.gateway.conftest import access_token, raw_answer
 from tests.gateway.scripted import OK, Scripted, scripted
+from tests.support.raw_backend import access_token, raw_answer
+from tests.support.world import World
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mintage.grants.states import Identity
-from tests.conftest import World
-from tests.gateway import conftest
 from tests.gateway.test_verified_emails import _TELLS
+from tests.support import raw_backend
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ async def test_a_user_whom_no_environment_can_name_starts_nothing(
     def nul(**known: Any) -> Identity:
         return Identity(**(known | {"subject": "alice\0root"}))
 
-    monkeypatch.setattr(conftest, "Identity", nul)
-    bearer = {"authorization": f"Bearer {await conftest.access_token(world)}"}
+    monkeypatch.setattr(raw_backend, "Identity", nul)
+    bearer = {"authorization": f"Bearer {await raw_backend.access_token(world)}"}
     accept = {"accept": "application/json, text/event-stream"}
     answer = await world.http.post(world.resource, json=HELLO, headers=bearer | accept)
     assert (answer.status_code, answer.json()["error"]) == (403, "access_denied")

@@ -19,7 +19,7 @@ from mintage.errors import ConfigError
 from mintage.gateway.commands import CommandSessions
 from mintage.network.tls import trusted
 from mintage.settings.load import parse
-from tests.conftest import World
+from tests.support.world import World
 
 SERVER = str(Path(__file__).with_name("stdio_server.py"))
 INITIALIZE = {

@@ -11,8 +11,8 @@ from joserfc import jwk, jwt
 from mintage.errors import ConfigError
 from mintage.settings.load import parse
 from mintage.testing.oauth_client import answer_of, approve
-from tests.conftest import THE_BACKEND, World
-from tests.tokens.forge import P256, pem
+from tests.support.forge import P256, pem
+from tests.support.world import THE_BACKEND, World
 
 
 @pytest.fixture

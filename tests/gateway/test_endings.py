@@ -12,10 +12,10 @@ import pytest
 from mintage.errors import InvalidToken, TemporarilyUnavailable
 from mintage.gateway import watch
 from mintage.testing.nanoidp import free_port
-from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token
 from tests.gateway.scripted import Scripted, scripted
 from tests.gateway.test_commands import INITIALIZE, SERVER
+from tests.support.raw_backend import RawBackend, access_token
+from tests.support.world import World
 
 HOUR = 3600
 PARTIAL = b"HTTP/1.1 200 OK\r\ncontent-type: application/zip\r\n"

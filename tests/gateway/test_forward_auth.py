@@ -16,8 +16,8 @@ from mintage.grants.states import Identity
 from mintage.settings.load import parse
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
-from tests.conftest import SECRET, World, opened_world
-from tests.gateway.conftest import access_token, raw_answer
+from tests.support.raw_backend import access_token, raw_answer
+from tests.support.world import SECRET, World, opened_world
 
 ASKERS: tuple[Asker, ...] = ("nginx", "traefik", "caddy", "haproxy", "envoy")
 CLAIMS = ("email", "groups", "preferred_username")

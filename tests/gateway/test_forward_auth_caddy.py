@@ -10,9 +10,9 @@ import pytest
 
 from mintage.errors import StoreUnavailable
 from mintage.testing.nanoidp import free_port
-from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token, raw_answer
-from tests.gateway.proxies import caddy
+from tests.support.proxies import caddy
+from tests.support.raw_backend import RawBackend, access_token, raw_answer
+from tests.support.world import World
 
 
 @pytest.fixture

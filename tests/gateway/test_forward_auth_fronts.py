@@ -16,9 +16,9 @@ from websockets.asyncio.client import connect
 from mintage.gateway.forward_auth import ANSWERED, MAX_ANSWER
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
-from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token, raw_answer
-from tests.gateway.proxies import caddy, envoy, haproxy, nginx
+from tests.support.proxies import caddy, envoy, haproxy, nginx
+from tests.support.raw_backend import RawBackend, access_token, raw_answer
+from tests.support.world import World
 
 Front = Callable[..., AbstractAsyncContextManager[object]]
 

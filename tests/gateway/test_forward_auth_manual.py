@@ -10,7 +10,7 @@ from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.forward_auth import ANSWERED
 from mintage.gateway.headers import identity_headers
 from mintage.grants.states import Identity
-from tests.gateway.proxies import block, blocks
+from tests.support.proxies import block, blocks
 
 ASKED = {"origin", "mcp-protocol-version", "mcp-method", "mcp-name", "sec-websocket-key"}
 CLAIMS: dict[str, Any] = {"email": "a", "groups": ["a" * 300] * 2, "preferred_username": "a"}

@@ -19,11 +19,10 @@ from mintage.demo.backend import build
 from mintage.errors import StoreUnavailable
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
-from tests.conformance.conftest import listening
-from tests.conformance.tools import whoami
-from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token, raw_answer
-from tests.gateway.proxies import nginx
+from tests.support.mcp_servers import listening, whoami
+from tests.support.proxies import nginx
+from tests.support.raw_backend import RawBackend, access_token, raw_answer
+from tests.support.world import World
 
 
 class Tools(RawBackend):

@@ -13,8 +13,8 @@ from mintage.gateway.header_names import ALL, Passing, check_connection, claims_
 from mintage.gateway.headers import identity_headers
 from mintage.grants.states import Identity
 from mintage.settings.load import parse
-from tests.conftest import SECRET, World
-from tests.gateway.conftest import RawBackend, access_token
+from tests.support.raw_backend import RawBackend, access_token
+from tests.support.world import SECRET, World
 
 PUNCTUATION = "!#$%&'*+-.^_`|~"
 OURS = [

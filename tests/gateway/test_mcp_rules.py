@@ -18,9 +18,9 @@ from mcp.shared.exceptions import MCPError
 
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
-from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token, raw_answer
-from tests.gateway.proxies import program
+from tests.support.proxies import program
+from tests.support.raw_backend import RawBackend, access_token, raw_answer
+from tests.support.world import World
 
 NEW = "2026-07-28"
 KINDS = {

@@ -11,9 +11,9 @@ import pytest
 
 from mintage.settings.resources import ResourceSection
 from mintage.testing.nanoidp import free_port
-from tests.conftest import World
 from tests.gateway.scripted import OK, Scripted, scripted
 from tests.gateway.test_commands import token
+from tests.support.world import World
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n"
 

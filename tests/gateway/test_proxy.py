@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token, raw_answer
+from tests.support.raw_backend import RawBackend, access_token, raw_answer
+from tests.support.world import World
 
 
 async def bearer(world: World, path: str = "/mcp") -> dict[str, str]:

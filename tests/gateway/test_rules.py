@@ -8,7 +8,7 @@ import pytest
 from mintage.errors import InvalidRequest
 from mintage.gateway.mcp_headers import mirrored
 from mintage.gateway.origins import Origins
-from tests.conftest import World
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
-from tests.conftest import World
-from tests.gateway.conftest import access_token
+from tests.support.raw_backend import access_token
+from tests.support.world import World
 
 
 async def echo(request: Request) -> Response:

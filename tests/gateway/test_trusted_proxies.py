@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token
+from tests.support.raw_backend import RawBackend, access_token
+from tests.support.world import World
 
 CLIENT = "203.0.113.9"
 TOLD = {"x-forwarded-for": f"127.0.0.9, {CLIENT}", "x-forwarded-proto": "ftp",

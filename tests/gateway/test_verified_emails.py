@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mintage.testing.oauth_client import REDIRECT_URI
-from tests.conftest import THE_BACKEND, World
-from tests.tokens.forge import P256, pem
+from tests.support.forge import P256, pem
+from tests.support.world import THE_BACKEND, World
 
 UNVERIFIED = [None, False, "false", "yes", 1, "True"]
 """Not one of these says that the provider has verified the address."""

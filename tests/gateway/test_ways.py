@@ -12,8 +12,8 @@ from mintage.gateway.http1.request import BackendRequest, Body
 from mintage.gateway.target import Target
 from mintage.settings.resources import ResourceSection
 from mintage.testing.nanoidp import free_port
-from tests.certificates import Authority
 from tests.gateway.scripted import OK, Scripted, scripted
+from tests.support.certificates import Authority
 
 ALICE = ("https://login.example.com", "alice")
 

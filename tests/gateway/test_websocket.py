@@ -18,8 +18,8 @@ from mintage.errors import TemporarilyUnavailable
 from mintage.gateway import websocket
 from mintage.gateway.websocket import MAX_MESSAGE
 from mintage.testing.nanoidp import free_port
-from tests.conftest import World
-from tests.gateway.conftest import access_token
+from tests.support.raw_backend import access_token
+from tests.support.world import World
 
 HOUR = 3600
 

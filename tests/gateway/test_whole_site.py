@@ -9,8 +9,8 @@ from starlette.types import Receive, Scope, Send
 
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
-from tests.conftest import World
-from tests.gateway.conftest import RawBackend, access_token, raw_answer
+from tests.support.raw_backend import RawBackend, access_token, raw_answer
+from tests.support.world import World
 
 
 class Site(RawBackend):

@@ -4,14 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from mintage.grants.lease import Renewed, Wait, is_due, lease, prolong, release, renewed
-from mintage.grants.pkce import s256
 from mintage.grants.states import (
     Active,
-    Consent,
     Grant,
-    Identity,
     Lease,
-    Pending,
     Reason,
     Revoked,
     UpstreamTokens,
@@ -27,35 +23,19 @@ from mintage.grants.transitions import (
     refresh,
     revoke,
 )
-from mintage.values import ClientId
-
-NOW = 1_800_000_000
-VERIFIER = "a-code-verifier-of-at-least-forty-three-characters"
-CODE_HASH = b"h" * 32
-CLIENT = ClientId("client")
-OTHER = ClientId("other")
-RESOURCE = "https://auth.example/mcp"
-TOKENS = UpstreamTokens(
-    access_token="up", refresh_token="up-r", expires_at=NOW + 100, issuer="https://idp.example"
+from tests.support.grant_states import (
+    ACTIVE,
+    CLIENT,
+    CODE_HASH,
+    LOGIN,
+    NOW,
+    OTHER,
+    PENDING,
+    RESOURCE,
+    REVOKED,
+    TOKENS,
+    VERIFIER,
 )
-
-LOGIN = Consent(
-    client_id=CLIENT,
-    resource=RESOURCE,
-    scopes=("read", "write"),
-    identity=Identity(issuer="https://idp.example", subject="alice"),
-    created_at=NOW,
-)
-PENDING = Pending(
-    login=LOGIN,
-    upstream=TOKENS,
-    code_hash=CODE_HASH,
-    code_challenge=s256(VERIFIER),
-    redirect_uri="https://app.example/cb",
-    code_expires_at=NOW + 60,
-)
-ACTIVE = Active(login=LOGIN, upstream=TOKENS, code_hash=CODE_HASH, generation=5, rotated_at=NOW)
-REVOKED = Revoked(reason=Reason.CLIENT_REVOKED, client_id=CLIENT, at=NOW)
 
 
 def redemption(**changes: object) -> Redemption:

@@ -20,7 +20,7 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
 from mintage.testing.serving import serving
-from tests.conftest import SECRET, settings
+from tests.support.world import SECRET, settings
 
 
 @dataclass

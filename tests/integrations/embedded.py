@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from mintage.app import create_app
 from mintage.integrations.user import config_of
-from tests.conftest import SECRET
+from tests.support.world import SECRET
 
 
 def build(kind: str, port: int, upstream: str) -> ASGIApp:

@@ -40,7 +40,7 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
 from mintage.testing.serving import serving
-from tests.conftest import SECRET, settings
+from tests.support.world import SECRET, settings
 
 MCP: dict[str, Any] = {"path": "/mcp", "scopes": ["tools"], "optional_scopes": ["more"]}
 pytestmark = pytest.mark.filterwarnings("ignore:Using in-memory token storage:UserWarning")

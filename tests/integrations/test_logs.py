@@ -18,7 +18,7 @@ from mintage.testing.browser import Browser
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, approve
-from tests.conftest import SECRET
+from tests.support.world import SECRET
 
 ROOT = Path(__file__).parents[2]
 KINDS = ["starlette", "fastmcp", "fastmcp mounted", "mcp_sdk", "the application itself"]

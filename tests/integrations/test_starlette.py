@@ -19,8 +19,8 @@ from mintage.errors import ConfigError
 from mintage.integrations.starlette import Login, User, guard, user_of
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
-from tests.conftest import SECRET
 from tests.integrations.conftest import API, House, Open
+from tests.support.world import SECRET
 
 
 @guard()

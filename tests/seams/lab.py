@@ -19,9 +19,6 @@ from typing import Any, Final
 
 from mintage.app import Mintage
 from mintage.settings.load import load
-from tests.conftest import SECRET
-from tests.gateway import proxies as manual
-from tests.gateway.conftest import token_for
 from tests.seams.connections import Line
 from tests.seams.invariant import Sent, Side, faults, folded
 from tests.seams.programs import (
@@ -36,6 +33,9 @@ from tests.seams.programs import (
     proxy_command,
 )
 from tests.seams.requests import USERS, Odd
+from tests.support import proxies as manual
+from tests.support.raw_backend import token_for
+from tests.support.world import SECRET
 
 ENVIRON: Final = {"MINTAGE_SECRET": SECRET, "UPSTREAM_SECRET": "of the lab"}
 _NAMES: Final = ("backend", "admin", "files", "mcp")

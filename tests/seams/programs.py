@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from mintage.testing.nanoidp import free_port
-from tests.conformance.node import node
-from tests.gateway.proxies import program
+from tests.support.node import node
+from tests.support.proxies import program
 
 HERE: Final = Path(__file__).parent / "backends"
 ROOT: Final = HERE.parents[2]

@@ -14,15 +14,7 @@ from starlette.routing import Route
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient
 from mintage.testing.serving import serving
-from tests.conftest import World
-from tests.stores.conftest import (  # noqa: F401
-    cluster,
-    cluster_url,
-    postgres,
-    postgres_url,
-    redis,
-    redis_url,
-)
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 
 from mintage.testing.oauth_client import REDIRECT_URI
-from tests.conftest import World
 from tests.server.test_attacks_on_the_login import callback_url
+from tests.support.world import World
 
 
 @pytest.mark.parametrize("blank", [b"\xa0", b"\x85"])

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from mintage.clients.fetch_cache import FAILURE_SECONDS
 from mintage.testing.oauth_client import OAuthClient
-from tests.clients.hosts import (
+from tests.support.client_hosts import (
     INSIDE,
     NAME,
     OUTSIDE,
@@ -27,7 +27,7 @@ from tests.clients.hosts import (
     fetch_from_tests,
     two_hosts,
 )
-from tests.conftest import World
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
-from tests.conftest import World
 from tests.server.ways_back import told, way_back
+from tests.support.world import World
 
 
 async def callback_url(world: World, browser: Browser, url: str) -> str:

@@ -18,8 +18,8 @@ from mintage.grants.states import Active, UpstreamTokens
 from mintage.stores.memory import MemoryStore
 from mintage.testing.oauth_client import OAuthClient
 from mintage.vault.values import Opened
-from tests.conftest import SECRET, World, every_store
-from tests.stores.raw import stolen
+from tests.support.raw_records import stolen
+from tests.support.world import SECRET, World, every_store
 
 
 def handle_of(tokens: Tokens, access_token: str, resource: str) -> handles.Handle:

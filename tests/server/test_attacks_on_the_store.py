@@ -3,7 +3,7 @@
 import pytest
 
 from mintage.stores.protocol import Store, Versioned
-from tests.conftest import World, every_store
+from tests.support.world import World, every_store
 
 FAR = 2**40
 

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from mintage.stores.protocol import Versioned
-from tests.conftest import World, every_store
 from tests.server.ways_back import told
+from tests.support.world import World, every_store
 
 
 def all_see_the_same(count: int, world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from mintage.grants.pkce import s256
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
-from tests.conftest import World
 from tests.server.ways_back import told, way_back
+from tests.support.world import World
 
 DESCRIPTION = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]*")  # RFC 6749 §4.1.2.1
 

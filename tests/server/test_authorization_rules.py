@@ -6,8 +6,8 @@ import pytest
 
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
-from tests.conftest import World
 from tests.server.ways_back import way_back
+from tests.support.world import World
 
 
 @pytest.mark.parametrize(

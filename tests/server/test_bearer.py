@@ -13,7 +13,7 @@ from mintage.site import Resource
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import Lifetimes, Opened
-from tests.vault.grants import CLIENT, logged_in, rotate, vault_on
+from tests.support.logins import CLIENT, logged_in, rotate, vault_on
 
 RESOURCE = Resource(identifier="https://auth.example/mcp", scopes=("tools",))
 STRICTER = Resource(identifier=RESOURCE.identifier, scopes=("tools", "admin"))

@@ -9,7 +9,7 @@ import pytest
 from mintage.network.tls import trusted
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
-from tests.conftest import World
+from tests.support.world import World
 
 ISSUER = "https://auth.example.com"
 

@@ -15,9 +15,15 @@ from mintage.app import Mintage
 from mintage.clients.keys import ALGORITHMS
 from mintage.network.tls import trusted
 from mintage.testing.oauth_client import OAuthClient
-from tests.clients.hosts import REDIRECT_URI, ClientHost, Names, client_host, fetch_from_tests
-from tests.clients.signing import claims_of, form_of, jwks, key, sign
-from tests.conftest import World
+from tests.support.client_hosts import (
+    REDIRECT_URI,
+    ClientHost,
+    Names,
+    client_host,
+    fetch_from_tests,
+)
+from tests.support.client_keys import claims_of, form_of, jwks, key, sign
+from tests.support.world import World
 
 CONFIGURED = "the-batch-client"
 ANOTHER = "another-batch-client"

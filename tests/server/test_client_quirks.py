@@ -10,7 +10,7 @@ import pytest
 from mintage.clients.registration import ClientIds, parse_registration
 from mintage.network.tls import trusted
 from mintage.testing.oauth_client import REDIRECT_URI, approve
-from tests.conftest import World
+from tests.support.world import World
 
 VS_CODE = [
     "https://insiders.vscode.dev/redirect",

@@ -10,7 +10,7 @@ import pytest
 from mintage.app import Mintage
 from mintage.testing.browser import Browser, Page
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
-from tests.conftest import World
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from starlette.types import Message
 
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
 from mintage.web.cors import for_any_origin
-from tests.conftest import World
+from tests.support.world import World
 
 INSPECTOR = {"origin": "http://localhost:6274"}
 # What a page's script may read or call.

@@ -11,9 +11,15 @@ from starlette.responses import Response
 
 from mintage.clients.fetch_cache import FAILURE_SECONDS, MIN_SECONDS
 from mintage.testing.oauth_client import OAuthClient
-from tests.clients.hosts import REDIRECT_URI, ClientHost, Names, client_host, fetch_from_tests
-from tests.clients.signing import claims_of, form_of, jwks, key, sign
-from tests.conftest import World
+from tests.support.client_hosts import (
+    REDIRECT_URI,
+    ClientHost,
+    Names,
+    client_host,
+    fetch_from_tests,
+)
+from tests.support.client_keys import claims_of, form_of, jwks, key, sign
+from tests.support.world import World
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/choose-how-clients-register.md"
 

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from mintage.testing.oauth_client import OAuthClient
-from tests.clients.hosts import (
+from tests.support.client_hosts import (
     NAME,
     OUTSIDE,
     REDIRECT_URI,
@@ -16,8 +16,8 @@ from tests.clients.hosts import (
     authority_pem,
     client_host,
 )
-from tests.conftest import World
-from tests.forward_proxy import Proxy, without_proxies
+from tests.support.forward_proxy import Proxy, without_proxies
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from mintage.testing.fake_upstream import Endpoint, FakeUpstream, Fault
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient, answer_of
 from mintage.vault.cache import GrantCache
-from tests.conftest import SECRET, World, opened_world
 from tests.server.ways_back import told
+from tests.support.world import SECRET, World, opened_world
 
 TABLE: dict[str, list[dict[str, Any]]] = tomllib.loads(
     Path(__file__).with_name("errors.toml").read_text(encoding="utf-8")

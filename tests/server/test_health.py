@@ -3,7 +3,7 @@
 import pytest
 
 from mintage.errors import StoreUnavailable
-from tests.conftest import World
+from tests.support.world import World
 
 
 async def test_a_process_that_answers_is_alive(world: World) -> None:

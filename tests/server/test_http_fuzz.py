@@ -23,8 +23,8 @@ from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
 from mintage.site import Resource, Site
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
-from tests.conftest import SECRET, World
 from tests.server.test_play import Stage, stage  # noqa: F401
+from tests.support.world import SECRET, World
 
 FULL: Final = os.environ.get("MINTAGE_BATTERY") == "full"
 NAMES = [

@@ -4,8 +4,8 @@ import pytest
 from playwright.async_api import Page
 
 from mintage.testing.oauth_client import OAuthClient, answer_of
-from tests.conftest import World
 from tests.server.conftest import screenshot
+from tests.support.world import World
 
 
 async def test_consent_goes_through_every_redirect(

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from mintage.testing.oauth_client import OAuthClient
-from tests.conftest import World
+from tests.support.world import World
 
 SECRET = "the secret of the server behind /mcp 0123456789"
 INACTIVE = {"active": False}

@@ -9,8 +9,8 @@ import pytest
 from mintage.network.tls import trusted
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
-from tests.conftest import World
 from tests.server.ways_back import told
+from tests.support.world import World
 
 HOST = "https://auth.example.com"
 ISSUER = f"{HOST}/tenants/one"

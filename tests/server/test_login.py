@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mintage.testing.oauth_client import answer_of
-from tests.conftest import World
+from tests.support.world import World
 
 
 async def test_spec001_spec019_the_whole_way(world: World) -> None:

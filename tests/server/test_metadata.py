@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from mintage.testing.oauth_client import OAuthClient
-from tests.conftest import World
 from tests.server.ways_back import told
+from tests.support.world import World
 
 UNADVERTISED = {"/consent", "/callback", "/healthz", "/readyz"}  # nobody's client calls them
 

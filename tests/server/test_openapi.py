@@ -6,8 +6,8 @@ import pytest
 
 from mintage.server.metadata import ClientsAccepted, documents
 from mintage.server.openapi import describe
-from tests.conftest import World
-from tests.tokens.forge import P256, pem
+from tests.support.forge import P256, pem
+from tests.support.world import World
 
 CLOSED = {"registration": {"mode": "off"}, "cimd": {"enabled": False}}
 

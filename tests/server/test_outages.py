@@ -8,7 +8,7 @@ import pytest
 from mintage.errors import StoreUnavailable
 from mintage.testing.fake_upstream import Fault
 from mintage.testing.oauth_client import answer_of, approve
-from tests.conftest import World, every_store
+from tests.support.world import World, every_store
 
 OUTAGES: list[tuple[Fault, int]] = [
     ("500", 503),

@@ -24,7 +24,7 @@ from mintage.testing.browser import Browser, Page
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import REDIRECT_URI, AuthorizationAttempt, OAuthClient, answer_of
-from tests.conftest import World, opened_world
+from tests.support.world import World, opened_world
 
 T = TypeVar("T")
 FULL = os.environ.get("MINTAGE_BATTERY") == "full"

@@ -11,8 +11,8 @@ import pytest
 
 from mintage.errors import ConfigError
 from mintage.settings.load import parse
-from tests.conftest import World
-from tests.tokens.forge import ED25519, P256, pem
+from tests.support.forge import ED25519, P256, pem
+from tests.support.world import World
 
 
 @pytest.fixture

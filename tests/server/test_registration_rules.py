@@ -6,8 +6,8 @@ import httpx2
 import pytest
 
 from mintage.testing.oauth_client import REDIRECT_URI
-from tests.clients.signing import jwks, key
-from tests.conftest import World
+from tests.support.client_keys import jwks, key
+from tests.support.world import World
 
 
 async def register(world: World, **metadata: Any) -> httpx2.Response:

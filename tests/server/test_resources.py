@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mintage.testing.oauth_client import OAuthClient, answer_of, approve
-from tests.conftest import World
 from tests.server.ways_back import told
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from mintage.server.cookies import LOGIN_SECONDS
 from mintage.testing.browser import Browser, Page
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
-from tests.conftest import World
+from tests.support.world import World
 
 
 async def begun(world: World, browser: Browser, *, state: str = "s") -> str:

@@ -16,9 +16,9 @@ from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import OAuthClient, answer_of
 from mintage.upstream.registry import Upstreams
-from tests.conftest import World
 from tests.server.conftest import screenshot
 from tests.server.ways_back import told
+from tests.support.world import World
 
 NAMES = ("staff", "partners")
 

@@ -15,7 +15,7 @@ from mintage.server.openapi import describe
 from mintage.stores.memory import MemoryStore
 from mintage.stores.protocol import SWEEP_MARGIN, Status
 from mintage.testing.clock import ManualClock
-from tests.conftest import World
+from tests.support.world import World
 
 
 class Remote(MemoryStore):

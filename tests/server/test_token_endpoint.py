@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from mintage.testing.oauth_client import OAuthClient
-from tests.conftest import World
+from tests.support.world import World
 
 
 async def logged_in(world: World, **metadata: Any) -> tuple[OAuthClient, dict[str, Any]]:

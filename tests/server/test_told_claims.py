@@ -6,7 +6,7 @@ import pytest
 
 from mintage.jwt_issuer import JWTIssuer
 from mintage.server.told_claims import MAX_CLAIMS, told_claims
-from tests.conftest import THE_BACKEND, World
+from tests.support.world import THE_BACKEND, World
 
 
 @pytest.mark.parametrize(

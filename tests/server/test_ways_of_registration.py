@@ -12,10 +12,10 @@ from mintage.clients.registration import ClientIds, Registration
 from mintage.crypto.derivation import purpose_key
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
 from mintage.values import Secret
-from tests.clients.hosts import NAME, ClientHost, Names, client_host, fetch_from_tests
-from tests.clients.hosts import REDIRECT_URI as PUBLISHED_URI
-from tests.clients.signing import jwks, key
-from tests.conftest import SECRET, World
+from tests.support.client_hosts import NAME, ClientHost, Names, client_host, fetch_from_tests
+from tests.support.client_hosts import REDIRECT_URI as PUBLISHED_URI
+from tests.support.client_keys import jwks, key
+from tests.support.world import SECRET, World
 
 METADATA = {"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "none"}
 CONFIGURED = {

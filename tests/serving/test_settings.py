@@ -9,7 +9,7 @@ from mintage.errors import ConfigError
 from mintage.serving.settings import ServerSection, affordable
 from mintage.settings.load import parse
 from mintage.testing.nanoidp import free_port
-from tests.cli.test_serve import CONFIG, served
+from tests.support.command import CONFIG, served
 
 
 @pytest.mark.parametrize(

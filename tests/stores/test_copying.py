@@ -19,7 +19,7 @@ from mintage.stores.protocol import Store
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
-from tests.vault.grants import CLIENT, IDP, logged_in, new_code, redeem, rotate, use, vault_on
+from tests.support.logins import CLIENT, IDP, logged_in, new_code, redeem, rotate, use, vault_on
 
 KINDS = ["sqlite", "postgres", "redis"]
 pytestmark = [pytest.mark.xdist_group("redis"), pytest.mark.xdist_group("postgres")]

@@ -12,7 +12,7 @@ import pytest
 from mintage.errors import Stale, StoreError, StoreUnavailable
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import EVERYTHING, Store
-from tests.stores.servers import Server, Wire, postgres_server, redis_server, started
+from tests.support.servers import Server, Wire, postgres_server, redis_server, started
 
 FAR = 2**40
 ENGINES = [

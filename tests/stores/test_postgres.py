@@ -17,8 +17,8 @@ from mintage.stores.postgres_url import Place
 from mintage.stores.protocol import EVERYTHING, Index, Store
 from mintage.testing.clock import ManualClock
 from mintage.testing.store_suite import OpenStore, SharedStoreSuite
-from tests.stores.servers import Server, pgbouncer, postgres_server, started
 from tests.stores.test_conformance import openings
+from tests.support.servers import Server, pgbouncer, postgres_server, started
 
 FAR = 2**40
 pytestmark = [

@@ -10,7 +10,7 @@ import pytest
 from mintage.errors import StoreUnavailable
 from mintage.stores.opening import open_store
 from mintage.stores.redis_link import Link
-from tests.stores.servers import redis_server, started
+from tests.support.servers import redis_server, started
 
 FORGETFUL = {
     "as it should be": ([], []),

@@ -15,7 +15,7 @@ from mintage.stores.opening import open_store
 from mintage.stores.protocol import EVERYTHING, SWEEP_MARGIN, UNLISTED, Index, Store
 from mintage.testing.clock import ManualClock
 from mintage.testing.nanoidp import free_port
-from tests.stores.servers import Server, program, redis_server, started
+from tests.support.servers import Server, program, redis_server, started
 
 ROOT = Path(__file__).parents[2]
 FAR = 2**40

@@ -19,7 +19,7 @@ from mintage.stores.opening import open_store
 from mintage.stores.postgres_url import Place
 from mintage.stores.protocol import Index, Store
 from mintage.vault.values import Summary
-from tests.grant.test_transitions import ACTIVE
+from tests.support.grant_states import ACTIVE
 
 FAR = 2**40
 INDEX = Index(b"alice", b"ide", b"summary")

@@ -1,8 +1,7 @@
 import pytest
 
 from mintage.jwt_issuer import JWTIssuer
-
-from .forge import AUDIENCE, ISSUER, KEY, NOW
+from tests.support.forge import AUDIENCE, ISSUER, KEY, NOW
 
 
 @pytest.fixture

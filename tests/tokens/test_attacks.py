@@ -24,8 +24,7 @@ from mintage.jwt.keyring import BARE_HEADER as HEADER_SEGMENT
 from mintage.jwt.keyring import KeyRing
 from mintage.jwt_issuer import JWTIssuer
 from mintage.vault.values import Lifetimes
-
-from .forge import (
+from tests.support.forge import (
     AUDIENCE,
     CLAIMS,
     HEADER,

@@ -18,8 +18,7 @@ from joserfc import jwt as joserfc_jwt
 from joserfc.errors import JoseError
 
 from mintage.jwt_issuer import JWTIssuer, KeyRing
-
-from .forge import (
+from tests.support.forge import (
     AUDIENCE,
     CLAIMS,
     ED25519,

@@ -11,8 +11,7 @@ from joserfc.errors import JoseError
 
 import mintage
 from mintage import jwt_issuer
-
-from .forge import AUDIENCE, ISSUER, KEY, NOW, token_with
+from tests.support.forge import AUDIENCE, ISSUER, KEY, NOW, token_with
 
 OURS = jwt_issuer.JWTIssuer(ISSUER, AUDIENCE, KEY)
 THEIRS = fastmcp.JWTIssuer(ISSUER, AUDIENCE, KEY)

@@ -10,8 +10,7 @@ from mintage.jwt.jws import MAX_TOKEN
 from mintage.jwt.keyring import BARE_HEADER as HEADER
 from mintage.jwt.keyring import BARE_HEADER_ALG_FIRST as HEADER_ALG_FIRST
 from mintage.jwt_issuer import JWTIssuer
-
-from .forge import CLAIMS, compact, segment, signed, token_of, token_with
+from tests.support.forge import CLAIMS, compact, segment, signed, token_of, token_with
 
 URL_ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 

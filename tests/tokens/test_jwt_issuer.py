@@ -18,8 +18,7 @@ from mintage.errors import (
 )
 from mintage.jwt.jws import MAX_TOKEN
 from mintage.jwt_issuer import Claims, JWTIssuer
-
-from .forge import AUDIENCE, CLAIMS, ISSUER, KEY, NOW, payload_of, token_of, token_with
+from tests.support.forge import AUDIENCE, CLAIMS, ISSUER, KEY, NOW, payload_of, token_of, token_with
 
 OTHER_KEY = bytes(range(44))
 

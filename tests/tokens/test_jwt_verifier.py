@@ -27,8 +27,7 @@ from mintage.jwt.verifier import (
     fetch_over_http,
 )
 from mintage.jwt_issuer import JWTIssuer, KeyRing
-
-from .forge import ASYMMETRIC, AUDIENCE, ISSUER, KEY, KEYS, NOW
+from tests.support.forge import ASYMMETRIC, AUDIENCE, ISSUER, KEY, KEYS, NOW
 
 URL = "https://auth.example.com/.well-known/jwks.json"
 ES, ED, RS = (KEYS[name] for name in ("ES256", "EdDSA", "RS256"))

@@ -14,8 +14,19 @@ from joserfc.jwk import KeySet, import_key
 from mintage.errors import BadSignature, UnknownKey, WrongTokenUse
 from mintage.jwt.keyring import MAX_KEYS
 from mintage.jwt_issuer import JWTIssuer, KeyRing, TokenKey
-
-from .forge import ASYMMETRIC, AUDIENCE, ED25519, ISSUER, KEY, KEYS, NOW, P256, RSA, pem, token_with
+from tests.support.forge import (
+    ASYMMETRIC,
+    AUDIENCE,
+    ED25519,
+    ISSUER,
+    KEY,
+    KEYS,
+    NOW,
+    P256,
+    RSA,
+    pem,
+    token_with,
+)
 
 OLD, NEW, OTHER = KEY, bytes(range(44)), bytes(range(100, 144))
 

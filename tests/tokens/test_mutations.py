@@ -10,8 +10,7 @@ from mintage.crypto.base64url import decode_segment, encode_segment
 from mintage.errors import BadSignature, MalformedToken
 from mintage.jwt.asymmetric import P256_ORDER
 from mintage.jwt_issuer import JWTIssuer, KeyRing
-
-from .forge import AUDIENCE, ISSUER, KEYS, NOW
+from tests.support.forge import AUDIENCE, ISSUER, KEYS, NOW
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 # Every byte for HMAC, which is cheap; for the others each bit of the six that a letter has,

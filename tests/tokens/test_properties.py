@@ -10,8 +10,7 @@ from joserfc.errors import JoseError
 from mintage.errors import ExpiredToken
 from mintage.jwt_issuer import JWTIssuer
 from mintage.values import check_scopes
-
-from .forge import (
+from tests.support.forge import (
     AUDIENCE,
     CLAIMS,
     ISSUER,

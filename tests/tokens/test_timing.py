@@ -7,8 +7,7 @@ import pytest
 from mintage.errors import BadSignature
 from mintage.jwt import hs256_fast_path as fast_lane
 from mintage.jwt_issuer import JWTIssuer
-
-from .forge import AUDIENCE, ISSUER, KEY, NOW, token_with
+from tests.support.forge import AUDIENCE, ISSUER, KEY, NOW, token_with
 
 
 @pytest.mark.parametrize("bare", [True, False])

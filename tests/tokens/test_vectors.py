@@ -20,8 +20,7 @@ from mintage.jwt.asymmetric import (
     parse_jwks,
     thumbprint,
 )
-
-from .forge import KEYS, compact, segment
+from tests.support.forge import KEYS, compact, segment
 
 PAYLOAD_7515 = (
     b"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt"

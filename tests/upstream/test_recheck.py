@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mintage.testing.fake_upstream import FakeUpstream, Fault
-from tests.conftest import World
+from tests.support.world import World
 
 RECHECK = 600
 UNANSWERED = 1800

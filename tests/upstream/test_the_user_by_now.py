@@ -11,7 +11,7 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of
 from mintage.upstream.presets import PRESETS
 from mintage.upstream.presets.github import PRESET
-from tests.conftest import THE_BACKEND, World, opened_world
+from tests.support.world import THE_BACKEND, World, opened_world
 
 RECHECK = 600
 UNANSWERED = 3600

@@ -26,10 +26,10 @@ from mintage.upstream.preset import Preset, Quirks
 from mintage.upstream.presets import PRESETS
 from mintage.upstream.protocol import HttpRequest
 from mintage.upstream.transport import HttpTransport
-from tests.certificates import Authority
-from tests.conftest import World, opened_world
-from tests.forward_proxy import Proxy, without_proxies
-from tests.stores.servers import program
+from tests.support.certificates import Authority
+from tests.support.forward_proxy import Proxy, without_proxies
+from tests.support.servers import program
+from tests.support.world import World, opened_world
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from mintage.testing.clock import ManualClock
 from mintage.testing.oauth_client import answer_of
 from mintage.upstream.protocol import LoginRequest, Upstream
 from mintage.upstream.transport import HttpTransport
-from tests.conformance.node import NodeMissing, install
+from tests.support.node import NodeMissing, install
 from tests.upstream.conftest import LOGIN, opened_with
 from tests.upstream.providers.running import (
     HERE,

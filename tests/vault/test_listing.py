@@ -17,7 +17,7 @@ from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
 from mintage.vault.values import Listed, Opened, Refused
 from mintage.vault.vault import Vault
-from tests.vault.grants import IDP, OLD, logged_in, new_code, redeem, use, vault_on
+from tests.support.logins import IDP, OLD, logged_in, new_code, redeem, use, vault_on
 
 IDE, CHAT = ClientId("ide"), ClientId("chat")
 GONE = Refused(Reason.UNKNOWN)

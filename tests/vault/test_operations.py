@@ -8,7 +8,7 @@ import mintage.app.parts
 from mintage.stores.opening import open_store
 from mintage.testing.counting_store import CountingStore
 from mintage.values import Clock
-from tests.conftest import World
+from tests.support.world import World
 
 A_FEW_BYTES = 16
 

@@ -15,7 +15,7 @@ from mintage.vault import sealed
 from mintage.vault.cache import GrantCache
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
-from tests.vault.grants import CLIENT, logged_in, new_code, redeem, rotate, use, vault_on
+from tests.support.logins import CLIENT, logged_in, new_code, redeem, rotate, use, vault_on
 
 
 class Troubled(MemoryStore):

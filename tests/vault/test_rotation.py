@@ -14,7 +14,7 @@ from mintage.grants.transitions import Write
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import Opened, VaultKeys
-from tests.vault.grants import (
+from tests.support.logins import (
     CLIENT,
     IDP,
     NEW,

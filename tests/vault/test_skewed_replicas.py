@@ -10,7 +10,7 @@ from mintage.stores.opening import open_store
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import Lifetimes, Opened, Refused
 from mintage.vault.vault import Vault
-from tests.vault.grants import new_code, redeem, rotate, use, vault_on
+from tests.support.logins import new_code, redeem, rotate, use, vault_on
 
 NOW = 3_000_000_000
 SKEW = 5

@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx2
 
 from mintage.testing.nanoidp import free_port
-from tests.conformance.node import node
+from tests.support.node import node
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[2]

@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-HERE: Final = Path(__file__).parent
+import pytest
+
+HERE: Final = Path(__file__).parents[1] / "conformance"
 
 Answer = Callable[[Any], Awaitable[str]]
 
@@ -82,3 +84,14 @@ async def converse(script: str, settings: dict[str, Any], **answers: Answer) -> 
                     return value
                 child.stdin.write(f"{await answers[verb](value)}\n".encode())
     raise AssertionError(f"{script} ended without a result:\n{''.join(said)}")
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> None:
+    """The packages of the lock file. Where they can't be had the test skips; in CI it fails."""
+    try:
+        install()
+    except NodeMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))

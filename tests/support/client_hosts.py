@@ -22,7 +22,7 @@ from mintage.clients.fetching import GuardedFetch
 from mintage.network.proxies import Proxies
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
-from tests.certificates import builder, self_signed, signed_by
+from tests.support.certificates import builder, self_signed, signed_by
 
 NAME = "client.example"  # and every name below it
 OUTSIDE = "127.0.0.2"  # stands for the internet: the guard is told to let it through

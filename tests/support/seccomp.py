@@ -1,6 +1,6 @@
 """A process in which taking a file lock fails, as on file systems that have none.
 
-Run as ``python -m tests.stores.seccomp ERRNO PATH``: prints why the store at PATH is refused.
+Run as ``python -m tests.support.seccomp ERRNO PATH``: prints why the store at PATH is refused.
 The kernel refuses the lock (seccomp), so SQLite sees what it would see there.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mintage.testing.nanoidp import free_port
-from tests.stores.servers import Server, postgres_server, program, redis_server, started
+from tests.support.servers import Server, postgres_server, program, redis_server, started
 
 
 @pytest.fixture(scope="session")
