@@ -96,7 +96,7 @@ async def test_attack_a09_a_token_found_good_for_one_resource_is_refused_at_anot
 
 
 async def test_what_is_remembered_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mintage.resource.bearer._MAX_KNOWN", 10)
+    monkeypatch.setattr(desk.bearer._known, "most", 10)
     for _ in range(15):
         await desk.check((await desk.log_in())[1])
     assert len(desk.bearer._known) == 10

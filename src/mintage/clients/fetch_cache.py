@@ -1,18 +1,17 @@
 """What was fetched, kept for as long as its server says and within bounds of ours."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from mintage.clients.fetching import Fetched
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import FetchFailed, FetchRefused, InvalidClient
 from mintage.network.cache_control import freshness
 from mintage.values import Clock
 
 T = TypeVar("T")
-K = TypeVar("K")
 
 MIN_SECONDS: Final = 60
 DEFAULT_SECONDS: Final = 3600
@@ -53,13 +52,12 @@ class FetchCache(Generic[T]):
         size: int,
         clock: Clock,
     ) -> None:
-        self._size = size
         self._fetch = fetch
         self._read = read
         self._limit = limit
         self._clock = clock
-        self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
-        self._failures: OrderedDict[str, tuple[Problem, float]] = OrderedDict()
+        self._kept: BoundedMemory[str, _Kept[T]] = BoundedMemory(size)
+        self._failures: BoundedMemory[str, tuple[Problem, float]] = BoundedMemory(size)
         self._flights: SingleFlight[T] = SingleFlight()
 
     async def get(self, url: str, *, older_than: float | None = None) -> T:
@@ -97,19 +95,12 @@ class FetchCache(Generic[T]):
         except (FetchFailed, FetchRefused, InvalidClient) as problem:
             if not isinstance(problem, FetchFailed):
                 self._kept.pop(url, None)
-            self._put(self._failures, url, (problem, self._clock() + FAILURE_SECONDS))
+            self._failures[url] = problem, self._clock() + FAILURE_SECONDS
             raise
         now = self._clock()
         self._failures.pop(url, None)
-        kept = _Kept(value, now, now + lifetime(fetched.cache_control))
-        self._put(self._kept, url, kept)
+        self._kept[url] = _Kept(value, now, now + lifetime(fetched.cache_control))
         return value
-
-    def _put(self, cache: OrderedDict[str, K], url: str, value: K) -> None:
-        cache[url] = value
-        cache.move_to_end(url)
-        if len(cache) > self._size:
-            cache.popitem(last=False)
 
 
 def _is_older(kept: _Kept[T], seconds: float | None, now: float) -> bool:

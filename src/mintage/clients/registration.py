@@ -20,6 +20,7 @@ import msgspec
 from mintage.clients import metadata
 from mintage.clients.client import AUTH_METHODS, GRANT_TYPES, AuthMethod, Client
 from mintage.clients.redirects import RedirectUri
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.crypto.base64url import decode_text, encode_text
 from mintage.errors import InvalidClientMetadata
 from mintage.values import ClientId, parse_scope
@@ -169,7 +170,7 @@ class ClientIds:
     def __init__(self, key: bytes, *former: bytes) -> None:
         self._keys = (key, *former)
         self._key_ids = tuple(map(key_id, self._keys))
-        self._known: dict[str, Client] = {}
+        self._known: BoundedMemory[str, Client] = BoundedMemory(_REMEMBERED)
 
     def issue(self, registration: Registration, *, now: int, salt: bytes) -> RegisteredClient:
         """A client id for *registration*; *salt* (8 random bytes) makes it unique.
@@ -199,8 +200,6 @@ class ClientIds:
         """The client whose id this is; None if this server never issued it, or would not today."""
         client = self._known.get(client_id)
         if client is None and (client := self._read(client_id)) is not None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
             self._known[client_id] = client  # what an id means never changes
         return client
 

@@ -1,1 +1,1 @@
-"""Doing things at once, and not too often: shared flights, back-offs, limits for each host."""
+"""Doing things at once, and not too often: shared flights, back-offs, limits, bounded memories."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from mintage.access.emails import verified_email
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import AccessDenied, UpstreamRefused
 from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
@@ -28,8 +29,8 @@ _IDENTITY_SECONDS: Final = 60
 _MARGIN: Final = 30  # seconds before its end at which an exchanged token is got anew
 _UNSTATED: Final = 300  # seconds that one without an end is kept
 _MAX_KEPT: Final = 10_000
+_MAX_IDENTITIES: Final = 512
 
-_Key = TypeVar("_Key")
 Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange], Awaitable[UpstreamTokens]]
 
 
@@ -94,8 +95,15 @@ class BackendCredentials:
     exchanger: Exchanger
     signer: IdentitySigner | None = None
     group_bytes: int = MAX_GROUP_BYTES
-    _signed: dict[tuple[bytes, str], _Kept] = field(default_factory=dict, repr=False)
-    _exchanged: dict[tuple[bytes, Exchange], _Kept] = field(default_factory=dict, repr=False)
+    _signed: BoundedMemory[tuple[bytes, str], _Kept] = field(
+        default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
+    )
+    _exchanged: BoundedMemory[tuple[bytes, Exchange], _Kept] = field(
+        default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
+    )
+    _headers: BoundedMemory[bytes, tuple[Identity, dict[str, str]]] = field(
+        default_factory=lambda: BoundedMemory(_MAX_IDENTITIES), repr=False
+    )
     _flights: SingleFlight[str] = field(default_factory=SingleFlight)
 
     async def of(
@@ -122,10 +130,15 @@ class BackendCredentials:
         self, access: Access, credential_policy: BackendCredentialPolicy
     ) -> dict[str, str]:
         who = access.opened.grant.login.identity
-        headers = identity_headers(who, self.group_bytes)
+        known = self._headers.get(access.opened.secret)
+        if known is None or known[0] is not who:  # the grant was loaded anew, or never before
+            known = who, identity_headers(who, self.group_bytes)
+            self._headers[access.opened.secret] = known
         if self.signer is None:
-            return headers
-        return headers | {IDENTITY_HEADER: self._signed_for(access, credential_policy, self.signer)}
+            return dict(known[1])
+        return known[1] | {
+            IDENTITY_HEADER: self._signed_for(access, credential_policy, self.signer)
+        }
 
     def _signed_for(
         self, access: Access, credential_policy: BackendCredentialPolicy, signer: IdentitySigner
@@ -136,7 +149,7 @@ class BackendCredentials:
         if kept is not None and kept.made_of == who and steady < kept.until:
             return kept.token
         token = signer.signed(who, credential_policy.audience, int(self.clock()))
-        _keep(self._signed, key, _Kept(token, who, steady + _IDENTITY_SECONDS / 2))
+        self._signed[key] = _Kept(token, who, steady + _IDENTITY_SECONDS / 2)
         return token
 
     async def _exchange(self, access: Access, credential_policy: BackendCredentialPolicy) -> str:
@@ -165,13 +178,5 @@ class BackendCredentials:
         left: float = _UNSTATED
         if given.expires_at is not None:
             left = given.expires_at - _MARGIN - self.clock()
-        _keep(self._exchanged, key, _Kept(given.access_token, tokens, self.steady() + left))
+        self._exchanged[key] = _Kept(given.access_token, tokens, self.steady() + left)
         return given.access_token
-
-
-def _keep(kept: dict[_Key, _Kept], key: _Key, new: _Kept) -> None:
-    """The oldest goes where there are too many."""
-    kept.pop(key, None)
-    if len(kept) >= _MAX_KEPT:
-        del kept[next(iter(kept))]
-    kept[key] = new

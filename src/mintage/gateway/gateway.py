@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import NotFound
 from mintage.gateway.access_guard import AccessGuard
 from mintage.gateway.headers import RawHeaders, to_backend
@@ -35,7 +36,9 @@ class Gateway:
     resources: Mapping[str, Backend]
     proxy: Proxy
     guard: AccessGuard
-    _found: dict[bytes, Match[Backend]] = field(default_factory=dict, init=False, repr=False)
+    _found: BoundedMemory[bytes, Match[Backend]] = field(
+        default_factory=lambda: BoundedMemory(_MAX_FOUND), init=False, repr=False
+    )
 
     @property
     def backends(self) -> Mapping[str, Backend]:
@@ -52,8 +55,6 @@ class Gateway:
         found = self.resource_at(raw_path)
         if found is None or not found.target.answers:
             return None
-        if len(self._found) >= _MAX_FOUND:
-            self._found.clear()
         self._found[raw_path] = found
         return found
 

@@ -20,9 +20,6 @@ RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
 _REWRITTEN: Final = frozenset({b"location", b"set-cookie"})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
-_MAX_KNOWN: Final = 512
-# The headers of an identity that is in memory, by its id, with itself so that no other has it.
-_known_headers: dict[tuple[int, int], tuple[Identity, dict[str, str]]] = {}
 _OUR_COOKIES: Final = (b"__host-mintage-", b"mintage-")
 MAX_GROUP_BYTES: Final = 8192  # of the header with a user's groups, unless settings say otherwise
 GROUPS_TRUNCATED: Final = "x-forwarded-groups-truncated"
@@ -149,18 +146,6 @@ def identity_headers(identity: Identity, group_bytes: int = MAX_GROUP_BYTES) -> 
     percent sign is too, so that no two users look the same. Groups beyond *group_bytes* bytes
     are left out, and a header of its own says so.
     """
-    key = id(identity), group_bytes
-    known = _known_headers.get(key)
-    if known is not None and known[0] is identity:
-        return dict(known[1])
-    found = _identity_headers(identity, group_bytes)
-    if len(_known_headers) >= _MAX_KNOWN:
-        del _known_headers[next(iter(_known_headers))]
-    _known_headers[key] = identity, found
-    return dict(found)
-
-
-def _identity_headers(identity: Identity, group_bytes: int) -> dict[str, str]:
     claims = identity.claims
     groups = _listed(claims.get("groups"))
     told = _within(groups, group_bytes)

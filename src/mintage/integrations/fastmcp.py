@@ -42,6 +42,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mintage.app import Mintage
 from mintage.app.opening import site_of
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import ConfigError, InvalidToken
 from mintage.integrations.asgi import PASSED, Guard, Login
 from mintage.integrations.user import Table, User, config_of
@@ -140,7 +141,9 @@ class MintageAuth(AuthProvider):
         self.login, self._path = Login.of(mintage), path
         self._holding: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] | None = None
-        self._known: dict[str, tuple[object, AuthenticatedUser]] = {}
+        self._known: BoundedMemory[str, tuple[object, AuthenticatedUser]] = BoundedMemory(
+            _MAX_KNOWN
+        )
         scopes = list(self._section().scopes)
         super().__init__(base_url=mintage.config.issuer, required_scopes=scopes)
 
@@ -242,8 +245,6 @@ class MintageAuth(AuthProvider):
         if known is not None and known[0] is user.grant:
             return known[1]
         made = AuthenticatedUser(MintageAccessToken.of(token, user))
-        if len(self._known) >= _MAX_KNOWN:
-            del self._known[next(iter(self._known))]
         self._known[token] = (user.grant, made)
         return made
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from mintage.access.scopes import FLAT, Call, Hierarchy, needed
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import (
     AccessDenied,
     InsufficientScope,
@@ -68,7 +69,9 @@ class Bearer:
     vault: Vault
     clock: Clock
     hierarchy: Hierarchy = FLAT
-    _known: dict[str, "_Known"] = field(default_factory=dict, init=False, repr=False)
+    _known: BoundedMemory[str, "_Known"] = field(
+        default_factory=lambda: BoundedMemory(_MAX_KNOWN), init=False, repr=False
+    )
 
     async def check(
         self, headers: list[tuple[bytes, bytes]], resource: Resource, calls: Sequence[Call] = ()
@@ -124,15 +127,8 @@ class Bearer:
             )
         secret = verified.handle.secret
         known = _Known(secret, verified.scopes, resource, store_key(secret), verified.ends_at)
-        self._remember(token, known)
-        return Access(outcome, verified.scopes, verified.ends_at)
-
-    def _remember(self, token: str, known: "_Known") -> None:
-        """Keep what was verified; the oldest goes where there are too many."""
-        self._known.pop(token, None)
-        if len(self._known) >= _MAX_KNOWN:
-            del self._known[next(iter(self._known))]
         self._known[token] = known
+        return Access(outcome, verified.scopes, verified.ends_at)
 
 
 def _accepted(access: Access, resource: Resource, calls: Sequence[Call]) -> bool:

@@ -25,6 +25,7 @@ with extra("redis"):
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import StoreError, StoreUnavailable, StoreUnusable
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ class Link:
         self._wait_replicas = wait_replicas
         self._turns = asyncio.Semaphore(POOL_SIZE)
         self._sentinels: Sequence[Any] = ()
-        self._unsure: dict[bytes, None] = {}
+        self._unsure: BoundedMemory[bytes, None] = BoundedMemory(_MAX_UNSURE)
         self.closed = asyncio.Event()
 
     @classmethod
@@ -214,8 +215,6 @@ class Link:
             )
         except BaseException:
             self._unsure[key] = None
-            if len(self._unsure) > _MAX_UNSURE:
-                del self._unsure[next(iter(self._unsure))]
             raise
         self._unsure.pop(key, None)
         return answer

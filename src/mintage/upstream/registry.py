@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, UpstreamTokens
@@ -120,7 +121,9 @@ class Upstreams:
             ConfiguredUpstream(settings, upstream, ids - {settings.name})
             for settings, upstream in members
         )
-        self._issued: dict[tuple[str | None, str | None], bool] = {}
+        self._issued: BoundedMemory[tuple[str | None, str | None], bool] = BoundedMemory(
+            _MAX_ISSUERS
+        )
 
     def __iter__(self) -> Iterator[ConfiguredUpstream]:
         return iter(self._members)
@@ -138,8 +141,6 @@ class Upstreams:
         known = self._issued.get(key)
         if known is None:
             known = any(member.owns(tokens) for member in self._members)
-            if len(self._issued) >= _MAX_ISSUERS:
-                self._issued.clear()
             self._issued[key] = known
         return known
 

@@ -4,9 +4,9 @@ A grant is *fresh* for a few seconds: that is the hard bound on how late a revoc
 It is kept for longer as the *last known* one, for when the store can't be asked.
 """
 
-from collections import OrderedDict
 from typing import Final, NamedTuple
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.grants.states import Active
 from mintage.values import Clock
 
@@ -33,10 +33,9 @@ class GrantCache:
         outage: float = DEFAULT_OUTAGE,
     ) -> None:
         self._clock = clock
-        self._size = size
         self._ttl = ttl
         self._outage = outage
-        self._grants: OrderedDict[bytes, _Known] = OrderedDict()
+        self._grants: BoundedMemory[bytes, _Known] = BoundedMemory(size)
         self._tickets: dict[bytes, object] = {}
         self._era = object()
 
@@ -68,9 +67,6 @@ class GrantCache:
         """Keep *grant*, unless it changed since *ticket* was taken."""
         if self.give_back(key, ticket) and self._ttl > 0:
             self._grants[key] = _Known(grant, self._clock() + self._ttl, self._era)
-            self._grants.move_to_end(key)
-            if len(self._grants) > self._size:
-                self._grants.popitem(last=False)
 
     def give_back(self, key: bytes, ticket: object) -> bool:
         """*ticket* is used up; whether it was good."""

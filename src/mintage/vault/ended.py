@@ -5,22 +5,20 @@ can write to the store, or from a backup while servers run. The memory is bounde
 of one process, so this notices; it does not promise.
 """
 
-from collections import OrderedDict
 from typing import Final
+
+from mintage.concurrency.bounded_memory import BoundedMemory
 
 _MOST: Final = 10_000
 
 
 class Ended:
     def __init__(self) -> None:
-        self._keys: OrderedDict[bytes, None] = OrderedDict()
+        self._keys: BoundedMemory[bytes, None] = BoundedMemory(_MOST)
 
     def remember(self, key: bytes) -> None:
         """The grant under *key* is over."""
         self._keys[key] = None
-        self._keys.move_to_end(key)
-        if len(self._keys) > _MOST:
-            self._keys.popitem(last=False)
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._keys

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from mintage.concurrency import backoff
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import (
     NotAdmitted,
@@ -62,7 +63,9 @@ class Renewal:
         self._random_bytes = random_bytes
         self._lifetimes = lifetimes
         self._flights: SingleFlight[Opened | Refused] = SingleFlight()
-        self._failures: dict[bytes, tuple[float, UpstreamUnavailable | UpstreamMisbehaved]] = {}
+        self._failures: BoundedMemory[
+            bytes, tuple[float, UpstreamUnavailable | UpstreamMisbehaved]
+        ] = BoundedMemory(_MAX_FAILURES)
 
     async def fresh(self, opened: Opened, renew: Renew) -> Opened | Refused:
         """*opened* with an upstream token that is good for a while yet.
@@ -287,8 +290,6 @@ class Renewal:
     def _remember_failure(
         self, key: bytes, grant: Active, failure: UpstreamUnavailable | UpstreamMisbehaved
     ) -> None:
-        if len(self._failures) >= _MAX_FAILURES:
-            self._failures.clear()
         pause, limit = _COOL_DOWN, self._lifetimes.unanswered
         goes_on = lease.may_go_on(grant, now=self._now(), limit=limit)
         if goes_on and isinstance(failure, UpstreamUnavailable):

@@ -4,9 +4,9 @@ The grace for a repeated refresh is a minute. A time of day that is set forward 
 that, between a refresh and its repetition, would turn a lost answer into a theft.
 """
 
-from collections import OrderedDict
 from typing import Final
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.grants.states import Active, Grant
 from mintage.values import Clock
 
@@ -18,14 +18,11 @@ class Rotations:
 
     def __init__(self, steady: Clock) -> None:
         self._steady = steady
-        self._made: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        self._made: BoundedMemory[bytes, tuple[int, float]] = BoundedMemory(_MAX)
 
     def note(self, key: bytes, grant: Active) -> None:
         """*grant*, under store key *key*, was rotated just now, and here."""
         self._made[key] = grant.generation, self._steady()
-        self._made.move_to_end(key)
-        if len(self._made) > _MAX:
-            self._made.popitem(last=False)
 
     def age(self, key: bytes, grant: Grant) -> float | None:
         """Seconds since *grant* was rotated here; None if another process did it, or long ago."""

@@ -5,11 +5,11 @@ and a changed grant. When the client asks again, what it gets must not be the an
 replay: nobody has ever been told of the first time.
 """
 
-from collections import OrderedDict
 from typing import Final
 
 from msgspec.structs import replace
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.grants.states import Active, Grant
 from mintage.grants.transitions import Write
 from mintage.vault.values import Decide
@@ -19,13 +19,11 @@ _MAX: Final = 1000
 
 class UnconfirmedWrites:
     def __init__(self) -> None:
-        self._writes: OrderedDict[bytes, tuple[bytes, Grant]] = OrderedDict()
+        self._writes: BoundedMemory[bytes, tuple[bytes, Grant]] = BoundedMemory(_MAX)
 
     def remember(self, key: bytes, record: bytes, before: Grant) -> None:
         """*record* may or may not have taken the place of *before*."""
         self._writes[key] = (record, before)
-        if len(self._writes) > _MAX:
-            self._writes.popitem(last=False)
 
     def forget(self, key: bytes) -> None:
         self._writes.pop(key, None)
