@@ -40,7 +40,8 @@ class FetchCache(Generic[T]):
     Those who ask for one URL meanwhile share its fetch. A failure is remembered for a moment, so
     that nobody can make this server knock at a closed door a thousand times a second; it
     is not kept beyond that (draft §4.4). *limit* is in bytes for each answer; *size* URLs are
-    kept, the least recently used go first.
+    kept, the least recently used go first. Strangers choose the URLs: so failures have a memory
+    of their own, and push out no document that is good.
     """
 
     def __init__(

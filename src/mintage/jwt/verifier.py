@@ -136,7 +136,12 @@ class JWTVerifier:
 
 
 class _Source:
-    """The keys behind one URL: fetched when they are due, by one caller for all who wait."""
+    """The keys behind one URL: fetched when they are due, by one caller for all who wait.
+
+    It is no `FetchCache`: it runs in programs that have nothing else of the server, has one URL
+    that its operator chose, and lets no fetch follow another within *refetch_after*, however the
+    first one ended.
+    """
 
     def __init__(
         self, url: str, fetch: Fetch, refetch_after: float, stale_for: float, clock: Clock

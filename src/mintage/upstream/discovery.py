@@ -72,7 +72,11 @@ def read_discovery(
 
 
 class Documents:
-    """What *provider* publishes, asked for when it is needed."""
+    """What *provider* publishes, asked for when it is needed.
+
+    It is no `FetchCache`: keys are never used past their time here, since an id_token's signature
+    says who logs in, while what discovery said goes on being used through an outage.
+    """
 
     def __init__(self, provider: Provider, transport: Transport, clock: Clock) -> None:
         self._provider = provider
