@@ -16,9 +16,10 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -63,14 +64,22 @@ def page() -> str:
 
 def names(module: ModuleType) -> list[str]:
     """The public names of *module*: its ``__all__``, or what it defines without an underscore."""
-    listed = getattr(module, "__all__", None)
-    if listed is not None:
-        return sorted(name for name in listed if not name.startswith("__"))
-    return sorted(
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
-    )
+    listed = getattr(module, "__all__", None) or _defined(module)
+    return sorted(name for name in listed if not name.startswith("_"))
+
+
+def _defined(module: ModuleType) -> Iterator[str]:
+    for node in ast.parse(inspect.getsource(module)).body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                yield name
+            case ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                if not isinstance(getattr(module, name), TypeVar):
+                    yield name
+            case _:
+                pass
 
 
 def _module(name: str, written: dict[int, str]) -> Iterator[str]:
@@ -84,19 +93,36 @@ def _module(name: str, written: dict[int, str]) -> Iterator[str]:
         if (before := written.setdefault(id(value), name)) != name:
             yield f"The same as `{before}.{member}`.\n"
         else:
-            yield from _entry(member, value)
+            yield from _entry(member, value, module)
 
 
-def _entry(name: str, value: Any) -> Iterator[str]:
+def _entry(name: str, value: Any, module: ModuleType) -> Iterator[str]:
     if inspect.isclass(value):
         yield _line(_class_line(name, value))
         yield _text(value)
-        for method in _methods(value):
-            yield _line(f"{name}.{_function_line(method)}")
-            yield (ast.get_docstring(method) or "") + "\n"
+        for member in _methods(value):
+            yield _line(f"{name}.{_member_line(member)}")
+            yield (ast.get_docstring(member) or "") + "\n"
     elif inspect.isfunction(value):
-        yield _line(_function_line(_source(value)))
+        yield _line(_function_line(_source(value), name))
         yield _text(value)
+    else:
+        yield from _constant(name, module)
+
+
+def _constant(name: str, module: ModuleType) -> Iterator[str]:
+    """The assignment of *name* in *module*, and the string beneath it."""
+    body = ast.parse(inspect.getsource(module)).body
+    for node, below in pairwise([*body, ast.Pass()]):
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=found)]) | ast.AnnAssign(target=ast.Name(id=found))
+            ) if found == name:
+                yield _line(ast.unparse(node))
+                if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+                    yield inspect.cleandoc(str(below.value.value)) + "\n"
+            case _:
+                pass
 
 
 def _line(signature: str) -> str:
@@ -147,10 +173,16 @@ def _ours(value: type) -> Iterator[type]:
     return (owner for owner in value.__mro__ if owner.__module__.startswith("mintage"))
 
 
-def _function_line(function: Function) -> str:
+def _member_line(member: Function) -> str:
+    if any(ast.unparse(found).endswith("property") for found in member.decorator_list):
+        return f"{member.name}: {ast.unparse(member.returns)}" if member.returns else member.name
+    return _function_line(member, member.name)
+
+
+def _function_line(function: Function, name: str) -> str:
     prefix = "async " if isinstance(function, ast.AsyncFunctionDef) else ""
     returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
-    return f"{prefix}{function.name}({_arguments(function)}){returns}"
+    return f"{prefix}{name}({_arguments(function)}){returns}"
 
 
 def _arguments(function: Function) -> str:

@@ -1,4 +1,4 @@
-"""Where secrets come from: the environment, a file, or, once, the random_bytes."""
+"""Where secrets come from: the environment, a file, or a random number."""
 
 import base64
 import contextlib

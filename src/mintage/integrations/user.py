@@ -77,7 +77,7 @@ class User:
 
     @property
     def grant(self) -> Active:
-        """The login as it was when the request came. Not for applications."""
+        """The grant as it was when the request came: for code of this package."""
         return self._opened.grant
 
     @property

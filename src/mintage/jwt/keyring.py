@@ -95,7 +95,7 @@ class KeyRing:
 
     @classmethod
     def of_one(cls, key: bytes) -> Self:
-        """A ring as the seed knows it: one symmetric key, and tokens that do not name it."""
+        """A ring of one symmetric key, whose tokens do not name it, as FastMCP's do not."""
         ring = cls(key)
         ring._bare = True
         return ring
