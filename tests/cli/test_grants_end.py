@@ -191,3 +191,28 @@ def test_a_command_does_not_touch_another_installations_store(config: Path) -> N
     with pytest.raises(StoreUnusable, match="belongs to another installation"):
         command.end(config=config, every=True)
     assert live(config, alice) == [True]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_list_shows_each_id_whole(
+    config: Path,
+    terminal: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """To be copied; and off a terminal each grant is one line."""
+    [login] = log_in(config, "a-subject-that-is-as-long-as-those-of-many-providers-" + "x" * 60)
+    monkeypatch.setenv("COLUMNS", "80" if terminal else "")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    assert command.list_grants(config=config) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert handles.grant_id(handles.store_key(login.secret)) in lines[0]
+    assert terminal or len(lines) == 1
+
+
+def test_the_list_says_in_which_zone_its_times_are(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_in(config, "alice")
+    assert command.list_grants(config=config) == 0
+    assert "since (UTC)" in capsys.readouterr().out

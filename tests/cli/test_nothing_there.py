@@ -7,6 +7,7 @@ import pytest
 from mintage.cli.main import app
 from mintage.errors import ConfigError, StoreUnusable
 from mintage.jwt_issuer import JWTIssuer
+from mintage.settings.load import load
 
 CONFIG = """
 issuer = "https://auth.example.com"
@@ -72,9 +73,26 @@ def test_with_a_secret_from_elsewhere_the_same(
 
 def test_a_store_whose_secret_is_gone_is_not_given_a_new_one(file: Path) -> None:
     file.with_name("mintage.db").touch()
-    with pytest.raises(ConfigError, match=r"secret: .*mintage\.secret is gone"):
+    with pytest.raises(ConfigError, match=r"secret: .*mintage\.secret is missing"):
         run("grants", "list", "--config", str(file))
     assert not file.with_name("mintage.secret").exists()
+
+
+def test_nor_does_a_server_make_a_new_secret(file: Path) -> None:
+    load(file)
+    store, secret = file.with_name("mintage.db"), file.with_name("mintage.secret")
+    store.touch()
+    secret.unlink()
+    with pytest.raises(ConfigError, match=r"secret: .*mintage\.secret is missing.*--force"):
+        load(file)
+    assert not secret.exists()
+
+
+def test_a_start_that_fails_leaves_no_secret(file: Path) -> None:
+    file.write_text(CONFIG.format(more="", secret='client_secret = "env:NOT_SET"'))
+    with pytest.raises(ConfigError, match="NOT_SET"):
+        load(file)
+    assert listed(file.parent) == ["mintage.toml"]
 
 
 @pytest.mark.parametrize(

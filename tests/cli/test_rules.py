@@ -1,5 +1,6 @@
 """``mintage rules explain``: the same decision as at the door, in sentences."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,13 @@ def test_scopes_and_claims_of_a_token(explained: Explained) -> None:
     token = issuer.issue_access_token("c", ["read"], "j", expires_in=60, upstream_claims=told)
     assert explained("/mcp/staff", "--token", token)[0] == 0
     assert explained("/mcp/staff", "--token", "no token")[0] == 1
+
+
+def test_a_token_from_standard_input(explained: Explained, monkeypatch: pytest.MonkeyPatch) -> None:
+    issuer = JWTIssuer("https://a", "https://b", bytes(range(32)), clock=lambda: 1000.0)
+    token = issuer.issue_access_token("c", ["read"], "j", expires_in=60)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(token.encode())))
+    assert explained("/mcp", "--token", "-")[0] == 0
 
 
 def test_a_resource_without_rules_and_one_that_is_not_there(explained: Explained) -> None:

@@ -231,15 +231,25 @@ async def test_a_command_after_two_dashes_gets_login_in_front(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("rest", "why"),
     [
-        (["--workers", "2", "--", "x"], b"--workers: "),
+        (["--workers", "2", "--", "cat"], b"--workers: "),
+        (["--", "no-such-program"], b"--: there is no program 'no-such-program' here"),
         (["--", "x"], b"--: the command is for the resource without a backend; there are 0"),
     ],
 )
 def test_a_command_that_cannot_be_meant(tmp_path: Path, rest: list[str], why: bytes) -> None:
     file = tmp_path / "mintage.toml"
-    text = WITH_A_COMMAND if b"--workers" in why else CONFIG
+    text = CONFIG if b"without a backend" in why else WITH_A_COMMAND
     address = "http://127.0.0.1:9"
     file.write_text(text.format(issuer=address, directory=tmp_path, backend=address))
     found = mintage("serve", "--config", str(file), *rest)
     assert (found.returncode, found.stdout) == (2, b"")
     assert why in found.stderr
+
+
+def test_a_program_that_is_not_there_is_said_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "mintage.toml"
+    text = WITH_A_COMMAND.format(issuer="http://127.0.0.1:9", directory=tmp_path)
+    file.write_text(text + '[[resource]]\npath = "/mcp"\ncommand.run = ["no-such-program"]\n')
+    found = mintage("serve", "--config", str(file))
+    assert found.returncode == 2
+    assert b"resource[0].command.run: there is no program 'no-such-program'" in found.stderr

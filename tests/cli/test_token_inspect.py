@@ -144,6 +144,19 @@ def test_reads_standard_input_and_tells_by_its_exit_code() -> None:
     assert (bad.returncode, bad.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize("words", [["-"], ["--token", "-"], ["--token=-"]])
+def test_a_hyphen_is_standard_input(words: list[str]) -> None:
+    found = mintage("token", "inspect", *words, given=token(exp=2**32, iat=1).encode())
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert b"https://auth.example.com/mcp" in found.stdout
+
+
+def test_an_option_that_does_not_exist_is_no_token() -> None:
+    found = mintage("token", "inspect", "--confg")
+    assert found.returncode == 2
+    assert b"--confg" in found.stderr
+
+
 def test_with_a_configuration_it_says_what_that_server_would(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
     (tmp_path / "secret").chmod(0o600)
@@ -158,6 +171,8 @@ def test_with_a_configuration_it_says_what_that_server_would(tmp_path: Path) -> 
     found = mintage("token", "inspect", ours, "--config", str(file))
     assert found.returncode == 0
     assert b"issued it" in found.stdout
+    assert b"only the issuer's key" not in found.stdout  # which is asked here
+    assert b"Handle(" not in found.stdout
     assert "no other process can look into it" in found.stdout.decode()
     forged = mintage("token", "inspect", token(exp=2**32, iat=1), "--config", str(file))
     assert forged.returncode == 1
@@ -182,9 +197,15 @@ async def test_with_a_store_it_says_whether_the_login_lives(tmp_path: Path) -> N
         handle, claims = running.tokens.read_any(ours)
         await running.vault.revoke(handle, ClientId(claims.client_id))
         over = await asyncio.to_thread(mintage, "token", "inspect", ours, "--config", str(file))
+        other = await token_for(running, "https://auth.example.com/mcp", now=int(time.time()))
+        await asyncio.to_thread(mintage, "grants", "end", "--all", "--config", str(file))
+        gone = await asyncio.to_thread(mintage, "token", "inspect", other, "--config", str(file))
     assert (live.returncode, live.stderr) == (0, b"")
     assert "the login lives" in live.stdout.decode()
     assert (over.returncode, over.stderr) == (1, b"")
     assert "grant_revoked" in over.stdout.decode()
+    assert "unknown_grant: the login was ended, expired" in gone.stdout.decode()
+    for answer in (live, over, gone):
+        assert "the server's log tells" not in answer.stdout.decode()
     for answer in (live, over):
         assert claims.jti.encode() not in answer.stdout

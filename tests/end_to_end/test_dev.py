@@ -21,7 +21,7 @@ from pydantic import AnyUrl
 from mintage.demo.stage import process
 from mintage.demo.walk import CALLBACK, Memory, User
 from mintage.testing.browser import Browser, Page
-from mintage.testing.nanoidp import free_port
+from mintage.testing.nanoidp import free_port, nanoidp
 from tests.support.command import children, is_gone, mintage
 
 STDIO_SERVER = str(Path(__file__).parent.with_name("gateway") / "stdio_server.py")
@@ -143,9 +143,36 @@ async def test_ctrl_c_with_a_session_open_ends_in_one_line(tmp_path: Path, tempo
     assert list(temporary.iterdir()) == []
 
 
+async def test_ctrl_c_while_the_provider_starts_leaves_nothing(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a process nor the directory, into which that process would write again."""
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    before = children(os.getpid())
+
+    async def start() -> None:
+        async with nanoidp(redirect_uri="http://127.0.0.1:9/callback"):
+            raise AssertionError("it was to be stopped before")
+
+    task = asyncio.create_task(start())
+    while children(os.getpid()) == before:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert children(os.getpid()) == before
+    assert list(temporary.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
+        (
+            ["http://127.0.0.1:8000/mcp"],
+            "mintage: dev: did you mean --backend http://127.0.0.1:8000/mcp?\n",
+        ),
+        (["--", "no-such-program"], "mintage: --: there is no program 'no-such-program' here"),
         ([], "mintage: dev: give either --backend URL, or -- and a command\n"),
         (["--backend", "http://127.0.0.1:1/mcp", "--", "x"], "mintage: dev: give either"),
         (["--backend", "nonsense"], "mintage: --backend: "),

@@ -1,6 +1,7 @@
 """A server on standard input and output, with login in front: a process for each session."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -197,11 +198,17 @@ async def test_a_process_that_dies_leaves_nobody_waiting(world: World) -> None:
 
 
 @pytest.mark.parametrize("command", [{"run": ["/nowhere/no-such-program"]}])
-async def test_a_program_that_is_not_there_is_said_to_be_ours(world: World) -> None:
+async def test_a_program_that_is_not_there_is_said_to_be_ours(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = await begin(world, await token(world))
     assert answer.status_code == 502
     assert "can't be started" in answer.json()["error"]["message"]
     assert len(world.running.commands["/mcp"]) == 0
+    gc.collect()  # a task whose end nobody looked at says so when it is forgotten
+    faults = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.exc_info for record in faults] == [None]
+    assert "/nowhere/no-such-program" in faults[0].getMessage()
 
 
 @pytest.mark.parametrize("command", [{"run": [sys.executable, SERVER, "--refuse"]}])

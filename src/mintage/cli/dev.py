@@ -27,6 +27,8 @@ def dev(
     needs("demo")
     if bool(command) == (backend is not None):
         raise ConfigError("dev", "give either --backend URL, or -- and a command")
+    if command and "://" in command[0]:
+        raise ConfigError("dev", f"did you mean --backend {command[0]}?")
     logging.basicConfig(level=logging.WARNING, format="          %(message)s")
     logging.getLogger("mintage").setLevel(logging.INFO)
     check_environment(os.environ)

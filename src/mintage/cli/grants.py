@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 from mintage.cli.opening import OpenInstallation, opened
-from mintage.cli.terminal import harmless
+from mintage.cli.terminal import for_tables, harmless
 from mintage.errors import ConfigError
 from mintage.grants.handles import grant_id
 from mintage.upstream.presets import find_preset
@@ -58,14 +57,15 @@ async def _list(path: Path, subject: str | None, client: str | None, *, as_json:
         for row in rows:
             print(json.dumps(row))  # noqa: T201
         return 1 if unread else 0
-    Console().print(shown(rows))
+    for_tables().print(shown(rows))
     return 1 if unread else 0
 
 
 def shown(rows: list[dict[str, Any]]) -> Table:
     """*rows* as a table. What users and clients call themselves is text in it, and nothing else."""
     table = Table(box=None)
-    for heading in ("grant", "subject", "name", "client", "since", "until"):
+    table.add_column("grant", no_wrap=True)  # to be copied whole
+    for heading in ("subject", "name", "client", "since (UTC)", "until (UTC)"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         client = row.get("client") or row.get("client_id")

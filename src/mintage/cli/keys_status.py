@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 from mintage.cli.opening import opened
+from mintage.cli.terminal import for_tables
 
 
 def status(*, config: Annotated[Path, Parameter(help="The TOML file with the settings.")]) -> int:
@@ -35,7 +35,7 @@ async def _status(path: Path) -> int:
         state = "in use" if number == 0 else "former" if number < configured else "MISSING"
         counts = map(str, (need.grants, need.sealed, need.signed, need.registered))
         table.add_row(need.secret_id, state, *counts)
-    Console().print(table)
+    for_tables().print(table)
     if unread:
         print(f"{unread} grants can't be read: see mintage grants list.", file=sys.stderr)  # noqa: T201
     return 0 if len(found) == configured and not unread else 1

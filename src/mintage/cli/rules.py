@@ -11,7 +11,7 @@ from mintage.access.rule_explanation import explain as explained
 from mintage.access.scopes import Call
 from mintage.app.opening import site_of
 from mintage.cli.terminal import harmless
-from mintage.cli.token_inspect import standard_input
+from mintage.cli.token_inspect import READS_STANDARD_INPUT, standard_input
 from mintage.errors import ConfigError, InvalidRequest
 from mintage.gateway.paths import Match, route
 from mintage.jwt.inspection import payload_of
@@ -35,7 +35,9 @@ def explain(
         _Words, Parameter(help="A claim of the user, as groups=ops; repeat it.", negative="")
     ] = (),
     token: Annotated[
-        str | None, Parameter(help="Take scopes and claims from this token; - reads it.")
+        str | None,
+        READS_STANDARD_INPUT,
+        Parameter(help="Take scopes and claims from this token; - reads it from standard input."),
     ] = None,
 ) -> int:
     """Say which rule decides about a request, and why.

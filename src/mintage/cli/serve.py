@@ -24,6 +24,7 @@ from mintage.cli.workers import STOPPING, Workers
 from mintage.errors import ConfigError
 from mintage.settings.environment import check_environment
 from mintage.settings.load import Config, load
+from mintage.settings.resources import check_program
 from mintage.upstream.registry import Upstreams
 
 _GRACE_SECONDS: Final = 20
@@ -64,6 +65,7 @@ def serve(
     check_environment(os.environ)
     settings = load(config, command=command)
     _check_workers(workers, settings)
+    _check_programs(settings, command)
     with listening(host, port, unix_socket) as sockets:
         check_secrets(settings, force=force)
         if not settings.allow:
@@ -98,6 +100,14 @@ def _check_workers(workers: int, settings: Config) -> None:
         raise ConfigError("--workers", "a command's sessions live in one process")
     if settings.store == "memory://":
         raise ConfigError("--workers", "several processes need a store that they can share")
+
+
+def _check_programs(settings: Config, given: Sequence[str]) -> None:
+    """Raise `ConfigError` for a command that could not be started. *given*: that after ``--``."""
+    for number, resource in enumerate(settings.resources):
+        if (command := settings.commands.get(resource.path)) is not None:
+            is_given = bool(given) and list(command.run) == list(given)
+            check_program(command, "--" if is_given else f"resource[{number}].command.run")
 
 
 def _without_urls(record: logging.LogRecord) -> bool:

@@ -1,6 +1,17 @@
 """What others wrote, on an operator's terminal: as text, never as something that steers it."""
 
+import sys
+from typing import Final
+
+from rich.console import Console
 from rich.text import Text
+
+_ENDLESS: Final = 100_000  # columns
+
+
+def for_tables() -> Console:
+    """As wide as the terminal. What goes to a file or to a program is cut nowhere."""
+    return Console() if sys.stdout.isatty() else Console(width=_ENDLESS)
 
 
 def harmless(value: str) -> Text:

@@ -14,22 +14,36 @@ from rich.text import Text
 
 from mintage.app.opening import access_keys
 from mintage.cli.opening import opened
-from mintage.cli.terminal import harmless
+from mintage.cli.terminal import for_tables, harmless
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError, StoreError, TokenError
 from mintage.grant_tokens import Tokens
-from mintage.grants.handles import Handle
+from mintage.grants.handles import Handle, grant_id, store_key
 from mintage.grants.states import Reason
 from mintage.jwt.inspection import Check, Inspection, inspect_token
 from mintage.jwt.keyring import KeyRing
 from mintage.settings.load import load
 from mintage.vault.values import Refused
 
+
+def check_token(_: object, value: str | None) -> None:
+    """Raise `ValueError` for an option that does not exist: only ``-`` alone is a token's place."""
+    if value is not None and value.startswith("-") and value != "-":
+        raise ValueError(f"there is no such option: {value}")
+
+
+READS_STANDARD_INPUT: Final = Parameter(allow_leading_hyphen=True, validator=check_token)
+"""An argument that may be ``-``."""
+
+_ANSWERED_BY: Final = {"signature": "stage token", "grant": "stage grant"}
+
 _MARKS: Final = {"good": ("✓", "green"), "bad": ("✗", "bold red"), "unknown": ("?", "yellow")}
 
 
 def inspect(
-    token: Annotated[str, Parameter(help="The token; - reads it from standard input.")] = "-",  # noqa: S107
+    token: Annotated[
+        str, READS_STANDARD_INPUT, Parameter(help="The token; - reads it from standard input.")
+    ] = "-",  # noqa: S107
     *,
     config: Annotated[
         Path | None, Parameter(help="Also ask each stage of the server with this file.")
@@ -44,7 +58,7 @@ def inspect(
     text = (standard_input() if token == "-" else token).strip()  # noqa: S105
     found = inspect_token(text, now=time.time())
     verified = [] if config is None else asyncio.run(_as_server(text, config))
-    show(found, verified, Console())
+    show(found, verified, for_tables())
     return 1 if found.refused or any(check.verdict == "bad" for check in verified) else 0
 
 
@@ -64,10 +78,17 @@ def show(found: Inspection, verified: Sequence[Check], console: Console) -> None
         claims.add_row(harmless(claim.name), harmless(claim.shown), Text(claim.meaning))
     console.print(claims)
     checks = Table(title="\nWhat is checked", title_justify="left", box=None, show_header=False)
-    for check in (*found.checks, *verified):
+    for check in (*_unanswered(found.checks, verified), *verified):
         mark, style = _MARKS[check.verdict]
         checks.add_row(Text(mark, style=style), Text(check.name), harmless(check.why))
     console.print(checks)
+
+
+def _unanswered(checks: Sequence[Check], verified: Sequence[Check]) -> list[Check]:
+    """*checks* without the questions that a stage of the server has answered."""
+    answered = {check.name for check in verified if check.verdict != "unknown"}
+    over = {name for name, stage in _ANSWERED_BY.items() if stage in answered}
+    return [check for check in checks if check.verdict != "unknown" or check.name not in over]
 
 
 async def _as_server(token: str, path: Path) -> list[Check]:
@@ -87,8 +108,13 @@ async def _as_server(token: str, path: Path) -> list[Check]:
         why = f"{error.error}: {error.description}; later stages were not checked"
         return [Check("stage token", "bad", why)]
     place = "the token endpoint" if handle.kind == "refresh" else f"{claims.aud}, nowhere else"
+    grant = grant_id(store_key(handle.secret))
     return [
-        Check("stage token", "good", f"this server issued it, for {place}: {handle!r}"),
+        Check(
+            "stage token",
+            "good",
+            f"this server issued it, for {place}; grant {grant}, generation {handle.generation}",
+        ),
         await _grant(handle, path),
     ]
 
@@ -112,7 +138,7 @@ async def _grant(handle: Handle, path: Path) -> Check:
 
 
 _REASONS: Final = {
-    Reason.UNKNOWN: "unknown_grant: expired long ago, or of another store",
+    Reason.UNKNOWN: "unknown_grant: the login was ended, expired, or is of another store",
     Reason.REVOKED: "grant_revoked: the login was ended; the server's log says by whom",
     Reason.NOT_ACTIVE: "grant_not_active: its code was never redeemed",
 }

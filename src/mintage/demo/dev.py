@@ -20,6 +20,7 @@ from mintage.errors import ConfigError
 from mintage.gateway.target import Target
 from mintage.secret_source import generate_once
 from mintage.settings.load import Config, parse
+from mintage.settings.resources import check_program
 from mintage.testing.nanoidp import NanoIDP, Person, nanoidp
 
 PEOPLE: Final = (
@@ -92,7 +93,8 @@ def place_of(behind: Behind, port: int) -> Place:
     """*behind* as it can be served at *port*. Raises `ConfigError`."""
     _ = behind.target
     place = Place(behind, port, private_directory())
-    place.config(NanoIDP(place.issuer))
+    for command in place.config(NanoIDP(place.issuer)).commands.values():
+        check_program(command, "--")
     return place
 
 

@@ -207,8 +207,9 @@ class _Session:
                 finally:
                     # Before the block ends: the SDK takes an end without this word for a fault.
                     await self.transport.terminate()
-        except OSError as error:
-            log.error("a command can't be started: %s", error.strerror)  # noqa: TRY400
+        except* OSError as group:
+            for error in group.exceptions:
+                log.error("a command can't be started: %s", error)  # noqa: TRY400
         finally:
             if not started.done():
                 started.set_result(False)

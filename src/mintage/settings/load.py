@@ -225,7 +225,6 @@ def parse(
     return Config(
         issuer=file.issuer,
         store=store,
-        secrets=root_secrets(file.secret, store, base=base, environ=environ, existing=existing),
         secret_file=secret_file(file.secret, store, base),
         upstreams=_upstreams(
             file, lambda spec, key: resolve(spec, key=key, environ=environ, base=base)
@@ -243,6 +242,8 @@ def parse(
         clients=read_clients(file.client, environ=environ, base=base),
         registration=read_registration(file.registration, environ=environ, base=base),
         documents=read_policy(file.cimd, environ=environ),
+        # Last: what is wrong elsewhere leaves no new secret behind.
+        secrets=root_secrets(file.secret, store, base=base, environ=environ, existing=existing),
     )
 
 

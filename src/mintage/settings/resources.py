@@ -1,6 +1,8 @@
 """The sections ``[[resource]]`` and ``[gateway]``: what is protected, and by which way."""
 
+import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -263,6 +265,15 @@ def read_commands(
         for resource in resources
         if resource.command is not None
     }
+
+
+def check_program(command: Command, key: str) -> None:
+    """Raise `ConfigError` under *key* unless the program of *command* is on this machine."""
+    path = command.environ.get("PATH")
+    places = os.environ.get("PATH") if path is None else os.fsdecode(path.reveal())
+    program = command.run[0]
+    if shutil.which(program, path=places) is None:
+        raise ConfigError(key, f"there is no program {program!r} here, or it may not be run")
 
 
 def _check_rule(rule: RuleSection, known: set[str], key: str) -> None:

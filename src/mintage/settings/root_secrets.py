@@ -65,7 +65,8 @@ def _generated_secrets(store: str, *, existing: bool) -> tuple[Secret, ...]:
                 "store", f"the directory {Path(path).parent} does not exist; create it first"
             )
         file = Path(path).with_name(SECRET_FILE)
-        if existing and not file.exists():
+        has_started = existing or Path(path).exists()  # looked at first: it is made last
+        if has_started and not file.exists():
             raise _missing(Path(path), file)
         return lines(generate_once(file, key="secret"))
     if scheme == "memory":
@@ -78,4 +79,9 @@ def _generated_secrets(store: str, *, existing: bool) -> tuple[Secret, ...]:
 def _missing(store: Path, file: Path) -> ConfigError:
     if not store.exists():
         return ConfigError("store", no_store_at(store))
-    return ConfigError("secret", f"{file} is gone, and nothing else opens the store; restore it")
+    return ConfigError(
+        "secret",
+        f"{file} is missing, and nothing else opens the logins in {store}: restore it. If it is "
+        f"gone for good, make a new one (mintage keys new > {file}) and start once with --force, "
+        "which ends these logins",
+    )

@@ -78,16 +78,11 @@ async def nanoidp(*, redirect_uri: str, people: Sequence[Person] = ()) -> AsyncI
 
 @asynccontextmanager
 async def _process(directory: str, port: int) -> AsyncIterator[None]:
-    child = await _start(
+    async with _started(
         "--host", "127.0.0.1", "--port", str(port), "--config", directory, "--profile", "oauth21",
         directory=directory,
-    )  # fmt: skip
-    try:
+    ):  # fmt: skip
         yield
-    finally:
-        if child.returncode is None:
-            child.terminate()
-        await child.wait()
 
 
 def _users(people: Sequence[Person]) -> str:
@@ -105,15 +100,16 @@ def _users(people: Sequence[Person]) -> str:
 
 
 async def _run(*args: str, directory: str) -> None:
-    child = await _start(*args, directory=directory)
-    if await child.wait() != 0:
-        raise RuntimeError("nanoidp can't be set up")
+    async with _started(*args, directory=directory) as child:
+        if await child.wait() != 0:
+            raise RuntimeError("nanoidp can't be set up")
 
 
-async def _start(*args: str, directory: str) -> asyncio.subprocess.Process:
-    # In its own directory: it keeps its keys where it stands.
+@asynccontextmanager
+async def _started(*args: str, directory: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """``nanoidp args…`` in *directory*, where it keeps its keys. It is gone after the block."""
     quiet = asyncio.subprocess.DEVNULL
-    return await asyncio.create_subprocess_exec(
+    child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "nanoidp",
@@ -123,6 +119,12 @@ async def _start(*args: str, directory: str) -> asyncio.subprocess.Process:
         stderr=quiet,
         start_new_session=True,  # a terminal's Ctrl-C is for us: we end it ourselves
     )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.terminate()
+        await child.wait()  # what still runs would write into a directory that is being removed
 
 
 async def _wait(url: str) -> None:
