@@ -24,7 +24,7 @@ def demo(
     Log in, get a token, call a tool, refresh, revoke: with real parts and their real answers.
     Starts a login provider, an MCP server and Mintage on free loopback ports, and lets the
     official MCP client walk through. On a terminal it then stays up, so that you can log in
-    with a browser. Exit code 0 if every step went as it should, also when Ctrl-C ends it.
+    with a browser. Exit code 0 if no step failed, and when Ctrl-C ends it.
     """
     needs("demo")
     from mintage.demo.run import run
