@@ -8,7 +8,7 @@ from mintage.extras import MissingExtra, needs
 def main() -> None:
     """Run the command in ``sys.argv``. Without its packages that is one line, exit code 2."""
     try:
-        needs("server")
+        needs("demo" if sys.argv[1:2] in (["demo"], ["dev"]) else "server")
     except MissingExtra as error:
         print(f"mintage: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)

@@ -99,7 +99,7 @@ def test_a_record_of_a_newer_mintage_is_ended_too(
     [alice] = log_in(config, "alice")
     damage(config, alice, record=b"\xfe" + bytes(60))
     assert command.end(config=config, every=True) == 0
-    assert capsys.readouterr().out == "1 grants ended.\n"
+    assert capsys.readouterr().out == "1 grant ended.\n"
     assert command.list_grants(config=config) == 0
 
 
@@ -216,3 +216,17 @@ def test_the_list_says_in_which_zone_its_times_are(
     log_in(config, "alice")
     assert command.list_grants(config=config) == 0
     assert "since (UTC)" in capsys.readouterr().out
+
+
+def test_ids_and_a_filter_exclude_each_other(config: Path) -> None:
+    with pytest.raises(ConfigError, match="give only one of"):
+        command.end(config=config, every=True, before="2027-01-15")
+    with pytest.raises(ConfigError, match="name grants, or give"):
+        command.end(config=config)
+
+
+def test_an_id_that_is_not_there_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log_in(config, "alice")
+    assert command.end(("nosuch",), config=config) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("0 grants ended.\n", "nosuch: there is no such grant\n")

@@ -98,3 +98,11 @@ def test_what_is_left_out_is_named_with_its_meaning(arguments: list[str], why: s
     done = mintage(*arguments)
     assert done.returncode == 2
     assert done.stderr.decode().startswith(f"mintage: {why}")
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_help_shows_no_values_of_python(command: str) -> None:
+    shown = mintage(*command.split(), "--help").stdout.decode()
+    for value in ("default: (", "default: False", "default: True", "default: None"):
+        assert value not in shown
+    assert command != "serve" or "[default: 127.0.0.1]" in shown

@@ -107,7 +107,7 @@ async def test_a_secret_is_replaced_and_nobody_is_logged_out(config: Path) -> No
 
     code, shown = run(config, "keys", "retire")
     assert code == 1
-    assert "needed by 1 grants, kept" in shown
+    assert "needed by 1 grant, kept" in shown
     assert len(load(config).secrets) == 2
     assert run(config, "keys", "retire", "--force")[0] == 0
     assert counts(config) == [["used", "2", "2", "2", "0"]]
@@ -136,7 +136,7 @@ async def test_a_secret_removed_by_hand_too_early_is_missed_by_name(config: Path
     code, shown = run(config, "grants", "list", "--json")
     assert code == 1
     assert json.loads(shown.splitlines()[0])["needs_secret"]
-    assert "1 grants can't be read" in shown
+    assert "1 grant can't be read" in shown
     secret.write_text(both)
     assert counts(config) == [["used", "0", "0", "0", "0"], ["former", "1", "1", "1", "0"]]
 
@@ -202,14 +202,17 @@ async def test_grants_are_shown_and_ended(config: Path) -> None:
         [line] = run(config, "grants", "list", "--json", "--subject", "alice")[1].splitlines()
         assert json.loads(line)["client_id"] == client_id
 
-        assert run(config, "grants", "end", "--subject", "bob") == (0, "1 grants ended.\n")
+        assert run(config, "grants", "end", "--subject", "bob") == (0, "1 grant ended.\n")
         assert not isinstance(await use(vault, bob), Opened)
         name = handles.grant_id(handles.store_key(carol.secret))
-        assert run(config, "grants", "end", name) == (0, "1 grants ended.\n")
-        assert run(config, "grants", "end", name) == (1, "0 grants ended.\n")
+        assert run(config, "grants", "end", name) == (0, "1 grant ended.\n")
+        assert run(config, "grants", "end", name) == (
+            1,
+            f"0 grants ended.\n{name}: there is no such grant\n",
+        )
         assert not isinstance(await use(vault, carol), Opened)
         assert isinstance(await use(vault, alice), Opened)
-        assert run(config, "grants", "end", "--all") == (0, "1 grants ended.\n")
+        assert run(config, "grants", "end", "--all") == (0, "1 grant ended.\n")
 
 
 @pytest.mark.parametrize("arguments", [(), ("--all", "--subject", "x"), ("aaaa", "--client", "c")])
@@ -231,10 +234,19 @@ async def test_a_server_does_not_start_without_a_secret_that_grants_need(config:
 
     code, shown = run(config, "serve", "--port", "1")
     assert code == 2
-    assert shown.startswith("mintage: secret: 1 grants need the secret ")
+    assert shown.startswith("mintage: secret: 1 grant needs the secret ")
     assert shown.count("\n") == 1
-    ended = b"--force: 1 grants were ended"
+    ended = b"--force: 1 grant ended"
     async with served(config, free_port(), "--force", ready=ended):
         pass
     async with server(config) as (vault, _):
         assert isinstance(await use(vault, opened), Refused)
+
+
+async def test_a_staged_secret_is_called_so_until_it_is_used(config: Path) -> None:
+    async with server(config) as (vault, _):
+        await logged_in(vault)
+    run(config, "keys", "rotate", "--stage")
+    assert [row[0] for row in counts(config)] == ["used", "staged"]
+    run(config, "keys", "rotate")
+    assert [row[0] for row in counts(config)] == ["used", "former"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mintage.app.listening import addresses, bind, listen
+from mintage.app.listening import addresses, bind, listen, listening
 from mintage.errors import ConfigError
 from mintage.testing.nanoidp import free_port
 from tests.support.command import WORKERS_CONFIG, mintage
@@ -84,9 +84,22 @@ def test_a_wrong_port_is_one_line_and_exit_code_2(tmp_path: Path, workers: str, 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["serve"], ["serve", "--nonsense"], ["nonsense"], ["token", "inspect", "--x"]]
+    "arguments", [["serve", "--nonsense"], ["nonsense"], ["token", "inspect", "--x"]]
 )
 def test_a_wrong_argument_is_one_line_and_exit_code_2(arguments: list[str]) -> None:
     done = mintage(*arguments)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1), done.stderr
     assert b"--help" in done.stderr
+
+
+def test_an_address_of_another_machine_is_no_fault_of_the_port() -> None:
+    with pytest.raises(ConfigError) as refused:
+        bind(["192.0.2.1"], 0)  # RFC 5737: nobody has it
+    assert refused.value.key == "--host"
+
+
+def test_where_no_unix_socket_can_be_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "mintage.sock"
+    with pytest.raises(ConfigError) as refused, listening([], 0, path):
+        pass
+    assert str(path) in refused.value.advice

@@ -233,12 +233,12 @@ async def test_a_command_after_two_dashes_gets_login_in_front(tmp_path: Path) ->
     [
         (["--workers", "2", "--", "cat"], b"--workers: "),
         (["--", "no-such-program"], b"--: there is no program 'no-such-program' here"),
-        (["--", "x"], b"--: the command is for the resource without a backend; there are 0"),
+        (["--", "x"], b"--: the command has no place: remove backend from [[resource]] /mcp"),
     ],
 )
 def test_a_command_that_cannot_be_meant(tmp_path: Path, rest: list[str], why: bytes) -> None:
     file = tmp_path / "mintage.toml"
-    text = CONFIG if b"without a backend" in why else WITH_A_COMMAND
+    text = CONFIG if b"no place" in why else WITH_A_COMMAND
     address = "http://127.0.0.1:9"
     file.write_text(text.format(issuer=address, directory=tmp_path, backend=address))
     found = mintage("serve", "--config", str(file), *rest)

@@ -350,3 +350,25 @@ def test_half_a_url_is_answered_with_the_whole(written: str, meant: str) -> None
     with pytest.raises(ConfigError) as refused:
         read(changed("resource.backend", written))
     assert str(refused.value) == f"resource[0].backend: must be a whole URL, like {meant}"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "advice"),
+    [
+        ("resource.credential", "exchange", "takes the table [resource.exchange]"),
+        ("resource", {"path": "/mcp"}, "write [[resource]] in place of [resource]"),
+        ("resource.rule", {"scopes": []}, "write [[resource.rule]] in place of [resource.rule]"),
+        ("allow", {}, "write [[allow]] in place of [allow]"),
+        ("resource.scopes", "tools", 'in brackets, scopes = ["..."]'),
+        ("resource.scopes", 1, "in brackets, scopes = [...]"),
+        ("resource.credentail", "none", "there is no such setting; did you mean 'credential'?"),
+        ("upstrem", {}, "there is no such setting; did you mean 'upstream'?"),
+        ("upstream.isuer", "x", "there is no such setting; did you mean 'issuer'?"),
+        ("upstream.preset", "googel", "did you mean 'google'?"),
+        ("secret", "env:SHORT", "mintage keys new"),
+    ],
+)
+def test_the_advice_says_what_to_write(key: str, value: Any, advice: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(changed(key, value), environ=ENVIRON | {"SHORT": "short"})
+    assert advice in refused.value.advice

@@ -120,3 +120,10 @@ def test_a_page_opens_where_there_is_a_screen(
     has: bool,  # noqa: FBT001
 ) -> None:
     assert has_browser(environ, platform) is has
+
+
+def test_no_cookie_is_shown_whole() -> None:
+    request = httpx2.Request("GET", "http://h/consent")
+    cookie = "mintage-browser-x1=nrK2Zq8sTm4LdX0aPwv7; HttpOnly; Path=/consent"
+    text = shown(200, httpx2.Response(200, request=request, headers={"set-cookie": cookie}))
+    assert "mintage-browser-x1=nrK2…; HttpOnly; Path=/consent" in text

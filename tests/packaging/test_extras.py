@@ -52,7 +52,8 @@ def test_the_base_install_issues_and_verifies(bare: Path) -> None:
         ("import mintage.app", "server"),
         ("import mintage.settings.load", "server"),
         ("import mintage.integrations.starlette", "server"),
-        ("import mintage.integrations.fastmcp", "server"),
+        ("import mintage.integrations.fastmcp", "fastmcp"),
+        ("import mintage.integrations.mcp_sdk", "mcp"),
         ("import mintage.testing.browser", "server"),
         ("import mintage.stores.postgres", "postgres"),
         ("import mintage.stores.redis", "redis"),
@@ -79,7 +80,7 @@ def test_with_the_server_the_others_are_still_named(server: Path, program: str, 
     assert said.stdout.endswith(f": pip install 'mintage[{extra}]'\n"), said.stderr
 
 
-@pytest.mark.parametrize("command", [(), ("--help",), ("serve", "--config", "x"), ("demo",)])
+@pytest.mark.parametrize("command", [(), ("--help",), ("serve", "--config", "x")])
 def test_the_command_without_its_packages_says_one_sentence(
     bare: Path, command: tuple[str, ...]
 ) -> None:
@@ -91,10 +92,17 @@ def test_the_command_without_its_packages_says_one_sentence(
     assert said.stdout == ""
 
 
-def test_the_demo_without_its_packages_says_one_sentence(server: Path) -> None:
-    said = run(server, "-m", "mintage", "demo", "--once")
-    assert said.returncode == 2
-    assert said.stderr == "mintage: this needs the package mcp: pip install 'mintage[demo]'\n"
+@pytest.mark.parametrize("command", [("demo", "--once"), ("dev", "--", "cat")])
+def test_the_demo_without_its_packages_says_one_sentence(
+    bare: Path, server: Path, command: tuple[str, ...]
+) -> None:
+    """The same extra, whatever is there already: no second round."""
+    for python, package in ((bare, "cyclopts"), (server, "mcp")):
+        said = run(python, "-m", "mintage", *command)
+        assert said.returncode == 2
+        assert said.stderr == (
+            f"mintage: this needs the package {package}: pip install 'mintage[demo]'\n"
+        )
 
 
 def test_a_store_whose_driver_is_missing_names_the_extra(server: Path, tmp_path: Path) -> None:

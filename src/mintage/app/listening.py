@@ -4,6 +4,7 @@ A port that is taken is thus one line and exit code 2, with one process as with 
 """
 
 import contextlib
+import errno
 import logging
 import socket
 from collections.abc import Generator, Sequence
@@ -109,7 +110,8 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
         one.bind((host, port))
     except OSError as error:
         one.close()
-        raise ConfigError("--port", f"can't listen on {host} port {port}: {_why(error)}") from None
+        key = "--host" if error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise ConfigError(key, f"can't listen on {host} port {port}: {_why(error)}") from None
     return one
 
 
@@ -145,7 +147,7 @@ def _unix(path: Path) -> socket.socket:
             one.close()
             raise
     except OSError as error:
-        raise ConfigError("--unix-socket", f"can't listen: {_why(error)}") from None
+        raise ConfigError("--unix-socket", f"can't listen at {path}: {_why(error)}") from None
     return one
 
 

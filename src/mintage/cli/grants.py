@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from mintage.cli.opening import OpenInstallation, opened
-from mintage.cli.terminal import for_tables, harmless
+from mintage.cli.terminal import counted, for_tables, harmless
 from mintage.errors import ConfigError
 from mintage.grants.handles import grant_id
 from mintage.upstream.presets import find_preset
@@ -52,7 +52,7 @@ async def _list(path: Path, subject: str | None, client: str | None, *, as_json:
         rows = [_row(here, grant) async for grant in found]
     unread = sum("unread" in row for row in rows)
     if unread:
-        print(f"{unread} grants can't be read whole.", file=sys.stderr)  # noqa: T201
+        print(f"{counted(unread, 'grant')} can't be read whole.", file=sys.stderr)  # noqa: T201
     if as_json:
         for row in rows:
             print(json.dumps(row))  # noqa: T201
@@ -102,7 +102,13 @@ def end(
     Exit code 1 if a named grant is not there, or if any was skipped.
     """
     filtered = any(one is not None for one in (subject, client, before))
-    if sum([bool(grants), filtered, every]) != 1:
+    if sum([bool(grants), filtered, every]) > 1:
+        raise ConfigError(
+            "grants end",
+            "give only one of: ids of grants; --all; or --subject, --client and --before, which "
+            "go together",
+        )
+    if not (grants or filtered or every):
         raise ConfigError(
             "grants end", "name grants, or give --subject, --client or --before, or --all"
         )
@@ -139,7 +145,10 @@ async def _end_named(path: Path, names: tuple[str, ...], wanted: _Wanted) -> int
         looked_up = [await here.vault.listing.get(name) for name in names]
         found = [grant for grant in looked_up if grant is not None]
         skipped = await _end_all(here, found, wanted)
-    print(f"{len(found) - len(skipped)} grants ended.")  # noqa: T201
+    print(f"{counted(len(found) - len(skipped), 'grant')} ended.")  # noqa: T201
+    for name, one in zip(names, looked_up, strict=True):
+        if one is None:
+            print(f"{name}: there is no such grant", file=sys.stderr)  # noqa: T201
     _tell(skipped)
     return 1 if skipped or len(found) < len(names) else 0
 
@@ -158,7 +167,7 @@ async def _end(path: Path, wanted: _Wanted) -> int:
         else:
             print("Logins keep coming: run it again.", file=sys.stderr)  # noqa: T201
             return 1
-    print(f"{ended} grants ended.")  # noqa: T201
+    print(f"{counted(ended, 'grant')} ended.")  # noqa: T201
     _tell(skipped)
     return 1 if skipped else 0
 

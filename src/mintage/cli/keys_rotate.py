@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from mintage.app.secret_needs import Need
 from mintage.cli.opening import OpenInstallation, opened
+from mintage.cli.terminal import counted
 from mintage.errors import ConfigError
 from mintage.settings.load import Config, load
 from mintage.settings.secret_file import SecretFile
@@ -62,7 +63,8 @@ async def _retire(path: Path, *, force: bool) -> int:
         file = _file(here.config)
         if not force and (unread := await here.needs.unread()):
             print(  # noqa: T201
-                f"Nothing was removed: {unread} grants can't be read, and may need any secret. "
+                f"Nothing was removed: {counted(unread, 'grant')} can't be read, and may need any "
+                "secret. "
                 "`mintage grants list` shows them and why; end them, or give --force.",
                 file=sys.stderr,
             )
@@ -77,7 +79,7 @@ async def _remove(
     kept = [need.grants > 0 and not force for need in former]
     for need, stays in zip(former, kept, strict=True):
         fate = "kept" if stays else "removed"
-        print(f"{need.secret_id}: needed by {need.grants} grants, {fate}")  # noqa: T201
+        print(f"{need.secret_id}: needed by {counted(need.grants, 'grant')}, {fate}")  # noqa: T201
     if all(kept):
         print("Nothing was removed.")  # noqa: T201
     else:
@@ -90,7 +92,7 @@ async def _remove(
         }
         # Their tokens can't be verified any more. Without an end they would get 503 for ever.
         if ended := await here.needs.give_up(gone):
-            print(f"{ended} grants were ended: their users log in again.")  # noqa: T201
+            print(f"{counted(ended, 'grant')} ended: the users log in again.")  # noqa: T201
     return 1 if any(kept) else 0
 
 

@@ -9,7 +9,9 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from mintage.cli.opening import opened
-from mintage.cli.terminal import for_tables
+from mintage.cli.terminal import counted, for_tables
+from mintage.settings.load import Config
+from mintage.settings.secret_file import SecretFile
 
 
 def status(*, config: Annotated[Path, Parameter(help="The TOML file with the settings.")]) -> int:
@@ -27,15 +29,24 @@ async def _status(path: Path) -> int:
     async with opened(path) as here:
         found = await here.needs.count()
         unread = await here.needs.unread()
-        configured = len(here.config.secrets)
+        states = _states(here.config)
     table = Table(box=None)
     for heading in ("secret", "", "grants", "sealed", "tokens", "clients"):
         table.add_column(heading, justify="right" if heading not in ("secret", "") else "left")
     for number, need in enumerate(found):
-        state = "in use" if number == 0 else "former" if number < configured else "MISSING"
+        state = states[number] if number < len(states) else "MISSING"
         counts = map(str, (need.grants, need.sealed, need.signed, need.registered))
         table.add_row(need.secret_id, state, *counts)
     for_tables().print(table)
     if unread:
-        print(f"{unread} grants can't be read: see mintage grants list.", file=sys.stderr)  # noqa: T201
-    return 0 if len(found) == configured and not unread else 1
+        said = f"{counted(unread, 'grant')} can't be read: see mintage grants list."
+        print(said, file=sys.stderr)  # noqa: T201
+    return 0 if len(found) == len(states) and not unread else 1
+
+
+def _states(config: Config) -> list[str]:
+    """What each of the configured secrets is, in their order: a staged one is the last."""
+    states = ["in use", *["former"] * (len(config.secrets) - 1)]
+    if config.secret_file is not None and SecretFile.read(config.secret_file).staged is not None:
+        states[-1] = "staged"
+    return states

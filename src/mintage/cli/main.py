@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 import mintage
 from mintage.errors import ConfigError, MintageError
@@ -33,10 +33,21 @@ COMMANDS: Final = (
 )
 """Each command, where it is, and what it does: the line in a list, and the first of its help."""
 
+
+def default_shown(value: object) -> str | None:
+    """*value*, which an option has where it is left out, as it is written; None: not at all."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or None
+    if isinstance(value, bool):
+        return "yes" if value else None
+    return None if value is None else str(value)
+
+
 app = App(
     name="mintage",
     help="The token factory for OAuth proxies.",
     version=mintage.__version__,
+    default_parameter=Parameter(show_default=default_shown),
 )
 app.command(App(name="token", help="Look at tokens."))
 app.command(App(name="keys", help="Make and replace root secrets."))

@@ -5,6 +5,7 @@ import logging
 
 from mintage.app.secret_needs import Need
 from mintage.cli.opening import opened_with
+from mintage.cli.terminal import counted
 from mintage.errors import ConfigError
 from mintage.settings.load import Config
 
@@ -34,8 +35,12 @@ async def _check(config: Config, *, force: bool) -> None:
                 "users log in again",
             )
         ended = await here.needs.give_up([bytes.fromhex(need.secret_id) for need in missing])
-        log.warning("--force: %d grants were ended; %s", ended, _named(missing))
+        log.warning("--force: %s ended; %s", counted(ended, "grant"), _named(missing))
 
 
 def _named(missing: list[Need]) -> str:
-    return "; ".join(f"{need.grants} grants need the secret {need.secret_id}" for need in missing)
+    return "; ".join(
+        f"{counted(need.grants, 'grant')} {'needs' if need.grants == 1 else 'need'} the secret "
+        f"{need.secret_id}"
+        for need in missing
+    )

@@ -14,6 +14,11 @@ def for_tables() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_ENDLESS)
 
 
+def counted(number: int, what: str) -> str:
+    """*number* and the noun *what*, in the plural unless there is one."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def harmless(value: str) -> Text:
     """*value* as text. Control characters and changes of direction are spelled out."""
     return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in value))

@@ -15,7 +15,10 @@ Purpose = Literal["sign", "seal", "client-id", "cookie", "index"]
 KEY_BYTES: Final = 32
 PBKDF2_ITERATIONS: Final = 1_000_000
 
-_ADVICE = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+_ADVICE = (
+    "make one with: mintage keys new "
+    "(or: python -c 'import secrets; print(secrets.token_urlsafe(32))')"
+)
 
 # Secrets that stand in templates and tutorials, lower case, letters and digits only.
 _PLACEHOLDERS: Final = frozenset(

@@ -53,7 +53,8 @@ class Show:
         self._line("←", f"{response.status_code} {response.reason_phrase}", style)
         for name, value in response.headers.multi_items():
             if name.lower() in _SHOWN_HEADERS:
-                self._line(" ", f"{name}: {_shorten(value)}", style)
+                text = _cookie(value) if name.lower() == "set-cookie" else _shorten(value)
+                self._line(" ", f"{name}: {text}", style)
 
     def pairs(self, pairs: Iterable[tuple[str, str]]) -> None:
         for name, value in pairs:
@@ -105,6 +106,13 @@ def _hidden(name: str, value: str) -> str:
 
 def _cut(value: str) -> str:
     return value if len(value) <= _LONG or "://" in value[:9] else f"{value[:10]}…"
+
+
+def _cookie(value: str) -> str:
+    """A ``Set-Cookie`` header with the cookie's value cut."""
+    name, _, rest = value.partition("=")
+    held, semicolon, attributes = rest.partition(";")
+    return f"{_shorten(name)}={held[:4]}…{semicolon}{attributes}"
 
 
 def _shorten(value: str) -> str:

@@ -1,5 +1,1 @@
 """Mintage inside other people's applications: each module is for one of their frameworks."""
-
-from mintage.extras import needs
-
-needs("server")

@@ -24,9 +24,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from mintage.extras import extra
+from mintage.extras import extra, needs
 
 with extra("fastmcp"):
+    needs("fastmcp")
     from fastmcp.server.auth.auth import AccessToken, AuthProvider
     from fastmcp.server.auth.oauth_proxy import OAuthProxy
     from fastmcp.server.dependencies import get_access_token

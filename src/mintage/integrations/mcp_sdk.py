@@ -19,9 +19,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mintage.extras import extra
+from mintage.extras import extra, needs
 
 with extra("mcp"):
+    needs("mcp")
     from mcp.server.auth.middleware.auth_context import get_access_token
     from mcp.server.auth.provider import AccessToken
     from mcp.server.auth.settings import AuthSettings

@@ -17,7 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from starlette.requests import HTTPConnection
+from mintage.extras import extra
+
+with extra("server"):
+    from starlette.requests import HTTPConnection
 
 from mintage.integrations import asgi
 from mintage.integrations.asgi import Login

@@ -44,7 +44,7 @@ from mintage.settings.resources import (
     with_files_below,
 )
 from mintage.settings.root_secrets import root_secrets, secret_file
-from mintage.settings.words import none_of, words_for
+from mintage.settings.words import guess, names_beside, none_of, words_for
 from mintage.stores.opening import check_store_url
 from mintage.upstream.settings import UpstreamSettings
 from mintage.urls import check_https, whole_url
@@ -207,11 +207,25 @@ def _read(path: Path) -> dict[str, Any]:
 def _put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
     resources = data.setdefault("resource", [{"path": "/mcp"}])
     bare = [r for r in resources if isinstance(r, dict) and not {"backend", "command"} & r.keys()]
+    if not bare:
+        raise ConfigError("--", f"the command has no place: {_occupied(resources)}")
     if len(bare) != 1:
         raise ConfigError(
             "--", f"the command is for the resource without a backend; there are {len(bare)}"
         )
     bare[0]["command"] = {"run": list(command)}
+
+
+def _occupied(resources: Sequence[Any]) -> str:
+    """What to remove, so that a command has a place."""
+    taken = [
+        f"{name} from [[resource]] {one.get('path', '')}".rstrip()
+        for one in resources
+        if isinstance(one, dict)
+        for name in ("backend", "command")
+        if name in one
+    ]
+    return f"remove {', or '.join(taken)}" if taken else "there is no [[resource]]"
 
 
 def parse(
@@ -288,10 +302,24 @@ def _named(message: str) -> ConfigError:
         if field[1] == "required":
             return ConfigError(path, "this setting is missing")
         now = _RENAMED.get(field[2])
-        return ConfigError(path, f"is called {now} now" if now else "there is no such setting")
+        if now is not None:
+            return ConfigError(path, f"is called {now} now")
+        hint = guess(field[2], names_beside(_File, path))
+        return ConfigError(path, f"there is no such setting{hint}")
     if (wrong := re.fullmatch(r"Invalid enum value '(.*)'", sentence)) is not None:
         return ConfigError(path, none_of(wrong[1], words_for(_File, path)))
+    if (wrong := re.fullmatch(r"Expected `array(?: \| null)?`, got `(\w+)`", sentence)) is not None:
+        return ConfigError(path, _as_list(path, wrong[1]))
     return ConfigError(path or "the file", sentence[:1].lower() + sentence[1:])
+
+
+def _as_list(path: str, got: str) -> str:
+    """How a setting is written of which there may be several; *got*: what stands there."""
+    if got == "object":
+        table = re.sub(r"\[[^]]*\]", "", path)
+        return f"there may be several of these tables: write [[{table}]] in place of [{table}]"
+    example = '["..."]' if got == "str" else "[...]"
+    return f"is a list: write it in brackets, {path.rpartition('.')[2]} = {example}"
 
 
 def _located(store: str, base: Path) -> str:

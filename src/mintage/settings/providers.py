@@ -9,10 +9,11 @@ import msgspec
 from msgspec import Meta
 
 from mintage.errors import ConfigError
+from mintage.settings.words import none_of
 from mintage.upstream.authentication import SigningKey
 from mintage.upstream.json_paths import Pick
 from mintage.upstream.preset import AuthMethod, Endpoints
-from mintage.upstream.presets import find_preset
+from mintage.upstream.presets import PRESETS, find_preset
 from mintage.upstream.provider import resolve_upstream
 from mintage.upstream.settings import RECHECK_SECONDS, UpstreamSettings
 from mintage.urls import check_https, whole_url
@@ -82,8 +83,9 @@ def upstream_settings(section: UpstreamSection, resolve: Resolve) -> UpstreamSet
     """
     try:
         preset = find_preset(section.preset)
-    except ValueError as error:
-        raise ConfigError("upstream.preset", str(error)) from None
+    except ValueError:
+        why = none_of(section.preset, list(PRESETS))
+        raise ConfigError("upstream.preset", why) from None
     if not section.client_id:
         raise ConfigError("upstream.client_id", "is empty")
     _check_urls(section)

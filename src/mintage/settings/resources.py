@@ -200,7 +200,13 @@ def check_resources(resources: tuple[ResourceSection, ...]) -> None:
 
 def _check_exchange(resource: ResourceSection, key: str) -> None:
     section = resource.exchange
-    if (section is not None) != (resource.credential == "exchange"):
+    if section is None and resource.credential == "exchange":
+        raise ConfigError(
+            f"{key}.exchange",
+            'is missing: credential = "exchange" takes the table [resource.exchange], which says '
+            "for whom: audience or resource",
+        )
+    if section is not None and resource.credential != "exchange":
         raise ConfigError(f"{key}.exchange", 'goes with credential = "exchange"')
     if section is None:
         return

@@ -10,26 +10,52 @@ import msgspec
 
 def none_of(said: str, words: Sequence[str]) -> str:
     """That *said* is none of *words*, and which of them it resembles."""
+    return f"{said!r} is none of: {', '.join(words)}{guess(said, words)}"
+
+
+def guess(said: str, words: Sequence[str]) -> str:
+    """The end of a sentence that names the one of *words* that *said* resembles, if one does."""
     near = difflib.get_close_matches(said, words, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{said!r} is none of: {', '.join(words)}{hint}"
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def names_beside(file: type[msgspec.Struct], path: str) -> list[str]:
+    """The names of all settings of the table in *file* that the setting at *path* stands in."""
+    above = path.rpartition(".")[0]
+    fields = (field for part in _tables(file, above) for field in msgspec.structs.fields(part))
+    return list(dict.fromkeys(field.encode_name for field in fields))
 
 
 def words_for(file: type[msgspec.Struct], path: str) -> list[str]:
     """The words that the setting at *path* in *file* may have: ``resource[0].credential``."""
+    parts = (part for kind in _kinds(file, path) for part in _within(kind))
+    words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
+    return list(dict.fromkeys(words))  # one section and a list of them have the same
+
+
+def _kinds(file: type[msgspec.Struct], path: str) -> list[Any]:
+    """The types that the setting at *path* in *file* may have."""
     kinds: list[Any] = [file]
-    for name in re.sub(r"\[[^]]*\]", "", path).split("."):
+    for name in filter(None, re.sub(r"\[[^]]*\]", "", path).split(".")):
         kinds = [
             field.type
             for kind in kinds
-            for part in _within(kind)
-            if isinstance(part, type) and issubclass(part, msgspec.Struct)
+            for part in _structs(kind)
             for field in msgspec.structs.fields(part)
             if field.encode_name == name
         ]
-    parts = (part for kind in kinds for part in _within(kind))
-    words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
-    return list(dict.fromkeys(words))  # one section and a list of them have the same
+    return kinds
+
+
+def _tables(file: type[msgspec.Struct], path: str) -> Iterator[type[msgspec.Struct]]:
+    for kind in _kinds(file, path):
+        yield from _structs(kind)
+
+
+def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    for part in _within(kind):
+        if isinstance(part, type) and issubclass(part, msgspec.Struct):
+            yield part
 
 
 def _within(kind: Any) -> Iterator[Any]:
