@@ -181,7 +181,7 @@ async def test_at_a_unix_socket_a_proxy_may_ask(tmp_path: Path, workers: str) ->
         taken = await asyncio.to_thread(
             mintage, "serve", "--config", str(file), "--unix-socket", str(path)
         )
-        assert (taken.returncode, b"--unix-socket: can't listen: " in taken.stderr) == (2, True)
+        assert (taken.returncode, b"--unix-socket: can't listen at " in taken.stderr) == (2, True)
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await process.wait() == 0

@@ -37,7 +37,7 @@ async def serving(
 
 
 async def started(pid: int, count: int) -> set[int]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while len(found := children(pid)) < count:
             await asyncio.sleep(0.05)
     return found

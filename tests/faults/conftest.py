@@ -1,6 +1,5 @@
 """One set of servers of each kind for all batteries of a test process."""
 
-import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,13 +9,6 @@ from tests.faults import failover, fault_rigs
 from tests.faults.failover import Cluster, Sentinels
 from tests.faults.fault_rigs import Stand
 from tests.support.servers import Server, pgbouncer, postgres_server, redis_server, started
-
-
-@pytest.fixture(autouse=True)
-def litter_is_collected_here() -> Iterator[None]:
-    """What drivers drop when a server breaks warns where it is expected, not in a later test."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ async def served(
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert process.stderr is not None
             while ready not in await process.stderr.readline():
                 pass
