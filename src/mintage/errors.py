@@ -28,7 +28,7 @@
     │   └── TemporarilyUnavailable  503 temporarily_unavailable, with Retry-After
     ├── StoreError
     │   ├── Exists                  the key is taken
-    │   ├── Stale                   somebody else's write came first
+    │   ├── Stale                   another write came first
     │   ├── StoreUnavailable        an outage: the same call may work later
     │   │   └── SecretMissing       the grant needs a root secret that is not configured
     │   └── StoreUnusable           a newer, foreign or corrupt store: a person must act
@@ -43,7 +43,7 @@
         ├── UpstreamUnavailable     time-out, 5xx, no connection: nothing is known
         │   └── HalfKnown           a list without its end: whether the user may is not known
         ├── UpstreamRefused         the upstream said no: the login is over
-        │   └── NotAdmitted         no rule of ours lets this user in
+        │   └── NotAdmitted         no `[[allow]]` rule lets this user in
         └── UpstreamMisbehaved      an answer that breaks the protocol
             └── UpstreamMisconfigured   waiting does not help: the operator must act
 
@@ -283,7 +283,7 @@ class Exists(StoreError):
 
 
 class Stale(StoreError):
-    """Somebody else's write came first: load and decide again."""
+    """Another write came first: load the record and decide again."""
 
 
 class StoreUnavailable(StoreError):
@@ -364,7 +364,7 @@ class UpstreamRefused(UpstreamError):
 
 
 class NotAdmitted(UpstreamRefused):
-    """The provider knows the user, and no rule of ours lets them in. *why* is for our log."""
+    """The provider knows the user, and no ``[[allow]]`` rule admits them. *why* is for the log."""
 
     def __init__(self, why: str) -> None:
         super().__init__("access_denied", f"no rule lets this user in: {why}")
@@ -375,7 +375,7 @@ class UpstreamMisbehaved(UpstreamError):
 
 
 class UpstreamMisconfigured(UpstreamMisbehaved):
-    """The provider, or the way to it, refuses this server. It stays so until somebody mends it."""
+    """The provider, or a proxy on the way to it, refuses this server until an operator acts."""
 
 
 class BadKeySet(JoseError):

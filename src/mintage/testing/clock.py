@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told to go on."""
+"""A clock that shows the same time until a test moves it."""
 
 
 class ManualClock:

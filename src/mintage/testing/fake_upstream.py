@@ -1,4 +1,4 @@
-"""An OpenID provider that does as it is told, and fails as it is told.
+"""An OpenID provider for tests, which answers and fails as the test chooses.
 
 It logs its one user in without a page: the automatic approval that consent has to guard
 against. It checks PKCE, rotates refresh tokens and ends the family when an old one comes
