@@ -42,6 +42,29 @@ def _quiet_uvicorn() -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 
+_LONG: Final = 20  # seconds
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In CI say at once what failed and what took long: a run may be ended before its summary."""
+    if os.environ.get("CI") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_SayAtOnce(config))
+
+
+class _SayAtOnce:
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        assert terminal is not None
+        if report.failed:
+            terminal.write_line(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext}")
+        elif report.duration > _LONG:
+            terminal.write_line(f"\n{report.duration:.0f} s {report.nodeid} ({report.when})")
+
+
 _BREAKING: Final = ("tests/faults/", "tests/stores/test_faults.py", "test_the_way_there.py")
 
 
