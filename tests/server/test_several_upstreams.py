@@ -209,7 +209,7 @@ async def test_a_provider_that_was_taken_out_ends_no_login(
     """It may have been a mistake: what must be renewed there is not available."""
     client = await world.client()
     _, grant = await who(world, await log_in(world, client, "partners"))
-    only_staff = Upstreams([(m.settings, m.upstream) for m in world.running.parts.upstreams][:1])
+    only_staff = Upstreams([(m.upstream, m.client) for m in world.running.parts.upstreams][:1])
     with pytest.raises(UpstreamUnavailable, match="partners"):
         await only_staff.refresh(grant.upstream, now=int(clock()))
 

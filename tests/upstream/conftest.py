@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from mintage.grants.states import Identity, UpstreamTokens
-from mintage.settings.providers import UpstreamSection, upstream_settings
+from mintage.settings.upstream_section import UpstreamSection
+from mintage.settings.upstreams import read_upstream
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
@@ -17,7 +18,7 @@ from mintage.testing.oauth_client import answer_of
 from mintage.upstream.opening import open_upstream
 from mintage.upstream.preset import Preset, Quirks
 from mintage.upstream.presets import PRESETS
-from mintage.upstream.protocol import LoginRequest, Transport, Upstream
+from mintage.upstream.protocol import LoginRequest, Transport, UpstreamClient
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Secret
 
@@ -28,16 +29,16 @@ LOGIN = LoginRequest(
     code_verifier="v" * 43,
 )
 
-Opened = Callable[..., Upstream]
+Opened = Callable[..., UpstreamClient]
 
 
 def opened_with(
     section: dict[str, Any], transport: Transport, clock: ManualClock, **secrets: bytes
-) -> Upstream:
+) -> UpstreamClient:
     """The upstream of an ``[upstream]`` section; *secrets* are what its ``env:NAME`` stand for."""
     read = msgspec.convert(section, UpstreamSection)
-    settings = upstream_settings(read, lambda spec, _: Secret(secrets[spec.removeprefix("env:")]))
-    return open_upstream(settings, transport, clock)
+    upstream = read_upstream(read, lambda spec, _: Secret(secrets[spec.removeprefix("env:")]))
+    return open_upstream(upstream, transport, clock)
 
 
 @dataclass
@@ -47,9 +48,9 @@ class Stage:
     provider: FakeUpstream
     clock: ManualClock
     patch: pytest.MonkeyPatch
-    opened: list[Upstream] = field(default_factory=list)
+    opened: list[UpstreamClient] = field(default_factory=list)
 
-    def open(self, quirks: Quirks | None = None, **section: Any) -> Upstream:
+    def open(self, quirks: Quirks | None = None, **section: Any) -> UpstreamClient:
         """An upstream at the provider; *quirks* in the place of the preset's."""
         base = {"client_id": self.provider.client_id, "client_secret": "env:SECRET"}
         if "preset" not in section:
@@ -65,7 +66,7 @@ class Stage:
         self.opened.append(upstream)
         return upstream
 
-    def plain(self, **section: Any) -> Upstream:
+    def plain(self, **section: Any) -> UpstreamClient:
         """A provider without discovery and without OpenID Connect."""
         url = self.provider.url
         return self.open(
@@ -81,12 +82,12 @@ class Stage:
         )
 
     async def log_in(
-        self, upstream: Upstream, login: LoginRequest = LOGIN
+        self, upstream: UpstreamClient, login: LoginRequest = LOGIN
     ) -> tuple[UpstreamTokens, Identity]:
         answer = await self.ask(upstream, login)
         return await upstream.redeem(answer["code"], login, now=int(self.clock()))
 
-    async def ask(self, upstream: Upstream, login: LoginRequest = LOGIN) -> dict[str, str]:
+    async def ask(self, upstream: UpstreamClient, login: LoginRequest = LOGIN) -> dict[str, str]:
         """What the browser brings back from the provider."""
         async with Browser(stop_at=(login.redirect_uri,)) as browser:
             return answer_of(await browser.open(await upstream.authorization_url(login)))

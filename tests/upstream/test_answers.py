@@ -153,7 +153,7 @@ async def _holds(
 ) -> None:
     wire = Scripted(answers, "https://a.example")
     upstream = opened_with(section, wire, ManualClock(NOW), S=b"a secret")
-    wire.issuer = upstream._provider.issuer  # type: ignore[attr-defined]
+    wire.issuer = upstream._upstream.issuer  # type: ignore[attr-defined]
     tokens = UpstreamTokens(
         access_token="a", refresh_token="r" if renewable or not recheck else None,
         expires_at=NOW, recheck=recheck, scope="user:email read:org guilds",

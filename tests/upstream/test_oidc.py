@@ -32,35 +32,36 @@ from mintage.upstream.id_token import read_keys
 from mintage.upstream.oauth2 import read_tokens
 from mintage.upstream.opening import open_upstream
 from mintage.upstream.preset import Quirks
-from mintage.upstream.protocol import HttpRequest, HttpResponse, Upstream
-from mintage.upstream.settings import UpstreamSettings
+from mintage.upstream.protocol import HttpRequest, HttpResponse, UpstreamClient
 from mintage.upstream.transport import HttpTransport
+from mintage.upstream.upstream import Upstream
 from mintage.values import Secret
 from tests.upstream.conftest import LOGIN
 
 
 @pytest.fixture
-async def upstream(provider: FakeUpstream, clock: ManualClock) -> AsyncIterator[Upstream]:
-    settings = UpstreamSettings(
-        preset="oidc",
+async def upstream(provider: FakeUpstream, clock: ManualClock) -> AsyncIterator[UpstreamClient]:
+    described = Upstream(
+        name="oidc",
+        title="the provider",
         issuer=provider.issuer,
         client_id=provider.client_id,
         client_secret=Secret(provider.client_secret.encode()),
         scopes=("openid", "email"),
     )
-    upstream = open_upstream(settings, HttpTransport(), clock)
+    upstream = open_upstream(described, HttpTransport(), clock)
     yield upstream
     await upstream.close()
 
 
-async def log_in(upstream: Upstream, clock: ManualClock) -> Any:
+async def log_in(upstream: UpstreamClient, clock: ManualClock) -> Any:
     async with Browser(stop_at=(LOGIN.redirect_uri,)) as browser:
         page = await browser.open(await upstream.authorization_url(LOGIN))
     return await upstream.redeem(answer_of(page)["code"], LOGIN, now=int(clock()))
 
 
 async def test_a_good_login_tells_who_it_is(
-    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
+    upstream: UpstreamClient, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     provider.claims = {"groups": ["a", "b"], "name": "Älice", "hidden": "x", "picture": {"no": 1}}
     tokens, identity = await log_in(upstream, clock)
@@ -105,7 +106,7 @@ FORGED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("claims", FORGED.values(), ids=FORGED)
 async def test_attack_b10_a_wrong_id_token_is_not_believed(
-    upstream: Upstream, provider: FakeUpstream, clock: ManualClock, claims: dict[str, Any]
+    upstream: UpstreamClient, provider: FakeUpstream, clock: ManualClock, claims: dict[str, Any]
 ) -> None:
     provider.claims = claims
     with pytest.raises(UpstreamMisbehaved):
@@ -124,7 +125,7 @@ def compact(header: dict[str, Any], claims: dict[str, Any], key: bytes | None) -
 
 
 async def test_attack_b10_neither_unsigned_nor_signed_by_another(
-    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
+    upstream: UpstreamClient, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     kid = provider.key.kid
     stranger = RSAKey.generate_key(2048)
@@ -153,7 +154,7 @@ async def test_attack_b10_neither_unsigned_nor_signed_by_another(
 
 
 async def test_headers_that_nobody_reads_do_not_matter(
-    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
+    upstream: UpstreamClient, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     header = {"alg": "RS256", "kid": provider.key.kid, "x5c": ["A" * 2000], "odd": 1}
     token = {}
@@ -171,7 +172,7 @@ async def test_headers_that_nobody_reads_do_not_matter(
 
 @pytest.mark.parametrize("token", [None, 5, "", "a.b", "a.b.c.d", ["a.b.c"]])
 async def test_attack_b10_an_id_token_must_be_there(
-    upstream: Upstream, provider: FakeUpstream, clock: ManualClock, token: Any
+    upstream: UpstreamClient, provider: FakeUpstream, clock: ManualClock, token: Any
 ) -> None:
     provider.shape = lambda body: body | {"id_token": token}
     with pytest.raises(UpstreamMisbehaved):
@@ -179,7 +180,7 @@ async def test_attack_b10_an_id_token_must_be_there(
 
 
 async def test_attack_b10_userinfo_of_somebody_else_is_not_believed(
-    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
+    upstream: UpstreamClient, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     provider.claims = {"email": None}
     provider.profile = {"sub": "mallory"}
@@ -187,13 +188,13 @@ async def test_attack_b10_userinfo_of_somebody_else_is_not_believed(
         await log_in(upstream, clock)
 
 
-async def test_attack_b08_an_iss_that_is_promised_must_be_there(upstream: Upstream) -> None:
+async def test_attack_b08_an_iss_that_is_promised_must_be_there(upstream: UpstreamClient) -> None:
     with pytest.raises(UpstreamMisbehaved):
         await upstream.check_issuer(None)
 
 
 async def test_a_new_key_is_found_without_a_restart(
-    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
+    upstream: UpstreamClient, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     await log_in(upstream, clock)
     provider.key = RSAKey.generate_key(2048, auto_kid=True)
@@ -203,7 +204,7 @@ async def test_a_new_key_is_found_without_a_restart(
 
 
 async def test_unusable_claims_are_left_out(
-    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
+    upstream: UpstreamClient, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     provider.claims = {"groups": [10**30], "email": "\ud800", "name": "n" * 5000, "hd": 10**30}
     _, identity = await log_in(upstream, clock)
@@ -211,7 +212,7 @@ async def test_unusable_claims_are_left_out(
 
 
 async def test_an_outage_of_discovery_alone_stops_nobody(
-    upstream: Upstream, provider: FakeUpstream, clock: ManualClock
+    upstream: UpstreamClient, provider: FakeUpstream, clock: ManualClock
 ) -> None:
     await log_in(upstream, clock)
     provider.faults["discovery"] = "500"
@@ -364,14 +365,15 @@ class TestDiscovery:
 async def test_a_third_partys_provider_end_to_end() -> None:
     """nanoidp: login with PKCE, rotation, an old refresh token refused, revocation."""
     async with nanoidp(redirect_uri=LOGIN.redirect_uri) as idp:
-        settings = UpstreamSettings(
-            preset="oidc",
+        described = Upstream(
+            name="oidc",
+            title="the provider",
             issuer=idp.issuer,
             client_id=idp.client_id,
             client_secret=Secret(idp.client_secret.encode()),
             scopes=("openid", "email", "offline_access"),
         )
-        upstream = open_upstream(settings, HttpTransport(), time.time)
+        upstream = open_upstream(described, HttpTransport(), time.time)
         async with Browser(stop_at=(LOGIN.redirect_uri,)) as browser:
             page = await browser.open(await upstream.authorization_url(LOGIN))
             page = await browser.submit(page, {"username": idp.username, "password": idp.password})

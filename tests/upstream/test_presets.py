@@ -17,17 +17,17 @@ import msgspec
 import pytest
 
 from mintage.errors import ConfigError, UpstreamError, UpstreamRefused
-from mintage.settings.providers import UpstreamSection, upstream_settings
+from mintage.settings.upstream_section import UpstreamSection
+from mintage.settings.upstreams import read_upstream
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import answer_of
 from mintage.upstream.preset import Preset
 from mintage.upstream.presets import PRESETS
-from mintage.upstream.protocol import HttpRequest, HttpResponse, Upstream
-from mintage.upstream.provider import resolve_upstream
-from mintage.upstream.settings import UpstreamSettings
+from mintage.upstream.protocol import HttpRequest, HttpResponse, UpstreamClient
 from mintage.upstream.transport import HttpTransport
+from mintage.upstream.upstream import Upstream
 from mintage.values import Secret
 from tests.upstream.conftest import LOGIN, opened_with
 
@@ -149,7 +149,7 @@ class Played:
     provider: FakeUpstream
     clock: ManualClock
     transport: Rerouted
-    upstream: Upstream
+    upstream: UpstreamClient
 
     def now(self) -> int:
         return int(self.clock())
@@ -227,12 +227,10 @@ def test_every_preset_is_recorded() -> None:
     assert recorded | {"oidc", "oauth2"} == PRESETS.keys()
 
 
-def read(section: dict[str, Any]) -> UpstreamSettings:
+def read(section: dict[str, Any]) -> Upstream:
     whole = {"client_id": "m", "client_secret": "env:S"} | section
     present = {key: value for key, value in whole.items() if value is not None}
-    return upstream_settings(
-        msgspec.convert(present, UpstreamSection), lambda *_: Secret(b"a secret")
-    )
+    return read_upstream(msgspec.convert(present, UpstreamSection), lambda *_: Secret(b"a secret"))
 
 
 PLAIN = {
@@ -321,8 +319,7 @@ def test_good_settings_are_taken(section: dict[str, Any]) -> None:
     ],
 )
 def test_pages_call_it_by_its_name(section: dict[str, Any], name: str) -> None:
-    settings = read(section)
-    assert resolve_upstream(PRESETS[settings.preset], settings).name == name
+    assert read(section).title == name
 
 
 def test_recordings_hold_no_real_secret() -> None:

@@ -25,7 +25,7 @@ from mintage.upstream.identity import from_claims
 from mintage.upstream.json_paths import Each, Pick
 from mintage.upstream.preset import IdentityMap, Lookup, Preset, Quirks
 from mintage.upstream.presets import PRESETS
-from mintage.upstream.protocol import HttpResponse, Upstream
+from mintage.upstream.protocol import HttpResponse, UpstreamClient
 from tests.upstream.conftest import LOGIN, Stage
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -528,7 +528,7 @@ def test_an_address_is_verified_only_by_who_told_it(
 
 
 class TestLookups:
-    def open(self, stage: Stage, **more: Any) -> Upstream:
+    def open(self, stage: Stage, **more: Any) -> UpstreamClient:
         """A provider that tells the user, and the teams to a token that may read them."""
         url = stage.provider.url
         teams = Lookup(

@@ -17,7 +17,7 @@ from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamRefused
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.oauth_client import answer_of
-from mintage.upstream.protocol import LoginRequest, Upstream
+from mintage.upstream.protocol import LoginRequest, UpstreamClient
 from mintage.upstream.transport import HttpTransport
 from tests.support.node import NodeMissing, install
 from tests.upstream.conftest import LOGIN, opened_with
@@ -48,14 +48,14 @@ def clock() -> ManualClock:
     return ManualClock(time.time())
 
 
-Open = Callable[..., Upstream]
+Open = Callable[..., UpstreamClient]
 
 
 @pytest.fixture
 async def open_with(clock: ManualClock) -> AsyncIterator[Open]:
     opened = []
 
-    def make(**section: Any) -> Upstream:
+    def make(**section: Any) -> UpstreamClient:
         opened.append(opened_with(section, HttpTransport(), clock, **SECRETS))
         return opened[-1]
 
@@ -93,7 +93,7 @@ class TestOidcProvider:
             "none": {},
         }
 
-        def opened(method: str, **more: Any) -> Upstream:
+        def opened(method: str, **more: Any) -> UpstreamClient:
             section = {
                 "issuer": issuer,
                 "client_id": method,
@@ -106,7 +106,7 @@ class TestOidcProvider:
 
         return opened
 
-    async def log_in(self, upstream: Upstream, login: LoginRequest = LOGIN) -> Any:
+    async def log_in(self, upstream: UpstreamClient, login: LoginRequest = LOGIN) -> Any:
         async with Browser(stop_at=(login.redirect_uri,)) as browser:
             page = await browser.open(await upstream.authorization_url(login))
             page = await browser.submit(page, {"login": "alice", "password": "x"})

@@ -21,9 +21,9 @@ from mintage.grants.states import Identity, Reason, UpstreamTokens
 from mintage.network.tls import trusted
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.upstream.opening import open_upstream
-from mintage.upstream.protocol import LoginRequest, Upstream
-from mintage.upstream.settings import UpstreamSettings
+from mintage.upstream.protocol import LoginRequest, UpstreamClient
 from mintage.upstream.transport import HttpTransport
+from mintage.upstream.upstream import Upstream
 from mintage.values import Secret
 from mintage.vault.values import Lifetimes, Opened, Refused
 
@@ -37,21 +37,22 @@ LOGIN = LoginRequest(
 Gone = Literal["before it asked", "after the answer"]
 
 
-def upstream_at(issuer: str, secret: str) -> Upstream:
-    settings = UpstreamSettings(
-        preset="oidc",
+def upstream_at(issuer: str, secret: str) -> UpstreamClient:
+    described = Upstream(
+        name="oidc",
+        title="the provider",
         issuer=issuer,
         client_id="mintage",
         client_secret=Secret(secret.encode()),
         scopes=("openid",),
     )
-    return open_upstream(settings, HttpTransport(), time.time)
+    return open_upstream(described, HttpTransport(), time.time)
 
 
 class Process:
     """Some replicas in one process, each with its own opening of the store."""
 
-    def __init__(self, replicas: list[Replica], upstream: Upstream, reached: Event) -> None:
+    def __init__(self, replicas: list[Replica], upstream: UpstreamClient, reached: Event) -> None:
         self._replicas = replicas
         self._upstream = upstream
         self._reached = reached

@@ -59,6 +59,7 @@ def access_keys(config: Config) -> KeyRing | None:
 
 
 def site_of(config: Config | Outline) -> Site:
+    callbacks = config.callbacks
     return Site(
         issuer=config.issuer,
         resources=tuple(
@@ -78,6 +79,6 @@ def site_of(config: Config | Outline) -> Site:
             for section in config.resources
         ),
         hierarchy=Hierarchy(config.scopes.implies),
-        callbacks=tuple(upstream.callback for upstream in config.upstreams),
-        upstreams=tuple(up.name for up in config.upstreams) if len(config.upstreams) > 1 else (),
+        callbacks=tuple(callbacks.values()),
+        upstreams=tuple(callbacks) if len(callbacks) > 1 else (),
     )

@@ -34,7 +34,7 @@ from mintage.server.pages import for_browsers
 from mintage.server.register import RegisterEndpoint
 from mintage.server.revoke import RevokeEndpoint
 from mintage.server.token import GrantType, TokenEndpoint
-from mintage.upstream.registry import ConfiguredUpstream
+from mintage.upstream.registry import RegisteredUpstream
 from mintage.web.edge import Handler, check_get, for_clients, json_response
 
 
@@ -82,9 +82,9 @@ def _pages(parts: Parts) -> dict[str, Handler]:
         random_bytes=random_bytes,
     )
     callbacks = {
-        member.callback.lstrip("/"): CallbackEndpoint(
+        upstream.callback.lstrip("/"): CallbackEndpoint(
             site=site,
-            upstream=member,
+            upstream=upstream,
             vault=parts.vault,
             cookies=cookies,
             revoker=parts.revoker,
@@ -93,7 +93,7 @@ def _pages(parts: Parts) -> dict[str, Handler]:
             clock=clock,
             random_bytes=random_bytes,
         )
-        for member in upstreams
+        for upstream in upstreams
     }
     return {
         AUTHORIZE.name: for_browsers(authorize, random_bytes, of_application=True),
@@ -121,7 +121,7 @@ def _for_clients(parts: Parts) -> dict[str, Handler]:
     )
     readiness = Readiness(
         {"store": lambda: parts.store.load(b"readyz")}
-        | {_probe(member, parts): member.check for member in parts.upstreams},
+        | {_probe(one, parts): one.check for one in parts.upstreams},
         lambda: look(parts.store, parts.clock.machine),
     )
     return {
@@ -133,8 +133,8 @@ def _for_clients(parts: Parts) -> dict[str, Handler]:
     }
 
 
-def _probe(member: ConfiguredUpstream, parts: Parts) -> str:
-    return "upstream" if len(parts.upstreams) == 1 else f"upstream {member.id}"
+def _probe(upstream: RegisteredUpstream, parts: Parts) -> str:
+    return "upstream" if len(parts.upstreams) == 1 else f"upstream {upstream.name}"
 
 
 def _register(parts: Parts) -> Handler:

@@ -17,8 +17,6 @@ from mintage.cli.opening import OpenInstallation, opened
 from mintage.cli.terminal import counted, for_tables, harmless
 from mintage.errors import ConfigError
 from mintage.grants.handles import grant_id
-from mintage.upstream.presets import find_preset
-from mintage.upstream.provider import resolve_upstream
 from mintage.values import ClientId
 from mintage.vault.values import Listed
 
@@ -208,7 +206,7 @@ async def _find(
         async for found in here.vault.listing.find(subject=None, client=of_client):
             yield found
         return
-    issuers = {resolve_upstream(find_preset(up.preset), up).issuer for up in here.config.upstreams}
+    issuers = {upstream.issuer for upstream in here.config.upstreams}
     for issuer in sorted(issuers):
         async for found in here.vault.listing.find(subject=(issuer, subject), client=of_client):
             yield found

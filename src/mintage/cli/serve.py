@@ -189,7 +189,7 @@ class GracefulServer(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def _asking(upstreams: Upstreams) -> AsyncGenerator[None, None]:
     """Beside the block each provider is asked until it answers."""
-    asked = [asyncio.create_task(until_it_answers(one.name, one.check)) for one in upstreams]
+    asked = [asyncio.create_task(until_it_answers(one.title, one.check)) for one in upstreams]
     try:
         yield
     finally:

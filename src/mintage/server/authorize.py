@@ -28,7 +28,7 @@ from mintage.server.requests import (
 )
 from mintage.server.responses import error_redirect
 from mintage.site import Site
-from mintage.upstream.registry import ConfiguredUpstream, Upstreams
+from mintage.upstream.registry import RegisteredUpstream, Upstreams
 from mintage.values import Clock, RandomBytes
 from mintage.web.edge import NO_STORE, failure_of, log_refusal, read_form, read_query
 from mintage.web.forms import one
@@ -83,7 +83,7 @@ class AuthorizeEndpoint:
         request: Request,
         wanted: AuthorizationRequest,
         client: Client,
-        offered: Sequence[ConfiguredUpstream],
+        offered: Sequence[RegisteredUpstream],
     ) -> Response:
         fresh = Response()
         browser = self.cookies.name_browser(request, fresh)
@@ -92,7 +92,7 @@ class AuthorizeEndpoint:
                 request=wanted,
                 browser=hashlib.sha256(browser.encode()).digest(),
                 expires_at=int(self.clock()) + LOGIN_SECONDS,
-                upstreams=tuple(member.id for member in offered),
+                upstreams=tuple(upstream.name for upstream in offered),
             )
         )
         named = (wanted.resource, *wanted.more_resources)
@@ -108,8 +108,8 @@ class AuthorizeEndpoint:
             resources=resources,
             scopes=wanted.scopes,
             upstreams=[
-                {"id": m.id, "name": m.name, "scopes": asked_of(m, wanted.scopes, self.site)}
-                for m in offered
+                {"name": u.name, "title": u.title, "scopes": asked_of(u, wanted.scopes, self.site)}
+                for u in offered
             ],
             action=f"{self.site.base_path}/consent",
             sealed=sealed,

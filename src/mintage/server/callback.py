@@ -35,7 +35,7 @@ from mintage.server.requests import AuthorizationRequest
 from mintage.server.responses import code_redirect, error_redirect
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site import Site
-from mintage.upstream.registry import ConfiguredUpstream
+from mintage.upstream.registry import RegisteredUpstream
 from mintage.values import Clock, RandomBytes
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
@@ -46,7 +46,7 @@ from mintage.web.forms import Form, one, optional
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackEndpoint:
     site: Site
-    upstream: ConfiguredUpstream
+    upstream: RegisteredUpstream
     vault: Vault
     cookies: Cookies
     revoker: UpstreamRevoker
@@ -92,7 +92,7 @@ class CallbackEndpoint:
         )
 
     async def _finish(self, request: Request, form: Form, login: PendingLogin) -> Response:
-        if login.upstream != self.upstream.id:
+        if login.upstream != self.upstream.name:
             raise InvalidRequest(
                 "this login began at another identity provider; go back to the application",
                 reason="callback of another identity provider",
@@ -142,7 +142,7 @@ class CallbackEndpoint:
         """A page, for only a person can do something about it; from there on to the client."""
         whom = self.contact or "the operator of this server"
         advice = (
-            f"{self.upstream.name} knows you, but you are not among those who may log in here; "
+            f"{self.upstream.title} knows you, but you are not among those who may log in here; "
             f"ask {whom} to let you in, and give the reference below"
         )
         failure = failure_of(

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from mintage.errors import InvalidTarget
 from mintage.server.requests import AuthorizationRequest
 from mintage.site import Site
-from mintage.upstream.registry import ConfiguredUpstream
+from mintage.upstream.registry import RegisteredUpstream
 from mintage.values import Scopes
 
 
 def choices(
-    upstreams: Iterable[ConfiguredUpstream], wanted: AuthorizationRequest, site: Site
-) -> Sequence[ConfiguredUpstream]:
+    upstreams: Iterable[RegisteredUpstream], wanted: AuthorizationRequest, site: Site
+) -> Sequence[RegisteredUpstream]:
     """The providers that all of the requested resources accept, the likeliest first.
 
     A request that names one of them (``acr_values=idp:NAME``) gets no other; a ``login_hint``
@@ -22,16 +22,16 @@ def choices(
     for name in (wanted.resource, *wanted.more_resources):
         resource = site.resource(name)
         if resource is not None and resource.upstreams:
-            found = [member for member in found if member.id in resource.upstreams]
+            found = [one for one in found if one.name in resource.upstreams]
     if not found:
         raise InvalidTarget(
             "these resources have no identity provider in common: ask for them one at a time"
         )
-    named = [member for member in found if member.id == wanted.upstream]
-    return named or sorted(found, key=lambda member: not member.expects(wanted.login_hint))
+    named = [one for one in found if one.name == wanted.upstream]
+    return named or sorted(found, key=lambda one: not one.expects(wanted.login_hint))
 
 
-def asked_of(member: ConfiguredUpstream, granted: Scopes, site: Site) -> Scopes:
-    """All that *member* is asked for at a login with these scopes of ours."""
-    more = site.upstream_scopes_for(granted, member.settings.more_scopes)
-    return tuple(dict.fromkeys((*member.settings.scopes, *more)))
+def asked_of(one: RegisteredUpstream, granted: Scopes, site: Site) -> Scopes:
+    """All that *one* is asked for at a login with these scopes of ours."""
+    more = site.upstream_scopes_for(granted, one.upstream.more_scopes)
+    return tuple(dict.fromkeys((*one.upstream.scopes, *more)))

@@ -21,7 +21,7 @@ from mintage.server.pages import onward
 from mintage.server.responses import error_redirect
 from mintage.site import Site
 from mintage.upstream.protocol import LoginRequest
-from mintage.upstream.registry import ConfiguredUpstream, Upstreams
+from mintage.upstream.registry import RegisteredUpstream, Upstreams
 from mintage.values import Clock, RandomBytes
 from mintage.web.edge import log_refusal, read_form
 from mintage.web.forms import one, optional
@@ -55,7 +55,7 @@ class ConsentEndpoint:
             case _:
                 raise InvalidRequest("decision must be approve or deny")
 
-    def _chosen(self, name: str | None, consent: ConsentForm) -> ConfiguredUpstream:
+    def _chosen(self, name: str | None, consent: ConsentForm) -> RegisteredUpstream:
         """Where the user will log in: of what the page offered."""
         if name is None and len(consent.upstreams) == 1:
             name = consent.upstreams[0]
@@ -65,7 +65,7 @@ class ConsentEndpoint:
         return chosen
 
     async def _approve(
-        self, request: Request, consent: ConsentForm, upstream: ConfiguredUpstream
+        self, request: Request, consent: ConsentForm, upstream: RegisteredUpstream
     ) -> Response:
         login = PendingLogin(
             request=replace(consent.request, client_name=""),  # shown already: room for others
@@ -73,10 +73,10 @@ class ConsentEndpoint:
             nonce=self._random(),
             code_verifier=self._random(),
             expires_at=int(self.clock()) + LOGIN_SECONDS,
-            upstream=upstream.id,
+            upstream=upstream.name,
         )
         url = await upstream.authorization_url(login_request(login, upstream, self.site))
-        response = onward(url, to=upstream.name)
+        response = onward(url, to=upstream.title)
         self.cookies.set_login(request, response, login)
         return response
 
@@ -105,7 +105,7 @@ class ConsentEndpoint:
         return encode_text(self.random_bytes(32))
 
 
-def login_request(login: PendingLogin, upstream: ConfiguredUpstream, site: Site) -> LoginRequest:
+def login_request(login: PendingLogin, upstream: RegisteredUpstream, site: Site) -> LoginRequest:
     """The login as the provider is asked for it."""
     wanted = login.request
     return LoginRequest(
@@ -116,7 +116,7 @@ def login_request(login: PendingLogin, upstream: ConfiguredUpstream, site: Site)
         prompt=wanted.prompt,
         max_age=wanted.max_age,
         login_hint=wanted.login_hint,
-        scopes=site.upstream_scopes_for(wanted.scopes, upstream.settings.more_scopes),
+        scopes=site.upstream_scopes_for(wanted.scopes, upstream.upstream.more_scopes),
     )
 
 

@@ -31,7 +31,6 @@ from mintage.settings.clients import (
     read_policy,
     read_registration,
 )
-from mintage.settings.providers import Resolve, UpstreamSection, all_upstreams, bare_upstreams
 from mintage.settings.resources import (
     GatewaySection,
     ResourceSection,
@@ -44,9 +43,11 @@ from mintage.settings.resources import (
     with_files_below,
 )
 from mintage.settings.root_secrets import root_secrets, secret_file
+from mintage.settings.upstream_section import UpstreamSection
+from mintage.settings.upstreams import Resolve, callbacks, read_upstreams
 from mintage.settings.words import guess, names_beside, none_of, words_for
 from mintage.stores.opening import check_store_url
-from mintage.upstream.settings import UpstreamSettings
+from mintage.upstream.upstream import Upstream
 from mintage.urls import check_https, whole_url
 from mintage.values import Secret
 from mintage.vault.values import Lifetimes
@@ -114,7 +115,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str
     store: str
     secrets: tuple[Secret, ...]
-    upstreams: tuple[UpstreamSettings, ...]
+    upstreams: tuple[Upstream, ...]
     resources: tuple[ResourceSection, ...]
     tokens: TokensSection
     clients: tuple[Client, ...]
@@ -129,6 +130,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[AllowRule, ...] = ()
     contact: str | None = None
     secret_file: Path | None = None
+
+    @property
+    def callbacks(self) -> dict[str, str]:
+        """Where each provider sends the browser back to, by its name."""
+        return {upstream.name: upstream.callback for upstream in self.upstreams}
 
     @property
     def lifetimes(self) -> Lifetimes:
@@ -152,7 +158,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str
     resources: tuple[ResourceSection, ...]
     scopes: ScopesSection
-    upstreams: tuple[UpstreamSettings, ...]
+    callbacks: Mapping[str, str]
     registration: bool
     documents: bool
     others_verify: bool
@@ -186,7 +192,7 @@ def load_outline(path: Path) -> Outline:
         issuer=file.issuer,
         resources=file.resource,
         scopes=file.scopes,
-        upstreams=bare_upstreams(file.upstream),
+        callbacks=callbacks(file.upstream),
         registration=file.registration.mode != "off",
         documents=read_policy(file.cimd, environ=os.environ).enabled,
         others_verify=bool(file.tokens.signing_key),
@@ -273,9 +279,9 @@ def _check(file: _File, resources: tuple[ResourceSection, ...]) -> None:
     check_forward_auth(file.gateway, resources)
 
 
-def _upstreams(file: _File, resolve: Resolve) -> tuple[UpstreamSettings, ...]:
-    found = all_upstreams(file.upstream, resolve)
-    names = {settings.name for settings in found}
+def _upstreams(file: _File, resolve: Resolve) -> tuple[Upstream, ...]:
+    found = read_upstreams(file.upstream, resolve)
+    names = {upstream.name for upstream in found}
     for number, resource in enumerate(file.resource):
         if not set(resource.upstreams) <= names:
             raise ConfigError(
@@ -283,7 +289,7 @@ def _upstreams(file: _File, resolve: Resolve) -> tuple[UpstreamSettings, ...]:
             )
     if not file.scopes.upstream:
         return found
-    return tuple(replace(s, more_scopes=s.more_scopes or file.scopes.upstream) for s in found)
+    return tuple(replace(u, more_scopes=u.more_scopes or file.scopes.upstream) for u in found)
 
 
 def _convert(data: dict[str, Any]) -> _File:

@@ -1,4 +1,4 @@
-"""Our client leg at one provider: its data, tied to a transport."""
+"""Our client leg at one identity provider: its data, tied to a transport."""
 
 import contextlib
 import logging
@@ -29,72 +29,64 @@ from mintage.upstream.answers import (
     to_introspection,
     to_userinfo,
 )
-from mintage.upstream.authentication import ClientCredentials, SigningKey
+from mintage.upstream.authentication import ClientCredentials
 from mintage.upstream.discovery import Documents, Metadata
 from mintage.upstream.identity import is_text
 from mintage.upstream.oauth2 import Asking
 from mintage.upstream.preset import AuthMethod, Lookup
 from mintage.upstream.protocol import Exchange, HttpResponse, Judge, LoginRequest, Transport
-from mintage.upstream.provider import Provider, issued_by
 from mintage.upstream.revocation import is_done, revocation_request
-from mintage.upstream.settings import UpstreamSettings
+from mintage.upstream.upstream import Upstream
 from mintage.values import Clock
 
 log = logging.getLogger("mintage.upstream")
 
 
-class ProviderClient:
-    """An `Upstream`: whatever differs between providers is in *provider*."""
+class HttpUpstreamClient:
+    """An `UpstreamClient`: whatever differs between providers is in *upstream*."""
 
     def __init__(
         self,
-        settings: UpstreamSettings,
-        provider: Provider,
+        upstream: Upstream,
         transport: Transport,
         clock: Clock,
         steady: Clock,
     ) -> None:
-        self._settings = settings
-        self._provider = provider
+        self._upstream = upstream
         self._transport = transport
         self._clock = clock
-        self._documents = Documents(provider, transport, steady)
-        self._key = None if settings.client_key is None else SigningKey.read(settings.client_key)
-
-    @property
-    def name(self) -> str:
-        return self._provider.name
+        self._documents = Documents(upstream, transport, steady)
 
     async def authorization_url(self, login: LoginRequest) -> str:
         found = await self._documents.metadata()
         return oauth2.authorization_url(
             found.authorization_endpoint,
-            self._settings.client_id,
+            self._upstream.client_id,
             login,
-            self._provider,
-            nonce=self._provider.id_token,
+            self._upstream,
+            nonce=self._upstream.id_token,
         )
 
     async def check_issuer(self, iss: str | None) -> None:
-        if not self._provider.discovery and self._settings.issuer is None:
+        if not self._upstream.names_issuer:
             return  # nobody has told what it calls itself
         found = await self._documents.metadata()
         if iss is None:
             if found.authorization_response_iss_parameter_supported:
                 raise UpstreamMisbehaved("the callback has no iss, though the provider promises it")
-        elif not id_token.is_issuer(iss, found.issuer, self._provider.quirks.issuer_aliases):
+        elif not id_token.is_issuer(iss, found.issuer, self._upstream.quirks.issuer_aliases):
             raise UpstreamMisbehaved("the callback is from another issuer")
 
     async def redeem(
         self, code: str, login: LoginRequest, *, now: int
     ) -> tuple[UpstreamTokens, Identity]:
         found = await self._documents.metadata()
-        form = oauth2.code_form(code, login, self._provider)
+        form = oauth2.code_form(code, login, self._upstream)
         tokens, body = await self._tokens(found, form, now=now)
-        if not self._provider.id_token:
+        if not self._upstream.id_token:
             return self._of(tokens, await self._by_lookups(found, tokens, now=now))
         claims = await self._verify(body.get("id_token"), login.nonce, tokens, now)
-        if login.max_age is not None and self._provider.quirks.max_age:
+        if login.max_age is not None and self._upstream.quirks.max_age:
             id_token.check_login_time(claims, login.max_age, now=now)
         return self._of(tokens, await self._by_id_token(found, tokens, claims, now=now))
 
@@ -105,7 +97,7 @@ class ProviderClient:
         if tokens.recheck:
             match await self._look_again(found, tokens, now=now):
                 case Yes(told):
-                    still = user.good_until(tokens, now + self._settings.recheck_seconds)
+                    still = user.good_until(tokens, now + self._upstream.recheck_seconds)
                     who = partial(self._who_now, found, still, None, told, now=now)
                     return await self._judged(still, who, judge)
                 case No(reason) if tokens.refresh_token is None:
@@ -116,7 +108,7 @@ class ProviderClient:
                     believed(unknown)
         if tokens.refresh_token is None:
             raise UpstreamRefused("the provider does not know the token any more")
-        form = oauth2.refresh_form(tokens.refresh_token, self._provider)
+        form = oauth2.refresh_form(tokens.refresh_token, self._upstream)
         new, body = await self._tokens(found, form, now=now, before=tokens)
         new = replace(new, issuer=tokens.issuer)
         signed = body.get("id_token") or None
@@ -124,8 +116,7 @@ class ProviderClient:
         return await self._judged(new, who, judge, complete=signed is not None)
 
     def issued(self, tokens: UpstreamTokens) -> bool:
-        former = tokens.issuer in self._settings.former_issuers
-        return former or issued_by(self._provider, tokens.issuer)
+        return self._upstream.issued(tokens.issuer)
 
     async def _judged(
         self,
@@ -146,7 +137,7 @@ class ProviderClient:
             who = await who_now()
             if who is None:  # nobody can be asked
                 return Renewed(tokens)
-            return Renewed(tokens, judge(who, complete or not self._provider.id_token))
+            return Renewed(tokens, judge(who, complete or not self._upstream.id_token))
         except UpstreamRefused:
             with contextlib.suppress(UpstreamError):
                 await self.revoke(tokens)
@@ -168,19 +159,19 @@ class ProviderClient:
 
         *told*: the answer to the first question, where it was asked just now.
         """
-        provider = self._provider
-        if not provider.id_token:
+        upstream = self._upstream
+        if not upstream.id_token:
             return await self._by_lookups(found, tokens, told, now=now)
         if id_token is not None:
             claims = await self._verify(id_token, None, tokens, now)
             return await self._by_id_token(found, tokens, claims, now=now)
-        if found.userinfo_endpoint is None or provider.quirks.userinfo == "never":
+        if found.userinfo_endpoint is None or upstream.quirks.userinfo == "never":
             return None
         userinfo = await self._userinfo(found, found.userinfo_endpoint, tokens, told, now=now)
         if not is_text(userinfo.get("sub")):
             raise UpstreamMisbehaved("userinfo does not say who it is about")
         claims = {"iss": found.issuer, "sub": userinfo["sub"]}
-        return self._named(identity.from_claims(claims, userinfo, provider.identity))
+        return self._named(identity.from_claims(claims, userinfo, upstream.identity))
 
     async def exchange(
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
@@ -188,13 +179,13 @@ class ProviderClient:
         found = await self._documents.metadata()
         form = oauth2.exchange_form(tokens, wanted)
         response = await self._post(found, form, now=now, url=wanted.token_endpoint)
-        body = believed(to_an_exchange(response, self._provider.quirks))
-        return oauth2.read_tokens(body, now=now, quirks=self._provider.quirks)[0]
+        body = believed(to_an_exchange(response, self._upstream.quirks))
+        return oauth2.read_tokens(body, now=now, quirks=self._upstream.quirks)[0]
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         found = await self._documents.metadata()
         request = revocation_request(
-            self._provider,
+            self._upstream,
             found.revocation_endpoint,
             tokens,
             credentials=self._credentials(found),
@@ -205,7 +196,7 @@ class ProviderClient:
         if request is None:
             return
         response = await self._transport.send(request)
-        if not is_done(response, self._provider.quirks):
+        if not is_done(response, self._upstream.quirks):
             raise UpstreamMisbehaved(f"revocation was answered with {response.status}")
 
     async def check(self) -> None:
@@ -224,8 +215,8 @@ class ProviderClient:
     ) -> tuple[UpstreamTokens, dict[str, Any]]:
         """(tokens, the whole answer) for *form* at the token endpoint."""
         response = await self._post(found, form, now=now)
-        settings, quirks = self._settings, self._provider.quirks
-        asking = Asking(settings.recheck_seconds, settings.asks_without_refresh_token)
+        upstream, quirks = self._upstream, self._upstream.quirks
+        asking = Asking(upstream.recheck_seconds, upstream.asks_without_refresh_token)
         body = believed(to_a_token_request(response, quirks))
         return oauth2.read_tokens(body, now=now, quirks=quirks, asking=asking, before=before)
 
@@ -243,21 +234,21 @@ class ProviderClient:
 
     def _credentials(self, found: Metadata) -> ClientCredentials:
         return ClientCredentials(
-            client_id=self._settings.client_id,
+            client_id=self._upstream.client_id,
             method=self._auth_method(found),
-            secret=self._settings.client_secret,
-            key=self._key,
+            secret=self._upstream.client_secret,
+            key=self._upstream.client_key,
         )
 
     def _auth_method(self, found: Metadata) -> AuthMethod:
         """As the operator or the preset says; else what we have and discovery names."""
-        settings, supported = self._settings, found.token_endpoint_auth_methods_supported
-        if settings.auth_method is not None:
-            return settings.auth_method
-        if settings.client_secret is None:
-            return "none" if settings.client_key is None else "private_key_jwt"
-        if self._provider.quirks.auth_method is not None:
-            return self._provider.quirks.auth_method
+        upstream, supported = self._upstream, found.token_endpoint_auth_methods_supported
+        if upstream.auth_method is not None:
+            return upstream.auth_method
+        if upstream.client_secret is None:
+            return "none" if upstream.client_key is None else "private_key_jwt"
+        if self._upstream.quirks.auth_method is not None:
+            return self._upstream.quirks.auth_method
         if "client_secret_basic" not in supported and "client_secret_post" in supported:
             return "client_secret_post"
         return "client_secret_basic"
@@ -268,17 +259,17 @@ class ProviderClient:
         """Whether *tokens* still hold; and what was told of the user, if that was the question."""
         if tokens.ends_at is not None and now >= tokens.ends_at:
             return No("the token has ended")
-        endpoint = self._provider.endpoints.introspection
+        endpoint = self._upstream.endpoints.introspection
         if endpoint is not None:
             form = {"token": tokens.access_token, "token_type_hint": "access_token"}
             response = await self._post(found, form, now=now, url=endpoint)
             live = to_introspection(response, now=now)
             return Yes(None) if isinstance(live, Yes) else live
-        request = user.first_question(self._provider, found.userinfo_endpoint, tokens)
+        request = user.first_question(self._upstream, found.userinfo_endpoint, tokens)
         if request is None:
             return Yes(None)
         response = await self._transport.send(request)
-        answer = to_does_it_hold(response, self._provider.quirks, now=now)
+        answer = to_does_it_hold(response, self._upstream.quirks, now=now)
         return Yes(answer.value) if isinstance(answer, Yes) else answer
 
     async def _by_lookups(
@@ -290,18 +281,18 @@ class ProviderClient:
         now: int,
     ) -> Identity:
         """Who the user is, by what the lookups find. *told* answers the first of them already."""
-        provider = self._provider
+        upstream = self._upstream
         answers: dict[str, Any] = {}
         half = set()
-        for lookup in provider.lookups:
-            if not user.is_asked(lookup, tokens, provider.scopes):
+        for lookup in upstream.lookups:
+            if not user.is_asked(lookup, tokens, upstream.scopes):
                 continue
             answer = await self._looked_up(lookup, found, tokens, told, now=now)
             told = None
             answers |= {lookup.into: answer.body} if lookup.into else answer.body
             if not answer.whole:
                 half.add(lookup.into)
-        issuer, where = provider.issuer, provider.identity
+        issuer, where = upstream.issuer, upstream.identity
         return self._named(identity.from_answers(answers, where, issuer=issuer, half=half))
 
     async def _looked_up(
@@ -318,9 +309,9 @@ class ProviderClient:
         whole = True
         for page in range(1, user.MAX_PAGES + 1):
             endpoint = found.userinfo_endpoint
-            request = user.question(lookup, self._provider, endpoint, tokens, page=page)
+            request = user.question(lookup, self._upstream, endpoint, tokens, page=page)
             response = told if told and page == 1 else await self._transport.send(request)
-            part = believed(to_a_lookup(response, lookup, self._provider.quirks, now=now))
+            part = believed(to_a_lookup(response, lookup, self._upstream.quirks, now=now))
             body = part.body if body is None else body + part.body
             whole = whole and part.whole
             if not user.goes_on(part.body, lookup):
@@ -331,14 +322,14 @@ class ProviderClient:
         self, found: Metadata, tokens: UpstreamTokens, claims: dict[str, Any], *, now: int
     ) -> Identity:
         """Who the user is, by verified *claims* and what the userinfo endpoint adds to them."""
-        quirks, endpoint = self._provider.quirks, found.userinfo_endpoint
-        missing = "email" in self._provider.scopes and "email" not in claims
+        quirks, endpoint = self._upstream.quirks, found.userinfo_endpoint
+        missing = "email" in self._upstream.scopes and "email" not in claims
         userinfo: dict[str, Any] = {}
         if endpoint is not None and (
             quirks.userinfo == "always" or (quirks.userinfo == "for_email" and missing)
         ):
             userinfo = await self._userinfo(found, endpoint, tokens, now=now)
-        return self._named(identity.from_claims(claims, userinfo, self._provider.identity))
+        return self._named(identity.from_claims(claims, userinfo, self._upstream.identity))
 
     async def _userinfo(
         self,
@@ -350,7 +341,7 @@ class ProviderClient:
         now: int,
     ) -> dict[str, Any]:
         """What the userinfo endpoint tells, signed or not."""
-        quirks = self._provider.quirks
+        quirks = self._upstream.quirks
         if told is None:
             request = user.bearer_request(endpoint, tokens, quirks.api_headers)
             told = await self._transport.send(request)
@@ -360,13 +351,13 @@ class ProviderClient:
         token = told.body.decode("ascii", "replace").strip()
         return await self._with_keys(
             lambda keys: id_token.verify_userinfo(
-                token, keys, issuer=found.issuer, client_id=self._settings.client_id,
+                token, keys, issuer=found.issuer, client_id=self._upstream.client_id,
                 now=now, aliases=quirks.issuer_aliases,
             )
         )  # fmt: skip
 
     def _named(self, who: Identity) -> Identity:
-        return identity.vouched(who) if self._provider.quirks.emails_are_verified else who
+        return identity.vouched(who) if self._upstream.quirks.emails_are_verified else who
 
     def _of(self, tokens: UpstreamTokens, who: Identity) -> tuple[UpstreamTokens, Identity]:
         """Both, the tokens bound to the provider that named the user."""
@@ -379,9 +370,9 @@ class ProviderClient:
         found = await self._documents.metadata()
         return await self._with_keys(
             lambda keys: id_token.verify(
-                token, keys, issuer=found.issuer, client_id=self._settings.client_id,
+                token, keys, issuer=found.issuer, client_id=self._upstream.client_id,
                 nonce=nonce, access_token=tokens.access_token, now=now,
-                aliases=self._provider.quirks.issuer_aliases,
+                aliases=self._upstream.quirks.issuer_aliases,
             )
         )  # fmt: skip
 

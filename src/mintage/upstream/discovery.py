@@ -13,7 +13,7 @@ from mintage.upstream import id_token
 from mintage.upstream.answers import believed, to_a_document
 from mintage.upstream.members import Member, flag, members, text, url, words
 from mintage.upstream.protocol import HttpRequest, Transport
-from mintage.upstream.provider import Provider
+from mintage.upstream.upstream import Upstream
 from mintage.values import Clock
 
 T = TypeVar("T")
@@ -72,14 +72,14 @@ def read_discovery(
 
 
 class Documents:
-    """What *provider* publishes, asked for when it is needed.
+    """What *upstream* publishes, asked for when it is needed.
 
     It is no `FetchCache`: keys are never used past their time here, since an id_token's signature
     says who logs in, while what discovery said goes on being used through an outage.
     """
 
-    def __init__(self, provider: Provider, transport: Transport, clock: Clock) -> None:
-        self._provider = provider
+    def __init__(self, upstream: Upstream, transport: Transport, clock: Clock) -> None:
+        self._upstream = upstream
         self._transport = transport
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -90,8 +90,8 @@ class Documents:
 
     async def metadata(self) -> Metadata:
         """What is known of the provider; from its configuration alone, without discovery."""
-        if not self._provider.discovery:
-            return _configured(self._provider)
+        if not self._upstream.discovery:
+            return _configured(self._upstream)
         async with self._lock:
             if self._metadata is not None and self._clock() < self._metadata[0]:
                 return self._metadata[1]
@@ -123,16 +123,16 @@ class Documents:
             return keys, True
 
     async def _discovered(self) -> Metadata:
-        provider = self._provider
-        usual = f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
+        upstream = self._upstream
+        usual = f"{upstream.issuer.rstrip('/')}/.well-known/openid-configuration"
         return await self._document(
-            provider.discovery_url or usual,
+            upstream.discovery_url or usual,
             lambda body: read_discovery(
-                body | _said(provider),
-                provider.issuer,
-                template=provider.quirks.issuer_template,
-                keys=provider.id_token,
-                plain=provider.plain,
+                body | _said(upstream),
+                upstream.issuer,
+                template=upstream.quirks.issuer_template,
+                keys=upstream.id_token,
+                plain=upstream.plain,
             ),
         )
 
@@ -153,10 +153,10 @@ class Documents:
             raise
 
 
-def _configured(provider: Provider) -> Metadata:
-    endpoints = provider.endpoints
+def _configured(upstream: Upstream) -> Metadata:
+    endpoints = upstream.endpoints
     return Metadata(
-        issuer=provider.issuer,
+        issuer=upstream.issuer,
         authorization_endpoint=str(endpoints.authorization),
         token_endpoint=str(endpoints.tokens),
         jwks_uri=endpoints.jwks,
@@ -165,9 +165,9 @@ def _configured(provider: Provider) -> Metadata:
     )
 
 
-def _said(provider: Provider) -> dict[str, str]:
+def _said(upstream: Upstream) -> dict[str, str]:
     """What the operator knows better, by the names that a discovery document has for it."""
-    known = provider.endpoints
+    known = upstream.endpoints
     named = {
         "authorization_endpoint": known.authorization,
         "token_endpoint": known.tokens,

@@ -15,7 +15,7 @@ from mintage.grants.states import UpstreamTokens
 from mintage.upstream.members import Member, members, number, scopes, text, token
 from mintage.upstream.preset import Quirks
 from mintage.upstream.protocol import Exchange, LoginRequest
-from mintage.upstream.provider import Provider
+from mintage.upstream.upstream import Upstream
 
 BY_THE_BOOK: Final = Quirks()
 
@@ -23,16 +23,16 @@ _MAX_LIFETIME: Final = 10 * 365 * 86400
 
 
 def authorization_url(
-    endpoint: str, client_id: str, login: LoginRequest, provider: Provider, *, nonce: bool
+    endpoint: str, client_id: str, login: LoginRequest, upstream: Upstream, *, nonce: bool
 ) -> str:
     """Where to send the browser (RFC 6749 §4.1.1, RFC 7636 §4.3)."""
-    quirks = provider.quirks
+    quirks = upstream.quirks
     query = dict(quirks.parameters)
-    asked = tuple(dict.fromkeys((*provider.scopes, *login.scopes)))
+    asked = tuple(dict.fromkeys((*upstream.scopes, *login.scopes)))
     if quirks.offline is not None and "offline_access" in asked:
         asked = tuple(scope for scope in asked if scope != "offline_access")
         query |= quirks.offline
-    query |= provider.extra
+    query |= upstream.extra
     query |= _asked_of_the_user(login, quirks, query.get("prompt"))
     query |= {
         "response_type": "code",
@@ -49,7 +49,7 @@ def authorization_url(
             "code_challenge": s256(login.code_verifier),
             "code_challenge_method": "S256",
         }
-    query |= _resource(provider)
+    query |= _resource(upstream)
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
 
@@ -72,30 +72,30 @@ def _asked_of_the_user(login: LoginRequest, quirks: Quirks, prompt: str | None) 
     return asked
 
 
-def _resource(provider: Provider) -> dict[str, str]:
+def _resource(upstream: Upstream) -> dict[str, str]:
     """``resource`` (RFC 8707), only where the operator asked for it.
 
     Strict providers refuse it, and at others it changes whom the upstream token is for.
     """
-    return {} if provider.resource is None else {"resource": provider.resource}
+    return {} if upstream.resource is None else {"resource": upstream.resource}
 
 
-def code_form(code: str, login: LoginRequest, provider: Provider) -> dict[str, str]:
+def code_form(code: str, login: LoginRequest, upstream: Upstream) -> dict[str, str]:
     """RFC 6749 §4.1.3."""
     form = {
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": login.redirect_uri,
     }
-    if provider.quirks.pkce:
+    if upstream.quirks.pkce:
         form["code_verifier"] = login.code_verifier
-    return form | _resource(provider)
+    return form | _resource(upstream)
 
 
-def refresh_form(refresh_token: str, provider: Provider) -> dict[str, str]:
+def refresh_form(refresh_token: str, upstream: Upstream) -> dict[str, str]:
     """RFC 6749 §6."""
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-    return form | _resource(provider)
+    return form | _resource(upstream)
 
 
 def exchange_form(tokens: UpstreamTokens, wanted: Exchange) -> dict[str, str]:

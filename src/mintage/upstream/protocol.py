@@ -1,7 +1,7 @@
 """The identity provider, as values. Nothing here sends anything.
 
 A provider's module builds an `HttpRequest` and reads an `HttpResponse`; `transport` alone
-carries them. What the rest of the house sees is `Upstream`.
+carries them. What the rest of the house sees is `UpstreamClient`.
 """
 
 from collections.abc import Callable, Mapping
@@ -81,12 +81,8 @@ Raises `NotAdmitted` for a user who may not stay, and `HalfKnown` where that can
 """
 
 
-class Upstream(Protocol):
-    """One identity provider. Every method raises `UpstreamError` and nothing else."""
-
-    @property
-    def name(self) -> str:
-        """How a page calls it: a host name or a brand."""
+class UpstreamClient(Protocol):
+    """Asks one identity provider. Every method raises `UpstreamError` and nothing else."""
 
     async def authorization_url(self, login: LoginRequest) -> str:
         """Where to send the browser (RFC 6749 §4.1.1, with PKCE S256, state and nonce)."""

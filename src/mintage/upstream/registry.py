@@ -17,61 +17,62 @@ from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, UpstreamTokens
-from mintage.upstream.protocol import Exchange, Judge, LoginRequest, Upstream
-from mintage.upstream.settings import UpstreamSettings
+from mintage.upstream.protocol import Exchange, Judge, LoginRequest, UpstreamClient
+from mintage.upstream.upstream import Upstream
 
 _MAX_ISSUERS: Final = 1000  # a provider of many tenants has an issuer for each
 
 
 @dataclass(frozen=True, slots=True)
-class ConfiguredUpstream:
-    """A provider among others; as an `Upstream`, it answers for its own logins only.
+class RegisteredUpstream:
+    """A provider among others, which answers for its own logins only.
 
-    *others*: the names of those beside it.
+    *client* asks it. *others*: the names of those beside it.
     """
 
-    settings: UpstreamSettings
-    upstream: Upstream = field(repr=False)
+    upstream: Upstream
+    client: UpstreamClient = field(repr=False)
     others: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
-        """How a page calls it."""
-        return self.settings.title or self.upstream.name
+        """Its name in addresses and subjects."""
+        return self.upstream.name
 
     @property
-    def id(self) -> str:
-        return self.settings.name
+    def title(self) -> str:
+        """How a page calls it."""
+        return self.upstream.title
 
     @property
     def callback(self) -> str:
         """Where its logins come back to, below the issuer."""
-        return self.settings.callback
+        return self.upstream.callback
 
     @property
     def prefix(self) -> str:
         """What stands in front of its users' subjects."""
-        return "" if self.settings.legacy_default else f"{self.id}|"
+        return "" if self.upstream.legacy_default else f"{self.name}|"
 
     def owns(self, tokens: UpstreamTokens) -> bool:
         """Whether *tokens* came from it, and not from another that had its place before."""
-        return tokens.provider == self._mark and self.upstream.issued(tokens)
+        return tokens.provider == self._mark and self.upstream.issued(tokens.issuer)
 
     def expects(self, login_hint: str | None) -> bool:
         """Whether the hint is an address in a domain of its."""
         domain = (login_hint or "").rpartition("@")[2].lower()
-        return domain in self.settings.domains
+        return domain in self.upstream.domains
 
     async def authorization_url(self, login: LoginRequest) -> str:
-        return await self.upstream.authorization_url(login)
+        return await self.client.authorization_url(login)
 
     async def check_issuer(self, iss: str | None) -> None:
-        await self.upstream.check_issuer(iss)
+        await self.client.check_issuer(iss)
 
     async def redeem(
         self, code: str, login: LoginRequest, *, now: int
     ) -> tuple[UpstreamTokens, Identity]:
-        tokens, who = await self.upstream.redeem(code, login, now=now)
+        tokens, who = await self.client.redeem(code, login, now=now)
         # Without a prefix of its own it could speak of another's user.
         if not self.prefix and who.subject.partition("|")[0] in self.others:
             raise UpstreamMisbehaved("its subject reads like one of another provider")
@@ -81,29 +82,26 @@ class ConfiguredUpstream:
         self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
     ) -> Renewed:
         asked = None if judge is None else lambda who, complete: judge(self._known(who), complete)
-        renewed = await self.upstream.refresh(tokens, now=now, judge=asked)
+        renewed = await self.client.refresh(tokens, now=now, judge=asked)
         return dataclasses.replace(renewed, tokens=self._marked(renewed.tokens))
-
-    def issued(self, tokens: UpstreamTokens) -> bool:
-        return self.owns(tokens)
 
     async def exchange(
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
     ) -> UpstreamTokens:
-        return await self.upstream.exchange(tokens, wanted, now=now)
+        return await self.client.exchange(tokens, wanted, now=now)
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
-        await self.upstream.revoke(tokens)
+        await self.client.revoke(tokens)
 
     async def check(self) -> None:
-        await self.upstream.check()
+        await self.client.check()
 
     async def close(self) -> None:
-        await self.upstream.close()
+        await self.client.close()
 
     @property
     def _mark(self) -> str | None:
-        return None if self.settings.legacy_default else self.id
+        return None if self.upstream.legacy_default else self.name
 
     def _known(self, who: Identity) -> Identity:
         return replace(who, subject=self.prefix + who.subject)
@@ -115,58 +113,58 @@ class ConfiguredUpstream:
 class Upstreams:
     """All of them, in the order of the configuration."""
 
-    def __init__(self, members: Sequence[tuple[UpstreamSettings, Upstream]]) -> None:
-        ids = frozenset(settings.name for settings, _ in members)
-        self._members = tuple(
-            ConfiguredUpstream(settings, upstream, ids - {settings.name})
-            for settings, upstream in members
+    def __init__(self, clients: Sequence[tuple[Upstream, UpstreamClient]]) -> None:
+        names = frozenset(upstream.name for upstream, _ in clients)
+        self._all = tuple(
+            RegisteredUpstream(upstream, client, names - {upstream.name})
+            for upstream, client in clients
         )
         self._issued: BoundedMemory[tuple[str | None, str | None], bool] = BoundedMemory(
             _MAX_ISSUERS
         )
 
-    def __iter__(self) -> Iterator[ConfiguredUpstream]:
-        return iter(self._members)
+    def __iter__(self) -> Iterator[RegisteredUpstream]:
+        return iter(self._all)
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._all)
 
-    def find(self, name: str) -> ConfiguredUpstream | None:
+    def find(self, name: str) -> RegisteredUpstream | None:
         """The provider of that name."""
-        return next((member for member in self._members if member.id == name), None)
+        return next((one for one in self._all if one.name == name), None)
 
     def issued(self, tokens: UpstreamTokens) -> bool:
         """Whether one of them gave *tokens*. It is asked with each request that needs a token."""
         key = tokens.provider, tokens.issuer
         known = self._issued.get(key)
         if known is None:
-            known = any(member.owns(tokens) for member in self._members)
+            known = any(one.owns(tokens) for one in self._all)
             self._issued[key] = known
         return known
 
     async def refresh(
         self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
     ) -> Renewed:
-        """As `Upstream.refresh`, at the provider that *tokens* came from."""
+        """As `UpstreamClient.refresh`, at the provider that *tokens* came from."""
         return await self._owner(tokens).refresh(tokens, now=now, judge=judge)
 
     async def exchange(
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
     ) -> UpstreamTokens:
-        """As `Upstream.exchange`, at the provider that *tokens* came from."""
+        """As `UpstreamClient.exchange`, at the provider that *tokens* came from."""
         return await self._owner(tokens).exchange(tokens, wanted, now=now)
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
-        """As `Upstream.revoke`, at the provider that *tokens* came from."""
+        """As `UpstreamClient.revoke`, at the provider that *tokens* came from."""
         await self._owner(tokens).revoke(tokens)
 
     async def close(self) -> None:
-        await asyncio.gather(*(member.close() for member in self._members))
+        await asyncio.gather(*(one.close() for one in self._all))
 
-    def _owner(self, tokens: UpstreamTokens) -> ConfiguredUpstream:
-        for member in self._members:
-            if member.owns(tokens):
-                return member
+    def _owner(self, tokens: UpstreamTokens) -> RegisteredUpstream:
+        for one in self._all:
+            if one.owns(tokens):
+                return one
         # It may have been taken out by mistake: no reason to end logins.
         name = tokens.provider or tokens.issuer
         raise UpstreamUnavailable(f"the provider of this login is not configured: {name}")

@@ -9,7 +9,7 @@ from mintage.upstream.answers import Unknown, to_does_it_hold
 from mintage.upstream.authentication import ClientCredentials
 from mintage.upstream.preset import Quirks
 from mintage.upstream.protocol import HttpRequest, HttpResponse
-from mintage.upstream.provider import Provider
+from mintage.upstream.upstream import Upstream
 from mintage.upstream.user import bearer_request
 
 _DONE: Final = (200, 204)
@@ -18,7 +18,7 @@ _GONE: Final = (404, 422)  # as a token is answered that is not there any more
 
 
 def revocation_request(
-    provider: Provider,
+    upstream: Upstream,
     endpoint: str | None,
     tokens: UpstreamTokens,
     *,
@@ -30,7 +30,7 @@ def revocation_request(
     """What ends *tokens*; None where the provider has no way."""
     if endpoint is None:
         return None
-    quirks = provider.quirks
+    quirks = upstream.quirks
     match quirks.revocation:
         case "rfc7009":
             form = oauth2.revocation_form(tokens)

@@ -8,7 +8,7 @@ from mintage.errors import UpstreamMisbehaved
 from mintage.grants.states import UpstreamTokens
 from mintage.upstream.preset import Lookup, Parameters
 from mintage.upstream.protocol import HttpRequest
-from mintage.upstream.provider import Provider
+from mintage.upstream.upstream import Upstream
 
 MAX_PAGES: Final = 6  # of a hundred: one more than a claim can hold
 
@@ -31,7 +31,7 @@ def bearer_request(url: str, tokens: UpstreamTokens, headers: Parameters) -> Htt
 
 def question(
     lookup: Lookup,
-    provider: Provider,
+    upstream: Upstream,
     userinfo_endpoint: str | None,
     tokens: UpstreamTokens,
     *,
@@ -43,7 +43,7 @@ def question(
         raise UpstreamMisbehaved("the provider has no userinfo endpoint: who is the user?")
     if lookup.page_size is not None:
         url = f"{url}?per_page={lookup.page_size}&page={page}"
-    return bearer_request(url, tokens, provider.quirks.api_headers)
+    return bearer_request(url, tokens, upstream.quirks.api_headers)
 
 
 def goes_on(part: Any, lookup: Lookup) -> bool:
@@ -52,13 +52,13 @@ def goes_on(part: Any, lookup: Lookup) -> bool:
 
 
 def first_question(
-    provider: Provider, userinfo_endpoint: str | None, tokens: UpstreamTokens
+    upstream: Upstream, userinfo_endpoint: str | None, tokens: UpstreamTokens
 ) -> HttpRequest | None:
     """What shows whether a token still holds; None where there is nothing to ask."""
-    url = provider.lookups[0].url if provider.lookups else ""
-    if not url and (userinfo_endpoint is None or provider.quirks.userinfo == "never"):
+    url = upstream.lookups[0].url if upstream.lookups else ""
+    if not url and (userinfo_endpoint is None or upstream.quirks.userinfo == "never"):
         return None
-    return bearer_request(url or str(userinfo_endpoint), tokens, provider.quirks.api_headers)
+    return bearer_request(url or str(userinfo_endpoint), tokens, upstream.quirks.api_headers)
 
 
 def good_until(tokens: UpstreamTokens, at: int) -> UpstreamTokens:

@@ -1,16 +1,18 @@
-"""A preset and what the operator says of it, settled into one value. Pure."""
+"""What a preset knows of an identity provider, with what ``[upstream]`` says put in. Pure."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from mintage.errors import ConfigError
-from mintage.upstream.id_token import is_issuer
+from mintage.settings.upstream_section import UpstreamSection
+from mintage.upstream.authentication import SigningKey
 from mintage.upstream.json_paths import Pick
 from mintage.upstream.preset import Endpoints, IdentityMap, Lookup, Preset, Quirks
-from mintage.upstream.settings import UpstreamSettings
+from mintage.upstream.upstream import Upstream
+from mintage.values import Scopes, Secret
 
 # What a parameter may look like: it becomes part of a URL.
 _FORMS: Final = {
@@ -37,78 +39,78 @@ _RESERVED: Final = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
-    """One identity provider as it is used here: nothing left to be looked up or filled in.
+def upstream_of(
+    preset: Preset,
+    section: UpstreamSection,
+    *,
+    scopes: Scopes,
+    client_secret: Secret | None,
+    client_key: SigningKey | None,
+    claims: Mapping[str, Pick],
+) -> Upstream:
+    """The provider of *section*, whose values are given as they were read.
 
-    *id_token*: whether it says who the user is with one; otherwise *lookups* do. *discovery_url*:
-    where its document is, if not below *issuer*. *plain*: http endpoints will do.
+    Raises `ConfigError`, which names the key.
     """
-
-    name: str
-    issuer: str
-    discovery: bool
-    id_token: bool
-    endpoints: Endpoints
-    scopes: tuple[str, ...]
-    lookups: tuple[Lookup, ...]
-    identity: IdentityMap
-    quirks: Quirks
-    resource: str | None
-    discovery_url: str | None = None
-    plain: bool = False
-    extra: Mapping[str, str] = field(default_factory=dict)
-
-
-def resolve_upstream(preset: Preset, settings: UpstreamSettings) -> Provider:
-    """The provider that *settings* describe. Raises `ConfigError`, which names the key."""
-    parameters = _parameters(preset, settings)
-    endpoints = _merged(_filled(preset.endpoints, parameters), settings.endpoints)
+    parameters = _parameters(preset, section)
+    endpoints = _merged(_filled(preset.endpoints, parameters), section.given_endpoints)
     discovery = preset.discovery and not (endpoints.authorization and endpoints.tokens)
     if not discovery:
         _check_endpoints(endpoints)
-    scopes = settings.scopes
     id_token = "openid" in scopes and (discovery or endpoints.jwks is not None)
     lookups = tuple(_lookup(lookup, parameters) for lookup in preset.lookups)
-    if not id_token and not lookups and settings.userinfo is False:
+    if not id_token and not lookups and section.userinfo is False:
         raise ConfigError(
             "upstream.userinfo", "is needed: without an id_token userinfo alone says who logged in"
         )
     if not id_token and not lookups:
         lookups = (_userinfo(preset, endpoints, discovery=discovery),)
-    issuer = _issuer(preset, settings, parameters, endpoints)
-    return Provider(
-        name=_name(preset, settings, issuer),
+    issuer = _issuer(preset, section, parameters, endpoints)
+    return Upstream(
+        name=section.short_name,
+        title=section.title or _title(preset, section, issuer),
+        client_id=section.client_id,
         issuer=issuer,
-        discovery=discovery,
-        id_token=id_token,
-        endpoints=endpoints,
+        names_issuer=discovery or section.issuer is not None,
         scopes=scopes,
+        client_secret=client_secret,
+        client_key=client_key,
+        auth_method=section.auth_method,
+        more_scopes=section.more_scopes,
+        identity=_identity(preset, claims),
+        quirks=_quirks(preset.quirks, section, parameters),
+        resource=section.resource,
+        extra=_extra(section.parameters),
+        discovery=discovery,
+        discovery_url=section.discovery_url,
+        endpoints=endpoints,
+        plain=section.http_to_the_provider_stays_in_a_trusted_network,
+        id_token=id_token,
         lookups=lookups,
-        identity=_identity(preset, settings.claims),
-        quirks=_quirks(preset.quirks, settings, parameters),
-        resource=settings.resource,
-        discovery_url=settings.discovery_url,
-        plain=settings.plain,
-        extra=_extra(settings.extra),
+        recheck_seconds=section.recheck_seconds,
+        asks_without_refresh_token=section.without_refresh_token == "ask",  # noqa: S105
+        former_issuers=section.former_issuers,
+        domains=frozenset(domain.lower().lstrip("@") for domain in section.domains),
+        legacy_default=section.legacy_default,
     )
 
 
-def _name(preset: Preset, settings: UpstreamSettings, issuer: str) -> str:
+def _title(preset: Preset, section: UpstreamSection, issuer: str) -> str:
     """How people call it: a brand where there is one of it, otherwise whose it is."""
-    own = settings.issuer is not None or "domain" in settings.parameters or preset.issuer is None
+    own = section.issuer is not None or section.domain is not None or preset.issuer is None
     return urlsplit(issuer).netloc if own else preset.title
 
 
-def _parameters(preset: Preset, settings: UpstreamSettings) -> dict[str, str]:
-    for name in settings.parameters:
+def _parameters(preset: Preset, section: UpstreamSection) -> dict[str, str]:
+    given = section.given_parameters
+    for name in given:
         if name not in preset.parameters:
             raise ConfigError(f"upstream.{name}", f"the preset {preset.name} does not know it")
     found = {}
     for name, default in preset.parameters.items():
-        value = settings.parameters.get(name, default)
+        value = given.get(name, default)
         if value is None:
-            if settings.issuer is not None:
+            if section.issuer is not None:
                 continue
             raise ConfigError(f"upstream.{name}", f"the preset {preset.name} needs it")
         pattern, advice = _FORMS[name]
@@ -163,12 +165,12 @@ def _userinfo(preset: Preset, endpoints: Endpoints, *, discovery: bool) -> Looku
 
 def _issuer(
     preset: Preset,
-    settings: UpstreamSettings,
+    section: UpstreamSection,
     parameters: Mapping[str, str],
     endpoints: Endpoints,
 ) -> str:
-    if settings.issuer is not None:
-        return settings.issuer
+    if section.issuer is not None:
+        return section.issuer
     if preset.issuer is not None:
         return _fill(preset.issuer, parameters)
     if endpoints.tokens is None or endpoints.jwks is not None:
@@ -185,26 +187,26 @@ def _identity(preset: Preset, claims: Mapping[str, Pick]) -> IdentityMap:
     return replace(preset.identity, **dict(claims))
 
 
-def _quirks(quirks: Quirks, settings: UpstreamSettings, parameters: Mapping[str, str]) -> Quirks:
+def _quirks(quirks: Quirks, section: UpstreamSection, parameters: Mapping[str, str]) -> Quirks:
     if quirks.issuer_template is not None:
         quirks = replace(quirks, issuer_template=_fill(quirks.issuer_template, parameters))
-    if settings.userinfo is not None:
-        quirks = replace(quirks, userinfo="always" if settings.userinfo else "never")
-    if settings.emails_are_verified is not None:
-        quirks = replace(quirks, emails_are_verified=settings.emails_are_verified)
-    if settings.pkce is not None:
-        quirks = replace(quirks, pkce=settings.pkce)
-    if settings.auth_method is not None:
-        quirks = replace(quirks, auth_method=settings.auth_method)
+    if section.userinfo is not None:
+        quirks = replace(quirks, userinfo="always" if section.userinfo else "never")
+    if section.emails_are_verified is not None:
+        quirks = replace(quirks, emails_are_verified=section.emails_are_verified)
+    if section.pkce is not None:
+        quirks = replace(quirks, pkce=section.pkce)
+    if section.auth_method is not None:
+        quirks = replace(quirks, auth_method=section.auth_method)
     match quirks.auth_method:
-        case "client_secret_basic" | "client_secret_post" if settings.client_secret is None:
-            if settings.auth_method is not None:
+        case "client_secret_basic" | "client_secret_post" if section.client_secret is None:
+            if section.auth_method is not None:
                 raise ConfigError("upstream.client_secret", f"{quirks.auth_method} needs it")
-        case "private_key_jwt" if settings.client_key is None:
+        case "private_key_jwt" if section.client_key is None:
             raise ConfigError("upstream.client_key", "private_key_jwt needs it")
         case _:
             pass
-    public = settings.client_secret is None and settings.client_key is None
+    public = section.client_secret is None and section.client_key is None
     if not quirks.pkce and (public or quirks.auth_method == "none"):
         raise ConfigError(
             "upstream.client_secret", "is needed: without it and without PKCE a login is not safe"
@@ -217,13 +219,3 @@ def _extra(extra: Mapping[str, str]) -> dict[str, str]:
         if name in _RESERVED:
             raise ConfigError(f"upstream.parameters.{name}", "this one is not yours to set")
     return dict(extra)
-
-
-def issued_by(provider: Provider, issuer: str | None) -> bool:
-    """Whether tokens of *issuer* came from *provider*, one of its tenants included."""
-    quirks, template = provider.quirks, provider.quirks.issuer_template
-    if issuer is None or issuer in (provider.issuer, *quirks.issuer_aliases):
-        return True
-    if template is None or is_issuer(provider.issuer, template, ()):
-        return False  # one tenant, which has another issuer
-    return is_issuer(issuer, template, ())

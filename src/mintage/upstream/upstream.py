@@ -1,0 +1,80 @@
+"""The identity provider as one value: nothing is left to be looked up or filled in. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mintage.upstream.authentication import SigningKey
+from mintage.upstream.id_token import is_issuer
+from mintage.upstream.preset import AuthMethod, Endpoints, IdentityMap, Lookup, Quirks
+from mintage.values import Scopes, Secret
+
+RECHECK_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """One identity provider, as the settings describe it.
+
+    *name* is in addresses and subjects, *title* on pages. *names_issuer*: whether *issuer* is what
+    it calls itself; otherwise *issuer* is taken from its token endpoint. *client_secret*: None for
+    a public client. *client_key*: for ``private_key_jwt``. *auth_method*: as the operator set it.
+
+    *scopes*: what each login asks for; *more_scopes*: what else, by scope of ours. *resource*:
+    sent to it (RFC 8707) only if it is given. *extra*: parameters of every login.
+
+    *discovery*: whether it has a document; *discovery_url*: where that is, if not below *issuer*.
+    *endpoints*: over what the document says. *plain*: they may be http URLs. *id_token*: whether
+    an id_token says who the user is; otherwise *lookups* do. *recheck_seconds*: how long a token
+    that never ends is used before Mintage asks about it; 0: for ever.
+    *asks_without_refresh_token*: whether Mintage also asks about a token that can't be renewed and
+    has an end. *former_issuers*: what it was called before; such logins stay.
+
+    *domains* are those of its users' e-mail addresses. *legacy_default*: logins from before there
+    were several providers belong to it.
+    """
+
+    name: str
+    title: str
+    client_id: str
+    issuer: str
+    scopes: Scopes
+    names_issuer: bool = True
+    client_secret: Secret | None = field(default=None, repr=False)
+    client_key: SigningKey | None = field(default=None, repr=False)
+    auth_method: AuthMethod | None = None
+    more_scopes: Mapping[str, Scopes] = field(default_factory=dict)
+    resource: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    discovery: bool = True
+    discovery_url: str | None = None
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    plain: bool = False
+    id_token: bool = True
+    lookups: tuple[Lookup, ...] = ()
+    identity: IdentityMap = field(default_factory=IdentityMap)
+    quirks: Quirks = field(default_factory=Quirks)
+    recheck_seconds: int = RECHECK_SECONDS
+    asks_without_refresh_token: bool = True
+    former_issuers: tuple[str, ...] = ()
+    domains: frozenset[str] = frozenset()
+    legacy_default: bool = True
+
+    @property
+    def callback(self) -> str:
+        """Where its logins come back to, below our issuer."""
+        return callback_of(self.name, legacy_default=self.legacy_default)
+
+    def issued(self, issuer: str | None) -> bool:
+        """Whether tokens of *issuer* came from it, one of its tenants included."""
+        quirks, template = self.quirks, self.quirks.issuer_template
+        own = (self.issuer, *self.former_issuers, *quirks.issuer_aliases)
+        if issuer is None or issuer in own:
+            return True
+        if template is None or is_issuer(self.issuer, template, ()):
+            return False  # one tenant, which has another issuer
+        return is_issuer(issuer, template, ())
+
+
+def callback_of(name: str, *, legacy_default: bool) -> str:
+    """The callback of the provider *name*, below our issuer."""
+    return "/callback" if legacy_default else f"/callback/{name}"
