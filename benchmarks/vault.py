@@ -29,7 +29,7 @@ from mintage.grants.handles import Handle, grant_id, parse_code, store_key
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
 from mintage.grants.states import Consent, Identity, UpstreamTokens
-from mintage.grants.transitions import Refreshment
+from mintage.grants.transitions import Redemption, Refreshment
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
 from mintage.site import Resource
@@ -40,7 +40,7 @@ from mintage.testing.counting_store import CountingStore
 from mintage.values import ClientId
 from mintage.vault.cache import GrantCache
 from mintage.vault.values import Lifetimes, Opened, VaultKeys
-from mintage.vault.vault import Vault
+from mintage.vault.vault import Vault, forget
 
 Call = Callable[[], Awaitable[Any]]
 
@@ -76,6 +76,8 @@ class House:
             VaultKeys(seal=key, index=key),
             clock=time.time,
             random_bytes=secrets.token_bytes,
+            renew=_renewed,
+            ended=forget,
             cache=GrantCache(clock=time.time, ttl=ttl, size=size),
         )
         tokens = Tokens(
@@ -109,10 +111,12 @@ class House:
     async def logged_in(self, ends_at: int | None = None) -> Opened:
         """All that a callback and a token request do."""
         await self.vault.claim(secrets.token_bytes(32), expires_at=int(time.time()) + 600)
-        opened = await self.vault.redeem(
-            await self.code(ends_at), client_id=CLIENT, code_verifier=VERIFIER, redirect_uri=None,
+        secret, code_hash = parse_code(await self.code(ends_at)) or (b"", b"")
+        request = Redemption(
+            client_id=CLIENT, code_hash=code_hash, code_verifier=VERIFIER, redirect_uri=None,
             resource=None,
         )  # fmt: skip
+        opened = await self.vault.redeem(secret, request)
         assert isinstance(opened, Opened)
         return opened
 
@@ -200,7 +204,7 @@ async def operations() -> None:
         if ends_at is None:
             row("login")
         store.forget()
-        await house.vault.rotate(Handle(opened.secret, 1, "refresh"), refreshment, _renewed)
+        await house.vault.rotate(opened.secret, refreshment)
         row(name)
     for name in ("request, cold", "request, warm"):
         await house.vault.authenticate(Handle(opened.secret, 2, "access"))

@@ -11,11 +11,11 @@ from mintage.grants.handles import Handle, parse_code
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
 from mintage.grants.states import Consent, Identity, UpstreamTokens
-from mintage.grants.transitions import Refreshment
+from mintage.grants.transitions import Redemption, Refreshment
 from mintage.stores.opening import open_store
 from mintage.values import ClientId
 from mintage.vault.values import Lifetimes, Opened, Refused, Renew, VaultKeys
-from mintage.vault.vault import Vault
+from mintage.vault.vault import Vault, forget
 
 CLIENT = ClientId("client")
 RESOURCE = "https://auth.example/mcp"
@@ -32,11 +32,22 @@ class Replica:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, lifetimes: Lifetimes | None = None, listening: bool = True
+        cls,
+        url: str,
+        *,
+        lifetimes: Lifetimes | None = None,
+        listening: bool = True,
+        renew: Renew | None = None,
     ) -> AsyncIterator[Self]:
         store = await open_store(url, clock=time.time)
         vault = Vault(
-            store, _KEYS, clock=time.time, random_bytes=secrets.token_bytes, lifetimes=lifetimes
+            store,
+            _KEYS,
+            clock=time.time,
+            random_bytes=secrets.token_bytes,
+            renew=renew or _unasked,
+            ended=forget,
+            lifetimes=lifetimes,
         )
         watcher = asyncio.create_task(vault.watch() if listening else asyncio.sleep(0))
         try:
@@ -63,9 +74,15 @@ class Replica:
         )
 
     async def redeem(self, code: str) -> Opened | Refused:
-        return await self.vault.redeem(
-            code, client_id=CLIENT, code_verifier=VERIFIER, redirect_uri=None, resource=None
+        secret, code_hash = _parsed(code)
+        request = Redemption(
+            client_id=CLIENT,
+            code_hash=code_hash,
+            code_verifier=VERIFIER,
+            redirect_uri=None,
+            resource=None,
         )
+        return await self.vault.redeem(secret, request)
 
     async def login(self, upstream: UpstreamTokens | None = None) -> bytes:
         """The secret of a new grant, redeemed."""
@@ -74,13 +91,9 @@ class Replica:
         assert isinstance(opened, Opened), opened
         return secret_of(code)
 
-    async def refresh(
-        self, secret: bytes, generation: int, renew: Renew | None = None
-    ) -> Opened | Refused:
+    async def refresh(self, secret: bytes, generation: int) -> Opened | Refused:
         request = Refreshment(client_id=CLIENT, generation=generation, scopes=None, resource=None)
-        return await self.vault.rotate(
-            Handle(secret, generation, "refresh"), request, renew or _unasked
-        )
+        return await self.vault.rotate(secret, request)
 
     async def authenticate(self, secret: bytes) -> Opened | Refused:
         return await self.vault.authenticate(Handle(secret, 1, "access"))
@@ -91,9 +104,13 @@ class Replica:
 
 def secret_of(code: str) -> bytes:
     """The secret of the grant that *code* is for."""
+    return _parsed(code)[0]
+
+
+def _parsed(code: str) -> tuple[bytes, bytes]:
     parsed = parse_code(code)
     assert parsed is not None
-    return parsed[0]
+    return parsed
 
 
 async def _unasked(_: UpstreamTokens, __: Identity) -> Renewed:

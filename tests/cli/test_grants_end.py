@@ -21,7 +21,7 @@ from mintage.settings.secret_file import SecretFile
 from mintage.stores.opening import open_store
 from mintage.vault import installation
 from mintage.vault.values import Opened
-from mintage.vault.vault import Vault
+from mintage.vault.vault import Vault, ask_nobody, forget
 from tests.cli.test_keys_rotation import CONFIG
 from tests.support.logins import logged_in, new_code, use
 
@@ -49,6 +49,8 @@ def on(config: Path, work: Callable[[Vault], Awaitable[T]]) -> T:
                 clock=time.time,
                 steady=time.monotonic,
                 random_bytes=secrets.token_bytes,
+                renew=ask_nobody,
+                ended=forget,
             )
             return await work(vault)
         finally:

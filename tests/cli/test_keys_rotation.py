@@ -20,7 +20,7 @@ from mintage.settings.secret_file import SecretFile
 from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
 from mintage.vault.values import Opened, Refused
-from mintage.vault.vault import Vault
+from mintage.vault.vault import Vault, ask_nobody, forget
 from tests.support.command import mintage, served
 from tests.support.logins import IDP, logged_in, rotate, use
 
@@ -56,6 +56,8 @@ async def server(config: Path) -> AsyncIterator[tuple[Vault, ClientIds]]:
             clock=time.time,
             steady=time.monotonic,
             random_bytes=secrets.token_bytes,
+            renew=ask_nobody,
+            ended=forget,
         ),
         ClientIds(*purpose_keys(settings.secrets, "client-id")),
     )

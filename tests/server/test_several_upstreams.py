@@ -195,7 +195,8 @@ async def test_each_providers_tokens_are_renewed_and_ended_there(
     client = await world.client()
     token = await log_in(world, client, "partners")
     _, grant = await who(world, token)
-    renewed = await world.running.parts.renew(grant.upstream, grant.login.identity)
+    upstreams = world.running.parts.upstreams
+    renewed = await upstreams.refresh(grant.upstream, now=int(world.clock()))
     assert (upstream.seen["refresh_token"], partner.seen["refresh_token"]) == (0, 1)
     assert renewed.tokens.provider == "partners"
     await client.revoke(token)

@@ -19,7 +19,7 @@ from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient
 from mintage.vault.values import VaultKeys
-from mintage.vault.vault import Vault
+from mintage.vault.vault import Vault, ask_nobody, forget
 
 CONFIG = """\
 issuer = "{issuer}"
@@ -97,7 +97,14 @@ async def fleet(
     keys = VaultKeys(
         seal=purpose_key(config.secret, "seal"), index=purpose_key(config.secret, "index")
     )
-    vault = Vault(opened, keys, clock=time.time, random_bytes=secrets.token_bytes)
+    vault = Vault(
+        opened,
+        keys,
+        clock=time.time,
+        random_bytes=secrets.token_bytes,
+        renew=ask_nobody,
+        ended=forget,
+    )
     try:
         yield Fleet(config, file, ports, vault)
     finally:

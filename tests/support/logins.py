@@ -3,16 +3,16 @@
 import secrets
 from typing import Any
 
-from mintage.grants.handles import Handle
+from mintage.grants.handles import Handle, parse_code
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
 from mintage.grants.states import Consent, Identity, UpstreamTokens
-from mintage.grants.transitions import Refreshment
+from mintage.grants.transitions import Redemption, Refreshment
 from mintage.stores.protocol import Store
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
 from mintage.vault.values import Opened, Refused, VaultKeys
-from mintage.vault.vault import Vault
+from mintage.vault.vault import Vault, forget
 
 CLIENT = ClientId("client")
 IDP = "https://idp.example"
@@ -22,6 +22,7 @@ NEW = VaultKeys(seal=b"S" * 32, index=b"I" * 32)
 
 
 def vault_on(store: Store, clock: ManualClock, keys: VaultKeys = OLD, **more: Any) -> Vault:
+    more = {"renew": never, "ended": forget} | more
     return Vault(store, keys, clock=clock, random_bytes=secrets.token_bytes, **more)
 
 
@@ -42,10 +43,25 @@ async def new_code(
     )
 
 
-async def redeem(vault: Vault, code: str, client: ClientId = CLIENT) -> Opened | Refused:
-    return await vault.redeem(
-        code, client_id=client, code_verifier=VERIFIER, redirect_uri=None, resource=None
+async def redeem(
+    vault: Vault,
+    code: str,
+    client: ClientId = CLIENT,
+    *,
+    verifier: str = VERIFIER,
+    redirect_uri: str | None = None,
+    resource: str | None = None,
+) -> Opened | Refused:
+    parsed = parse_code(code)
+    assert parsed is not None
+    request = Redemption(
+        client_id=client,
+        code_hash=parsed[1],
+        code_verifier=verifier,
+        redirect_uri=redirect_uri,
+        resource=resource,
     )
+    return await vault.redeem(parsed[0], request)
 
 
 async def logged_in(
@@ -60,7 +76,7 @@ async def rotate(vault: Vault, opened: Opened, generation: int = 1) -> Opened | 
     request = Refreshment(
         client_id=opened.grant.login.client_id, generation=generation, scopes=None, resource=None
     )
-    return await vault.rotate(Handle(opened.secret, generation, "refresh"), request, never)
+    return await vault.rotate(opened.secret, request)
 
 
 async def use(vault: Vault, opened: Opened) -> Opened | Refused:

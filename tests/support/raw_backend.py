@@ -19,6 +19,7 @@ from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from mintage.values import ClientId
 from mintage.vault.values import Opened
+from tests.support.logins import redeem
 from tests.support.world import World
 
 REDIRECT_URI = "http://127.0.0.1/callback"
@@ -164,10 +165,11 @@ async def token_for(
         code_challenge=s256(verifier),
         redirect_uri=REDIRECT_URI,
     )
-    opened = await vault.redeem(
+    opened = await redeem(
+        vault,
         code,
-        client_id=client_id,
-        code_verifier=verifier,
+        client_id,
+        verifier=verifier,
         redirect_uri=REDIRECT_URI,
         resource=resource,
     )

@@ -42,6 +42,13 @@ class Life:
         """From then on nothing is known of it."""
         return self.since + (CODE if self.phase == "code" else REFRESH)
 
+    def reports(self, newest: int) -> set[int]:
+        """Which upstream tokens must have been reported, each once, for the provider to revoke.
+
+        *newest*: the last that it gave; they may have come when the login was over already.
+        """
+        return {self.upstream, newest} if self.phase == "over" else set()
+
     def ends_within(self, seconds: int, now: int) -> bool:
         return self.upstream_until is not None and now + seconds >= self.upstream_until
 
@@ -54,10 +61,7 @@ class Open:
 
 @dataclass(frozen=True)
 class No:
-    """*ended*: which upstream tokens are to be revoked at the provider, if any."""
-
     reason: Reason
-    ended: int | None = None
 
 
 @dataclass(frozen=True)
@@ -185,10 +189,7 @@ def _ask(life: Life, provider: Provider, now: int) -> Outcome:
             until = now + UPSTREAM
             return _opened(replace(life, upstream=life.upstream + 1, upstream_until=until))
         case "refusing":
-            # The provider has said itself that these tokens are over; what a renewal leaves
-            # behind it tells by itself, once, and not to each who waits.
-            over, _ = _end(life, Reason.UPSTREAM_REFUSED, now)
-            return over, No(Reason.UPSTREAM_REFUSED)
+            return _end(life, Reason.UPSTREAM_REFUSED, now)
         case "away" | "later":
             return life, Away()
 
@@ -202,4 +203,4 @@ def _opened(life: Life) -> Outcome:
 
 
 def _end(life: Life, reason: Reason, now: int) -> Outcome:
-    return replace(life, phase="over", since=now), No(reason, ended=life.upstream)
+    return replace(life, phase="over", since=now), No(reason)

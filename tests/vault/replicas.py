@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -21,8 +20,9 @@ from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
 from mintage.vault.cache import GrantCache
-from mintage.vault.values import Lifetimes, Opened, Refused, VaultKeys
+from mintage.vault.values import Lifetimes, Opened, Refused, Renew, VaultKeys
 from mintage.vault.vault import Vault
+from tests.support.logins import CLIENT, VERIFIER, redeem
 from tests.vault.reference import (
     CACHED,
     CODE,
@@ -45,9 +45,8 @@ from tests.vault.reference import (
 
 KEYS = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
 LIFETIMES = Lifetimes(code=CODE, refresh=REFRESH, grace=GRACE, upstream_margin=MARGIN)
-CLIENT, STRANGER = ClientId("client"), ClientId("another client")
+STRANGER = ClientId("another client")
 RESOURCE, REDIRECT = "https://auth.example/mcp", "https://app.example/cb"
-VERIFIER = "v" * 43
 
 
 @dataclass
@@ -55,34 +54,33 @@ class Family:
     """One login's tokens at a strict provider: each refresh token may be used once."""
 
     clock: ManualClock
+    name: str
     renewable: bool
     until: int | None
     provider: Provider = "well"
     renewals: int = 0
     reused: bool = False
     failed_at: dict[int, float] = field(default_factory=dict)  # by replica
+    reported: list[int] = field(default_factory=list)  # which of its tokens were to be revoked
 
     def tokens(self) -> UpstreamTokens:
         return UpstreamTokens(
-            access_token=f"a{self.renewals}",
-            refresh_token=f"r{self.renewals}" if self.renewable else None,
+            access_token=f"{self.name} {self.renewals}",
+            refresh_token=f"{self.name} r{self.renewals}" if self.renewable else None,
             expires_at=self.until,
         )
 
-    def asked_by(self, replica: int) -> Callable[[UpstreamTokens, Identity], Awaitable[Renewed]]:
-        async def renew(old: UpstreamTokens, _: Identity) -> Renewed:
-            await asyncio.sleep(0)
-            if self.provider == "away":
-                self.failed_at[replica] = self.clock()
-                raise UpstreamUnavailable("away")
-            if self.provider == "refusing":
-                raise UpstreamRefused("invalid_grant")
-            self.reused |= old.refresh_token != self.tokens().refresh_token
-            self.renewals += 1
-            self.until = int(self.clock()) + UPSTREAM
-            return Renewed(self.tokens())
-
-        return renew
+    async def renew(self, replica: int, old: UpstreamTokens) -> Renewed:
+        await asyncio.sleep(0)
+        if self.provider == "away":
+            self.failed_at[replica] = self.clock()
+            raise UpstreamUnavailable("away")
+        if self.provider == "refusing":
+            raise UpstreamRefused("invalid_grant")
+        self.reused |= old.refresh_token != self.tokens().refresh_token
+        self.renewals += 1
+        self.until = int(self.clock()) + UPSTREAM
+        return Renewed(self.tokens())
 
 
 @dataclass
@@ -107,6 +105,7 @@ class Replicas:
     clock: ManualClock
     stores: list[Store]
     vaults: list[Vault]
+    families: dict[str, Family]
     _listening: dict[int, "asyncio.Task[None]"] = field(default_factory=dict)
 
     @classmethod
@@ -121,18 +120,28 @@ class Replicas:
         else:
             stores = [await _opened(place, clock) for _ in range(count)]
             caches = [GrantCache(clock=clock, ttl=CACHED) for _ in range(count)]
+        families: dict[str, Family] = {}
+
+        def report(tokens: UpstreamTokens) -> None:
+            families[_family(tokens)].reported.append(_number(tokens))
+
+        def asked_by(replica: int) -> Renew:
+            return lambda old, _: families[_family(old)].renew(replica, old)
+
         vaults = [
             Vault(
                 store,
                 KEYS,
                 clock=clock,
                 random_bytes=secrets.token_bytes,
+                renew=asked_by(number),
+                ended=report,
                 lifetimes=LIFETIMES,
                 cache=cache,
             )
-            for store, cache in zip(stores, caches, strict=True)
+            for number, (store, cache) in enumerate(zip(stores, caches, strict=True))
         ]
-        replicas = cls(clock, stores, vaults)
+        replicas = cls(clock, stores, vaults, families)
         for number in range(count):
             await replicas.listen(number)
         return replicas
@@ -153,7 +162,8 @@ class Replicas:
 
     async def create(self, replica: int, *, renewable: bool, expires: bool) -> Subject:
         until = int(self.clock()) + UPSTREAM if expires else None
-        family = Family(self.clock, renewable, until)
+        family = Family(self.clock, secrets.token_hex(8), renewable, until)
+        self.families[family.name] = family
         login = Consent(
             client_id=CLIENT,
             resource=RESOURCE,
@@ -168,9 +178,9 @@ class Replicas:
 
     async def ask(self, replica: int, subject: Subject, request: Request) -> Answer:
         """What *replica* answers, in the model's words."""
-        vault, family = self.vaults[replica], subject.family
+        family = subject.family
         try:
-            answer = _told(await self._ask(vault, replica, subject, request))
+            answer = _told(await self._ask(self.vaults[replica], subject, request))
         except UpstreamUnavailable:
             return Away()
         assert not family.reused, "a refresh token of the provider was used twice"
@@ -178,17 +188,15 @@ class Replicas:
             subject.newest = max(subject.newest, answer.generation)
         return answer
 
-    async def _ask(
-        self, vault: Vault, replica: int, subject: Subject, request: Request
-    ) -> Opened | Refused:
-        renew, newest = subject.family.asked_by(replica), subject.newest
-        access = Handle(subject.secret, newest, "access")
+    async def _ask(self, vault: Vault, subject: Subject, request: Request) -> Opened | Refused:
+        access = Handle(subject.secret, subject.newest, "access")
         match request:
             case Redeem(fault=fault):
-                return await vault.redeem(
+                return await redeem(
+                    vault,
                     _other_code(subject.code) if fault == "code" else subject.code,
-                    client_id=STRANGER if fault == "client" else CLIENT,
-                    code_verifier="w" * 43 if fault == "verifier" else VERIFIER,
+                    STRANGER if fault == "client" else CLIENT,
+                    verifier="w" * 43 if fault == "verifier" else VERIFIER,
                     redirect_uri="https://evil.example/" if fault == "redirect_uri" else REDIRECT,
                     resource="https://evil.example/" if fault == "resource" else None,
                 )
@@ -199,8 +207,7 @@ class Replicas:
                     scopes=("tools", "more") if fault == "scope" else None,
                     resource="https://evil.example/" if fault == "resource" else RESOURCE,
                 )
-                handle = Handle(subject.secret, generation, "refresh")
-                return await vault.rotate(handle, wanted, renew)
+                return await vault.rotate(subject.secret, wanted)
             case Revoke(fault=fault):
                 return await vault.revoke(access, STRANGER if fault == "client" else CLIENT)
             case Authenticate():
@@ -209,7 +216,7 @@ class Replicas:
                 outcome = await vault.authenticate(access)
                 if isinstance(outcome, Refused):
                     return outcome
-                return await vault.with_fresh_upstream(outcome, renew)
+                return await vault.with_fresh_upstream(outcome)
 
 
 async def _opened(place: str, clock: ManualClock) -> Store:
@@ -221,11 +228,15 @@ async def _opened(place: str, clock: ManualClock) -> Store:
 def _told(outcome: Opened | Refused) -> Answer:
     if isinstance(outcome, Opened):
         return Open(outcome.grant.generation, _number(outcome.grant.upstream))
-    return No(outcome.reason, None if outcome.ended is None else _number(outcome.ended))
+    return No(outcome.reason)
+
+
+def _family(tokens: UpstreamTokens) -> str:
+    return tokens.access_token.partition(" ")[0]
 
 
 def _number(tokens: UpstreamTokens) -> int:
-    return int(tokens.access_token.removeprefix("a"))
+    return int(tokens.access_token.partition(" ")[2])
 
 
 def _other_code(code: str) -> str:

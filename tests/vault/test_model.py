@@ -39,7 +39,7 @@ from tests.vault.reference import (
     Use,
     outcomes,
 )
-from tests.vault.replicas import Replicas, Subject
+from tests.vault.replicas import Family, Replicas, Subject
 
 T = TypeVar("T")
 
@@ -165,7 +165,7 @@ class Machine(RuleBasedStateMachine):
         ]
         lives = explained(known.lives, seen, self.now)
         assert lives, (known.lives, several, answers)
-        known.answered(lives, self.now, None)
+        known.answered(reporting(lives, known.subject.family), self.now, None)
 
     @rule(provider=st.sampled_from(["well", "well", "away", "refusing"]))
     def becomes(self, provider: Provider) -> None:
@@ -223,7 +223,7 @@ class Machine(RuleBasedStateMachine):
         }
         lives = {life for life, said in allowed if said == answer}
         assert lives, (known.lives, request, provider, answer, allowed)
-        known.answered(lives, self.now, at)
+        known.answered(reporting(lives, known.subject.family), self.now, at)
 
     def all_agree(self, known: Known) -> bool:
         """Once the news has gone round, every replica tells the truth.
@@ -269,6 +269,15 @@ class Machine(RuleBasedStateMachine):
             return result
 
         return self.run(all_of_it())
+
+
+def reporting(lives: set[Life], family: Family) -> set[Life]:
+    """Those of *lives* whose end left behind what was reported, and nothing was twice."""
+    reported = set(family.reported)
+    assert len(reported) == len(family.reported), family.reported
+    found = {life for life in lives if life.reports(family.renewals) == reported}
+    assert found, (lives, family)
+    return found
 
 
 def explained(

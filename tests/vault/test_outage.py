@@ -125,9 +125,7 @@ class TestAWriteWhoseAnswerWasLost:
         with pytest.raises(StoreUnavailable):
             await redeem(vault, code)
         store.before = 0
-        stolen = await vault.redeem(
-            code, client_id=CLIENT, code_verifier="w" * 43, redirect_uri=None, resource=None
-        )
+        stolen = await redeem(vault, code, verifier="w" * 43)
         assert isinstance(stolen, Refused)
         assert isinstance(await redeem(vault, code), Refused)
 

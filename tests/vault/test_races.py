@@ -1,7 +1,6 @@
 """Racing requests: of any number, one wins, and nobody loses a session."""
 
 import asyncio
-import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,28 +9,18 @@ from typing import Any
 import pytest
 
 from mintage.grants.handles import Handle
-from mintage.grants.lease import Renewed
-from mintage.grants.pkce import s256
-from mintage.grants.states import Consent, Identity, Reason, UpstreamTokens
-from mintage.grants.transitions import Refreshment
+from mintage.grants.states import Reason
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store, Versioned
 from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
-from mintage.values import ClientId
-from mintage.vault.values import Lifetimes, Opened, Refused, VaultKeys
+from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
+from tests.support.logins import CLIENT, new_code, redeem, rotate, vault_on
 
 ROUNDS = 250  # of those that need no server; 50 of those that do
 RACERS = 10
-CLIENT = ClientId("client")
-VERIFIER = "v" * 43
-
-
-def vault_on(store: Store, clock: ManualClock) -> Vault:
-    keys = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
-    return Vault(store, keys, clock=clock, random_bytes=secrets.token_bytes, lifetimes=Lifetimes())
 
 
 @pytest.fixture
@@ -66,35 +55,6 @@ async def vaults(
     yield [vault_on(store, clock) for store in stores]
     for store in stores:
         await store.close()
-
-
-async def new_code(vault: Vault) -> str:
-    return await vault.create(
-        Consent(
-            client_id=CLIENT,
-            resource="https://auth.example/mcp",
-            scopes=("tools",),
-            identity=Identity(issuer="https://idp.example", subject="alice"),
-            created_at=0,
-        ),
-        UpstreamTokens(access_token="up"),
-        code_challenge=s256(VERIFIER),
-        redirect_uri="https://app.example/cb",
-    )
-
-
-async def redeem(vault: Vault, code: str) -> Opened | Refused:
-    return await vault.redeem(
-        code, client_id=CLIENT, code_verifier=VERIFIER, redirect_uri=None, resource=None
-    )
-
-
-async def rotate(vault: Vault, opened: Opened, generation: int) -> Opened | Refused:
-    async def never(_: UpstreamTokens, __: Identity) -> Renewed:
-        raise AssertionError("the upstream token is not due")
-
-    request = Refreshment(client_id=CLIENT, generation=generation, scopes=None, resource=None)
-    return await vault.rotate(Handle(opened.secret, generation, "refresh"), request, never)
 
 
 async def race(vaults: list[Vault], call: Any) -> list[Opened | Refused]:

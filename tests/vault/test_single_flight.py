@@ -25,7 +25,7 @@ from mintage.upstream.protocol import LoginRequest, UpstreamClient
 from mintage.upstream.transport import HttpTransport
 from mintage.upstream.upstream import Upstream
 from mintage.values import Secret
-from mintage.vault.values import Lifetimes, Opened, Refused
+from mintage.vault.values import Lifetimes, Opened, Refused, Renew
 
 PROCESSES, OPENINGS, REQUESTS = 4, 2, 50  # eight replicas with fifty requests each
 LEASE = 2  # seconds, where its holder is killed
@@ -52,10 +52,11 @@ def upstream_at(issuer: str, secret: str) -> UpstreamClient:
 class Process:
     """Some replicas in one process, each with its own opening of the store."""
 
-    def __init__(self, replicas: list[Replica], upstream: UpstreamClient, reached: Event) -> None:
-        self._replicas = replicas
+    def __init__(self, upstream: UpstreamClient, reached: Event) -> None:
+        self._replicas: list[Replica] = []
         self._upstream = upstream
         self._reached = reached
+        self._how: Renew = self._ask
 
     @classmethod
     @asynccontextmanager
@@ -63,11 +64,13 @@ class Process:
         cls, _: int, url: str, issuer: str, secret: str, lifetimes: Lifetimes, reached: Event
     ) -> AsyncIterator[Self]:
         async with AsyncExitStack() as stack:
-            openings = [Replica.open(url, lifetimes=lifetimes) for _ in range(OPENINGS)]
-            replicas = [await stack.enter_async_context(opening) for opening in openings]
             upstream = upstream_at(issuer, secret)
             stack.push_async_callback(upstream.close)
-            yield cls(replicas, upstream, reached)
+            process = cls(upstream, reached)
+            for _ in range(OPENINGS):
+                opening = Replica.open(url, lifetimes=lifetimes, renew=process._renew)
+                process._replicas.append(await stack.enter_async_context(opening))
+            yield process
 
     async def login(self, tokens: UpstreamTokens) -> bytes:
         return await self._replicas[0].login(tokens)
@@ -82,37 +85,42 @@ class Process:
 
         async def renew(tokens: UpstreamTokens, who: Identity) -> Renewed:
             if gone == "after the answer":
-                await self._renew(tokens, who)
+                await self._ask(tokens, who)
             self._reached.set()
             return await asyncio.Future()
 
+        self._how = renew
         opened = await self._replicas[0].authenticate(secret)
         assert isinstance(opened, Opened)
-        await self._replicas[0].vault.with_fresh_upstream(opened, renew)
+        await self._replicas[0].vault.with_fresh_upstream(opened)
 
     async def linger(self, secret: bytes) -> str:
         """Ask, and then ask who the user is by now, which takes longer than the lease."""
 
         async def renew(tokens: UpstreamTokens, who: Identity) -> Renewed:
-            renewed = await self._renew(tokens, who)
+            renewed = await self._ask(tokens, who)
             self._reached.set()
             await asyncio.sleep(1.5 * LONG_LEASE)
             return renewed
 
+        self._how = renew
         opened = await self._replicas[0].authenticate(secret)
         assert isinstance(opened, Opened)
-        outcome = await self._replicas[0].vault.with_fresh_upstream(opened, renew)
+        outcome = await self._replicas[0].vault.with_fresh_upstream(opened)
         return outcome.reason if isinstance(outcome, Refused) else "renewed"
 
     async def _use(self, replica: Replica, secret: bytes) -> str:
         outcome = await replica.authenticate(secret)
         if isinstance(outcome, Opened):
-            outcome = await replica.vault.with_fresh_upstream(outcome, self._renew)
+            outcome = await replica.vault.with_fresh_upstream(outcome)
         if isinstance(outcome, Opened):
             return outcome.grant.upstream.access_token
         return outcome.reason
 
-    async def _renew(self, tokens: UpstreamTokens, _: Identity) -> Renewed:
+    async def _renew(self, tokens: UpstreamTokens, who: Identity) -> Renewed:
+        return await self._how(tokens, who)
+
+    async def _ask(self, tokens: UpstreamTokens, _: Identity) -> Renewed:
         return await self._upstream.refresh(tokens, now=int(time.time()))
 
 

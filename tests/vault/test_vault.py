@@ -1,59 +1,22 @@
 """The vault beyond races: leases, renewals, caches, and what other processes do."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from mintage.errors import StoreUnavailable, UpstreamRefused, UpstreamUnavailable
+from mintage.errors import UpstreamRefused, UpstreamUnavailable
 from mintage.grants.handles import Handle
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
 from mintage.grants.states import Consent, Identity, Reason, UpstreamTokens
-from mintage.stores.memory import MemoryStore
-from mintage.stores.protocol import Index, Versioned
 from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
-from mintage.values import ClientId
-from mintage.vault.values import Lifetimes, Opened, Refused, Renew, VaultKeys
+from mintage.vault.values import Opened, Refused, Renew
 from mintage.vault.vault import Vault
-
-CLIENT = ClientId("client")
-VERIFIER = "v" * 43
-KEYS = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
-
-
-class CountingStore(MemoryStore):
-    """A memory store that counts, and is away when told."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock=clock)
-        self.loads = 0
-        self.writes = 0
-        self.away = False
-
-    async def load(self, key: bytes) -> Versioned | None:
-        self.loads += 1
-        return await super().load(key)
-
-    async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
-        self.writes += 1
-        await super().insert(key, record, index, expires_at)
-
-    async def replace(
-        self,
-        key: bytes,
-        old: Versioned,
-        record: bytes,
-        expires_at: int,
-        index: Index | None = None,
-    ) -> None:
-        if self.away:
-            raise StoreUnavailable("away")
-        self.writes += 1
-        await super().replace(key, old, record, expires_at)
+from tests.support.faulty_store import FOREVER, FaultyStore
+from tests.support.logins import CLIENT, VERIFIER, redeem, vault_on
 
 
 class Upstream:
@@ -96,13 +59,13 @@ def upstream(clock: ManualClock) -> Upstream:
 
 
 @pytest.fixture
-def store(clock: ManualClock) -> CountingStore:
-    return CountingStore(clock)
+def store(clock: ManualClock) -> FaultyStore:
+    return FaultyStore(clock)
 
 
 @pytest.fixture
-def vault(store: CountingStore, clock: ManualClock) -> Vault:
-    return Vault(store, KEYS, clock=clock, random_bytes=secrets.token_bytes, lifetimes=Lifetimes())
+def vault(store: FaultyStore, clock: ManualClock, upstream: Upstream) -> Vault:
+    return vault_on(store, clock, renew=upstream.renew)
 
 
 async def logged_in(vault: Vault, upstream: Upstream) -> Opened:
@@ -118,9 +81,7 @@ async def logged_in(vault: Vault, upstream: Upstream) -> Opened:
         code_challenge=s256(VERIFIER),
         redirect_uri="https://app.example/cb",
     )
-    opened = await vault.redeem(
-        code, client_id=CLIENT, code_verifier=VERIFIER, redirect_uri=None, resource=None
-    )
+    opened = await redeem(vault, code)
     assert isinstance(opened, Opened)
     return opened
 
@@ -129,42 +90,42 @@ def access(opened: Opened) -> Handle:
     return Handle(opened.secret, 1, "access")
 
 
-async def use(vault: Vault, opened: Opened, renew: Renew) -> Opened | Refused:
+async def use(vault: Vault, opened: Opened) -> Opened | Refused:
     """What the gateway does for each request that needs the upstream token."""
     outcome = await vault.authenticate(access(opened))
     if isinstance(outcome, Refused):
         return outcome
-    return await vault.with_fresh_upstream(outcome, renew)
+    return await vault.with_fresh_upstream(outcome)
 
 
 class TestCost:
     async def test_a_login_is_two_writes_and_a_claim(
-        self, vault: Vault, store: CountingStore, upstream: Upstream
+        self, vault: Vault, store: FaultyStore, upstream: Upstream
     ) -> None:
         assert await vault.claim(b"state", expires_at=2**40)
         await logged_in(vault, upstream)
         assert store.writes == 3
 
     async def test_a_request_reads_nothing_while_the_cache_is_fresh(
-        self, vault: Vault, store: CountingStore, upstream: Upstream, clock: ManualClock
+        self, vault: Vault, store: FaultyStore, upstream: Upstream, clock: ManualClock
     ) -> None:
         opened = await logged_in(vault, upstream)
-        await use(vault, opened, upstream.renew)
-        loads, writes = store.loads, store.writes
+        await use(vault, opened)
+        before = store.seen.copy()
         for _ in range(100):
-            await use(vault, opened, upstream.renew)
-        assert (store.loads, store.writes) == (loads, writes)
+            await use(vault, opened)
+        assert store.seen == before
         clock.advance(5)
-        await use(vault, opened, upstream.renew)
-        assert store.loads == loads + 1
+        await use(vault, opened)
+        assert store.seen["load"] == before["load"] + 1
 
     async def test_a_hundred_cold_requests_at_once_read_once(
-        self, vault: Vault, store: CountingStore, upstream: Upstream
+        self, vault: Vault, store: FaultyStore, upstream: Upstream
     ) -> None:
         opened = await logged_in(vault, upstream)
-        loads = store.loads
+        loads = store.seen["load"]
         await asyncio.gather(*(vault.authenticate(access(opened)) for _ in range(100)))
-        assert store.loads == loads + 1
+        assert store.seen["load"] == loads + 1
 
 
 class TestRenewal:
@@ -173,7 +134,7 @@ class TestRenewal:
     ) -> None:
         opened = await logged_in(vault, upstream)
         clock.advance(600)
-        outcomes = await asyncio.gather(*(use(vault, opened, upstream.renew) for _ in range(50)))
+        outcomes = await asyncio.gather(*(use(vault, opened) for _ in range(50)))
         assert {o.grant.upstream.access_token for o in outcomes if isinstance(o, Opened)} == {"a1"}
         assert (upstream.calls, len(outcomes)) == (1, 50)
 
@@ -183,12 +144,12 @@ class TestRenewal:
         opened = await logged_in(vault, upstream)
         clock.advance(560)
         upstream.gate.clear()
-        outcome = await use(vault, opened, upstream.renew)
+        outcome = await use(vault, opened)
         assert isinstance(outcome, Opened)
         assert outcome.grant.upstream.access_token == "a0"
         upstream.gate.set()
         await vault.drain()
-        outcome = await use(vault, opened, upstream.renew)
+        outcome = await use(vault, opened)
         assert isinstance(outcome, Opened)
         assert outcome.grant.upstream.access_token == "a1"
 
@@ -198,46 +159,30 @@ class TestRenewal:
         opened = await logged_in(vault, upstream)
         clock.advance(600)
         upstream.gate.clear()
-        caller = asyncio.create_task(use(vault, opened, upstream.renew))
+        caller = asyncio.create_task(use(vault, opened))
         await asyncio.sleep(0.01)
         caller.cancel()
         upstream.gate.set()
         await vault.drain()
-        outcome = await use(vault, opened, upstream.renew)
+        outcome = await use(vault, opened)
         assert isinstance(outcome, Opened)
         assert (outcome.grant.upstream.access_token, upstream.calls) == ("a1", 1)
 
     async def test_is_saved_through_a_short_outage_of_the_store(
-        self, vault: Vault, store: CountingStore, upstream: Upstream, clock: ManualClock
+        self, vault: Vault, store: FaultyStore, upstream: Upstream, clock: ManualClock
     ) -> None:
         opened = await logged_in(vault, upstream)
         clock.advance(600)
         upstream.gate.clear()
-        caller = asyncio.create_task(use(vault, opened, upstream.renew))
+        caller = asyncio.create_task(use(vault, opened))
         await asyncio.sleep(0.01)
-        store.away = True
+        store.failing = FOREVER
         upstream.gate.set()
         await asyncio.sleep(0.08)
-        store.away = False
+        store.failing = 0
         outcome = await caller
         assert isinstance(outcome, Opened)
         assert (outcome.grant.upstream.access_token, upstream.calls) == ("a1", 1)
-
-    async def test_whose_grant_was_revoked_meanwhile_is_told_of_though_nobody_waits(
-        self, store: CountingStore, upstream: Upstream, clock: ManualClock
-    ) -> None:
-        """The new tokens would live on at the upstream, known to nobody."""
-        told: list[Refused] = []
-        vault = Vault(store, KEYS, clock=clock, random_bytes=secrets.token_bytes, ended=told.append)
-        opened = await logged_in(vault, upstream)
-        clock.advance(560)  # due, and still good: renewed behind the caller's back
-        upstream.gate.clear()
-        assert isinstance(await use(vault, opened, upstream.renew), Opened)
-        await asyncio.sleep(0.01)
-        await vault.revoke(access(opened), CLIENT)
-        upstream.gate.set()
-        await vault.drain()
-        assert [refused.ended and refused.ended.access_token for refused in told] == ["a1"]
 
     async def test_that_fails_is_not_tried_again_at_once(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
@@ -247,11 +192,11 @@ class TestRenewal:
         upstream.error = UpstreamUnavailable("down")
         for _ in range(20):
             with pytest.raises(UpstreamUnavailable):
-                await use(vault, opened, upstream.renew)
+                await use(vault, opened)
         assert upstream.calls == 1
         upstream.error = None
         clock.advance(3)
-        assert isinstance(await use(vault, opened, upstream.renew), Opened)
+        assert isinstance(await use(vault, opened), Opened)
 
     async def test_refused_ends_the_grant(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
@@ -259,7 +204,7 @@ class TestRenewal:
         opened = await logged_in(vault, upstream)
         clock.advance(600)
         upstream.valid = "another"
-        outcome = await use(vault, opened, upstream.renew)
+        outcome = await use(vault, opened)
         assert isinstance(outcome, Refused)
         assert outcome.reason is Reason.UPSTREAM_REFUSED
         assert await vault.authenticate(access(opened)) == Refused(Reason.REVOKED)
@@ -269,11 +214,19 @@ class TestReplicas:
     """Several vaults on one SQLite file: processes that share nothing else."""
 
     @pytest.fixture
-    async def replicas(self, clock: ManualClock, tmp_path: Path) -> AsyncIterator[list[Vault]]:
+    def asked(self, upstream: Upstream) -> list[Renew]:
+        """How each of them asks the provider."""
+        return [upstream.renew] * 4
+
+    @pytest.fixture
+    async def replicas(
+        self, clock: ManualClock, tmp_path: Path, asked: list[Renew]
+    ) -> AsyncIterator[list[Vault]]:
         path = tmp_path / "store.db"
         stores = [await SQLiteStore.open(path, clock=clock, poll=0.01) for _ in range(4)]
         vaults = [
-            Vault(store, KEYS, clock=clock, random_bytes=secrets.token_bytes) for store in stores
+            vault_on(store, clock, renew=lambda *call, at=at: asked[at](*call))
+            for at, store in enumerate(stores)
         ]
         watchers = [asyncio.create_task(vault.watch()) for vault in vaults]
         await asyncio.sleep(0.05)
@@ -290,7 +243,7 @@ class TestReplicas:
         opened = await logged_in(replicas[0], upstream)
         clock.advance(600)
         outcomes = await asyncio.gather(
-            *(use(vault, opened, upstream.renew) for vault in replicas for _ in range(25))
+            *(use(vault, opened) for vault in replicas for _ in range(25))
         )
         assert {o.grant.upstream.access_token for o in outcomes if isinstance(o, Opened)} == {"a1"}
         assert (upstream.calls, len(outcomes)) == (1, 100)
@@ -307,7 +260,7 @@ class TestReplicas:
                     await asyncio.sleep(0.01)
 
     async def test_wait_for_a_dead_leaseholder_no_longer_than_its_lease(
-        self, replicas: list[Vault], upstream: Upstream, clock: ManualClock
+        self, replicas: list[Vault], asked: list[Renew], upstream: Upstream, clock: ManualClock
     ) -> None:
         opened = await logged_in(replicas[0], upstream)
         clock.advance(600)
@@ -317,9 +270,10 @@ class TestReplicas:
             await end.wait()
             raise UpstreamUnavailable("too late to matter")
 
-        dead = asyncio.create_task(use(replicas[0], opened, die))
+        asked[0] = die
+        dead = asyncio.create_task(use(replicas[0], opened))
         await asyncio.sleep(0.05)
-        waiting = asyncio.create_task(use(replicas[1], opened, upstream.renew))
+        waiting = asyncio.create_task(use(replicas[1], opened))
         await asyncio.sleep(0.1)
         assert (waiting.done(), upstream.calls) == (False, 0)
         clock.advance(20)
@@ -331,7 +285,7 @@ class TestReplicas:
             await dead
 
     async def test_survive_a_leaseholder_who_comes_late_and_is_refused(
-        self, replicas: list[Vault], upstream: Upstream, clock: ManualClock
+        self, replicas: list[Vault], asked: list[Renew], upstream: Upstream, clock: ManualClock
     ) -> None:
         opened = await logged_in(replicas[0], upstream)
         clock.advance(600)
@@ -341,10 +295,11 @@ class TestReplicas:
             await late.wait()
             raise UpstreamRefused("invalid_grant")
 
-        slow = asyncio.create_task(use(replicas[0], opened, refused))
+        asked[0] = refused
+        slow = asyncio.create_task(use(replicas[0], opened))
         await asyncio.sleep(0.05)
         clock.advance(20)
-        assert isinstance(await use(replicas[1], opened, upstream.renew), Opened)
+        assert isinstance(await use(replicas[1], opened), Opened)
         late.set()
         outcome = await slow
         assert isinstance(outcome, Opened)

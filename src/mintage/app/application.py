@@ -299,7 +299,6 @@ def _credentials(parts: Parts) -> BackendCredentials:
 
     return BackendCredentials(
         parts.vault,
-        parts.renew,
         parts.clock,
         parts.steady,
         exchange,

@@ -11,8 +11,8 @@ from mintage.site import Resource, Site
 from mintage.stores.protocol import Store
 from mintage.values import Clock, RandomBytes, Secret
 from mintage.vault.cache import GrantCache
-from mintage.vault.values import Refused, VaultKeys
-from mintage.vault.vault import Vault, forget
+from mintage.vault.values import Renew, ReportEnded, VaultKeys
+from mintage.vault.vault import Vault
 
 
 def open_vault(
@@ -22,7 +22,8 @@ def open_vault(
     clock: Clock,
     steady: Clock,
     random_bytes: RandomBytes,
-    ended: Callable[[Refused], None] = forget,
+    renew: Renew,
+    ended: ReportEnded,
     knows: Callable[[UpstreamTokens], bool] = lambda _: True,
 ) -> Vault:
     """The vault that *config* describes, on a *store* that is open. See `Clocks`."""
@@ -38,6 +39,7 @@ def open_vault(
         cache=GrantCache(clock=steady, ttl=grants.cache_seconds, outage=grants.outage_seconds),
         former_keys=former,
         max_grants=grants.max_per_user_and_client,
+        renew=renew,
         ended=ended,
         knows=knows,
     )

@@ -63,14 +63,6 @@ class Parts:
     authenticate: Authenticator
     secret_needs: SecretNeeds
 
-    async def renew(self, old: UpstreamTokens, who: Identity) -> Renewed:
-        """The tokens that the identity provider gives for *old*, and who the user is by now.
-
-        The rules about who may log in are asked anew. Raises `UpstreamError`.
-        """
-        judge = partial(admit_again, self.config.allow, who)
-        return await self.upstreams.refresh(old, now=int(self.clock()), judge=judge)
-
 
 @asynccontextmanager
 async def open_parts(
@@ -111,12 +103,18 @@ async def open_parts(
         stack.push_async_callback(published.drain)
         revoker = UpstreamRevoker(upstreams)
         stack.push_async_callback(revoker.drain)
+
+        async def renew(old: UpstreamTokens, who: Identity) -> Renewed:
+            judge = partial(admit_again, config.allow, who)  # may they still log in
+            return await upstreams.refresh(old, now=int(clock()), judge=judge)
+
         vault = open_vault(
             config,
             store,
             clock=clock,
             steady=steady,
             random_bytes=random_bytes,
+            renew=renew,
             ended=revoker,
             knows=upstreams.issued,
         )

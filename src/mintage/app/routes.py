@@ -104,12 +104,12 @@ def _pages(parts: Parts) -> dict[str, Handler]:
 
 def _for_clients(parts: Parts) -> dict[str, Handler]:
     site, vault, tokens = parts.site, parts.vault, parts.tokens
-    revoker, random_bytes, authenticate = parts.revoker, parts.random_bytes, parts.authenticate
+    random_bytes, authenticate = parts.random_bytes, parts.authenticate
     grant_types: list[GrantType] = [
-        AuthorizationCode(site=site, vault=vault, tokens=tokens, revoker=revoker),
-        RefreshToken(site=site, vault=vault, tokens=tokens, revoker=revoker, renew=parts.renew),
+        AuthorizationCode(site=site, vault=vault, tokens=tokens),
+        RefreshToken(site=site, vault=vault, tokens=tokens),
     ]
-    revoke = RevokeEndpoint(authenticate=authenticate, vault=vault, tokens=tokens, revoker=revoker)
+    revoke = RevokeEndpoint(authenticate=authenticate, vault=vault, tokens=tokens)
     introspect = IntrospectEndpoint(
         authenticate=authenticate,
         vault=vault,

@@ -15,7 +15,7 @@ from mintage.errors import ConfigError
 from mintage.settings.load import Config, load
 from mintage.stores.opening import open_store
 from mintage.vault import installation
-from mintage.vault.vault import Vault
+from mintage.vault.vault import Vault, ask_nobody, forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,13 @@ async def opened_with(config: Config, *, existing: bool = False) -> AsyncIterato
         ids = [keys.id for keys in vault_keys(config.secrets)]
         await installation.check(store, config.issuer, ids)
         vault = open_vault(
-            config, store, clock=time.time, steady=time.monotonic, random_bytes=secrets.token_bytes
+            config,
+            store,
+            clock=time.time,
+            steady=time.monotonic,
+            random_bytes=secrets.token_bytes,
+            renew=ask_nobody,
+            ended=forget,
         )
         needs = SecretNeeds(
             config=config,

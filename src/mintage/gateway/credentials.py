@@ -19,7 +19,6 @@ from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import fresh_upstream
 from mintage.upstream.protocol import Exchange
 from mintage.values import Clock, RandomBytes
-from mintage.vault.values import Renew
 from mintage.vault.vault import Vault
 
 Credential = Literal["none", "identity", "upstream", "exchange"]
@@ -89,7 +88,6 @@ class BackendCredentials:
     """
 
     vault: Vault
-    renew: Renew
     clock: Clock
     steady: Clock
     exchanger: Exchanger
@@ -120,7 +118,7 @@ class BackendCredentials:
             case "identity":
                 return self._identity(access, credential_policy), None
             case "upstream":
-                opened = await fresh_upstream(access.opened, self.vault, self.renew)
+                opened = await fresh_upstream(access.opened, self.vault)
                 token = opened.grant.upstream.access_token
             case "exchange":
                 token = await self._exchange(access, credential_policy)
@@ -156,7 +154,7 @@ class BackendCredentials:
         """A token for the backend's audience (RFC 8693), kept while it lasts."""
         if credential_policy.exchange is None:
             raise ValueError("there are no settings for the exchange")
-        opened = await fresh_upstream(access.opened, self.vault, self.renew)
+        opened = await fresh_upstream(access.opened, self.vault)
         # The key is the whole question: two resources may differ in the scope alone.
         tokens, key = opened.grant.upstream, (store_key(opened.secret), credential_policy.exchange)
         kept = self._exchanged.get(key)

@@ -127,4 +127,4 @@ class User:
         Raises `InvalidToken` where the login has ended there: the user must log in again. And
         `UpstreamError` or `StoreError` where it can't be told now.
         """
-        return await upstream_token(self._opened, self._parts.vault, self._parts.renew)
+        return await upstream_token(self._opened, self._parts.vault)

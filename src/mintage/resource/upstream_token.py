@@ -1,22 +1,22 @@
 """The user's token at the identity provider, for whoever calls there on the user's behalf."""
 
 from mintage.errors import InvalidToken
-from mintage.vault.values import Opened, Refused, Renew
+from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
 
 
-async def upstream_token(opened: Opened, vault: Vault, renew: Renew) -> str:
+async def upstream_token(opened: Opened, vault: Vault) -> str:
     """One that is good for a while yet. Raises as `fresh_upstream` does."""
-    return (await fresh_upstream(opened, vault, renew)).grant.upstream.access_token
+    return (await fresh_upstream(opened, vault)).grant.upstream.access_token
 
 
-async def fresh_upstream(opened: Opened, vault: Vault, renew: Renew) -> Opened:
+async def fresh_upstream(opened: Opened, vault: Vault) -> Opened:
     """The grant with such a token, renewed where it was about to end.
 
     Raises `InvalidToken` where the provider has ended the login, `UpstreamError` where it must
     be asked and can't be.
     """
-    outcome = await vault.with_fresh_upstream(opened, renew)
+    outcome = await vault.with_fresh_upstream(opened)
     if isinstance(outcome, Refused):
         raise InvalidToken(
             "the login at the identity provider has ended; log in again",

@@ -27,7 +27,7 @@ from mintage.errors import (
     UpstreamRefused,
 )
 from mintage.grants.admission import AllowRule, admit
-from mintage.grants.states import Consent, Reason
+from mintage.grants.states import Consent
 from mintage.server.consent import login_request
 from mintage.server.cookies import Cookies, PendingLogin
 from mintage.server.pages import error_page
@@ -37,7 +37,6 @@ from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site import Site
 from mintage.upstream.registry import RegisteredUpstream
 from mintage.values import Clock, RandomBytes
-from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
 from mintage.web.edge import NO_STORE, ServerFault, failure_of, log_refusal, read_query
 from mintage.web.forms import Form, one, optional
@@ -118,7 +117,7 @@ class CallbackEndpoint:
         try:
             admit(self.allow, identity)
         except NotAdmitted:
-            self.revoker(Refused(Reason.NOT_ADMITTED, tokens))
+            self.revoker(tokens)
             raise
         wanted = login.request
         return await self.vault.create(

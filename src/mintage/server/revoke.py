@@ -11,7 +11,6 @@ from mintage.clients.client import Client
 from mintage.errors import TokenError
 from mintage.grant_tokens import Tokens
 from mintage.server.requests import Revocation
-from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.vault.vault import Vault
 from mintage.web.edge import NO_STORE, authorization_of, log_reason, read_form
 
@@ -21,7 +20,6 @@ class RevokeEndpoint:
     authenticate: Authenticator
     vault: Vault
     tokens: Tokens
-    revoker: UpstreamRevoker
 
     async def __call__(self, request: Request) -> Response:
         """200 whether or not there was something to end (§2.2): the token is of no use now."""
@@ -43,7 +41,6 @@ class RevokeEndpoint:
         else:
             outcome = await self.vault.revoke(handle, client.client_id)
             log_reason(request, f"{handle!r}: {outcome.reason.value}")
-            self.revoker(outcome)
         return Response(status_code=200, headers=NO_STORE)
 
     async def _concerns(self, revocation: Revocation, client: Client) -> bool:

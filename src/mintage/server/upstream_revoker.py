@@ -8,7 +8,6 @@ from typing import Final
 from mintage.errors import UpstreamError
 from mintage.grants.states import UpstreamTokens
 from mintage.upstream.registry import Upstreams
-from mintage.vault.values import Refused
 
 _DRAIN_SECONDS: Final = 5.0
 
@@ -22,12 +21,11 @@ class UpstreamRevoker:
     upstreams: Upstreams
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
-    def __call__(self, refused: Refused) -> None:
-        """Have the upstream revoke what *refused* leaves behind."""
-        if refused.ended is not None:
-            task = asyncio.create_task(self._revoke(refused.ended))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def __call__(self, tokens: UpstreamTokens) -> None:
+        """Have the upstream revoke *tokens*, which belong to no grant any more."""
+        task = asyncio.create_task(self._revoke(tokens))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
         """Wait for what is under way, a few seconds at the most."""

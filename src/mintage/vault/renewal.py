@@ -40,8 +40,7 @@ _MAX_FAILURES: Final = 1000
 class Renewal:
     """Renews the upstream tokens of grants.
 
-    *ended* is told of tokens that lost their grant. *knows*: whether the provider of tokens is
-    configured.
+    *renew* asks the provider. *knows*: whether the provider of tokens is configured.
     """
 
     def __init__(
@@ -52,11 +51,11 @@ class Renewal:
         steady: Clock,
         random_bytes: RandomBytes,
         lifetimes: Lifetimes,
-        ended: Callable[[Refused], None],
+        renew: Renew,
         knows: Callable[[UpstreamTokens], bool],
     ) -> None:
         self._grants = grants
-        self._ended = ended
+        self._ask = renew
         self._knows = knows
         self._clock = clock
         self._steady = steady
@@ -67,7 +66,7 @@ class Renewal:
             bytes, tuple[float, UpstreamUnavailable | UpstreamMisbehaved]
         ] = BoundedMemory(_MAX_FAILURES)
 
-    async def fresh(self, opened: Opened, renew: Renew) -> Opened | Refused:
+    async def fresh(self, opened: Opened) -> Opened | Refused:
         """*opened* with an upstream token that is good for a while yet.
 
         One process asks, once, for all who wait. While the old token still holds nobody
@@ -95,7 +94,7 @@ class Renewal:
             if not may_go_on:
                 raise failure
             return self._not_overdue(opened)
-        flight = self._flights.start(key, lambda: self._renew(opened.secret, renew))
+        flight = self._flights.start(key, lambda: self._renew(opened.secret))
         if not expired and not tokens.replaced:
             return self._not_overdue(opened)
         try:
@@ -129,30 +128,21 @@ class Renewal:
         """Wait for what is under way: what the upstream hands out must be saved."""
         await self._flights.drain()
 
-    async def _renew(self, secret: bytes, renew: Renew) -> Opened | Refused:
-        """New tokens, or the end. Nobody may be waiting: what is left behind is told here."""
-        outcome = await self._renew_leased(secret, renew)
-        if isinstance(outcome, Refused) and outcome.ended is not None:
-            self._ended(outcome)
-            return Refused(outcome.reason)
-        return outcome
-
-    async def _renew_leased(self, secret: bytes, renew: Renew) -> Opened | Refused:
+    async def _renew(self, secret: bytes) -> Opened | Refused:
         """Ask the upstream under a lease, so that of all processes one asks."""
         holder = self._random_bytes(8)
         leased = await self._take_lease(secret, holder)
         if isinstance(leased, Refused) or leased.grant.lease is None:
             return leased
         async with self._held(secret, holder):
-            return await self._renew_now(secret, holder, leased, renew)
+            return await self._renew_now(secret, holder, leased)
 
-    async def _renew_now(
-        self, secret: bytes, holder: bytes, leased: Opened, renew: Renew
-    ) -> Opened | Refused:
+    async def _renew_now(self, secret: bytes, holder: bytes, leased: Opened) -> Opened | Refused:
         """Ask the upstream, and keep its answer."""
         key = handles.store_key(secret)
         try:
-            outcome = await renew(states.bound_tokens(leased.grant), leased.grant.login.identity)
+            identity = leased.grant.login.identity
+            outcome = await self._ask(states.bound_tokens(leased.grant), identity)
         except UpstreamRefused as refusal:
             reason, why = Reason.UPSTREAM_REFUSED, refusal.error
             if isinstance(refusal, NotAdmitted):

@@ -25,14 +25,30 @@ from mintage.errors import (
 )
 from mintage.grants import handles, records
 from mintage.grants.records import NO_TOKENS, Head
-from mintage.grants.states import Active, Consent, Grant, Reason, Revoked, UpstreamTokens
+from mintage.grants.states import (
+    Active,
+    Consent,
+    Grant,
+    Reason,
+    Revoked,
+    UpstreamTokens,
+    bound_tokens,
+)
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write
 from mintage.stores.protocol import UNLISTED, Entry, Index, Store, Versioned
 from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.ended import Ended
 from mintage.vault.outage import Outage
 from mintage.vault.unconfirmed_writes import UnconfirmedWrites
-from mintage.vault.values import Decide, Listed, Opened, Refused, Summary, VaultKeys
+from mintage.vault.values import (
+    Decide,
+    Listed,
+    Opened,
+    Refused,
+    ReportEnded,
+    Summary,
+    VaultKeys,
+)
 
 T = TypeVar("T")
 Found: TypeAlias = tuple[Versioned, Grant]  # a record, and the grant in it
@@ -47,9 +63,10 @@ _PATIENCE: Final = 3.0  # seconds after which it is not asked again
 
 
 class SealedGrants:
-    """*keys*: the first seals, all open. *changed* is told the store key of each grant written.
+    """*keys*: the first seals, all open.
 
-    It is told too of a grant that may have been written.
+    *changed* gets the store key of each grant that was written, or may have been. *report*: see
+    `ReportEnded`. It gets the upstream tokens of each grant that ends here, once that is written.
     """
 
     def __init__(
@@ -61,6 +78,7 @@ class SealedGrants:
         random_bytes: RandomBytes,
         refresh_lifetime: int,
         changed: Callable[[bytes], None],
+        report: ReportEnded,
         outage: Outage,
     ) -> None:
         self._store = store
@@ -70,8 +88,9 @@ class SealedGrants:
         self._random_bytes = random_bytes
         self._refresh_lifetime = refresh_lifetime
         self._changed = changed
+        self._report = report
         self._outage = outage
-        self._untold = UnconfirmedWrites()
+        self._unconfirmed = UnconfirmedWrites()
         self.ended = Ended()
 
     async def insert(
@@ -114,8 +133,8 @@ class SealedGrants:
         """Load, decide, replace; on a lost race, again with what the winner wrote.
 
         A store that fails is asked again for a second or two, and then it is an outage.
-        *found*: what was loaded just before. *orphan*: tokens that need revoking if there is
-        no longer a grant to hold them.
+        *found*: what was loaded just before. *orphan*: tokens to report if there is no longer a
+        grant to hold them.
         """
 
         async def attempt() -> Opened | Refused:
@@ -123,7 +142,7 @@ class SealedGrants:
             for _ in range(_ATTEMPTS):
                 seen, found = found or await self.load(secret), None
                 if seen is None:
-                    return Refused(Reason.UNKNOWN, orphan)
+                    return self._refused(Reason.UNKNOWN, orphan)
                 try:
                     return await self._change_once(secret, seen, decision, orphan)
                 except Stale:
@@ -160,20 +179,26 @@ class SealedGrants:
         outcome = decision(grant)
         if isinstance(outcome, Refuse | Revoke) and isinstance(grant, Active):
             key = handles.store_key(secret)
-            if self._untold.earned(key, seen.record, grant, decision):
-                self._untold.forget(key)
+            if self._unconfirmed.earned(key, seen.record, grant, decision):
+                self._unconfirmed.forget(key)
                 return Opened(secret, grant)
         match outcome:
             case Keep(grant=kept):
                 return Opened(secret, kept)
             case Refuse(reason=reason):
-                return Refused(reason, orphan)
+                return self._refused(reason, orphan)
             case Write(grant=active):
                 await self._replace(secret, seen, grant, active)
                 return Opened(secret, active)
             case Revoke(grant=revoked, upstream=upstream):
                 await self._replace(secret, seen, grant, revoked)
-                return Refused(revoked.reason, upstream)
+                self._report(upstream)
+                return Refused(revoked.reason)
+
+    def _refused(self, reason: Reason, orphan: UpstreamTokens | None) -> Refused:
+        if orphan is not None:
+            self._report(orphan)
+        return Refused(reason)
 
     async def _replace(self, secret: bytes, seen: Versioned, before: Grant, grant: Grant) -> None:
         key = handles.store_key(secret)
@@ -188,12 +213,12 @@ class SealedGrants:
         try:
             await self._store.replace(key, seen, record, expires_at, index)
         except StoreUnavailable:
-            self._untold.remember(key, record, before)
+            self._unconfirmed.remember(key, record, before)
             raise
         finally:
             # Also after a failure: whether it was written is then not known.
             self._changed(key)
-        self._untold.forget(key)
+        self._unconfirmed.forget(key)
         if isinstance(grant, Revoked):
             self.ended.remember(key)
 
@@ -234,6 +259,9 @@ class SealedGrants:
             return None
         if isinstance(grant, Revoked):
             self.ended.remember(key)
+            before = self._unconfirmed.written(key, seen.record)
+            if before is not None:  # nobody was told when the write got no answer
+                self._report(bound_tokens(before))
         elif was_over:
             log.error(
                 "grant %s ended, and an older record of it is in the store again: it stays "

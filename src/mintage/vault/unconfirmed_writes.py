@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from mintage.concurrency.bounded_memory import BoundedMemory
-from mintage.grants.states import Active, Grant
+from mintage.grants.states import Active, Grant, Pending
 from mintage.grants.transitions import Write
 from mintage.vault.values import Decide
 
@@ -27,6 +27,14 @@ class UnconfirmedWrites:
 
     def forget(self, key: bytes) -> None:
         self._writes.pop(key, None)
+
+    def written(self, key: bytes, record: bytes) -> Pending | Active | None:
+        """The live grant before *record*, if that is the write in question; told once."""
+        written, before = self._writes.get(key, (None, None))
+        if written != record or not isinstance(before, Pending | Active):
+            return None
+        self.forget(key)
+        return before
 
     def earned(self, key: bytes, record: bytes, grant: Grant, decision: Decide) -> bool:
         """Whether *grant*, as *record* holds it, is what *decision* would have made of before.

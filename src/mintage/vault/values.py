@@ -14,6 +14,11 @@ from mintage.grants.transitions import Keep, Refuse, Revoke, Write
 from mintage.values import ClientId, GrantId
 
 Renew: TypeAlias = Callable[[UpstreamTokens, Identity], Awaitable[Renewed]]
+"""Asks the provider for new tokens, and who the user is by now. Raises `UpstreamError`."""
+
+ReportEnded: TypeAlias = Callable[[UpstreamTokens], None]
+"""Takes tokens that have lost their grant, for the provider to revoke. It must not wait."""
+
 Decision: TypeAlias = Keep | Write | Refuse | Revoke
 Decide: TypeAlias = Callable[[Grant], Decision]
 Prepare: TypeAlias = "Callable[[Opened], object]"
@@ -108,7 +113,6 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why not. *ended*: upstream tokens that just lost their grant, for the upstream to revoke."""
+    """Why not."""
 
     reason: Reason
-    ended: UpstreamTokens | None = None

@@ -1,7 +1,7 @@
 """The vault: what can be asked of the grants that are kept.
 
-Nothing here knows HTTP. The upstream's renewal comes in as a function, and what must be
-revoked at the upstream goes out as a value.
+Nothing here knows HTTP. How the upstream is asked for new tokens, and who gets those that it is to
+revoke, are two functions that the vault is built with.
 """
 
 import asyncio
@@ -11,10 +11,20 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mintage.concurrency.single_flight import SingleFlight
-from mintage.errors import Exists, StoreUnavailable
+from mintage.errors import Exists, StoreUnavailable, UpstreamUnavailable
 from mintage.grants import handles, transitions
 from mintage.grants.handles import Handle
-from mintage.grants.states import Active, Consent, Grant, Pending, Reason, Revoked, UpstreamTokens
+from mintage.grants.lease import Renewed
+from mintage.grants.states import (
+    Active,
+    Consent,
+    Grant,
+    Identity,
+    Pending,
+    Reason,
+    Revoked,
+    UpstreamTokens,
+)
 from mintage.grants.transitions import Keep, Redemption, Refreshment, Write
 from mintage.stores.protocol import EVERYTHING, Store
 from mintage.values import ClientId, Clock, RandomBytes
@@ -31,6 +41,7 @@ from mintage.vault.values import (
     Prepare,
     Refused,
     Renew,
+    ReportEnded,
     VaultKeys,
 )
 
@@ -41,8 +52,13 @@ _CLAIM_BYTES: Final = 8
 _SLOW: Final = 1.0  # seconds
 
 
-def forget(refused: Refused) -> None:
-    """Upstream tokens that lost their grant live on until they expire."""
+def forget(_: UpstreamTokens) -> None:
+    """For `Vault`'s *ended*: upstream tokens that lost their grant live on until they expire."""
+
+
+async def ask_nobody(_: UpstreamTokens, __: Identity) -> Renewed:
+    """For `Vault`'s *renew*, in a process that opens no connection to a provider."""
+    raise UpstreamUnavailable("this process asks no identity provider")
 
 
 def no_answer(opened: Opened) -> None:
@@ -54,7 +70,8 @@ class Vault:
 
     *clock* is the time of day, *steady* a clock that is never set, for pauses and memories (None:
     *clock*). *max_grants*: how many one user may have at one client; a new one ends the oldest.
-    *ended* gets the upstream tokens whose grant was found over when they came.
+    *renew* asks the provider for new tokens; see `Renew`. *ended* gets the upstream tokens of each
+    grant that ends, and those that came when their grant had ended; see `ReportEnded`.
     *knows*: whether the provider that gave upstream tokens is configured; tokens of another go
     nowhere.
     """
@@ -67,11 +84,12 @@ class Vault:
         clock: Clock,
         steady: Clock | None = None,
         random_bytes: RandomBytes,
+        renew: Renew,
+        ended: ReportEnded,
         lifetimes: Lifetimes | None = None,
         cache: GrantCache | None = None,
         former_keys: Sequence[VaultKeys] = (),
         max_grants: int = DEFAULT_MAX_GRANTS,
-        ended: Callable[[Refused], None] = forget,
         knows: Callable[[UpstreamTokens], bool] = lambda _: True,
     ) -> None:
         self._store = store
@@ -89,6 +107,7 @@ class Vault:
             random_bytes=random_bytes,
             refresh_lifetime=self._lifetimes.refresh,
             changed=self._changed,
+            report=ended,
             outage=self._outage,
         )
         self._rotations = Rotations(steady)
@@ -100,7 +119,7 @@ class Vault:
             steady=steady,
             random_bytes=random_bytes,
             lifetimes=self._lifetimes,
-            ended=ended,
+            renew=renew,
             knows=knows,
         )
 
@@ -135,30 +154,13 @@ class Vault:
         return handles.make_code(raw)
 
     async def redeem(
-        self,
-        code: str,
-        *,
-        client_id: ClientId,
-        code_verifier: str,
-        redirect_uri: str | None,
-        resource: str | None,
-        prepare: Prepare = no_answer,
+        self, secret: bytes, request: Redemption, prepare: Prepare = no_answer
     ) -> Opened | Refused:
-        """What *code* earns (RFC 6749 §4.1.3). Of any number of callers, one opens the grant.
+        """What a code earns (RFC 6749 §4.1.3). Of any number of callers, one opens the grant.
 
-        *prepare* is called before the write; what it raises leaves the code unspent.
+        *secret* is the grant's, from the code. *prepare* is called before the write; what it
+        raises leaves the code unspent.
         """
-        parsed = handles.parse_code(code)
-        if parsed is None:
-            return Refused(Reason.UNKNOWN)
-        secret, code_hash = parsed
-        request = Redemption(
-            client_id=client_id,
-            code_hash=code_hash,
-            code_verifier=code_verifier,
-            redirect_uri=redirect_uri,
-            resource=resource,
-        )
 
         def decision(grant: Grant) -> Decision:
             outcome = transitions.redeem(grant, request, now=self._now())
@@ -167,19 +169,19 @@ class Vault:
         return await self._grants.change(secret, decision)
 
     async def rotate(
-        self, handle: Handle, request: Refreshment, renew: Renew, prepare: Prepare = no_answer
+        self, secret: bytes, request: Refreshment, prepare: Prepare = no_answer
     ) -> Opened | Refused:
         """What a refresh token earns (RFC 6749 §6).
 
-        *prepare* is called before the upstream is asked and before the write; what it raises
-        leaves everything as it was.
+        *secret* is the grant's, from the token. *prepare* is called before the upstream is asked
+        and before the write; what it raises leaves everything as it was.
 
         The upstream is asked first where its own token is about to end: a user who was
         locked out there is locked out here at the next refresh. Raises
         `UpstreamUnavailable` or `UpstreamMisbehaved` where it must be asked and can't be:
         nothing has changed then.
         """
-        key = handles.store_key(handle.secret)
+        key = handles.store_key(secret)
         written: Active | None = None
 
         def decision(grant: Grant) -> Decision:
@@ -193,20 +195,20 @@ class Vault:
                 session=self._lifetimes.session,
             )
             written = outcome.grant if isinstance(outcome, Write) else None
-            return _prepared(outcome, handle.secret, prepare)
+            return _prepared(outcome, secret, prepare)
 
-        found = await self._grants.load_patiently(handle.secret)
+        found = await self._grants.load_patiently(secret)
         if found and isinstance(found[1], Active) and request.generation > found[1].generation:
-            _store_is_behind(handle, request, found[1])
+            _store_is_behind(key, request, found[1])
         outcome = None if found is None else decision(found[1])
         if isinstance(outcome, Write):
-            opened = Opened(handle.secret, outcome.grant)
-            renewed = await self.with_fresh_upstream(opened, renew)
+            opened = Opened(secret, outcome.grant)
+            renewed = await self.with_fresh_upstream(opened)
             if isinstance(renewed, Refused):
                 return renewed
             if renewed is not opened:
                 found = None  # it has been written since
-        rotated = await self._grants.change(handle.secret, decision, found=found)
+        rotated = await self._grants.change(secret, decision, found=found)
         if isinstance(rotated, Opened) and rotated.grant is written:
             self._rotations.note(key, rotated.grant)
         return rotated
@@ -217,11 +219,6 @@ class Vault:
         if found is None or isinstance(found[1], Revoked):
             return False
         return found[1].login.client_id == client_id
-
-    async def holds_code(self, code: str, client_id: ClientId) -> bool:
-        """The same for the grant that *code* belongs to."""
-        parsed = handles.parse_code(code)
-        return parsed is not None and await self.holds(parsed[0], client_id)
 
     async def authenticate(self, handle: Handle) -> Opened | Refused:
         """The live grant of an access token, from memory while that is fresh."""
@@ -267,9 +264,9 @@ class Vault:
             else:
                 self._changed(key)
 
-    async def with_fresh_upstream(self, opened: Opened, renew: Renew) -> Opened | Refused:
+    async def with_fresh_upstream(self, opened: Opened) -> Opened | Refused:
         """*opened* with an upstream token that is good for a while yet (see `Renewal.fresh`)."""
-        return await self._renewal.fresh(opened, renew)
+        return await self._renewal.fresh(opened)
 
     async def drain(self) -> None:
         """Wait for renewals under way (see `Renewal.drain`)."""
@@ -321,12 +318,12 @@ class Vault:
         return int(self._clock())
 
 
-def _store_is_behind(handle: Handle, request: Refreshment, grant: Active) -> None:
+def _store_is_behind(key: bytes, request: Refreshment, grant: Active) -> None:
     log.warning(
         "grant %s: the store knows refresh token %d and the client has number %d, which this "
         "server issued: a backup was restored, a failover lost writes, or an older record was "
         "put back; the client's token is taken",
-        handles.grant_id(handles.store_key(handle.secret)),
+        handles.grant_id(key),
         grant.generation,
         request.generation,
     )

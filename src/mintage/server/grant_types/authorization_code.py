@@ -5,10 +5,12 @@ from typing import ClassVar
 
 from mintage.clients.client import Client
 from mintage.grant_tokens import TokenResponse, Tokens
+from mintage.grants.handles import parse_code
+from mintage.grants.states import Reason
+from mintage.grants.transitions import Redemption
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import RedeemCode
-from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site import Site
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
@@ -20,27 +22,30 @@ class AuthorizationCode:
     site: Site
     vault: Vault
     tokens: Tokens
-    revoker: UpstreamRevoker
 
     name: ClassVar[str] = "authorization_code"
 
     async def concerns(self, form: Form, client: Client) -> bool:
-        return await self.vault.holds_code(one(form, "code"), client.client_id)
+        parsed = parse_code(one(form, "code"))
+        return parsed is not None and await self.vault.holds(parsed[0], client.client_id)
 
     async def issue(self, form: Form, client: Client) -> TokenResponse:
         request = RedeemCode.parse(form, self.site)
-        answer = Answer(
-            tokens=self.tokens, site=self.site, client=client, resource=request.resource
-        )
-        outcome = await self.vault.redeem(
-            request.code,
+        parsed = parse_code(request.code)
+        if parsed is None:
+            raise token_error(Reason.UNKNOWN)
+        secret, code_hash = parsed
+        redemption = Redemption(
             client_id=client.client_id,
+            code_hash=code_hash,
             code_verifier=request.code_verifier,
             redirect_uri=request.redirect_uri,
             resource=request.resource,
-            prepare=answer,
         )
+        answer = Answer(
+            tokens=self.tokens, site=self.site, client=client, resource=request.resource
+        )
+        outcome = await self.vault.redeem(secret, redemption, answer)
         if isinstance(outcome, Refused):
-            self.revoker(outcome)
             raise token_error(outcome.reason)
         return answer(outcome)

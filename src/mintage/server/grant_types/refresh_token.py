@@ -11,9 +11,8 @@ from mintage.grants.transitions import Refreshment
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import Refresh
-from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site import Site
-from mintage.vault.values import Refused, Renew
+from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
 from mintage.web.forms import Form, one
 
@@ -23,8 +22,6 @@ class RefreshToken:
     site: Site
     vault: Vault
     tokens: Tokens
-    revoker: UpstreamRevoker
-    renew: Renew
 
     name: ClassVar[str] = "refresh_token"
 
@@ -58,8 +55,7 @@ class RefreshToken:
             resource=request.resource,
             scopes=request.scopes,
         )
-        outcome = await self.vault.rotate(handle, refreshment, self.renew, answer)
+        outcome = await self.vault.rotate(handle.secret, refreshment, answer)
         if isinstance(outcome, Refused):
-            self.revoker(outcome)
             raise token_error(outcome.reason)
         return answer(outcome)
