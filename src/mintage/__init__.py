@@ -1,7 +1,9 @@
 """Mintage: the token factory for OAuth proxies.
 
-The names below load on first use, so that a program that only wants the issuer
-imports no web framework, no HTTP client and no template engine.
+The names below load on first use, so that a program that only wants the issuer imports no web
+framework, no HTTP client and no template engine. `create_app`, `load_config` and `Config` need
+the extra ``server``. Without it you can still import them, and calling one raises
+`mintage.extras.MissingExtra`, which says what to install.
 """
 
 from importlib import import_module
@@ -52,7 +54,14 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'mintage' has no attribute {name!r}")
-    value = getattr(import_module(home), name)
+    try:
+        value = getattr(import_module(home), name)
+    except ImportError as error:
+        from mintage.extras import MissingExtra, stand_in
+
+        if not isinstance(error, MissingExtra):
+            raise
+        value = stand_in(name, error)
     globals()[name] = value
     return value
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Never
 
 from mintage.errors import ConfigError
 
@@ -42,7 +42,7 @@ class MissingExtra(ConfigError, ImportError):
         super(ConfigError, self).__init__(advice)
         self.key = extra
         self.advice = advice
-        self.name = package
+        self.name: str = package
 
 
 def needs(extra: str) -> None:
@@ -61,3 +61,17 @@ def extra(name: str) -> Iterator[None]:
         if isinstance(error, MissingExtra) or (error.name or "mintage").startswith("mintage"):
             raise
         raise MissingExtra(name, str(error.name)) from None
+
+
+def stand_in(name: str, missing: MissingExtra) -> type:
+    """A class to export as `mintage.` *name*, whose packages are not installed.
+
+    `dir`, `hasattr`, `help` and ``from mintage import *`` must work in every install, so the name
+    is there. Calling it raises a `MissingExtra` like *missing*.
+    """
+
+    def refuse(_cls: type, *_positional: object, **_named: object) -> Never:
+        raise MissingExtra(missing.key, missing.name)
+
+    members = {"__new__": refuse, "__module__": "mintage", "__doc__": f"Not here: {missing.advice}"}
+    return type(name, (), members)

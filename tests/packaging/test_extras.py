@@ -22,6 +22,20 @@ print(issuer.verify_token(issuer.issue_access_token("ide", ["read"], "q7"))["cli
 VERIFIER = """import mintage
     mintage.JWTVerifier("https://a.example", "https://b.example", jwks_url="https://a.example/j")"""
 
+LISTED = """
+import mintage
+from mintage import *
+from mintage import Config, create_app, load_config
+assert set(dir(mintage)) == set(mintage.__all__) and all(hasattr(mintage, n) for n in dir(mintage))
+assert mintage.Config is Config and not isinstance(0, Config)
+help(mintage)
+for use in (lambda: load_config("mintage.toml"), lambda: create_app(None), Config):
+    try:
+        use()
+    except ImportError as error:
+        print(type(error).__name__, error.key, error.name, error)
+"""
+
 CAUGHT = """
 try:
     {program}
@@ -44,6 +58,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_base_install_issues_and_verifies(bare: Path) -> None:
     assert run(bare, "-c", LIBRARY).stdout == "ide\n"
+
+
+def test_the_base_install_can_be_listed_and_says_at_the_use_what_is_missing(bare: Path) -> None:
+    said = run(bare, "-c", LISTED)
+    assert said.returncode == 0, said.stderr
+    advice = "this needs the package starlette: pip install 'mintage[server]'"
+    assert said.stdout.splitlines()[-3:] == [f"MissingExtra server starlette {advice}"] * 3
+    assert f"Not here: {advice}" in said.stdout  # for those who read `help(mintage)`
 
 
 @pytest.mark.parametrize(
