@@ -1,6 +1,7 @@
 # make demo        see it work, on this machine, with a real login provider and a real MCP server
 # make test        lint, types, layers and the whole test suite
 # make test-3.12   the whole test suite on another Python; make quick-3.12 the fast part of it
+# make coverage    the fast part, and the share of the package's lines and branches that it runs
 # make dist        wheel, sdist, list of components (SBOM) and licences, in dist/
 # make lock        write the locks anew from pyproject.toml; make upgrade also takes the newest versions
 # make newest      the integration and token tests with the newest versions that pyproject.toml admits
@@ -14,7 +15,7 @@ LOCKS ?= requirements
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
 LOCKED := $(PIP) --require-hashes --only-binary :all:
 
-.PHONY: demo test quick lint bench docs lock upgrade clean setup dist figures newest oldest ranges
+.PHONY: demo test quick coverage lint bench docs lock upgrade clean setup dist figures newest oldest ranges
 
 demo: $(VENV)/ready-demo
 	@$(BIN)/python -m tools.foreground $(BIN)/mintage demo
@@ -41,6 +42,13 @@ quick-%:
 
 quick: $(VENV)/ready-test
 	$(BIN)/pytest -q -n 2 --dist loadgroup $(QUICK)
+
+# The same part, and how much of the package it runs: lines and branches.
+coverage: $(VENV)/ready-test
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -n 2 --dist loadgroup $(QUICK)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
 
 setup: $(VENV)/ready-dev
 
