@@ -14,6 +14,7 @@ import inspect
 import re
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import pairwise
@@ -22,6 +23,8 @@ from types import ModuleType
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
+
+from mintage import errors
 
 PAGE: Final = Path(__file__).parents[1] / "docs/python-api.md"
 
@@ -48,10 +51,24 @@ PUBLIC: Final = (
 _HEAD: Final = """\
 # Python API
 
-These modules are public: names and signatures stay, and what is to go is deprecated for one minor
-version first. Every other module may change in any release. `python -m tools.api` makes this page
-from the docstrings.
+These modules are public. Every other module may change in any release, and so may a method or an
+argument that its entry calls private. `python -m tools.api` makes this page from the docstrings.
+
+**What stays.** A public name, its arguments and their meaning stay the same within a minor version
+(0.1.x), and a newer minor version keeps them unless they were deprecated before. An argument may
+be added if it has a default. Each entry says since which version it is there.
+
+**How something goes.** A release deprecates it: its use warns with a `DeprecationWarning` that
+names the replacement, its entry here says so, and `CHANGELOG.md` lists it under Deprecated. It
+works for the rest of that minor version and for the whole next one. The release after that may
+remove it, and lists it under Removed. Only a security fix may be faster; the release then says so.
 """
+
+ADDED: Final = tomllib.loads((Path(__file__).parent / "public_names.toml").read_text())
+"""The public names by the version that they came with."""
+
+_BLOCK: Final = re.compile(r"^(Args|Returns|Raises):$")
+_ITEM: Final = re.compile(r"^    (\w[\w, ]*): (.*)$")
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -94,15 +111,27 @@ def _module(name: str, written: dict[int, str]) -> Iterator[str]:
             yield f"The same as `{before}.{member}`.\n"
         else:
             yield from _entry(member, value, module)
+        yield f"Added in {added_in(f'{name}.{member}')}.\n"
+
+
+def added_in(name: str) -> str:
+    """The version that brought the public *name*. Raises ``LookupError`` if none is noted."""
+    found = [version for version, names in ADDED.items() if name in names]
+    if len(found) != 1:
+        raise LookupError(f"{name}: write it under its version in tools/public_names.toml")
+    return found[0]
 
 
 def _entry(name: str, value: Any, module: ModuleType) -> Iterator[str]:
     if inspect.isclass(value):
         yield _line(_class_line(name, value))
         yield _text(value)
-        for member in _methods(value):
+        for member in methods(value):
             yield _line(f"{name}.{_member_line(member)}")
-            yield (ast.get_docstring(member) or "") + "\n"
+            yield _marked(docstring(value, member.name)) + "\n"
+        if tests := [test for test in dir(value) if test.startswith("test_")]:
+            yield "Its tests:\n"
+            yield "\n".join(f"- `{test}`" for test in tests) + "\n"
     elif inspect.isfunction(value):
         yield _line(_function_line(_source(value), name))
         yield _text(value)
@@ -132,41 +161,92 @@ def _line(signature: str) -> str:
 def _class_line(name: str, value: type) -> str:
     if issubclass(value, BaseException):
         bases = ", ".join(base.__name__ for base in value.__bases__)
-        return f"class {name}({bases})"
-    return f"class {name}{_arguments_of(value)}"
+        own = [made for owner, made, _ in [constructor(value)] if owner is value]
+        return f"class {name}({bases})" + "".join(f"\n{name}({made})" for made in own)
+    made = constructor(value)[1]
+    return f"class {name}({made})" if made else f"class {name}"
 
 
-def _arguments_of(value: type) -> str:
-    """How *value* is made: the arguments of its ``__init__``, or its fields."""
+def constructor(value: type) -> tuple[type | None, str, list[str]]:
+    """How *value* is made: the class that says so, the arguments as text, and their names."""
     for owner in _ours(value):
         body = _source(owner).body
         for member in body:
             if isinstance(member, ast.FunctionDef) and member.name == "__init__":
-                return f"({_arguments(member)})"
+                return owner, _arguments(member), parameters(member)
         fields = [
             member
             for member in body
-            if isinstance(member, ast.AnnAssign) and not ast.unparse(member).startswith("_")
+            if isinstance(member, ast.AnnAssign)
+            and not ast.unparse(member).startswith("_")
+            and "ClassVar" not in ast.unparse(member)
         ]
         if fields and _makes_an_init(owner):
-            return f"({', '.join(map(ast.unparse, fields))})"
-    return ""
+            written = ", ".join(map(ast.unparse, fields))
+            return owner, written, [ast.unparse(member.target) for member in fields]
+    return None, "", []
+
+
+def parameters(function: Function) -> list[str]:
+    """The names of the arguments of *function*, without ``self`` and ``cls``."""
+    found = function.args
+    named = [*found.posonlyargs, *found.args, found.vararg, *found.kwonlyargs, found.kwarg]
+    return [arg.arg for arg in named if arg is not None and arg.arg not in ("self", "cls")]
 
 
 def _makes_an_init(owner: type) -> bool:
     return dataclasses.is_dataclass(owner) or issubclass(owner, msgspec.Struct)
 
 
-def _methods(value: type) -> Iterator[Function]:
-    """The public methods that *value* or a class of ours above it defines, in their order."""
+def methods(value: type) -> Iterator[Function]:
+    """The public methods that *value* or a class of ours above it defines, in their order.
+
+    Without the tests of a suite and their fixtures; of an error only its own.
+    """
     seen: set[str] = set()
-    for owner in _ours(value):
+    owners = [value] if issubclass(value, errors.OAuthError) else _ours(value)
+    for owner in owners:
         for member in _source(owner).body:
             if isinstance(member, Function) and not (
-                member.name.startswith("_") or member.name in seen
+                member.name.startswith(("_", "test_")) or member.name in seen | _fixtures(member)
             ):
                 seen.add(member.name)
                 yield member
+
+
+def _fixtures(member: Function) -> set[str]:
+    marks = map(ast.unparse, member.decorator_list)
+    return {member.name} if any(mark.startswith("pytest.fixture") for mark in marks) else set()
+
+
+def docstring(value: type, name: str) -> str:
+    """The docstring of the method *name*: its own, or that of the class that promised it."""
+    for owner in _ours(value):
+        for member in _source(owner).body:
+            if isinstance(member, Function) and member.name == name:
+                if found := ast.get_docstring(member):
+                    return found
+                break
+    return ""
+
+
+def _marked(text: str) -> str:
+    """*text* with its blocks of arguments, results and errors as lists of Markdown."""
+    lines: list[str] = []
+    block = ""
+    for line in text.splitlines():
+        if begins := _BLOCK.match(line):
+            block = begins[1]
+            lines += [f"**{block}**", ""]
+        elif not line.startswith("    "):
+            block = "" if line else block
+            lines.append(line)
+        elif block in ("Args", "Raises"):
+            item = _ITEM.match(line)
+            lines.append(f"- `{item[1]}`: {item[2]}" if item else f"  {line.strip()}")
+        else:
+            lines.append(line.strip() if block else line)
+    return "\n".join(lines)
 
 
 def _ours(value: type) -> Iterator[type]:
@@ -197,7 +277,7 @@ def _source(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return inspect.cleandoc(value.__doc__ or "") + "\n"
+    return _marked(inspect.cleandoc(value.__doc__ or "")) + "\n"
 
 
 def main() -> None:

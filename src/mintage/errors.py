@@ -68,13 +68,15 @@ from joserfc.errors import JoseError
 
 
 class MintageError(Exception):
-    """The root of all errors of this package, tokens aside."""
+    """The root of all errors of this package, except those about tokens."""
 
 
 class ConfigError(MintageError):
     """A setting is missing or wrong.
 
-    *key* is the dotted name as it stands in the file; *advice* is a sentence.
+    Args:
+        key: The dotted name of the setting, as the file spells it.
+        advice: A sentence: what is wrong, and what to write.
     """
 
     def __init__(self, key: str, advice: str) -> None:
@@ -87,13 +89,19 @@ Stage: TypeAlias = Literal[
     "request", "client", "consent", "login", "upstream", "token", "grant", "scope",
     "resource", "rules", "store", "backend",
 ]  # fmt: skip
+"""Which check refused a request. It is in the log."""
 
 
 class OAuthError(MintageError):
-    """A refusal on its way to the client. Everything else is a 500 and a bug.
+    """A refusal that Mintage sends to a client or a browser (RFC 6749 §5.2).
 
-    *advice* is for the client's developer: what to do next. *reason* is for our log alone, and
-    so is *stage*: which check said no.
+    Any other exception in a request is answered with 500, and is a bug. *code* is the OAuth error
+    code, *status* the HTTP status.
+
+    Args:
+        advice: For the developer of the client: what to do next.
+        reason: For Mintage's log alone: why.
+        stage: For Mintage's log alone: which check refused. None: the usual one of the class.
     """
 
     code: ClassVar[str] = "server_error"
@@ -133,14 +141,19 @@ class UriTooLong(InvalidRequest):
 
 
 class NotFound(OAuthError):
-    """Nothing is served at this path: 404."""
+    """Nothing is served at this path: 404 (RFC 9110 §15.5.5)."""
 
     code = "not_found"
     status = 404
 
 
 class MethodNotAllowed(InvalidRequest):
-    """*allow*: the methods that the path takes, as the ``Allow`` header names them. 405."""
+    """The path does not take this method: 405 (RFC 9110 §15.5.6).
+
+    Args:
+        advice: For the developer of the client: what to do next.
+        allow: The methods that the path takes, as the ``Allow`` header names them.
+    """
 
     status = 405
 
@@ -150,7 +163,13 @@ class MethodNotAllowed(InvalidRequest):
 
 
 class InvalidClient(OAuthError):
-    """*challenge*: the client tried HTTP Basic, so the answer names that scheme (RFC 6749 §5.2)."""
+    """The client is unknown or did not authenticate: 401 ``invalid_client`` (RFC 6749 §5.2).
+
+    Args:
+        advice: For the developer of the client: what to do next.
+        reason: For Mintage's log alone: why.
+        challenge: Whether the client used HTTP Basic, so that the answer must name that scheme.
+    """
 
     code = "invalid_client"
     status = 401
@@ -162,7 +181,7 @@ class InvalidClient(OAuthError):
 
 
 class InvalidGrant(OAuthError):
-    """A code or refresh token that is not good, or no longer: ``invalid_grant`` (RFC 6749 §5.2)."""
+    """A code or refresh token is wrong, expired or revoked: ``invalid_grant`` (RFC 6749 §5.2)."""
 
     code = "invalid_grant"
     stage = "grant"
@@ -201,14 +220,14 @@ class InvalidScope(OAuthError):
 
 
 class InvalidTarget(OAuthError):
-    """The resource is unknown here or beyond the grant: ``invalid_target`` (RFC 8707 §2)."""
+    """The resource is unknown, or not one of the grant's: ``invalid_target`` (RFC 8707 §2)."""
 
     code = "invalid_target"
     stage = "resource"
 
 
 class AccessDenied(OAuthError):
-    """The user or a rule said no to this login: 403 ``access_denied`` (RFC 6749 §4.1.2.1)."""
+    """The user or a rule refused this login: 403 ``access_denied`` (RFC 6749 §4.1.2.1)."""
 
     code = "access_denied"
     status = 403
@@ -234,7 +253,7 @@ class InvalidClientMetadata(OAuthError):
 
 
 class InvalidToken(OAuthError):
-    """The bearer token is not good at this resource: 401 ``invalid_token`` (RFC 6750 §3.1)."""
+    """The access token is not valid at this resource: 401 ``invalid_token`` (RFC 6750 §3.1)."""
 
     code = "invalid_token"
     status = 401
@@ -242,7 +261,11 @@ class InvalidToken(OAuthError):
 
 
 class InsufficientScope(OAuthError):
-    """*needed*: all the scopes that the request takes, for one step up (RFC 6750 §3.1)."""
+    """The access token lacks a scope: 403 ``insufficient_scope`` (RFC 6750 §3.1).
+
+    Args:
+        needed: All scopes that the request takes, so that the client asks for them at once.
+    """
 
     code = "insufficient_scope"
     status = 403
@@ -254,7 +277,7 @@ class InsufficientScope(OAuthError):
 
 
 class BadUpstream(OAuthError):
-    """The identity provider misbehaves or refuses Mintage: 502, and waiting does not help."""
+    """The identity provider misbehaves or refuses Mintage: 502 (RFC 9110 §15.6.3). Don't retry."""
 
     code = "server_error"
     status = 502
@@ -262,7 +285,14 @@ class BadUpstream(OAuthError):
 
 
 class TemporarilyUnavailable(OAuthError):
-    """*retry_after* is in seconds."""
+    """An outage: 503 ``temporarily_unavailable`` with Retry-After (RFC 9110 §15.6.4).
+
+    Args:
+        advice: For the developer of the client: what to do next.
+        reason: For Mintage's log alone: why.
+        retry_after: Seconds until the client should try again.
+        stage: For Mintage's log alone: which check refused.
+    """
 
     code = "temporarily_unavailable"
     status = 503
@@ -275,23 +305,28 @@ class TemporarilyUnavailable(OAuthError):
 
 
 class StoreError(MintageError):
-    """Something about a store."""
+    """The root of the errors of stores."""
 
 
 class Exists(StoreError):
-    """The key is taken."""
+    """The key is taken: another record is under it."""
 
 
 class Stale(StoreError):
-    """Another write came first: load the record and decide again."""
+    """Another write came first. Load the record and decide again."""
 
 
 class StoreUnavailable(StoreError):
-    """The store can't be reached or can't write just now."""
+    """The store can't be reached, or can't write, just now. The same call may work later."""
 
 
 class SecretMissing(StoreUnavailable):
-    """*what* needs a root secret that is not configured here: no fault of its client."""
+    """A record needs a root secret that is not configured here. The client did nothing wrong.
+
+    Args:
+        what: What needs the secret.
+        secret_id: The public id of the secret.
+    """
 
     def __init__(self, what: str, secret_id: str) -> None:
         super().__init__(
@@ -301,23 +336,28 @@ class SecretMissing(StoreUnavailable):
 
 
 class StoreUnusable(StoreError):
-    """The store is newer than this program, foreign, or damaged. Nothing in it was touched."""
+    """The store is damaged, not Mintage's, or newer than this program. Nothing in it changed."""
 
 
 class FetchError(MintageError):
-    """Something about a URL that a client named. The text may be shown to that client."""
+    """The root of the errors about a URL that a client named. That client may see the text."""
 
 
 class FetchFailed(FetchError):
-    """No answer just now."""
+    """The URL can't be fetched just now."""
 
 
 class FetchRefused(FetchError):
-    """This URL, the address behind it, or what it answers, is not acceptable."""
+    """Mintage does not accept this URL, the address behind it, or its answer."""
 
 
 class KeysUnavailable(MintageError):
-    """Nothing is known about the token: ask again in *retry_after* seconds (a 503, not a 401)."""
+    """The issuer's public keys can't be fetched, so nothing is known: answer 503, never 401.
+
+    Args:
+        reason: Why, for the log.
+        retry_after: Seconds until it makes sense to ask again.
+    """
 
     def __init__(self, reason: str, *, retry_after: int) -> None:
         super().__init__(reason)
@@ -325,7 +365,7 @@ class KeysUnavailable(MintageError):
 
 
 class SealError(MintageError):
-    """A box does not open: another key, another place, or other bytes."""
+    """A box does not decrypt: another key, another place, or damaged bytes."""
 
 
 class RecordError(MintageError):
@@ -337,13 +377,15 @@ class NewerRecord(RecordError):
 
 
 class UpstreamError(MintageError):
-    """Something about the identity provider. The text is for our log; nobody outside reads it."""
+    """The root of the errors about an identity provider. The text is for Mintage's log alone."""
 
 
 class UpstreamUnavailable(UpstreamError):
-    """No answer, a 5xx, or ``temporarily_unavailable``: nothing is known about the login.
+    """The provider did not answer, or with a 5xx: nothing is known about the login.
 
-    *retry_after* is in seconds.
+    Args:
+        reason: Why, for the log.
+        retry_after: Seconds until it makes sense to ask again.
     """
 
     def __init__(self, reason: str, *, retry_after: int = 5) -> None:
@@ -352,11 +394,16 @@ class UpstreamUnavailable(UpstreamError):
 
 
 class HalfKnown(UpstreamUnavailable):
-    """No rule lets the user in by what is known, and the provider did not name all there is."""
+    """No rule admits the user so far, and the provider did not return the whole list of groups."""
 
 
 class UpstreamRefused(UpstreamError):
-    """The upstream said no: this login is over. *error* is its OAuth error code."""
+    """The provider refused, so this login has ended.
+
+    Args:
+        error: The provider's OAuth error code (RFC 6749 §5.2).
+        description: The provider's description, for the log.
+    """
 
     def __init__(self, error: str, description: str = "") -> None:
         super().__init__(f"{error}: {description}" if description else error)
@@ -364,14 +411,18 @@ class UpstreamRefused(UpstreamError):
 
 
 class NotAdmitted(UpstreamRefused):
-    """The provider knows the user, and no ``[[allow]]`` rule admits them. *why* is for the log."""
+    """The provider knows the user, and no ``[[allow]]`` rule admits them.
+
+    Args:
+        why: Which rules did not match, for the log.
+    """
 
     def __init__(self, why: str) -> None:
         super().__init__("access_denied", f"no rule lets this user in: {why}")
 
 
 class UpstreamMisbehaved(UpstreamError):
-    """The upstream's answer breaks the protocol: it is not believed."""
+    """The provider's answer breaks the protocol, so Mintage does not use it."""
 
 
 class UpstreamMisconfigured(UpstreamMisbehaved):
@@ -379,13 +430,13 @@ class UpstreamMisconfigured(UpstreamMisbehaved):
 
 
 class BadKeySet(JoseError):
-    """A JWK set that can't be used. The text says why."""
+    """A JWK set can't be used (RFC 7517 §5). The text says why."""
 
     error = "bad_key_set"
 
 
 class TokenError(JoseError):
-    """Why a token is refused. Its subclasses tell the reasons apart without reading text."""
+    """A token is refused. The subclass says why."""
 
     error = "invalid_token"
 
@@ -398,21 +449,21 @@ class TokenError(JoseError):
 
 
 class MalformedToken(TokenError):
-    """The text is no JWT of the one form that is accepted (RFC 7515 §3.1)."""
+    """The text is no JWT in the one form that Mintage accepts (RFC 7515 §3.1)."""
 
     error = "malformed_token"
     description = "The token is malformed"
 
 
 class UnknownKey(TokenError):
-    """The token's header names a key that is not on the ring."""
+    """The token's header names a key that the issuer does not have."""
 
     error = "unknown_key"
     description = "The token's header names no key of this issuer"
 
 
 class BadSignature(TokenError):
-    """The signature does not fit the token and the key that its header names."""
+    """The signature does not verify under the key that the token's header names."""
 
     error = "bad_signature"
     description = "The token's signature does not verify"
@@ -447,7 +498,7 @@ class WrongAudience(TokenError):
 
 
 class WrongTokenUse(TokenError):
-    """An access token where a refresh token is due, or the other way round."""
+    """It is an access token where a refresh token is expected, or the other way round."""
 
     error = "wrong_token_use"
     description = "Token type mismatch"

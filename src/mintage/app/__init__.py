@@ -1,7 +1,7 @@
-"""The whole of Mintage as one ASGI application.
+"""Mintage as one ASGI application.
 
-`create_app` gives it, `load_config` reads the ``mintage.toml`` that it is made from. The
-application opens store and upstream when it starts and lets go of them when it stops.
+`load_config` reads ``mintage.toml``, and `create_app` makes the application from it. When the
+application starts it opens its store and its identity providers, and when it stops it closes them.
 """
 
 from mintage.extras import extra

@@ -55,10 +55,18 @@ _REVIEW = 3600
 
 @dataclass(slots=True)
 class Mintage:
-    """The application. Tests pass their own *clock*, *random_bytes* and *fetch*.
+    """The ASGI application. Run it with an ASGI server that has lifespan on.
 
-    *accept_client* has the last word about clients that come by a metadata document. *steady*:
-    the clock for pauses, where *clock* does not serve for both (see `Clocks`).
+    `create_app` makes one.
+
+    Args:
+        config: What `load_config` returned.
+        clock: Called for the time, in seconds since the epoch. Tests pass their own.
+        random_bytes: Called with a number for that many random bytes. Tests pass their own.
+        fetch: Fetches what clients publish. None: only from public addresses.
+        accept_client: As in `create_app`.
+        steady: A clock for pauses, in seconds. None: the system's monotonic clock, or *clock* if
+            you gave one.
     """
 
     config: Config
@@ -82,7 +90,15 @@ class Mintage:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Running"]:
-        """Everything open, for as long as the block lasts."""
+        """Open the store and the providers for as long as the block lasts.
+
+        Returns:
+            An asynchronous context manager that gives the open `Running`.
+
+        Raises:
+            ConfigError: A setting turns out to be wrong.
+            StoreError: The store can't be opened.
+        """
         async with _run(self) as running:
             self._running = running
             try:
@@ -91,7 +107,7 @@ class Mintage:
                 self._running = None
 
     def drain(self) -> None:
-        """The server is about to stop: end the streams that would never end by themselves."""
+        """End the streams that would never end by themselves: the server is about to stop."""
         if self._running is not None:
             self._running.drain()
 
@@ -109,13 +125,27 @@ class Mintage:
 
 
 def create_app(config: Config, *, accept_client: AcceptClient | None = None) -> Mintage:
-    """The application that *config* describes, yet to be started (see `Mintage`)."""
+    """The application that a configuration describes. Its lifespan starts it (see `Mintage`).
+
+    Args:
+        config: What `load_config` returned.
+        accept_client: A coroutine function that gets each `Client` that came by a metadata
+            document, and returns whether it may log in. It is called each time the client is looked
+            up. None: all may.
+
+    Returns:
+        An ASGI application.
+    """
     return Mintage(config, accept_client=accept_client)
 
 
 @dataclass(slots=True)
 class Running:
-    """The open parts, and the way of a request to one of them."""
+    """The application while it is open. `Mintage.running` makes it; don't construct it.
+
+    Args:
+        parts, endpoints, gateway, pages, commands, peers, forward_auth: Private, and may change.
+    """
 
     parts: Parts
     endpoints: Mapping[str, Handler]
@@ -127,22 +157,33 @@ class Running:
 
     @property
     def store(self) -> Store:
+        """The store that is open."""
         return self.parts.store
 
     @property
     def vault(self) -> Vault:
+        """The grants. ``vault.listing`` lists and ends them."""
         return self.parts.vault
 
     @property
     def tokens(self) -> Tokens:
+        """What issues and verifies the tokens of all resources."""
         return self.parts.tokens
 
     @property
     def revoker(self) -> UpstreamRevoker:
+        """What revokes tokens at the identity provider."""
         return self.parts.revoker
 
     def answers_at(self, path: str) -> bool:
-        """Whether *path* is one of the server's own, and no resource's."""
+        """Whether one of Mintage's own endpoints answers at a path.
+
+        Args:
+            path: The path of a request.
+
+        Returns:
+            True for an endpoint; False for a resource, and for everything else.
+        """
         asked = self.forward_auth is not None and self.forward_auth.stands_at(path)
         return asked or path in self.endpoints
 
@@ -153,6 +194,11 @@ class Running:
             sessions.drain()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an HTTP request.
+
+        Args:
+            scope, receive, send: As ASGI has them.
+        """
         if self.forward_auth is not None and self.forward_auth.is_asked(scope):
             return await self.forward_auth(scope, receive, send)
         asked, scope = scope, self._from_the_client(scope)
@@ -175,7 +221,11 @@ class Running:
         return {**scope, "client": None if client is None else (client, 0)}
 
     async def converse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A WebSocket: only the gateway has any."""
+        """Answer a WebSocket. Only the gateway has any; elsewhere it is closed with the code 1008.
+
+        Args:
+            scope, receive, send: As ASGI has them.
+        """
         scope = self._from_the_client(scope)
         try:
             check_size(scope)

@@ -1,4 +1,4 @@
-"""A client, whatever way it registered."""
+"""A client, in whichever way it registered."""
 
 import hmac
 from dataclasses import dataclass, field
@@ -16,12 +16,21 @@ GRANT_TYPES: Final = ("authorization_code", "refresh_token")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """What is known of a client, and from whom.
+    """A client (RFC 6749 §2), and how Mintage knows it.
 
-    *jwks* (a JSON document) or *jwks_uri* is where a ``private_key_jwt`` client's keys are.
-    *scopes* is all that it may ask for, None for no limit. *host* is where it publishes its
-    metadata document; *vouched*: the operator wrote it into the configuration. *introspects*:
-    paths of the resources whose tokens it may ask about, being their server.
+    Args:
+        client_id: Its identifier.
+        name: The name that the consent page shows.
+        redirect_uris: The redirect URIs that it registered (RFC 6749 §3.1.2.2).
+        auth_method: How it authenticates at the token endpoint (RFC 7591 §2).
+        grant_types: The grant types that it may use (RFC 7591 §2).
+        secret: Its client secret, if it has one.
+        jwks: Its public keys as JSON (RFC 7517), for ``private_key_jwt``.
+        jwks_uri: The URL of its public keys, for ``private_key_jwt``.
+        scopes: The scopes that it may ask for. None: all.
+        host: The host of its client id metadata document, if it came by one.
+        vouched: Whether the operator wrote it into the configuration.
+        introspects: The paths of resources whose tokens it may introspect (RFC 7662).
     """
 
     client_id: ClientId
@@ -38,7 +47,14 @@ class Client:
     introspects: tuple[str, ...] = ()
 
     def secret_matches(self, presented: str) -> bool:
-        """Compares in constant time; a client without a secret has none that matches."""
+        """Compare a client secret in constant time.
+
+        Args:
+            presented: The secret that came with the request.
+
+        Returns:
+            Whether it is this client's. False for a client that has no secret.
+        """
         return self.secret is not None and hmac.compare_digest(
             self.secret.encode(), presented.encode("utf-8", "surrogatepass")
         )

@@ -1,4 +1,4 @@
-"""Whose metadata documents are accepted at all. Pure."""
+"""Which client id metadata documents are accepted. Pure."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ AcceptClient: TypeAlias = Callable[[Client], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentPolicy:
-    """Where documents, and keys of clients that nobody vouches for, may be fetched from.
+    """The hosts that documents, and keys of clients without an operator's entry, may come from.
 
-    Hosts by glob: ``*.example.com`` is every name below it, and not itself.
+    Hosts by glob: ``*.example.com`` matches every name below it, and not the name itself.
 
-    *deny* goes first. An empty *allow* allows all. *why_off*, for the log: what switched
-    documents off, if it was not the configuration.
+    *deny* comes first. An empty *allow* allows all. *why_off*, for the log: what disabled
+    documents if the configuration did not.
     """
 
     enabled: bool = True

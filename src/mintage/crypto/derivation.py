@@ -43,13 +43,23 @@ def derive_jwt_key(
     low_entropy_material: str | None = None,
     salt: str,
 ) -> bytes:
-    """A signing key: 44 bytes, the base64url of 32, always the same for the same arguments.
+    """An HS256 signing key. The same arguments always give the same key, which is FastMCP's too.
 
-    High-entropy material (a client secret, a random string) goes through HKDF-SHA256
-    (RFC 5869); low-entropy material (what a person thought up) through a million rounds of
-    PBKDF2 (RFC 8018), which takes a noticeable part of a second. Raises ``ValueError`` unless
-    exactly one is given, and where it is empty or one character over and over: anybody could
-    compute that key.
+    Give exactly one kind of material.
+
+    Args:
+        high_entropy_material: A random string or a client secret. It goes through HKDF-SHA256
+            (RFC 5869).
+        low_entropy_material: A passphrase of a person. It goes through a million rounds of PBKDF2
+            (RFC 8018), which takes a noticeable part of a second.
+        salt: Any text. Another salt gives another key.
+
+    Returns:
+        44 bytes: the base64url of 32.
+
+    Raises:
+        ValueError: None or both are given, or the material is empty or one character repeated, so
+            that anybody could compute the key.
     """
     if high_entropy_material is not None and low_entropy_material is None:
         material, derive = high_entropy_material, _hkdf

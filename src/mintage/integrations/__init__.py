@@ -1,1 +1,1 @@
-"""Mintage inside other people's applications: each module is for one of their frameworks."""
+"""Mintage inside other applications. Each module is for one framework."""

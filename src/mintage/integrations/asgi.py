@@ -1,4 +1,4 @@
-"""Mintage around an ASGI application: one middleware, which is all that there is to add."""
+"""Mintage around an ASGI application. The application adds one middleware and nothing else."""
 
 import asyncio
 import logging
@@ -44,8 +44,18 @@ _BEGINS: Final = frozenset(
 class Login:
     """Mintage in another application. The arguments are the settings of ``mintage.toml``.
 
-    A resource without a ``backend`` is the application's own: its `middleware` lets nobody in
-    there without a token. The endpoints at which clients log in are served beside it.
+    A resource without a ``backend`` is the application's own: `middleware` refuses every request
+    there that has no valid access token (RFC 6750). The endpoints for the login of clients are
+    served beside the application.
+
+    Args:
+        issuer: The server's URL (RFC 8414 §2).
+        upstream: The table ``[upstream]`` as a dict, or several of them.
+        resource: The table ``[[resource]]`` as a dict, or several of them.
+        more: The other sections and settings by their names: ``store``, ``secret``, ``tokens``, …
+
+    Raises:
+        ConfigError: A setting is missing or wrong.
     """
 
     def __init__(
@@ -60,12 +70,29 @@ class Login:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
-        """With the settings in the TOML file *path*. Raises `ConfigError`."""
+        """A login with the settings of a file.
+
+        Args:
+            path: The TOML file.
+
+        Returns:
+            The login.
+
+        Raises:
+            ConfigError: A setting is missing or wrong.
+        """
         return cls.of(Mintage(load(Path(path))))
 
     @classmethod
     def of(cls, mintage: Mintage) -> Self:
-        """With a `Mintage` of your own making."""
+        """A login around a `Mintage` that you made yourself.
+
+        Args:
+            mintage: What `create_app` returned. It must not be started elsewhere.
+
+        Returns:
+            The login.
+        """
         login = cls.__new__(cls)
         login._take(mintage)  # noqa: SLF001  (its own)
         return login
@@ -80,13 +107,16 @@ class Login:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started: by the application's lifespan, or by hand."""
+        """Whether it is started: by the application's lifespan, or by `lifespan`."""
         return self._running is not None
 
     def check_place(self) -> None:
-        """Raises ``RuntimeError`` where it is open in another process or another event loop.
+        """Check that this is the process and the event loop in which the login was started.
 
-        Its connections, locks and tasks belong to the one that it was opened in.
+        Its connections, locks and tasks belong to that loop.
+
+        Raises:
+            RuntimeError: It is another process or another event loop.
         """
         if self._opened_in is None:
             return
@@ -103,6 +133,7 @@ class Login:
 
     @property
     def running(self) -> Running:
+        """The open `Running`. Raises ``RuntimeError`` if the login is not started here."""
         self.check_place()
         if self._running is None:
             raise RuntimeError(
@@ -112,13 +143,32 @@ class Login:
         return self._running
 
     def middleware(self, app: ASGIApp) -> "Guard":
-        """*app* with the login around it. It starts and stops with the application's lifespan."""
+        """The login around an application. It starts and stops with the application's lifespan.
+
+        Args:
+            app: The ASGI application.
+
+        Returns:
+            An ASGI application that asks for a token and then calls *app*.
+        """
         self.guards = True
         return Guard(app, self)
 
     @asynccontextmanager
     async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
-        """Everything open, for applications that the server's lifespan does not reach."""
+        """Start the login for a block, in an application that the server's lifespan does not reach.
+
+        If the middleware has started it already, this does nothing.
+
+        Args:
+            _app: Ignored, so that you can pass this method as a framework's ``lifespan``.
+
+        Returns:
+            An asynchronous context manager.
+
+        Raises:
+            RuntimeError: The login is open in another process or event loop.
+        """
         self.check_place()
         if self._running is not None:
             yield  # the middleware around us has started it
@@ -135,7 +185,11 @@ class Login:
             self._opened_in = None
 
     def tell_of_shadows(self, scope: Scope) -> None:
-        """Log, once, each route of the application that our endpoints keep requests from."""
+        """Log each route of the application that an endpoint of Mintage hides. It logs only once.
+
+        Args:
+            scope: The ASGI scope of a request, or of the lifespan.
+        """
         app = scope.get("app")
         if self._shadows_told or self._running is None or app is None:
             return
@@ -150,10 +204,18 @@ class Login:
                 )
 
     def find(self, scope: Scope) -> "Match[Place] | None":
-        """The resource that a request is for, or None.
+        """The resource that a request is for.
 
-        Raises `InvalidRequest` for an ambiguous path, and `NotFound` for one that begins like
-        an endpoint's and is none: it leads to no part of a whole site.
+        Args:
+            scope: The ASGI scope of the request.
+
+        Returns:
+            The resource and the rest of the path, or None.
+
+        Raises:
+            InvalidRequest: The path has several readings.
+            NotFound: The path begins like an endpoint of Mintage and is none. A resource at ``/``
+                does not get such a path.
         """
         found = find(scope, self._places, lambda place: place.resource.ambiguities)
         if found is not None and found.target.whole and begins_like_ours(found.rest):
@@ -187,7 +249,7 @@ def _places(running: Running) -> dict[str, Place]:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The middleware of a `Login`: serves its endpoints, and guards what is below a resource."""
+    """The middleware of a `Login`: serves its endpoints, and checks tokens below a resource."""
 
     app: ASGIApp
     login: Login

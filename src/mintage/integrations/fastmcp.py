@@ -12,8 +12,9 @@
     async def repositories() -> list[str]:
         return await ask_github(await upstream_token())
 
-FastMCP's own handlers of an authorization server play no part in it: ours answer, in the same
-application. For those who keep FastMCP's ``OAuthProxy``: `use_mintage_issuer`.
+Mintage's endpoints answer in the same application, and FastMCP's own authorization server is not
+used. To keep FastMCP's ``OAuthProxy`` and only change who issues its tokens, call
+`use_mintage_issuer`.
 """
 
 import asyncio
@@ -71,23 +72,40 @@ _MAX_KNOWN: Final = 2000
 
 
 class MintageAccessToken(AccessToken):
-    """What FastMCP's `get_access_token` gives, and the `User` with it."""
+    """What FastMCP's `get_access_token` returns under a `MintageAuth`."""
 
     _user: User = PrivateAttr()
 
     @classmethod
     def of(cls, token: str, user: User) -> "MintageAccessToken":
+        """Make the token of a user. Code of this package calls it.
+
+        Args:
+            token: The text of the access token.
+            user: Its user.
+
+        Returns:
+            The token.
+        """
         made = cls(token=token, **user.as_token())
         made._user = user
         return made
 
     @property
     def user(self) -> User:
+        """The user of the token."""
         return self._user
 
 
 def current_user() -> User:
-    """Who called the tool that is running. Raises ``RuntimeError`` outside of any call."""
+    """The user who called the tool that is running.
+
+    Returns:
+        The user.
+
+    Raises:
+        RuntimeError: There is no call, or the server has no `MintageAuth`.
+    """
     token = get_access_token()
     if not isinstance(token, MintageAccessToken):
         raise RuntimeError(  # noqa: TRY004  (a fault of the application, not of an argument)
@@ -97,19 +115,33 @@ def current_user() -> User:
 
 
 async def upstream_token() -> str:
-    """The user's access token at the identity provider, renewed where it is about to end.
+    """The access token of the current user at the identity provider, renewed if it is about to end.
 
-    Raises `InvalidToken` where the login has ended there, `UpstreamError` or `StoreError` where
-    it can't be told now, ``RuntimeError`` outside of any call.
+    Returns:
+        The token.
+
+    Raises:
+        InvalidToken: The login has ended at the provider: the user must log in again.
+        UpstreamError: The provider can't be asked just now.
+        StoreError: The store can't be read just now.
+        RuntimeError: There is no call, or the server has no `MintageAuth`.
     """
     return await current_user().upstream_token()
 
 
 class MintageAuth(AuthProvider):
-    """A login for ``FastMCP(auth=…)``. *path* is where FastMCP serves, below *issuer*.
+    """A login for ``FastMCP(auth=…)``. The arguments are the settings of ``mintage.toml``.
 
-    The other arguments are the settings of ``mintage.toml``: *scopes* and *resource* are those
-    of the resource, *more* the other sections (``store``, ``secret``, ``tokens``, …).
+    Args:
+        issuer: The server's URL (RFC 8414 §2).
+        upstream: The table ``[upstream]`` as a dict, or several of them.
+        path: The path at which FastMCP serves, below *issuer*.
+        scopes: The scopes that every token of the resource must have.
+        resource: More settings of the resource's table.
+        more: The other sections and settings by their names: ``store``, ``secret``, ``tokens``, …
+
+    Raises:
+        ConfigError: A setting is missing or wrong.
     """
 
     def __init__(
@@ -128,12 +160,35 @@ class MintageAuth(AuthProvider):
 
     @classmethod
     def from_file(cls, file: str | Path, *, path: str = "/mcp") -> Self:
-        """With the settings in the TOML *file*. Raises `ConfigError`."""
+        """A login with the settings of a file.
+
+        Args:
+            file: The TOML file.
+            path: The path at which FastMCP serves. The file has a resource for it, without a
+                ``backend``.
+
+        Returns:
+            The login.
+
+        Raises:
+            ConfigError: A setting is missing or wrong.
+        """
         return cls.of(Mintage(load(Path(file))), path=path)
 
     @classmethod
     def of(cls, mintage: Mintage, *, path: str = "/mcp") -> Self:
-        """With a `Mintage` of your own making."""
+        """A login around a `Mintage` that you made yourself.
+
+        Args:
+            mintage: What `create_app` returned. It must not be started elsewhere.
+            path: The path at which FastMCP serves, as in `from_file`.
+
+        Returns:
+            The login.
+
+        Raises:
+            ConfigError: No resource without a ``backend`` has this path.
+        """
         auth = cls.__new__(cls)
         auth._take(mintage, path)  # noqa: SLF001  (its own)
         return auth
@@ -155,10 +210,18 @@ class MintageAuth(AuthProvider):
         raise ConfigError("resource", f"none without a backend has the path {self._path}")
 
     async def verify_token(self, token: str) -> MintageAccessToken | None:
-        """Who the token is for; None where it is not valid here.
+        """Verify an access token. FastMCP calls it.
 
-        Raises `StoreError` where that can't be known, and ``RuntimeError`` where rules would be
-        left out: they are about requests, and the middleware alone sees those.
+        Args:
+            token: The text of the token.
+
+        Returns:
+            The token with its user, or None if it is not valid at this resource.
+
+        Raises:
+            StoreError: The store can't be read just now, so the token can't be checked.
+            RuntimeError: The resource has rules about requests, and the middleware, which alone can
+                apply them, is missing.
         """
         await self.open()
         parts = self.login.running.parts
@@ -177,9 +240,19 @@ class MintageAuth(AuthProvider):
         return MintageAccessToken.of(token, User.of(access, resource, parts))
 
     def get_routes(self, mcp_path: str | None = None) -> list[Route]:
-        """None that answers: the middleware serves them all. One notices where it is missing.
+        """The routes for FastMCP to add. FastMCP calls it.
 
-        Raises ``ValueError`` for another path.
+        The middleware serves all of Mintage's paths. The one route here answers only if the
+        middleware is missing, with an error that says so.
+
+        Args:
+            mcp_path: The path at which FastMCP serves.
+
+        Returns:
+            One route.
+
+        Raises:
+            ValueError: FastMCP serves at another path than the one given to this login.
         """
         self.set_mcp_path(mcp_path)
         served = None if mcp_path is None else mcp_path.rstrip("/") or "/"
@@ -193,7 +266,17 @@ class MintageAuth(AuthProvider):
         return [_Unguarded(self)]
 
     def get_well_known_routes(self, mcp_path: str | None = None) -> list[Route]:
-        """The documents that clients look for at the root, for an application mounted below it."""
+        """The metadata documents for the root of a server that mounts FastMCP (RFC 8414 §3).
+
+        Args:
+            mcp_path: The path at which FastMCP serves.
+
+        Returns:
+            A route for each document.
+
+        Raises:
+            ValueError: FastMCP serves at another path than the one given to this login.
+        """
         self.get_routes(mcp_path)
         config = self.login.mintage.config
         accepted = ClientsAccepted(
@@ -204,14 +287,20 @@ class MintageAuth(AuthProvider):
         return [Route(path, endpoint=_Document(self)) for path in found]
 
     def get_middleware(self) -> list[Any]:
-        """Login, refusals and documents; behind them the user, as FastMCP knows one."""
+        """The middleware of the login. FastMCP calls it.
+
+        Returns:
+            The one that checks tokens, and the one that passes the user on to FastMCP.
+        """
         return [Middleware(_Front, auth=self), Middleware(_Bridge, auth=self)]
 
     async def open(self) -> None:
-        """Open what the login needs, if no lifespan has: it is closed as the event loop ends.
+        """Start the login if no lifespan has started it. It is closed when the event loop ends.
 
-        FastMCP tells a mounted application's provider of neither start nor end. Raises
-        ``RuntimeError`` where it is open in another event loop or process, or is closed meanwhile.
+        FastMCP does not forward the lifespan to the provider of a mounted application.
+
+        Raises:
+            RuntimeError: It is open in another event loop or process, or was closed meanwhile.
         """
         self.login.check_place()
         if self.login.is_running:
@@ -224,7 +313,7 @@ class MintageAuth(AuthProvider):
             await asyncio.shield(self._opened)
 
     async def close(self) -> None:
-        """Close what `open` has opened."""
+        """Stop what `open` has started."""
         if self._holding is not None:
             self._holding.cancel()
             await asyncio.wait([self._holding])
@@ -240,7 +329,15 @@ class MintageAuth(AuthProvider):
             opened.set_exception(error)
 
     def user(self, headers: list[tuple[bytes, bytes]], user: User) -> AuthenticatedUser:
-        """*user* as FastMCP knows one; made once for a token, while its grant is the same."""
+        """The user as FastMCP represents one, cached for as long as the token's grant is the same.
+
+        Args:
+            headers: The headers of the request.
+            user: The user of the request.
+
+        Returns:
+            FastMCP's user.
+        """
         token = bearer_token(headers)
         known = self._known.get(token)
         if known is not None and known[0] is user.grant:
@@ -251,14 +348,14 @@ class MintageAuth(AuthProvider):
 
 
 def _tell_those_who_wait(opened: "asyncio.Future[None]", _: "asyncio.Task[None]") -> None:
-    """Nobody waits for a login that was closed before it was open."""
+    """The login was closed before it was open: tell callers of `open`, if there are any."""
     if not opened.done():
         opened.set_exception(RuntimeError("the login was closed while it was opened"))
         opened.exception()  # it is no fault where nobody waits
 
 
 class _Front:
-    """The login's middleware; what it needs is opened where no lifespan came by."""
+    """The login's middleware. It starts the login if no lifespan did."""
 
     def __init__(self, app: ASGIApp, auth: MintageAuth) -> None:
         self._guard: Guard = auth.login.middleware(app)
@@ -271,10 +368,10 @@ class _Front:
 
 
 class _Unguarded(Route):
-    """Stands before FastMCP's own route, and answers only where the middleware did not run.
+    """Comes before FastMCP's own route, and answers only where the middleware did not run.
 
-    That is so where its routes were copied into another application: without the middleware
-    there is no login, and FastMCP refuses everybody without a reason.
+    That happens if the routes were copied into another application. Without the middleware there
+    is no login, and FastMCP would refuse every request without a reason.
     """
 
     def __init__(self, auth: MintageAuth) -> None:
@@ -302,7 +399,7 @@ async def _refuse_unguarded(request: Request) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class _Bridge:
-    """Whom the login let in is whom FastMCP finds."""
+    """Passes the user that the login admitted on to FastMCP."""
 
     app: ASGIApp
     auth: MintageAuth
@@ -332,10 +429,17 @@ class _Document:
 
 
 def use_mintage_issuer(proxy: _Proxy, *, former_keys: Iterable[bytes] = ()) -> _Proxy:
-    """*proxy*, which now issues and verifies with Mintage's `JWTIssuer` and `KeyRing`.
+    """Let FastMCP's ``OAuthProxy`` issue and verify tokens with Mintage's `JWTIssuer`.
 
-    The tokens are the same, so those from before go on. *former_keys*: HS256 keys whose tokens
-    are still accepted, such as that of a client secret which was replaced.
+    The tokens stay the same, so those from before stay valid.
+
+    Args:
+        proxy: The ``OAuthProxy``, or a provider built on it.
+        former_keys: HS256 keys whose tokens are still accepted, such as one that came from a client
+            secret which you replaced. Each has at least 32 bytes.
+
+    Returns:
+        *proxy*, changed.
     """
     theirs, former = proxy.set_mcp_path, list(former_keys)
 

@@ -11,7 +11,7 @@
 
     app = login.app(server)
 
-The SDK's own handlers of an authorization server play no part in it: ours answer.
+Mintage's endpoints answer, and the SDK's own authorization server is not used.
 """
 
 from collections.abc import AsyncIterator
@@ -41,23 +41,40 @@ __all__ = ["McpLogin", "MintageAccessToken", "MintageTokenVerifier", "current_us
 
 
 class MintageAccessToken(AccessToken):
-    """What the SDK's `get_access_token` gives, and the `User` with it."""
+    """What the SDK's `get_access_token` returns with a `MintageTokenVerifier`."""
 
     _user: User = PrivateAttr()
 
     @classmethod
     def of(cls, token: str, user: User) -> "MintageAccessToken":
+        """Make the token of a user. Code of this package calls it.
+
+        Args:
+            token: The text of the access token.
+            user: Its user.
+
+        Returns:
+            The token.
+        """
         made = cls(token=token, **user.as_token())
         made._user = user
         return made
 
     @property
     def user(self) -> User:
+        """The user of the token."""
         return self._user
 
 
 def current_user() -> User:
-    """Who called the tool that is running. Raises ``RuntimeError`` outside of any call."""
+    """The user who called the tool that is running.
+
+    Returns:
+        The user.
+
+    Raises:
+        RuntimeError: There is no call, or the server has no `MintageTokenVerifier`.
+    """
     token = get_access_token()
     if not isinstance(token, MintageAccessToken):
         raise RuntimeError(  # noqa: TRY004  (a fault of the application, not of an argument)
@@ -68,16 +85,30 @@ def current_user() -> User:
 
 @dataclass(frozen=True, slots=True)
 class MintageTokenVerifier:
-    """A token verifier of the SDK, for the resource at *path*."""
+    """A token verifier of the SDK for one resource. `McpLogin.verifier` makes it.
+
+    Args:
+        login: The login. It must be started when a token is verified.
+        path: The path of the resource.
+    """
 
     login: Login
     path: str
 
     async def verify_token(self, token: str) -> MintageAccessToken | None:
-        """Who the token is for; None where it is not valid here.
+        """Verify an access token. The SDK calls it.
 
-        Raises `StoreError` where that can't be known, and ``RuntimeError`` where rules would be
-        left out: they are about requests, and the middleware alone sees those.
+        Args:
+            token: The text of the token.
+
+        Returns:
+            The token with its user, or None if it is not valid at this resource.
+
+        Raises:
+            StoreError: The store can't be read just now, so the token can't be checked.
+            RuntimeError: The login is not started; or the resource has rules about requests, and
+                the middleware, which alone can apply them, is missing.
+            LookupError: The login has no resource at this path.
         """
         parts = self.login.running.parts
         resource = parts.site.resource(parts.site.issuer + self.path.rstrip("/"))
@@ -93,14 +124,34 @@ class MintageTokenVerifier:
 
 
 class McpLogin(Login):
-    """A `Login` with what the SDK's servers take. *path* chooses among several resources."""
+    """A `Login` with the objects that the SDK's servers take."""
 
     def verifier(self, path: str | None = None) -> MintageTokenVerifier:
-        """For ``MCPServer(token_verifier=…)``."""
+        """The verifier for ``MCPServer(token_verifier=…)``.
+
+        Args:
+            path: The path of the resource. None: the only one.
+
+        Returns:
+            The verifier.
+
+        Raises:
+            ValueError: No resource has this path, or None is given and there are several.
+        """
         return MintageTokenVerifier(self, self._section(path).path)
 
     def auth_settings(self, path: str | None = None) -> AuthSettings:
-        """For ``MCPServer(auth=…)``."""
+        """The settings for ``MCPServer(auth=…)``.
+
+        Args:
+            path: The path of the resource. None: the only one.
+
+        Returns:
+            The SDK's settings.
+
+        Raises:
+            ValueError: No resource has this path, or None is given and there are several.
+        """
         section, issuer = self._section(path), self.mintage.config.issuer
         # Parsed there, so that an issuer without a path gets no slash at its end.
         return AuthSettings.model_validate(
@@ -113,10 +164,17 @@ class McpLogin(Login):
         )
 
     def app(self, *servers: MCPServer, **options: Any) -> Guard:
-        """The application of *servers* with the login around it, to be run by an ASGI server.
+        """The application of the servers, with the login around it, for an ASGI server to run.
 
-        Each is at the resource of its `auth_settings`. *options* are those of the SDK's
-        ``streamable_http_app``.
+        Args:
+            servers: The servers. Each is served at the resource of its `auth_settings`.
+            options: Options for the SDK's ``streamable_http_app``.
+
+        Returns:
+            An ASGI application.
+
+        Raises:
+            ValueError: A server has no `auth_settings`, or two have the same resource.
         """
         apps = {path: _app(server, path, options) for path, server in _by_path(servers).items()}
 

@@ -34,16 +34,24 @@ _CONNECTIONS = frozenset({"connection", "request", "websocket"})
 
 
 def user_of(connection: HTTPConnection) -> User:
-    """Who sent a request, or opened a WebSocket, below a resource of the login.
+    """The user of a request or a WebSocket below a resource of the login.
 
-    Raises ``RuntimeError`` for every other: there nobody was asked for a token.
+    Args:
+        connection: The ``Request`` or ``WebSocket``.
+
+    Returns:
+        The user.
+
+    Raises:
+        RuntimeError: No token was asked for: the path is below no resource, or the middleware is
+            missing.
     """
     return asgi.user_of(connection.scope)
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A dependency that gives the `User`, if the token has all of *scopes*."""
+    """A dependency that returns the `User` if the token has all of *scopes*."""
 
     scopes: tuple[str, ...]
 
@@ -54,18 +62,34 @@ class Requirement:
 
 
 def require(*scopes: str) -> Requirement:
-    """For FastAPI: ``Annotated[User, Depends(require("notes:write"))]``.
+    """A dependency for FastAPI: ``Annotated[User, Depends(require("notes:write"))]``.
 
-    The client of a token that lacks one of *scopes* gets 403, with all that it must ask for. They
-    stand in the resource's ``scopes`` or ``optional_scopes``.
+    A client whose token lacks a scope gets 403 and the list of scopes to ask for (RFC 6750 §3.1).
+
+    Args:
+        scopes: The scopes that the endpoint needs. Each is one of the resource's ``scopes`` or
+            ``optional_scopes``.
+
+    Returns:
+        What ``Depends`` takes. It gives the `User`.
     """
     return Requirement(scopes)
 
 
 def guard(*scopes: str) -> Callable[[_Endpoint], _Endpoint]:
-    """For Starlette: decorates an endpoint, which has a ``request`` or a ``websocket``.
+    """A decorator for endpoints of Starlette that need scopes.
 
-    It is called only with a token that has all of *scopes* (see `require`).
+    A client whose token lacks a scope gets 403 and the list of scopes to ask for (RFC 6750 §3.1).
+
+    Args:
+        scopes: The scopes that the endpoint needs, as in `require`.
+
+    Returns:
+        The decorator. The endpoint must have a parameter ``request``, ``websocket`` or
+        ``connection``.
+
+    Raises:
+        TypeError: The endpoint has no such parameter, or is called without it.
     """
 
     def decorate(endpoint: _Endpoint) -> _Endpoint:

@@ -1,4 +1,4 @@
-"""What every integration hands on: settings from keyword arguments, and who is calling."""
+"""What every integration needs: settings from keyword arguments, and the user of a request."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -43,10 +43,15 @@ def _listed(tables: Table | Sequence[Table]) -> list[Table]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Who is calling, and what the client that calls for them may do.
+    """The user of a request, and what the client that calls for them may do.
 
-    *subject* is the user's name at the identity provider *issuer*, *scopes* are those of the
-    token, *resource* is its audience, *expires_at* its end in seconds since the epoch.
+    Args:
+        client_id: The client that calls (RFC 6749 §2.2).
+        issuer: The identity provider.
+        subject: The user's identifier at the identity provider (OpenID Connect Core §2).
+        scopes: The scopes of the token.
+        resource: The audience of the token: the URL of this resource (RFC 8707).
+        expires_at: When the token ends, in seconds since the epoch.
     """
 
     client_id: ClientId
@@ -61,7 +66,16 @@ class User:
 
     @classmethod
     def of(cls, access: Access, resource: Resource, parts: Parts) -> Self:
-        """The user whose token gave *access* to *resource*."""
+        """The user of a token. Code of this package calls it.
+
+        Args:
+            access: What the check of the token returned.
+            resource: The resource that the request is for.
+            parts: The open application.
+
+        Returns:
+            The user.
+        """
         login = access.opened.grant.login
         return cls(
             client_id=login.client_id,
@@ -77,14 +91,14 @@ class User:
 
     @property
     def grant(self) -> Active:
-        """The grant as it was when the request came: for code of this package."""
+        """The grant as it was when the request came. Code of this package uses it."""
         return self._opened.grant
 
     @property
     def claims(self) -> dict[str, Any]:
-        """What the identity provider says of the user: e-mail, name, groups, … A copy.
+        """What the identity provider says about the user: e-mail, name, groups and so on. A copy.
 
-        ``email`` is there only if the provider says that it is verified.
+        ``email`` is in it only if the provider says that it verified the address.
         """
         claims = without_unverified_email(self._opened.grant.login.identity.claims)
         copied: dict[str, Any] = msgspec.to_builtins(claims)
@@ -92,15 +106,30 @@ class User:
 
     @property
     def all_scopes(self) -> frozenset[str]:
-        """The token's scopes and those that they hold (``[scopes] implies``)."""
+        """The token's scopes, and the scopes that they include (``[scopes] implies``)."""
         return self._parts.site.hierarchy.reach(self.scopes)
 
     def may(self, *scopes: str) -> bool:
-        """Whether the token is good for all of *scopes*."""
+        """Whether the token has all of some scopes.
+
+        Args:
+            scopes: The scopes.
+
+        Returns:
+            True if the token has each of them, or one that includes it.
+        """
         return self._parts.site.hierarchy.covers(self.scopes, scopes)
 
     def require(self, *scopes: str) -> None:
-        """Raises `InsufficientScope`, naming all that is needed, unless the user `may`."""
+        """Refuse the request unless the token has all of some scopes.
+
+        Args:
+            scopes: The scopes.
+
+        Raises:
+            InsufficientScope: One is missing (RFC 6750 §3.1). It names all that the request takes.
+            RuntimeError: No token can have one of them, because the resource does not list it.
+        """
         if self.may(*scopes):
             return
         if unknown := set(scopes).difference(self._resource.all_scopes):
@@ -111,7 +140,11 @@ class User:
         raise InsufficientScope(tuple(dict.fromkeys((*self._resource.scopes, *scopes))))
 
     def as_token(self) -> dict[str, Any]:
-        """The user in the words that the MCP SDK and FastMCP have for a token."""
+        """The user as the MCP SDK and FastMCP describe a token.
+
+        Returns:
+            ``client_id``, ``scopes``, ``expires_at``, ``resource``, ``subject`` and ``claims``.
+        """
         return {
             "client_id": self.client_id,
             "scopes": sorted(self.all_scopes),  # they know of none that hold others
@@ -122,9 +155,14 @@ class User:
         }
 
     async def upstream_token(self) -> str:
-        """The user's access token at the identity provider, renewed where it is about to end.
+        """The user's access token at the identity provider. It is renewed if it is about to end.
 
-        Raises `InvalidToken` where the login has ended there: the user must log in again. And
-        `UpstreamError` or `StoreError` where it can't be told now.
+        Returns:
+            The token.
+
+        Raises:
+            InvalidToken: The login has ended at the provider: the user must log in again.
+            UpstreamError: The provider can't be asked just now.
+            StoreError: The store can't be read just now.
         """
         return await upstream_token(self._opened, self._parts.vault)

@@ -32,9 +32,22 @@ Time = Annotated[int, Meta(ge=-MAX_TIME, le=MAX_TIME)]  # seconds since the epoc
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The claims of a verified token. What it says beyond these is in ``verify_token``'s dict.
+    """The claims of a verified token (RFC 7519 §4.1, RFC 9068 §2.2), in the order of the payload.
 
-    The order is the one they are written in.
+    `JWTIssuer.verify_token` returns the claims beyond these too.
+
+    Args:
+        iss: The issuer.
+        aud: The audience: the one resource that the token is for.
+        client_id: The client that the token was issued to.
+        scope: The scopes, with a space between each two (RFC 6749 §3.3).
+        exp: When it ends, in seconds since the epoch.
+        iat: When it was issued, in seconds since the epoch.
+        jti: Its unique id. In Mintage's own tokens this is a secret: keep it out of logs.
+        token_use: ``access`` or ``refresh``.
+        sub: The user, if the issuer names one.
+        upstream_claims: What the identity provider said about the user, if the issuer adds it.
+        nbf: When it begins to be valid, in seconds since the epoch.
     """
 
     iss: str
@@ -51,6 +64,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def scopes(self) -> tuple[str, ...]:
+        """The scopes of *scope*, one by one, in their order."""
         return tuple(self.scope.split())
 
     def __repr__(self) -> str:

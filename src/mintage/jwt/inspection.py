@@ -1,7 +1,7 @@
-"""A token, explained without any key: what it says, and which check would refuse it.
+"""Explain a token without a key: what it says, and which check would refuse it.
 
-For a person who looks at a refused token at night. Every check is made, not only the
-first that fails; nothing here decides about access.
+It is for a person who wants to know why a token is refused. It makes every check, not only up to
+the first that fails. Nothing here decides about access.
 """
 
 import base64
@@ -66,7 +66,16 @@ class Inspection:
 
 
 def inspect_token(token: str, *, now: float) -> Inspection:
-    """All that can be said about *token* at *now* (seconds since the epoch) without its key."""
+    """All that can be said about a token without its key (RFC 7519 §7.2).
+
+    Args:
+        token: The text of a token, or of something that should be one.
+        now: The time to check against, in seconds since the epoch.
+
+    Returns:
+        An ``Inspection``: ``header`` (a dict), ``claims`` and ``checks``, each with its verdict,
+        and ``refused``, which is True if a check fails. The signature is not verified.
+    """
     segments = token.split(".")
     checks = list(_shape(token, segments))
     header, header_check = _object(segments[0], "header")

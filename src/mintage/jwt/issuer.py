@@ -29,11 +29,19 @@ __all__ = [
 
 
 class JWTIssuer:
-    """Issues and verifies the tokens of one issuer for one audience.
+    """Issues and verifies the tokens of one issuer for one audience (RFC 7519).
 
-    *signing_key* is a `KeyRing`, or one HS256 key of at least 32 bytes, used as it is (see
-    `derive_jwt_key`). *leeway* is how many seconds the clocks of two servers may differ.
-    *ahead* is how many seconds in the future a token may have been issued; None: *leeway*.
+    Args:
+        issuer: The ``iss`` of every token: a non-empty string, usually the server's URL.
+        audience: The ``aud`` of every token: the one resource that the tokens are for.
+        signing_key: A `KeyRing`, or one HS256 key of at least 32 bytes. The bytes are used as
+            they are; `derive_jwt_key` makes such a key.
+        leeway: Seconds after its ``exp`` for which a token is still accepted, 0 to 300.
+        ahead: Seconds that ``iat`` and ``nbf`` may be in the future. None: as *leeway*.
+        clock: Called for the time, in seconds since the epoch. Tests pass their own.
+
+    Raises:
+        ValueError: An argument is empty, out of range, or a key that is too short.
     """
 
     def __init__(
@@ -90,12 +98,24 @@ class JWTIssuer:
         *,
         issued_at: int | None = None,
     ) -> str:
-        """A signed access token that ends *expires_in* seconds after *issued_at* (now).
+        """A signed access token (RFC 7519; RFC 9068 under an asymmetric key).
 
-        With an *expires_in* of zero or less the token has already ended: tests issue such tokens.
-        Raises ``ValueError`` where the token could not be verified: among others a claim in
-        *extra_claims* that has its own argument, and a token over 16 KiB. Under an asymmetric
-        key *subject* must be given (RFC 9068 §2.2).
+        Args:
+            client_id: The client that gets the token: a non-empty string.
+            scopes: The scopes that it allows, each a scope-token (RFC 6749 §3.3).
+            jti: The token's unique id (RFC 7519 §4.1.7): a non-empty string.
+            expires_in: Seconds from *issued_at* to the token's end. With zero or less the token
+                has already ended: tests issue such tokens.
+            upstream_claims: JSON for the claim ``upstream_claims``; None or empty: no such claim.
+            subject: The user, the claim ``sub``. Required under an asymmetric key (RFC 9068 §2.2).
+            extra_claims: More claims, as JSON. It may not hold a claim that has its own argument.
+            issued_at: Seconds since the epoch. None: now.
+
+        Returns:
+            The token as a compact JWS of at most 16 KiB. `verify_token` accepts it.
+
+        Raises:
+            ValueError: `verify_token` could not accept such a token, so none is issued.
         """
         if subject is None and self._stem is None:
             raise ValueError("an access token under a public key has a subject (RFC 9068 §2.2)")
@@ -116,14 +136,41 @@ class JWTIssuer:
         *,
         issued_at: int | None = None,
     ) -> str:
-        """A signed refresh token: as `issue_access_token`, and good for nothing but refreshing."""
+        """A signed refresh token. `verify_token` accepts it only where a refresh token is expected.
+
+        Args:
+            client_id: The client that gets the token: a non-empty string.
+            scopes: The scopes of the login, each a scope-token (RFC 6749 §3.3).
+            jti: The token's unique id (RFC 7519 §4.1.7): a non-empty string.
+            expires_in: Seconds from *issued_at* to the token's end.
+            upstream_claims: JSON for the claim ``upstream_claims``; None or empty: no such claim.
+            issued_at: Seconds since the epoch. None: now.
+
+        Returns:
+            The token as a compact JWS of at most 16 KiB.
+
+        Raises:
+            ValueError: `verify_token` could not accept such a token, so none is issued.
+        """
         iat = int(self._clock()) if issued_at is None else issued_at
         exp, scope = _end(iat, expires_in), scope_claim(scopes)
         claims = Claims(self.issuer, self.audience, client_id, scope, exp, iat, jti, "refresh")
         return self._sign(claims, self._refresh, upstream_claims, None)
 
     def verify_token(self, token: str, expected_token_use: str = "access") -> dict[str, Any]:  # noqa: S107
-        """All claims of a good token. Raises `TokenError`, which is a `JoseError`, and no other."""
+        """Verify a token of this issuer, and return all of its claims (RFC 7519 §7.2).
+
+        Args:
+            token: The compact JWS. Any string is safe to pass.
+            expected_token_use: ``access`` or ``refresh``. The token must be of this kind.
+
+        Returns:
+            The claims by name, extra ones included.
+
+        Raises:
+            TokenError: The token is refused. Its subclass says why. It is a ``JoseError`` of
+                joserfc, and no other error leaves this method.
+        """
         claims = self._read(token, expected_token_use)
         if claims is not None:
             return claims_.as_dict(claims)
@@ -131,7 +178,18 @@ class JWTIssuer:
         return claims_.as_dict(claims) if everything is None else everything
 
     def verify(self, token: str, expected_token_use: str = "access") -> Claims:  # noqa: S107
-        """The claims of a good token as a typed value. Raises as `verify_token` does."""
+        """Verify a token of this issuer, and return its claims as a typed value.
+
+        Args:
+            token: The compact JWS. Any string is safe to pass.
+            expected_token_use: ``access`` or ``refresh``. The token must be of this kind.
+
+        Returns:
+            The registered claims. `verify_token` returns the extra ones too.
+
+        Raises:
+            TokenError: The token is refused. Its subclass says why.
+        """
         claims = self._read(token, expected_token_use)
         return self._read_slow_path(token, expected_token_use)[0] if claims is None else claims
 
@@ -180,7 +238,19 @@ async def derive_jwt_key_async(
     low_entropy_material: str | None = None,
     salt: str,
 ) -> bytes:
-    """`derive_jwt_key` in a thread: a million rounds of PBKDF2 would hold up the event loop."""
+    """`derive_jwt_key` in a thread: the event loop runs on while PBKDF2 (RFC 8018) computes.
+
+    Args:
+        high_entropy_material: As in `derive_jwt_key`.
+        low_entropy_material: As in `derive_jwt_key`.
+        salt: As in `derive_jwt_key`.
+
+    Returns:
+        The key: 44 bytes.
+
+    Raises:
+        ValueError: As in `derive_jwt_key`.
+    """
     import asyncio
 
     derive: Callable[..., bytes] = derive_jwt_key

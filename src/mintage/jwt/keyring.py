@@ -1,8 +1,8 @@
 """The keys of an issuer: one signs, all of them verify. No clock, no randomness, no I/O.
 
-Rotation logs nobody out: *add* the new key as a verifying one everywhere, then *activate* it,
-then *remove* the old one when its last token has ended. Between two steps every replica
-verifies what every other signs.
+Rotate a key in three steps, and no user has to log in again: *add* the new key as a verifying one
+everywhere, then *activate* it, then *remove* the old one when its last token has ended. Between
+two steps every replica verifies what every other one signs.
 """
 
 import hmac
@@ -27,10 +27,14 @@ _KID_BYTES: Final = 12
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class TokenKey:
-    """One key under one algorithm, and the *kid* by which headers name it.
+    """One key with its algorithm. `hs256` and `from_pem` make one.
 
-    *jwk* is what may be published: nothing for a symmetric key. *signer* is None where only
-    the public half is at hand.
+    Args:
+        alg: ``HS256``, ``ES256``, ``EdDSA``, ``Ed25519`` or ``RS256`` (RFC 7518 §3.1, RFC 9864).
+        kid: The name of the key in token headers (RFC 7515 §4.1.4).
+        verifier: Verifies signatures with it.
+        signer: Signs with it. None if only the public half is known.
+        jwk: The public key to publish (RFC 7517). None for a symmetric key.
     """
 
     alg: Algorithm
@@ -41,7 +45,17 @@ class TokenKey:
 
     @classmethod
     def hs256(cls, key: bytes) -> Self:
-        """A symmetric key of at least 32 bytes. Its kid tells nothing about it."""
+        """A symmetric key. Its ``kid`` gives no hint of the key.
+
+        Args:
+            key: At least 32 bytes (RFC 7518 §3.2). `derive_jwt_key` makes them.
+
+        Returns:
+            The key, which signs and verifies.
+
+        Raises:
+            ValueError: It is too short, or one byte repeated.
+        """
         check_signing_key(key)
         kid = encode_segment(hmac.digest(key, b"mintage kid", "sha256")[:_KID_BYTES]).decode()
         signer = HS256(key)
@@ -49,11 +63,19 @@ class TokenKey:
 
     @classmethod
     def from_pem(cls, pem: bytes, *, alg: Algorithm | None = None) -> Self:
-        """A private key, or a public one that only verifies: P-256, Ed25519 or RSA.
+        """An asymmetric key. Its ``kid`` is the key's thumbprint (RFC 7638).
 
-        Ed25519 signs as ``EdDSA``, which every library knows, unless *alg* is ``Ed25519``
-        (RFC 9864). Raises ``ValueError`` on any other key, on RSA under 2048 bits, and on an
-        encrypted PEM.
+        Args:
+            pem: A private key, or a public key, which only verifies: P-256, Ed25519, or RSA of at
+                least 2048 bits. It may not be encrypted.
+            alg: The algorithm. None: the usual one of the key's type, which is ``EdDSA`` for
+                Ed25519 because more libraries know it than ``Ed25519`` (RFC 9864).
+
+        Returns:
+            The key.
+
+        Raises:
+            ValueError: It is not such a key, or *alg* does not fit it.
         """
         from mintage.jwt import asymmetric
 
@@ -70,15 +92,30 @@ class TokenKey:
         )
 
     def header(self, typ: str) -> bytes:
-        """The header segment of the tokens of this key."""
+        """The header of this key's tokens.
+
+        Args:
+            typ: The media type in it: ``at+jwt`` or ``JWT`` (RFC 7515 §4.1.9, RFC 9068 §2.1).
+
+        Returns:
+            The first segment of the compact JWS.
+        """
         return encode_header(alg=self.alg, kid=self.kid, typ=typ)
 
 
 class KeyRing:
-    """One *active* key that signs, and any number of *verifying* ones. Bytes are HS256 keys.
+    """The keys of an issuer: one signs, and all of them verify (RFC 7515 §4.1.4).
 
-    Tokens name their key, so 64 keys cost no more than one. Tokens that name none, as
-    FastMCP's and those of ``JWTIssuer(signing_key=bytes)``, verify under every symmetric key.
+    A token names its key in the header, so that 64 keys cost no more time than one. FastMCP's
+    tokens, and those of ``JWTIssuer(signing_key=bytes)``, name none: they are tried under each
+    symmetric key.
+
+    Args:
+        active: The key that signs. Bytes are an HS256 key of at least 32 bytes.
+        verifying: More keys whose tokens are accepted.
+
+    Raises:
+        ValueError: There are more than 64 keys, or *active* is only the public half of one.
     """
 
     def __init__(
@@ -95,33 +132,65 @@ class KeyRing:
 
     @classmethod
     def of_one(cls, key: bytes) -> Self:
-        """A ring of one symmetric key, whose tokens do not name it, as FastMCP's do not."""
+        """A ring of one symmetric key. Its tokens do not name the key, as FastMCP's do not.
+
+        Args:
+            key: An HS256 key of at least 32 bytes.
+
+        Returns:
+            The ring.
+
+        Raises:
+            ValueError: The key is too short, or one byte repeated.
+        """
         ring = cls(key)
         ring._bare = True
         return ring
 
     @classmethod
     def of_all(cls, keys: Sequence[TokenKey | bytes]) -> Self:
-        """A ring of *keys*: the first is the active one."""
+        """A ring of several keys.
+
+        Args:
+            keys: At least one key. The first is the active one.
+
+        Returns:
+            The ring.
+
+        Raises:
+            ValueError: There are more than 64, or the first is only the public half of a key.
+        """
         return cls(keys[0], keys[1:])
 
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(f'{key.alg} {key.kid}' for key in self.keys)})"
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The public keys as a JWK set (RFC 7517 §5). Symmetric keys are never in it."""
+        """The public keys, to be published as a JWK set (RFC 7517 §5).
+
+        Returns:
+            ``{"keys": [...]}``. Symmetric keys are never in it.
+        """
         return {"keys": [dict(key.jwk) for key in self.keys if key.jwk is not None]}
 
     def signing(self, *, refresh: bool) -> tuple[bytes, Signer]:
-        """(header segment, signer) for new tokens."""
+        """What new tokens are signed with.
+
+        Args:
+            refresh: Whether the tokens are refresh tokens. Those never carry the type ``at+jwt``.
+
+        Returns:
+            The header segment and the signer.
+        """
         if self._bare:
             return BARE_HEADER, self._signer
         return self.active.header(_typ(self.active.alg, refresh=refresh)), self._signer
 
     def symmetric(self) -> list[tuple[bytes, HS256]]:
-        """(header segment, key) of the HS256 tokens of this ring, the active key's first.
+        """The HS256 keys of this ring, the active one first.
 
-        The segments are all of one length.
+        Returns:
+            For each the header segment of its tokens, and the key. All segments have one length.
         """
         keys = [(key, key.verifier) for key in self.keys]
         return [
@@ -131,7 +200,11 @@ class KeyRing:
         ]
 
     def pins(self) -> dict[str, Verifier]:
-        """Every header that a token of this ring can have, and what verifies behind it."""
+        """Every header that a token of this ring can have.
+
+        Returns:
+            By the text of the header segment, what verifies the signature behind it.
+        """
         pins: dict[str, Verifier] = {}
         for key in self.keys:
             for refresh in (True, False):

@@ -1,10 +1,11 @@
-"""Verifying an issuer's tokens elsewhere, with its public keys and no secret (RFC 9068 §4).
+"""Verifies an issuer's tokens in another program, with public keys and no secret (RFC 9068 §4).
 
-The keys come from a JWK set: given once, or fetched and kept as long as its Cache-Control
-says. Whoever needs them while they are being fetched waits for that one fetch. A token under a
-key that is not in the set (the issuer may have rotated) causes a fetch, but never more than
-one in *refetch_after* seconds, so strangers can't make us hammer the issuer. While the issuer
-can't be reached the last keys go on working, for *stale_for* seconds.
+The keys come from a JWK set. You give it once, or the verifier fetches it and keeps it as long as
+its Cache-Control says. Callers that need the keys during a fetch wait for that one fetch. If a
+token names a key that is not in the set, the issuer may have rotated its keys, so the verifier
+fetches again, at most once in *refetch_after* seconds: a stranger's tokens can't cause more
+requests than that. While the issuer can't be reached, the verifier uses the last keys for
+*stale_for* seconds.
 """
 
 import asyncio
@@ -36,13 +37,19 @@ MAX_AGE: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A JWK set as it came, and the Cache-Control that came with it."""
+    """The answer to a request for a JWK set (RFC 7517 §5).
+
+    Args:
+        body: The document: at most 256 KiB of JSON.
+        cache_control: The answer's ``Cache-Control`` header; empty if it had none.
+    """
 
     body: bytes
     cache_control: str = ""
 
 
 Fetch = Callable[[str], Awaitable[Fetched]]
+"""Fetches the JWK set at a URL."""
 Pins = Mapping[str, Verifier]
 
 
@@ -53,11 +60,26 @@ class _Keys:
 
 
 class JWTVerifier:
-    """Verifies the access tokens that *issuer* signed for *audience* under an asymmetric key.
+    """Verifies the access tokens that an issuer signed with an asymmetric key (RFC 9068 §4).
 
-    Give the issuer's public keys as *jwks* (a dict, or JSON), or *jwks_url*, from which they are
-    fetched. *fetch* replaces the HTTP client; it may raise ``OSError`` or `KeysUnavailable`.
-    All times are in seconds. *leeway*: how far this machine's clock may be from the issuer's.
+    Give either *jwks* or *jwks_url*.
+
+    Args:
+        issuer: The ``iss`` that a token must have.
+        audience: The ``aud`` that a token must have: this resource.
+        jwks: The issuer's public keys (RFC 7517 §5): a dict, or JSON.
+        jwks_url: The https URL of the keys. It needs the extra ``verifier``, or *fetch*.
+        leeway: Seconds that this machine's clock may differ from the issuer's, 0 to 300.
+        refetch_after: Seconds between two fetches for tokens that name an unknown key.
+        stale_for: Seconds that keys are used after their time if no newer ones can be fetched.
+        fetch: Replaces the HTTP client: a coroutine function of a URL that returns `Fetched`. It
+            may raise ``OSError`` or `KeysUnavailable`.
+        clock: Called for the time, in seconds since the epoch. Tests pass their own.
+
+    Raises:
+        ValueError: An argument is empty or out of range, or not exactly one source is given.
+        BadKeySet: *jwks* is no JWK set that can be used.
+        MissingExtra: *jwks_url* is given without *fetch*, and httpx2 is not installed.
     """
 
     def __init__(
@@ -90,20 +112,49 @@ class JWTVerifier:
         return f"JWTVerifier(issuer={self.issuer!r}, audience={self.audience!r})"
 
     async def verify(self, token: str) -> Claims:
-        """The claims of a good access token.
+        """Verify an access token, and return its claims as a typed value.
 
-        Raises `TokenError` where it is not good, and `KeysUnavailable` where nobody can know
-        now because the issuer's keys can't be fetched.
+        Args:
+            token: The compact JWS. Any string is safe to pass.
+
+        Returns:
+            The registered claims.
+
+        Raises:
+            TokenError: The token is refused. Its subclass says why. Answer 401.
+            KeysUnavailable: The issuer's keys can't be fetched now. Answer 503, never 401.
         """
         return (await self._verify(token))[0]
 
     async def verify_token(self, token: str) -> dict[str, Any]:
-        """All claims of a good access token. Raises as `verify` does."""
+        """Verify an access token, and return all of its claims.
+
+        Args:
+            token: The compact JWS. Any string is safe to pass.
+
+        Returns:
+            The claims by name, extra ones included.
+
+        Raises:
+            TokenError: As in `verify`.
+            KeysUnavailable: As in `verify`.
+        """
         claims, everything = await self._verify(token)
         return claims_.as_dict(claims) if everything is None else everything
 
     def verify_now(self, token: str) -> Claims:
-        """`verify` for programs without an event loop: only with *jwks*."""
+        """`verify` for programs without an event loop. The verifier must have been given *jwks*.
+
+        Args:
+            token: The compact JWS. Any string is safe to pass.
+
+        Returns:
+            The registered claims.
+
+        Raises:
+            TokenError: As in `verify`.
+            ValueError: The verifier was given *jwks_url*.
+        """
         if self._keys is None:
             raise ValueError("without an event loop, give the keys as jwks")
         return self._read(token, self._keys.pins)[0]

@@ -1,6 +1,6 @@
-"""``mintage.toml`` as frozen sections. Every error names the key that it is about.
+"""Reads ``mintage.toml`` into frozen sections. Every error names the key that it is about.
 
-The file is read once; each part of the program gets the section that it needs, never the whole.
+The file is read once. Each part of the program gets the section that it needs, never the whole.
 """
 
 import os
@@ -57,7 +57,11 @@ _Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]
 
 
 class ScopesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*implies*: which scopes a scope holds; *upstream*: what to ask the provider for on top."""
+    """``[scopes]``.
+
+    *implies*: the scopes that a scope includes. *upstream*: the provider's scopes to request for
+    it.
+    """
 
     implies: dict[str, tuple[str, ...]] = {}
     upstream: dict[str, tuple[str, ...]] = {}
@@ -78,10 +82,10 @@ class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class GrantsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many logins may live, and how long; and how long a process may trust its memory.
+    """``[grants]``: how many logins a user may have, how long they last, and how long caches do.
 
-    *session_lifetime*: from the login to its end, however often it is refreshed.
-    *unanswered_seconds*: how long it goes on while the provider does not say whether it may.
+    *session_lifetime*: seconds from the login to its end, however often it is refreshed.
+    *unanswered_seconds*: how long a login continues while the provider can't be asked about it.
     """
 
     max_per_user_and_client: Annotated[int, Meta(ge=1, le=1000)] = 20
@@ -110,7 +114,28 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked configuration: whatever it says, the parts can be built from it."""
+    """A checked configuration: Mintage can be built from it. `load_config` makes one.
+
+    Args:
+        issuer: The server's URL (RFC 8414 §2).
+        store: The URL of the store.
+        secrets: The root secrets. The first is in use, the others only read old data.
+        upstreams: The identity providers.
+        resources: The protected resources, in the order of the file.
+        tokens: ``[tokens]``.
+        clients: The clients of ``[[client]]``.
+        registration: ``[registration]`` (RFC 7591).
+        documents: ``[cimd]``: which client id metadata documents are accepted.
+        grants: ``[grants]``.
+        scopes: ``[scopes]``.
+        gateway: ``[gateway]``.
+        server: ``[server]``.
+        signing_keys: The keys of ``tokens.signing_key``. The first signs.
+        commands: The servers that Mintage runs itself, by the paths of their resources.
+        allow: The rules of ``[[allow]]``.
+        contact: What error pages say about whom to ask.
+        secret_file: The file that the root secret was read from, if it was one.
+    """
 
     issuer: str
     store: str
@@ -138,7 +163,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lifetimes(self) -> Lifetimes:
-        """How long everything lasts that a login consists of."""
+        """How long codes, tokens and logins last, in seconds."""
         grants = self.grants
         return replace(
             self.tokens.lifetimes(),
@@ -148,12 +173,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def secret(self) -> Secret:
-        """The root secret in use: new things are made with it. The others are only read with."""
+        """The root secret in use."""
         return self.secrets[0]
 
 
 class Outline(msgspec.Struct, frozen=True, kw_only=True):
-    """What a configuration shows to everybody. For it no secret was read, and none was made."""
+    """The public part of a configuration. To make it no secret is read, and none is created."""
 
     issuer: str
     resources: tuple[ResourceSection, ...]
@@ -171,11 +196,21 @@ def load(
     command: Sequence[str] = (),
     existing: bool = False,
 ) -> Config:
-    """The configuration in the TOML file *path*. Raises `ConfigError`.
+    """Read a configuration.
 
-    *command*: a program and its arguments, to be run for the one resource that has nothing
-    behind it; for ``/mcp`` where the file names no resource. *existing*: of a server that has
-    started before; where its secret is not there, none is made.
+    Args:
+        path: The TOML file.
+        environ: The environment variables for ``env:`` values. None: the process's own.
+        command: A program and its arguments. Mintage runs it for the one resource without a
+            ``backend``, or for ``/mcp`` if the file names no resource.
+        existing: Whether the server must have started before. If so, a missing secret is an error;
+            otherwise one is created.
+
+    Returns:
+        The checked configuration. Relative paths in the file are relative to its directory.
+
+    Raises:
+        ConfigError: A setting is missing or wrong. It names the key, and what to write.
     """
     data = _read(path)
     if command:

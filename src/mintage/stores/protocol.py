@@ -1,23 +1,30 @@
-"""What every store promises. `mintage.testing.StoreSuite` holds each of them to it."""
+"""What every store promises. `mintage.testing.store_suite` tests each store for it."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, NewType, Protocol
 
 Cursor = NewType("Cursor", bytes)
+"""Where a page of a list starts. Only the store that made it can read it."""
 
 EVERYTHING: Final = b""
-"""What `Store.changes` yields when it can't tell which keys changed: forget them all."""
+"""What `Store.changes` yields when any key may have changed: drop everything that you cached."""
 
 HEAD_BYTES: Final = 16
+"""How many bytes of a record a list returns."""
 
 SWEEP_MARGIN: Final = 300
-"""Seconds that a sweep leaves an expired record alone: the clocks of two replicas may differ."""
+"""Seconds for which a sweep keeps an expired record: the clocks of two replicas may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Versioned:
-    """A record as it stood when it was read. *version* never names two states of one key."""
+    """A record as a store read it.
+
+    Args:
+        record: Its bytes.
+        version: A number that never names two states of one key.
+    """
 
     record: bytes
     version: int
@@ -25,7 +32,13 @@ class Versioned:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """How a record is listed. *subject* and *client* are keyed hashes, *summary* is sealed."""
+    """How a record is listed.
+
+    Args:
+        subject: A keyed hash of the user.
+        client: A keyed hash of the client.
+        summary: What a list shows, encrypted.
+    """
 
     subject: bytes
     client: bytes
@@ -33,12 +46,19 @@ class Index:
 
 
 UNLISTED: Final = Index(b"", b"", b"")
-"""Given to `Store.replace`, it takes the record out of all lists."""
+"""Pass this to `Store.replace` to take the record out of all lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record with all that belongs to it, as one store hands it to another."""
+    """A record with all that belongs to it, as one store copies it to another.
+
+    Args:
+        key: Its key.
+        record: Its bytes.
+        expires_at: When it ends, in seconds since the epoch.
+        index: How it is listed, or None.
+    """
 
     key: bytes
     record: bytes
@@ -48,10 +68,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What an engine says of itself. *time* is its clock, None where it has none of its own.
+    """What a storage engine says about itself.
 
-    *warnings*: sentences for the log and for the operator; none of them stops the work.
-    *notification_queue_usage*: how full PostgreSQL's queue is, 0 to 1; None elsewhere.
+    Args:
+        time: Its clock, in seconds since the epoch. None if it has no clock of its own.
+        warnings: Sentences for the log and the operator. None of them stops the work.
+        notification_queue_usage: How full PostgreSQL's notification queue is, 0 to 1. None
+            elsewhere.
     """
 
     time: float | None = None
@@ -61,7 +84,14 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record in a list, without the record. *head* is its first `HEAD_BYTES` bytes."""
+    """A record in a list, without its bytes.
+
+    Args:
+        key: Its key.
+        summary: The summary of its `Index`.
+        expires_at: When it ends, in seconds since the epoch.
+        head: Its first `HEAD_BYTES` bytes.
+    """
 
     key: bytes
     summary: bytes
@@ -71,31 +101,57 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """*next* is where the following page starts, or None after the last."""
+    """A page of a list.
+
+    Args:
+        entries: The records.
+        next: Where the following page starts. None after the last.
+    """
 
     entries: tuple[Entry, ...]
     next: Cursor | None
 
 
 class Store(Protocol):
-    """Sealed records by key. All times are whole seconds since the epoch.
+    """Encrypted records by key. All times are whole seconds since the epoch.
 
-    A record is gone from the second *expires_at* on, whether or not it was swept yet: it is
+    A record is gone from the second *expires_at* on, whether it was swept or not: it is
     not loaded, not replaced, not listed, and its key is free again.
 
-    Every method raises `StoreUnavailable` while the engine can't be reached or can't
-    write, and leaves things as they were. Whatever returned is durable as far as the
-    engine's own setting promises; for SQLite that is: on disk.
+    Every method raises `StoreUnavailable` while the engine can't be reached or can't write.
+    A write may have happened even so: an engine can fail after it wrote and before it
+    answered. After a method returns, its write is as durable as the engine's own settings
+    make it; for SQLite that is: on disk.
     """
 
     async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
-        """Write a record under a free *key*; otherwise raise `Exists`.
+        """Write a record under a key that is free.
 
         Of any number of callers with one *key*, at most one returns.
+
+        Args:
+            key: Its key.
+            record: Its bytes.
+            index: How it is listed. None: it is in no list.
+            expires_at: When it ends, in seconds since the epoch.
+
+        Raises:
+            Exists: The key is taken.
+            StoreUnavailable: An outage. The record may have been written even so.
         """
 
     async def load(self, key: bytes) -> Versioned | None:
-        """The record under *key* as of now, or None."""
+        """Read a record.
+
+        Args:
+            key: Its key.
+
+        Returns:
+            The record as it is now, or None if there is none.
+
+        Raises:
+            StoreUnavailable: An outage.
+        """
 
     async def replace(
         self,
@@ -105,19 +161,41 @@ class Store(Protocol):
         expires_at: int,
         index: Index | None = None,
     ) -> None:
-        """Write *record* if *old* is still current; otherwise raise `Stale`.
+        """Write a record if nobody has written it since it was read.
 
-        Of any number of callers holding the same *old*, at most one returns. Without a
-        new *index* the record stays listed as it is; with `UNLISTED` no list has it any more.
+        Of any number of callers with the same *old*, at most one returns.
+
+        Args:
+            key: Its key.
+            old: What `load` returned.
+            record: Its new bytes.
+            expires_at: When it ends, in seconds since the epoch.
+            index: How it is listed from now on. None: as before. `UNLISTED`: in no list.
+
+        Raises:
+            Stale: *old* is not current. Load the record and decide again.
+            StoreUnavailable: An outage. The record may have been written even so.
         """
 
     async def delete(self, key: bytes) -> None:
-        """Remove what is under *key*; nothing there is fine too."""
+        """Remove a record. It is no error if there is none.
+
+        Args:
+            key: Its key.
+
+        Raises:
+            StoreUnavailable: An outage.
+        """
 
     def changes(self) -> AsyncIterator[bytes]:
-        """Keys that other processes replaced or deleted, as they do; ends when closed.
+        """The keys that other processes replace or delete, as they do it.
 
-        Yields `EVERYTHING` where keys may have been missed.
+        Returns:
+            An iterator that ends when the store is closed. It yields `EVERYTHING` if keys may
+            have been missed.
+
+        Raises:
+            StoreUnavailable: An outage.
         """
 
     async def list(
@@ -128,19 +206,56 @@ class Store(Protocol):
         after: Cursor | None = None,
         limit: int = 100,
     ) -> Page:
-        """Indexed records, a page at a time, in one stable order."""
+        """Indexed records, a page at a time, in one stable order.
+
+        Args:
+            subject: Only records with this keyed hash of the user.
+            client: Only records with this keyed hash of the client.
+            after: The ``next`` of the page before. None: from the start.
+            limit: How many records a page has at most.
+
+        Returns:
+            The page.
+
+        Raises:
+            StoreUnavailable: An outage.
+        """
 
     async def sweep(self, limit: int = 1000) -> int:
-        """Remove at most *limit* records that expired `SWEEP_MARGIN` seconds ago; how many went.
+        """Remove records that expired at least `SWEEP_MARGIN` seconds ago.
 
-        0 means that nothing is left to remove.
+        Args:
+            limit: How many to remove at most.
+
+        Returns:
+            How many were removed. 0 means that nothing is left to remove.
+
+        Raises:
+            StoreUnavailable: An outage.
         """
 
     def rows(self) -> AsyncIterator[Row]:
-        """Every record that is live throughout, in no order; one may come twice."""
+        """Every record that is live from the start of the iteration to its end.
+
+        Returns:
+            An iterator in no order. A record may come twice.
+
+        Raises:
+            StoreUnavailable: An outage.
+        """
 
     async def status(self) -> Status:
-        """How the engine is. Raises `StoreUnavailable` where no record can be read."""
+        """Ask the engine how it is.
+
+        Returns:
+            What it says about itself.
+
+        Raises:
+            StoreUnavailable: No record can be read.
+        """
 
     async def close(self) -> None:
-        """Finish what was begun, and let go. Calls after this raise `StoreUnavailable`."""
+        """Finish what was begun, and close the connections.
+
+        Calls after this raise `StoreUnavailable`.
+        """

@@ -1,7 +1,7 @@
-"""A scripted browser: cookies, redirects, refreshing pages and forms. No script engine.
+"""A scripted browser: cookies, redirects, refreshing pages and forms. It runs no scripts.
 
-For end-to-end tests and the demo, where a person would click. It is one browser: what it
-may send back, it was given.
+It is for end-to-end tests and the demo, where a person would click. One object is one browser
+with its own cookies.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,13 @@ _MAX_HOPS: Final = 20
 
 @dataclass(slots=True)
 class Form:
-    """A form of a page; *fields* holds what would be sent as it stands."""
+    """A form of a page.
+
+    Args:
+        action: Where it is sent, as the page spells it.
+        method: ``get`` or ``post``.
+        fields: What would be sent if nothing were changed.
+    """
 
     action: str
     method: str
@@ -28,7 +34,16 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Where the browser ended up, and what it found there."""
+    """The page at which the browser arrived.
+
+    Args:
+        url: Its URL.
+        status: Its HTTP status. 0 if the browser stopped before it (`Browser`).
+        headers: Its response headers.
+        text: Its body.
+        forms: Its forms.
+        refresh: The target of its ``<meta http-equiv=refresh>``, if it has one.
+    """
 
     url: str
     status: int
@@ -38,17 +53,27 @@ class Page:
     refresh: str | None = None
 
     def form(self) -> Form:
-        """The page's only form."""
+        """The page's only form.
+
+        Returns:
+            The form.
+
+        Raises:
+            AssertionError: The page has none, or several.
+        """
         if len(self.forms) != 1:
             raise AssertionError(f"{len(self.forms)} forms at {self.url}: {self.text[:500]}")
         return self.forms[0]
 
 
 class Browser:
-    """Goes where it is sent, but never to a page under *stop_at*: there it stops and tells.
+    """Follows redirects as a browser does. Use it as an asynchronous context manager.
 
-    *on_response* sees every answer on the way. *mounts*: transports for some addresses
-    (``https://auth.example.com`` → an ASGI application, say).
+    Args:
+        stop_at: Beginnings of URLs that it does not open: there it stops, and returns the URL.
+        on_response: Called with every response on the way.
+        mounts: Transports for some addresses, as httpx2 takes them:
+            ``https://auth.example.com`` → an ASGI application, say.
     """
 
     def __init__(
@@ -76,16 +101,39 @@ class Browser:
 
     @property
     def cookies(self) -> httpx2.Cookies:
+        """The browser's cookies."""
         return self._client.cookies
 
     async def open(self, url: str) -> Page:
-        """Open *url* as if typed, and follow where it leads."""
+        """Open a URL as if a person had typed it, and follow its redirects.
+
+        Args:
+            url: The URL.
+
+        Returns:
+            The page at the end.
+
+        Raises:
+            AssertionError: There were more than 20 redirects.
+        """
         return await self._go("GET", url, None, site="none")
 
     async def submit(
         self, page: Page, fields: dict[str, str] | None = None, *, form: Form | None = None
     ) -> Page:
-        """Send a form of *page* with *fields* filled in."""
+        """Send a form, and follow the redirects.
+
+        Args:
+            page: The page that has the form.
+            fields: Fields to fill in or change.
+            form: The form. None: the page's only one.
+
+        Returns:
+            The page at the end.
+
+        Raises:
+            AssertionError: The page has not exactly one form, or there were more than 20 redirects.
+        """
         form = form or page.form()
         target = urljoin(page.url, form.action or page.url)
         return await self._go(

@@ -1,4 +1,4 @@
-"""A store that counts what it is asked, in front of another one."""
+"""A store that counts the calls to another one."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator
 from mintage.stores.protocol import Cursor, Index, Page, Row, Status, Store, Versioned
 
 
-class CountingStore:
-    """*seen* counts calls by their name, those that failed among them.
+class CountingStore(Store):
+    """Passes every call on to a store, and counts it.
 
-    *lengths* are those of the records that were written, in bytes, in their order.
+    *seen* counts the calls by name, failed ones included. *lengths* has the length of each record
+    that was written, in bytes and in order.
+
+    Args:
+        store: The store that does the work.
     """
 
     def __init__(self, store: Store) -> None:
@@ -19,10 +23,11 @@ class CountingStore:
 
     @property
     def writes(self) -> int:
+        """How many inserts, replacements and deletions there were."""
         return self.seen["insert"] + self.seen["replace"] + self.seen["delete"]
 
     def forget(self) -> None:
-        """Count from nothing again."""
+        """Set all counts to zero."""
         self.seen.clear()
         self.lengths.clear()
 

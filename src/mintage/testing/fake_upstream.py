@@ -1,8 +1,8 @@
 """An OpenID provider for tests, which answers and fails as the test chooses.
 
-It logs its one user in without a page: the automatic approval that consent has to guard
-against. It checks PKCE, rotates refresh tokens and ends the family when an old one comes
-again, as strict providers do.
+It logs its one user in without showing a page. Mintage's consent page is there because real
+providers may do that. It checks PKCE and rotates refresh tokens, and it ends the whole login when
+an old refresh token comes again, as strict providers do.
 """
 
 import asyncio
@@ -33,11 +33,18 @@ Fault = Literal[
     "hang", "500", "503", "429", "reset", "garbage", "array", "huge", "redirect",
     "invalid_grant", "invalid_client", "temporarily_unavailable", "no_access_token",
 ]  # fmt: skip
+"""What an endpoint does instead of its work: a status, an OAuth error, or no proper answer."""
+
 Endpoint = Literal[
     "discovery", "jwks", "token", "userinfo", "revoke", "introspect", "documents"
 ]  # fmt: skip
+"""Where a fault can be."""
+
 AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+"""How a client authenticates (RFC 7591 §2)."""
+
 Answer = tuple[int, dict[str, Any]]
+"""The status and the JSON of a response."""
 
 _TOO_LARGE = 2 * 1024 * 1024
 
@@ -51,7 +58,7 @@ class _Code:
 
 @dataclass(slots=True)
 class _Family:
-    """One login's tokens: the newest of each kind, and whether it still lives."""
+    """The tokens of one login: the newest of each kind, and whether they are still valid."""
 
     refresh_token: str
     access_token: str
@@ -60,20 +67,39 @@ class _Family:
 
 @dataclass
 class FakeUpstream:
-    """*faults*: what goes wrong at which endpoint, until it is taken out again.
+    """A provider (OpenID Connect Core, RFC 6749). Change its attributes while it runs.
 
-    *seen* counts the requests to each endpoint and each grant type. *lifetime* is
-    ``expires_in`` (seconds). *claims* are added to each id_token, over what it would hold;
-    a value of None takes a claim out. *sign* makes the id_token instead of the provider's
-    own key. *release* ends every hang.
+    Set *release* (an ``asyncio.Event``) to end every request that hangs.
 
-    What some do their own way: *auth_method* is the only one that it takes (*client_key*: our
-    public key); *refuses* names parameters that it does not know and does not ignore;
-    *rotates*: whether a refresh gives a new refresh token; *shape* changes a token answer,
-    and *form_answers* its spelling; *errors* says OAuth's errors in the provider's own way;
-    *metadata* is added to the discovery document, *profile* to userinfo; *documents* are
-    what a live token may read, by path; *exchanges* are the audiences of other tokens.
-    *queries* and *forms* hold what came in.
+    Args:
+        clock: Called for the time, in seconds since the epoch.
+        client_id: The one client that it knows: Mintage.
+        client_secret: That client's secret.
+        lifetime: ``expires_in`` of its access tokens, in seconds. None: the answer has none.
+        refreshable: Whether it issues refresh tokens.
+        user: The ``sub`` of its one user.
+        error: An OAuth error with which it answers every authorization request.
+        faults: What goes wrong at which endpoint, until you remove the entry.
+        claims: Claims that replace those of each id_token. None as a value removes a claim.
+        sign: Makes the id_token from its claims, instead of the provider's own key.
+        delay: Seconds that every endpoint waits before it answers.
+        auth_method: The only client authentication that it accepts.
+        client_key: Mintage's public key, for ``private_key_jwt`` (RFC 7523).
+        refuses: Parameters that make it refuse a request. It ignores other unknown ones.
+        rotates: Whether a refresh gives a new refresh token.
+        shape: Changes the JSON of a token answer.
+        form_answers: Whether token answers are form-encoded, not JSON.
+        errors: By an OAuth error code, the status and body that are sent in its place.
+        metadata: Members that are added to the discovery document.
+        profile: Members that are added to userinfo.
+        documents: By path, what a valid access token can read there.
+        exchanges: The audiences for which it exchanges tokens (RFC 8693).
+        url: Its address. `running` sets it.
+        issuer: Its issuer. Empty: *url*.
+        queries: The parameters of each authorization request that came.
+        forms: The parameters of each token request that came.
+        seen: How often each endpoint and each grant type was requested.
+        issued: Every access token and refresh token that it issued.
     """
 
     clock: Clock
@@ -114,7 +140,11 @@ class FakeUpstream:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeUpstream"]:
-        """On a free loopback port: *url* is where, and *issuer* the same unless it is given."""
+        """Serve the provider on a free loopback port for as long as the block lasts.
+
+        Returns:
+            An asynchronous context manager that gives the provider.
+        """
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.issuer = self.issuer or self.url
@@ -129,6 +159,12 @@ class FakeUpstream:
                 self.release.set()
 
     def app(self) -> Starlette:
+        """The provider as an application, for tests that need no socket.
+
+        Returns:
+            The application.
+        """
+
         def route(path: str, endpoint: Endpoint, handler: _Handler, method: str) -> Route:
             return Route(path, self._faulty(endpoint, handler), methods=[method])
 
@@ -148,14 +184,21 @@ class FakeUpstream:
         )
 
     def is_live(self, access_token: str) -> bool:
-        """Whether the provider would still accept *access_token*."""
+        """Whether the provider still accepts an access token.
+
+        Args:
+            access_token: The token.
+
+        Returns:
+            True for the newest one of a login that has not ended.
+        """
         return any(
             family.live and family.access_token == access_token
             for family in self._families.values()
         )
 
     def end_all(self) -> None:
-        """Every login here is over."""
+        """End every login, so that no token of theirs is accepted any more."""
         for family in self._families.values():
             family.live = False
 

@@ -11,7 +11,17 @@ _GLANCES, _GLANCE = 25, 0.002  # seconds
 
 @asynccontextmanager
 async def serving(*servers: uvicorn.Server) -> AsyncIterator[None]:
-    """*servers*, from when they listen until the block ends. They leave signals alone."""
+    """Run uvicorn servers for as long as the block lasts. They don't handle signals.
+
+    Args:
+        servers: The servers.
+
+    Returns:
+        An asynchronous context manager. Inside it every server listens.
+
+    Raises:
+        OSError: A port can't be used.
+    """
     for server in servers:
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)

@@ -29,26 +29,48 @@ from mintage.stores.protocol import SWEEP_MARGIN, UNLISTED, Index, Row, Store, V
 from mintage.testing.clock import ManualClock
 
 OpenStore: TypeAlias = Callable[[], Awaitable[Store]]
+"""Opens the store under test once more, on the same records if it is a shared one."""
 
 FAR = 2**40
+"""A time, in seconds since the epoch, that no test reaches."""
 _PAGE = 4
 _PATIENCE = 60  # seconds
 
 
 def index(subject: str = "alice", client: str = "ide", summary: bytes = b"sealed") -> Index:
-    """An index entry, with what names the user and the client in place of their keyed hashes."""
+    """An index entry for tests: plain names in place of keyed hashes.
+
+    Args:
+        subject: The user.
+        client: The client.
+        summary: The summary.
+
+    Returns:
+        The entry.
+    """
     return Index(subject.encode(), client.encode(), summary)
 
 
 async def loaded(store: Store, key: bytes) -> Versioned:
-    """The record under *key*, which must be there."""
+    """Load a record that must be there.
+
+    Args:
+        store: The store.
+        key: The key of the record.
+
+    Returns:
+        The record.
+
+    Raises:
+        AssertionError: There is none.
+    """
     seen = await store.load(key)
     assert seen is not None
     return seen
 
 
 class StoreSuite:
-    """Every store passes this."""
+    """The tests for a store of one process."""
 
     @pytest.fixture
     def clock(self) -> ManualClock:
@@ -242,7 +264,16 @@ class StoreSuite:
     async def all_of(
         self, store: Store, subject: bytes | None = None, client: bytes | None = None
     ) -> set[int]:
-        """The summaries of all pages; every entry comes once."""
+        """The summaries of all pages. Each entry must come once.
+
+        Args:
+            store: The store.
+            subject: As in `Store.list`.
+            client: As in `Store.list`.
+
+        Returns:
+            The summaries.
+        """
         found: list[int] = []
         after = None
         while True:
@@ -275,7 +306,7 @@ class StoreSuite:
 
 
 class SharedStoreSuite(StoreSuite):
-    """What a store promises on top if several processes may open the same records."""
+    """The tests for a store that several processes share: those of `StoreSuite`, and more."""
 
     async def test_another_opening_sees_every_write(self, open_store: OpenStore) -> None:
         first, second = await open_store(), await open_store()

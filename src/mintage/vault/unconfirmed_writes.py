@@ -1,8 +1,8 @@
-"""Writes whose answer never came, remembered until it is known what became of them.
+"""Writes whose answer was lost, remembered until Mintage knows whether they happened.
 
-A store that dies after it wrote and before it said so leaves us with an error for the client
-and a changed grant. When the client asks again, what it gets must not be the answer to a
-replay: nobody has ever been told of the first time.
+A store can fail after it wrote and before it answered. Then the client gets an error, although
+its grant has changed. When the client asks again, the vault must not treat that as a replay:
+the client never got the first answer.
 """
 
 from typing import Final

@@ -83,11 +83,17 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A live grant in a list. It can be ended, not opened: its own secret is not at hand.
+    """A live grant in a list. You can end it. Only a token of its client can decrypt it.
 
-    *sealed_under* and *signed_with* name root secrets (`VaultKeys.id`); they are empty where
-    the record does not say. *unread*: why it could not be read whole, if so. *foreign*: it is
-    under a secret that is not configured here, so it may be another installation's.
+    Args:
+        key: Its key in the store.
+        summary: Who logged in, with which client, and when. None if it can't be read.
+        expires_at: When it ends, in seconds since the epoch.
+        sealed_under: The id of the root secret that encrypts it; empty if the record does not say.
+        signed_with: The id of the root secret that signs its tokens; empty likewise.
+        unread: Why it can't be read in full, or None.
+        foreign: Whether it is encrypted under a secret that is not configured here. It may belong
+            to another installation.
     """
 
     key: bytes = field(repr=False)
@@ -100,6 +106,7 @@ class Listed:
 
     @property
     def id(self) -> GrantId:
+        """The grant's public id, which logs and pages show."""
         return handles.grant_id(self.key)
 
 
