@@ -1,1 +1,1 @@
-"""Who may do what: scopes and what they imply, rules, and the paths and e-mails they compare."""
+"""Access decisions: scopes and what they include, rules, and the paths and e-mails they compare."""

@@ -1,6 +1,6 @@
-"""The one test of an e-mail address: whether the provider says that it is the user's. Pure.
+"""Decides whether an e-mail address is the user's: only if the provider says so. Pure.
 
-Anybody can write any address into an account. Only ``email_verified: true`` makes it evidence.
+Any user can write any address into an account. Only ``email_verified: true`` is evidence.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ def verified_email(claims: Mapping[str, Any]) -> str | None:
 
 
 def without_unverified_email(claims: Mapping[str, Any]) -> Mapping[str, Any]:
-    """*claims* as others may read them: ``email`` is left out unless it is verified."""
+    """*claims* for other programs: without ``email`` unless the provider verified it."""
     if "email" not in claims or verified_email(claims) is not None:
         return claims
     return {name: value for name, value in claims.items() if name != "email"}

@@ -4,8 +4,8 @@
 def parse_pointer(text: str) -> tuple[str, ...]:
     """The reference tokens of *text*, unescaped (§4). Raises ``ValueError``.
 
-    The empty pointer, which means the whole document, is refused: whoever configures one claim
-    does not mean all.
+    The empty pointer, which means the whole document, is refused: a setting that names a claim
+    means one claim.
     """
     if not text.startswith("/"):
         raise ValueError("must be a JSON pointer, like /email")

@@ -1,4 +1,4 @@
-"""Which rule decides about a call, and why, in sentences. Pure."""
+"""Explains in sentences which rule decides about a call, and why. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mintage.values import Scopes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """*lines* say of each rule whether it matches and what it asks for; the last one decides."""
+    """*lines* say of each rule whether it matches and what it requires; the last line decides."""
 
     allowed: bool
     lines: tuple[str, ...]
@@ -25,7 +25,7 @@ def explain(
     claims: Mapping[str, Any],
     hierarchy: Hierarchy,
 ) -> Explanation:
-    """What the door of a resource says to *call* with a token that has the scopes *granted*."""
+    """What a resource answers to *call* with a token that has the scopes *granted*."""
     rules = tuple(rules)
     lines = [f"Every request needs {_words(base)}." if base else "Every request needs a token."]
     lines += [f"Rule {number} {_about(rule, call, claims)}" for number, rule in enumerate(rules, 1)]
@@ -53,7 +53,7 @@ def explain(
 
 
 def _about(rule: Rule, call: Call, claims: Mapping[str, Any]) -> str:
-    """What *rule* does about *call*, after its number."""
+    """What *rule* does with *call*, to print after the rule's number."""
     differing = _differing(rule, call)
     if differing:
         return f"does not match: {'; '.join(differing)}."

@@ -1,4 +1,4 @@
-"""Which scopes a request needs, and whether those that were granted are enough. Pure."""
+"""Which scopes a request needs, and whether the granted ones are enough. Pure."""
 
 import re
 import unicodedata
@@ -17,12 +17,12 @@ from mintage.values import Scopes
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """Scopes that hold others: who was granted ``admin`` has ``read`` if *implies* says so."""
+    """Scopes that include others: a token with ``admin`` also has ``read`` if *implies* says so."""
 
     implies: Mapping[str, Scopes] = field(default_factory=dict)
 
     def reach(self, granted: Iterable[str]) -> frozenset[str]:
-        """All that *granted* holds, itself included, however far down."""
+        """*granted*, and all scopes that these include, directly or not."""
         reached: set[str] = set()
         ahead = list(granted)
         while ahead:
@@ -33,7 +33,7 @@ class Hierarchy:
         return frozenset(reached)
 
     def covers(self, granted: Iterable[str], needed: Iterable[str]) -> bool:
-        """Whether nothing of *needed* is missing."""
+        """Whether *granted* has or includes each of *needed*."""
         if not self.implies:
             return frozenset(granted).issuperset(needed)
         return self.reach(granted).issuperset(needed)
@@ -44,10 +44,10 @@ FLAT: Final = Hierarchy()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What rules look at. *path* is below the resource's own.
+    """What rules compare. *path* is relative to the resource's own.
 
-    *operation* is the method of an MCP message, None where there is no message or it is an
-    answer of the client's. *names*: every tool, prompt or resource that the message names.
+    *operation* is the method of an MCP message. It is None without a message, and for a response
+    that the client sends. *names*: every tool, prompt or resource that the message names.
     """
 
     method: str
@@ -62,12 +62,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What the calls that match need on top. What a rule leaves empty matches every call.
+    """What matching calls need in addition. An empty condition matches every call.
 
-    *path* holds for itself and everything below; ``*`` in it stands for one segment.
-    *operations* and *tools* may hold ``*`` for any characters, and are compared without case.
-    *claims*: what the identity provider must have said of the user, by claim one of the values,
-    with ``*`` likewise.
+    *path* matches itself and every path below it; ``*`` in it is one segment. *operations* and
+    *tools* may have ``*`` for any characters, and ignore case. *claims*: for each claim, the values
+    of which the identity provider must have given one, with ``*`` likewise.
     """
 
     methods: frozenset[str] = frozenset()
@@ -79,7 +78,7 @@ class Rule:
 
     @property
     def reads_mcp(self) -> bool:
-        """Whether it asks for an MCP method, or for what a message names."""
+        """Whether it compares an MCP method, or what a message names."""
         return bool(self.operations or self.tools)
 
     def matches(self, call: Call) -> bool:
@@ -90,13 +89,13 @@ class Rule:
         )
 
     def may_match(self, call: Call) -> bool:
-        """Whether it matches *call* or would, with some MCP message in it."""
+        """Whether it matches *call*, or could match it with some MCP message in it."""
         return (not self.methods or _asked(call.method) in self.methods) and _is_below(
             call.path, self.path
         )
 
     def accepts(self, claims: Mapping[str, Any]) -> bool:
-        """Whether the user is one of those that the rule lets in.
+        """Whether the rule accepts a user with these *claims*.
 
         ``email`` counts only if the provider says that it is verified.
         """
@@ -108,7 +107,7 @@ class Rule:
 
 
 def needed(base: Scopes, rules: Iterable[Rule], calls: Sequence[Call]) -> Scopes:
-    """*base* and what each rule adds that matches one of *calls*, each once."""
+    """*base*, and what each rule adds that matches one of *calls*. Each scope comes once."""
     if not calls:
         return base
     more = (scope for rule in rules if any(map(rule.matches, calls)) for scope in rule.scopes)
@@ -116,19 +115,19 @@ def needed(base: Scopes, rules: Iterable[Rule], calls: Sequence[Call]) -> Scopes
 
 
 def reads_messages(rules: Iterable[Rule], call: Call) -> bool:
-    """Whether one of *rules* can't be decided about *call* without the MCP message in it."""
+    """Whether one of *rules* can decide about *call* only with the MCP message in it."""
     return any(rule.reads_mcp and rule.may_match(call) for rule in rules)
 
 
 def _asked(method: str) -> str:
-    """HEAD asks what GET asks."""
+    """The method for rules: HEAD needs what GET needs."""
     return "GET" if method == "HEAD" else method
 
 
 def _is_below(path: str, pattern: str) -> bool:
-    """Whether some server could read *path* as one below *pattern*.
+    """Whether any server could read *path* as one below *pattern*. If in doubt, yes.
 
-    In doubt it is: a rule only asks for more.
+    A rule only requires more, so the doubtful answer is the safe one.
     """
     wanted, have = _wanted(pattern), folded_segments(path)
     plain = "//" not in path and "%2f" not in path.lower()
@@ -145,7 +144,7 @@ _wanted = lru_cache(maxsize=1024)(folded_segments)
 
 
 def _any_named(names: tuple[str, ...], globs: tuple[str, ...]) -> bool:
-    """Whether one of *names* could be read as one of *globs*. In doubt it is."""
+    """Whether any server could read one of *names* as one of *globs*. If in doubt, yes."""
     return not globs or any(
         _any_match(reading, _folded_globs(globs)) for name in names for reading in _readings(name)
     )
@@ -162,10 +161,10 @@ _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):")
 
 @lru_cache(maxsize=1024)
 def _readings(name: str) -> frozenset[str]:
-    """*name* as servers may read it: without case, and a URI in every usual form of it.
+    """The ways in which servers may read *name*: without case, and a URI in every usual form.
 
-    Decoded, with its dots resolved, with and without its query, its fragment, its port and user,
-    and however many slashes stand behind its scheme.
+    That is: decoded, with dot segments resolved, with and without query, fragment, port and user,
+    and with any number of slashes after the scheme.
     """
     found = {_folded(name)}
     if not _URI_LIKE.search(name):
@@ -187,7 +186,7 @@ def _readings(name: str) -> frozenset[str]:
 
 
 def _folded(text: str) -> str:
-    """*text* in compatibility form, without case and outer blanks."""
+    """*text* in compatibility form (NFKC), without case and without blanks at its ends."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     return plain.strip().casefold()
 

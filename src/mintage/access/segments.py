@@ -1,7 +1,7 @@
 """The segments of a path as the most lenient servers read them. Pure.
 
-Servers differ in what they decode, cut off and fold. Something that decides by a path compares
-this reading as well as the plain one: where the two differ, two resources could be meant.
+Servers differ in what they decode, cut off and fold. Code that decides by a path compares this
+reading as well as the plain one. If the two differ, the path could mean two resources.
 """
 
 import re

@@ -245,7 +245,7 @@ class Running:
         await response(scope, receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """To the gateway, which lets any page read its answers by itself."""
+        """Pass the request on to the gateway, which sets CORS headers for each resource itself."""
         try:
             check_size(scope)
             raw_path = scope.get("raw_path") or scope["path"].encode()
@@ -301,7 +301,7 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
 
 
 def _commands(parts: Parts) -> Mapping[str, "CommandSessions"]:
-    """The servers that are run here, by the paths of their resources."""
+    """The servers that Mintage runs itself, by the paths of their resources."""
     if not parts.config.commands:
         return {}
     try:
@@ -374,7 +374,7 @@ def _forward_auth(parts: Parts, gateway: Gateway, peers: Peers) -> ForwardAuth |
 
 
 async def _enter_secrets(parts: Parts) -> None:
-    """Let other servers know our secrets before a client registers under them."""
+    """Enter this server's secrets in the register, before a client registers under them."""
     try:
         if parts.config.store != "memory://":  # which no other server can look into
             await parts.secret_needs.register.note()

@@ -1,4 +1,4 @@
-"""What runs beside the requests, for as long as the server does."""
+"""Background tasks that run for as long as the server does."""
 
 import asyncio
 import logging
@@ -16,9 +16,10 @@ log = logging.getLogger("mintage")
 
 
 async def until_it_answers(name: str, check: Callable[[], Awaitable[None]]) -> None:
-    """Ask the identity provider *name* until it answers, and log what keeps it from that.
+    """Ask the identity provider *name* until it answers, and log why it does not.
 
-    A server starts without: whoever has a token goes on, and the provider may come later.
+    A server starts without its provider: users who have a token can work, and the provider may
+    come back later.
     """
     said, failures = "", 0
     while True:
@@ -44,11 +45,11 @@ async def until_it_answers(name: str, check: Callable[[], Awaitable[None]]) -> N
 
 
 async def forever(name: str, work: Callable[[], Awaitable[None]], *, pause: float) -> None:
-    """Do *work* again and again, *pause* seconds after each end.
+    """Do *work* again and again, with *pause* seconds after each end.
 
-    A store that was away comes back. Any other error is a fault of this program or of its data:
-    it is logged as an ERROR, and the next round comes all the same. Without that, one bad record
-    would end the chore for good, and nobody would know.
+    The task survives an outage of the store. Any other error is a fault of this program or of its
+    data: it is logged as an ERROR, and the task continues. Otherwise one bad record would end it
+    for good, unnoticed.
     """
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The clocks of one server: what time it is, and how long ago something was."""
+"""The clocks of one server: the time of day, and how long ago something was."""
 
 import logging
 import time
@@ -16,10 +16,10 @@ _NO_DRIFT: Final = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """*now*: seconds since the epoch, for what tokens and records say.
+    """*now*: seconds since the epoch, for tokens and records.
 
-    *steady*: seconds on a clock that nobody sets, for pauses and for how long something is
-    remembered. A step of the time of day must not stop these, nor make them longer.
+    *steady*: seconds on a clock that cannot be set, for pauses and for how long a cache is valid.
+    Setting the time of day must not change these.
     """
 
     now: Clock
@@ -27,15 +27,15 @@ class Clocks:
 
     @classmethod
     def of(cls, now: Clock) -> "Clocks":
-        """The system's two clocks. A *now* that is not the system's own serves for both."""
+        """The system's two clocks. If *now* is another clock, it serves as both."""
         return cls(now, time.monotonic if now is time.time else now)
 
 
 class StoreClock:
-    """The time of day by the store's clock, where the store has one: all replicas agree on it.
+    """The time of day by the store's clock, if it has one, so that all replicas agree on it.
 
-    Between two looks at the store's clock the steady one runs on, so a step of this machine's
-    time of day changes nothing.
+    Between two readings of the store's clock it counts with the steady clock. So setting the time
+    of day of this machine changes nothing.
     """
 
     def __init__(self, clocks: Clocks) -> None:
@@ -60,10 +60,10 @@ class StoreClock:
         return self._ahead
 
     async def follow(self, store: Store) -> None:
-        """Look at the clock of *store*. Raises `StoreUnavailable`.
+        """Read the clock of *store*. Raises `StoreUnavailable`.
 
-        A difference of more than a day is no drift: then this machine's clock is kept, because
-        nobody can say which of the two is wrong.
+        If the two clocks differ by more than a day, one of them is set wrong, and it can't be known
+        which. Then this machine's clock is used.
         """
         asked = self._clocks.steady()
         theirs = (await store.status()).time

@@ -1,6 +1,6 @@
-"""The sockets that a server listens on, bound before anything else is opened.
+"""The sockets that a server listens on. They are bound before anything else is opened.
 
-A port that is taken is thus one line and exit code 2, with one process as with many.
+So a port that is taken gives one line and exit code 2, with one process or with many.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ def bind(hosts: Sequence[str], port: int) -> list[socket.socket]:
 
 
 def addresses(sockets: Sequence[socket.socket]) -> str:
-    """Where *sockets* can be reached, for people."""
+    """The addresses of *sockets*, to print."""
     return ", ".join(_address(one) for one in sockets)
 
 
@@ -78,7 +78,7 @@ def _places(hosts: Sequence[str]) -> list[Place]:
 def _resolve(host: str) -> list[Place]:
     """All addresses that *host* names. ``::`` names every address of both families.
 
-    One socket for both families would show IPv4 clients as ``::ffff:…``: so each has its own.
+    Each family has its own socket: one socket for both would show IPv4 clients as ``::ffff:…``.
     """
     if host == "::":
         if not _has_ipv6():
@@ -116,7 +116,7 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
 
 
 def listen(sockets: Sequence[socket.socket]) -> None:
-    """Take connections from now on: another server may have been faster."""
+    """Accept connections from now on. Another server may have taken the port meanwhile."""
     for one in sockets:
         try:
             one.listen(BACKLOG)
@@ -129,9 +129,9 @@ def _why(error: OSError) -> str:
 
 
 def _unix(path: Path) -> socket.socket:
-    """A Unix socket for this user and group alone.
+    """A Unix socket that only this user and group can use.
 
-    What a killed server left is removed; the socket of a live server is not.
+    A socket file that a killed server left is removed. The socket of a running server is not.
     """
     if not hasattr(socket, "AF_UNIX"):
         raise ConfigError("--unix-socket", "this system has no Unix sockets; use --port")

@@ -1,4 +1,4 @@
-"""What a configuration says, built: the site, the vault, the keys."""
+"""Builds from a configuration: the site, the vault, the keys."""
 
 from collections.abc import Callable, Iterable
 
@@ -46,7 +46,7 @@ def open_vault(
 
 
 def vault_keys(roots: Iterable[Secret]) -> list[VaultKeys]:
-    """What each root secret gives the vault."""
+    """The vault's keys, derived from each root secret."""
     return [
         VaultKeys(seal=purpose_key(root, "seal"), index=purpose_key(root, "index"))
         for root in roots
@@ -54,7 +54,7 @@ def vault_keys(roots: Iterable[Secret]) -> list[VaultKeys]:
 
 
 def access_keys(config: Config) -> KeyRing | None:
-    """The ring of access tokens that others verify too; what was signed before still verifies."""
+    """The key ring for access tokens that other programs verify too. Former keys still verify."""
     if not config.signing_keys:
         return None
     return KeyRing.of_all((*config.signing_keys, *purpose_keys(config.secrets, "sign")))

@@ -1,4 +1,4 @@
-"""The open parts of a running server: everything that endpoints are made of."""
+"""The open parts of a running server, from which its endpoints are made."""
 
 import logging
 import os
@@ -45,7 +45,7 @@ log = logging.getLogger("mintage")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What is open while a server runs, each made once."""
+    """What is open while a server runs. Each part is made once."""
 
     config: Config
     clock: StoreClock

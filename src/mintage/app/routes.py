@@ -1,4 +1,4 @@
-"""Every path of the authorization server, and who answers there."""
+"""Every path of the authorization server, and the handler for it."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -48,7 +48,7 @@ def routes(parts: Parts) -> dict[str, Handler]:
 
 
 def page_paths(parts: Parts) -> frozenset[str]:
-    """Where people come, with a browser: no web page's script may call these."""
+    """The paths that people open in a browser. Scripts of web pages may not call them."""
     site = parts.site
     pages = [f"/{endpoint.name}" for endpoint in ENDPOINTS if endpoint.page]
     return frozenset(site.base_path + at for at in (*pages, *site.callbacks))

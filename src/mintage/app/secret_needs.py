@@ -1,4 +1,4 @@
-"""How many live grants need each root secret, and an end to those whose secret is gone for good."""
+"""Counts the live grants that need each root secret, and ends those whose secret is lost."""
 
 import logging
 from collections import Counter
@@ -23,7 +23,7 @@ _STRIKE_OUT_AFTER: Final = 86400  # seconds: a new secret may not have reached t
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """How many live grants need one root secret, and for what."""
+    """How many live grants need one root secret, and what for."""
 
     secret_id: str
     sealed: int
@@ -50,7 +50,7 @@ class SecretNeeds:
     register: SecretRegister
 
     async def count(self) -> list[Need]:
-        """For each configured secret, then for each that is not and should be."""
+        """The needs of each configured secret, and then of each one that is missing."""
         ids = [keys.id for keys in vault_keys(self.config.secrets)]
         client_keys = await self._client_keys()
         kinds: dict[str, Counter[bytes]] = {
@@ -68,24 +68,24 @@ class SecretNeeds:
         ]
 
     async def unread(self) -> int:
-        """How many grants can't be read, so that nobody can tell which secrets they need."""
+        """How many grants can't be read, so that it is unknown which secrets they need."""
         found = self.vault.listing.find()
         return sum([grant.unread is not None and not grant.foreign async for grant in found])
 
     async def missing(self) -> list[Need]:
-        """The secrets that are not configured, as far as grants need them.
+        """The secrets that grants need and that are not configured.
 
-        The grants are counted only if the register names a secret that is missing.
+        It counts the grants only if the register names a secret that is missing.
         """
         if not await self.register.missing():
             return []
         return (await self.count())[len(self.config.secrets) :]
 
     async def review(self, *, now: float) -> None:
-        """Enter our secrets in the register; say which are missing, and forget those long gone.
+        """Enter this server's secrets in the register, log missing ones, and forget unused ones.
 
-        A secret that no grant needs any more was removed on purpose. Clients that registered
-        under it are then told to register again.
+        A secret that no grant needs any more was removed on purpose. Mintage then tells clients
+        that registered under it to register again.
         """
         await self.register.note()
         if not (missing := await self.register.missing()):
@@ -107,10 +107,10 @@ class SecretNeeds:
         )
 
     async def give_up(self, names: Collection[bytes]) -> int:
-        """End the grants that can't be opened without the secrets *names*; how many.
+        """End the grants that only the secrets *names* can open. Returns how many it ended.
 
-        The secrets are gone for good. Grants of clients that registered under them go on: such
-        a client registers again when it next needs to.
+        Use it for secrets that are lost. Grants of clients that registered under them continue:
+        such a client registers again when it next needs to.
         """
         ended = 0
         async for grant in self.vault.listing.find():
@@ -127,7 +127,7 @@ class SecretNeeds:
     def _of(
         self, grant: Listed, ids: list[bytes], client_keys: dict[bytes, bytes]
     ) -> Iterator[tuple[str, set[bytes]]]:
-        """For what *grant* needs which secrets."""
+        """What *grant* needs each secret for."""
         # A record of the first format does not say: it may need any that was in use before.
         former = set(ids[1:])
         yield "sealed", {grant.sealed_under} if grant.sealed_under else former

@@ -1,4 +1,4 @@
-"""What uvicorn is told, wherever it serves this application."""
+"""The configuration of uvicorn, in every place that serves this application."""
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -12,9 +12,9 @@ from mintage.settings.load import Config
 def uvicorn_config(
     app: ASGIApp, settings: Config, *, grace: int, host: str = "127.0.0.1", port: int = 0
 ) -> uvicorn.Config:
-    """For *app*, which keeps to the bounds in *settings* and is started by its caller.
+    """The configuration for *app*, with the limits in *settings*. The caller starts *app* itself.
 
-    *grace*: seconds that requests under way have to finish when it stops.
+    *grace*: seconds for requests under way to finish when the server stops.
     """
     peers = Peers(read_networks(settings.gateway.trusted_proxies))
     return uvicorn.Config(

@@ -1,4 +1,4 @@
-"""The store while a server runs: its clock against ours, its warnings, and what has expired."""
+"""Watches the store while a server runs: its clock, its warnings, and its expired records."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ CLOCK_TOLERANCE = 5.0
 
 
 def clock_warning(status: Status, now: float, *, tolerance: float = CLOCK_TOLERANCE) -> str | None:
-    """What is wrong with the clock of this machine, or with the store's; None if nothing is."""
+    """A sentence if the clock of this machine or of the store is wrong; otherwise None."""
     if status.time is None:
         return None
     ahead = now - status.time
@@ -25,9 +25,9 @@ def clock_warning(status: Status, now: float, *, tolerance: float = CLOCK_TOLERA
 
 
 async def look(store: Store, machine: Clock) -> dict[str, str | float]:
-    """What is not as it should be, in a sentence each, and the numbers that a monitor watches.
+    """The warnings about the store, and the numbers for monitoring.
 
-    Sentences: ``clock``, ``notices``. Numbers, where the engine has them: ``clock_ahead_seconds``
+    Warnings: ``clock``, ``notices``. Numbers, if the engine has them: ``clock_ahead_seconds``
     (of this machine's clock against the store's; negative: behind) and
     ``notification_queue_usage`` (0 to 1). *machine* is this machine's own clock.
     """
@@ -45,7 +45,7 @@ async def look(store: Store, machine: Clock) -> dict[str, str | float]:
 
 
 async def greet(store: Store) -> None:
-    """At the start: say in the log what is not as it should be. It stops nothing."""
+    """At the start: log the warnings about the store. None of them stops the start."""
     try:
         status = await store.status()
     except StoreError as error:
@@ -56,9 +56,9 @@ async def greet(store: Store) -> None:
 
 
 async def sweep(store: Store, clock: Clock) -> None:
-    """Remove expired records, a bounded batch at a time; none by a clock that is far ahead.
+    """Remove expired records, a bounded batch at a time, unless the clock is far ahead.
 
-    *clock* is that of the work: the store's own, unless the two are more than a day apart.
+    *clock* is the one that tokens use: the store's own, unless the two are more than a day apart.
     """
     off = clock_warning(await store.status(), clock(), tolerance=SWEEP_MARGIN / 2)
     if off is not None and "ahead" in off:

@@ -1,4 +1,4 @@
-"""``mintage demo``: the whole of it, on this machine, with real parts."""
+"""``mintage demo``: every step of a login on this machine, with real parts."""
 
 import asyncio
 import sys

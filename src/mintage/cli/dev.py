@@ -48,6 +48,6 @@ def dev(
 
 
 def _as_argument(error: ConfigError) -> ConfigError:
-    """*error* about a setting as the argument that the setting came from."""
+    """*error* about a setting, as an error about the argument that set it."""
     names = {"resource[0].backend": "--backend", "resource[0].path": "--backend"}
     return ConfigError(names.get(error.key, error.key), error.advice)

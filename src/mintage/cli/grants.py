@@ -1,4 +1,4 @@
-"""``mintage grants list`` and ``end``: who is logged in, and putting an end to it."""
+"""``mintage grants list`` and ``end``: list logins and end them."""
 
 import asyncio
 import datetime as dt
@@ -60,7 +60,7 @@ async def _list(path: Path, subject: str | None, client: str | None, *, as_json:
 
 
 def shown(rows: list[dict[str, Any]]) -> Table:
-    """*rows* as a table. What users and clients call themselves is text in it, and nothing else."""
+    """*rows* as a table. Names that users and clients chose are printed as plain text."""
     table = Table(box=None)
     table.add_column("grant", no_wrap=True)  # to be copied whole
     for heading in ("subject", "name", "client", "since (UTC)", "until (UTC)"):
@@ -122,7 +122,7 @@ class _Wanted:
     force: bool
 
     def why_not(self, grant: Listed) -> str | None:
-        """Why *grant* is left although it was found; None if it is to be ended."""
+        """Why *grant*, which was found, is not ended; None if it is."""
         if grant.foreign and not self.force:
             return f"{grant.unread}; --force ends it too"
         if self.before is not None and grant.summary is None:
@@ -130,7 +130,7 @@ class _Wanted:
         return None
 
     def leaves(self, grant: Listed) -> bool:
-        """Whether *grant* is of a later time than was asked for."""
+        """Whether *grant* is from a later time than the command was given."""
         return (
             self.before is not None
             and grant.summary is not None
@@ -152,7 +152,7 @@ async def _end_named(path: Path, names: tuple[str, ...], wanted: _Wanted) -> int
 
 
 async def _end(path: Path, wanted: _Wanted) -> int:
-    """Until a look finds none any more: a login may be written while others are ended."""
+    """End grants until none is found: users may log in while the command runs."""
     ended, skipped = 0, dict[bytes, str]()
     async with opened(path) as here:
         for _ in range(_LOOKS):
@@ -173,7 +173,7 @@ async def _end(path: Path, wanted: _Wanted) -> int:
 async def _end_all(
     here: OpenInstallation, found: list[Listed], wanted: _Wanted
 ) -> dict[bytes, str]:
-    """End *found*; those that were left, and why."""
+    """End *found*. Returns those that were skipped, and why."""
     skipped = {grant.key: why for grant in found if (why := wanted.why_not(grant)) is not None}
     for grant in found:
         if grant.key not in skipped:
@@ -200,7 +200,7 @@ def _time(text: str) -> int:
 async def _find(
     here: OpenInstallation, subject: str | None, client: str | None
 ) -> AsyncGenerator[Listed, None]:
-    """By who and which client. Which provider calls a user so is not asked: each is looked at."""
+    """Find grants by user and client. A user's name is looked for at every provider."""
     of_client = None if client is None else ClientId(client)
     if subject is None:
         async for found in here.vault.listing.find(subject=None, client=of_client):

@@ -1,4 +1,4 @@
-"""``mintage keys new``: a good secret, so that nobody has to think one up."""
+"""``mintage keys new``: generate a good secret."""
 
 import secrets
 

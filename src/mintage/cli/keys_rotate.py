@@ -1,4 +1,4 @@
-"""``mintage keys rotate`` and ``retire``: a new root secret, and an end to the old ones."""
+"""``mintage keys rotate`` and ``retire``: use a new root secret, and remove old ones."""
 
 import asyncio
 import secrets

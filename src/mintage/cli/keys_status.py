@@ -45,7 +45,7 @@ async def _status(path: Path) -> int:
 
 
 def _states(config: Config) -> list[str]:
-    """What each of the configured secrets is, in their order: a staged one is the last."""
+    """What each configured secret is for, in order. A staged one is the last."""
     states = ["in use", *["former"] * (len(config.secrets) - 1)]
     if config.secret_file is not None and SecretFile.read(config.secret_file).staged is not None:
         states[-1] = "staged"

@@ -1,4 +1,4 @@
-"""Which command is meant. Exit codes: 0 done, 1 it failed, 2 a setting or argument is wrong.
+"""Finds the command and runs it. Exit codes: 0 done, 1 it failed, 2 a setting or argument is wrong.
 
 130: a command that asks or waits was interrupted with Ctrl-C.
 """
@@ -35,7 +35,7 @@ COMMANDS: Final = (
 
 
 def default_shown(value: object) -> str | None:
-    """*value*, which an option has where it is left out, as it is written; None: not at all."""
+    """The default *value* of an option as a user would type it; None if help should not show it."""
     if isinstance(value, tuple):
         return " ".join(map(str, value)) or None
     if isinstance(value, bool):
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def unfold(words: Sequence[str]) -> None:
-    """Give the command that *words* name its whole help, in place of its line in the list."""
+    """Show the whole help of the command that *words* name, in place of its line in the list."""
     named = takewhile(lambda word: not word.startswith("-"), words)
     _, apps, _ = app.parse_commands(named)
     if apps[-1].default_command is not None:

@@ -1,4 +1,4 @@
-"""Before a server starts: does anybody need a root secret that it was not given?"""
+"""Checks before a server starts that live grants need no root secret that it lacks."""
 
 import asyncio
 import logging
@@ -13,10 +13,10 @@ log = logging.getLogger("mintage")
 
 
 def check_secrets(config: Config, *, force: bool) -> None:
-    """Raise `ConfigError` where live grants need a secret that *config* does not have.
+    """Raise `ConfigError` if live grants need a secret that *config* does not have.
 
-    With *force* that secret is gone for good: those grants are ended, so that their clients
-    register and log in again instead of waiting for it.
+    *force*: that secret is lost. End those grants, so that their clients register and log in again
+    instead of waiting for it.
     """
     if config.store != "memory://":
         asyncio.run(_check(config, force=force))

@@ -1,4 +1,4 @@
-"""What is wrong with a command line, in a sentence that says what to write instead."""
+"""Says in a sentence what is wrong with a command line, and what to write instead."""
 
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ For development, in front of your own server: mintage dev --backend http://127.0
 
 
 def explained(error: CycloptsError) -> str:
-    """*error* in one line, or in a few where there is something to try."""
+    """*error* in one line, or in a few if there is something to try."""
     if isinstance(error, MissingArgumentError) and (missing := _missing(error)) is not None:
         if missing == "serve needs --config":
             return _SERVE
@@ -27,7 +27,7 @@ def explained(error: CycloptsError) -> str:
 
 
 def _missing(error: MissingArgumentError) -> str | None:
-    """What is left out, of a command's one value; None where several belong together."""
+    """The name of the one value that is missing; None if several belong together."""
     if error.argument is None or error.argument.token_count()[0] != 1:
         return None
     command = " ".join(error.command_chain or ())

@@ -1,4 +1,4 @@
-"""What the commands that work on a store share."""
+"""Opens the store for the commands that work on it."""
 
 import secrets
 import time
@@ -28,15 +28,15 @@ class OpenInstallation:
 
     @property
     def client_ids(self) -> ClientIds:
-        """Who reads the ids of its clients."""
+        """What reads the ids of its clients."""
         return self.needs.client_ids
 
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[OpenInstallation]:
-    """The vault of the configuration file *path*, beside whatever servers work on it.
+    """The vault of the configuration file *path*. Servers may be running on the same store.
 
-    Where no server has made a store yet, none is made here: that raises `ConfigError` or
+    If no server has created the store yet, this does not create it: it raises `ConfigError` or
     `StoreUnusable`.
     """
     async with opened_with(load(path, existing=True), existing=True) as here:
@@ -45,7 +45,7 @@ async def opened(path: Path) -> AsyncIterator[OpenInstallation]:
 
 @asynccontextmanager
 async def opened_with(config: Config, *, existing: bool = False) -> AsyncIterator[OpenInstallation]:
-    """`opened`, for settings that are loaded already."""
+    """`opened`, for settings that are already loaded."""
     if config.store == "memory://":
         raise ConfigError("store", "is in a server's memory: no other process can look into it")
     store = await open_store(config.store, clock=time.time, existing=existing)

@@ -70,7 +70,7 @@ def explain(
 
 
 def _found(outline: Outline, path: str) -> tuple[Resource, str]:
-    """The resource of *path*, and what is below it. Raises `ConfigError`."""
+    """The resource at *path*, and the rest of the path. Raises `ConfigError`."""
     if "://" in path:
         raise ConfigError("PATH", f"is without scheme and host: {urlsplit(path).path or '/'}")
     if not path.startswith("/"):

@@ -77,12 +77,12 @@ def serve(
 
 
 def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """Stopped before there was anything to stop."""
+    """Exit on a signal that came before there was anything to stop."""
     sys.exit(0)
 
 
 def start_log() -> None:
-    """Log to standard error, without the lines of libraries that hold whole URLs."""
+    """Log to standard error, without those lines of libraries that contain whole URLs."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
     )
@@ -103,7 +103,7 @@ def _check_workers(workers: int, settings: Config) -> None:
 
 
 def _check_programs(settings: Config, given: Sequence[str]) -> None:
-    """Raise `ConfigError` for a command that could not be started. *given*: that after ``--``."""
+    """Raise `ConfigError` for a command that can't be started. *given*: the one after ``--``."""
     for number, resource in enumerate(settings.resources):
         if (command := settings.commands.get(resource.path)) is not None:
             is_given = bool(given) and list(command.run) == list(given)
@@ -111,14 +111,14 @@ def _check_programs(settings: Config, given: Sequence[str]) -> None:
 
 
 def _without_urls(record: logging.LogRecord) -> bool:
-    """Whether *record* may be kept: one line for each WebSocket holds its whole query string."""
+    """Whether to log *record*: uvicorn logs the whole query string of each WebSocket."""
     return "WebSocket %s" not in str(record.msg)
 
 
 def run(settings: Config, sockets: Sequence[socket.socket], *, parent: int | None = None) -> int:
-    """Serve on bound *sockets* until a signal; the exit code.
+    """Serve on bound *sockets* until a signal comes; returns the exit code.
 
-    *parent*: a pipe that ends with the parent process, and then this process stops too.
+    *parent*: a pipe that ends with the parent process. Then this process stops too.
     """
     server = GracefulServer(create_app(settings))
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
@@ -128,9 +128,9 @@ def run(settings: Config, sockets: Sequence[socket.socket], *, parent: int | Non
 class GracefulServer(uvicorn.Server):
     """uvicorn, with three differences.
 
-    Streams that never end are ended when it stops; a signal that was obeyed is not raised
-    once more, so that a clean stop is exit code 0; and a signal also stops a start that
-    waits for something.
+    When it stops, it ends streams that would never end. It does not raise a signal again that it
+    has obeyed, so that a clean stop gives exit code 0. A signal also stops a start that waits for
+    something.
     """
 
     def __init__(self, app: Mintage) -> None:
@@ -139,7 +139,7 @@ class GracefulServer(uvicorn.Server):
         self._start: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
 
     async def work(self, sockets: list[socket.socket], parent: int | None) -> int:
-        """Open the application, serve until a signal or the end of *parent*, close it again."""
+        """Open the application, serve until a signal or the end of *parent*, and close it again."""
         loop = asyncio.get_running_loop()
         with self.capture_signals(), contextlib.ExitStack() as stack:
             if parent is not None:
@@ -188,7 +188,7 @@ class GracefulServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def _asking(upstreams: Upstreams) -> AsyncGenerator[None, None]:
-    """Beside the block each provider is asked until it answers."""
+    """For the length of the block, ask each provider until it answers."""
     asked = [asyncio.create_task(until_it_answers(one.title, one.check)) for one in upstreams]
     try:
         yield

@@ -1,4 +1,4 @@
-"""``mintage store``: make the tables, move to another store, take one over."""
+"""``mintage store``: create tables, copy to another store, take one over."""
 
 import asyncio
 import os
@@ -124,7 +124,7 @@ async def _adopt(path: Path) -> None:
 
 
 def _url(text: str) -> str:
-    """*text*, or what the environment has under the name in it: URLs hold passwords."""
+    """*text*, or the environment variable that it names: URLs contain passwords."""
     scheme, _, name = text.partition(":")
     url = os.environ.get(name, "") if scheme == "env" else text
     try:

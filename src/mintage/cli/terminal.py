@@ -1,4 +1,4 @@
-"""What others wrote, on an operator's terminal: as text, never as something that steers it."""
+"""Prints other people's text on an operator's terminal so that it can't control the terminal."""
 
 import sys
 from typing import Final
@@ -10,15 +10,15 @@ _ENDLESS: Final = 100_000  # columns
 
 
 def for_tables() -> Console:
-    """As wide as the terminal. What goes to a file or to a program is cut nowhere."""
+    """A console as wide as the terminal. For a file or a program nothing is cut."""
     return Console() if sys.stdout.isatty() else Console(width=_ENDLESS)
 
 
 def counted(number: int, what: str) -> str:
-    """*number* and the noun *what*, in the plural unless there is one."""
+    """*number* and the noun *what*, in the plural unless the number is 1."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def harmless(value: str) -> Text:
-    """*value* as text. Control characters and changes of direction are spelled out."""
+    """*value* as text, with control characters and changes of direction escaped."""
     return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in value))

@@ -1,4 +1,4 @@
-"""``mintage token inspect``: why is this token refused?"""
+"""``mintage token inspect``: explain why a token is refused."""
 
 import asyncio
 import sys
@@ -27,7 +27,7 @@ from mintage.vault.values import Refused
 
 
 def check_token(_: object, value: str | None) -> None:
-    """Raise `ValueError` for an option that does not exist: only ``-`` alone is a token's place."""
+    """Raise `ValueError` for an unknown option. Only a lone ``-`` can be in a token's place."""
     if value is not None and value.startswith("-") and value != "-":
         raise ValueError(f"there is no such option: {value}")
 
@@ -63,12 +63,12 @@ def inspect(
 
 
 def standard_input() -> str:
-    """A token from standard input, where no shell remembers it."""
+    """A token from standard input, which no shell history records."""
     return sys.stdin.buffer.read().decode("ascii", "replace")
 
 
 def show(found: Inspection, verified: Sequence[Check], console: Console) -> None:
-    """Print *found*; values are printed as text, never as markup or control codes."""
+    """Print *found*. Values are printed as text, never as markup or control codes."""
     claims = Table(title="What it says", title_justify="left", box=None)
     for heading in ("claim", "value", "meaning"):
         claims.add_column(heading, overflow="fold")
@@ -85,14 +85,14 @@ def show(found: Inspection, verified: Sequence[Check], console: Console) -> None
 
 
 def _unanswered(checks: Sequence[Check], verified: Sequence[Check]) -> list[Check]:
-    """*checks* without the questions that a stage of the server has answered."""
+    """*checks* without those that the server's own checks have answered."""
     answered = {check.name for check in verified if check.verdict != "unknown"}
     over = {name for name, stage in _ANSWERED_BY.items() if stage in answered}
     return [check for check in checks if check.verdict != "unknown" or check.name not in over]
 
 
 async def _as_server(token: str, path: Path) -> list[Check]:
-    """What each stage of the server with the configuration *path* says to *token*."""
+    """What each check of a server with the configuration *path* says about *token*."""
     config = load(path, existing=True)
     tokens = Tokens(
         issuer=config.issuer,
@@ -120,7 +120,7 @@ async def _as_server(token: str, path: Path) -> list[Check]:
 
 
 async def _grant(handle: Handle, path: Path) -> Check:
-    """What the vault knows of the login behind a token."""
+    """What the vault knows about the login of a token."""
     try:
         async with opened(path) as here:
             found = await here.vault.authenticate(handle)

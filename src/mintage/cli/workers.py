@@ -1,4 +1,4 @@
-"""Several server processes on the same sockets, and the parent that minds them."""
+"""Several server processes on the same sockets, and the parent that restarts them."""
 
 import logging
 import os
@@ -23,10 +23,10 @@ _MAX_TOO_SOON: Final = 5
 
 
 class Workers:
-    """Keeps *count* processes of *work* alive until a signal says to stop.
+    """Keeps *count* processes of *work* running until a signal says to stop.
 
-    *work* gets the reading end of a pipe. Only the parent has its writing end, so the pipe
-    ends with the parent, however that ends.
+    *work* gets the reading end of a pipe. Only the parent has the writing end, so the pipe ends
+    with the parent, however that ends.
     """
 
     def __init__(self, count: int, work: Callable[[int], int]) -> None:
@@ -70,7 +70,7 @@ class Workers:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def _be_a_worker(self) -> None:
-        """Never returns: what the parent has open above us is the parent's to close."""
+        """Run as a worker. It never returns, so only the parent closes what the parent opened."""
         code = 1
         try:
             for number in STOPPING:

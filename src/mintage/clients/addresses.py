@@ -1,8 +1,8 @@
-"""Which IP addresses are the public internet's: the only ones a stranger may send us to. Pure.
+"""Which IP addresses are public: a stranger may make this server connect to no others. Pure.
 
-The lists are the special-purpose registries (RFC 6890 and its successors). Where in doubt an
-address is not public: a client that can't be fetched is mended by its owner, a request to
-the machine next door by nobody.
+The lists are the special-purpose registries (RFC 6890 and its successors). An address in doubt is
+not public: the owner of a client can fix a client that can't be fetched, but nobody can undo a
+request to a machine in the internal network.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -44,7 +44,7 @@ _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214 §6.1: an IPv4 
 
 
 def is_public(address: Address) -> bool:
-    """Whether *address* is a host on the internet, and no IPv4 address in IPv6's clothes."""
+    """Whether *address* is a host on the internet, and not an IPv4 address written as IPv6."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _SPECIAL_V4)
     if address.scope_id is not None or address not in _UNICAST_V6:

@@ -1,7 +1,7 @@
-"""``private_key_jwt``: a client signs who it is (RFC 7523 §2.2 and §3). Pure.
+"""``private_key_jwt``: a client authenticates with a signed assertion (RFC 7523 §2.2, §3). Pure.
 
-The audience is the server's issuer and nothing else (draft-ietf-oauth-rfc7523bis §4): an
-assertion that names a token endpoint could have been asked for by somebody else's server.
+The audience must be the server's issuer and nothing else (draft-ietf-oauth-rfc7523bis §4). If an
+assertion could name a token endpoint, another server could have asked for it.
 """
 
 import warnings
@@ -29,19 +29,19 @@ _TYPES: Final = frozenset({None, "jwt", "client-authentication+jwt"})
 
 
 class UnknownSigner(InvalidClient):
-    """No key of the set verifies this assertion; a newer set may hold one."""
+    """No key of the set verifies this assertion. A newer set may have one that does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """A verified assertion. *jti* must not be seen again before *expires_at* (seconds)."""
+    """A verified assertion. *jti* must not be accepted again before *expires_at* (seconds)."""
 
     jti: str
     expires_at: int
 
 
 class _Registry(JWSRegistry):
-    """Clients put members and certificates into headers that nobody here reads."""
+    """Clients put members and certificates into headers that Mintage does not read."""
 
     max_header_length = _MAX_LENGTH
 
@@ -60,7 +60,7 @@ _headers: msgspec.json.Decoder[_Header] = msgspec.json.Decoder(_Header)
 
 
 def claimed_client(assertion: str) -> str:
-    """The client_id that *assertion* claims, which nothing has verified yet."""
+    """The client_id that *assertion* claims. Nothing has verified it yet."""
     return _read(assertion, 1, _subjects, "a JWT with a sub").sub
 
 
@@ -78,9 +78,9 @@ def _read(assertion: str, number: int, decoder: msgspec.json.Decoder[_T], what: 
 def verify(
     assertion: str, keys: jwk.KeySet, *, client_id: str, issuer: str, now: float
 ) -> Assertion:
-    """A good assertion of *client_id* for the server *issuer*.
+    """The valid assertion of *client_id* for the server *issuer*.
 
-    Raises `UnknownSigner` where another key set may help, and `InvalidClient`.
+    Raises `InvalidClient`, and `UnknownSigner` if another key set may help.
     """
     header, claims = _signed(assertion, keys.keys)
     kind = header.get("typ")
@@ -96,9 +96,9 @@ def verify(
 
 
 def _signed(assertion: str, keys: Sequence[jwk.Key]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(header, claims) of *assertion* under the first of *keys* that it is signed with.
+    """(header, claims) of *assertion*, verified with the first of *keys* that fits.
 
-    The header chooses which are tried, before anything is calculated.
+    The header selects the keys to try, before any signature is computed.
     """
     header = _read(assertion, 0, _headers, "a JWT with an alg, and kid as a string or left out")
     registry = _Registry(algorithms=list(ALGORITHMS), strict_check_header=False)
@@ -117,7 +117,7 @@ def _signed(assertion: str, keys: Sequence[jwk.Key]) -> tuple[dict[str, Any], di
 
 
 def _check_times(claims: dict[str, Any], now: float) -> int:
-    """When it ends. It must end soon, and neither begin nor be issued in the future."""
+    """When it ends. It must end soon, and it may not begin or be issued in the future."""
     expires_at = _time(claims.get("exp"), "exp")
     if now >= expires_at + LEEWAY:
         raise InvalidClient("client_assertion has expired; make a new one for each request")
@@ -132,7 +132,7 @@ def _check_times(claims: dict[str, Any], now: float) -> int:
 
 
 def _time(value: object, name: str) -> int:
-    """A NumericDate in whole seconds (RFC 7519 §2). No NaN: it compares with nothing."""
+    """A NumericDate in whole seconds (RFC 7519 §2). NaN is refused: it compares with nothing."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 2**53:
         raise InvalidClient(f"client_assertion must have {name} as a number of seconds")
     return int(value)

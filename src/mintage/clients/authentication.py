@@ -1,4 +1,4 @@
-"""Client authentication (RFC 6749 §2.3): the method that was registered, and only that one."""
+"""Client authentication (RFC 6749 §2.3): only the method that the client registered."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ from mintage.web.forms import Form, one, optional
 
 class Claim(Protocol):
     async def __call__(self, name: bytes, *, expires_at: int) -> bool:
-        """Whether *name* is claimed now, and by nobody before on any replica."""
+        """Claim *name*. Returns whether it was free, on all replicas."""
 
 
 Concerns: TypeAlias = Callable[[Client], Awaitable[bool]]
@@ -26,9 +26,9 @@ Concerns: TypeAlias = Callable[[Client], Awaitable[bool]]
 
 
 class NothingConcerned(InvalidGrant):
-    """A client that nobody vouches for proved who it is, and asked about nothing that it has.
+    """A client without an operator's entry authenticated, and asked about nothing that it owns.
 
-    Its assertion is not claimed: anybody may register keys, and each claim is a write.
+    Its assertion is not claimed: anyone may register keys, and each claim is a write to the store.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class NothingConcerned(InvalidGrant):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticator:
-    """Authenticates clients, in the same way at every endpoint. *issuer* is our own name."""
+    """Authenticates clients, in the same way at every endpoint. *issuer* is this server's own."""
 
     directory: Directory
     published: Published
@@ -51,11 +51,12 @@ class Authenticator:
     async def __call__(
         self, form: Form, authorization: str | None, *, concerns: Concerns
     ) -> Client:
-        """The client that a token, revocation or introspection request comes from.
+        """The client that sent a token, revocation or introspection request.
 
-        *authorization* is the header's value. *concerns* is asked before an assertion's jti is
-        claimed for a client that nobody vouches for. Raises `InvalidClient`; `InvalidRequest`
-        where two methods are used at once (RFC 6749 §2.3); `NothingConcerned`.
+        *authorization* is the header's value. *concerns* is called before the jti of an assertion
+        is claimed for a client without an operator's entry. Raises `InvalidClient`;
+        `InvalidRequest` if the request uses two methods at once (RFC 6749 §2.3);
+        `NothingConcerned`.
         """
         secret = optional(form, "client_secret")
         assertion = optional(form, "client_assertion")
@@ -77,7 +78,7 @@ class Authenticator:
             raise InvalidClient(error.advice, reason=error.reason, challenge=True) from None
 
     async def _by_assertion(self, form: Form, assertion: str, concerns: Concerns) -> Client:
-        """RFC 7521 §4.2. The jti is claimed last: an anonymous client makes us write nothing."""
+        """RFC 7521 §4.2. The jti is claimed last, so that an anonymous client causes no write."""
         if one(form, "client_assertion_type") != assertions.TYPE:
             raise InvalidRequest(f"client_assertion_type must be {assertions.TYPE}")
         client_id = assertions.claimed_client(assertion)

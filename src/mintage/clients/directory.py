@@ -1,4 +1,4 @@
-"""Who a ``client_id`` stands for. The place where all ways of registration meet."""
+"""Finds the client of a ``client_id``, however it registered."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ KeyIsMissing: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Configured clients first, then those that publish a document, then those we registered.
+    """Looks up configured clients first, then metadata documents, then registered clients.
 
-    Without *published* a URL is no client_id. *key_is_missing* tells what is known of a key
-    that registered clients here and is not configured.
+    Without *published* a URL is no client_id. *key_is_missing* tells what is known about a key
+    under which clients registered and that is not configured here.
     """
 
     client_ids: ClientIds
@@ -30,9 +30,9 @@ class Directory:
     async def find(self, client_id: str) -> Client:
         """The client of that id.
 
-        Raises `InvalidClient`, which makes a client register again; `TemporarilyUnavailable`
-        where the id is a URL that gives no answer; and `SecretMissing` where it was issued
-        under a secret that servers on this store use and this one does not have.
+        Raises `InvalidClient`, which makes a client register again; `TemporarilyUnavailable` if the
+        id is a URL that does not answer; and `SecretMissing` if it was issued under a secret that
+        other servers on this store use and this one lacks.
         """
         if (client := self.configured.get(client_id)) is not None:
             return client

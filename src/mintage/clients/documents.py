@@ -1,7 +1,7 @@
 """Client id metadata documents: a ``client_id`` that is the URL of its own registration. Pure.
 
-draft-ietf-oauth-client-id-metadata-document, and its use in MCP 2026-07-28. What is at the
-URL was written by whoever wants to log in, so it is read like a registration: strictly.
+draft-ietf-oauth-client-id-metadata-document, and its use in MCP 2026-07-28. Any stranger may have
+written the document, so it is checked as strictly as a registration.
 """
 
 from typing import Any, Final
@@ -19,7 +19,7 @@ MAX_DOCUMENT: Final = 16 * 1024  # bytes; the draft thinks of 5 KB
 
 
 class _Document(msgspec.Struct, frozen=True):
-    """The members that matter. The three of MCP are required; others are ignored."""
+    """The members that Mintage reads. The three that MCP names are required."""
 
     client_id: str
     client_name: str
@@ -39,7 +39,7 @@ _documents: msgspec.json.Decoder[_Document] = msgspec.json.Decoder(_Document)
 
 
 def is_document_url(client_id: str) -> bool:
-    """Whether this client_id claims to be a URL. `metadata.check_fetchable` says if it may."""
+    """Whether this client_id looks like a URL. `metadata.check_fetchable` says if it is allowed."""
     return client_id.startswith("https://")
 
 
@@ -82,10 +82,10 @@ def _client(url: str, document: _Document) -> Client:
 def _auth_method(document: _Document) -> AuthMethod:
     """The one method that this client must use here.
 
-    A document serves many servers, so it may offer several methods (OpenID Connect Relying
-    Party Metadata Choices §2): what it prefers is taken if we have it, then the stronger.
-    Left out, the method is ``none``: RFC 7591's default is a secret, which no document can
-    hold.
+    A document serves many servers, so it may offer several methods (OpenID Connect Relying Party
+    Metadata Choices §2). Mintage takes the preferred one if it supports it, and otherwise the
+    strongest that it supports. The default is ``none``: RFC 7591's default is a secret, which a
+    public document can't contain.
     """
     preferred = document.token_endpoint_auth_method
     if preferred is not None and preferred.startswith("client_secret"):
@@ -99,7 +99,7 @@ def _auth_method(document: _Document) -> AuthMethod:
 
 
 def unusable(why: str, *, reason: str = "") -> InvalidClient:
-    """The refusal of a client_id that is a URL; *reason* is for our log alone."""
+    """The refusal of a client_id that is a URL; *reason* is only for the log."""
     return InvalidClient(
         f"the metadata document of this client_id can't be used: {why}; correct it", reason=reason
     )

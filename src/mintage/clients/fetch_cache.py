@@ -1,4 +1,4 @@
-"""What was fetched, kept for as long as its server says and within bounds of ours."""
+"""Caches what was fetched for as long as its server allows, within limits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ class _Kept(Generic[T]):
 
 
 class FetchCache(Generic[T]):
-    """The values that *read* makes of what is at URLs. Times are in seconds.
+    """Caches the values that *read* makes of documents at URLs. Times are in seconds.
 
-    Those who ask for one URL meanwhile share its fetch. A failure is remembered for a moment, so
-    that nobody can make this server knock at a closed door a thousand times a second; it
-    is not kept beyond that (draft §4.4). *limit* is in bytes for each answer; *size* URLs are
-    kept, the least recently used go first. Strangers choose the URLs: so failures have a memory
-    of their own, and push out no document that is good.
+    Callers that ask for one URL at the same time share its fetch. A failure is cached for a moment,
+    so that a stranger can't make this server contact a dead host a thousand times a second, and no
+    longer (draft §4.4). *limit* is in bytes for each answer. *size* URLs are cached, and the least
+    recently used are dropped first. Strangers choose the URLs, so failures have a cache of their
+    own and displace no good document.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class FetchCache(Generic[T]):
         self._flights: SingleFlight[T] = SingleFlight()
 
     async def get(self, url: str, *, older_than: float | None = None) -> T:
-        """The value at *url*; fetched again if what is kept is *older_than* so many seconds.
+        """The value at *url*, fetched again if the cached one is over *older_than* seconds old.
 
-        Raises what *read* raises, `FetchRefused` and `FetchFailed`. In an outage what was
-        kept is good for `STALE_SECONDS` more.
+        Raises what *read* raises, `FetchRefused` and `FetchFailed`. In an outage the cached value
+        is used for `STALE_SECONDS` more.
         """
         now = self._clock()
         kept = self._kept.get(url)
@@ -80,7 +80,7 @@ class FetchCache(Generic[T]):
             return kept.value
 
     async def drain(self) -> None:
-        """Wait for the fetches under way: `fetching.SECONDS` at the most."""
+        """Wait for the fetches under way, at most `fetching.SECONDS`."""
         await self._flights.drain()
 
     async def _fetch_unless_it_just_failed(self, url: str) -> T:
@@ -111,6 +111,6 @@ def _is_older(kept: _Kept[T], seconds: float | None, now: float) -> bool:
 def lifetime(cache_control: str) -> int:
     """How many seconds an answer with this ``Cache-Control`` is fresh (RFC 9111 §5.2.2).
 
-    Never less than a minute, or one login would fetch a document three times.
+    At least a minute: otherwise one login would fetch a document three times.
     """
     return freshness(cache_control, least=MIN_SECONDS, usual=DEFAULT_SECONDS, most=MAX_SECONDS)

@@ -1,8 +1,8 @@
-"""Fetching what a stranger's URL names: documents and keys of clients.
+"""Fetches documents and keys of clients from URLs that strangers choose.
 
-Whoever sends a client_id chooses where this server connects. So it connects to public
-addresses only, to the very address that was checked, speaks TLS with the name that was asked for,
-follows nothing, and gives up soon: in time, in bytes, and in how much runs at once.
+The sender of a client_id chooses where this server connects. So it connects only to public
+addresses, and to the very address that it checked. It uses TLS with the name in the URL and follows
+no redirect. Time, size and the number of parallel fetches have limits.
 """
 
 import asyncio
@@ -45,14 +45,13 @@ class Fetched:
 
 
 class GuardedFetch:
-    """*resolve* is asked once for each fetch; what it answers is checked, and connected to.
+    """*resolve* is called once for each fetch. Its answer is checked, and then used to connect.
 
-    *tls* is how servers are verified: by default like the provider, with ``SSL_CERT_FILE``
-    heeded.
+    *tls*: how servers are verified. The default is as for the provider, with ``SSL_CERT_FILE``.
 
-    A host that *proxies* has a proxy for is asked by a tunnel through that proxy. The proxy
-    looks its name up, so no address is checked here: `mintage.settings.clients.read_policy`
-    lets no stranger's URL come this far unless the operator vouched for the proxy.
+    If *proxies* has a proxy for a host, the request is tunnelled through that proxy. The proxy
+    resolves the name, so no address is checked here. `mintage.settings.clients.read_policy` refuses
+    strangers' URLs then, unless the operator said that the proxy protects the internal network.
     """
 
     def __init__(
@@ -75,8 +74,7 @@ class GuardedFetch:
     async def __call__(self, url: str, *, limit: int) -> Fetched:
         """The JSON at *url*, at most *limit* bytes.
 
-        Raises `FetchRefused` for what will not be better next time, `FetchFailed` for
-        an outage.
+        Raises `FetchRefused` if trying again does not help, and `FetchFailed` for an outage.
         """
         try:
             check_fetchable(url)
@@ -96,7 +94,7 @@ class GuardedFetch:
         self._names.close()
 
     async def _addresses(self, parts: SplitResult) -> Sequence[Address]:
-        """Where the name leads. One address that is not public spoils them all."""
+        """The addresses of the name. If one of them is not public, all are refused."""
         try:
             found = await self._resolve(_host(parts), parts.port or 443)
         except OSError as error:  # the resolver's own troubles are no word about the name
@@ -130,7 +128,7 @@ class GuardedFetch:
     async def _by_tunnel(
         self, proxy: str, parts: SplitResult, limit: int, deadline: float
     ) -> Fetched:
-        """What the proxy's URL says stays out of the log: it may hold a password."""
+        """Fetch through *proxy*. The proxy's URL is not logged: it may contain a password."""
         try:
             return await self._from(_host(parts), parts, limit, deadline, proxy=proxy)
         except httpx2.ProxyError as error:
@@ -153,12 +151,12 @@ class GuardedFetch:
         *,
         proxy: str | None = None,
     ) -> Fetched:
-        """One GET to *place* itself, under the name that the URL has; by *proxy*, if there is one.
+        """One GET to the address *place*, with the name of the URL; through *proxy*, if given.
 
-        The connection is made for this request and closed after it: a pool would keep it
-        under its address, and hand it to another name without a look at the certificate.
-        Its two steps, TCP and TLS, have less than all the time that is left: the transport
-        closes the socket of a step that is late, and not that of one that is cancelled.
+        The connection is closed after this request. A pool would keep it under its address, and use
+        it for another name without verifying the certificate. Its two steps, TCP and TLS, each get
+        less than the time that is left: the transport closes the socket of a step that times out,
+        and not that of one that is cancelled.
         """
         step = min(_STEP_SECONDS, 0.45 * (deadline - asyncio.get_running_loop().time()))
         host = f"[{place}]" if isinstance(place, IPv6Address) else str(place)
@@ -199,7 +197,7 @@ class GuardedFetch:
         return Fetched(bytes(body), response.headers.get("cache-control", ""))
 
     def _proxy(self, url: str | None) -> httpx2.Proxy | None:
-        """A proxy that is asked over TLS is verified like everything else."""
+        """A proxy that is contacted over TLS is verified like every other server."""
         if url is None:
             return None
         return httpx2.Proxy(url, ssl_context=self._tls if url.startswith("https:") else None)

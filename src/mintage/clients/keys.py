@@ -1,8 +1,7 @@
-"""The public keys of a client: written by a stranger, so few and of bounded cost. Pure.
+"""The public keys of a client. A stranger wrote them, so number and cost are limited. Pure.
 
-Whoever registers decides which keys the server calculates with. RSA verification takes time that
-grows with the modulus and with the length of the exponent, and a set of many keys under one
-``kid`` multiplies it.
+Every registered client decides which keys the server computes with. The time to verify RSA grows
+with the modulus and the length of the exponent, and many keys under one ``kid`` multiply it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +49,7 @@ def parse_client_keys(document: bytes) -> jwk.KeySet:
 
 
 def candidates(keys: Sequence[jwk.Key], algorithm: str, kid: str | None) -> Sequence[jwk.Key]:
-    """The few of *keys* that may have made a signature with these header values."""
+    """Those of *keys* that may have made a signature with these header values; few at most."""
     fitting = [
         key
         for key in keys

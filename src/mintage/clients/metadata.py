@@ -1,6 +1,6 @@
-"""The rules that client metadata obeys (RFC 7591 §2), whatever way it came. Pure.
+"""The rules for client metadata (RFC 7591 §2), however it came. Pure.
 
-Every function takes a member as it was sent, and gives it as it is registered. They raise
+Every function takes a member as it was sent, and returns it as it is registered. They raise
 `InvalidClientMetadata` or `InvalidRedirectUri`.
 """
 
@@ -37,7 +37,7 @@ class Keys:
 
 
 def redirect_uris(uris: Sequence[str]) -> tuple[str, ...]:
-    """*uris*, each once, at least one and each acceptable."""
+    """*uris*, each once. There must be at least one, and each must be acceptable."""
     if not uris:
         raise InvalidRedirectUri("redirect_uris must hold at least one URI")
     if len(uris) > _MAX_REDIRECT_URIS:
@@ -51,11 +51,11 @@ def redirect_uris(uris: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_application_type(kind: str | None, uris: Sequence[str]) -> None:
-    """OpenID Connect Registration §2, as MCP 2026-07-28 reads it: a web client lives on https.
+    """OpenID Connect Registration §2, as MCP 2026-07-28 reads it: a web client uses https.
 
-    A native one may have any address that is acceptable at all, claimed https ones included
-    (RFC 8252 §7). Left out, it follows from the addresses: OpenID's default, web, would lock
-    out every program that does not know the member.
+    A native client may use any acceptable address, also an https one that it claimed (RFC 8252 §7).
+    If the member is missing, the addresses decide. OpenID's default, web, would refuse every
+    program that does not know the member.
     """
     if kind not in (None, "web", "native"):
         raise InvalidClientMetadata("application_type must be web or native")
@@ -78,7 +78,7 @@ def client_name(name: str | None) -> str:
 
 
 def grant_types(asked: Sequence[str], response_types: Sequence[str]) -> tuple[str, ...]:
-    """What is supported of what was asked for; the server may put in its own (§3.2.1)."""
+    """The supported ones among those asked for. The server may change the list (§3.2.1)."""
     if "code" not in response_types:
         raise InvalidClientMetadata("response_types must hold code")
     granted = tuple(name for name in GRANT_TYPES if name in asked)
@@ -88,7 +88,7 @@ def grant_types(asked: Sequence[str], response_types: Sequence[str]) -> tuple[st
 
 
 def keys_of(method: AuthMethod, jwks: dict[str, Any] | None, jwks_uri: str | None) -> Keys:
-    """The keys that *method* needs: for ``private_key_jwt`` one source of them, else none."""
+    """The keys that *method* needs: one source of keys for ``private_key_jwt``, otherwise none."""
     if jwks is not None and jwks_uri is not None:
         raise InvalidClientMetadata("send jwks or jwks_uri, not both")
     if method != "private_key_jwt":
@@ -120,10 +120,11 @@ def _public_keys(jwks: dict[str, Any]) -> bytes:
 
 
 def check_fetchable(text: str) -> None:
-    """Raises ``ValueError`` for a URL that nothing is fetched from on a stranger's word.
+    """Raises ``ValueError`` for a URL that must not be fetched at a stranger's request.
 
-    No user name, fragment, dot segment, IP address or odd spelling: two readers of the URL
-    must see one place. The rules are those of redirect URIs, and a path is needed.
+    It may have no user name, fragment, dot segment, IP address or unusual spelling, so that every
+    program reads the URL in the same way. The rules are those of redirect URIs, and a path is
+    required.
     """
     try:
         check_redirect_uri(text)

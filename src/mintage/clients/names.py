@@ -1,4 +1,4 @@
-"""Looking up the names that strangers choose, with the system's resolver."""
+"""Resolves names that strangers choose, with the system's resolver."""
 
 import asyncio
 import socket
@@ -19,11 +19,11 @@ LookUp: TypeAlias = Callable[..., Sequence[tuple[Any, ...]]]
 
 
 class Names:
-    """Look-ups in threads of their own, none of which waits for another.
+    """Resolves each name in a thread of its own, so that no look-up waits for another.
 
-    The system's resolver can't be interrupted: a name server that never answers holds a thread for
-    twenty seconds, whatever time its fetch has. So a domain gets few threads for all names below
-    it, and who finds none free is refused at once instead of queueing behind those that hang.
+    The system's resolver can't be interrupted: a name server that never answers blocks a thread for
+    twenty seconds, whatever the fetch's time limit is. So each domain gets a few threads for all
+    names below it. If none is free, the look-up is refused at once instead of waiting.
     """
 
     def __init__(self, look_up: LookUp = socket.getaddrinfo) -> None:

@@ -25,7 +25,7 @@ _REFETCH_SECONDS: Final = 10  # between two looks for a key that the set does no
 
 
 class Published:
-    """Documents by *policy* and, where given, by *accept*; keys of every client that has them."""
+    """Documents that *policy* and *accept*, if given, allow; and the keys of every client."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Published:
     async def client(self, url: str) -> Client:
         """The client whose client_id is *url*.
 
-        Raises `InvalidClient`, and `TemporarilyUnavailable` where its host gives no answer.
+        Raises `InvalidClient`, and `TemporarilyUnavailable` if its host does not answer.
         """
         try:
             check_fetchable(url)
@@ -63,9 +63,9 @@ class Published:
         return client
 
     async def keys(self, client: Client, *, newer: bool = False) -> KeySet:
-        """The public keys of *client*; *newer*: fetched again, unless that was just done.
+        """The public keys of *client*. *newer*: fetch them again, unless that was just done.
 
-        Raises `InvalidClient` where there are none, `TemporarilyUnavailable` in an outage.
+        Raises `InvalidClient` if it has none, and `TemporarilyUnavailable` in an outage.
         """
         if client.jwks is not None:
             return _keys_in(client.jwks)
@@ -109,7 +109,7 @@ def _parse_keys(_: str, body: bytes) -> KeySet:
 
 
 def _keys_in(jwks: bytes) -> KeySet:
-    """The keys that a client registered, under the rules of today."""
+    """The keys that a client registered, checked by today's rules."""
     try:
         return _registered_keys(jwks)
     except BadKeySet:

@@ -1,9 +1,9 @@
 """Redirect URIs: which may be registered, and which request matches one. Pure.
 
-Two readers of one URI must never see two different places. So what is unusual is refused
-before it is parsed, and what is compared is compared byte by byte (RFC 9700 §2.1). The one
-exception is the port of a loopback address: of an IP literal always (RFC 8252 §7.3), of the
-name ``localhost`` only where the client registered it without a port.
+Two programs must never read one URI as two places. So an unusual URI is refused before it is
+parsed, and URIs are compared byte by byte (RFC 9700 §2.1). The one exception is the port of a
+loopback address: always for an IP literal (RFC 8252 §7.3), and for the name ``localhost`` only if
+the client registered it without a port.
 """
 
 import re
@@ -42,7 +42,7 @@ KNOWN_SCHEMES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RedirectUri:
-    """A redirect URI that may be registered: one that exists is acceptable."""
+    """A redirect URI that may be registered. The constructor checks it."""
 
     text: str
 
@@ -51,7 +51,7 @@ class RedirectUri:
 
 
 def check_redirect_uri(text: str) -> None:
-    """Raises ``ValueError``, with a sentence, for what no client may register."""
+    """Raises ``ValueError``, with a sentence, for a URI that no client may register."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"a redirect URI has at most {MAX_LENGTH} characters")
     if not _PLAIN.fullmatch(text):
@@ -96,7 +96,7 @@ def _check_web(parts: SplitResult, port: int | None) -> None:
 
 
 def _is_host(host: str) -> bool:
-    """Whether all who read *host* read the same: a plain name, or an address in its one form."""
+    """Whether every program reads *host* alike: a plain name, or an address in canonical form."""
     try:
         if _IPV6.fullmatch(host):
             address = IPv6Address(host[1:-1])
@@ -109,7 +109,7 @@ def _is_host(host: str) -> bool:
 
 
 def matches(registered: RedirectUri, requested: str) -> bool:
-    """Whether *requested* is the registered URI: the same bytes, a loopback port aside."""
+    """Whether *requested* is the registered URI: the same bytes, except for a loopback port."""
     if registered.text == requested:
         return True
     ours, theirs = _LOOPBACK.match(registered.text), _LOOPBACK.match(requested)
@@ -123,10 +123,11 @@ def matches(registered: RedirectUri, requested: str) -> bool:
 
 
 def _takes_any_port(registered: re.Match[str]) -> bool:
-    """A resolver decides where a name leads, so a client that named a port keeps to that port.
+    """Whether the port of a ``localhost`` URI may differ: only if it was registered without a port.
 
-    Without one, ``http://localhost/callback`` would mean port 80, where no such program listens:
-    its client can only mean "whatever port is free".
+    A resolver decides where the name leads, so a client that registered a port must use it. Without
+    a port the URI would mean port 80, where no such program listens, so the client means any free
+    port.
     """
     return registered["host"] != "localhost" or registered["port"] is None
 
@@ -150,5 +151,5 @@ def display_host(text: str) -> str:
 
 
 def append_query(uri: str, parameters: dict[str, str]) -> str:
-    """*uri* with *parameters* added to what query it has (RFC 6749 §3.1.2)."""
+    """*uri* with *parameters* added to its query (RFC 6749 §3.1.2)."""
     return f"{uri}{'&' if '?' in uri else '?'}{urlencode(parameters)}"

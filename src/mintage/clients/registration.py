@@ -1,11 +1,11 @@
 """Dynamic registration (RFC 7591) without a table: the ``client_id`` *is* the registration.
 
-It is signed, so only what this server accepted comes back, and compressed. There is nothing
-to flood, to lose or to migrate (RFC 7591 Appendix A.5.2)::
+It is signed, so the server accepts only what it registered itself, and compressed. There is no
+table to fill up, to lose or to migrate (RFC 7591 Appendix A.5.2)::
 
     "mc2." + base64url( key id(4) + MAC(16) + compressed msgpack(registration, issued at, salt) )
 
-The key id tells an id under a key that is missing here from one that nobody issued. Ids that
+The key id tells an id under a key that is missing here from one that was never issued. Ids that
 begin with "mc1." have none.
 """
 
@@ -53,7 +53,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Request(msgspec.Struct, frozen=True):
-    """The members that matter, with the defaults of RFC 7591 §2; others are ignored."""
+    """The members that Mintage reads, with the defaults of RFC 7591 §2. It ignores others."""
 
     redirect_uris: list[str]
     client_name: str | None = None
@@ -67,7 +67,7 @@ class _Request(msgspec.Struct, frozen=True):
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
-    """What a client_id holds, with small numbers for the words."""
+    """What a client_id contains, with small numbers in place of words."""
 
     redirect_uris: tuple[str, ...]
     client_name: str
@@ -84,7 +84,7 @@ _stored: msgspec.msgpack.Decoder[_Stored] = msgspec.msgpack.Decoder(_Stored)
 
 
 def parse_registration(body: bytes) -> Registration:
-    """The registration that a JSON body asks for, as this server will have it.
+    """The registration in a JSON body, as this server registers it.
 
     Raises `InvalidClientMetadata` or `InvalidRedirectUri` (RFC 7591 §3.2.2).
     """
@@ -112,7 +112,7 @@ def parse_registration(body: bytes) -> Registration:
 
 
 def _without_nulls(body: object) -> object:
-    """*body* without members that are null: clients write out what they leave open."""
+    """*body* without members that are null: clients send null for what they leave out."""
     if not isinstance(body, dict):
         return body
     return {name: value for name, value in body.items() if value is not None}
@@ -136,7 +136,7 @@ def _scope(request: _Request) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredClient:
-    """A fresh registration: the client, and what it is told."""
+    """A new registration: the client, and what the response tells it."""
 
     client: Client
     registration: Registration
@@ -164,7 +164,7 @@ class RegisteredClient:
 class ClientIds:
     """Makes and reads the client ids of one server.
 
-    *key*: 32 bytes for nothing else. *former*: keys whose client ids are read, not made.
+    *key*: 32 bytes that have no other use. *former*: keys whose client ids are only read.
     """
 
     def __init__(self, key: bytes, *former: bytes) -> None:
@@ -175,7 +175,7 @@ class ClientIds:
     def issue(self, registration: Registration, *, now: int, salt: bytes) -> RegisteredClient:
         """A client id for *registration*; *salt* (8 random bytes) makes it unique.
 
-        Raises `InvalidClientMetadata` where it would become too long to carry around.
+        Raises `InvalidClientMetadata` if it would be too long.
         """
         stored = _Stored(
             registration.redirect_uris,
@@ -197,7 +197,7 @@ class ClientIds:
         return RegisteredClient(_client(key, ClientId(client_id), stored), registration, now)
 
     def read(self, client_id: str) -> Client | None:
-        """The client whose id this is; None if this server never issued it, or would not today."""
+        """The client of this id; None if this server did not issue it, or would refuse it today."""
         client = self._known.get(client_id)
         if client is None and (client := self._read(client_id)) is not None:
             self._known[client_id] = client  # what an id means never changes
@@ -215,14 +215,14 @@ class ClientIds:
             return None
 
     def made_with(self, client_id: str) -> int | None:
-        """Which of the keys a client id was made with: 0 is the one in use; None for none."""
+        """Which key a client id was made with: 0 is the one in use; None for none of them."""
         found = _raw(client_id)
         return None if found is None else self._made_with(*found)
 
     def unknown_key(self, client_id: str) -> bytes | None:
-        """The id of the key that *client_id* names, if it is none of the keys here.
+        """The id of the key that *client_id* names, if that key is not configured here.
 
-        Nothing vouches for it: anybody can write such a client id.
+        It is not verified: anyone can write such a client id.
         """
         found = _raw(client_id)
         if found is None or found[0] is None or found[0] in self._key_ids:
@@ -265,7 +265,7 @@ def _signed(key: bytes, payload: bytes) -> bytes:
 
 
 def _raw(client_id: str) -> tuple[bytes | None, bytes] | None:
-    """(id of its key where it names one, MAC and payload) of what may be a client id."""
+    """(id of its key if it names one, MAC and payload) of what may be a client id."""
     if not is_issued_here(client_id) or len(client_id) > _MAX_CLIENT_ID:
         return None
     try:
@@ -278,12 +278,12 @@ def _raw(client_id: str) -> tuple[bytes | None, bytes] | None:
 
 
 def is_issued_here(client_id: str) -> bool:
-    """Whether *client_id* looks like one that Mintage issued, under whatever secret."""
+    """Whether *client_id* looks like one that Mintage issued, under any secret."""
     return client_id.startswith((_PREFIX, _PREFIX_WITHOUT_KEY_ID))
 
 
 def key_id(key: bytes) -> bytes:
-    """What client ids call *key*. It tells nothing about it."""
+    """The name of *key* in client ids. It gives no hint of the key."""
     return hashlib.sha256(b"mintage client-id key\0" + key).digest()[:_KEY_ID_BYTES]
 
 

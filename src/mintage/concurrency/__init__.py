@@ -1,1 +1,1 @@
-"""Doing things at once, and not too often: shared flights, back-offs, limits, bounded memories."""
+"""Limits for parallel and repeated work: single flights, back-offs, host limits, bounded caches."""

@@ -1,4 +1,4 @@
-"""How long to wait before asking again somebody who did not answer."""
+"""How long to wait before trying again to reach a server that did not answer."""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,8 +12,8 @@ def pause(
 ) -> float:
     """Seconds to wait after *failures* failures in a row; *random_fraction* is in [0, 1).
 
-    It doubles from *first* up to *most*, and half of it is left to chance: replicas that
-    lost one server at one moment don't come back to it at one moment.
+    It doubles from *first* up to *most*, and half of it is random. So replicas that lost a server
+    at the same moment don't all contact it again at the same moment.
     """
     whole = min(most, first * (1 << min(failures, 30)))
     return whole * (1 + random_fraction()) / 2

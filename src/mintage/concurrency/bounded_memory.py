@@ -1,4 +1,4 @@
-"""What a process remembers to save itself work, without growing for ever."""
+"""A cache that does not grow for ever."""
 
 from collections import OrderedDict
 from typing import TypeVar
@@ -8,10 +8,10 @@ V = TypeVar("V")
 
 
 class BoundedMemory(OrderedDict[K, V]):
-    """A dict of at most *most* entries: with one more, the one written longest ago goes.
+    """A dict of at most *most* entries. One more drops the entry that was written longest ago.
 
-    Writing a key again makes it the newest. Reading does not, and costs what it does in a dict;
-    a reader that calls ``move_to_end`` makes it "least recently used out first".
+    Writing a key again makes it the newest. Reading does not, and costs what it costs in a dict. A
+    reader that calls ``move_to_end`` makes it a "least recently used" cache.
     """
 
     def __init__(self, most: int) -> None:

@@ -1,4 +1,4 @@
-"""How many strangers' errands run at once: in all, and to one host."""
+"""Limits how many requests for strangers run at once: in all, and to one host."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ class _Host:
 
 
 class HostConcurrencyLimit:
-    """So nobody's slow host holds up the others, and nobody aims this server at one host."""
+    """A slow host holds up no requests to others, and strangers can't flood one host."""
 
     def __init__(self) -> None:
         self._all = asyncio.Semaphore(IN_ALL)
@@ -25,7 +25,7 @@ class HostConcurrencyLimit:
 
     @asynccontextmanager
     async def of(self, host: str) -> AsyncIterator[None]:
-        """A turn for an errand to *host*, waited for; over when the block ends."""
+        """Wait for a free place for a request to *host*, and keep it until the block ends."""
         ours = self._hosts.setdefault(host, _Host())
         ours.users += 1
         try:

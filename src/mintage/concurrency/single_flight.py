@@ -1,4 +1,4 @@
-"""One piece of work for each key at a time, however many wait for it."""
+"""Does one piece of work for each key at a time, for any number of callers."""
 
 import asyncio
 import logging
@@ -13,8 +13,8 @@ log = logging.getLogger("mintage")
 class SingleFlight(Generic[T]):
     """Joins callers of the same key.
 
-    The work runs in a task of its own: a caller who goes away does not stop it, for
-    what it brings back (a rotated upstream token) must be saved whoever still waits.
+    The work runs in a task of its own and continues if a caller is cancelled, because its result (a
+    rotated upstream token, say) must be saved in any case.
     """
 
     def __init__(self) -> None:
@@ -30,11 +30,11 @@ class SingleFlight(Generic[T]):
         return flight
 
     async def join(self, key: bytes, work: Callable[[], Awaitable[T]]) -> T:
-        """What *work* returns or raises, done once for all who join meanwhile."""
+        """What *work* returns or raises. It runs once for all callers that join meanwhile."""
         return await asyncio.shield(self.start(key, work))
 
     def forget(self, key: bytes) -> None:
-        """Who comes from now on does not join the work under way for *key*."""
+        """Later callers do not join the work under way for *key*."""
         self._flights.pop(key, None)
 
     def forget_all(self) -> None:
@@ -47,7 +47,7 @@ class SingleFlight(Generic[T]):
             log.debug("background work ended with %s", type(error).__name__)
 
     async def drain(self) -> None:
-        """Wait for everything under way."""
+        """Wait for all work under way."""
         while self._flights:
             await asyncio.wait(list(self._flights.values()))
 

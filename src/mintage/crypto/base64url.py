@@ -1,7 +1,7 @@
-"""Unpadded base64url (RFC 7515 §2), in its one canonical spelling. No clock, no randomness, no I/O.
+"""Unpadded base64url (RFC 7515 §2), only in its canonical form. No clock, no randomness, no I/O.
 
 msgspec's base64 is four times as fast as binascii's. It reads and writes the standard
-alphabet inside a JSON string; that is what the quotes below are for.
+alphabet inside a JSON string, which is why there are quotes below.
 """
 
 import base64
@@ -37,8 +37,8 @@ def encode_segment(raw: bytes) -> bytes:
 def decode_segment(segment: bytes) -> bytes:
     """The bytes of *segment*, which is not empty.
 
-    Raises `MalformedToken` on padding, white space, the other alphabet, a length that no
-    bytes have, and stray bits in the last character.
+    Raises `MalformedToken` on padding, white space, the other alphabet, an impossible length, and
+    stray bits in the last character.
     """
     tail = len(segment) % 4
     if not segment or segment[-1] not in LAST[tail]:
@@ -59,7 +59,7 @@ def encode_text(raw: bytes) -> str:
 
 
 def decode_text(text: str) -> bytes:
-    """The bytes of *text*. Raises ``ValueError`` for any other spelling than `encode_text`'s."""
+    """The bytes of *text*. Raises ``ValueError`` unless it is spelled as `encode_text` does."""
     try:
         return decode_segment(text.encode("ascii"))
     except MalformedToken:
@@ -67,15 +67,15 @@ def decode_text(text: str) -> bytes:
 
 
 def decode_lenient(text: str) -> bytes:
-    """The bytes of what a stranger wrote, read as joserfc does: padding and stray bits may be.
+    """The bytes of *text* from another program. As in joserfc, padding and stray bits are allowed.
 
-    Raises ``ValueError``. Never for what this server wrote: one value would have many spellings.
+    Raises ``ValueError``. Don't use it for values of this server: each would have many spellings.
     """
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def is_canonical(segment: bytes) -> bool:
-    """Whether *segment* is the one way to write some bytes."""
+    """Whether *segment* is the canonical form of some bytes."""
     try:
         decode_segment(segment)
     except MalformedToken:

@@ -1,4 +1,4 @@
-"""Keys: derived, separated by purpose, and refused when anybody could guess them."""
+"""Derives keys, separates them by purpose, and refuses keys that can be guessed."""
 
 import base64
 import hashlib
@@ -75,8 +75,8 @@ def derive_jwt_key(
 def check_secret(material: bytes) -> None:
     """Raises ``ValueError``, with a sentence on how to make a good one, if *material* is weak.
 
-    Weak is: empty, under 32 bytes, one byte over and over, or known from templates. It can't
-    tell whether the rest is random.
+    Weak means: empty, under 32 bytes, one byte repeated, or known from templates. It can't tell
+    whether the rest is random.
     """
     if not material:
         raise ValueError(f"the secret is empty; {_ADVICE}")
@@ -98,7 +98,7 @@ def check_signing_key(key: bytes) -> None:
 
 
 def purpose_key(root: Secret, purpose: Purpose) -> bytes:
-    """The 32-byte key that *root* gives for one *purpose*; no other purpose's key tells it."""
+    """The 32-byte key that *root* gives for one *purpose*. Other keys give no hint of it."""
     if purpose not in get_args(Purpose):
         raise ValueError(f"no such purpose: {purpose}")
     hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"mintage key: " + purpose.encode())
@@ -106,7 +106,7 @@ def purpose_key(root: Secret, purpose: Purpose) -> bytes:
 
 
 def purpose_keys(roots: Iterable[Secret], purpose: Purpose) -> tuple[bytes, ...]:
-    """The `purpose_key` of each of *roots*, in their order: the first is in use, others were."""
+    """The `purpose_key` of each of *roots*, in order: the one in use, then former ones."""
     return tuple(purpose_key(root, purpose) for root in roots)
 
 
@@ -121,9 +121,9 @@ def _pbkdf2(material: bytes, salt: bytes) -> bytes:
 
 
 def _is_placeholder(material: bytes) -> bool:
-    """Whether *material* is a placeholder, or one written several times in a row.
+    """Whether *material* is a placeholder, once or several times in a row.
 
-    Random bytes are none, whatever the few letters among them spell.
+    Random bytes never are, even if a few letters among them spell a word.
     """
     if not (material.isascii() and material.strip().decode().isprintable()):
         return False

@@ -1,7 +1,7 @@
-"""The box: AES-256-GCM, with everything it depends on as an argument.
+"""Encryption with AES-256-GCM ("sealing"). Everything that it depends on is an argument.
 
-A box opens only under the key and the *context* it was sealed with; the context is where
-it lives (its store key, its cookie's name), so a box moved elsewhere does not open.
+A box decrypts only with the key and the *context* that it was encrypted with. The context is its
+place (its store key, its cookie's name), so a box that was moved elsewhere does not decrypt.
 """
 
 from collections.abc import Iterable
@@ -21,9 +21,9 @@ _TAG_BYTES: Final = 16
 
 
 def record_key(seal_key: bytes, secret: bytes) -> BoxKey:
-    """The key of one grant's record: the server's seal key and the grant's own secret.
+    """The key of one grant's record, from the server's seal key and the grant's own secret.
 
-    Neither opens the record without the other (RFC 5869).
+    Neither decrypts the record without the other (RFC 5869).
     """
     derived = HKDF(algorithm=SHA256(), length=32, salt=secret, info=b"mintage record").derive(
         seal_key
@@ -32,10 +32,10 @@ def record_key(seal_key: bytes, secret: bytes) -> BoxKey:
 
 
 def seal(plaintext: bytes, *, key: BoxKey, context: bytes, nonce: bytes) -> bytes:
-    """A box that opens only with the same *key* and *context*.
+    """A box that decrypts only with the same *key* and *context*.
 
-    *nonce* is 12 random bytes. A record key seals a few thousand boxes in its life at the
-    most, far from the 2^32 at which random nonces would need care (NIST SP 800-38D §8.3).
+    *nonce* is 12 random bytes. A record key encrypts a few thousand boxes at most, far from the
+    2^32 at which random nonces would need care (NIST SP 800-38D §8.3).
     """
     if len(nonce) != NONCE_BYTES:
         raise ValueError("a nonce is 12 bytes")
@@ -43,7 +43,7 @@ def seal(plaintext: bytes, *, key: BoxKey, context: bytes, nonce: bytes) -> byte
 
 
 def open_any(box: bytes, *, keys: Iterable[BoxKey], context: bytes) -> bytes:
-    """What was sealed under any of *keys*. Raises `SealError` where it was none of them."""
+    """The plaintext of a box that was encrypted with one of *keys*. Raises `SealError`."""
     for key in keys:
         try:
             return open_box(box, key=key, context=context)
@@ -53,7 +53,7 @@ def open_any(box: bytes, *, keys: Iterable[BoxKey], context: bytes) -> bytes:
 
 
 def open_box(box: bytes, *, key: BoxKey, context: bytes) -> bytes:
-    """What was sealed. Raises `SealError` where key, context or a single bit differ."""
+    """The plaintext. Raises `SealError` if the key, the context or a single bit differs."""
     if len(box) < NONCE_BYTES + _TAG_BYTES:
         raise SealError("the box is too short")
     try:

@@ -1,1 +1,1 @@
-"""The demo's parts: a real MCP server, and a real client that walks through everything."""
+"""The parts of the demo: a real MCP server, and a real client that goes through every step."""

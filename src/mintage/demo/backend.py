@@ -1,4 +1,4 @@
-"""An ordinary MCP server that knows nothing of login: who called is told in its headers.
+"""An ordinary MCP server without any login: it reads the user from the headers of a request.
 
 Run as ``python -m mintage.demo.backend PORT USERINFO_URL``.
 """
@@ -14,13 +14,13 @@ def build(userinfo_url: str) -> MCPServer:
 
     @server.tool()
     async def whoami(ctx: Context) -> str:
-        """Who is calling, as the gateway says."""
+        """The user, as the gateway names them."""
         headers = ctx.headers or {}
         return headers.get("x-forwarded-user", "nobody")
 
     @server.tool()
     async def profile(ctx: Context) -> str:
-        """What the login provider knows about the caller, asked with the caller's own token."""
+        """What the login provider knows about the user, requested with the user's own token."""
         authorization = (ctx.headers or {}).get("authorization", "")
         async with httpx2.AsyncClient(trust_env=False) as client:
             answer = await client.get(userinfo_url, headers={"authorization": authorization})

@@ -1,4 +1,4 @@
-"""``mintage dev``: login in front of a server that is being written, with users to choose from."""
+"""``mintage dev``: login in front of a server under development, with made-up users."""
 
 import asyncio
 import os
@@ -33,14 +33,14 @@ _NAME: Final = "dev"
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """What is put behind the login: the URL of a server, or a command that speaks stdio."""
+    """What is behind the login: the URL of a server, or a command that speaks over stdio."""
 
     backend: str | None = None
     command: Sequence[str] = ()
 
     @property
     def path(self) -> str:
-        """Where it is to be found: under the path that it has itself."""
+        """Its path at Mintage: the one that it has itself."""
         target = self.target
         return (target.path.rstrip("/") if target else "") or "/mcp"
 
@@ -70,7 +70,7 @@ async def dev(console: Console, behind: Behind, *, port: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A server, the port of the login in front of it, and where the secret is kept."""
+    """A server, the port of the login in front of it, and the place of the secret."""
 
     behind: Behind
     port: int
@@ -90,7 +90,7 @@ class Place:
 
 
 def place_of(behind: Behind, port: int) -> Place:
-    """*behind* as it can be served at *port*. Raises `ConfigError`."""
+    """How *behind* is served at *port*. Raises `ConfigError`."""
     _ = behind.target
     place = Place(behind, port, private_directory())
     for command in place.config(NanoIDP(place.issuer)).commands.values():
@@ -100,7 +100,7 @@ def place_of(behind: Behind, port: int) -> Place:
 
 @asynccontextmanager
 async def running(place: Place, log: RequestLog) -> AsyncIterator[str]:
-    """The provider and Mintage, in front of the server; the address for clients."""
+    """Run the provider and Mintage in front of the server. Gives the address for clients."""
     async with (
         nanoidp(redirect_uri=f"{place.issuer}/callback", people=PEOPLE) as idp,
         gateway(place.config(idp), place.port, log),
@@ -126,10 +126,10 @@ def _settings(behind: Behind, issuer: str, idp: NanoIDP) -> dict[str, Any]:
 
 
 def private_directory() -> Path:
-    """Where the secret of this user's development servers is kept, among the user's own files.
+    """The directory for the secret of this user's development servers, among the user's own files.
 
     With the same secret, clients that registered yesterday need not register again. A directory
-    that others may write to is refused. Raises `ConfigError`.
+    that other users may write to is refused. Raises `ConfigError`.
     """
     path = _state() / "mintage" / "dev"
     try:
@@ -148,9 +148,9 @@ def private_directory() -> Path:
 
 
 def _state() -> Path:
-    """Where a user's programs keep what should outlive them (XDG Base Directory).
+    """Where a user's programs keep their state (XDG Base Directory).
 
-    Raises `ConfigError` for a user without a home.
+    Raises `ConfigError` for a user without a home directory.
     """
     for variable in ("XDG_STATE_HOME", "LOCALAPPDATA"):
         if (said := os.environ.get(variable)) and Path(said).is_absolute():
@@ -170,7 +170,7 @@ def _shared(found: os.stat_result) -> bool:
 
 
 def _check_port(port: int) -> None:
-    """Raise `ConfigError` where *port* can't be had, before anything is started."""
+    """Raise `ConfigError` if *port* is taken, before anything is started."""
     for one in bind(["127.0.0.1"], port):
         one.close()
 

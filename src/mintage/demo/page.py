@@ -1,4 +1,4 @@
-"""A little web application that logs in through Mintage: the demo, for a person's browser."""
+"""A small web application that logs in through Mintage: the demo in a person's browser."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -104,7 +104,7 @@ class _Application:
 
 @asynccontextmanager
 async def serve_page(stage: Stage) -> AsyncIterator[str]:
-    """The application on a free port; its address."""
+    """Serve the application on a free port; gives its address."""
     port = free_port()
     origin = f"http://127.0.0.1:{port}"
     application = _Application(stage, origin)

@@ -1,6 +1,6 @@
-"""Each request in one readable line: what was asked, how it ended, how long it took.
+"""Prints each request in one readable line: the request, its result, and how long it took.
 
-Query strings are never shown: codes and states are in them.
+Query strings are never printed: they contain codes and states.
 """
 
 import json
@@ -41,7 +41,7 @@ class Seen:
 
     @property
     def note(self) -> str:
-        """What the request is for, where its path tells."""
+        """What the request is for, if its path tells."""
         if self.status == 401:  # noqa: PLR2004
             return "log in first"
         if self.path.startswith("/.well-known/"):
@@ -50,12 +50,12 @@ class Seen:
 
 
 def _silent(_: Seen) -> None:
-    """Nobody listens yet."""
+    """The observer until there is one: it does nothing."""
 
 
 @dataclass(slots=True)
 class RequestLog:
-    """Tells *observe* of each request to the application that it stands before."""
+    """Calls *observe* for each request to the application behind it."""
 
     observe: Callable[[Seen], None] = _silent
     clock: Callable[[], float] = field(default=time.perf_counter)
@@ -98,7 +98,7 @@ class RequestLog:
 
 
 def call_of(body: bytes) -> str:
-    """``tools/call whoami`` of a JSON-RPC request; nothing of any other body."""
+    """``tools/call whoami`` for such a JSON-RPC request; empty for any other body."""
     if len(body) > _MAX_BODY or not body.lstrip().startswith((b"{", b"[")):
         return ""
     try:
@@ -114,7 +114,7 @@ def call_of(body: bytes) -> str:
 
 
 def plain(word: str) -> str:
-    """*word* for a terminal: short, and what would steer the terminal is spelled out."""
+    """*word* for a terminal: shortened, and with control characters escaped."""
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in word[: _MAX_WORD + 1])
     return shown if len(shown) <= _MAX_WORD else f"{shown[:_MAX_WORD]}…"
 

@@ -1,4 +1,4 @@
-"""The demo from its first line to its last."""
+"""Runs the demo from its first line to its last."""
 
 import asyncio
 import os
@@ -19,9 +19,9 @@ GRACE = 1  # seconds: short, so that a replay after it can be shown without wait
 
 
 async def run(console: Console, *, stay: bool, browser: bool = False) -> int:
-    """The exit code: 0 if every step went as it should.
+    """The exit code: 0 if every step succeeded.
 
-    *stay*: afterwards serve a page for a person until this is cancelled; *browser*: and open it.
+    *stay*: afterwards serve a page for a person until this is cancelled. *browser*: open it too.
     """
     show = Show(console)
     console.print("Starting a login provider, an MCP server, and Mintage in front of it …")
@@ -38,7 +38,7 @@ async def run(console: Console, *, stay: bool, browser: bool = False) -> int:
 
 
 async def _invite(console: Console, standing: Stage, *, browser: bool) -> None:
-    """Let a person log in, and show each request meanwhile."""
+    """Let a person log in, and print each request meanwhile."""
     async with serve_page(standing) as url:
         standing.requests.observe = lambda seen: _print(console, seen)
         opened = browser and has_browser(os.environ, sys.platform) and await _open(url)

@@ -1,4 +1,4 @@
-"""The demo's voice: each step as it happens, its real request and answer in brief."""
+"""Prints the demo: each step as it happens, with its real request and response in brief."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _SHOWN_HEADERS: Final = ("www-authenticate", "location", "set-cookie")
 
 
 class Show:
-    """Prints steps and exchanges; *failed* tells if any step went wrong."""
+    """Prints steps and exchanges. *failed* says whether a step went wrong."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -36,7 +36,7 @@ class Show:
         self._line("✓", text, "", mark_style="green")
 
     def check(self, good: bool, text: str) -> None:  # noqa: FBT001
-        """A step's outcome; a bad one ends the demo with a failure."""
+        """Print a step's result. If it is bad, the demo ends with a failure."""
         if good:
             self.result(text)
             return
@@ -44,7 +44,7 @@ class Show:
         self._line("✗", f"expected: {text}", "bold red", mark_style="bold red")
 
     def exchange(self, response: httpx2.Response) -> None:
-        """One request and its answer, long values cut: they are secrets of this minute."""
+        """Print one request and its response. Long values are cut, because they are secrets."""
         request = response.request
         self._line("→", f"{request.method} {_url(str(request.url))}", "cyan")
         if (body := _form(request)) is not None:
@@ -69,14 +69,14 @@ class Show:
 
 
 def status_style(status: int) -> str:
-    """The colour of an answer: good ones, redirects, refusals and faults differ."""
+    """The colour of a status: success, redirect, refusal and fault differ."""
     return _STATUS_STYLES.get(status // 100, "dim")
 
 
 def fold(text: str, width: int) -> list[str]:
-    """*text* in lines of at most *width* columns: before `&` and `?`, after blanks and commas.
+    """*text* in lines of at most *width* columns: cut before `&` and `?`, after blanks and commas.
 
-    Only what has none of these for a whole line is cut elsewhere.
+    A line is cut elsewhere only if it has none of these.
     """
     lines = [""]
     for piece in _PIECES.split(text):

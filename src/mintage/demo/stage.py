@@ -1,4 +1,4 @@
-"""Everything that the demo needs running, on free loopback ports, gone afterwards."""
+"""Starts everything that the demo needs on free loopback ports, and stops it afterwards."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ refresh_grace = {grace}
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The running parts: *config* is what Mintage was started with, in *directory*."""
+    """The running parts. Mintage was started with *config*, in *directory*."""
 
     issuer: str
     directory: Path
@@ -61,7 +61,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(*, grace: int) -> AsyncIterator[Stage]:
-    """A login provider, an MCP server, and Mintage in front of it (*grace* in seconds)."""
+    """Run a login provider, an MCP server, and Mintage in front of it (*grace* in seconds)."""
     port, backend_port = free_port(), free_port()
     issuer = f"http://127.0.0.1:{port}"
     async with contextlib.AsyncExitStack() as stack:
@@ -90,7 +90,7 @@ async def stage(*, grace: int) -> AsyncIterator[Stage]:
 
 @asynccontextmanager
 async def gateway(config: Config, port: int, requests: RequestLog) -> AsyncIterator[None]:
-    """Mintage in this process, on loopback; *requests* hears of each request."""
+    """Run Mintage in this process, on loopback. *requests* is called for each request."""
     app = Mintage(config)
     settings = uvicorn_config(requests.before(app), config, grace=_GRACE, port=port)
     logging.getLogger("uvicorn.error").addFilter(_not_cut_short)
@@ -102,7 +102,7 @@ async def gateway(config: Config, port: int, requests: RequestLog) -> AsyncItera
 
 
 def _not_cut_short(record: logging.LogRecord) -> bool:
-    """Whether *record* is about more than a request that the end cut short: who ended it knows."""
+    """Whether to log *record*: not if it is only about a request that the demo's end cut short."""
     failed = record.exc_info[1] if record.exc_info else None
     cancelled = isinstance(failed, asyncio.CancelledError)
     return not cancelled and "timeout graceful shutdown exceeded" not in str(record.msg)
@@ -112,9 +112,9 @@ def _not_cut_short(record: logging.LogRecord) -> bool:
 async def process(
     module: str, *args: str, ready: str, log: Path, new_group: bool = False
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """``python -m module args…``, from when *ready* answers until the block ends.
+    """Run ``python -m module args…`` from when *ready* answers until the block ends.
 
-    *new_group*: a signal to this process's group, as Ctrl-C on a terminal, does not reach it.
+    *new_group*: a signal to this process's group, such as Ctrl-C on a terminal, does not reach it.
     """
     with log.open("wb") as output:
         child = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""Work that Ctrl-C ends in good order."""
+"""Lets Ctrl-C end work in good order."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,9 @@ _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 async def until_stopped(work: Coroutine[None, None, int]) -> int | None:
-    """What *work* returns; None if a signal ended it first. Its blocks are left in good order.
+    """What *work* returns; None if a signal ended it first. Its blocks are closed properly.
 
-    Only the first signal cancels: a second one would cut the tidying short.
+    Only the first signal cancels: a second one would interrupt the clean-up.
     """
     task = asyncio.ensure_future(work)
     stopped = False

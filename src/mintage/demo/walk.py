@@ -1,4 +1,4 @@
-"""The official MCP client, and what it goes through: every step of the life of a login."""
+"""The official MCP client, and every step of the life of a login that it goes through."""
 
 import asyncio
 import sqlite3
@@ -44,7 +44,7 @@ _TITLES: Final = {
 
 @dataclass
 class Memory:
-    """Where the client keeps its tokens and its registration."""
+    """The client's storage for its tokens and its registration."""
 
     tokens: OAuthToken | None = None
     client: OAuthClientInformationFull | None = None
@@ -64,7 +64,7 @@ class Memory:
 
 @dataclass
 class User:
-    """A person at a browser: reads the consent page, agrees, logs in."""
+    """A person at a browser, who reads the consent page, agrees, and logs in."""
 
     browser: Browser
     name: str
@@ -89,7 +89,7 @@ class User:
 
 @dataclass
 class Walk:
-    """All steps, in order. The show tells whether they went as they should."""
+    """All steps, in order. *show* knows whether they succeeded."""
 
     stage: Stage
     show: Show
@@ -247,7 +247,7 @@ class Walk:
 
 
 def _claim(token: str, name: str) -> str:
-    """One claim of a token, read as its client could."""
+    """One claim of a token, read without verifying it, as its client could."""
     import json
 
     from mintage.crypto.base64url import decode_text
