@@ -57,6 +57,20 @@ async def test_a_refresh_reads_once_and_writes_once(
     assert store.seen == {"load": 1, "replace": 1}
 
 
+async def test_a_refresh_that_asks_the_provider_reads_twice_and_writes_twice(
+    stores: list[CountingStore], world: World
+) -> None:
+    """The lease, and then the provider's new tokens and the rotation in one write."""
+    (store,) = stores
+    issued = await tokens(world)
+    world.clock.advance(3600)
+    store.forget()
+    answer = await issued["client"].refresh(issued["refresh_token"])
+    assert answer.status_code == 200
+    assert world.upstream.seen["refresh_token"] == 1
+    assert store.seen == {"load": 2, "replace": 2}
+
+
 async def test_a_request_reads_once_and_then_from_memory(
     stores: list[CountingStore], world: World
 ) -> None:

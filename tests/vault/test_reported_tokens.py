@@ -2,117 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Self
 
 import pytest
 
 from mintage.errors import StoreUnavailable, UpstreamRefused
 from mintage.grants.handles import Handle, store_key
-from mintage.grants.lease import Renewed
-from mintage.grants.pkce import s256
-from mintage.grants.states import Consent, Identity, Reason, UpstreamTokens
-from mintage.grants.transitions import Refreshment
-from mintage.testing.clock import ManualClock
+from mintage.grants.states import Reason
 from mintage.values import ClientId
 from mintage.vault import sealed
-from mintage.vault.values import Lifetimes, Opened, Refused
-from mintage.vault.vault import Vault
-from tests.support.faulty_store import FaultyStore
-from tests.support.logins import CLIENT, VERIFIER, redeem, vault_on
-
-UPSTREAM = 600  # seconds that the provider's tokens live
-
-
-@dataclass
-class Provider:
-    """It gives a1, a2, …, and says no to one refresh token that is *refused*."""
-
-    clock: ManualClock
-    given: int = 0
-    refused: bool = False
-    renewable: bool = True
-    arrive: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.arrive.set()
-
-    def tokens(self) -> UpstreamTokens:
-        return UpstreamTokens(
-            access_token=f"a{self.given}",
-            refresh_token=f"r{self.given}" if self.renewable else None,
-            expires_at=int(self.clock()) + UPSTREAM,
-        )
-
-    async def renew(self, _: UpstreamTokens, __: Identity) -> Renewed:
-        await self.arrive.wait()
-        if self.refused:
-            raise UpstreamRefused("invalid_grant")
-        self.given += 1
-        return Renewed(self.tokens())
-
-
-@dataclass
-class Login:
-    """One login on a vault of its own, and what was reported."""
-
-    clock: ManualClock
-    store: FaultyStore
-    provider: Provider
-    vault: Vault
-    reported: list[str]
-    code: str = ""
-    secret: bytes = b""
-
-    @classmethod
-    async def make(cls, *, session: int | None = None, renewable: bool = True) -> Self:
-        clock = ManualClock()
-        store, provider = FaultyStore(clock), Provider(clock, renewable=renewable)
-        reported: list[str] = []
-        vault = vault_on(
-            store,
-            clock,
-            renew=provider.renew,
-            ended=lambda tokens: reported.append(tokens.access_token),
-            lifetimes=Lifetimes(session=session),
-        )
-        self = cls(clock, store, provider, vault, reported)
-        consent = Consent(
-            client_id=CLIENT,
-            resource="https://auth.example/mcp",
-            scopes=("tools",),
-            identity=Identity(issuer="https://idp.example", subject="alice"),
-            created_at=int(clock()),
-        )
-        self.code = await vault.create(
-            consent,
-            provider.tokens(),
-            code_challenge=s256(VERIFIER),
-            redirect_uri="https://app.example/cb",
-        )
-        return self
-
-    @classmethod
-    async def active(cls, *, session: int | None = None, renewable: bool = True) -> Self:
-        self = await cls.make(session=session, renewable=renewable)
-        opened = await redeem(self.vault, self.code)
-        assert isinstance(opened, Opened)
-        self.secret = opened.secret
-        return self
-
-    async def refresh(self, generation: int = 1, client: ClientId = CLIENT) -> Opened | Refused:
-        request = Refreshment(client_id=client, generation=generation, scopes=None, resource=None)
-        return await self.vault.rotate(self.secret, request)
-
-    async def revoke(self) -> Refused:
-        return await self.vault.revoke(Handle(self.secret, 1, "access"), CLIENT)
-
-    async def use(self) -> Opened | Refused:
-        """What the gateway does for a request that needs the upstream token."""
-        opened = await self.vault.authenticate(Handle(self.secret, 1, "access"))
-        if isinstance(opened, Refused):
-            return opened
-        return await self.vault.with_fresh_upstream(opened)
+from mintage.vault.values import Opened, Refused
+from tests.support.logins import redeem
+from tests.vault.login import UPSTREAM, Login
 
 
 async def a_code_is_replayed() -> tuple[Login, Opened | Refused]:
@@ -145,14 +45,14 @@ async def the_session_is_over() -> tuple[Login, Opened | Refused]:
 
 async def the_provider_refuses_at_a_refresh() -> tuple[Login, Opened | Refused]:
     login = await Login.active()
-    login.provider.refused = True
+    login.provider.error = UpstreamRefused("invalid_grant")
     login.clock.advance(UPSTREAM)
     return login, await login.refresh()
 
 
 async def the_provider_refuses_at_a_request() -> tuple[Login, Opened | Refused]:
     login = await Login.active()
-    login.provider.refused = True
+    login.provider.error = UpstreamRefused("invalid_grant")
     login.clock.advance(UPSTREAM)
     return login, await login.use()
 
@@ -217,7 +117,7 @@ async def test_of_ten_revocations_at_once_one_reports() -> None:
 
 async def test_fifty_who_wait_for_a_refusal_of_the_provider_report_once() -> None:
     login = await Login.active()
-    login.provider.refused = True
+    login.provider.error = UpstreamRefused("invalid_grant")
     login.clock.advance(UPSTREAM)
     outcomes = await asyncio.gather(*(login.use() for _ in range(50)))
     assert set(outcomes) == {Refused(Reason.UPSTREAM_REFUSED)}

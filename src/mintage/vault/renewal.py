@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from mintage.concurrency import backoff
@@ -12,29 +13,50 @@ from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import (
     NotAdmitted,
-    StoreError,
     StoreUnavailable,
     UpstreamMisbehaved,
     UpstreamRefused,
     UpstreamUnavailable,
 )
 from mintage.grants import handles, lease, states, transitions
-from mintage.grants.lease import Renewed, Wait
-from mintage.grants.states import Active, Grant, Lease, Reason, UpstreamTokens
+from mintage.grants.lease import Renewed
+from mintage.grants.states import Active, Grant, Reason, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Write
 from mintage.values import Clock, RandomBytes
-from mintage.vault.sealed import SealedGrants
+from mintage.vault.leases import Leases
+from mintage.vault.sealed import Found, SealedGrants
 from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused, Renew
 
 log = logging.getLogger("mintage.vault")
 
-_LEASE_POLL: Final = 0.05  # seconds between two looks at another process's lease
 _SAVE_REPEATS: Final = 8
 _FIRST_SAVE_PAUSE: Final = 0.08  # seconds before the first; all together are 15 on the average
 _LONGEST_SAVE_PAUSE: Final = 10.0
 _COOL_DOWN: Final = 3.0  # seconds without asking an upstream that has just failed
 _LONG_COOL_DOWN: Final = 60.0  # at most, where the upstream says how long and nobody waits
 _MAX_FAILURES: Final = 1000
+
+
+@dataclass(slots=True)
+class Rotation:
+    """A refresh that goes into one write with the renewed tokens that it waits for.
+
+    *settled*: whether it did, and the outcome of the renewal is its own. Otherwise it has yet to
+    be done: another began the renewal, or the rotation and the new tokens need a write each.
+    """
+
+    decide: Decide
+    is_awaited: bool = True
+    settled: bool = False
+
+    def of(self, renewed: Active) -> Write | None:
+        """What to write for a grant with *renewed* tokens; None: those alone, it comes after."""
+        if not self.is_awaited:  # a successor that nobody hears of would end the login later
+            return None
+        with suppress(Exception):  # the refresh raises it again by itself: the tokens are safe then
+            outcome = self.decide(renewed)
+            return outcome if isinstance(outcome, Write) else None
+        return None
 
 
 class Renewal:
@@ -61,12 +83,15 @@ class Renewal:
         self._steady = steady
         self._random_bytes = random_bytes
         self._lifetimes = lifetimes
+        self._leases = Leases(grants, clock=clock, steady=steady, lifetimes=lifetimes)
         self._flights: SingleFlight[Opened | Refused] = SingleFlight()
         self._failures: BoundedMemory[
             bytes, tuple[float, UpstreamUnavailable | UpstreamMisbehaved]
         ] = BoundedMemory(_MAX_FAILURES)
 
-    async def fresh(self, opened: Opened) -> Opened | Refused:
+    async def fresh(
+        self, opened: Opened, *, found: Found | None = None, rotation: Rotation | None = None
+    ) -> Opened | Refused:
         """*opened* with an upstream token that is good for a while yet.
 
         One process asks, once, for all who wait. While the old token still holds nobody
@@ -74,6 +99,9 @@ class Renewal:
         it gives the new one, everybody waits for the new one. Raises `UpstreamUnavailable` or
         `UpstreamMisbehaved` where it has ended and no new one can be had, where the provider
         has not said for too long who the user is, and where it is not configured.
+
+        *found*: the grant, if it was just read. *rotation*: written with the new tokens if this
+        caller waits for them and is the one for whom they are asked.
         """
         tokens, now = opened.grant.upstream, self._now()
         self._check_provider(tokens)
@@ -94,11 +122,12 @@ class Renewal:
             if not may_go_on:
                 raise failure
             return self._not_overdue(opened)
-        flight = self._flights.start(key, lambda: self._renew(opened.secret))
         if not expired and not tokens.replaced:
+            self._flights.start(key, lambda: self._renew(opened.secret))
             return self._not_overdue(opened)
+        flight = self._flights.start(key, lambda: self._renew(opened.secret, found, rotation))
         try:
-            outcome = await asyncio.shield(flight)
+            outcome = await _outcome_of(flight, rotation)
         except (UpstreamUnavailable, UpstreamMisbehaved):
             if not may_go_on:
                 raise
@@ -116,28 +145,35 @@ class Renewal:
 
     def _not_overdue(self, opened: Opened) -> Opened:
         """*opened*, unless the upstream has been silent about the user for too long."""
-        limit = self._lifetimes.unanswered
-        if lease.is_overdue(opened.grant, now=self._now(), limit=limit):
+        if self._is_overdue(opened.grant):
+            limit = self._lifetimes.unanswered
             raise UpstreamUnavailable(
                 f"the provider has not said for {limit} seconds whether this user may go on",
                 retry_after=lease.ASK_AGAIN,
             )
         return opened
 
+    def _is_overdue(self, grant: Active) -> bool:
+        return lease.is_overdue(grant, now=self._now(), limit=self._lifetimes.unanswered)
+
     async def drain(self) -> None:
         """Wait for what is under way: what the upstream hands out must be saved."""
         await self._flights.drain()
 
-    async def _renew(self, secret: bytes) -> Opened | Refused:
+    async def _renew(
+        self, secret: bytes, found: Found | None = None, rotation: Rotation | None = None
+    ) -> Opened | Refused:
         """Ask the upstream under a lease, so that of all processes one asks."""
         holder = self._random_bytes(8)
-        leased = await self._take_lease(secret, holder)
+        leased = await self._leases.take(secret, holder, found)
         if isinstance(leased, Refused) or leased.grant.lease is None:
             return leased
-        async with self._held(secret, holder):
-            return await self._renew_now(secret, holder, leased)
+        async with self._leases.held(secret, holder):
+            return await self._renew_now(secret, holder, leased, rotation)
 
-    async def _renew_now(self, secret: bytes, holder: bytes, leased: Opened) -> Opened | Refused:
+    async def _renew_now(
+        self, secret: bytes, holder: bytes, leased: Opened, rotation: Rotation | None
+    ) -> Opened | Refused:
         """Ask the upstream, and keep its answer."""
         key = handles.store_key(secret)
         try:
@@ -151,56 +187,36 @@ class Renewal:
             return await self._end(secret, reason, leased.grant.upstream)
         except (UpstreamUnavailable, UpstreamMisbehaved) as failure:
             self._remember_failure(key, leased.grant, failure)
-            await self._grants.change(
-                secret, _if_active(lambda grant: lease.release(grant, holder))
-            )
+            await self._leases.release(secret, holder)
             raise
-        return await self._save_renewed(secret, outcome)
+        return await self._save(secret, outcome, rotation)
 
-    @asynccontextmanager
-    async def _held(self, secret: bytes, holder: bytes) -> AsyncIterator[None]:
-        """The lease goes on for as long as the block takes.
-
-        The upstream may have spent the refresh token long before the last answer is here and
-        saved. Whoever sent it again meanwhile would end the login.
-        """
-        over = asyncio.Event()
-        prolonging = asyncio.create_task(self._prolong(secret, holder, over))
-        try:
-            yield
-        finally:
-            over.set()
-            await prolonging
-
-    async def _prolong(self, secret: bytes, holder: bytes, over: asyncio.Event) -> None:
-        duration = self._lifetimes.lease
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(duration / 3):
-                    await over.wait()
-                return
-            with suppress(StoreError):  # the next time, or the write of what was answered
-                await self._grants.change(
-                    secret,
-                    _if_active(
-                        lambda grant: lease.prolong(
-                            grant, holder, now=self._now(), duration=duration
-                        )
-                    ),
-                )
-
-    async def _save_renewed(self, secret: bytes, outcome: Renewed) -> Opened | Refused:
+    async def _save(
+        self, secret: bytes, outcome: Renewed, rotation: Rotation | None
+    ) -> Opened | Refused:
         """Keep what the upstream gave, through an outage of the store as well.
 
-        Its old refresh token is spent: giving up early would cost the user the login.
+        Its old refresh token is spent: giving up early would cost the user the login. So it is
+        kept whatever becomes of *rotation*, which goes into the same write if it can.
         """
+        now, together = self._now(), False
+
+        def decision(grant: Grant) -> Decision:
+            nonlocal together
+            together = False
+            if not isinstance(grant, Active):
+                return Refuse(Reason.REVOKED)
+            fresh = lease.renewed(grant, outcome, now=now)
+            if rotation is not None and not self._is_overdue(fresh):
+                rotated = rotation.of(fresh)
+                if rotated is not None:
+                    together = True
+                    return rotated
+            return Keep(grant) if fresh == grant else Write(fresh)  # written, and nobody heard
+
         for failures in range(_SAVE_REPEATS + 1):
             try:
-                return await self._grants.change(
-                    secret,
-                    _if_active(lambda grant: Write(lease.renewed(grant, outcome, now=self._now()))),
-                    orphan=outcome.tokens,
-                )
+                saved = await self._grants.change(secret, decision, orphan=outcome.tokens)
             except StoreUnavailable:
                 if failures == _SAVE_REPEATS:
                     raise
@@ -212,45 +228,11 @@ class Renewal:
                         most=_LONGEST_SAVE_PAUSE,
                     )
                 )
+            else:
+                if rotation is not None:
+                    rotation.settled = together
+                return saved
         raise AssertionError("unreachable")
-
-    async def _take_lease(self, secret: bytes, holder: bytes) -> Opened | Refused:
-        """The grant leased to *holder*; or without a lease, if another has renewed it.
-
-        Another's lease is waited for as long as one lasts, whatever its end is by our clock; and
-        again that long whenever its holder prolongs it.
-        """
-        awaited: tuple[Lease, float] | None = None  # and since when
-        while True:
-            waiting: list[Wait] = []
-            overdue = None
-            if awaited is not None and self._steady() - awaited[1] >= self._lifetimes.lease:
-                overdue = awaited[0]
-
-            def decision(
-                grant: Grant, waiting: list[Wait] = waiting, overdue: Lease | None = overdue
-            ) -> Decision:
-                if not isinstance(grant, Active):
-                    return Refuse(Reason.REVOKED)
-                turn = lease.lease(
-                    grant,
-                    holder,
-                    now=self._now(),
-                    margin=self._lifetimes.upstream_margin,
-                    duration=self._lifetimes.lease,
-                    overdue=overdue,
-                )
-                if isinstance(turn, Wait):
-                    waiting.append(turn)
-                    return Keep(grant)
-                return turn
-
-            outcome = await self._grants.change(secret, decision)
-            if not waiting:
-                return outcome
-            if awaited is None or awaited[0] != waiting[-1].lease:
-                awaited = waiting[-1].lease, self._steady()
-            await asyncio.sleep(_LEASE_POLL)
 
     async def _end(self, secret: bytes, reason: Reason, tokens: UpstreamTokens) -> Opened | Refused:
         """End the grant because of *tokens*; if it has others by now, it lives on with those.
@@ -290,8 +272,13 @@ class Renewal:
         return int(self._clock())
 
 
-def _if_active(change: Callable[[Active], Keep | Write]) -> Decide:
-    def decision(grant: Grant) -> Decision:
-        return change(grant) if isinstance(grant, Active) else Refuse(Reason.REVOKED)
-
-    return decision
+async def _outcome_of(
+    flight: asyncio.Task[Opened | Refused], rotation: Rotation | None
+) -> Opened | Refused:
+    """What *flight* comes to. It goes on without a caller that goes away, and *rotation* ends."""
+    try:
+        return await asyncio.shield(flight)
+    except asyncio.CancelledError:
+        if rotation is not None:
+            rotation.is_awaited = False
+        raise

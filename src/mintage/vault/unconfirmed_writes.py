@@ -45,6 +45,12 @@ class UnconfirmedWrites:
         if written != record or before is None or not isinstance(grant, Active):
             return False
         again = decision(before)
-        return isinstance(again, Write) and (
-            replace(again.grant, rotated_at=grant.rotated_at) == grant
+        # The write may have had the upstream's new tokens in it: those are no request's doing.
+        return isinstance(again, Write) and grant == replace(
+            again.grant,
+            rotated_at=grant.rotated_at,
+            login=grant.login,
+            upstream=grant.upstream,
+            unanswered_since=grant.unanswered_since,
+            lease=grant.lease,
         )

@@ -31,7 +31,7 @@ from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.cache import GrantCache
 from mintage.vault.listing import Listing
 from mintage.vault.outage import Outage
-from mintage.vault.renewal import Renewal
+from mintage.vault.renewal import Renewal, Rotation
 from mintage.vault.rotations import Rotations
 from mintage.vault.sealed import SealedGrants
 from mintage.vault.values import (
@@ -177,9 +177,9 @@ class Vault:
         and before the write; what it raises leaves everything as it was.
 
         The upstream is asked first where its own token is about to end: a user who was
-        locked out there is locked out here at the next refresh. Raises
-        `UpstreamUnavailable` or `UpstreamMisbehaved` where it must be asked and can't be:
-        nothing has changed then.
+        locked out there is locked out here at the next refresh. What it gives and the rotation
+        are then one write. Raises `UpstreamUnavailable` or `UpstreamMisbehaved` where it must be
+        asked and can't be: nothing has changed then.
         """
         key = handles.store_key(secret)
         written: Active | None = None
@@ -200,15 +200,17 @@ class Vault:
         found = await self._grants.load_patiently(secret)
         if found and isinstance(found[1], Active) and request.generation > found[1].generation:
             _store_is_behind(key, request, found[1])
+        rotated: Opened | Refused | None = None
         outcome = None if found is None else decision(found[1])
         if isinstance(outcome, Write):
-            opened = Opened(secret, outcome.grant)
-            renewed = await self.with_fresh_upstream(opened)
-            if isinstance(renewed, Refused):
-                return renewed
-            if renewed is not opened:
+            opened, rotation = Opened(secret, outcome.grant), Rotation(decision)
+            renewed = await self._renewal.fresh(opened, found=found, rotation=rotation)
+            if rotation.settled or isinstance(renewed, Refused):
+                rotated = renewed
+            elif renewed is not opened:
                 found = None  # it has been written since
-        rotated = await self._grants.change(secret, decision, found=found)
+        if rotated is None:
+            rotated = await self._grants.change(secret, decision, found=found)
         if isinstance(rotated, Opened) and rotated.grant is written:
             self._rotations.note(key, rotated.grant)
         return rotated

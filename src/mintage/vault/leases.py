@@ -1,0 +1,110 @@
+"""Leases in records: of all processes one asks the upstream at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from mintage.errors import StoreError
+from mintage.grants import lease
+from mintage.grants.lease import Wait
+from mintage.grants.states import Active, Grant, Lease, Reason
+from mintage.grants.transitions import Keep, Refuse, Write
+from mintage.values import Clock
+from mintage.vault.sealed import Found, SealedGrants
+from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused
+
+_POLL: Final = 0.05  # seconds between two looks at another process's lease
+
+
+class Leases:
+    """Takes leases, prolongs them and gives them back. *holder* is random, another each time."""
+
+    def __init__(
+        self, grants: SealedGrants, *, clock: Clock, steady: Clock, lifetimes: Lifetimes
+    ) -> None:
+        self._grants = grants
+        self._clock = clock
+        self._steady = steady
+        self._lifetimes = lifetimes
+
+    async def take(
+        self, secret: bytes, holder: bytes, found: Found | None = None
+    ) -> Opened | Refused:
+        """The grant leased to *holder*; or without a lease, if another has renewed it.
+
+        Another's lease is waited for as long as one lasts, whatever its end is by our clock; and
+        again that long whenever its holder prolongs it. *found*: the grant, if it was just read.
+        """
+        awaited: tuple[Lease, float] | None = None  # and since when
+        while True:
+            waiting: list[Wait] = []
+            overdue = None
+            if awaited is not None and self._steady() - awaited[1] >= self._lifetimes.lease:
+                overdue = awaited[0]
+
+            def decision(
+                grant: Grant, waiting: list[Wait] = waiting, overdue: Lease | None = overdue
+            ) -> Decision:
+                if not isinstance(grant, Active):
+                    return Refuse(Reason.REVOKED)
+                turn = lease.lease(
+                    grant,
+                    holder,
+                    now=int(self._clock()),
+                    margin=self._lifetimes.upstream_margin,
+                    duration=self._lifetimes.lease,
+                    overdue=overdue,
+                )
+                if isinstance(turn, Wait):
+                    waiting.append(turn)
+                    return Keep(grant)
+                return turn
+
+            outcome = await self._grants.change(secret, decision, found=found)
+            if not waiting:
+                return outcome
+            found = None
+            if awaited is None or awaited[0] != waiting[-1].lease:
+                awaited = waiting[-1].lease, self._steady()
+            await asyncio.sleep(_POLL)
+
+    @asynccontextmanager
+    async def held(self, secret: bytes, holder: bytes) -> AsyncIterator[None]:
+        """The lease goes on for as long as the block takes.
+
+        The upstream may have spent the refresh token long before the last answer is here and
+        saved. Whoever sent it again meanwhile would end the login.
+        """
+        over = asyncio.Event()
+        prolonging = asyncio.create_task(self._prolong(secret, holder, over))
+        try:
+            yield
+        finally:
+            over.set()
+            await prolonging
+
+    async def release(self, secret: bytes, holder: bytes) -> None:
+        """The upstream gave no answer: the next may ask at once."""
+        await self._grants.change(secret, _if_active(lambda grant: lease.release(grant, holder)))
+
+    async def _prolong(self, secret: bytes, holder: bytes, over: asyncio.Event) -> None:
+        duration = self._lifetimes.lease
+
+        def prolonged(grant: Active) -> Keep | Write:
+            return lease.prolong(grant, holder, now=int(self._clock()), duration=duration)
+
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(duration / 3):
+                    await over.wait()
+                return
+            with suppress(StoreError):  # the next time, or the write of what was answered
+                await self._grants.change(secret, _if_active(prolonged))
+
+
+def _if_active(change: Callable[[Active], Keep | Write]) -> Decide:
+    def decision(grant: Grant) -> Decision:
+        return change(grant) if isinstance(grant, Active) else Refuse(Reason.REVOKED)
+
+    return decision
