@@ -17,9 +17,9 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from mintage.gateway.http1.pool import Limits, Pool
+from mintage.gateway.http1.pool import Pool
 from mintage.gateway.http1.request import BackendRequest, Body
-from mintage.gateway.target import Target
+from mintage.site.targets import HttpTarget
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -107,7 +107,7 @@ class Mintage:
     """The engine alone: no login, no rules, nothing said of the user."""
 
     def __init__(self, backend: str) -> None:
-        self._pool = Pool(Target.parse(backend, "backend"), Limits())
+        self._pool = Pool(HttpTarget.parse(backend, "backend"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = Body.of(scope["headers"], receive)

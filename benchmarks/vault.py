@@ -32,7 +32,7 @@ from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.grants.transitions import Redemption, Refreshment
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
-from mintage.site import Resource
+from mintage.site.resource import Resource
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
@@ -45,7 +45,7 @@ from mintage.vault.vault import Vault, forget
 Call = Callable[[], Awaitable[Any]]
 
 ISSUER: Final = "https://auth.example.com"
-RESOURCE: Final = Resource(identifier=f"{ISSUER}/mcp", scopes=("tools",))
+RESOURCE: Final = Resource(path="/mcp", identifier=f"{ISSUER}/mcp", scopes=("tools",))
 CLIENT: Final = ClientId("mc1." + "x" * 140)
 VERIFIER: Final = "v" * 43
 CACHED, STORED = 100_000, 3000

@@ -6,13 +6,16 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mintage.errors import ConfigError
 from mintage.values import Secret
 
 log = logging.getLogger("mintage")
+
+Resolve = Callable[[str, str], Secret]
+"""(where a secret stands, the key that says so) → the secret. Raises `ConfigError`."""
 
 
 def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> Secret:

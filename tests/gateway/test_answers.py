@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from mintage.errors import InvalidRequest
-from mintage.gateway.http1.pool import Limits, Pool
-from mintage.gateway.target import Target
+from mintage.gateway.http1.pool import Pool
+from mintage.site.targets import HttpTarget
 from mintage.testing.nanoidp import free_port
 from tests.gateway.scripted import OK, Scripted, scripted
 from tests.support.raw_backend import access_token, raw_answer
@@ -424,6 +424,6 @@ async def test_a_backend_is_not_asked_to_show_what_it_was_sent(
     ],
 )
 async def test_attack_d08_no_value_begins_a_line_of_its_own(target: bytes, header: bytes) -> None:
-    pool = Pool(Target.parse("http://b", "backend"), Limits())
+    pool = Pool(HttpTarget.parse("http://b", "backend"))
     with pytest.raises(InvalidRequest):
         pool.head("GET", target, [(b"x", header)])

@@ -44,4 +44,4 @@ async def test_a_user_whom_no_environment_can_name_starts_nothing(
     answer = await world.http.post(world.resource, json=HELLO, headers=bearer | accept)
     assert (answer.status_code, answer.json()["error"]) == (403, "access_denied")
     assert "NUL" in caplog.text
-    assert len(world.running.commands["/mcp"]) == 0
+    assert len(world.running.gateway.sessions["/mcp"]) == 0

@@ -132,7 +132,7 @@ async def test_a_session_that_ends_takes_its_process_along(world: World) -> None
 async def test_the_server_that_stops_leaves_no_process(world: World) -> None:
     opened = await begin(world, await token(world))
     assert opened.status_code == 200
-    sessions = world.running.commands["/mcp"]
+    sessions = world.running.gateway.sessions["/mcp"]
     assert len(sessions) == 1
     await sessions.close()
     assert len(sessions) == 0
@@ -142,7 +142,7 @@ async def test_nobody_gets_in_without_a_token(world: World) -> None:
     answer = await world.http.post(world.resource, json=INITIALIZE)
     assert answer.status_code == 401
     assert "resource_metadata=" in answer.headers["www-authenticate"]
-    assert len(world.running.commands["/mcp"]) == 0
+    assert len(world.running.gateway.sessions["/mcp"]) == 0
 
 
 async def test_spec029_a_session_is_its_users_alone(world: World) -> None:
@@ -157,7 +157,7 @@ async def test_spec029_a_session_is_its_users_alone(world: World) -> None:
     )).status_code == 404  # fmt: skip
     again = await token(world)  # another client of the same user is another client
     assert (await post(world, again, listing, mcp_session_id=name)).status_code == 404
-    assert len(world.running.commands["/mcp"]) == 1
+    assert len(world.running.gateway.sessions["/mcp"]) == 1
 
 
 async def test_a_process_sees_its_user_and_none_of_our_secrets(world: World) -> None:
@@ -194,7 +194,7 @@ async def test_a_process_that_dies_leaves_nobody_waiting(world: World) -> None:
     async with session(world, await token(world)) as client:
         with pytest.raises(MCPError, match="has ended"):
             await said(client, "crash")
-    await eventually(lambda: len(world.running.commands["/mcp"]) == 0)
+    await eventually(lambda: len(world.running.gateway.sessions["/mcp"]) == 0)
 
 
 @pytest.mark.parametrize("command", [{"run": ["/nowhere/no-such-program"]}])
@@ -204,7 +204,7 @@ async def test_a_program_that_is_not_there_is_said_to_be_ours(
     answer = await begin(world, await token(world))
     assert answer.status_code == 502
     assert "can't be started" in answer.json()["error"]["message"]
-    assert len(world.running.commands["/mcp"]) == 0
+    assert len(world.running.gateway.sessions["/mcp"]) == 0
     gc.collect()  # a task whose end nobody looked at says so when it is forgotten
     faults = [record for record in caplog.records if record.levelname == "ERROR"]
     assert [record.exc_info for record in faults] == [None]
@@ -215,7 +215,7 @@ async def test_a_program_that_is_not_there_is_said_to_be_ours(
 async def test_a_program_that_gives_up_at_once_leaves_no_session(world: World) -> None:
     answer = await begin(world, await token(world))
     assert "has ended" in answer.text or answer.status_code >= 400
-    await eventually(lambda: len(world.running.commands["/mcp"]) == 0)
+    await eventually(lambda: len(world.running.gateway.sessions["/mcp"]) == 0)
 
 
 @pytest.mark.parametrize("command", [{"max_sessions_per_user": 2}])
@@ -250,9 +250,9 @@ async def test_attack_e09_a_process_counts_until_it_is_gone(world: World) -> Non
     access = await token(world)
     other = await token(world, "bob")
     await end(world, access, (await begin(world, access)).headers["mcp-session-id"])
-    assert len(world.running.commands["/mcp"]) == 1
+    assert len(world.running.gateway.sessions["/mcp"]) == 1
     assert (await begin(world, other)).status_code == 503
-    await eventually(lambda: len(world.running.commands["/mcp"]) == 0)
+    await eventually(lambda: len(world.running.gateway.sessions["/mcp"]) == 0)
     assert (await begin(world, other)).status_code == 200
 
 
@@ -265,7 +265,7 @@ async def test_attack_e09_a_user_has_so_many_processes_with_any_number_of_client
 ) -> None:
     """Each login is another client's. The fourth begins when the oldest is gone, and not before."""
     most = 0
-    sessions = world.running.commands["/mcp"]
+    sessions = world.running.gateway.sessions["/mcp"]
     for access in [await token(world) for _ in range(4)]:
         answer = await begin(world, access)
         most = max(most, len(sessions))
@@ -281,7 +281,7 @@ async def test_attack_e09_nor_if_they_begin_at_once(world: World) -> None:
     tokens = [await token(world) for _ in range(5)]
     answers = await asyncio.gather(*(begin(world, access) for access in tokens))
     assert {answer.status_code for answer in answers} == {200, 503}
-    assert len(world.running.commands["/mcp"]) <= 2
+    assert len(world.running.gateway.sessions["/mcp"]) <= 2
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ async def test_a_message_of_many_levels_is_refused(
     answer = await world.http.post(world.resource, content=body, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["id"] is None
-    assert len(world.running.commands["/mcp"]) == 0
+    assert len(world.running.gateway.sessions["/mcp"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ async def test_attack_e09_only_an_initialize_starts_a_process(
 @pytest.mark.parametrize("command", [{"idle_seconds": 0.2}])
 async def test_a_session_that_nobody_uses_ends(world: World) -> None:
     assert (await begin(world, await token(world))).status_code == 200
-    await eventually(lambda: len(world.running.commands["/mcp"]) == 0)
+    await eventually(lambda: len(world.running.gateway.sessions["/mcp"]) == 0)
 
 
 @pytest.mark.parametrize(
@@ -366,13 +366,13 @@ async def test_a_request_that_begins_no_session_leaves_none(
 ) -> None:
     answer = await post(world, await token(world), message)
     assert 400 <= answer.status_code < 500
-    await eventually(lambda: len(world.running.commands["/mcp"]) == 0)
+    await eventually(lambda: len(world.running.gateway.sessions["/mcp"]) == 0)
 
 
 async def test_a_body_that_is_too_large_starts_nothing(world: World) -> None:
     answer = await post(world, await token(world), {"x": "x" * (5 * 1024 * 1024)})
     assert answer.status_code == 413
-    assert len(world.running.commands["/mcp"]) == 0
+    assert len(world.running.gateway.sessions["/mcp"]) == 0
 
 
 def broken(**resource: Any) -> str:

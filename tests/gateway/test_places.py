@@ -4,12 +4,16 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from mintage.settings.resources import ResourceSection
+from mintage.gateway.http1.pool import Pool
+from mintage.settings.resource_section import ResourceSection
+from mintage.settings.resources import http_target
+from mintage.site.targets import HttpTarget
 from mintage.testing.nanoidp import free_port
 from tests.gateway.scripted import OK, Scripted, scripted
 from tests.gateway.test_commands import token
@@ -64,7 +68,7 @@ async def test_attack_e14_a_user_has_a_share_of_a_backends_places(
 def test_the_share_is_a_setting() -> None:
     def share(**settings: Any) -> int:
         section = ResourceSection(path="/mcp", backend="http://127.0.0.1:9", **settings)
-        return section.pool().limits.requests_per_user
+        return http_target(section, "resource", Path()).limits.requests_per_user
 
     assert share() == 1024
     assert share(max_requests=1) == 1
@@ -74,7 +78,7 @@ def test_the_share_is_a_setting() -> None:
 async def test_attack_e14_the_kernel_looks_whether_a_backend_is_there() -> None:
     port = free_port()
     async with scripted(Scripted(), port):
-        pool = ResourceSection(path="/mcp", backend=f"http://127.0.0.1:{port}").pool()
+        pool = Pool(HttpTarget.parse(f"http://127.0.0.1:{port}", "backend"))
         connection = await pool.take(("issuer", "alice"))
         assert connection._transport is not None
         found = connection._transport.get_extra_info("socket")

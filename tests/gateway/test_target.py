@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from mintage.errors import ConfigError
-from mintage.gateway.target import Target
 from mintage.gateway.trust import trust
+from mintage.site.targets import HttpTarget
 
 
-def parse(text: str) -> Target:
-    return Target.parse(text, "resource[0].backend")
+def parse(text: str) -> HttpTarget:
+    return HttpTarget.parse(text, "resource[0].backend")
 
 
 def test_a_url_is_host_port_and_path() -> None:

@@ -1,16 +1,18 @@
 """The ways to a backend: Unix sockets, and TLS that believes only whom it was told to."""
 
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mintage.gateway.http1.connection import BackendError
-from mintage.gateway.http1.pool import Limits, Pool
+from mintage.gateway.http1.pool import Pool
 from mintage.gateway.http1.request import BackendRequest, Body
-from mintage.gateway.target import Target
-from mintage.settings.resources import ResourceSection
+from mintage.settings.resource_section import ResourceSection
+from mintage.settings.resources import http_target
+from mintage.site.targets import HttpTarget, Limits
 from mintage.testing.nanoidp import free_port
 from tests.gateway.scripted import OK, Scripted, scripted
 from tests.support.certificates import Authority
@@ -35,7 +37,8 @@ async def answer(pool: Pool, method: str = "GET") -> bytes:
 
 
 def pool(backend: str, **settings: Any) -> Pool:
-    return ResourceSection(path="/mcp", backend=backend, **settings).pool()
+    section = ResourceSection(path="/mcp", backend=backend, **settings)
+    return Pool(http_target(section, "resource", Path()))
 
 
 async def test_a_unix_socket_is_a_backend(tmp_path: Path) -> None:
@@ -119,9 +122,9 @@ async def test_a_backend_may_want_to_know_who_calls(
 
 
 async def test_a_connection_that_nobody_accepts_is_a_504() -> None:
-    target = Target.parse(f"http://127.0.0.1:{free_port()}", "backend")
+    target = HttpTarget.parse(f"http://127.0.0.1:{free_port()}", "backend")
     with pytest.raises(BackendError) as caught:
-        await answer(Pool(target, Limits(connect=1e-9)))
+        await answer(Pool(replace(target, limits=Limits(connect=1e-9))))
     assert caught.value.status == 504
 
 

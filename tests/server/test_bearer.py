@@ -9,15 +9,15 @@ from mintage.grant_tokens import Tokens
 from mintage.grants.states import Active
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
-from mintage.site import Resource
+from mintage.site.resource import Resource
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import Lifetimes, Opened
 from tests.support.logins import CLIENT, logged_in, rotate, vault_on
 
-RESOURCE = Resource(identifier="https://auth.example/mcp", scopes=("tools",))
-STRICTER = Resource(identifier=RESOURCE.identifier, scopes=("tools", "admin"))
-SIBLING = Resource(identifier="https://auth.example/other", scopes=())
+RESOURCE = Resource(path="/mcp", identifier="https://auth.example/mcp", scopes=("tools",))
+STRICTER = Resource(path="/mcp", identifier=RESOURCE.identifier, scopes=("tools", "admin"))
+SIBLING = Resource(path="/other", identifier="https://auth.example/other", scopes=())
 LEEWAY = 5
 
 

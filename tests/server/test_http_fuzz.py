@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
-from mintage.site import Resource, Site
+from mintage.site.resource import Resource
+from mintage.site.site import Site
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
 from tests.server.test_play import Stage, stage  # noqa: F401
 from tests.support.world import SECRET, World
@@ -73,7 +74,7 @@ def example() -> dict[str, Any]:
     """A server of the same shape as the one under test: its paths are known before it runs."""
     issuer = "https://auth.example.com"
     resources = tuple(
-        Resource(identifier=issuer + path, scopes=(scope,))
+        Resource(path=path, identifier=issuer + path, scopes=(scope,))
         for path, scope in (("/mcp", "tools"), ("/other", "other"))
     )
     site = Site(issuer=issuer, resources=resources)

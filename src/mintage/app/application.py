@@ -8,27 +8,23 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from mintage.app.chores import forever
 from mintage.app.clocks import Clocks
+from mintage.app.gateway import open_gateway
 from mintage.app.parts import Parts, open_parts
 from mintage.app.routes import page_paths, routes
 from mintage.app.store_watch import sweep
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.endpoints import VERIFY
-from mintage.errors import ConfigError, NotFound, OAuthError, StoreUnavailable
-from mintage.gateway.access_guard import AccessGuard
-from mintage.gateway.credentials import BackendCredentials, IdentitySigner
+from mintage.errors import NotFound, OAuthError, StoreUnavailable
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
-from mintage.gateway.origins import Origins, origin_of
 from mintage.gateway.peers import Peers, read_networks
-from mintage.gateway.proxy import Backend, Proxy
 from mintage.grant_tokens import Tokens
 from mintage.grants.states import UpstreamTokens
 from mintage.server.queries import kept_from_logs
@@ -42,9 +38,6 @@ from mintage.vault.vault import Vault
 from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.web.edge import Handler, error_response, failure_of
 from mintage.web.limits import check_size
-
-if TYPE_CHECKING:
-    from mintage.gateway.commands import CommandSessions
 
 log = logging.getLogger("mintage")
 
@@ -151,7 +144,6 @@ class Running:
     endpoints: Mapping[str, Handler]
     gateway: Gateway
     pages: frozenset[str]
-    commands: "Mapping[str, CommandSessions]"
     peers: Peers
     forward_auth: ForwardAuth | None
 
@@ -184,14 +176,12 @@ class Running:
         Returns:
             True for an endpoint; False for a resource, and for everything else.
         """
-        asked = self.forward_auth is not None and self.forward_auth.stands_at(path)
+        asked = self.forward_auth is not None and self.forward_auth.answers_at(path)
         return asked or path in self.endpoints
 
     def drain(self) -> None:
         """End the streams that would never end by themselves."""
-        self.gateway.proxy.drain()
-        for sessions in self.commands.values():
-            sessions.drain()
+        self.gateway.drain()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an HTTP request.
@@ -234,7 +224,7 @@ class Running:
             found = None
         if found is None:
             return await send({"type": "websocket.close", "code": 1008})
-        return await self.gateway.converse(scope, receive, send, found=found)
+        return await self.gateway.relay_websocket(scope, receive, send, found=found)
 
     async def _serve(self, endpoint: Handler, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -267,15 +257,26 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
         fetch=app.fetch,
         accept_client=app.accept_client,
     ) as parts:
-        commands = _commands(parts)
-        gateway = _gateway(parts, commands)
+
+        async def exchange(tokens: UpstreamTokens, wanted: Exchange) -> UpstreamTokens:
+            return await parts.upstreams.exchange(tokens, wanted, now=int(parts.clock()))
+
+        gateway = open_gateway(
+            app.config,
+            parts.site,
+            bearer=parts.bearer,
+            vault=parts.vault,
+            exchange=exchange,
+            clock=parts.clock,
+            steady=parts.steady,
+            random_bytes=parts.random_bytes,
+        )
         peers = Peers(read_networks(app.config.gateway.trusted_proxies))
         running = Running(
             parts,
             routes(parts),
             gateway,
             page_paths(parts),
-            commands,
             peers,
             _forward_auth(parts, gateway, peers),
         )
@@ -296,74 +297,7 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
             for chore in chores:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
-            await asyncio.gather(*(sessions.close() for sessions in commands.values()))
-            gateway.close()
-
-
-def _commands(parts: Parts) -> Mapping[str, "CommandSessions"]:
-    """The servers that Mintage runs itself, by the paths of their resources."""
-    if not parts.config.commands:
-        return {}
-    try:
-        from mintage.gateway.commands import CommandSessions
-    except ImportError as error:
-        raise ConfigError(
-            "resource.command", "needs the SDK: pip install 'mintage[commands]'"
-        ) from error
-    sections = {section.path: section for section in parts.config.resources}
-    return {
-        path: CommandSessions(command, identify=sections[path].credential == "identity")
-        for path, command in parts.config.commands.items()
-    }
-
-
-def _gateway(parts: Parts, commands: Mapping[str, "CommandSessions"]) -> Gateway:
-    config, site = parts.config, parts.site
-    return Gateway(
-        {
-            section.below(site.base_path): Backend(
-                resource=resource,
-                path=section.path,
-                pool=None if section.backend is None else section.pool(),
-                credential_policy=section.credential_policy(resource.identifier),
-                local=commands.get(section.path),
-                passing=section.passing(config.gateway.drop_headers),
-            )
-            for section, resource in zip(config.resources, site.resources, strict=True)
-        },
-        Proxy(_credentials(parts)),
-        _door(parts),
-    )
-
-
-def _credentials(parts: Parts) -> BackendCredentials:
-    keys = parts.config.signing_keys
-    signer = (
-        IdentitySigner(parts.site.issuer, keys[0], parts.clock, parts.random_bytes)
-        if keys
-        else None
-    )
-
-    async def exchange(tokens: UpstreamTokens, wanted: Exchange) -> UpstreamTokens:
-        return await parts.upstreams.exchange(tokens, wanted, now=int(parts.clock()))
-
-    return BackendCredentials(
-        parts.vault,
-        parts.clock,
-        parts.steady,
-        exchange,
-        signer,
-        group_bytes=parts.config.gateway.max_group_bytes,
-    )
-
-
-def _door(parts: Parts) -> AccessGuard:
-    origins = Origins(
-        own=origin_of(parts.config.issuer),
-        allowed=frozenset(parts.config.gateway.allowed_origins),
-        let_any_web_page_call=parts.config.gateway.let_any_web_page_call,
-    )
-    return AccessGuard(parts.site, parts.bearer, origins, parts.random_bytes)
+            await gateway.close()
 
 
 def _forward_auth(parts: Parts, gateway: Gateway, peers: Peers) -> ForwardAuth | None:

@@ -1,13 +1,11 @@
-"""Builds from a configuration: the site, the vault, the keys."""
+"""Builds from a configuration: the vault, the tokens, the keys."""
 
 from collections.abc import Callable, Iterable
 
-from mintage.access.scopes import Hierarchy
 from mintage.crypto.derivation import purpose_key, purpose_keys
 from mintage.grants.states import UpstreamTokens
 from mintage.jwt.keyring import KeyRing
-from mintage.settings.load import Config, Outline
-from mintage.site import Resource, Site
+from mintage.settings.load import Config
 from mintage.stores.protocol import Store
 from mintage.values import Clock, RandomBytes, Secret
 from mintage.vault.cache import GrantCache
@@ -58,29 +56,3 @@ def access_keys(config: Config) -> KeyRing | None:
     if not config.signing_keys:
         return None
     return KeyRing.of_all((*config.signing_keys, *purpose_keys(config.secrets, "sign")))
-
-
-def site_of(config: Config | Outline) -> Site:
-    callbacks = config.callbacks
-    return Site(
-        issuer=config.issuer,
-        resources=tuple(
-            Resource(
-                identifier=section.below(config.issuer),
-                scopes=section.scopes,
-                optional_scopes=section.optional_scopes,
-                name=section.name,
-                rules=tuple(rule.rule() for rule in section.rule),
-                token_claims=section.token_claims,
-                upstreams=section.upstreams,
-                ambiguities=frozenset(section.allow_ambiguous_paths_below),
-                message_bytes=section.max_message_bytes,
-                filter_lists=section.filter_lists,
-                trusts_mcp_headers=section.backend_compares_mcp_headers_with_the_body,
-            )
-            for section in config.resources
-        ),
-        hierarchy=Hierarchy(config.scopes.implies),
-        callbacks=tuple(callbacks.values()),
-        upstreams=tuple(callbacks) if len(callbacks) > 1 else (),
-    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mintage.app.clocks import Clocks, StoreClock
-from mintage.app.opening import access_keys, open_vault, site_of, vault_keys
+from mintage.app.opening import access_keys, open_vault, vault_keys
 from mintage.app.secret_needs import SecretNeeds, register_of
 from mintage.app.store_watch import greet
 from mintage.clients.authentication import Authenticator
@@ -28,7 +28,7 @@ from mintage.network.proxies import Proxies
 from mintage.resource.bearer import Bearer
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.settings.load import Config
-from mintage.site import Site
+from mintage.site.site import Site
 from mintage.stores import copying
 from mintage.stores.alone import alone
 from mintage.stores.opening import open_store
@@ -135,7 +135,7 @@ def _parts(
     vault: Vault,
     published: Published,
 ) -> Parts:
-    site = site_of(config)
+    site = config.site
     tokens = Tokens(
         issuer=site.issuer,
         resources=[resource.identifier for resource in site.resources],

@@ -6,11 +6,11 @@ from typing import Annotated, Final
 import msgspec
 from cyclopts import Parameter
 
-from mintage.app.opening import site_of
 from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
 from mintage.settings.load import Outline, load_outline
-from mintage.site import Resource, Site
+from mintage.site.resource import Resource
+from mintage.site.site import Site
 
 _EXAMPLE: Final = "https://auth.example.com"
 
@@ -27,7 +27,8 @@ def openapi(
     itself does not serve it.
     """
     if config is None:
-        site = Site(issuer=_EXAMPLE, resources=(Resource(identifier=f"{_EXAMPLE}/mcp", scopes=()),))
+        resource = Resource(path="/mcp", identifier=f"{_EXAMPLE}/mcp", scopes=())
+        site = Site(issuer=_EXAMPLE, resources=(resource,))
         found = describe(site, ClientsAccepted(registration=True, documents=True), keys=True)
     else:
         found = _of(load_outline(config))
@@ -37,4 +38,4 @@ def openapi(
 
 def _of(outline: Outline) -> dict[str, object]:
     accepted = ClientsAccepted(registration=outline.registration, documents=outline.documents)
-    return describe(site_of(outline), accepted, keys=outline.others_verify)
+    return describe(outline.site, accepted, keys=outline.others_verify)

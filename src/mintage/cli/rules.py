@@ -9,14 +9,13 @@ from rich.console import Console
 
 from mintage.access.rule_explanation import explain as explained
 from mintage.access.scopes import Call
-from mintage.app.opening import site_of
 from mintage.cli.terminal import harmless
 from mintage.cli.token_inspect import READS_STANDARD_INPUT, standard_input
 from mintage.errors import ConfigError, InvalidRequest
 from mintage.gateway.paths import Match, route
 from mintage.jwt.inspection import payload_of
 from mintage.settings.load import Outline, load_outline
-from mintage.site import Resource
+from mintage.site.resource import Resource
 
 _Words: TypeAlias = tuple[str, ...]
 _CALLS: Final = "tools/call"
@@ -60,7 +59,7 @@ def explain(
         call,
         granted=granted,
         claims=claims,
-        hierarchy=site_of(settings).hierarchy,
+        hierarchy=settings.site.hierarchy,
     )
     console = Console(soft_wrap=True)
     console.print(harmless(f"{method} {path} is for the resource {resource.identifier}."))
@@ -75,11 +74,7 @@ def _found(outline: Outline, path: str) -> tuple[Resource, str]:
         raise ConfigError("PATH", f"is without scheme and host: {urlsplit(path).path or '/'}")
     if not path.startswith("/"):
         raise ConfigError("PATH", f"begins with a slash: /{path}")
-    site = site_of(outline)
-    places = {
-        section.below(site.base_path): resource
-        for section, resource in zip(outline.resources, site.resources, strict=True)
-    }
+    places = {resource.request_path: resource for resource in outline.site.resources}
     try:
         match: Match[Resource] | None = route(path.encode(), places, lambda one: one.ambiguities)
     except InvalidRequest as error:

@@ -25,6 +25,7 @@ from mintage.errors import ConfigError
 from mintage.settings.environment import check_environment
 from mintage.settings.load import Config, load
 from mintage.settings.resources import check_program
+from mintage.site.targets import Command
 from mintage.upstream.registry import Upstreams
 
 _GRACE_SECONDS: Final = 20
@@ -96,7 +97,7 @@ def _check_workers(workers: int, settings: Config) -> None:
         return
     if workers < 1:
         raise ConfigError("--workers", "is at least 1")
-    if settings.commands:
+    if any(isinstance(resource.target, Command) for resource in settings.resources):
         raise ConfigError("--workers", "a command's sessions live in one process")
     if settings.store == "memory://":
         raise ConfigError("--workers", "several processes need a store that they can share")
@@ -105,7 +106,7 @@ def _check_workers(workers: int, settings: Config) -> None:
 def _check_programs(settings: Config, given: Sequence[str]) -> None:
     """Raise `ConfigError` for a command that can't be started. *given*: the one after ``--``."""
     for number, resource in enumerate(settings.resources):
-        if (command := settings.commands.get(resource.path)) is not None:
+        if isinstance(command := resource.target, Command):
             is_given = bool(given) and list(command.run) == list(given)
             check_program(command, "--" if is_given else f"resource[{number}].command.run")
 

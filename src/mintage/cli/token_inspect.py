@@ -96,7 +96,7 @@ async def _as_server(token: str, path: Path) -> list[Check]:
     config = load(path, existing=True)
     tokens = Tokens(
         issuer=config.issuer,
-        resources=[resource.below(config.issuer) for resource in config.resources],
+        resources=[resource.identifier for resource in config.resources],
         keys=KeyRing.of_all(purpose_keys(config.secrets, "sign")),
         access_keys=access_keys(config),
         lifetimes=config.lifetimes,

@@ -17,10 +17,10 @@ from mintage.demo.paste import lines_to_paste
 from mintage.demo.request_log import RequestLog, Seen, line
 from mintage.demo.stage import gateway
 from mintage.errors import ConfigError
-from mintage.gateway.target import Target
 from mintage.secret_source import generate_once
 from mintage.settings.load import Config, parse
 from mintage.settings.resources import check_program
+from mintage.site.targets import Command, HttpTarget
 from mintage.testing.nanoidp import NanoIDP, Person, nanoidp
 
 PEOPLE: Final = (
@@ -45,9 +45,9 @@ class Behind:
         return (target.path.rstrip("/") if target else "") or "/mcp"
 
     @property
-    def target(self) -> Target | None:
+    def target(self) -> HttpTarget | None:
         """Where the server listens. Raises `ConfigError`."""
-        return None if self.backend is None else Target.parse(self.backend, "--backend")
+        return None if self.backend is None else HttpTarget.parse(self.backend, "--backend")
 
     def section(self) -> dict[str, Any]:
         what: dict[str, Any] = {"backend": self.backend}
@@ -93,8 +93,9 @@ def place_of(behind: Behind, port: int) -> Place:
     """How *behind* is served at *port*. Raises `ConfigError`."""
     _ = behind.target
     place = Place(behind, port, private_directory())
-    for command in place.config(NanoIDP(place.issuer)).commands.values():
-        check_program(command, "--")
+    for resource in place.config(NanoIDP(place.issuer)).resources:
+        if isinstance(resource.target, Command):
+            check_program(resource.target, "--")
     return place
 
 
@@ -197,7 +198,7 @@ async def _introduce(console: Console, behind: Behind, url: str) -> None:
     console.print(Text("\nRequests (Ctrl-C ends it):", style="bold"))
 
 
-async def _answers(target: Target) -> bool:
+async def _answers(target: HttpTarget) -> bool:
     try:
         async with asyncio.timeout(2):
             if target.socket is not None:

@@ -34,7 +34,8 @@ from mintage.gateway.mcp_headers import (
 from mintage.gateway.origins import Origins
 from mintage.resource.bearer import Access, Bearer, NoToken
 from mintage.resource.challenges import challenge
-from mintage.site import Resource, Site
+from mintage.site.resource import Resource
+from mintage.site.site import Site
 from mintage.values import RandomBytes
 from mintage.web.edge import Failure, error_response, failure_of, json_response
 

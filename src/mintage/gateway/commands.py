@@ -28,8 +28,8 @@ from starlette.types import Message, Receive, Scope, Send
 from mintage.access.emails import verified_email
 from mintage.errors import AccessDenied
 from mintage.gateway.http1.pool import User
-from mintage.gateway.target import Command
 from mintage.resource.bearer import Access
+from mintage.site.targets import Command
 from mintage.web.edge import json_response
 
 _MAX_BODY: Final = 4 * 1024 * 1024  # bytes

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -17,11 +17,10 @@ from mintage.jwt.jws import sign
 from mintage.jwt.keyring import TokenKey
 from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import fresh_upstream
+from mintage.site.resource import Resource
 from mintage.upstream.protocol import Exchange
 from mintage.values import Clock, RandomBytes
 from mintage.vault.vault import Vault
-
-Credential = Literal["none", "identity", "upstream", "exchange"]
 
 IDENTITY_HEADER: Final = "x-identity-token"
 _IDENTITY_SECONDS: Final = 60
@@ -31,15 +30,6 @@ _MAX_KEPT: Final = 10_000
 _MAX_IDENTITIES: Final = 512
 
 Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange], Awaitable[UpstreamTokens]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendCredentialPolicy:
-    """What a resource's backend is to get. *audience* is who it is in signed identities."""
-
-    credential: Credential
-    audience: str
-    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +94,25 @@ class BackendCredentials:
     )
     _flights: SingleFlight[str] = field(default_factory=SingleFlight)
 
-    async def of(
-        self, access: Access, credential_policy: BackendCredentialPolicy
-    ) -> tuple[dict[str, str], str | None]:
+    async def of(self, access: Access, resource: Resource) -> tuple[dict[str, str], str | None]:
         """(identity headers, Authorization) for a backend.
 
         Raises `InvalidToken` where the upstream has ended the login, `AccessDenied` where it
         gives no token for the backend, `UpstreamError` where it can't be asked.
         """
-        match credential_policy.credential:
+        match resource.credential:
             case "none":
                 return {}, None
             case "identity":
-                return self._identity(access, credential_policy), None
+                return self._identity(access, resource), None
             case "upstream":
                 opened = await fresh_upstream(access.opened, self.vault)
                 token = opened.grant.upstream.access_token
             case "exchange":
-                token = await self._exchange(access, credential_policy)
-        return self._identity(access, credential_policy), f"Bearer {token}"
+                token = await self._exchange(access, resource)
+        return self._identity(access, resource), f"Bearer {token}"
 
-    def _identity(
-        self, access: Access, credential_policy: BackendCredentialPolicy
-    ) -> dict[str, str]:
+    def _identity(self, access: Access, resource: Resource) -> dict[str, str]:
         who = access.opened.grant.login.identity
         known = self._headers.get(access.opened.secret)
         if known is None or known[0] is not who:  # the grant was loaded anew, or never before
@@ -134,33 +120,29 @@ class BackendCredentials:
             self._headers[access.opened.secret] = known
         if self.signer is None:
             return dict(known[1])
-        return known[1] | {
-            IDENTITY_HEADER: self._signed_for(access, credential_policy, self.signer)
-        }
+        return known[1] | {IDENTITY_HEADER: self._signed_for(access, resource, self.signer)}
 
-    def _signed_for(
-        self, access: Access, credential_policy: BackendCredentialPolicy, signer: IdentitySigner
-    ) -> str:
-        steady, key = self.steady(), (store_key(access.opened.secret), credential_policy.audience)
+    def _signed_for(self, access: Access, resource: Resource, signer: IdentitySigner) -> str:
+        steady, key = self.steady(), (store_key(access.opened.secret), resource.audience)
         who = access.opened.grant.login.identity
         kept = self._signed.get(key)
         if kept is not None and kept.made_of == who and steady < kept.until:
             return kept.token
-        token = signer.signed(who, credential_policy.audience, int(self.clock()))
+        token = signer.signed(who, resource.audience, int(self.clock()))
         self._signed[key] = _Kept(token, who, steady + _IDENTITY_SECONDS / 2)
         return token
 
-    async def _exchange(self, access: Access, credential_policy: BackendCredentialPolicy) -> str:
+    async def _exchange(self, access: Access, resource: Resource) -> str:
         """A token for the backend's audience (RFC 8693), kept while it lasts."""
-        if credential_policy.exchange is None:
+        if resource.exchange is None:
             raise ValueError("there are no settings for the exchange")
         opened = await fresh_upstream(access.opened, self.vault)
         # The key is the whole question: two resources may differ in the scope alone.
-        tokens, key = opened.grant.upstream, (store_key(opened.secret), credential_policy.exchange)
+        tokens, key = opened.grant.upstream, (store_key(opened.secret), resource.exchange)
         kept = self._exchanged.get(key)
         if kept is not None and kept.made_of == tokens and self.steady() < kept.until:
             return kept.token
-        flight = key[0] + msgspec.msgpack.encode((tokens.access_token, credential_policy.exchange))
+        flight = key[0] + msgspec.msgpack.encode((tokens.access_token, resource.exchange))
         return await self._flights.join(flight, lambda: self._ask(key, tokens))
 
     async def _ask(self, key: tuple[bytes, Exchange], tokens: UpstreamTokens) -> str:

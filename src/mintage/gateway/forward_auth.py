@@ -20,13 +20,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mintage.errors import AccessDenied, OAuthError
+from mintage.gateway.backend import Backend
 from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.headers import TELLING, RawHeaders
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.paths import Match, check_needs_no_decoding
 from mintage.gateway.peers import Peers, is_local
-from mintage.gateway.proxy import NEVER_PASSED, Backend
+from mintage.gateway.proxy import NEVER_PASSED
 from mintage.web.cors import for_any_origin, is_preflight
 from mintage.web.limits import check_size
 
@@ -81,7 +82,7 @@ class ForwardAuth:
         self._find = lru_cache(maxsize=512)(self._look_up)
         self._largest: dict[str, int] = {}
 
-    def stands_at(self, path: str) -> bool:
+    def answers_at(self, path: str) -> bool:
         """Whether *path* is its own. Envoy puts the one that it asks about behind."""
         below = self._asker == "envoy" and path.startswith(f"{self._path}/")
         return below or path == self._path
@@ -91,7 +92,7 @@ class ForwardAuth:
 
         What a browser asks before a script's request never is one: proxies pass it on unasked.
         """
-        return self.stands_at(scope["path"]) and not is_preflight(scope)
+        return self.answers_at(scope["path"]) and not is_preflight(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = backend = None
@@ -113,7 +114,7 @@ class ForwardAuth:
                 websocket=_opens_a_websocket(scope["headers"]),
             )
             identity, authorization = await self._gateway.proxy.credentials.of(
-                access, backend.credential_policy
+                access, backend.resource
             )
             told = identity | ({} if authorization is None else {"authorization": authorization})
             self._measure(told, backend)

@@ -1,5 +1,6 @@
 """The gateway: from a request's path to its backend, through the guard."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import NotFound
 from mintage.gateway.access_guard import AccessGuard
+from mintage.gateway.backend import Backend, Sessions
 from mintage.gateway.headers import RawHeaders, to_backend
 from mintage.gateway.http1.connection import BackendError
 from mintage.gateway.http1.pool import Pool
@@ -19,7 +21,7 @@ from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours, route
-from mintage.gateway.proxy import Backend, Proxy
+from mintage.gateway.proxy import Proxy
 from mintage.gateway.watch import run_watched
 from mintage.gateway.websocket import Declined, WebSocketProxy
 from mintage.resource.bearer import Access
@@ -39,11 +41,6 @@ class Gateway:
     _found: BoundedMemory[bytes, Match[Backend]] = field(
         default_factory=lambda: BoundedMemory(_MAX_FOUND), init=False, repr=False
     )
-
-    @property
-    def backends(self) -> Mapping[str, Backend]:
-        """Those of the resources that something stands behind."""
-        return {path: backend for path, backend in self.resources.items() if backend.answers}
 
     def find(self, raw_path: bytes) -> Match[Backend] | None:
         """The backend of a request path, or None where there is none.
@@ -65,12 +62,28 @@ class Gateway:
         leads nowhere else.
         """
         found = route(raw_path, self.resources, lambda backend: backend.resource.ambiguities)
-        if found is None or (found.target.path == "/" and begins_like_ours(found.rest)):
+        if found is None or (found.target.resource.is_whole_site and begins_like_ours(found.rest)):
             return None
         return found
 
-    def close(self) -> None:
-        """Let go of the connections that are kept for later."""
+    @property
+    def sessions(self) -> Mapping[str, Sessions]:
+        """The sessions of the commands that are run here, by the paths of their resources."""
+        return {
+            backend.resource.path: backend.sessions
+            for backend in self.resources.values()
+            if backend.sessions is not None
+        }
+
+    def drain(self) -> None:
+        """End the streams that would never end by themselves."""
+        self.proxy.drain()
+        for sessions in self.sessions.values():
+            sessions.drain()
+
+    async def close(self) -> None:
+        """End the processes, and close the connections that are kept for later."""
+        await asyncio.gather(*(sessions.close() for sessions in self.sessions.values()))
         for backend in self.resources.values():
             if backend.pool is not None:
                 backend.pool.close()
@@ -88,10 +101,10 @@ class Gateway:
             receive = incoming.onward
             if found.target.resource.filter_lists:
                 send = self._filtering(scope, receive, send, found, access)
-            if (local := found.target.local) is not None:
+            if (sessions := found.target.sessions) is not None:
 
                 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-                    await local(scope, receive, send, access)
+                    await sessions(scope, receive, send, access)
 
                 send, watch = for_any_origin(send), self.proxy.watch
                 return await run_watched(watch, still_good, app, scope, receive, send)
@@ -100,7 +113,7 @@ class Gateway:
                 scope,
                 receive,
                 send,
-                backend=found.target,
+                resource=found.target.resource,
                 pool=_way_to(found.target),
                 rest=found.rest,
                 headers=headers,
@@ -113,12 +126,12 @@ class Gateway:
             response = self.refusal(error, Request(scope), found.target)
             await response(scope, receive, for_any_origin(outward))
 
-    async def converse(
+    async def relay_websocket(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
     ) -> None:
         """The same for a WebSocket: its first request is one like others (RFC 6455 §4.1)."""
         asked = {**scope, "type": "http", "method": "GET"}
-        conversation = WebSocketProxy(scope, receive, send)
+        websocket = WebSocketProxy(scope, receive, send)
 
         async def still_good() -> None:
             await self._access(asked, found, None)
@@ -127,12 +140,12 @@ class Gateway:
             access = await self._access(asked, found, None)
             headers = await self._headers(asked, found, access)
             pool = _way_to(found.target)
-            await conversation.hold(pool, found.rest, headers, access.user, still_good)
+            await websocket.relay(pool, found.rest, headers, access.user, still_good)
         except Declined as declined:
             pool, resource = _way_to(found.target), found.target.resource
-            await conversation.refuse(declined.response(pool, found.rest, resource.identifier))
+            await websocket.refuse(declined.response(pool, found.rest, resource.identifier))
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            await conversation.refuse(self.refusal(error, Request(asked), found.target))
+            await websocket.refuse(self.refusal(error, Request(asked), found.target))
 
     async def _access(
         self, scope: Scope, found: Match[Backend], incoming: Incoming | None
@@ -161,9 +174,7 @@ class Gateway:
 
     async def _headers(self, scope: Scope, found: Match[Backend], access: Access) -> RawHeaders:
         """What goes on to the backend. Raises `MintageError` where its credential can't be had."""
-        identity, authorization = await self.proxy.credentials.of(
-            access, found.target.credential_policy
-        )
+        identity, authorization = await self.proxy.credentials.of(access, found.target.resource)
         client, public = scope.get("client"), urlsplit(self.guard.site.issuer)
         filters = found.target.resource.filter_lists
         return to_backend(

@@ -6,15 +6,13 @@ of it.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
 from mintage.errors import MethodNotAllowed, MintageError
-from mintage.gateway.credentials import BackendCredentialPolicy, BackendCredentials
-from mintage.gateway.header_names import ALL, Passing
+from mintage.gateway.credentials import BackendCredentials
 from mintage.gateway.headers import (
     RawHeaders,
     to_client,
@@ -23,11 +21,8 @@ from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.http1.pool import Pool, User
 from mintage.gateway.http1.request import BackendRequest, Body, ClientGone
 from mintage.gateway.watch import END_OF_BODY, Check, Ended, Watch, is_event_stream
-from mintage.resource.bearer import Access
-from mintage.site import Resource
+from mintage.site.resource import Resource
 from mintage.web.cors import readable
-
-Local = Callable[[Scope, Receive, Send, Access], Awaitable[None]]
 
 # A backend that shows what it was sent would show the client what is only for the backend.
 NEVER_PASSED: Final = frozenset({"TRACE", "TRACK", "CONNECT"})
@@ -36,28 +31,6 @@ _WITHOUT_CONTENT: Final = (204, 304)
 _EVENT_STREAM: Final = b"text/event-stream"
 
 log = logging.getLogger("mintage.gateway")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
-    """Where a resource lives, and what it is told about the user.
-
-    *credential_policy*: see `BackendCredentials`. *pool* is the way
-    there; *local* answers here instead. Without either the resource is another proxy's. *passing*:
-    which of a client's headers it gets.
-    """
-
-    resource: Resource
-    path: str
-    credential_policy: BackendCredentialPolicy
-    pool: Pool | None = None
-    local: Local | None = None
-    passing: Passing = ALL
-
-    @property
-    def answers(self) -> bool:
-        """Whether requests go anywhere from here."""
-        return self.pool is not None or self.local is not None
 
 
 @dataclass(slots=True)
@@ -75,7 +48,7 @@ class Proxy:
         receive: Receive,
         send: Send,
         *,
-        backend: Backend,
+        resource: Resource,
         pool: Pool,
         rest: str,
         headers: RawHeaders,
@@ -95,7 +68,7 @@ class Proxy:
         ended = False
         try:
             async with exchange as answer:
-                await send(_start(answer, pool, backend.resource, rest))
+                await send(_start(answer, pool, resource, rest))
                 try:
                     if answer.complete:
                         await self._relay(answer, pool, send, endless=False)

@@ -3,11 +3,11 @@
 import ssl
 
 from mintage.errors import ConfigError
-from mintage.gateway.target import Target
+from mintage.site.targets import HttpTarget
 
 
 def trust(
-    target: Target, *, ca: str | None, certificate: str | None, key: str
+    target: HttpTarget, *, ca: str | None, certificate: str | None, key: str
 ) -> ssl.SSLContext | None:
     """What a TLS connection to *target* is checked with; None where it has no TLS.
 

@@ -68,7 +68,7 @@ class WebSocketProxy:
     send: Send
     accepted: bool = False
 
-    async def hold(
+    async def relay(
         self, pool: Pool, rest: str, headers: RawHeaders, user: User, check: Check
     ) -> None:
         """Relay until one side closes, or until *check* raises `OAuthError`.

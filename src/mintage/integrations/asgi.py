@@ -27,7 +27,8 @@ from mintage.integrations.user import Table, User, config_of
 from mintage.resource.bearer import Access
 from mintage.server.queries import kept_from_logs
 from mintage.settings.load import load
-from mintage.site import Resource
+from mintage.site.resource import Resource
+from mintage.site.targets import External
 from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.web.edge import error_response, failure_of
 from mintage.web.limits import check_size
@@ -101,7 +102,7 @@ class Login:
         self.mintage = mintage
         self.guards = False  # whether there is a middleware of it
         self._running: Running | None = None
-        self._places: Mapping[str, Place] = {}
+        self._resources: Mapping[str, Resource] = {}
         self._opened_in: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._shadows_told = False
 
@@ -176,7 +177,7 @@ class Login:
         self._opened_in = os.getpid(), asyncio.get_running_loop()
         try:
             async with self.mintage.running() as running:
-                self._running, self._places = running, _places(running)
+                self._running, self._resources = running, _by_path(running)
                 try:
                     yield
                 finally:
@@ -203,7 +204,7 @@ class Login:
                     path,
                 )
 
-    def find(self, scope: Scope) -> "Match[Place] | None":
+    def find(self, scope: Scope) -> "Match[Resource] | None":
         """The resource that a request is for.
 
         Args:
@@ -217,34 +218,20 @@ class Login:
             NotFound: The path begins like an endpoint of Mintage and is none. A resource at ``/``
                 does not get such a path.
         """
-        found = find(scope, self._places, lambda place: place.resource.ambiguities)
-        if found is not None and found.target.whole and begins_like_ours(found.rest):
+        found = find(scope, self._resources, lambda resource: resource.ambiguities)
+        if found is not None and found.target.is_whole_site and begins_like_ours(found.rest):
             raise NotFound("there is nothing at this path; check the address")
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A resource. *gateway*: Mintage itself answers there, for a backend. *whole*: it is ``/``."""
-
-    resource: Resource
-    gateway: bool
-    whole: bool
-
-
-def _places(running: Running) -> dict[str, Place]:
+def _by_path(running: Running) -> dict[str, Resource]:
     """The resources by their paths, with the issuer's path in front and without.
 
     A proxy in front may have cut that off unasked, and a path must not be open for it.
     """
-    base, behind = running.parts.site.base_path, running.gateway.backends
-    sections = running.parts.config.resources
-    places = [
-        Place(resource, gateway=section.below(base) in behind, whole=section.path == "/")
-        for section, resource in zip(sections, running.parts.site.resources, strict=True)
-    ]
-    bare = {section.below(""): place for section, place in zip(sections, places, strict=True)}
-    return bare | {section.below(base): at for section, at in zip(sections, places, strict=True)}
+    resources = running.parts.site.resources
+    bare = {resource.path.rstrip("/"): resource for resource in resources}
+    return bare | {resource.request_path: resource for resource in resources}
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +258,7 @@ class Guard:
             return await _answer(error_response(failure), scope, receive, send)
         if found is None:
             return await self.app({**scope, PASSED: True}, receive, send)
-        if found.target.gateway:
+        if not isinstance(found.target.target, External):
             return await self.login.mintage(located(scope), receive, send)
         return await self._guarded(running, found, scope, receive, send)
 
@@ -282,11 +269,11 @@ class Guard:
             yield
 
     async def _guarded(
-        self, running: Running, found: Match[Place], scope: Scope, receive: Receive, send: Send
+        self, running: Running, found: Match[Resource], scope: Scope, receive: Receive, send: Send
     ) -> None:
         if scope["type"] == "http" and is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)
-        resource, guard = found.target.resource, running.gateway.guard
+        resource, guard = found.target, running.gateway.guard
         begun: list[Message] = []
         outward = send = _watched(for_any_origin(send), begun)
         headers, method = scope["headers"], scope.get("method", "GET")

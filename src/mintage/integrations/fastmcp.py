@@ -43,7 +43,6 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mintage.app import Mintage
-from mintage.app.opening import site_of
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import ConfigError, InvalidToken
 from mintage.integrations.asgi import PASSED, Guard, Login
@@ -53,7 +52,8 @@ from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import bearer_token
 from mintage.server.metadata import ClientsAccepted, documents
 from mintage.settings.load import load
-from mintage.settings.resources import ResourceSection
+from mintage.site.resource import Resource
+from mintage.site.targets import HttpTarget
 from mintage.web.edge import json_response
 
 __all__ = [
@@ -200,13 +200,13 @@ class MintageAuth(AuthProvider):
         self._known: BoundedMemory[str, tuple[object, AuthenticatedUser]] = BoundedMemory(
             _MAX_KNOWN
         )
-        scopes = list(self._section().scopes)
+        scopes = list(self._resource().scopes)
         super().__init__(base_url=mintage.config.issuer, required_scopes=scopes)
 
-    def _section(self) -> ResourceSection:
-        for section in self.login.mintage.config.resources:
-            if section.path == self._path and section.backend is None:
-                return section
+    def _resource(self) -> Resource:
+        for resource in self.login.mintage.config.resources:
+            if resource.path == self._path and not isinstance(resource.target, HttpTarget):
+                return resource
         raise ConfigError("resource", f"none without a backend has the path {self._path}")
 
     async def verify_token(self, token: str) -> MintageAccessToken | None:
@@ -282,7 +282,7 @@ class MintageAuth(AuthProvider):
         accepted = ClientsAccepted(
             registration=config.registration.enabled, documents=config.documents.enabled
         )
-        paths = documents(site_of(config), accepted, keys=bool(config.signing_keys))
+        paths = documents(config.site, accepted, keys=bool(config.signing_keys))
         found = [path for path in paths if path.startswith("/.well-known/")]
         return [Route(path, endpoint=_Document(self)) for path in found]
 

@@ -35,7 +35,7 @@ from starlette.routing import Route
 from mintage.errors import InvalidToken
 from mintage.integrations.asgi import Guard, Login
 from mintage.integrations.user import User
-from mintage.settings.resources import ResourceSection
+from mintage.site.resource import Resource
 
 __all__ = ["McpLogin", "MintageAccessToken", "MintageTokenVerifier", "current_user"]
 
@@ -138,7 +138,7 @@ class McpLogin(Login):
         Raises:
             ValueError: No resource has this path, or None is given and there are several.
         """
-        return MintageTokenVerifier(self, self._section(path).path)
+        return MintageTokenVerifier(self, self._resource(path).path)
 
     def auth_settings(self, path: str | None = None) -> AuthSettings:
         """The settings for ``MCPServer(auth=…)``.
@@ -152,13 +152,13 @@ class McpLogin(Login):
         Raises:
             ValueError: No resource has this path, or None is given and there are several.
         """
-        section, issuer = self._section(path), self.mintage.config.issuer
+        resource, issuer = self._resource(path), self.mintage.config.issuer
         # Parsed there, so that an issuer without a path gets no slash at its end.
         return AuthSettings.model_validate(
             {
                 "issuer_url": issuer,
-                "resource_server_url": section.below(issuer),
-                "required_scopes": section.scopes,
+                "resource_server_url": resource.identifier,
+                "required_scopes": resource.scopes,
                 "validate_token_resource": True,
             }
         )
@@ -188,14 +188,14 @@ class McpLogin(Login):
         routes = [Route(path, endpoint=each) for path, each in apps.items()]
         return self.middleware(Starlette(routes=routes, lifespan=lifespan))
 
-    def _section(self, path: str | None) -> ResourceSection:
-        sections = self.mintage.config.resources
-        if path is None and len(sections) == 1:
-            return sections[0]
-        for section in sections:
-            if section.path == path:
-                return section
-        known = ", ".join(section.path for section in sections)
+    def _resource(self, path: str | None) -> Resource:
+        resources = self.mintage.config.resources
+        if path is None and len(resources) == 1:
+            return resources[0]
+        for resource in resources:
+            if resource.path == path:
+                return resource
+        known = ", ".join(resource.path for resource in resources)
         raise ValueError(f"path must name one of the resources: {known}")
 
 

@@ -15,7 +15,7 @@ from mintage.grants.states import Active
 from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import upstream_token
 from mintage.settings.load import Config, parse
-from mintage.site import Resource
+from mintage.site.resource import Resource
 from mintage.values import ClientId, Scopes
 from mintage.vault.values import Opened
 

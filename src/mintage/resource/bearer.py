@@ -16,7 +16,7 @@ from mintage.errors import (
 )
 from mintage.grant_tokens import Tokens
 from mintage.grants.handles import store_key
-from mintage.site import Resource
+from mintage.site.resource import Resource
 from mintage.values import Clock, Scopes
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault

@@ -1,7 +1,7 @@
 """``WWW-Authenticate``: how a resource says what it wants (RFC 6750 §3, RFC 9728 §5.1)."""
 
 from mintage.errors import InsufficientScope, OAuthError
-from mintage.site import Resource
+from mintage.site.resource import Resource
 
 
 def challenge(resource: Resource, metadata_url: str, error: OAuthError | None) -> str:

@@ -27,7 +27,7 @@ from mintage.server.requests import (
     state_of,
 )
 from mintage.server.responses import error_redirect
-from mintage.site import Site
+from mintage.site.site import Site
 from mintage.upstream.registry import RegisteredUpstream, Upstreams
 from mintage.values import Clock, RandomBytes
 from mintage.web.edge import NO_STORE, failure_of, log_refusal, read_form, read_query

@@ -34,7 +34,7 @@ from mintage.server.pages import error_page
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.responses import code_redirect, error_redirect
 from mintage.server.upstream_revoker import UpstreamRevoker
-from mintage.site import Site
+from mintage.site.site import Site
 from mintage.upstream.registry import RegisteredUpstream
 from mintage.values import Clock, RandomBytes
 from mintage.vault.vault import Vault

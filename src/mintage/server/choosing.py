@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from mintage.errors import InvalidTarget
 from mintage.server.requests import AuthorizationRequest
-from mintage.site import Site
+from mintage.site.site import Site
 from mintage.upstream.registry import RegisteredUpstream
 from mintage.values import Scopes
 

@@ -19,7 +19,7 @@ from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
 from mintage.server.pages import onward
 from mintage.server.responses import error_redirect
-from mintage.site import Site
+from mintage.site.site import Site
 from mintage.upstream.protocol import LoginRequest
 from mintage.upstream.registry import RegisteredUpstream, Upstreams
 from mintage.values import Clock, RandomBytes

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from mintage.clients.client import AUTH_METHODS
 from mintage.clients.keys import ALGORITHMS
 from mintage.endpoints import Feature, members
-from mintage.site import Resource, Site
+from mintage.site.resource import Resource
+from mintage.site.site import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

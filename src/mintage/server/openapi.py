@@ -21,7 +21,7 @@ from mintage.endpoints import (
     TOKEN,
 )
 from mintage.server.metadata import ClientsAccepted, documents
-from mintage.site import Site
+from mintage.site.site import Site
 
 Json: TypeAlias = dict[str, Any]
 

@@ -20,7 +20,8 @@ from mintage.errors import (
     UnauthorizedClient,
     UnsupportedResponseType,
 )
-from mintage.site import Resource, Site
+from mintage.site.resource import Resource
+from mintage.site.site import Site
 from mintage.values import ClientId, Scopes, parse_scope
 from mintage.web.forms import Form, one, optional
 

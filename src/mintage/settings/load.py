@@ -14,13 +14,13 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from mintage.access.scopes import Hierarchy
 from mintage.clients.client import Client
 from mintage.clients.policy import DocumentPolicy
 from mintage.errors import ConfigError
-from mintage.gateway.target import Command
 from mintage.grants.admission import AllowRule, check_rules
 from mintage.jwt.keyring import TokenKey
-from mintage.secret_source import resolve
+from mintage.secret_source import Resolve, resolve
 from mintage.serving.settings import ServerSection
 from mintage.settings.clients import (
     CimdSection,
@@ -31,21 +31,15 @@ from mintage.settings.clients import (
     read_policy,
     read_registration,
 )
-from mintage.settings.resources import (
-    GatewaySection,
-    ResourceSection,
-    check_forward_auth,
-    check_header_names,
-    check_origins,
-    check_proxies,
-    check_resources,
-    read_commands,
-    with_files_below,
-)
+from mintage.settings.gateway import GatewaySection, check_gateway
+from mintage.settings.resource_section import ResourceSection
+from mintage.settings.resources import read_resources
 from mintage.settings.root_secrets import root_secrets, secret_file
 from mintage.settings.upstream_section import UpstreamSection
-from mintage.settings.upstreams import Resolve, callbacks, read_upstreams
+from mintage.settings.upstreams import callbacks, read_upstreams
 from mintage.settings.words import guess, names_beside, none_of, words_for
+from mintage.site.resource import Resource
+from mintage.site.site import Site
 from mintage.stores.opening import check_store_url
 from mintage.upstream.upstream import Upstream
 from mintage.urls import check_https, whole_url
@@ -141,7 +135,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     store: str
     secrets: tuple[Secret, ...]
     upstreams: tuple[Upstream, ...]
-    resources: tuple[ResourceSection, ...]
+    resources: tuple[Resource, ...]
     tokens: TokensSection
     clients: tuple[Client, ...]
     registration: RegistrationSettings
@@ -151,15 +145,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewaySection = GatewaySection()
     server: ServerSection = ServerSection()
     signing_keys: tuple[TokenKey, ...] = ()
-    commands: Mapping[str, Command] = {}
     allow: tuple[AllowRule, ...] = ()
     contact: str | None = None
     secret_file: Path | None = None
 
     @property
-    def callbacks(self) -> dict[str, str]:
-        """Where each provider sends the browser back to, by its name."""
-        return {upstream.name: upstream.callback for upstream in self.upstreams}
+    def site(self) -> Site:
+        """What the endpoints share."""
+        callbacks = {upstream.name: upstream.callback for upstream in self.upstreams}
+        return _site(self.issuer, self.resources, self.scopes, callbacks)
 
     @property
     def lifetimes(self) -> Lifetimes:
@@ -180,10 +174,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 class Outline(msgspec.Struct, frozen=True, kw_only=True):
     """The public part of a configuration. To make it no secret is read, and none is created."""
 
-    issuer: str
-    resources: tuple[ResourceSection, ...]
-    scopes: ScopesSection
-    callbacks: Mapping[str, str]
+    site: Site
     registration: bool
     documents: bool
     others_verify: bool
@@ -222,12 +213,13 @@ def load(
 def load_outline(path: Path) -> Outline:
     """What the TOML file *path* says without any secret. Raises `ConfigError`."""
     file = _convert(_read(path))
-    _check(file, with_files_below(file.resource, path.parent))
     return Outline(
-        issuer=file.issuer,
-        resources=file.resource,
-        scopes=file.scopes,
-        callbacks=callbacks(file.upstream),
+        site=_site(
+            file.issuer,
+            _resources(file, path.parent, None),
+            file.scopes,
+            callbacks(file.upstream),
+        ),
         registration=file.registration.mode != "off",
         documents=read_policy(file.cimd, environ=os.environ).enabled,
         others_verify=bool(file.tokens.signing_key),
@@ -274,18 +266,18 @@ def parse(
 ) -> Config:
     """The configuration in *data*; relative paths are relative to *base*. See `load`."""
     file = _convert(data)
-    resources = with_files_below(file.resource, base)
-    _check(file, resources)
+
+    def resolved(spec: str, key: str) -> Secret:
+        return resolve(spec, key=key, environ=environ, base=base)
+
+    resources = _resources(file, base, resolved)
     store = _located(file.store, base)
     return Config(
         issuer=file.issuer,
         store=store,
         secret_file=secret_file(file.secret, store, base),
-        upstreams=_upstreams(
-            file, lambda spec, key: resolve(spec, key=key, environ=environ, base=base)
-        ),
+        upstreams=_upstreams(file, resolved),
         resources=resources,
-        commands=read_commands(file.resource, environ=environ, base=base),
         allow=file.allow,
         contact=file.contact,
         tokens=file.tokens,
@@ -302,16 +294,39 @@ def parse(
     )
 
 
-def _check(file: _File, resources: tuple[ResourceSection, ...]) -> None:
-    """What needs no secret to be checked. Raises `ConfigError`."""
+def _resources(file: _File, base: Path, resolve: Resolve | None) -> tuple[Resource, ...]:
+    """The resources of *file*, and the sections around them checked. Raises `ConfigError`.
+
+    *resolve*: None where no secret is to be read.
+    """
     _check_issuer(file.issuer, "issuer")
     _check_store(file.store)
-    check_resources(resources)
-    check_origins(file.gateway.allowed_origins)
+    resources = read_resources(
+        file.resource,
+        issuer=file.issuer,
+        base=base,
+        drop_headers=file.gateway.drop_headers,
+        resolve=resolve,
+    )
+    check_gateway(file.gateway, resources)
     check_rules(file.allow)
-    check_proxies(file.gateway.trusted_proxies)
-    check_header_names(file.gateway.drop_headers, "gateway.drop_headers")
-    check_forward_auth(file.gateway, resources)
+    return resources
+
+
+def _site(
+    issuer: str,
+    resources: tuple[Resource, ...],
+    scopes: ScopesSection,
+    callbacks: Mapping[str, str],
+) -> Site:
+    """*callbacks*: where each provider sends the browser back to, by its name."""
+    return Site(
+        issuer=issuer,
+        resources=resources,
+        hierarchy=Hierarchy(scopes.implies),
+        callbacks=tuple(callbacks.values()),
+        upstreams=tuple(callbacks) if len(callbacks) > 1 else (),
+    )
 
 
 def _upstreams(file: _File, resolve: Resolve) -> tuple[Upstream, ...]:

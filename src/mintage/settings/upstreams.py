@@ -1,10 +1,11 @@
 """The ``[upstream]`` sections of ``mintage.toml``: each becomes one `Upstream`."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mintage.errors import ConfigError
+from mintage.secret_source import Resolve
 from mintage.settings.upstream_presets import upstream_of
 from mintage.settings.upstream_section import ENDPOINTS, UpstreamSection
 from mintage.settings.words import none_of
@@ -14,9 +15,6 @@ from mintage.upstream.presets import PRESETS, find_preset
 from mintage.upstream.upstream import Upstream, callback_of
 from mintage.urls import check_https, whole_url
 from mintage.values import Scopes, Secret, check_scopes
-
-Resolve = Callable[[str, str], Secret]
-"""(where a secret stands, the key that says so) → the secret. Raises `ConfigError`."""
 
 Sections = UpstreamSection | tuple[UpstreamSection, ...]
 """One ``[upstream]``, or several ``[[upstream]]``."""

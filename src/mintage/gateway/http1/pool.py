@@ -7,14 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from mintage.errors import InvalidRequest
 from mintage.gateway.headers import RawHeaders
 from mintage.gateway.http1.connection import BackendError, Connection
-from mintage.gateway.target import Target
 from mintage.network.tcp import notice_its_end
+from mintage.site.targets import HttpTarget
 
 # uvicorn and Node hang up after five seconds. A request that meets the hang-up on its way is
 # lost, and one with effects can't be sent again.
@@ -29,29 +28,12 @@ _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _TARGET: Final = re.compile(rb"/[!-~]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long to wait for a backend, in seconds, and how much to ask of it.
-
-    *connect*: until a connection stands; *answer*: from a request's last byte to the head of its
-    answer; *silence*: between two parts of a body, None for as long as it likes.
-    *requests*: how many may be there at once, and *requests_per_user* of one user.
-    """
-
-    connect: float = 5.0
-    answer: float = 300.0
-    silence: float | None = None
-    requests: int = 4096
-    requests_per_user: int = 1024
-
-
 class Pool:
     """The way to one backend."""
 
-    def __init__(self, target: Target, limits: Limits, trust: ssl.SSLContext | None = None) -> None:
+    def __init__(self, target: HttpTarget) -> None:
         self.target = target
-        self.limits = limits
-        self._trust = trust
+        self.limits = target.limits
         self._warm: deque[Connection] = deque()
         self._taken = 0
         self._held: dict[User, int] = {}
@@ -153,7 +135,7 @@ class Pool:
                     _, made = await loop.create_unix_connection(protocol, target.socket)
                 else:
                     transport, made = await loop.create_connection(
-                        protocol, target.host, target.port, ssl=self._trust
+                        protocol, target.host, target.port, ssl=target.trust
                     )
                     # A backend that reads nothing of a body may be busy with what it has.
                     unread = max(self.limits.answer, _GONE_SECONDS)

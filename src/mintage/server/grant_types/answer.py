@@ -8,7 +8,7 @@ from mintage.clients.client import Client
 from mintage.errors import InvalidTarget, OAuthError, TemporarilyUnavailable
 from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.server.told_claims import told_claims
-from mintage.site import Site
+from mintage.site.site import Site
 from mintage.values import Scopes
 from mintage.vault.values import Opened
 

@@ -11,7 +11,7 @@ from mintage.grants.transitions import Refreshment
 from mintage.server.grant_types.answer import Answer
 from mintage.server.refusals import token_error
 from mintage.server.requests import Refresh
-from mintage.site import Site
+from mintage.site.site import Site
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
 from mintage.web.forms import Form, one

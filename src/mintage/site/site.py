@@ -4,40 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from mintage.access.scopes import FLAT, Hierarchy, Rule
+from mintage.access.scopes import FLAT, Hierarchy
+from mintage.site.resource import Resource
 from mintage.values import Scopes
-
-MESSAGE_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
-    """A protected resource (RFC 9728): *identifier* is the audience, *scopes* it requires.
-
-    *optional_scopes* may be asked for on top, where *rules* want more. *token_claims*: what of
-    the identity provider's claims stands in its access tokens. *upstreams*: the providers whose
-    users it is for, by name; empty: all. *ambiguities*: what of a path below it may be read in
-    two ways (see `mintage.gateway.paths`). *message_bytes*: how long a body may be that rules
-    about MCP read. *filter_lists*: whether lists of tools show only what the token may call.
-    *trusts_mcp_headers*: where another proxy asks, the MCP headers of a request decide, because
-    the backend compares them with the body.
-    """
-
-    identifier: str
-    scopes: Scopes
-    optional_scopes: Scopes = ()
-    name: str | None = None
-    rules: tuple[Rule, ...] = ()
-    token_claims: tuple[str, ...] = ()
-    upstreams: tuple[str, ...] = ()
-    ambiguities: frozenset[str] = frozenset()
-    message_bytes: int = MESSAGE_BYTES
-    filter_lists: bool = False
-    trusts_mcp_headers: bool = False
-
-    @property
-    def all_scopes(self) -> Scopes:
-        return self.scopes + self.optional_scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

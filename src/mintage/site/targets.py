@@ -1,6 +1,7 @@
-"""What stands behind a resource: an address where a backend listens, or a command to run."""
+"""What answers at a resource: a backend over HTTP, a command that is run, or another server."""
 
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,10 +15,28 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """*host* and *port*, or *socket*, the path of a Unix socket; *path* begins each request's.
+class Limits:
+    """How long to wait for a backend, in seconds, and how much to ask of it.
 
-    *authority* is what the backend is called in ``Host``.
+    *connect*: until a connection stands; *answer*: from a request's last byte to the head of its
+    answer; *silence*: between two parts of a body, None for as long as it likes.
+    *requests*: how many may be there at once, and *requests_per_user* of one user.
+    """
+
+    connect: float = 5.0
+    answer: float = 300.0
+    silence: float | None = None
+    requests: int = 4096
+    requests_per_user: int = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpTarget:
+    """A backend at *host* and *port*, or at *socket*, the path of a Unix socket.
+
+    *path* begins each request's path. *authority* is what the backend is called in ``Host``.
+    *trust*: what its certificate is verified with; None without TLS. *pass_headers*: the only
+    headers of a client that it gets, None for all; *drop_headers*: those that it does not get.
     """
 
     authority: str
@@ -26,9 +45,13 @@ class Target:
     port: int = 0
     tls: bool = False
     socket: str | None = None
+    trust: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
+    limits: Limits = Limits()
+    pass_headers: tuple[str, ...] | None = None
+    drop_headers: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, backend: str, key: str) -> "Target":
+    def parse(cls, backend: str, key: str) -> "HttpTarget":
         """``http://host:port/path``, ``https://…``, or ``unix:/run/app.sock`` with ``:/path``.
 
         Raises `ConfigError` under *key*.
@@ -47,7 +70,7 @@ class Target:
         )
 
     @classmethod
-    def _unix(cls, rest: str, key: str) -> "Target":
+    def _unix(cls, rest: str, key: str) -> "HttpTarget":
         socket, _, path = rest.partition(":")
         if not re.match(r"/[^/]", socket) or (path and not path.startswith("/")):
             raise ConfigError(key, "must be like unix:/run/app.sock or unix:/run/app.sock:/path")
@@ -74,3 +97,8 @@ class Command:
     max_sessions: int
     max_sessions_per_user: int
     idle_seconds: float  # without a request, after which a session ends
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """Another server answers: the application around Mintage, or one whose proxy asks here."""

@@ -1,0 +1,81 @@
+"""The section ``[gateway]``: what holds for all resources."""
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mintage.errors import ConfigError
+from mintage.gateway.header_names import claims_something
+from mintage.gateway.headers import MAX_GROUP_BYTES
+from mintage.gateway.peers import read_networks
+from mintage.site.resource import Resource
+from mintage.site.targets import External
+
+
+class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """*trusted_proxies*: addresses and networks whose word on the client's address counts.
+
+    *forward_auth*: which proxy asks at ``/verify`` whether a request may pass; None: nobody may.
+
+    *drop_headers*: further headers that no client may send to a backend. *max_group_bytes*: how
+    long the header with a user's groups may be.
+    """
+
+    allowed_origins: tuple[str, ...] = ()
+    let_any_web_page_call: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    forward_auth: Literal["nginx", "traefik", "caddy", "haproxy", "envoy"] | None = None
+    drop_headers: tuple[str, ...] = ()
+    max_group_bytes: Annotated[int, Meta(ge=256, le=32 * 1024)] = MAX_GROUP_BYTES
+
+
+def check_gateway(section: GatewaySection, resources: tuple[Resource, ...]) -> None:
+    """Raises `ConfigError`, which names the key."""
+    _check_origins(section.allowed_origins)
+    _check_proxies(section.trusted_proxies)
+    check_header_names(section.drop_headers, "gateway.drop_headers")
+    _check_forward_auth(section, resources)
+
+
+def check_header_names(names: tuple[str, ...], key: str) -> None:
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9-]+\*?", name):
+            raise ConfigError(key, "holds names like X-Tenant-Id, or X-Tenant-* for all of a kind")
+        if key.endswith("pass_headers") and claims_something(name.rstrip("*").lower().encode()):
+            raise ConfigError(key, f"{name} never passes: backends take it for a proxy's word")
+
+
+def _check_origins(origins: tuple[str, ...]) -> None:
+    for origin in origins:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?", origin):
+            raise ConfigError("gateway.allowed_origins", "holds origins like https://app.example")
+
+
+def _check_proxies(proxies: tuple[str, ...]) -> None:
+    try:
+        read_networks(proxies)
+    except ValueError as error:
+        raise ConfigError("gateway.trusted_proxies", str(error)) from None
+
+
+def _check_forward_auth(section: GatewaySection, resources: tuple[Resource, ...]) -> None:
+    """Refuse rules that can't be checked where another proxy asks and keeps the body."""
+    if section.forward_auth is None:
+        return
+    for number, resource in enumerate(resources):
+        elsewhere = isinstance(resource.target, External)
+        if elsewhere and resource.filter_lists:
+            raise ConfigError(
+                f"resource[{number}].filter_lists",
+                "the answers pass another proxy: give the resource a backend",
+            )
+        trusts = resource.trusts_mcp_headers
+        if elsewhere and resource.reads_mcp and section.forward_auth != "envoy" and not trusts:
+            raise ConfigError(
+                f"resource[{number}].rule",
+                f"asks for MCP, and {section.forward_auth} does not send the body: give the "
+                "resource a backend, or set backend_compares_mcp_headers_with_the_body = true if "
+                "it does",
+            )

@@ -1,0 +1,1 @@
+"""What a server is called, what it protects, and what answers there."""
