@@ -137,7 +137,7 @@ class Running:
     """The application while it is open. `Mintage.running` makes it; don't construct it.
 
     Args:
-        parts, endpoints, gateway, pages, commands, peers, forward_auth: Private, and may change.
+        parts, endpoints, gateway, pages, peers, forward_auth: Private, and may change.
     """
 
     parts: Parts

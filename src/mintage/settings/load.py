@@ -125,7 +125,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         gateway: ``[gateway]``.
         server: ``[server]``.
         signing_keys: The keys of ``tokens.signing_key``. The first signs.
-        commands: The servers that Mintage runs itself, by the paths of their resources.
         allow: The rules of ``[[allow]]``.
         contact: What error pages say about whom to ask.
         secret_file: The file that the root secret was read from, if it was one.
