@@ -11,7 +11,7 @@ from mintage.grants.handles import Handle
 from mintage.grants.states import Reason
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
-from mintage.vault import sealed
+from mintage.vault import stored_grants
 from mintage.vault.cache import GrantCache
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
@@ -73,7 +73,7 @@ FOREVER = 10**9
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealed, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(stored_grants, "_FIRST_PAUSE", 0.001)
 
 
 class TestAWriteWhoseAnswerWasLost:
@@ -209,7 +209,7 @@ async def test_a_store_that_takes_long_to_fail_is_not_asked_again(
     store: Troubled, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = await logged_in(vault)
-    monkeypatch.setattr(sealed, "_PATIENCE", 0.0)
+    monkeypatch.setattr(stored_grants, "_PATIENCE", 0.0)
     store.before, store.loads = FOREVER, 0
     with pytest.raises(StoreUnavailable):
         await rotate(vault, opened)

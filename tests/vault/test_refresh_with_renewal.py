@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from mintage.errors import StoreUnavailable, UpstreamRefused, UpstreamUnavailable
 from mintage.grants.states import Active, Grant, Reason
 from mintage.grants.transitions import Keep, Refuse, Write
-from mintage.vault import renewal, sealed
+from mintage.vault import renewal, stored_grants
 from mintage.vault.values import Opened, Refused
 from tests.vault.login import UPSTREAM, Login
 
@@ -202,7 +202,7 @@ class TestARaceThatIsLost:
 class TestAStoreThatFails:
     @pytest.fixture(autouse=True)
     def _short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sealed, "_FIRST_PAUSE", 0.001)
+        monkeypatch.setattr(stored_grants, "_FIRST_PAUSE", 0.001)
         monkeypatch.setattr(renewal, "_FIRST_SAVE_PAUSE", 0.001)
 
     async def test_for_longer_than_any_request_waits_costs_nothing(self, login: Login) -> None:

@@ -9,7 +9,7 @@ from mintage.errors import StoreUnavailable, UpstreamRefused
 from mintage.grants.handles import Handle, store_key
 from mintage.grants.states import Reason
 from mintage.values import ClientId
-from mintage.vault import sealed
+from mintage.vault import stored_grants
 from mintage.vault.values import Opened, Refused
 from tests.support.logins import redeem
 from tests.vault.login import UPSTREAM, Login
@@ -159,7 +159,7 @@ async def test_tokens_that_come_after_an_operator_deleted_their_grant_are_report
 class TestARevocationWhoseAnswerWasLost:
     @pytest.fixture(autouse=True)
     def _short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sealed, "_FIRST_PAUSE", 0.001)
+        monkeypatch.setattr(stored_grants, "_FIRST_PAUSE", 0.001)
 
     async def test_reports_when_it_finds_out(self) -> None:
         login = await Login.active()

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from mintage.crypto.sealing import record_key, seal
 from mintage.errors import StoreUnavailable
 from mintage.grants import handles, records
+from mintage.grants.handles import Handle
 from mintage.grants.records import Head
 from mintage.grants.states import Lease
 from mintage.grants.transitions import Write
@@ -154,3 +155,16 @@ async def test_attack_d05_a_head_that_was_changed_does_not_open(
     vault = vault_on(store, clock, OLD, former_keys=[NEW])
     assert not isinstance(await use(vault, opened), Opened)
     assert "damaged" in caplog.text
+
+
+async def test_whether_a_token_of_a_newer_record_is_good_is_not_said(
+    store: MemoryStore, clock: ManualClock
+) -> None:
+    vault = vault_on(store, clock, OLD)
+    opened = await logged_in(vault)
+    key = handles.store_key(opened.secret)
+    seen = await store.load(key)
+    assert seen is not None
+    await store.replace(key, seen, b"\xff" + seen.record[1:], int(clock()) + 1000)
+    with pytest.raises(StoreUnavailable, match="record version 255"):
+        await vault.check_secrets(Handle(opened.secret, 1, "access"))

@@ -11,7 +11,7 @@ from mintage.grants.lease import Wait
 from mintage.grants.states import Active, Grant, Lease, Reason
 from mintage.grants.transitions import Keep, Refuse, Write
 from mintage.values import Clock
-from mintage.vault.sealed import Found, SealedGrants
+from mintage.vault.stored_grants import Found, StoredGrants
 from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused
 
 _POLL: Final = 0.05  # seconds between two looks at another process's lease
@@ -21,7 +21,7 @@ class Leases:
     """Takes leases, prolongs them and gives them back. *holder* is random, another each time."""
 
     def __init__(
-        self, grants: SealedGrants, *, clock: Clock, steady: Clock, lifetimes: Lifetimes
+        self, grants: StoredGrants, *, clock: Clock, steady: Clock, lifetimes: Lifetimes
     ) -> None:
         self._grants = grants
         self._clock = clock

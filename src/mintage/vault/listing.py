@@ -8,7 +8,8 @@ from mintage.grants.handles import parse_grant_id
 from mintage.grants.states import Consent
 from mintage.stores.protocol import Cursor, Store
 from mintage.values import ClientId
-from mintage.vault.sealed import SealedGrants
+from mintage.vault.ended import Ended
+from mintage.vault.names import GrantNames
 from mintage.vault.values import Listed
 
 log = logging.getLogger("mintage.vault")
@@ -22,10 +23,11 @@ class Listing:
     """
 
     def __init__(
-        self, store: Store, grants: SealedGrants, *, changed: Callable[[bytes], None]
+        self, store: Store, names: GrantNames, ended: Ended, *, changed: Callable[[bytes], None]
     ) -> None:
         self._store = store
-        self._grants = grants
+        self._names = names
+        self._ended = ended
         self._changed = changed
 
     async def find(
@@ -40,8 +42,8 @@ class Listing:
                 yield found
             return
         seen: set[bytes] = set()
-        subjects = self._grants.subject_hashes(*subject) if subject is not None else None
-        clients = self._grants.client_hashes(client) if client is not None else None
+        subjects = self._names.of_subject(*subject) if subject is not None else None
+        clients = self._names.of_client(client) if client is not None else None
         for number in range(len(subjects or clients or ())):
             async for found in self._pages(
                 subjects[number] if subjects else None, clients[number] if clients else None
@@ -58,7 +60,7 @@ class Listing:
     async def end(self, grant: Listed) -> None:
         """End *grant*, here and on every replica."""
         await self._store.delete(grant.key)
-        self._grants.ended.remember(grant.key)
+        self._ended.remember(grant.key)
         self._changed(grant.key)
         log.info("grant %s: ended from the list", grant.id)
 
@@ -99,7 +101,7 @@ class Listing:
         while True:
             page = await self._store.list(subject=subject, client=client, after=after)
             for entry in page.entries:
-                if (found := self._grants.listed(entry)) is not None:
+                if (found := self._names.read(entry)) is not None:
                     yield found
             if page.next is None:
                 return
@@ -109,7 +111,7 @@ class Listing:
         """The grant whose key begins with *prefix*: lists are in the order of keys."""
         page = await self._store.list(after=Cursor(prefix), limit=1)
         entry = next(iter(page.entries), None)
-        return self._grants.listed(entry) if entry and entry.key.startswith(prefix) else None
+        return self._names.read(entry) if entry and entry.key.startswith(prefix) else None
 
 
 def _order(grant: Listed) -> tuple[int, bytes]:

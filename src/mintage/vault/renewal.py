@@ -24,7 +24,7 @@ from mintage.grants.states import Active, Grant, Reason, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Write
 from mintage.values import Clock, RandomBytes
 from mintage.vault.leases import Leases
-from mintage.vault.sealed import Found, SealedGrants
+from mintage.vault.stored_grants import Found, StoredGrants
 from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused, Renew
 
 log = logging.getLogger("mintage.vault")
@@ -67,7 +67,7 @@ class Renewal:
 
     def __init__(
         self,
-        grants: SealedGrants,
+        grants: StoredGrants,
         *,
         clock: Clock,
         steady: Clock,

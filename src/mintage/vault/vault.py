@@ -29,11 +29,13 @@ from mintage.grants.transitions import Keep, Redemption, Refreshment, Write
 from mintage.stores.protocol import EVERYTHING, Store
 from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.cache import GrantCache
+from mintage.vault.codec import GrantCodec
 from mintage.vault.listing import Listing
+from mintage.vault.names import GrantNames
 from mintage.vault.outage import Outage
 from mintage.vault.renewal import Renewal, Rotation
 from mintage.vault.rotations import Rotations
-from mintage.vault.sealed import SealedGrants
+from mintage.vault.stored_grants import StoredGrants
 from mintage.vault.values import (
     Decision,
     Lifetimes,
@@ -100,11 +102,12 @@ class Vault:
         self._cache = cache or GrantCache(clock=steady)
         self._loads: SingleFlight[Grant | None] = SingleFlight()
         self._outage = Outage(clock=steady)
-        self._grants = SealedGrants(
+        names = GrantNames((keys, *former_keys), random_bytes)
+        self._grants = StoredGrants(
             store,
-            (keys, *former_keys),
+            GrantCodec((keys, *former_keys), random_bytes),
+            names,
             clock=clock,
-            random_bytes=random_bytes,
             refresh_lifetime=self._lifetimes.refresh,
             changed=self._changed,
             report=ended,
@@ -112,7 +115,7 @@ class Vault:
         )
         self._rotations = Rotations(steady)
         self._max_grants = max_grants
-        self.listing = Listing(store, self._grants, changed=self._changed)
+        self.listing = Listing(store, names, self._grants.ended, changed=self._changed)
         self._renewal = Renewal(
             self._grants,
             clock=clock,

@@ -1,19 +1,12 @@
-"""Grants as the store keeps them: sealed under their own secret, listed under keyed hashes.
-
-Load, open, let a decision be made, replace; and on a lost race decide again.
-"""
+"""Grants in the store: load, open, let a decision be made, replace; on a lost race decide again."""
 
 import asyncio
-import hmac
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias, TypeVar
 
-import msgspec
-
 from mintage.concurrency.backoff import pause
-from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, record_key, seal
 from mintage.errors import (
     Exists,
     NewerRecord,
@@ -23,8 +16,7 @@ from mintage.errors import (
     Stale,
     StoreUnavailable,
 )
-from mintage.grants import handles, records
-from mintage.grants.records import NO_TOKENS, Head
+from mintage.grants import handles
 from mintage.grants.states import (
     Active,
     Consent,
@@ -35,19 +27,18 @@ from mintage.grants.states import (
     bound_tokens,
 )
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write
-from mintage.stores.protocol import UNLISTED, Entry, Index, Store, Versioned
-from mintage.values import ClientId, Clock, RandomBytes
+from mintage.stores.protocol import UNLISTED, Index, Store, Versioned
+from mintage.values import Clock
+from mintage.vault.codec import GrantCodec
 from mintage.vault.ended import Ended
+from mintage.vault.names import GrantNames
 from mintage.vault.outage import Outage
 from mintage.vault.unconfirmed_writes import UnconfirmedWrites
 from mintage.vault.values import (
     Decide,
-    Listed,
     Opened,
     Refused,
     ReportEnded,
-    Summary,
-    VaultKeys,
 )
 
 T = TypeVar("T")
@@ -62,30 +53,29 @@ _LONGEST_PAUSE: Final = 1.12
 _PATIENCE: Final = 3.0  # seconds after which it is not asked again
 
 
-class SealedGrants:
-    """*keys*: the first seals, all open.
+class StoredGrants:
+    """*changed* gets the store key of each grant that was written, or may have been.
 
-    *changed* gets the store key of each grant that was written, or may have been. *report*: see
-    `ReportEnded`. It gets the upstream tokens of each grant that ends here, once that is written.
+    *report*: see `ReportEnded`. It gets the upstream tokens of each grant that ends here, once that
+    is written.
     """
 
     def __init__(
         self,
         store: Store,
-        keys: Sequence[VaultKeys],
+        codec: GrantCodec,
+        names: GrantNames,
         *,
         clock: Clock,
-        random_bytes: RandomBytes,
         refresh_lifetime: int,
         changed: Callable[[bytes], None],
         report: ReportEnded,
         outage: Outage,
     ) -> None:
         self._store = store
-        self._keys = {one.id: one for one in keys}
-        self._active = keys[0]
+        self._codec = codec
+        self._names = names
         self._clock = clock
-        self._random_bytes = random_bytes
         self._refresh_lifetime = refresh_lifetime
         self._changed = changed
         self._report = report
@@ -98,9 +88,8 @@ class SealedGrants:
     ) -> None:
         """Keep a new grant until *expires_at*; *order* is its place among its user's."""
         key = handles.store_key(secret)
-        head = Head.make(self._active.id, self._active.id)
-        record = self._encode(grant, secret, key, head)
-        await self.insert_once(key, record, self._index(login, key, order), expires_at)
+        record = self._codec.seal_new(grant, secret=secret, key=key)
+        await self.insert_once(key, record, self._names.make(login, key, order), expires_at)
 
     async def insert_once(
         self, key: bytes, record: bytes, index: Index | None, expires_at: int
@@ -205,11 +194,12 @@ class SealedGrants:
         expires_at = int(self._clock()) + self._refresh_lifetime
         if isinstance(grant, Active):
             expires_at = grant.rotated_at + self._refresh_lifetime
-        head = self._head(Head.of(seen.record), before, grant)
-        record = self._encode(grant, secret, key, head)
+        record = self._codec.seal_next(
+            grant, secret=secret, key=key, record=seen.record, before=before
+        )
         index = UNLISTED if isinstance(grant, Revoked) else None
-        if head.sealed_under != Head.of(seen.record).sealed_under and isinstance(grant, Active):
-            index = self._index(grant.login, key)  # its names are made with the old secret
+        if isinstance(grant, Active) and not self._codec.is_current(seen.record):
+            index = self._names.make(grant.login, key)  # its names are made with the old secret
         try:
             await self._store.replace(key, seen, record, expires_at, index)
         except StoreUnavailable:
@@ -221,13 +211,6 @@ class SealedGrants:
         self._unconfirmed.forget(key)
         if isinstance(grant, Revoked):
             self.ended.remember(key)
-
-    def _head(self, old: Head, before: Grant, grant: Grant) -> Head:
-        """Sealed under the secret in use; new tokens are signed with it, old ones were not."""
-        if not isinstance(grant, Active):
-            return Head.make(self._active.id, NO_TOKENS)
-        rotated = not isinstance(before, Active) or before.generation != grant.generation
-        return Head.make(self._active.id, self._active.id if rotated else old.signed_with)
 
     async def load_patiently(self, secret: bytes) -> Found | None:
         """`load`, through a short outage."""
@@ -251,7 +234,7 @@ class SealedGrants:
         if seen is None:
             return None
         try:
-            grant = self._open(seen.record, secret, key)
+            grant = self._codec.open(seen.record, secret=secret, key=key)
         except NewerRecord as newer:
             raise StoreUnavailable(str(newer)) from newer
         except (SealError, RecordError) as error:
@@ -281,92 +264,6 @@ class SealedGrants:
         if seen is None:
             return
         try:
-            head = Head.of(seen.record)
+            self._codec.check_secrets(seen.record, key)
         except NewerRecord as newer:
             raise StoreUnavailable(str(newer)) from newer
-        except RecordError:
-            return
-        if head.signed_with == NO_TOKENS:
-            return
-        for named in (head.sealed_under, head.signed_with):
-            if named and named not in self._keys:
-                raise SecretMissing(f"grant {handles.grant_id(key)}", named.hex())
-
-    def _open(self, record: bytes, secret: bytes, key: bytes) -> Grant:
-        sealed_under = Head.of(record).sealed_under
-        if not sealed_under:
-            return self._open_unnamed(record, secret, key)
-        known = self._keys.get(sealed_under)
-        if known is None:
-            raise SecretMissing(f"grant {handles.grant_id(key)}", sealed_under.hex())
-        return records.decode(record, key=record_key(known.seal, secret), store_key=key)
-
-    def _open_unnamed(self, record: bytes, secret: bytes, key: bytes) -> Grant:
-        """A record of the first format does not say which secret it is under."""
-        for known in self._keys.values():
-            try:
-                return records.decode(record, key=record_key(known.seal, secret), store_key=key)
-            except SealError:
-                continue
-        raise SealError("the box does not open")
-
-    def _encode(self, grant: Grant, secret: bytes, key: bytes, head: Head) -> bytes:
-        return records.encode(
-            grant,
-            head=head,
-            key=record_key(self._active.seal, secret),
-            store_key=key,
-            nonce=self._random_bytes(NONCE_BYTES),
-        )
-
-    def _index(self, login: Consent, key: bytes, order: int | None = None) -> Index:
-        """Names for lists: hashes to find by, and who it is under the server's own key."""
-        who = login.identity
-        return Index(
-            subject=self.subject_hashes(who.issuer, who.subject)[0],
-            client=self.client_hashes(login.client_id)[0],
-            summary=seal(
-                msgspec.msgpack.encode(Summary.of(login, order)),
-                key=BoxKey(self._active.seal),
-                context=b"summary\0" + key,
-                nonce=self._random_bytes(NONCE_BYTES),
-            ),
-        )
-
-    def listed(self, entry: Entry) -> Listed | None:
-        """What *entry* tells; None for a grant that is over. What can't be read is said."""
-        try:
-            head = Head.of(entry.head)
-        except RecordError as error:
-            summary = self._summary(entry, self._keys.values())
-            return Listed(entry.key, summary, entry.expires_at, b"", b"", unread=str(error))
-        if head.signed_with == NO_TOKENS:
-            return None
-        summary, unread = None, None
-        foreign = bool(head.sealed_under) and head.sealed_under not in self._keys
-        if foreign:
-            unread = f"under the secret {head.sealed_under.hex()}, which is not configured here"
-        elif (summary := self._summary(entry, self._keys.values())) is None:
-            unread = "its name is damaged"
-        heads = (head.sealed_under, head.signed_with)
-        return Listed(entry.key, summary, entry.expires_at, *heads, unread, foreign)
-
-    def _summary(self, entry: Entry, known: Iterable[VaultKeys]) -> Summary | None:
-        keys = [BoxKey(one.seal) for one in known]
-        try:
-            opened = open_any(entry.summary, keys=keys, context=b"summary\0" + entry.key)
-            return msgspec.msgpack.decode(opened, type=Summary)
-        except (SealError, msgspec.DecodeError):
-            return None
-
-    def subject_hashes(self, issuer: str, subject: str) -> list[bytes]:
-        """By what the store lists one user's grants: under the secret in use, and under others."""
-        return self._hashes(("subject", issuer, subject))
-
-    def client_hashes(self, client_id: ClientId) -> list[bytes]:
-        """By what the store lists one client's grants, likewise."""
-        return self._hashes(("client", client_id))
-
-    def _hashes(self, name: tuple[str, ...]) -> list[bytes]:
-        encoded = msgspec.msgpack.encode(name)
-        return [hmac.digest(known.index, encoded, "sha256") for known in self._keys.values()]

@@ -1,0 +1,84 @@
+"""Grants as bytes: each sealed under a key from its own secret and a root secret of this server."""
+
+from collections.abc import Sequence
+
+from mintage.crypto.sealing import NONCE_BYTES, record_key
+from mintage.errors import NewerRecord, RecordError, SealError, SecretMissing
+from mintage.grants import handles, records
+from mintage.grants.records import NO_TOKENS, Head
+from mintage.grants.states import Active, Grant
+from mintage.values import RandomBytes
+from mintage.vault.values import VaultKeys
+
+
+class GrantCodec:
+    """*keys*: the first seals, all open. A *key* is the store key of the grant of *secret*."""
+
+    def __init__(self, keys: Sequence[VaultKeys], random_bytes: RandomBytes) -> None:
+        self._keys = {one.id: one for one in keys}
+        self._active = keys[0]
+        self._random_bytes = random_bytes
+
+    def seal_new(self, grant: Grant, *, secret: bytes, key: bytes) -> bytes:
+        """The record of a grant that no store has yet."""
+        return self._seal(grant, secret, key, Head.make(self._active.id, self._active.id))
+
+    def seal_next(
+        self, grant: Grant, *, secret: bytes, key: bytes, record: bytes, before: Grant
+    ) -> bytes:
+        """What takes the place of *record*, in which *before* is.
+
+        It is sealed under the secret in use. New tokens are signed with that; others were not.
+        """
+        if not isinstance(grant, Active):
+            return self._seal(grant, secret, key, Head.make(self._active.id, NO_TOKENS))
+        signed_with = self._active.id
+        if isinstance(before, Active) and before.generation == grant.generation:
+            signed_with = Head.of(record).signed_with
+        return self._seal(grant, secret, key, Head.make(self._active.id, signed_with))
+
+    def is_current(self, record: bytes) -> bool:
+        """Whether *record* is sealed under the secret in use."""
+        return Head.of(record).sealed_under == self._active.id
+
+    def open(self, record: bytes, *, secret: bytes, key: bytes) -> Grant:
+        """The grant in *record*. Raises `SecretMissing`, `NewerRecord`, `SealError`, `RecordError`.
+
+        A record of the first format does not say which secret it is under.
+        """
+        sealed_under = Head.of(record).sealed_under
+        if sealed_under and sealed_under not in self._keys:
+            raise SecretMissing(f"grant {handles.grant_id(key)}", sealed_under.hex())
+        named = self._keys.get(sealed_under)
+        for known in [named] if named else self._keys.values():
+            try:
+                return records.decode(record, key=record_key(known.seal, secret), store_key=key)
+            except SealError:
+                continue
+        raise SealError("the box does not open")
+
+    def check_secrets(self, record: bytes, key: bytes) -> None:
+        """Raise `SecretMissing` if the live grant in *record* needs a secret that is not here.
+
+        Nothing is opened: the head of the record tells. Raises `NewerRecord`.
+        """
+        try:
+            head = Head.of(record)
+        except NewerRecord:
+            raise
+        except RecordError:
+            return
+        if head.signed_with == NO_TOKENS:
+            return
+        for named in (head.sealed_under, head.signed_with):
+            if named and named not in self._keys:
+                raise SecretMissing(f"grant {handles.grant_id(key)}", named.hex())
+
+    def _seal(self, grant: Grant, secret: bytes, key: bytes, head: Head) -> bytes:
+        return records.encode(
+            grant,
+            head=head,
+            key=record_key(self._active.seal, secret),
+            store_key=key,
+            nonce=self._random_bytes(NONCE_BYTES),
+        )

@@ -1,0 +1,75 @@
+"""How grants are listed: under keyed hashes, with a sealed summary. A stolen store names nobody."""
+
+import hmac
+from collections.abc import Sequence
+
+import msgspec
+
+from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
+from mintage.errors import RecordError, SealError
+from mintage.grants.records import NO_TOKENS, Head
+from mintage.grants.states import Consent
+from mintage.stores.protocol import Entry, Index
+from mintage.values import ClientId, RandomBytes
+from mintage.vault.values import Listed, Summary, VaultKeys
+
+
+class GrantNames:
+    """*keys*: the first makes names, all read and find them."""
+
+    def __init__(self, keys: Sequence[VaultKeys], random_bytes: RandomBytes) -> None:
+        self._keys = {one.id: one for one in keys}
+        self._active = keys[0]
+        self._random_bytes = random_bytes
+
+    def make(self, login: Consent, key: bytes, order: int | None = None) -> Index:
+        """Hashes to find a grant by, and who it is; *order* is its place among its user's."""
+        who = login.identity
+        return Index(
+            subject=self.of_subject(who.issuer, who.subject)[0],
+            client=self.of_client(login.client_id)[0],
+            summary=seal(
+                msgspec.msgpack.encode(Summary.of(login, order)),
+                key=BoxKey(self._active.seal),
+                context=b"summary\0" + key,
+                nonce=self._random_bytes(NONCE_BYTES),
+            ),
+        )
+
+    def read(self, entry: Entry) -> Listed | None:
+        """What *entry* tells; None for a grant that is over. What can't be read is said."""
+        try:
+            head = Head.of(entry.head)
+        except RecordError as error:
+            summary = self._summary(entry)
+            return Listed(entry.key, summary, entry.expires_at, b"", b"", unread=str(error))
+        if head.signed_with == NO_TOKENS:
+            return None
+        summary, unread = None, None
+        foreign = bool(head.sealed_under) and head.sealed_under not in self._keys
+        if foreign:
+            unread = f"under the secret {head.sealed_under.hex()}, which is not configured here"
+        elif (summary := self._summary(entry)) is None:
+            unread = "its name is damaged"
+        heads = (head.sealed_under, head.signed_with)
+        return Listed(entry.key, summary, entry.expires_at, *heads, unread, foreign)
+
+    def of_subject(self, issuer: str, subject: str) -> list[bytes]:
+        """By what the store lists one user's grants: under the secret in use, and under others."""
+        return self._hashes(("subject", issuer, subject))
+
+    def of_client(self, client_id: ClientId) -> list[bytes]:
+        """By what the store lists one client's grants, likewise."""
+        return self._hashes(("client", client_id))
+
+    def _summary(self, entry: Entry) -> Summary | None:
+        keys = [BoxKey(one.seal) for one in self._keys.values()]
+        try:
+            opened = open_any(entry.summary, keys=keys, context=b"summary\0" + entry.key)
+            return msgspec.msgpack.decode(opened, type=Summary)
+        except (SealError, msgspec.DecodeError):
+            return None
+
+    def _hashes(self, name: tuple[str, ...]) -> list[bytes]:
+        encoded = msgspec.msgpack.encode(name)
+        return [hmac.digest(known.index, encoded, "sha256") for known in self._keys.values()]
