@@ -11,8 +11,8 @@ Feature: TypeAlias = Literal["registration", "public_keys"]
 class Endpoint:
     """*name* is its path below the issuer.
 
-    *member*: what names it in the server's metadata (RFC 8414 §2). *page*: people come here with
-    a browser, so no script of a web page may call it. *feature*: it is served only with that.
+    *member*: its name in the server's metadata (RFC 8414 §2). *page*: people open it in a browser,
+    so scripts of web pages may not call it. *feature*: it is served only with that.
     """
 
     name: str
@@ -52,7 +52,7 @@ RESERVED: Final = frozenset({".well-known", *(endpoint.name for endpoint in ENDP
 
 
 def members(issuer: str, features: Collection[Feature]) -> dict[str, str]:
-    """The metadata's members that name an endpoint of *issuer* with *features*, each a URL."""
+    """The members of the metadata that name an endpoint of *issuer* with *features*, each a URL."""
     return {
         endpoint.member: f"{issuer}/{endpoint.name}"
         for endpoint in ENDPOINTS

@@ -1,7 +1,7 @@
-"""The extras of this package, and the sentence that a program without one of them reads.
+"""The extras of this package, and the error of a program that lacks one.
 
-The base install has what the issuer needs. Each other part names its extra with `needs` or
-`extra`, before anything of it is imported.
+The base install has what the issuer needs. Each other part names its extra with `needs` or `extra`,
+before it imports a package of it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,7 +54,7 @@ def needs(extra: str) -> None:
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Import packages of the extra *name* in this block: one missing raises `MissingExtra`."""
+    """Import packages of the extra *name* in this block. A missing one raises `MissingExtra`."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
-"""The JWTs of one server: an issuer for each audience, and the handles inside them.
+"""The JWTs of one server: an issuer for each audience, and the handles inside the tokens.
 
-An access token is for one resource. A refresh token is for the server itself, so that
-neither can pass for the other: they differ in ``aud`` and in ``token_use``.
+An access token is for one resource. A refresh token is for the server itself. They differ in
+``aud`` and in ``token_use``, so neither can be used as the other.
 """
 
 import math
@@ -24,7 +24,7 @@ from mintage.vault.values import Lifetimes, Opened
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenResponse:
-    """A successful answer of the token endpoint (RFC 6749 §5.1)."""
+    """A successful response of the token endpoint (RFC 6749 §5.1)."""
 
     access_token: str = field(repr=False)
     expires_in: int
@@ -42,7 +42,7 @@ class AccessToken:
 
 
 class UnknownHandle(TokenError):
-    """Signed by us, and yet its ``jti`` is none of ours: a foreign token under a shared key."""
+    """A valid signature, but not a ``jti`` of Mintage: another program shares the key."""
 
     error = "unknown_jti"
     description = "The token names no grant"
@@ -51,7 +51,7 @@ class UnknownHandle(TokenError):
 class Tokens:
     """Issues and reads the tokens of *issuer* for its *resources*.
 
-    *leeway* (seconds) is what clocks of several replicas may differ by.
+    *leeway* (seconds) is the difference that the clocks of several replicas may have.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class Tokens:
     ) -> TokenResponse:
         """The tokens of the grant's current generation.
 
-        They depend on the grant alone, not on the clock: asked again, the same bytes come
-        out, and so a client that lost an answer gets the very same successor. *resource* is
-        the audience, None for the grant's own; *claims* of the upstream's stand in the token.
-        No token outlives the login.
+        They depend on the grant alone, not on the clock, so a second call gives the same bytes. A
+        client that lost a response thus gets the very same tokens again. *resource* is the
+        audience, None for the grant's own; *claims* are the provider's claims to include. No token
+        outlives the login.
         """
         grant = opened.grant
         granted = list(grant.login.scopes if scopes is None else scopes)
@@ -128,24 +128,24 @@ class Tokens:
         )
 
     def _until_the_end(self, grant: Active, lifetime: int) -> int:
-        """*lifetime*, but no longer than the login lasts; a second at least."""
+        """*lifetime*, but not longer than the login lasts; at least a second."""
         session = self._lifetimes.session
         if session is None:
             return lifetime
         return max(1, min(lifetime, grant.login.created_at + session - grant.rotated_at))
 
     def read_refresh(self, token: str) -> Handle:
-        """The handle of a refresh token; the grant knows whose it is. Raises `TokenError`."""
+        """The handle of a refresh token. The grant knows its user. Raises `TokenError`."""
         return _handle(self._refresh.verify(token, "refresh").jti, "refresh")
 
     def read_access(self, token: str, resource: str) -> AccessToken:
-        """What an access token for *resource* says. Raises `TokenError`."""
+        """The content of an access token for *resource*. Raises `TokenError`."""
         claims = self._access[resource].verify(token)
         handle = _handle(claims.jti, "access")
         return AccessToken(handle, claims.scopes, claims.exp + self._leeway)
 
     def read_any(self, token: str) -> tuple[Handle, Claims]:
-        """(handle, claims) of any of our tokens. Raises `TokenError`."""
+        """(handle, claims) of any token of this server. Raises `TokenError`."""
         failure: TokenError = WrongAudience()
         for issuer, kind in self._readers():
             try:
@@ -156,7 +156,7 @@ class Tokens:
         raise failure
 
     def read_to_revoke(self, token: str) -> Handle:
-        """The handle of any of our tokens, also of a resource that has left the settings.
+        """The handle of any token of this server, even for a resource that was removed.
 
         Raises `TokenError`.
         """
@@ -172,8 +172,8 @@ class Tokens:
     def named_by_unknown_key(self, token: str, error: TokenError) -> Handle | None:
         """The handle in *token*, which was refused with *error* because its key is unknown here.
 
-        None for a token that is refused for another reason, has expired, or is of another
-        issuer. Nothing vouches for the handle: it is good for `Vault.check_secrets` alone.
+        None for a token that is refused for another reason, has expired, or is of another issuer.
+        The handle is not verified: use it only for `Vault.check_secrets`.
         """
         if not isinstance(error, UnknownKey):
             return None
@@ -196,7 +196,7 @@ def _handle(jti: str, kind: Kind) -> Handle:
 
 
 def _unverified(token: str) -> Claims | None:
-    """What *token* says of itself, unchecked: enough for a question, for no answer."""
+    """The claims of *token*, not verified. Base no decision on them."""
     if len(token) > MAX_TOKEN or not token.isascii():
         return None
     try:

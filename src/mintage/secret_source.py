@@ -1,4 +1,4 @@
-"""Where secrets come from: the environment, a file, or a random number."""
+"""Reads secrets from the environment or a file, or generates them."""
 
 import base64
 import contextlib
@@ -19,10 +19,10 @@ Resolve = Callable[[str, str], Secret]
 
 
 def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> Secret:
-    """The secret that *spec* points to: ``env:NAME`` or ``file:PATH`` (relative to *base*).
+    """The secret that *spec* names: ``env:NAME`` or ``file:PATH`` (relative to *base*).
 
-    Raises `ConfigError` under *key*. A secret written into the file itself is refused:
-    configuration gets copied, printed and committed.
+    Raises `ConfigError` under *key*. A secret in the settings file itself is refused: configuration
+    is copied, printed and committed.
     """
     scheme, _, name = spec.partition(":")
     match scheme:
@@ -38,9 +38,9 @@ def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> S
 
 
 def lines(value: Secret) -> tuple[Secret, ...]:
-    """The root secrets in *value*: one a line, the first in use; ``# `` begins a remark.
+    """The root secrets in *value*: one in each line, the first in use; ``# `` begins a comment.
 
-    Bytes that are no text are one secret, whatever they hold.
+    Bytes that are not text are one secret, whatever they contain.
     """
     raw = value.reveal()
     if not raw.isascii() or not raw.decode().replace("\n", "").replace("\r", "").isprintable():
@@ -50,9 +50,9 @@ def lines(value: Secret) -> tuple[Secret, ...]:
 
 
 def generate_once(path: Path, *, key: str) -> Secret:
-    """The secret in the file *path*; a new one, readable by its owner alone, if there is none.
+    """The secret in the file *path*. If there is none, create one that only its owner can read.
 
-    Of several processes that start at once, one makes it and all read the same.
+    If several processes start at once, one creates it and all read the same.
     """
     if not path.exists():  # once it is there, its directory may be read-only
         with contextlib.suppress(FileExistsError):
@@ -61,7 +61,7 @@ def generate_once(path: Path, *, key: str) -> Secret:
 
 
 def _create(path: Path, key: str) -> None:
-    """Write a new secret whole, or not at all: a link fails if *path* is there already."""
+    """Write a new secret whole, or not at all: creating a link fails if *path* exists."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -98,6 +98,6 @@ def _read(path: Path, key: str) -> Secret:
 
 
 def _warn_if_shared(path: Path, key: str) -> None:
-    """A group may be meant (a sealed directory of an orchestrator has one); everybody is not."""
+    """Warn if every user can read *path*. A group may be intended, as orchestrators do it."""
     if os.name == "posix" and path.stat().st_mode & stat.S_IROTH:
         log.warning("%s: every user of this machine can read %s: chmod o-r %s", key, path, path)

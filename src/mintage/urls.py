@@ -1,4 +1,4 @@
-"""URLs as people write them into a configuration."""
+"""URLs as people write them in a configuration."""
 
 import re
 from typing import Final
@@ -10,7 +10,7 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def whole_url(text: str, key: str, *, example: str, query: bool = False) -> SplitResult:
-    """The parts of a URL with scheme and host, and no fragment or user name.
+    """The parts of a URL with scheme and host, and without fragment or user name.
 
     *query*: it may have one. Raises `ConfigError` under *key*.
     """
@@ -29,7 +29,7 @@ def whole_url(text: str, key: str, *, example: str, query: bool = False) -> Spli
 
 
 def _meant(text: str) -> str | None:
-    """*text* with what it lacks in front, where it begins with a host: ``localhost:8000/mcp``."""
+    """*text* with a scheme, if it begins with a host: ``localhost:8000/mcp``."""
     rest = re.sub(r"^(https?:)?/*", "", text)
     host = re.match(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(?=[:/]|$)|localhost(?=[:/]|$)", rest)
     if host is None:

@@ -1,4 +1,4 @@
-"""The small words that every room speaks: types without behaviour of their own."""
+"""Small types without behaviour of their own, for all packages."""
 
 from collections.abc import Callable, Iterable
 from typing import Final, NewType, NoReturn, TypeAlias, final
@@ -19,13 +19,13 @@ _SCOPE_CHARS = frozenset(map(chr, [0x21, *range(0x23, 0x5C), *range(0x5D, 0x7F)]
 def parse_scope(text: str) -> Scopes:
     """The scopes of a space-separated ``scope`` parameter (RFC 6749 §3.3), each once.
 
-    Raises ``ValueError`` on a character that no scope may hold.
+    Raises ``ValueError`` on a character that no scope may have.
     """
     return check_scopes(part for part in text.split(" ") if part)
 
 
 def check_scopes(scopes: Iterable[str]) -> Scopes:
-    """*scopes* as a tuple, each once. Raises ``ValueError`` where one is no scope-token."""
+    """*scopes* as a tuple, each once. Raises ``ValueError`` if one is not a scope-token."""
     if isinstance(scopes, str):
         raise ValueError("scopes are a list of strings, not one string")  # noqa: TRY004
     distinct = tuple(dict.fromkeys(scopes))
@@ -37,7 +37,7 @@ def check_scopes(scopes: Iterable[str]) -> Scopes:
 
 @final
 class Secret:
-    """Bytes that never show themselves: repr, str, format and pickle all refuse."""
+    """Bytes that are never printed: repr, str, format and pickle all refuse."""
 
     __slots__ = ("_value",)
 

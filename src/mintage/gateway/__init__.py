@@ -1,4 +1,4 @@
-"""Login in front of any HTTP server: a reverse proxy that keeps the Mintage token to itself."""
+"""Login in front of any HTTP server: a reverse proxy that never forwards the Mintage token."""
 
 from mintage.extras import needs
 

@@ -1,6 +1,6 @@
-"""The door of a protected resource: whether a request may pass, and every way to say no.
+"""Decides whether a request to a protected resource may pass, and makes every refusal.
 
-The gateway has its backends behind it, an integration the routes of the application itself.
+In the gateway it protects the backends, and in an integration the application's own routes.
 """
 
 import re
@@ -47,7 +47,7 @@ _JUDGED: Final = MCP_HEADERS | {b"connection", b"content-length", b"transfer-enc
 
 @dataclass(frozen=True, slots=True)
 class AccessGuard:
-    """One for all resources of a server."""
+    """One object for all resources of a server."""
 
     site: Site
     bearer: Bearer
@@ -64,11 +64,11 @@ class AccessGuard:
         incoming: Incoming | None,
         websocket: bool = False,
     ) -> Access:
-        """The access that a request has; *path* is below the resource's own.
+        """The access of a request; *path* is relative to the resource's own.
 
-        Raises `MintageError` where it has none: the page it comes from, how its head is written,
-        its token and the rules of *resource* are looked at, in this order. *incoming*: its body,
-        which is read if a rule asks for MCP; None where another proxy has it.
+        Raises `MintageError` to refuse it. It checks the page that the request comes from, its
+        headers, its token and the rules of *resource*, in this order. *incoming*: its body, which
+        is read if a rule needs the MCP message; None if another proxy has the body.
         """
         if not self.origins.accept(headers):
             raise AccessDenied(
@@ -99,7 +99,7 @@ class AccessGuard:
         return await self.bearer.check(headers, resource, calls)
 
     async def _by_headers(self, headers: RawHeaders, resource: Resource, call: Call) -> Access:
-        """For a request whose body another proxy keeps."""
+        """The calls of a request whose body another proxy keeps."""
         if not resource.trusts_mcp_headers:
             raise AccessDenied(
                 "this request can't be judged here; ask the operator of this server",
@@ -111,9 +111,9 @@ class AccessGuard:
         return await self.bearer.check(headers, resource, (named,))
 
     def may_call(self, access: Access, resource: Resource, path: str) -> Callable[[str, str], bool]:
-        """Whether *access* reaches to a call of an MCP method that names something.
+        """A function that tells whether *access* allows a call by MCP method and name.
 
-        The returned function takes the method and the name, as ``tools/call`` and ``drop_users``.
+        It takes the method and the name, as ``tools/call`` and ``drop_users``.
         """
         call = Call(method="POST", path=path)
         return lambda operation, name: self.bearer.allows(
@@ -123,7 +123,7 @@ class AccessGuard:
     def refusal(
         self, error: Exception, request: Request, resource: Resource, *, slash: bool
     ) -> Response:
-        """What the client reads of *error*. *slash*: the resource was named with one at its end."""
+        """The response for *error*. *slash*: the request's path was the resource's and a slash."""
         failure = failure_of(error, request, self.random_bytes)
         response = _as_json_rpc(failure) or error_response(failure)
         if isinstance(failure.error, NoToken | InvalidToken | InsufficientScope | InvalidRequest):
@@ -138,7 +138,7 @@ class AccessGuard:
 
 
 def _check_head(headers: RawHeaders, method: str) -> None:
-    """Refuse a request that the backend could take for another one than was judged."""
+    """Refuse a request that the backend could read differently from what was checked."""
     if method not in _USUAL_METHODS and not _METHOD.fullmatch(method):
         raise AccessDenied(
             "write the method in capital letters, like POST",
@@ -153,7 +153,7 @@ def _check_head(headers: RawHeaders, method: str) -> None:
 
 
 def _is_usual(judged: RawHeaders) -> bool:
-    """Whether *judged* are as nearly all clients send them: then nothing has to be looked at."""
+    """Whether *judged* are what nearly all clients send. Then nothing more needs checking."""
     names = set()
     for name, value in judged:
         if name == b"connection":
@@ -176,7 +176,7 @@ async def _calls(
 
 
 def _as_json_rpc(failure: Failure) -> Response | None:
-    """The answer that MCP has for headers that differ from the body; None for other failures."""
+    """MCP's response if headers differ from the body; None for other failures."""
     if not isinstance(failure.error, HeaderMismatch):
         return None
     said = {"code": HEADER_MISMATCH, "message": failure.error.description}

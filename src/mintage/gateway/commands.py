@@ -1,9 +1,9 @@
-"""Servers that speak over their standard input: a process for each session of each user.
+"""MCP servers that speak over stdio: one process for each session of each user.
 
-The process and both transports are the official SDK's. What is here is who owns a session, how
+The official SDK runs the process and both transports. This module decides who owns a session, how
 many there may be, and when they end. Such a server keeps a session's state in its process, so
-it is served in the revisions of MCP that have sessions; a newer client is told so, and
-takes one of those.
+it is served in those revisions of MCP that have sessions. A newer client is told so, and falls back
+to one of them.
 """
 
 import asyncio
@@ -43,10 +43,10 @@ Owner = tuple[User, str]
 
 
 class CommandSessions:
-    """The live sessions of one command, as the ASGI end of its resource."""
+    """The live sessions of one command. It is the ASGI application of its resource."""
 
     def __init__(self, command: Command, *, identify: bool) -> None:
-        """*identify*: whether a process is told, in its environment, whose it is."""
+        """*identify*: whether a process gets its user in its environment."""
         self._command = command
         self._identify = identify
         self._sessions: dict[str, _Session] = {}  # those that take requests
@@ -55,20 +55,20 @@ class CommandSessions:
         self._serve = RequestBodyLimitMiddleware(self._route, _MAX_BODY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, access: Access) -> None:
-        """Serve a request of the user that *access* is about."""
+        """Serve a request of the user with *access*."""
         await self._serve({**scope, "mintage.access": access}, receive, send)
 
     def __len__(self) -> int:
-        """How many processes there are, those that are just ending included."""
+        """How many processes there are, including those that are ending."""
         return len(self._living)
 
     def drain(self) -> None:
-        """End the streams on which clients only listen: no other end would come to them."""
+        """End the streams on which clients only listen: nothing else would end them."""
         for session in self._living:
             session.transport.close_standalone_sse_stream()
 
     async def close(self) -> None:
-        """End all processes. Those that won't go within seconds are killed."""
+        """End all processes. Those that have not exited after some seconds are killed."""
         for session in list(self._living):
             self._end(session)
         if self._living:
@@ -93,7 +93,7 @@ class CommandSessions:
                 await session.transport.handle_request(scope, receive, send)
 
     async def _begin(self, scope: Scope, receive: Receive, send: Send, access: Access) -> None:
-        """A new session, if this request asks for one: nothing else starts a process."""
+        """A new session, if this request asks for one: no other request starts a process."""
         body = await Request(scope, receive).body()
         if scope["method"] != "POST" or not _is_initialize(body):
             text = "begin with initialize, and name the session in Mcp-Session-Id from then on"
@@ -110,7 +110,7 @@ class CommandSessions:
     async def _open(
         self, scope: Scope, receive: Receive, send: Send, owner: Owner, access: Access
     ) -> None:
-        """A new session. It stays only if its first request is answered well."""
+        """A new session. It is kept only if its first request succeeds."""
         session = _Session(owner, self._parameters(access), self._command.idle_seconds)
         if not await self._start(session):
             refusal = _error(502, types.INTERNAL_ERROR, "the backend can't be started")
@@ -144,7 +144,7 @@ class CommandSessions:
         return await started
 
     def _end(self, session: "_Session") -> None:
-        """No more requests for it. Its process counts until it is gone."""
+        """Accept no more requests for it. Its process counts until it has exited."""
         self._sessions.pop(session.name, None)
         session.end()
 
@@ -192,14 +192,14 @@ class _Session:
         self._pending: dict[types.RequestId, None] = {}  # what the client awaits, oldest first
 
     def end(self) -> None:
-        """Ends the talk. The process is then given the time that it may take to leave.
+        """End the session. The process then has some time to exit.
 
-        Its task is never cancelled: that would leave a process behind.
+        Its task is never cancelled: that would leave the process running.
         """
         self._both.cancel()
 
     async def run(self, started: asyncio.Future[bool]) -> None:
-        """From the process's start to its end. *started* is told whether it could start."""
+        """Run the process from start to end. *started* gets whether it could start."""
         try:
             async with self.transport.connect() as ends:
                 try:
@@ -250,16 +250,16 @@ class _Session:
         return SessionMessage(message, metadata=self._on_the_way())
 
     def _on_the_way(self) -> ServerMessageMetadata | None:
-        """With the answer that the client awaits it gets what else the process says meanwhile.
+        """Send the client what else the process says while it waits for an answer.
 
-        Standard output does not tell which request a message is about: the newest is likeliest.
+        Standard output does not tell which request a message is about, so the newest one gets it.
         """
         if not self._pending:
             return None
         return ServerMessageMetadata(related_request_id=next(reversed(self._pending)))
 
     async def _give_up(self, target: Any) -> None:
-        """The process is gone: whoever still waits is told."""
+        """The process has exited: tell every client that still waits."""
         gone = types.ErrorData(code=types.INTERNAL_ERROR, message="the backend has ended")
         for waiting in list(self._pending):
             error = types.JSONRPCError(jsonrpc="2.0", id=waiting, error=gone)
@@ -272,10 +272,10 @@ def _owner(access: Access) -> Owner:
 
 
 def _identity(access: Access) -> dict[str, str]:
-    """Who the user is, for the process's environment.
+    """The user, for the process's environment.
 
-    Raises `AccessDenied` for a subject that no environment holds: a process that is not told who
-    its user is could take it for one without a user.
+    Raises `AccessDenied` for a subject that an environment variable can't contain. A process that
+    did not get its user could take the session for one without a user.
     """
     who = access.opened.grant.login.identity
     if "\0" in who.subject:
@@ -322,7 +322,7 @@ def _is_initialize(body: bytes) -> bool:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """*receive*, with *body*, which was read already, in front."""
+    """*receive*, which first returns *body*, which was already read."""
     read = False
 
     async def again() -> Message:
@@ -343,7 +343,7 @@ def _request_id(body: bytes) -> str | int | None:
 
 
 def _unsupported(requested: str, asked: str | int | None) -> Response:
-    """What makes a client of a newer revision fall back to one that has sessions."""
+    """The response that makes a client of a newer revision fall back to one that has sessions."""
     data = {"supported": list(HANDSHAKE_PROTOCOL_VERSIONS), "requested": requested[:32]}
     text = "this server speaks revisions with sessions"
     return _error(400, UNSUPPORTED_PROTOCOL_VERSION, text, asked=asked, data=data)

@@ -1,4 +1,4 @@
-"""What a backend is told about the user, and with which token it may go on from there."""
+"""What a backend learns about the user, and which token it gets for its own requests."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange], Awaitable[UpstreamTo
 class IdentitySigner:
     """Signs who a user is, for a minute, for one backend (typ ``identity+jwt``).
 
-    Its ``typ`` and its audience keep it from being taken for an access token.
+    Because of its ``typ`` and audience no program takes it for an access token.
     """
 
     issuer: str
@@ -63,7 +63,7 @@ class IdentitySigner:
 
 
 class _Kept(NamedTuple):
-    """*made_of*: the grant or tokens that it came from; with others it is of no use."""
+    """*made_of*: the grant or tokens that it came from. It is invalid for any other."""
 
     token: str
     made_of: object
@@ -72,9 +72,9 @@ class _Kept(NamedTuple):
 
 @dataclass(slots=True)
 class BackendCredentials:
-    """Finds what a backend is to be told about whoever holds the token.
+    """Finds what a backend gets for the user of a token.
 
-    *clock* is the time of day; what is kept is kept by *steady*, which is never set.
+    *clock* is the time of day. Caches use *steady*, which cannot be set.
     """
 
     vault: Vault
@@ -97,8 +97,8 @@ class BackendCredentials:
     async def of(self, access: Access, resource: Resource) -> tuple[dict[str, str], str | None]:
         """(identity headers, Authorization) for a backend.
 
-        Raises `InvalidToken` where the upstream has ended the login, `AccessDenied` where it
-        gives no token for the backend, `UpstreamError` where it can't be asked.
+        Raises `InvalidToken` if the upstream has ended the login, `AccessDenied` if it issues no
+        token for the backend, and `UpstreamError` if it can't be asked.
         """
         match resource.credential:
             case "none":
@@ -133,7 +133,7 @@ class BackendCredentials:
         return token
 
     async def _exchange(self, access: Access, resource: Resource) -> str:
-        """A token for the backend's audience (RFC 8693), kept while it lasts."""
+        """A token for the backend's audience (RFC 8693), cached while it is valid."""
         if resource.exchange is None:
             raise ValueError("there are no settings for the exchange")
         opened = await fresh_upstream(access.opened, self.vault)

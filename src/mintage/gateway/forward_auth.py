@@ -1,12 +1,12 @@
-"""The question of another proxy: may this request pass, and what is its backend to be told?
+"""Answers another proxy: may this request pass, and which headers does its backend get?
 
 nginx (``auth_request``), Traefik (ForwardAuth), Caddy (``forward_auth``), HAProxy (a script in
-the manual) and Envoy (``ext_authz``) ask here before they pass a request on. They describe it; only
-the headers that they leave as the client sent them (``Authorization``, ``Origin``, ``Mcp-*``) are
-the client's own.
+the manual) and Envoy (``ext_authz``) ask here before they forward a request. They describe it.
+Only the headers that they leave as the client sent them (``Authorization``, ``Origin``, ``Mcp-*``)
+are the client's own.
 
-The answer is 200 with the headers for the backend; 401 or 403 with the challenge for the client;
-5xx where nothing is known, which is no refusal. It is never another one: proxies know no more.
+The answer is 200 with the headers for the backend; 401 or 403 with the challenge for the client; or
+5xx if nothing is known, which is no refusal. Proxies understand no other status.
 """
 
 import logging
@@ -59,11 +59,11 @@ log = logging.getLogger("mintage.gateway")
 
 
 class AnswerTooLarge(AccessDenied):
-    """No proxy holds it, however often the client asks."""
+    """No proxy accepts it, however often the client tries."""
 
 
 class NotDescribed(OAuthError):
-    """The proxy asks about nothing: its configuration is not as it should be."""
+    """The proxy describes no request: its configuration is wrong."""
 
     status = 500
     stage = "request"
@@ -83,14 +83,14 @@ class ForwardAuth:
         self._largest: dict[str, int] = {}
 
     def answers_at(self, path: str) -> bool:
-        """Whether *path* is its own. Envoy puts the one that it asks about behind."""
+        """Whether *path* is its own. Envoy appends the path that it asks about."""
         below = self._asker == "envoy" and path.startswith(f"{self._path}/")
         return below or path == self._path
 
     def is_asked(self, scope: Scope) -> bool:
-        """Whether this is a question.
+        """Whether this request is a question of a proxy.
 
-        What a browser asks before a script's request never is one: proxies pass it on unasked.
+        A browser's preflight request never is: proxies forward it without asking.
         """
         return self.answers_at(scope["path"]) and not is_preflight(scope)
 
@@ -128,7 +128,7 @@ class ForwardAuth:
         return await send({"type": "http.response.body", "body": b""})
 
     def _body(self, scope: Scope, receive: Receive) -> Incoming | None:
-        """The body of the request in question: of all proxies only Envoy sends it, if it is to."""
+        """The body of the request in question. Only Envoy sends it, if configured to."""
         partial = [value for name, value in scope["headers"] if name == _PARTIAL]
         if self._asker != "envoy" or not partial:
             return None
@@ -140,7 +140,7 @@ class ForwardAuth:
         return Incoming(receive)
 
     def _measure(self, told: Mapping[str, str], backend: Backend) -> None:
-        """Raises `AnswerTooLarge`; a large answer has a line in the log each time it doubles."""
+        """Raises `AnswerTooLarge`. A large answer is logged each time its size has doubled."""
         size, resource = sum(map(len, (*told, *told.values()))), backend.resource.identifier
         if size > MAX_ANSWER:
             raise AnswerTooLarge(
@@ -188,7 +188,7 @@ class ForwardAuth:
         return methods[0].decode("latin-1"), targets[0].partition(b"?")[0]
 
     def _in_question(self, scope: Scope, method: str, path: bytes) -> Scope:
-        """What the log is to know: not the question, but the request that it is about."""
+        """A scope for the log: the request in question, not the question."""
         client = self._peers.client_of(None, scope["headers"])  # who may ask is believed
         asked = {**scope, "method": method, "path": path.decode("latin-1"), "raw_path": path}
         return asked if client is None else {**asked, "client": (client, 0)}
@@ -202,15 +202,15 @@ class ForwardAuth:
 
 
 def _opens_a_websocket(headers: RawHeaders) -> bool:
-    """Whether the client shakes hands for a WebSocket (RFC 6455 §4.1).
+    """Whether the client opens a WebSocket (RFC 6455 §4.1).
 
-    Proxies keep ``Upgrade`` to themselves when they ask, and leave these headers in.
+    Proxies remove ``Upgrade`` when they ask, and leave these headers in.
     """
     return any(name.startswith(b"sec-websocket-") or name == b"upgrade" for name, _ in headers)
 
 
 def _known_to_proxies(response: Response) -> Response:
-    """*response* with 403 for whatever else is the client's fault: nginx takes it for an error."""
+    """*response* with 403 for every other client error: nginx takes those for server errors."""
     ours = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
     if not ours and response.status_code != HTTPStatus.UNAUTHORIZED:
         response.status_code = HTTPStatus.FORBIDDEN

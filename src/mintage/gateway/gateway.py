@@ -43,7 +43,7 @@ class Gateway:
     )
 
     def find(self, raw_path: bytes) -> Match[Backend] | None:
-        """The backend of a request path, or None where there is none.
+        """The backend of a request path, or None if there is none.
 
         Raises `InvalidRequest` for a path that two servers could read differently.
         """
@@ -58,8 +58,8 @@ class Gateway:
     def resource_at(self, raw_path: bytes) -> Match[Backend] | None:
         """The resource of a request path, whoever serves it. Raises as `find` does.
 
-        What begins like a path of ours is not a whole site's: an endpoint that is switched off
-        leads nowhere else.
+        A resource at ``/`` does not get paths that begin like an endpoint of Mintage: an endpoint
+        that is disabled must not lead anywhere else.
         """
         found = route(raw_path, self.resources, lambda backend: backend.resource.ambiguities)
         if found is None or (found.target.resource.is_whole_site and begins_like_ours(found.rest)):
@@ -68,7 +68,7 @@ class Gateway:
 
     @property
     def sessions(self) -> Mapping[str, Sessions]:
-        """The sessions of the commands that are run here, by the paths of their resources."""
+        """The sessions of the commands that Mintage runs, by the paths of their resources."""
         return {
             backend.resource.path: backend.sessions
             for backend in self.resources.values()
@@ -82,7 +82,7 @@ class Gateway:
             sessions.drain()
 
     async def close(self) -> None:
-        """End the processes, and close the connections that are kept for later."""
+        """End the processes, and close the idle connections to backends."""
         await asyncio.gather(*(sessions.close() for sessions in self.sessions.values()))
         for backend in self.resources.values():
             if backend.pool is not None:
@@ -129,7 +129,7 @@ class Gateway:
     async def relay_websocket(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
     ) -> None:
-        """The same for a WebSocket: its first request is one like others (RFC 6455 §4.1)."""
+        """The same for a WebSocket, which begins as an ordinary request (RFC 6455 §4.1)."""
         asked = {**scope, "type": "http", "method": "GET"}
         websocket = WebSocketProxy(scope, receive, send)
 
@@ -163,7 +163,7 @@ class Gateway:
     def _filtering(
         self, scope: Scope, receive: Receive, send: Send, found: Match[Backend], access: Access
     ) -> ListFilter:
-        """*send*, with lists of tools cut down to what *access* may call."""
+        """*send*, which removes from lists of tools what *access* may not call."""
 
         async def refuse(error: BackendError) -> None:
             response = self.refusal(error, Request(scope), found.target)
@@ -173,7 +173,7 @@ class Gateway:
         return ListFilter(send, may_call, refuse, scope["method"], scope["path"])
 
     async def _headers(self, scope: Scope, found: Match[Backend], access: Access) -> RawHeaders:
-        """What goes on to the backend. Raises `MintageError` where its credential can't be had."""
+        """The headers for the backend. Raises `MintageError` if its credential is not to be had."""
         identity, authorization = await self.proxy.credentials.of(access, found.target.resource)
         client, public = scope.get("client"), urlsplit(self.guard.site.issuer)
         filters = found.target.resource.filter_lists
@@ -188,7 +188,7 @@ class Gateway:
         )
 
     def refusal(self, error: Exception, request: Request, backend: Backend | None) -> Response:
-        """*error* as the answer to *request*, which was for *backend* as far as that is known."""
+        """The response for *error* to *request*; *backend* is the one it was for, if known."""
         if backend is None:
             return error_response(failure_of(error, request, self.guard.random_bytes))
         at = urlsplit(backend.resource.identifier).path

@@ -1,8 +1,8 @@
-"""Which header names pass to a backend, and what ``Connection`` may name. Pure.
+"""Which header names are forwarded to a backend, and what ``Connection`` may name. Pure.
 
-Servers that speak CGI or WSGI turn every punctuation mark of a name into the same underscore. So
-names that pass consist of letters, digits and hyphens, and all comparisons are made after
-folding. The one exception is ``Mcp-Param-…``, whose names are those of a tool's parameters.
+Servers that speak CGI or WSGI turn every punctuation mark of a name into an underscore. So names
+that pass consist of letters, digits and hyphens, and names are folded before they are compared. The
+one exception is ``Mcp-Param-…``: those names are the names of a tool's parameters.
 """
 
 import re
@@ -65,12 +65,12 @@ _MAX_REMEMBERED: Final = 1024
 
 
 def folded(name: bytes) -> bytes:
-    """*name* as a server reads it that knows no difference between punctuation marks."""
+    """*name* as read by a server that does not distinguish punctuation marks."""
     return _PUNCTUATION.sub(b"-", name.lower()).strip(b"-")
 
 
 def claims_something(name: bytes) -> bool:
-    """Whether a backend could take the header for the word of the gateway or another proxy."""
+    """Whether a backend could take the header for one that the gateway or another proxy set."""
     read = folded(name)
     if read in _NEVER or (read + b"-").startswith(_NEVER_PREFIX):
         return True
@@ -80,7 +80,7 @@ def claims_something(name: bytes) -> bool:
 
 
 class _Decided(dict[bytes, bool]):
-    """What *decide* said of a name. Clients send the same few: those are remembered."""
+    """Cached results of *decide*, because clients send the same few names."""
 
     __slots__ = ("_decide",)
 
@@ -96,11 +96,11 @@ class _Decided(dict[bytes, bool]):
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """Which of a client's headers may pass to one backend.
+    """Which of a client's headers are forwarded to one backend.
 
-    *dropped*: further names that may not; *only*: the names that may, None for all others. A
-    name may end with ``*`` for any end. ``Content-Length`` passes always: the body needs it.
-    *lets*: whether the header of a name, in small letters, may pass.
+    *dropped*: more names to drop; *only*: the only names to forward, None for all. A name may end
+    with ``*`` for any ending. ``Content-Length`` is always forwarded: the body needs it. *lets*:
+    whether the header of a lower-case name is forwarded.
     """
 
     dropped: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ ALL: Final = Passing()
 
 
 def is_readable_in_one_way(name: bytes) -> bool:
-    """Whether *name* holds nothing that servers fold, or is that of a tool's parameter."""
+    """Whether *name* has no character that servers fold, or is that of a tool's parameter."""
     if _PLAIN.fullmatch(name):
         return True
     return name.startswith(_TOOL_PARAMETER) and _TOKEN.fullmatch(name) is not None
@@ -142,10 +142,10 @@ def _is_among(name: bytes, names: Iterable[str]) -> bool:
 
 
 def check_connection(values: Iterable[bytes]) -> None:
-    """Refuse a ``Connection`` header that would take away what is judged, set or needed.
+    """Refuse a ``Connection`` header that would remove a header that was checked, set or is needed.
 
-    It may name hop-by-hop headers, and headers that nobody here knows: those are dropped, as
-    RFC 9110 §7.6.1 says. Raises `InvalidRequest`.
+    It may name hop-by-hop headers, and unknown ones: those are dropped, as RFC 9110 §7.6.1 says.
+    Raises `InvalidRequest`.
     """
     for value in values:
         for name in _options(value):
@@ -158,7 +158,7 @@ def check_connection(values: Iterable[bytes]) -> None:
 
 
 def _options(value: bytes) -> list[bytes]:
-    """What a ``Connection`` header names. Clients send the same few values."""
+    """The names in a ``Connection`` header. Clients send the same few values."""
     if value in (b"keep-alive", b"close"):
         return []
     return [option.strip(b" \t").lower() for option in value.split(b",")]
@@ -176,7 +176,7 @@ def _is_needed(name: bytes) -> bool:
 
 
 def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    """What the ``Connection`` headers name and `check_connection` lets them name."""
+    """What the ``Connection`` headers name, as far as `check_connection` allows it."""
     named = {
         option for name, value in headers if name == b"connection" for option in _options(value)
     }

@@ -1,7 +1,7 @@
-"""Which headers pass the gateway, in each direction. Pure functions on raw header lists.
+"""Which headers the gateway forwards in each direction. Pure functions on raw header lists.
 
-A backend believes the identity headers it gets. So nothing that a client sends may look
-like one, in any spelling that a server behind us might read as one (RFC 9700 §4.13).
+A backend trusts the identity headers that it gets. So no header of the client may look like one, in
+any spelling that a server behind the gateway might accept (RFC 9700 §4.13).
 """
 
 import logging
@@ -60,11 +60,11 @@ def to_backend(
     host: str,
     passing: Passing = ALL,
 ) -> RawHeaders:
-    """The client's headers as the backend gets them, with what it may believe put in.
+    """The client's headers for the backend, with the headers added that it may trust.
 
-    *passing*: which of them may pass. *client_host* is the client's IP address; *scheme* and
-    *host* are the public ones, in the issuer. The client's own ``Authorization`` never passes.
-    ``Host`` is the HTTP client's to set.
+    *passing*: which of the client's are forwarded. *client_host* is the client's IP address;
+    *scheme* and *host* are the public ones, in the issuer. The client's own ``Authorization`` is
+    never forwarded. The HTTP client sets ``Host``.
     """
     lets, hop_free = passing.lets, _without_hop_by_hop(headers)
     kept = [header for header in hop_free if header[0] != b"cookie" and lets[header[0]]]
@@ -79,7 +79,7 @@ def to_backend(
 
 @lru_cache(maxsize=1024)
 def _way(client_host: str | None, scheme: str, host: str) -> RawHeaders:
-    """Where a request came from and where to, in the old words and in those of RFC 7239."""
+    """The client and the public address of a request, in ``X-Forwarded-…`` and as RFC 7239 says."""
     forwarded = f'host="{host}";proto={scheme}'
     way = {"x-forwarded-proto": scheme, "x-forwarded-host": host}
     if client_host is not None:
@@ -97,9 +97,9 @@ def _node(address: str) -> str:
 def to_client(
     headers: Iterable[tuple[bytes, bytes]], *, asked: str, backend: str, public: str
 ) -> RawHeaders:
-    """The backend's headers as the client gets them, without cookies that pose as ours.
+    """The backend's headers for the client, without cookies that have the names of Mintage's own.
 
-    *asked* is the URL that the backend was asked for; *backend* is known to clients as *public*.
+    *asked* is the URL that was requested from the backend; clients know *backend* as *public*.
     """
     passed = _without_hop_by_hop(headers)
     if _REWRITTEN.isdisjoint([name for name, _ in passed]):
@@ -112,7 +112,7 @@ def to_client(
 
 
 def _may_be_set(cookie: bytes) -> bool:
-    """Whether a backend's cookie has a name that all read alike, and that is none of ours."""
+    """Whether a backend's cookie has a name that all programs read alike, and not Mintage's."""
     name = set_cookie_name(cookie)
     if name is None:
         log.warning(
@@ -123,10 +123,10 @@ def _may_be_set(cookie: bytes) -> bool:
 
 
 def _moved(location: bytes, asked: str, backend: str, public: str) -> bytes:
-    """A redirect within the backend, as one within the resource: clients know no other address.
+    """A redirect to the backend's own address, rewritten to the resource's.
 
-    A server that wants a slash at the end, or none, answers with its own address in it; the
-    official clients follow a redirect within one origin only.
+    Clients know no other address. A server that wants a slash at the end, or none, redirects to its
+    own address. The official clients follow a redirect within one origin only.
     """
     base = backend.rstrip("/")
     try:
@@ -140,11 +140,11 @@ def _moved(location: bytes, asked: str, backend: str, public: str) -> bytes:
 
 
 def identity_headers(identity: Identity, group_bytes: int = MAX_GROUP_BYTES) -> dict[str, str]:
-    """Who is calling, for a backend. An e-mail that the provider did not verify is left out.
+    """Who the user is, for a backend. An e-mail that the provider did not verify is left out.
 
-    What is not plain ASCII is percent-encoded UTF-8: a header holds nothing else safely. The
-    percent sign is too, so that no two users look the same. Groups beyond *group_bytes* bytes
-    are left out, and a header of its own says so.
+    What is not plain ASCII is percent-encoded UTF-8, because a header can't safely contain anything
+    else. The percent sign is encoded too, so that no two users look the same. Groups beyond
+    *group_bytes* bytes are left out, and another header says so.
     """
     claims = identity.claims
     groups = _listed(claims.get("groups"))
@@ -166,7 +166,7 @@ def identity_headers(identity: Identity, group_bytes: int = MAX_GROUP_BYTES) -> 
 
 
 def _listed(groups: object) -> list[str]:
-    """The groups as they stand in a header; a comma inside a name is percent-encoded."""
+    """The groups as a header has them; a comma inside a name is percent-encoded."""
     if not isinstance(groups, list):
         return []
     return [_safe(group).replace(",", "%2C") for group in groups if _safe(group)]
@@ -184,19 +184,19 @@ def _within(groups: list[str], room: int) -> list[str]:
 
 
 def _safe(value: object) -> str:
-    """*value* in printable ASCII, empty for what is no string."""
+    """*value* in printable ASCII; empty if it is not a string."""
     return _quoted(value) if isinstance(value, str) else ""
 
 
 @lru_cache(maxsize=4096)
 def _quoted(value: str) -> str:
-    """*value* percent-encoded as far as needed. Outer spaces would get lost on the way."""
+    """*value*, percent-encoded where needed. Spaces at its ends would get lost otherwise."""
     blank = " " if value == value.strip(" ") else ""
     return quote(value, safe=f"{blank}!#$&'()*+,-./:;<=>?@[]^_`{{|}}~")
 
 
 def _without_hop_by_hop(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """RFC 9110 §7.6.1: what concerns one connection stays on it, and so does what it names."""
+    """Without the headers of one connection, and those that they name (RFC 9110 §7.6.1)."""
     lowered = [(name.lower(), value) for name, value in headers]
     kept = [header for header in lowered if header[0] not in HOP_BY_HOP]
     if len(kept) == len(lowered):
@@ -206,7 +206,7 @@ def _without_hop_by_hop(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
 
 
 def _other_cookies(values: list[bytes]) -> bytes:
-    """The cookies that are the backend's, without those of our own pages."""
+    """The cookies for the backend, without those of Mintage's own pages."""
     return b"; ".join(
         b"%b=%b" % (name, value)
         for name, value in cookie_pairs(values)

@@ -1,4 +1,4 @@
-"""A request's body, read before the request is judged and delivered as it was read."""
+"""A request's body, read before the request is checked, and forwarded as it was read."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from mintage.gateway.mcp_messages import Asked, read_messages
 
 @dataclass(slots=True)
 class Incoming:
-    """The body behind *receive*. Nothing is read unless a rule asks for it.
+    """The body behind *receive*. It is read only if a rule needs it.
 
-    What was read is what `onward` delivers: the very bytes that were judged.
+    `onward` forwards the very bytes that were read and checked.
     """
 
     receive: Receive
@@ -23,11 +23,11 @@ class Incoming:
 
     @property
     def onward(self) -> Receive:
-        """What the backend or the application reads the body from, and the client's end."""
+        """An ASGI ``receive`` for the backend or the application: the body, then the disconnect."""
         return self.receive if self._body is None else self._again
 
     async def messages(self, limit: int) -> tuple[Asked, ...]:
-        """The JSON-RPC messages in the body, read once.
+        """The JSON-RPC messages in the body, which is read once.
 
         Raises `InvalidRequest`; `ContentTooLarge` beyond *limit* bytes; `ClientGone`.
         """
@@ -36,7 +36,7 @@ class Incoming:
         return self._messages
 
     async def check_empty(self) -> None:
-        """Raises `InvalidRequest` for a body that no rule looks at."""
+        """Raises `InvalidRequest` if there is a body, because no rule checks it."""
         if await self._read(limit=0):
             raise InvalidRequest("only a POST may have a body here")
 

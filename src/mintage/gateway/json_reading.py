@@ -1,7 +1,7 @@
-"""One strict reading of JSON: what two parsers could take for different things is refused. Pure.
+"""Reads JSON strictly: what two parsers could read differently is refused. Pure.
 
 UTF-8 without a byte order mark (RFC 8259 §8.1), no name twice in an object however it is spelled,
-no lone surrogates, nothing that only some parsers know (NaN, comments), nothing after the end.
+no lone surrogates, nothing that only some parsers accept (NaN, comments), nothing after the end.
 """
 
 import json
@@ -57,7 +57,7 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_co
 
 
 def _depth(value: object) -> int:
-    """How many arrays and objects stand in one another; no more than one beyond the bound."""
+    """How deeply arrays and objects are nested, counted up to one beyond the limit."""
     deepest, level = 0, [value]
     while outer := [each for each in level if isinstance(each, dict | list)]:
         deepest += 1

@@ -1,4 +1,4 @@
-"""An answer on its way to the client, with lists cut down to what the caller may call."""
+"""Removes from lists in a response what the user may not call."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ log = logging.getLogger("mintage.gateway")
 
 
 def asking_for_plain(headers: RawHeaders) -> RawHeaders:
-    """*headers* of a request whose whole answer must be readable here."""
+    """*headers* changed so that the backend sends a whole and readable response."""
     kept = [header for header in headers if header[0] not in _NOT_ASKED]
     return [*kept, (b"accept-encoding", b"identity")]
 
@@ -38,8 +38,8 @@ def asking_for_plain(headers: RawHeaders) -> RawHeaders:
 class ListFilter:
     """An ASGI ``send`` in front of *send*. *method* is the request's.
 
-    An answer that can't be read is not passed on: *refuse* answers in its place. An event that
-    can't be read ends its stream, with a line in the log.
+    A response that can't be read is not forwarded: *refuse* responds in its place. An event that
+    can't be read ends its stream, and is logged.
     """
 
     send: Send

@@ -1,8 +1,8 @@
-"""What an MCP request says of itself in its headers (MCP 2026-07-28, transports). Pure.
+"""What an MCP request says about itself in its headers (MCP 2026-07-28, transports). Pure.
 
-The headers mirror the body. Rules are decided by the body; headers that say something else are
-refused. Only where the body can't be seen (another proxy asks), and the operator says that the
-backend compares the two, do the headers decide alone.
+The headers repeat the body. Rules use the body, and a request whose headers differ from it is
+refused. The headers alone decide only if the body is not available, because another proxy asks, and
+if the operator says that the backend compares the two.
 """
 
 import base64
@@ -25,7 +25,7 @@ _MIRRORS_A_NAME: Final = frozenset({"tools/call", "prompts/get", "resources/read
 
 
 class HeaderMismatch(InvalidRequest):
-    """The headers of an MCP request say something else than its body. *id*: of the message."""
+    """The headers of an MCP request differ from its body. *id*: of the message."""
 
     stage = "rules"
 
@@ -35,10 +35,10 @@ class HeaderMismatch(InvalidRequest):
 
 
 def check_agreement(headers: list[tuple[bytes, bytes]], messages: tuple[Asked, ...]) -> None:
-    """Refuse headers that say something else than the body.
+    """Refuse headers that differ from the body.
 
-    From revision 2026-07-28 on they must be there, and with one message; before it they need not
-    be. Raises `InvalidRequest`, which is a `HeaderMismatch` where the two differ.
+    From revision 2026-07-28 on they must be present, and the body has one message. Before that they
+    are optional. Raises `InvalidRequest`, which is a `HeaderMismatch` if the two differ.
     """
     version = _version(headers)
     method, name = (_plain(_one(headers, header)) for header in (b"mcp-method", b"mcp-name"))
@@ -59,9 +59,9 @@ def check_agreement(headers: list[tuple[bytes, bytes]], messages: tuple[Asked, .
 def mirrored(headers: list[tuple[bytes, bytes]], *, method: str) -> tuple[str | None, str | None]:
     """(``Mcp-Method``, ``Mcp-Name``) of a request whose backend compares them with the body.
 
-    Only a POST carries a message. Raises `InvalidRequest` for a POST in a revision that does not
-    bind them to the body, without ``Mcp-Method``, or with one of them twice. A proxy may have
-    joined two lines with a comma, so a comma is refused.
+    Only a POST has a message. Raises `InvalidRequest` for a POST in a revision that does not
+    require the headers, without ``Mcp-Method``, or with one of them twice. A proxy may have joined
+    two lines with a comma, so a comma is refused.
     """
     if method != "POST":
         return None, None
@@ -80,7 +80,7 @@ def mirrored(headers: list[tuple[bytes, bytes]], *, method: str) -> tuple[str | 
 
 
 def check_is_json(headers: list[tuple[bytes, bytes]]) -> None:
-    """Refuse a body that a backend could read as something else than JSON in UTF-8."""
+    """Refuse a body that a backend could read as something other than JSON in UTF-8."""
     kind = (_one(headers, b"content-type") or "").lower()
     if not _JSON.fullmatch(kind):
         raise InvalidRequest("Content-Type must be application/json")
@@ -89,7 +89,7 @@ def check_is_json(headers: list[tuple[bytes, bytes]]) -> None:
 
 
 def check_once(names: list[bytes]) -> None:
-    """Refuse an MCP header that is given twice: servers differ in which one they read."""
+    """Refuse an MCP header that comes twice: servers differ in which one they read."""
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidRequest(f"{twice.decode()} must be given once")
@@ -110,7 +110,7 @@ def _one(headers: list[tuple[bytes, bytes]], name: bytes) -> str | None:
 
 
 def _plain(value: str | None) -> str | None:
-    """*value* without the wrapping that carries what a header can't hold as it is."""
+    """*value* without the wrapper for characters that a header can't contain."""
     wrapped = None if value is None else _SENTINEL.fullmatch(value)
     if wrapped is None:
         return value

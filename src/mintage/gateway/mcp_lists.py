@@ -1,7 +1,7 @@
-"""Lists of tools, prompts and resources, without what the caller may not call. Pure.
+"""Lists of tools, prompts and resources, without what the user may not call. Pure.
 
-A result is known by its shape, not by the request that it answers: an event stream that is
-resumed holds answers to requests that nobody here remembers.
+A result is recognised by its shape, not by its request: a resumed event stream has responses to
+requests that this process does not know.
 """
 
 from collections.abc import Callable
@@ -23,9 +23,9 @@ MayCall = Callable[[str, str], bool]
 
 
 def filtered(message: bytes, may_call: MayCall) -> bytes:
-    """*message*, JSON-RPC, with only those tools, prompts and resources that *may_call* lets.
+    """*message*, JSON-RPC, with only the tools, prompts and resources that *may_call* allows.
 
-    Cursors and everything else stay as they are. Raises `UnreadableJson`.
+    Cursors and everything else stay unchanged. Raises `UnreadableJson`.
     """
     if not _may_hold_a_list(message):
         return message
@@ -36,7 +36,7 @@ def filtered(message: bytes, may_call: MayCall) -> bytes:
 
 
 def _may_hold_a_list(message: bytes) -> bool:
-    """A quick no for most messages. Raises `UnreadableJson` for what is no UTF-8 text."""
+    """Whether *message* may have a list; most have none. Raises `UnreadableJson` if not UTF-8."""
     try:
         text = message.decode()
     except UnicodeDecodeError:
@@ -47,7 +47,7 @@ def _may_hold_a_list(message: bytes) -> bool:
 
 
 def _filter(message: object, may_call: MayCall) -> bool:
-    """Take out of *message*, in its place, what may not be called. Returns whether anything was."""
+    """Remove from *message*, in place, what may not be called. Returns whether that changed it."""
     result = message.get("result") if isinstance(message, dict) else None
     if not isinstance(result, dict):
         return False
@@ -71,8 +71,8 @@ def _may_see(item: Any, method: str, naming: str, may_call: MayCall) -> bool:
 class EventFilter:
     """Filters the messages in an event stream (HTML, server-sent events), cut at any byte.
 
-    Lines leave in the order they came, each ended by one line feed. Only the data of an event
-    waits, until the event is complete.
+    Lines leave in the order in which they came, each with one line feed at its end. Only the data
+    of an event is held back, until the event is complete.
     """
 
     def __init__(self, may_call: MayCall, limit: int) -> None:
@@ -87,7 +87,7 @@ class EventFilter:
         self._at_start = True
 
     def feed(self, chunk: bytes) -> bytes:
-        """What may pass once *chunk* has come. Raises `UnreadableJson`."""
+        """What may be forwarded after *chunk*. Raises `UnreadableJson`."""
         out: list[bytes] = []
         if self._after_cr and chunk:
             chunk = chunk.removeprefix(b"\n")
@@ -104,7 +104,7 @@ class EventFilter:
         return b"".join(out)
 
     def end(self) -> bytes:
-        """What is left when the stream ends. Raises `UnreadableJson`."""
+        """What remains when the stream ends. Raises `UnreadableJson`."""
         out: list[bytes] = []
         if self._rest:
             self._take(bytes(self._rest), out)
@@ -128,7 +128,7 @@ class EventFilter:
             out += (line, b"\n")
 
     def _finish(self, out: list[bytes]) -> None:
-        """The event is complete, or the stream is."""
+        """Handle the end of an event or of the stream."""
         if self._data:
             data = filtered(b"\n".join(self._data), self._may_call)
             out += (b"data: %b\n" % line for line in data.split(b"\n"))

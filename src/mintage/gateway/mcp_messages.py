@@ -1,7 +1,7 @@
-"""What the JSON-RPC messages in a request's body ask for, as rules look at it. Pure.
+"""What the JSON-RPC messages in a request's body ask for, for the rules. Pure.
 
-Some servers match names without case (Go's ``encoding/json``), and all of them act on the body.
-So a message that such a server would read in another way is refused.
+Some servers ignore the case of names (Go's ``encoding/json``), and all of them act on the body. So
+a message that such a server would read differently is refused.
 """
 
 import re
@@ -33,10 +33,10 @@ NAMED_BY: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One message. *method* is None for an answer of the client's to a request of the server's.
+    """One message. *method* is None for a response of the client to a request of the server.
 
     *names*: every tool, prompt, resource or task that it names. *id* is None for a notification.
-    *revision*: the revision of MCP that the message itself tells.
+    *revision*: the revision of MCP that the message itself names.
     """
 
     method: str | None
@@ -48,7 +48,7 @@ class Asked:
 def read_messages(body: bytes) -> tuple[Asked, ...]:
     """The messages in *body*: one, or those of a batch.
 
-    Raises `InvalidRequest` for what is no JSON-RPC 2.0, or could be read in two ways.
+    Raises `InvalidRequest` for what is not JSON-RPC 2.0, or has two readings.
     """
     try:
         value = read_json(body)
@@ -81,7 +81,7 @@ def _asked(message: object) -> Asked:
 
 
 def _names(method: str, params: dict[str, Any]) -> tuple[str, ...]:
-    """All that *params* name. Of a method that nobody here knows, whatever looks like a name."""
+    """All that *params* names. For an unknown method: everything that looks like a name."""
     wanted = NAMED_BY.get(method.lower())
     if wanted is not None and not isinstance(params.get(wanted), str):
         raise InvalidRequest(f"{method} must have the parameter {wanted}, a string")
@@ -110,7 +110,7 @@ def _revision(params: dict[str, Any]) -> str | None:
 
 
 def _table(outer: dict[str, Any], name: str, judged: tuple[str, ...]) -> dict[str, Any]:
-    """The object called *name* in *outer*, empty where there is none."""
+    """The object called *name* in *outer*; empty if there is none."""
     found = outer.get(name)
     if found is None:
         return {}
@@ -121,7 +121,7 @@ def _table(outer: dict[str, Any], name: str, judged: tuple[str, ...]) -> dict[st
 
 
 def _check_spelling(table: dict[str, Any], judged: tuple[str, ...]) -> None:
-    """Refuse a name that a server without case would take for one that is judged."""
+    """Refuse a name that a server which ignores case would take for one that is checked."""
     folded = {name.casefold() for name in judged}
     for name in table:
         if name not in judged and name.casefold() in folded:

@@ -1,6 +1,6 @@
 """Whether the web page that a request comes from may call a resource (MCP, transports: Origin).
 
-A page that had its own name pointed at this machine (DNS rebinding) still tells its true origin.
+The origin is true even if the page pointed its own name at this machine (DNS rebinding).
 """
 
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Pages of this very server, pages on the user's own machine, and those in *allowed*.
+    """Allows pages of this server, pages on the user's own machine, and those in *allowed*.
 
-    *let_any_web_page_call*: no page is turned away.
+    *let_any_web_page_call*: all pages are allowed.
     """
 
     own: str
@@ -22,7 +22,7 @@ class Origins:
     let_any_web_page_call: bool = False
 
     def accept(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Whether each ``Origin`` is fine; a request without one does not come from a page."""
+        """Whether each ``Origin`` is allowed. A request without one does not come from a page."""
         found = [value for name, value in headers if name.lower() == b"origin"]
         if not found or self.let_any_web_page_call:
             return True
@@ -40,6 +40,6 @@ class Origins:
 
 
 def origin_of(url: str) -> str:
-    """The origin that a browser names for a page at *url*."""
+    """The origin that a browser sends for a page at *url*."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

@@ -1,7 +1,7 @@
-"""From a request's path to its resource, by one reading: the canonical path. Pure.
+"""Finds the resource of a request's path in one reading: the canonical path. Pure.
 
-The canonical path (RFC 3986 §6.2.2) is what is routed, what rules judge, and what the backend
-gets. A path that another server could read as another resource's is refused.
+The canonical path (RFC 3986 §6.2.2) is routed, checked by rules, and forwarded to the backend. A
+path that another server could read as another resource's is refused.
 """
 
 import re
@@ -39,7 +39,7 @@ _NEEDLESS: Final = re.compile(rb"%(?:3[0-9]|[46][1-9a-f]|[57][0-9a]|2e)", re.IGN
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[T]):
-    """The resource of a path, and *rest*: what of the canonical path is below the resource."""
+    """The resource of a path, and *rest*: the part of the canonical path below the resource."""
 
     target: T
     rest: str
@@ -47,7 +47,7 @@ class Match(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A canonical path, and what in it two servers could read differently."""
+    """A canonical path, and the parts of it that two servers could read differently."""
 
     path: str
     odd: frozenset[Ambiguity] = frozenset()
@@ -100,17 +100,17 @@ def _oddities(raw_path: bytes, path: bytes) -> list[Ambiguity]:
 
 
 def check_needs_no_decoding(raw_path: bytes) -> None:
-    """For a path that another proxy delivers as it came, and not as it was judged.
+    """Check a path that another proxy forwards as it came, and not in the form that was checked.
 
-    Raises `InvalidRequest` where a letter, a digit or a dot is encoded: the backend may not
-    decode it before it routes.
+    Raises `InvalidRequest` if a letter, a digit or a dot is encoded: the backend may not decode it
+    before it routes.
     """
     if _NEEDLESS.search(raw_path):
         raise InvalidRequest("write letters, digits and dots of the path as they are")
 
 
 def begins_like_ours(path: str) -> bool:
-    """Whether *path*, which stands below the issuer, is in the authorization server's own part."""
+    """Whether *path*, relative to the issuer, is in the authorization server's own part."""
     return unquote(re.split("[/;]", path, maxsplit=2)[1]) in RESERVED if path else False
 
 
@@ -124,10 +124,10 @@ def route(
     resources: Mapping[str, T],
     allowed: Callable[[T], Collection[str]] = nothing_ambiguous,
 ) -> Match[T] | None:
-    """The longest resource path that *raw_path* is in, whole segments only; None for none.
+    """The longest resource path that *raw_path* is in, in whole segments; None if there is none.
 
-    *allowed*: which ambiguities a resource takes below it. Raises `InvalidRequest` as `read` does,
-    for an ambiguity that is not allowed, and for a path that another server could take for
+    *allowed*: which ambiguities a resource permits below it. Raises `InvalidRequest` as `read`
+    does, for an ambiguity that is not allowed, and for a path that another server could take for
     another resource's: ``/files%2Fadmin`` must not pass with a token for ``/``.
     """
     reading = read(raw_path)
@@ -149,7 +149,7 @@ def _refused(odd: Collection[str]) -> str:
 
 
 def _check_no_other(path: str, found: str, resources: Collection[str]) -> None:
-    """Raises `InvalidRequest` where a lenient server would find another resource than *found*."""
+    """Raises `InvalidRequest` if a lenient server would find another resource than *found*."""
     if read_leniently(path, resources) != _folded(found):
         raise InvalidRequest("the path could mean another resource of this server")
 

@@ -1,7 +1,7 @@
-"""Who is at the other end of a connection, and what it may tell of those behind it.
+"""Who is at the other end of a connection, and whether to trust what it says about the client.
 
-A proxy in front of us knows the client; we know the proxy. What it says in ``X-Forwarded-For``
-or ``Forwarded`` (RFC 7239) counts if we were told to trust it. From anybody else it is noise.
+A proxy knows the client's address. What it says in ``X-Forwarded-For`` or ``Forwarded`` (RFC 7239)
+counts if the operator trusts the proxy. From any other peer it is ignored.
 """
 
 import re
@@ -31,7 +31,7 @@ _NODE: Final = re.compile(
 class Peers:
     """The addresses of the proxies that are *trusted*.
 
-    A Unix socket has no address, None, and is trusted: its file's mode says who may open it.
+    A Unix socket has no address (None), and is trusted: its file's mode says who may open it.
     """
 
     trusted: tuple[Network, ...] = ()
@@ -39,9 +39,9 @@ class Peers:
     def client_of(self, peer: str | None, headers: RawHeaders) -> str | None:
         """The address of the client of a request that *peer* sent.
 
-        Told from the right: each trusted proxy vouches for the one before it, and what stands
-        further left is anybody's. Where both headers are there and differ, one of them went
-        through a proxy that did not know it: then neither counts.
+        It reads the forwarded addresses from right to left and returns the first one that is not a
+        trusted proxy. If both headers are there and differ, one of them went through a proxy that
+        did not know it: then neither counts.
         """
         if not self.trusts(peer):
             return peer
@@ -70,12 +70,12 @@ def is_local(peer: str | None) -> bool:
 
 
 def read_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Raises ``ValueError`` for what is neither an address nor a network."""
+    """Raises ``ValueError`` for a text that is neither an address nor a network."""
     return tuple(ip_network(text) for text in texts)
 
 
 def _told(headers: RawHeaders) -> Iterable[list[str]]:
-    """The hops of each header that tells of some, the client's first."""
+    """The hops of each header that names some, the client's first."""
     listed = _joined(headers, b"x-forwarded-for")
     if listed is not None:
         yield [hop.strip(" \t") for hop in listed.split(",")]
@@ -90,7 +90,7 @@ def _joined(headers: RawHeaders, name: bytes) -> str | None:
 
 
 def _forwarded_for(text: str) -> list[str]:
-    """The ``for`` of each element (RFC 7239 §4); none at all of a header that is malformed."""
+    """The ``for`` of each element (RFC 7239 §4); none at all if the header is malformed."""
     hops, current, at = [], "", 0
     while at < len(text):
         pair = _PAIR.match(text, at)
@@ -107,7 +107,7 @@ def _forwarded_for(text: str) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
-    """The IP address in *text*, with a port or without; None for names and for ``unknown``."""
+    """The IP address in *text*, with or without a port; None for names and for ``unknown``."""
     node = _NODE.fullmatch(text)
     try:
         address = ip_address((node["six"] or node["four"]) if node else text)

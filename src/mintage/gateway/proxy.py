@@ -1,7 +1,7 @@
-"""The reverse proxy: check the token, put the right credential in its place, stream.
+"""The reverse proxy: verify the token, put the right credential in its place, stream.
 
-Bodies pass through as they come, both ways. Whoever hangs up first, the other side learns
-of it.
+Bodies are forwarded as they come, in both directions. If one side disconnects, the other is
+disconnected too.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ log = logging.getLogger("mintage.gateway")
 
 @dataclass(slots=True)
 class Proxy:
-    """Carries one authenticated request to its backend and the answer back."""
+    """Forwards one authenticated request to its backend, and the response back."""
 
     credentials: BackendCredentials
     watch: Watch = field(default_factory=Watch)
@@ -55,10 +55,10 @@ class Proxy:
         user: User,
         check: Check,
     ) -> None:
-        """Relay until the answer is complete, the client is gone, or *check* refuses (`Watch`).
+        """Relay until the response is complete, the client disconnects, or *check* refuses.
 
-        *rest*: of the path, what is the backend's. Raises `MintageError` only as long as nothing
-        was sent to the client.
+        *rest*: the backend's part of the path. *check*: see `Watch`. Raises `MintageError` only
+        before anything was sent to the client.
         """
         if scope["method"] in NEVER_PASSED:
             raise MethodNotAllowed(f"use another method than {scope['method']}", allow=_ALLOW)
@@ -115,7 +115,7 @@ class Proxy:
             self._streams.discard(answer)
 
     def drain(self) -> None:
-        """Close the event streams of GETs, which never end by themselves; answers may finish."""
+        """Close the event streams of GETs, which never end by themselves. Others may finish."""
         self._draining = True
         for stream in list(self._streams):
             stream.stop()
@@ -136,7 +136,7 @@ def _start(answer: Connection, pool: Pool, resource: Resource, rest: str) -> Mes
 
 
 def _is_event_stream(headers: RawHeaders) -> bool:
-    """Whether the answer with *headers*, whose names are in small letters, is one."""
+    """Whether the response with *headers*, whose names are in lower case, is an event stream."""
     for name, value in headers:
         if name == b"content-type":
             return value.startswith(_EVENT_STREAM)

@@ -1,4 +1,4 @@
-"""Whom the gateway believes to be a backend. There is no way to believe everybody."""
+"""How TLS certificates of backends are verified. Verification can't be disabled."""
 
 import ssl
 
@@ -9,10 +9,11 @@ from mintage.site.targets import HttpTarget
 def trust(
     target: HttpTarget, *, ca: str | None, certificate: str | None, key: str
 ) -> ssl.SSLContext | None:
-    """What a TLS connection to *target* is checked with; None where it has no TLS.
+    """The TLS context for connections to *target*; None if it has no TLS.
 
-    *ca*: a PEM file with the authorities to believe in place of the system's. *certificate*: one
-    with our own certificate and its private key. Raises `ConfigError` under *key*'s neighbours.
+    *ca*: a PEM file with the CA certificates to use instead of the system's. *certificate*: a PEM
+    file with Mintage's own certificate and private key. Raises `ConfigError` for the settings
+    beside *key*.
     """
     if not target.tls:
         if ca is not None or certificate is not None:

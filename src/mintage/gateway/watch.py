@@ -1,7 +1,7 @@
-"""Answers that last: each is ended when its request would no longer be let in.
+"""Ends a long response when its request would no longer be allowed.
 
-A token ends, or its login is revoked, while an event stream or a long download is under way. One
-timer for all of them looks again, as a WebSocket does for itself.
+A token may expire, or its login be revoked, while an event stream or a long download is under way.
+One timer checks all of them again. A WebSocket does this for itself.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ Check = Callable[[], Awaitable[object]]
 
 
 class Ended(MintageError):
-    """The login or the token of an answer under way has ended: *refusal* says which."""
+    """The login or the token of a response under way has ended: *refusal* says which."""
 
     def __init__(self, refusal: OAuthError) -> None:
         super().__init__(refusal.advice)
@@ -35,7 +35,7 @@ class Ended(MintageError):
 
 
 class Watch:
-    """All answers of a process that last. Each is looked at every ten seconds."""
+    """All long responses of a process. Each is checked every ten seconds."""
 
     def __init__(self) -> None:
         self._open: dict[Lasting, float] = {}  # when to look at each; in this order
@@ -46,9 +46,10 @@ class Watch:
         return len(self._open)
 
     def over(self, check: Check) -> "Lasting":
-        """A context to send an answer in. `Ended` leaves it once *check* raises a refusal.
+        """A context to send a response in. It raises `Ended` once *check* raises a refusal.
 
-        A refusal is an `OAuthError` of status 401 or 403; nothing else says that a login ended.
+        A refusal is an `OAuthError` of status 401 or 403. No other error means that a login has
+        ended.
         """
         return Lasting(self, check)
 
@@ -62,7 +63,7 @@ class Watch:
         self._open.pop(answer, None)
 
     async def look(self, *, until: float = float("inf")) -> None:
-        """Check the answers whose turn is before *until*."""
+        """Check the responses that are due before *until*."""
         due = []
         for answer, at in self._open.items():
             if at > until:
@@ -95,9 +96,9 @@ class Watch:
 
 
 class Lasting:
-    """One answer, as a context like `asyncio.timeout`: its end cancels the task inside.
+    """One response, as a context like `asyncio.timeout`: it cancels the task inside.
 
-    It is looked at from `begin` to `stop`. *refusal*: why it was ended.
+    It is checked from `begin` to `stop`. *refusal*: why it was ended.
     """
 
     __slots__ = ("_before", "_over", "_task", "_watch", "check", "refusal")
@@ -144,10 +145,10 @@ class Lasting:
 async def run_watched(
     watch: Watch, check: Check, app: ASGIApp, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Run *app*; once its answer has begun, end it when *check* refuses.
+    """Run *app*. Once its response has begun, end it when *check* refuses.
 
-    An event stream then ends as if it were complete, and a WebSocket with 1008. Any other answer
-    breaks off, so that nobody takes a part of it for the whole.
+    An event stream then ends as if it were complete, and a WebSocket with 1008. Any other response
+    is aborted, so that no client takes a part of it for the whole.
     """
     sending = _Sending(watch.over(check), send)
     try:
@@ -166,7 +167,7 @@ async def run_watched(
 
 @dataclass(slots=True)
 class _Sending:
-    """*send*, which learns when an answer begins and when it is complete."""
+    """*send*, which notices when a response begins and when it is complete."""
 
     lasting: Lasting
     send: Send
@@ -193,7 +194,7 @@ class _Sending:
 
 
 def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether the answer with *headers* is one whose length is not stated."""
+    """Whether the response with *headers* is one whose length is not stated."""
     found = {name.lower(): value for name, value in headers}
     kind = found.get(b"content-type", b"")
     return kind.startswith(b"text/event-stream") and b"content-length" not in found

@@ -1,7 +1,7 @@
-"""A WebSocket through the gateway: two connections, and each message goes from one to the other.
+"""A WebSocket through the gateway: two connections. Each message is forwarded to the other one.
 
-Its token is looked at again while it lasts, as each new request's would be. A conversation whose
-token has ended, or whose login was revoked, is closed with 1008.
+The token is checked again while the WebSocket is open, as a new request's would be. If the token
+has expired or the login was revoked, the gateway closes it with 1008.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ End = tuple[int, str]
 
 
 class Declined(Exception):
-    """The backend would rather not: its answer, in place of the upgrade."""
+    """The backend refuses the upgrade: its response instead."""
 
     def __init__(self, answer: Handshake) -> None:
         super().__init__(answer.status_code)
         self._answer = answer
 
     def response(self, pool: Pool, rest: str, public: str) -> Response:
-        """What the client gets of it, who knows the backend as *public*."""
+        """The response for the client, which knows the backend as *public*."""
         base = pool.base
         headers = [
             (name.lower().encode("ascii"), value.encode("latin-1"))
@@ -61,7 +61,7 @@ class Declined(Exception):
 
 @dataclass(slots=True)
 class WebSocketProxy:
-    """The client's side of it."""
+    """The connection to the client."""
 
     scope: Scope
     receive: Receive
@@ -202,13 +202,13 @@ async def _opened(
 
 
 def _end_of(closed: ConnectionClosed) -> End:
-    """How the backend's side ended, to be told to the client."""
+    """How the backend closed, to close the client's side likewise."""
     frame = closed.rcvd or closed.sent
     return (CloseCode.BAD_GATEWAY, "") if frame is None else _passed_on(frame.code, frame.reason)
 
 
 def _passed_on(code: int, reason: str | None) -> End:
-    """*code* if it may stand in a close frame; those that stand for none, as what is nearest."""
+    """*code* if a close frame may have it; otherwise the nearest one that it may have."""
     reason = (reason or "").encode()[:_MAX_REASON].decode(errors="ignore")
     if code in EXTERNAL_CLOSE_CODES or 3000 <= code < 5000:  # noqa: PLR2004
         return code, reason

@@ -1,1 +1,1 @@
-"""A login and all that it can become: states, transitions, records, handles. Pure."""
+"""A login from start to end: its states, transitions, records and handles. Pure."""

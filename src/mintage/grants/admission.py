@@ -1,7 +1,7 @@
-"""Who may log in, by what the identity provider says of them. Pure.
+"""Decides who may log in, from what the identity provider says about the user. Pure.
 
-A rule holds if all that it names holds; a user is let in by any one rule. Without rules
-everybody is whom the provider logs in.
+A rule matches if each of its conditions does, and one matching rule admits the user. Without
+rules, every user of the provider may log in.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ Words: TypeAlias = str | tuple[str, ...]
 
 
 class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Let in who fits. *claims*: by JSON pointer (RFC 6901) into the provider's claims.
+    """Admits users who match. *claims*: by JSON pointer (RFC 6901) into the provider's claims.
 
     An e-mail address counts only if the provider says that it is verified, unless
     *accept_unverified_emails*.
@@ -41,14 +41,14 @@ class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def asks(self) -> bool:
-        """Whether it asks for anything at all."""
+        """Whether it has any condition."""
         named = (self.emails, self.email_domains, self.subjects, self.groups)
         return any((*named, self.organizations, self.teams, self.claims))
 
     def misses(self, who: Identity) -> list[str]:
-        """The names of what does not hold for *who*; empty: it lets them in.
+        """The conditions that do not hold for *who*, by name; empty if the rule admits the user.
 
-        See `_claim_of` for the claim that each is about.
+        `_claim_of` tells which claim each is about.
         """
         trusts_any = self.accept_unverified_emails
         claims = who.claims if trusts_any else without_unverified_email(who.claims)
@@ -74,10 +74,10 @@ class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def admit(rules: Sequence[AllowRule], who: Identity) -> None:
-    """Returns if one of *rules* fits *who*, or if there are none.
+    """Returns if one of *rules* matches *who*, or if there are none.
 
-    Raises `NotAdmitted`, which says what each rule misses; and `HalfKnown` where a rule misses
-    nothing but what the provider did not tell to its end.
+    Raises `NotAdmitted`, which says what each rule misses; and `HalfKnown` if all that a rule
+    misses is in a list that the provider did not return in full.
     """
     missed = [rule.misses(who) for rule in rules]
     if not missed or not all(missed):
@@ -90,7 +90,7 @@ def admit(rules: Sequence[AllowRule], who: Identity) -> None:
 
 
 def _claim_of(missed: str) -> str:
-    """The claim that a rule's key is about."""
+    """The claim that a condition compares."""
     if missed.startswith("claims /"):
         return missed.removeprefix("claims /").partition("/")[0]
     return {"teams": "groups", "emails": "email", "email_domains": "email"}.get(missed, missed)
@@ -102,10 +102,11 @@ def admit_again(
     now: Identity,
     complete: bool,  # noqa: FBT001  (as `Judge` has it)
 ) -> Identity:
-    """`admit`, for a user who was let in as *before*; who it is from now on.
+    """`admit`, for a user who was admitted as *before*. Returns who the user is from now on.
 
-    What the provider leaves out is as it was, unless it was asked for all: userinfo often says
-    less than the first answer did. A list that it did not tell to its end is as it was too.
+    What the provider leaves out is taken from *before*, unless it was asked for everything:
+    userinfo often says less than the first response. A list that it did not return in full is taken
+    from *before* too.
     """
     if now.subject != before.subject:
         raise NotAdmitted("the provider speaks of another user than before")
@@ -120,7 +121,7 @@ def admit_again(
 
 
 def check_rules(rules: Sequence[AllowRule]) -> None:
-    """Raises `ConfigError` for a rule that can't be meant."""
+    """Raises `ConfigError` for a rule that can't be intended."""
     for number, rule in enumerate(rules):
         key = f"allow[{number}]"
         if not rule.asks:
@@ -143,7 +144,7 @@ def _any_fits(have: Iterable[str], wanted: Words, *, fold: bool) -> bool:
 
 
 def _lower(text: str) -> str:
-    """Without the case of ASCII letters. Unicode's folding makes "k" of the Kelvin sign, U+212A."""
+    """*text* with only ASCII letters in lower case. Unicode's folding turns U+212A into "k"."""
     return text.translate(_SMALL)
 
 
@@ -156,7 +157,7 @@ def _words(value: object) -> list[str]:
 
 
 def _at(claims: object, pointer: str) -> object:
-    """What *pointer* points to; None for nothing."""
+    """The value at *pointer*, or None."""
     for name in parse_pointer(pointer):
         if isinstance(claims, Mapping):
             claims = claims.get(name)

@@ -1,7 +1,7 @@
-"""The handle of a grant: a secret *S* that opens it, and the names made from it.
+"""The handle of a grant: a secret *S* that decrypts it, and the names derived from it.
 
-*S* travels in the code and in every token's ``jti``. The store sees only a hash of
-it, so a database alone opens nothing (see ``sealing``).
+*S* is in the code and in every token's ``jti``. The store has only a hash of it, so the
+database alone decrypts nothing (see ``sealing``).
 
 ==========  ==============================  =======================================
 name        made of                         who may see it
@@ -32,7 +32,7 @@ _KINDS: dict[Kind, bytes] = {"access": b"a", "refresh": b"r"}
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """What a ``jti`` says: which grant, and which of its generations. *secret* stays secret."""
+    """The content of a ``jti``: the grant's *secret*, and the generation."""
 
     secret: bytes
     generation: int
@@ -43,12 +43,12 @@ class Handle:
 
 
 def store_key(secret: bytes) -> bytes:
-    """The 32-byte key under which the store holds the grant of *secret*."""
+    """The 32-byte key of the grant of *secret* in the store."""
     return hashlib.sha256(b"mintage grant\0" + secret).digest()
 
 
 def parse_grant_id(name: str) -> bytes | None:
-    """The first bytes of the store key of the grant called *name*; None where it is no name."""
+    """The first bytes of the store key of the grant called *name*; None if it can't be a name."""
     try:
         raw = base64.b32decode(name.upper())
     except ValueError:
@@ -57,7 +57,7 @@ def parse_grant_id(name: str) -> bytes | None:
 
 
 def grant_id(key: bytes) -> GrantId:
-    """The public name of the grant under store key *key*."""
+    """The public name of the grant with this store key."""
     return GrantId(base64.b32encode(key[:_ID_BYTES]).decode().lower())
 
 
@@ -66,7 +66,7 @@ def make_jti(secret: bytes, generation: int, kind: Kind) -> Jti:
 
 
 def parse_jti(jti: str) -> Handle | None:
-    """The handle in *jti*, or None where it is none of ours."""
+    """The handle in *jti*, or None if it is not one of Mintage's."""
     raw = _decode(jti, _JTI_BYTES)
     if raw is None:
         return None
@@ -77,12 +77,12 @@ def parse_jti(jti: str) -> Handle | None:
 
 
 def make_code(raw: bytes) -> str:
-    """The authorization code of 32 random bytes; the first 16 of them are the grant's secret."""
+    """The authorization code from 32 random bytes. The first 16 of them are the grant's secret."""
     return encode_text(raw)
 
 
 def parse_code(code: str) -> tuple[bytes, bytes] | None:
-    """(grant secret, hash of the code) of an authorization code, or None where it is none."""
+    """(grant secret, hash of the code) of an authorization code, or None if it can't be one."""
     raw = _decode(code, CODE_BYTES)
     return None if raw is None else (raw[:SECRET_BYTES], code_hash(raw))
 

@@ -1,4 +1,4 @@
-"""Whose turn it is to ask the upstream for new tokens, and what its answer changes. Pure."""
+"""Decides which process asks the upstream for new tokens, and what its answer changes. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -30,10 +30,10 @@ def lease(
     duration: int,
     overdue: Lease | None = None,
 ) -> Keep | Write | Wait:
-    """Who may ask the upstream for new tokens: nobody yet, *holder*, or another first.
+    """What to do about new tokens: nothing yet, let *holder* ask the upstream, or wait for another.
 
-    *overdue*: a lease that was waited for as long as any lasts. The clock of its holder's machine
-    is ahead, or it would have ended by now.
+    *overdue*: the lease that the caller has waited for as long as any lease lasts. The clock of its
+    holder's machine is ahead, or it would have ended by now.
     """
     if not is_due(grant.upstream, now=now, margin=margin):
         return Keep(grant)
@@ -45,10 +45,10 @@ def lease(
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """What asking the upstream brought.
+    """What the upstream answered.
 
-    *identity*: who the user is by now; None: as before. *answered*: False where the upstream
-    was asked who the user is, and its answer said neither yes nor no.
+    *identity*: who the user is now; None: unchanged. *answered*: False if the upstream was asked
+    who the user is, and the answer did not tell.
     """
 
     tokens: UpstreamTokens
@@ -61,7 +61,7 @@ ASK_AGAIN: Final = 300
 
 
 def renewed(grant: Active, outcome: Renewed, *, now: int) -> Active:
-    """*grant* with the upstream's new tokens and identity, and nobody's turn any more."""
+    """*grant* with the upstream's new tokens and identity, and without a lease."""
     tokens, login = outcome.tokens, grant.login
     if outcome.identity is not None:
         login = replace(login, identity=outcome.identity)
@@ -75,30 +75,30 @@ def renewed(grant: Active, outcome: Renewed, *, now: int) -> Active:
 
 
 def unanswered_since(grant: Active) -> int | None:
-    """Since when an answer of the upstream is due; None where none is."""
+    """Since when an answer of the upstream is due; None if none is."""
     return grant.unanswered_since or grant.upstream.expires_at
 
 
 def is_overdue(grant: Active, *, now: int, limit: int) -> bool:
-    """Whether the upstream has said neither yes nor no for longer than *limit* seconds."""
+    """Whether the upstream has not answered for longer than *limit* seconds."""
     return grant.unanswered_since is not None and now >= grant.unanswered_since + limit
 
 
 def may_go_on(grant: Active, *, now: int, limit: int) -> bool:
-    """Whether a token that has no end may be used though the upstream does not answer."""
+    """Whether a token without an end may be used although the upstream does not answer."""
     since = unanswered_since(grant)
     return grant.upstream.recheck and since is not None and now < since + limit
 
 
 def prolong(grant: Active, holder: bytes, *, now: int, duration: int) -> Keep | Write:
-    """*holder* still works on what the upstream answered, if the turn is still its own."""
+    """A longer lease for *holder*, which still works. Another's lease stays as it is."""
     if grant.lease is None or grant.lease.holder != holder:
         return Keep(grant)
     return Write(replace(grant, lease=Lease(holder, now + duration)))
 
 
 def release(grant: Active, holder: bytes) -> Keep | Write:
-    """The upstream gave no answer: the next may ask at once, if the turn is still *holder*'s."""
+    """End the lease of *holder*, so that the next process may ask. Another's lease stays."""
     if grant.lease is None or grant.lease.holder != holder:
         return Keep(grant)
     return Write(replace(grant, lease=None))

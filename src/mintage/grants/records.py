@@ -1,18 +1,18 @@
-"""Grant ↔ the bytes that a store keeps: a plain head, then a sealed msgpack value.
+"""Converts a grant to the bytes in a store and back: a plain head, then encrypted msgpack.
 
 ======  =================================================================
 bytes   what
 ======  =================================================================
 1       the version of the format
-4       the id of the secret that the box is sealed under
+4       the id of the secret that the box is encrypted under
 4       the id of the secret that the grant's newest tokens are signed
-        with; zeros once the grant is over
+        with; zeros once the grant has ended
 rest    the box
 ======  =================================================================
 
-The head is plain so that it can be told without the grant's own secret how many still need an
-old secret, and so that an older Mintage can tell a newer record from a damaged one. All of it
-is bound into the seal: nobody can change it.
+The head is plain, so that Mintage can count the grants that need an old secret without their own
+secrets, and so that an older Mintage can tell a newer record from a damaged one. The encryption
+authenticates the head, so nobody can change it.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _decoder: msgspec.msgpack.Decoder[Grant] = msgspec.msgpack.Decoder(Grant)
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a record says about itself. Ids are empty where an old format does not tell."""
+    """What a record says about itself. Ids are empty if its format is too old to have them."""
 
     raw: bytes
     sealed_under: bytes
@@ -62,7 +62,7 @@ class Head:
 
 
 def encode(grant: Grant, *, head: Head, key: BoxKey, store_key: bytes, nonce: bytes) -> bytes:
-    """The record of *grant*, to be kept under *store_key* and nowhere else."""
+    """The record of *grant*. It can be read only under *store_key*."""
     context = head.raw + store_key
     return head.raw + seal(_encoder.encode(grant), key=key, context=context, nonce=nonce)
 
@@ -70,8 +70,8 @@ def encode(grant: Grant, *, head: Head, key: BoxKey, store_key: bytes, nonce: by
 def decode(record: bytes, *, key: BoxKey, store_key: bytes) -> Grant:
     """The grant of a record.
 
-    Raises `SealError` where it does not open, `NewerRecord` and `RecordError` where it
-    opens but can't be read.
+    Raises `SealError` if it does not decrypt, and `NewerRecord` or `RecordError` if it decrypts
+    but can't be read.
     """
     head = Head.of(record).raw
     plaintext = open_box(record[len(head) :], key=key, context=head + store_key)

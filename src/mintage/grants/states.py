@@ -1,4 +1,4 @@
-"""A login, as one value: what it is between its code and its end.
+"""A login as one value: its states from the code to the end.
 
 ::
 
@@ -18,13 +18,13 @@ from mintage.values import ClientId, Scopes
 
 
 class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the identity provider gave us. Never shown to a client, never printed.
+    """The identity provider's tokens. They are never shown to a client, and never printed.
 
-    *expires_at* is in seconds since the epoch; None where the provider did not say. *recheck*:
-    the token has no end, and *expires_at* is when the provider must be asked about it again.
-    *ends_at*: its real end, where it is asked about before that. *provider*: its name, where
-    there are several. *issuer*: the provider that gave them; no other is ever sent them.
-    *replaced*: the provider ends this access token when it gives the next one.
+    *expires_at* is in seconds since the epoch; None if the provider did not say. *recheck*: the
+    token has no end, and *expires_at* is when the provider must be asked about it again. *ends_at*:
+    its real end, if the provider is asked about it before that. *provider*: its name, if there are
+    several. *issuer*: the provider that issued them; they are sent to no other. *replaced*: the
+    provider revokes this access token when it issues the next one.
     """
 
     access_token: str
@@ -40,7 +40,7 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     @property
     def renewable(self) -> bool:
-        """Whether the provider can be asked for another token, or whether this one holds."""
+        """Whether the provider can issue another token, or say whether this one is valid."""
         return self.refresh_token is not None or self.recheck
 
     def __repr__(self) -> str:
@@ -48,10 +48,10 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who logged in, as the upstream *issuer* tells it. *claims*: e-mail, name, groups, …
+    """The user, as the upstream *issuer* describes them. *claims*: e-mail, name, groups, …
 
-    *incomplete* names lists that the provider did not tell to their end: what is missing there
-    may be true all the same.
+    *incomplete* names lists that the provider did not return in full. A value that is missing there
+    may still be true.
     """
 
     issuer: str
@@ -61,7 +61,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Consent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was decided when the user consented. Only *identity* changes: at each renewal."""
+    """What was decided when the user consented. Later only *identity* changes, at each renewal."""
 
     client_id: ClientId
     resource: str  # the audience of its access tokens (RFC 8707), unless a request names
@@ -72,14 +72,14 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left_out: Scopes = ()  # asked for, and no scopes of these resources: not granted
 
     def covers(self, resource: str | None) -> bool:
-        """Whether tokens for *resource* may be asked for; None asks for the usual one."""
+        """Whether the client may ask for tokens for *resource*; None means the default one."""
         return resource in (None, self.resource, *self.more_resources)
 
     def covers_scopes(self, asked: Scopes | None) -> bool:
-        """Whether a refresh may name these scopes: what was granted, and what we left out.
+        """Whether a refresh may name these scopes: granted ones, and ones that the login left out.
 
-        Clients name at each refresh what they asked for at the login. What we left out then is
-        left out again; anything else would go beyond what the user agreed to (RFC 6749 §6).
+        Clients name at each refresh what they asked for at the login. Scopes that were left out
+        then are left out again. Any other scope would exceed what the user agreed to (RFC 6749 §6).
         """
         return asked is None or set(asked) <= {*self.scopes, *self.left_out}
 
@@ -92,7 +92,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True, tag="pending"):
-    """Consented and logged in; the client has yet to redeem its code."""
+    """The user has consented and logged in. The client has not redeemed its code yet."""
 
     login: Consent
     upstream: UpstreamTokens
@@ -103,10 +103,10 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, tag="pending"):
 
 
 class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defaults=True):
-    """In use. *generation* counts its refresh tokens; *code_hash* still knows a replay.
+    """In use. *generation* counts its refresh tokens; with *code_hash* a replayed code is noticed.
 
-    *unanswered_since*: when the provider was to be asked who the user is by now, if it has not
-    answered since.
+    *unanswered_since*: when the provider should have said who the user is, if it has not answered
+    since then.
     """
 
     login: Consent
@@ -125,7 +125,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
 
 
 class Revoked(msgspec.Struct, frozen=True, kw_only=True, tag="revoked"):
-    """Over. The record stays, empty, until the last of its tokens would have expired."""
+    """Ended. The record stays, empty, until the last of its tokens would have expired."""
 
     reason: "Reason"
     client_id: ClientId
@@ -136,7 +136,7 @@ Grant: TypeAlias = Pending | Active | Revoked
 
 
 class Reason(StrEnum):
-    """Why a grant ended or a request about it was refused: for our log, one word each."""
+    """Why a grant ended or a request was refused, in one word for the log."""
 
     UNKNOWN = "unknown_grant"
     NOT_ACTIVE = "grant_not_active"
@@ -158,9 +158,9 @@ class Reason(StrEnum):
 
 
 def bound_tokens(grant: Pending | Active) -> UpstreamTokens:
-    """The upstream tokens of *grant*, bound to the provider that gave them.
+    """The upstream tokens of *grant*, bound to the provider that issued them.
 
-    Grants of earlier versions do not say it of the tokens; of the identity they always did.
+    Grants of earlier versions do not name that provider in the tokens, but in the identity.
     """
     tokens = grant.upstream
     return replace(tokens, issuer=tokens.issuer or grant.login.identity.issuer)

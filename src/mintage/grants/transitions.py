@@ -1,8 +1,8 @@
-"""What a token request, a revocation or the upstream's no does to a grant. Pure.
+"""What a token request, a revocation or a refusal by the upstream does to a grant. Pure.
 
-Each function here looks at a grant and a request and says what to do; the vault does it
-in one compare-and-swap. Whatever races, exactly one of the competing writes wins, and
-the losers come back here with what the winner wrote.
+Each function gets a grant and a request, and returns what to do. The vault does it in one
+compare-and-swap. In a race exactly one write wins, and the losers call the function again with what
+the winner wrote.
 """
 
 import hmac
@@ -32,21 +32,21 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Write *grant*, and it is granted."""
+    """Allowed: write *grant*."""
 
     grant: Active
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Refused, and nothing changes."""
+    """Refused. Nothing changes."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """Refused, and the grant ends. *upstream* is what may still live at the provider."""
+    """Refused, and the grant ends. *upstream*: tokens that may still be valid at the provider."""
 
     grant: Revoked
     upstream: UpstreamTokens
@@ -54,7 +54,7 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redemption:
-    """A token request with a code. *redirect_uri*, *resource*: None where left out."""
+    """A token request with a code. *redirect_uri*, *resource*: None if left out."""
 
     client_id: ClientId
     code_hash: bytes
@@ -74,10 +74,10 @@ class Refreshment:
 
 
 def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | Revoke:
-    """What a code earns (RFC 6749 §4.1.3, RFC 7636 §4.6).
+    """The decision about a code (RFC 6749 §4.1.3, RFC 7636 §4.6).
 
-    Somebody who holds the code but not its verifier is not the one who asked for it, so
-    one wrong verifier spends the code. A code seen again ends the grant (RFC 6749 §4.1.2).
+    A client that has the code and not its verifier did not request the code, so one wrong verifier
+    spends it. A code that comes a second time ends the grant (RFC 6749 §4.1.2).
     """
     if isinstance(grant, Revoked):
         return Refuse(Reason.REVOKED)
@@ -115,20 +115,20 @@ def refresh(
     age: float | None = None,
     session: int | None = None,
 ) -> Write | Keep | Refuse | Revoke:
-    """What a refresh token earns (RFC 6749 §6, RFC 9700 §4.14.2).
+    """The decision about a refresh token (RFC 6749 §6, RFC 9700 §4.14.2).
 
-    *session*: how many seconds after the login the grant ends, whatever happens; None: never.
+    *session*: how many seconds after the login the grant ends in any case; None: never.
 
-    The current generation rotates. A client whose answer got lost comes back with the
-    one before: that is not theft, and within *grace* seconds it gets the same successor
-    again. Anything older is a stolen token, and the grant ends.
+    The current generation rotates. A client that did not get the response sends the previous token
+    again. That is not theft, and within *grace* seconds it gets the same new token again. An older
+    token was stolen, so the grant ends.
 
-    A generation above the current one was signed by this server and has been forgotten by its
-    store: a backup was restored, or a failover lost the write. No thief can have made it, and
-    it is newer than all that the store knows, so it rotates as the current one would. A thief
-    who holds an older one is still found out, at the next refresh of either.
+    This server signed every token above the current generation, and its store has lost them: a
+    backup was restored, or a failover lost the write. No thief can have made such a token, and it
+    is newer than all that the store has, so it rotates like the current one. A thief with an older
+    one is noticed at the next refresh of either.
 
-    *age*: seconds since the last rotation, where the caller measured them; None: by *now*.
+    *age*: seconds since the last rotation, if the caller measured them; None: by *now*.
     """
     if isinstance(grant, Revoked):
         return Refuse(Reason.REVOKED)
@@ -151,7 +151,7 @@ def refresh(
 
 
 def revoke(grant: Grant, client_id: ClientId, *, now: int) -> Refuse | Revoke:
-    """A client asks to end its grant (RFC 7009 §2.1). Another client's is not its to end."""
+    """A client asks to end its grant (RFC 7009 §2.1). It can't end another client's grant."""
     if isinstance(grant, Revoked):
         return Refuse(Reason.REVOKED)
     if grant.login.client_id != client_id:
@@ -160,7 +160,7 @@ def revoke(grant: Grant, client_id: ClientId, *, now: int) -> Refuse | Revoke:
 
 
 def end(grant: Active, reason: Reason, *, now: int) -> Revoke:
-    """The grant ends without anybody having asked: the upstream said no."""
+    """The grant ends without a request, because the upstream refused."""
     return _revoke(grant, reason, now)
 
 

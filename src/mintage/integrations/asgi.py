@@ -225,9 +225,9 @@ class Login:
 
 
 def _by_path(running: Running) -> dict[str, Resource]:
-    """The resources by their paths, with the issuer's path in front and without.
+    """The resources by their paths, with the issuer's path in front and without it.
 
-    A proxy in front may have cut that off unasked, and a path must not be open for it.
+    A proxy may have removed that prefix, and the path must not be open then.
     """
     resources = running.parts.site.resources
     bare = {resource.path.rstrip("/"): resource for resource in resources}
@@ -313,7 +313,7 @@ class Guard:
 
 
 def user_of(scope: Scope) -> User:
-    """Who sent a request that the middleware let in. Raises ``RuntimeError`` for any other."""
+    """The user of a request that the middleware admitted. Raises ``RuntimeError`` for any other."""
     user = scope.get(_USER)
     if not isinstance(user, User):
         raise RuntimeError(  # noqa: TRY004  (a fault of the application, not of an argument)
@@ -328,7 +328,7 @@ def _with(scope: Scope, user: User) -> Scope:
 
 
 def _watched(send: Send, begun: list[Message]) -> Send:
-    """*send*, which writes down in *begun* that there is no way back."""
+    """*send*, which notes in *begun* that the response has begun."""
 
     async def watched(message: Message) -> None:
         if message["type"] in _BEGINS:
@@ -339,12 +339,12 @@ def _watched(send: Send, begun: list[Message]) -> Send:
 
 
 def _request(scope: Scope) -> Request:
-    """For the log. A WebSocket begins as a GET (RFC 6455 §4.1)."""
+    """A request for the log. A WebSocket begins as a GET (RFC 6455 §4.1)."""
     return Request(scope if scope["type"] == "http" else {**scope, "type": "http", "method": "GET"})
 
 
 async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """A WebSocket is refused with the same answer, where the server can send one."""
+    """Send *response*. A WebSocket gets the same one if the server supports that."""
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
         "extensions", {}
     ):

@@ -1,4 +1,4 @@
-"""One thing more that opens before an ASGI application starts and closes after it has stopped."""
+"""Opens something before an ASGI application starts, and closes it after it has stopped."""
 
 import logging
 from collections.abc import Callable
@@ -18,9 +18,9 @@ async def lifespan_within(
     receive: Receive,
     send: Send,
 ) -> None:
-    """The lifespan of *app*, inside *around*. An application without one is no obstacle.
+    """Run the lifespan of *app* inside *around*. An application without a lifespan is fine.
 
-    Where *around* does not open, the server is told, and *app* does not start.
+    If *around* does not open, the server gets the error, and *app* does not start.
     """
     startup = await receive()
     async with AsyncExitStack() as stack:

@@ -1,8 +1,8 @@
-"""Which resource a path is in, by every way in which an application could read it. Pure.
+"""Which resource a path is in, in every way in which an application could read it. Pure.
 
-The gateway hands on the canonical path that it judged. Here the application routes after us, by
-the decoded path, with or without the prefix that it is mounted at: what one of them could take for
-a resource's path is one, and what they could differ on is refused.
+The gateway forwards the canonical path that it checked. Here the application routes afterwards, by
+the decoded path, with or without the prefix that it is mounted at. A path that any of these
+readings takes for a resource's is treated as one. A path on which they could differ is refused.
 """
 
 import re
@@ -21,7 +21,7 @@ _UNSEEN: Final = re.compile(r"[\x00-\x20\x7f]")
 
 
 def public_path(scope: Mapping[str, Any]) -> str:
-    """The path as the client wrote it: a proxy may have cut off the ``root_path``."""
+    """The path as the client wrote it: a proxy may have removed the ``root_path``."""
     path, root = _split(scope)
     return path if not root or _is_below(path, root) else root + path
 
@@ -39,8 +39,8 @@ def find(
 ) -> Match[T] | None:
     """The resource that the request of an ASGI *scope* is for, or None.
 
-    *allowed*: see `route`. Raises `InvalidRequest` for a path that can be read in two ways, if
-    one leads to a resource.
+    *allowed*: see `route`. Raises `InvalidRequest` for a path with two readings, if one of them
+    leads to a resource.
     """
     readings = _readings(scope)
     try:
@@ -65,7 +65,7 @@ def _encoded(path: str) -> bytes:
 
 
 def _readings(scope: Mapping[str, Any]) -> list[str]:
-    """What the application may take for the path, the most likely first."""
+    """What the application may take for the path, the most likely reading first."""
     path, root = _split(scope)
     if not root:
         return [path]
@@ -83,7 +83,7 @@ def _is_below(path: str, root: str) -> bool:
 
 
 def _could_mean(path: str, resources: Mapping[str, T]) -> bool:
-    """Whether somebody who decodes, cleans and shortens *path* as they like may reach one."""
+    """Whether a program that decodes, cleans and shortens *path* in any way may find one."""
     while (decoded := unquote(path)) != path:
         path = decoded
     have = [_UNSEEN.sub("", part).partition(";")[0] for part in _SEPARATORS.split(path)]
@@ -91,6 +91,6 @@ def _could_mean(path: str, resources: Mapping[str, T]) -> bool:
 
 
 def _holds(have: list[str], wanted: list[str]) -> bool:
-    """Whether all of *wanted* stand in *have* in this order, whatever stands between."""
+    """Whether *have* contains all of *wanted* in this order, with anything in between."""
     rest = iter(have)
     return all(part in rest for part in wanted)

@@ -29,7 +29,7 @@ def config_of(
     resource: Table | Sequence[Table],
     **more: Any,
 ) -> Config:
-    """The configuration in keyword arguments: the settings of ``mintage.toml``, tables as dicts.
+    """The configuration from keyword arguments: the settings of ``mintage.toml``, tables as dicts.
 
     Relative paths are relative to the working directory. Raises `ConfigError`.
     """

@@ -1,8 +1,8 @@
 """Signing and verifying, and HMAC, which every issuer has. No clock, no randomness, no I/O.
 
-An algorithm object is one key under one algorithm (RFC 8725 §3.1): nothing in a token makes
-it do anything else. Signatures go in and out as they stand in a token, as canonical base64url
-segments, so two spellings of one signature are not the same. ``asymmetric`` has the others.
+An algorithm object is one key under one algorithm (RFC 8725 §3.1). Nothing in a token can make it
+do anything else. Signatures go in and out as canonical base64url segments, as in a token, so two
+spellings of one signature are not equal. ``asymmetric`` has the other algorithms.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _BLOCK: Final = 64  # bytes that SHA-256 takes at once
 
 class Verifier(Protocol):
     def is_signature(self, signing_input: bytes, segment: bytes) -> bool:
-        """Whether *segment* is the canonical spelling of a good signature. Never raises."""
+        """Whether *segment* is the canonical spelling of a valid signature. Never raises."""
 
 
 class Signer(Verifier, Protocol):
@@ -48,7 +48,7 @@ class HS256:
 
 
 class AnyOf:
-    """Several keys behind one header: FastMCP's headers name no key, so each is tried."""
+    """Several keys for one header: FastMCP's headers name no key, so each key is tried."""
 
     __slots__ = ("_verifiers",)
 

@@ -1,8 +1,7 @@
 """ES256, Ed25519 and RS256, their public keys as JWKs, and reading a JWKS. No I/O.
 
-ES256 signatures come in pairs: with (r, s) goes (r, n - s), and anybody can turn one into the
-other. Only the one with the lower s is made here, and only that one is good, so here too a
-token has one spelling.
+Everybody can turn an ES256 signature (r, s) into a second valid one, (r, n - s). Mintage makes and
+accepts only the one with the lower s, so that here, too, a token has one spelling.
 """
 
 import hashlib
@@ -38,7 +37,7 @@ _SHA256: Final = SHA256()
 
 
 class _Public:
-    """A public key: the segment is decoded strictly before the signature is looked at."""
+    """A public key. The segment is decoded strictly before the signature is verified."""
 
     __slots__ = ()
 
@@ -50,7 +49,7 @@ class _Public:
         return True
 
     def _verify(self, signature: bytes, data: bytes) -> None:
-        """Raises ``InvalidSignature`` or ``ValueError`` unless *signature* is good."""
+        """Raises ``InvalidSignature`` or ``ValueError`` unless *signature* is valid."""
         raise NotImplementedError
 
 
@@ -144,7 +143,7 @@ def verifier(key: PublicKey) -> Verifier:
 
 
 def algorithm_of(key: PublicKey, alg: Algorithm | None = None) -> Algorithm:
-    """*alg*, or the usual one for *key*. ``ValueError`` where *key* can't be used under it."""
+    """*alg*, or the usual one for *key*. ``ValueError`` if *key* can't be used with it."""
     match key:
         case ec.EllipticCurvePublicKey() if isinstance(key.curve, ec.SECP256R1):
             fitting: tuple[Algorithm, ...] = ("ES256",)
@@ -162,9 +161,9 @@ def algorithm_of(key: PublicKey, alg: Algorithm | None = None) -> Algorithm:
 
 
 def load_pem(pem: bytes) -> tuple[PrivateKey | None, PublicKey]:
-    """The private (if it is there) and the public key of an unencrypted *pem*.
+    """The private key (if it has one) and the public key of an unencrypted *pem*.
 
-    Raises ``ValueError`` where it holds no key of the three kinds.
+    Raises ``ValueError`` if it has no key of the three kinds.
     """
     try:
         if b"PRIVATE KEY" not in pem:
@@ -184,7 +183,7 @@ def _fitting_public(key: object) -> PublicKey:
 
 
 def public_jwk(key: PublicKey) -> dict[str, str]:
-    """The members that make the key (RFC 7518 §6, RFC 8037 §2), in RFC 7638's order."""
+    """The members that define the key (RFC 7518 §6, RFC 8037 §2), in RFC 7638's order."""
     match key:
         case ec.EllipticCurvePublicKey():
             point = key.public_numbers()
@@ -199,12 +198,12 @@ def public_jwk(key: PublicKey) -> dict[str, str]:
 
 
 def thumbprint(key: PublicKey) -> str:
-    """The RFC 7638 thumbprint: every program that has the key finds the same name for it."""
+    """The RFC 7638 thumbprint: every program that has the key computes the same name for it."""
     return _text(hashlib.sha256(msgspec.json.encode(public_jwk(key))).digest())
 
 
 class Jwk(msgspec.Struct, frozen=True):
-    """One member of a key set as it came. Those of private and symmetric keys are not read."""
+    """One member of a key set as it came. Members of private and symmetric keys are not read."""
 
     kty: str
     kid: str
@@ -229,8 +228,8 @@ _decode_jwk = msgspec.json.Decoder(Jwk).decode
 def parse_jwks(document: bytes) -> list[tuple[Algorithm, str, Verifier]]:
     """(alg, kid, verifier) of every usable key of a JWK set, in its order (RFC 7517 §5).
 
-    Keys that are unknown, broken or not for signatures are passed over. Raises `BadKeySet`,
-    and nothing else, where *document* is no key set, is too long, or leaves no key.
+    Keys that are unknown, broken or not for signatures are skipped. Raises `BadKeySet`, and nothing
+    else, if *document* is no key set, is too long, or has no usable key.
     """
     try:
         members = _decode_set(document).keys
@@ -256,7 +255,7 @@ def _usable(member: msgspec.Raw) -> Iterator[tuple[Algorithm, str, Verifier]]:
 
 
 def _public_key(jwk: Jwk) -> PublicKey:
-    """Raises ``ValueError`` or `MalformedToken` where *jwk* is no proper public key."""
+    """Raises ``ValueError`` or `MalformedToken` if *jwk* is not a valid public key."""
     match jwk.kty, jwk.crv:
         case "EC", "P-256":
             x, y = _coordinate(jwk.x), _coordinate(jwk.y)

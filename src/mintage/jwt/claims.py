@@ -1,10 +1,9 @@
-"""What a token says, and whether it holds now. No clock, no randomness, no I/O.
+"""Reads a token's claims, and checks whether they are valid now. No clock, no randomness, no I/O.
 
-Reading is strict and, for tokens as this package writes them, cheap: a payload is decoded
-into checked types and encoded again. If that gives the same bytes, then nothing was said
-twice, nothing was dropped and nothing was spelled oddly. Any other payload (one with extra
-claims, which the types don't know, or with white space) takes the slow way, which looks for
-repeated names one by one.
+Reading is strict. For tokens as this package writes them it is cheap, too: a payload is decoded
+into checked types and encoded again. If that gives the same bytes, no name came twice, nothing was
+dropped, and nothing was spelled unusually. Any other payload (with extra claims, which the types
+don't have, or with white space) takes the slow path, which looks for repeated names one by one.
 """
 
 import json
@@ -80,7 +79,7 @@ _decode_all = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def opening(issuer: str, audience: str) -> bytes:
-    """How every payload of *issuer* for *audience* begins. ``ValueError`` where one is no name."""
+    """The beginning of every payload of *issuer* for *audience*. ``ValueError`` if one is empty."""
     if type(issuer) is not str or type(audience) is not str or not issuer or not audience:
         raise ValueError("issuer and audience are strings, and not empty")
     return b'{"iss":%b,"aud":%b,"client_id":"' % (_encode(issuer), _encode(audience))
@@ -93,7 +92,7 @@ def check_leeway(leeway: float) -> float:
 
 
 def check_names(claims: Claims) -> None:
-    """``ValueError`` where a name in *claims*, which nobody has read yet, could not be read."""
+    """``ValueError`` if a name in *claims*, which the caller gave, can't be read back."""
     client_id, jti, sub = claims.client_id, claims.jti, claims.sub
     if type(client_id) is not str or type(jti) is not str or not client_id or not jti:
         raise ValueError("client_id and jti are strings, and not empty")
@@ -102,19 +101,19 @@ def check_names(claims: Claims) -> None:
 
 
 def encode(claims: Claims) -> bytes:
-    """The payload of *claims*, which hold no upstream claims. ``ValueError`` on a surrogate."""
+    """The payload of *claims*, which have no upstream claims. ``ValueError`` on a surrogate."""
     return _encode(claims)
 
 
 def as_dict(claims: Claims) -> dict[str, Any]:
-    """*claims* as a dict, in the order they are written and without the absent ones."""
+    """*claims* as a dict, in the order of the payload and without absent ones."""
     return msgspec.to_builtins(claims)  # type: ignore[no-any-return]
 
 
 def encode_slow_path(claims: dict[str, Any]) -> bytes:
     """The payload of *claims* as FastMCP writes it, byte for byte.
 
-    Raises ``ValueError`` where some value is no JSON or could not be read back.
+    Raises ``ValueError`` if some value is not JSON or could not be read back.
     """
     try:
         payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -127,7 +126,7 @@ def encode_slow_path(claims: dict[str, Any]) -> bytes:
 
 
 def parse(payload: bytes) -> tuple[Claims, dict[str, Any] | None]:
-    """The claims of *payload*, and all of them as a dict where there are more than the type has.
+    """The claims of *payload*, and all of them as a dict if there are more than the type has.
 
     Raises `MalformedToken`, and nothing else.
     """
@@ -151,11 +150,11 @@ def check(
     leeway: float,
     ahead: float,
 ) -> None:
-    """Raises the `TokenError` that says why *claims* are not good here and now.
+    """Raises the `TokenError` that says why *claims* are not valid here and now.
 
-    Whose token it is comes first, then what it is for, then whether it holds at *now*
-    (RFC 7519 §4.1.4 to §4.1.6). All times in seconds. *leeway*: how long after its end a token
-    is still accepted. *ahead*: how far in the future it may have been issued.
+    It checks whose token it is, then what it is for, then whether it is valid at *now* (RFC 7519
+    §4.1.4 to §4.1.6). All times are in seconds. *leeway*: how long after its end a token is still
+    accepted. *ahead*: how far in the future it may have been issued.
     """
     if claims.iss != issuer:
         raise WrongIssuer
@@ -182,7 +181,7 @@ def _parse_slow_path(payload: bytes) -> dict[str, Any]:
 
 
 def _refuse_repeated_names(payload: bytes) -> None:
-    """Raises ``ValueError`` where a name stands twice at the top, however it is spelled."""
+    """Raises ``ValueError`` if a name comes twice at the top level, however it is spelled."""
     top: list[tuple[str, Any]] = []
 
     def keep(pairs: list[tuple[str, Any]]) -> None:
@@ -195,7 +194,7 @@ def _refuse_repeated_names(payload: bytes) -> None:
 
 
 def check_depth(value: Any, room: int) -> None:
-    """Raises ``ValueError`` where *value* is nested more than *room* levels."""
+    """Raises ``ValueError`` if *value* is nested more than *room* levels."""
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list):

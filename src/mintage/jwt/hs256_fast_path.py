@@ -1,12 +1,12 @@
-"""The short way for the tokens that are nearly all tokens. No random_bytes, no I/O.
+"""The fast path for nearly all tokens: HS256, as this package writes them. No randomness, no I/O.
 
-Of one issuer and audience, all HS256 tokens under one key begin alike, up to the client's
-id: a `SigningPrefix` is that beginning with the hash of it, computed once. A token that begins so,
-was written as this package writes, and is good, is read here in one go. Everything else goes
-the long way (``jws``, ``claims``), which alone says what is wrong: the two never disagree,
-because this one only ever says yes, or no to a signature.
+All HS256 tokens of one issuer and audience under one key begin alike, up to the client's id. A
+`SigningPrefix` is that beginning with its hash state, computed once. A token that begins so, is
+written as this package writes, and is valid, is read here in one go. Everything else takes the slow
+path (``jws``, ``claims``), and only that says what is wrong. The two never disagree, because this
+one only ever accepts a token, or refuses its signature.
 
-Calls cost as much as the work does here, so this file writes out what the others call.
+Function calls would cost as much as the work itself, so this file repeats the code of the others.
 """
 
 import hmac
@@ -42,8 +42,8 @@ Reader = Callable[[object, str], Claims | None]
 class SigningPrefix:
     """The common beginning of all tokens under one key: its *header*, then *opening*.
 
-    *opening* is how every payload begins. Only whole groups of three bytes of it are used:
-    they stand as four characters each, whatever follows.
+    *opening* is the beginning of every payload. Only whole groups of three bytes of it are used:
+    they are four characters each, whatever follows.
     """
 
     __slots__ = ("_text", "inner", "opening", "outer", "text")
@@ -80,10 +80,10 @@ def reader(  # noqa: C901 - see above
     ahead: float,
     clock: Clock,
 ) -> Reader:
-    """A function of (token, token use) that gives the claims of a good token.
+    """A function of (token, token use) that returns the claims of a valid token.
 
-    It gives None where the long way must decide. Raises `BadSignature`, and what
-    `claims.check` raises. All *prefixes* have one length.
+    It returns None if the slow path must decide. Raises `BadSignature`, and what `claims.check`
+    raises. All *prefixes* have one length.
     """
     size = max(map(len, prefixes), default=0)
     get = prefixes.get

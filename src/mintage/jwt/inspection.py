@@ -40,7 +40,7 @@ _TEXTS: Final = ("iss", "aud", "client_id", "jti")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: what was looked at, how it went, and why."""
+    """One check: what was checked, its result, and why."""
 
     name: str
     verdict: Verdict
@@ -94,7 +94,7 @@ def inspect_token(token: str, *, now: float) -> Inspection:
 
 
 def payload_of(token: str) -> dict[str, Any]:
-    """What *token* says, not verified; empty where it is no token."""
+    """The claims of *token*, not verified; empty if it is not a token."""
     segments = token.split(".")
     return _object(segments[1], "payload")[0] if len(segments) > 1 else {}
 
@@ -113,7 +113,7 @@ def _shape(token: str, segments: list[str]) -> Iterator[Check]:
 
 
 def _object(segment: str, name: str) -> tuple[dict[str, Any], Check]:
-    """The JSON object in *segment*, empty where there is none, and the check of it."""
+    """The JSON object in *segment*, empty if there is none, and the check of it."""
     try:
         raw = base64.b64decode(
             segment.encode("ascii") + b"=" * (-len(segment) % 4), altchars=b"-_", validate=True
@@ -194,7 +194,7 @@ def _handle(jti: object, use: object) -> Check:
 
 
 def _shown(name: str, value: object) -> str:
-    """A claim's value for the eye. The jti is a secret: its grant is shown as a check."""
+    """A claim's value for display. The jti is a secret: its grant is shown as a check instead."""
     if name == "jti":
         return "(secret)"
     if name in _TIMES and type(value) is int and 0 <= value < 2**33:

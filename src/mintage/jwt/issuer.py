@@ -1,7 +1,7 @@
-"""The issuer: makes tokens, and verifies the ones it made. The clock comes in here.
+"""The issuer: makes tokens, and verifies its own. It reads the clock.
 
-Names, arguments, claims and keys are those of ``fastmcp.server.auth.jwt_issuer``, and so are
-the tokens: each side verifies what the other issued. This side is stricter about what it reads.
+Names, arguments, claims and keys are those of ``fastmcp.server.auth.jwt_issuer``, and so are the
+tokens: each of the two verifies what the other issued. This one is stricter about what it reads.
 """
 
 import time
@@ -80,7 +80,7 @@ class JWTIssuer:
 
     @property
     def _signing_key(self) -> bytes | KeyRing:
-        """The key as it was given, under the name that FastMCP's class has for it."""
+        """The key as it was given, under the name that FastMCP's class uses."""
         return self._given_key()
 
     def __repr__(self) -> str:
@@ -279,7 +279,7 @@ def _joined(scopes: tuple[str, ...]) -> str:
 
 
 def _merge(claims: Claims, upstream: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-    """All claims in the order they are written."""
+    """All claims, in the order of the payload."""
     if not (isinstance(extra, dict) and isinstance(upstream, dict)):
         raise ValueError("claims are given as a dict")  # noqa: TRY004
     if taken := claims_.RESERVED.intersection(extra):
@@ -289,7 +289,7 @@ def _merge(claims: Claims, upstream: dict[str, Any], extra: dict[str, Any]) -> d
 
 
 def _end(iat: int, expires_in: int) -> int:
-    """``exp``. ``bool`` and ``float`` are not lifetimes, although Python can add them."""
+    """``exp``. Raises ``ValueError`` for ``bool`` and ``float``, which Python could add, too."""
     if type(expires_in) is not int:
         raise ValueError("expires_in is the token's lifetime in whole seconds")
     if type(iat) is not int or not all(abs(t) <= claims_.MAX_TIME for t in (iat, iat + expires_in)):

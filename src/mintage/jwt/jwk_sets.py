@@ -1,7 +1,7 @@
-"""Reading other people's JWK sets (RFC 7517) with joserfc. No I/O.
+"""Reads other people's JWK sets (RFC 7517) with joserfc. No I/O.
 
-For signatures of any common algorithm. The keys of our own tokens, where one token must have
-one spelling, are read by `mintage.jwt.asymmetric`.
+It accepts signature keys of any common algorithm. `mintage.jwt.asymmetric` reads the keys of
+Mintage's own tokens, where a token must have only one spelling.
 """
 
 from typing import Any, Final
@@ -20,9 +20,9 @@ _MAX_EXPONENT: Final = 2**32  # larger ones only make verification slow
 
 
 def read_key_set(body: object) -> jwk.KeySet:
-    """The signing keys of a JWK set; those that can't be read or trusted are left out (§5).
+    """The signing keys of a JWK set, without those that can't be read or trusted (§5).
 
-    Raises `BadKeySet` where none is left.
+    Raises `BadKeySet` if none is left.
     """
     members = body.get("keys") if isinstance(body, dict) else None
     if not isinstance(members, list):
@@ -45,7 +45,7 @@ def _key(member: Any) -> jwk.Key | None:
 
 
 def _is_odd_rsa(member: dict[str, Any]) -> bool:
-    """An RSA key under 2048 bits (RFC 7518 §3.3), or one that takes longer than any real one."""
+    """Whether it is an RSA key under 2048 bits (RFC 7518 §3.3), or one that is unusually slow."""
     if member.get("kty") != "RSA":
         return False
     length = len(str(member.get("n", "")))

@@ -1,9 +1,9 @@
 """Strict compact JWS (RFC 7515 §7.1) with pinned headers. No clock, no randomness, no I/O.
 
-An issuer only ever verifies what it signed itself, so it knows every header that a good
-token can have, byte for byte. The raw first segment is looked up in a table of those, and
-what is not in the table is refused unread: ``alg: none``, another algorithm under the same
-key, ``kid``, ``jku``, ``jwk`` and ``crit`` tricks have nothing to act on.
+An issuer verifies only tokens that it signed itself, so it knows every header that a valid token
+can have, byte for byte. It looks the raw first segment up in a table of those, and refuses any
+other segment without parsing it. So ``alg: none``, another algorithm under the same key, and tricks
+with ``kid``, ``jku``, ``jwk`` and ``crit`` have no effect.
 """
 
 from collections.abc import Mapping
@@ -25,10 +25,9 @@ def sign(payload: bytes, *, header: bytes, signer: Signer) -> str:
 
 
 def open_token(token: object, pins: Mapping[str, Verifier]) -> bytes:
-    """The payload of *token*, whose header is one of *pins* and whose signature is good.
+    """The payload of *token*, if its header is one of *pins* and its signature is valid.
 
-    Raises `MalformedToken`, `UnknownKey` or `BadSignature`, and nothing else, whatever
-    *token* is.
+    Raises `MalformedToken`, `UnknownKey` or `BadSignature`, and nothing else, whatever *token* is.
     """
     if not isinstance(token, str) or len(token) > MAX_TOKEN:
         raise MalformedToken
@@ -46,7 +45,7 @@ def open_token(token: object, pins: Mapping[str, Verifier]) -> bytes:
 
 
 def _what_is_wrong(token: str) -> BadSignature | MalformedToken:
-    """Tells a signature that is wrong from one that is none, for whoever reads the log."""
+    """Tells a wrong signature from a text that is no signature, for the log."""
     signature = token.rpartition(".")[2].encode("ascii")
     if token.count(".") == _DOTS and is_canonical(signature):
         return BadSignature()

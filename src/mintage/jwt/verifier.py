@@ -187,11 +187,11 @@ class JWTVerifier:
 
 
 class _Source:
-    """The keys behind one URL: fetched when they are due, by one caller for all who wait.
+    """The keys at one URL: fetched when they are due, by one caller for all that wait.
 
-    It is no `FetchCache`: it runs in programs that have nothing else of the server, has one URL
-    that its operator chose, and lets no fetch follow another within *refetch_after*, however the
-    first one ended.
+    It is no `FetchCache`, because it runs in programs that have no other part of the server. It has
+    one URL, which its operator chose, and fetches at most once in *refetch_after* seconds, whatever
+    the result was.
     """
 
     def __init__(
@@ -207,14 +207,14 @@ class _Source:
         self._next_fetch = float("-inf")
 
     async def keys(self) -> Pins:
-        """The keys, fetched first where they are due. Raises `KeysUnavailable`."""
+        """The keys, fetched first if they are due. Raises `KeysUnavailable`."""
         kept = self._kept
         if kept is None or kept.fresh_until <= self._clock():
             await self._fetch_unless(lambda: self._kept is not kept)
         return self._usable()
 
     async def newer_than(self, pins: Pins) -> Pins | None:
-        """Other keys than *pins*, where a fetch is allowed by now and gives some."""
+        """Other keys than *pins*, if a fetch is allowed now and returns some."""
         await self._fetch_unless(lambda: self._kept is not None and self._kept.pins is not pins)
         newer = self._usable()
         return None if newer is pins else newer
@@ -253,12 +253,12 @@ def pins_of(jwks: bytes) -> Pins:
 
 
 def age_of(cache_control: str) -> int:
-    """How many seconds a JWK set is fresh. Never 0: a set that changes that fast is a fault."""
+    """How many seconds a JWK set is fresh. Never 0: a set can't change that often."""
     return freshness(cache_control, least=MIN_AGE, usual=DEFAULT_AGE, most=MAX_AGE)
 
 
 def check_url(url: str) -> str:
-    """*url*, if keys may come from there: https, or http from this machine itself."""
+    """*url*, if keys may come from it: https, or http on this machine."""
     parts = urlsplit(url)
     local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
@@ -277,7 +277,7 @@ def _document(jwks: Mapping[str, Any] | bytes | str) -> bytes:
 
 
 def _over_http() -> Fetch:
-    """Raises `MissingExtra` without an HTTP client: now, not at the first token."""
+    """The HTTP client. Raises `MissingExtra` without one: now, not at the first token."""
     needs("verifier")
     return fetch_over_http
 

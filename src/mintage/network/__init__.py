@@ -1,1 +1,1 @@
-"""Below the requests: TLS trust, TCP keep-alive, the environment's proxies, and Cache-Control."""
+"""Network settings below the requests: TLS, TCP keep-alive, proxies, and Cache-Control."""

@@ -1,4 +1,4 @@
-"""How long what was fetched is fresh (RFC 9111). No clock, no I/O."""
+"""How long a fetched document is fresh (RFC 9111). No clock, no I/O."""
 
 import re
 from typing import Final
@@ -13,8 +13,8 @@ _NOT_KEPT: Final = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?![\w-])", re.ASCI
 def freshness(cache_control: str, *, least: int, usual: int, most: int) -> int:
     """How many seconds an answer with this ``Cache-Control`` is fresh (RFC 9111 §5.2.2).
 
-    Between *least* and *most* seconds; *usual* where the answer does not say. What must not be
-    kept is kept for *least* all the same: the caller says how much asking it can bear.
+    The result is between *least* and *most*; *usual* if the header does not say. An answer that
+    must not be cached is fresh for *least* all the same: the caller decides how often to ask.
     """
     if _NOT_KEPT.search(cache_control):
         return least

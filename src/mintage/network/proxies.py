@@ -1,6 +1,7 @@
 """Which proxy the environment names for an https request to a host. Pure.
 
-It reads what httpx2 reads, so that the provider and a client's documents are reached the same way.
+It reads the variables that httpx2 reads, so that the provider and clients' documents are reached
+through the same proxy.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ _VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """*variable* holds the URL *https* of the proxy; the hosts of *direct* are asked directly."""
+    """*variable* holds the URL *https* of the proxy. Hosts of *direct* are contacted directly."""
 
     variable: str | None = None
     https: str | None = None
@@ -30,9 +31,9 @@ class Proxies:
         return cls(variable, url if "://" in url else f"http://{url}", direct)
 
     def towards(self, host: str, port: int | None = None) -> str | None:
-        """The URL of the proxy for *host*, a name; None: it is asked directly.
+        """The URL of the proxy for *host*, a name; None: connect directly.
 
-        *port* as it is in the URL: None where the URL has none.
+        *port* as it is in the URL: None if the URL has none.
         """
         if any(_names(entry, host, port) for entry in self.direct):
             return None
@@ -40,7 +41,7 @@ class Proxies:
 
 
 def _counts(environ: Mapping[str, str], name: str) -> bool:
-    """The lower case goes first; set to nothing it switches the other off."""
+    """The value of a variable. Lower case comes first; empty, it disables the other."""
     return bool(environ.get(name)) and (name.islower() or environ.get(name.lower()) != "")
 
 
@@ -49,7 +50,7 @@ def _of_both(environ: Mapping[str, str], name: str) -> str:
 
 
 def _names(entry: str, host: str, port: int | None) -> bool:
-    """Whether *entry* of ``NO_PROXY`` names *host*: a name stands for those below it too."""
+    """Whether *entry* of ``NO_PROXY`` names *host*: a name includes all names below it."""
     scheme, separator, rest = entry.rpartition("://")
     name, _, number = rest.partition(":")
     if scheme not in ("", "https", "all") or (number and number != str(port)) or not name:

@@ -1,4 +1,4 @@
-"""Notice that the other side of a TCP connection is gone, though it never said so."""
+"""Notices that the peer of a TCP connection has vanished without closing it."""
 
 import asyncio
 import socket
@@ -10,10 +10,10 @@ _PROBES: Final = 3
 def notice_its_end(
     transport: asyncio.BaseTransport, seconds: float, *, unread: float | None = None
 ) -> None:
-    """Let the kernel end *transport* when its peer gave no sign of life for *seconds*.
+    """Let the kernel close *transport* if its peer does not respond for *seconds*.
 
-    *unread*: seconds after which bytes that the peer has not taken end it too; else *seconds*.
-    A Unix socket needs none of this: its peer can't vanish without a word.
+    *unread*: seconds after which data that the peer has not taken closes it too; else *seconds*. A
+    Unix socket needs none of this: its peer can't vanish without closing it.
     """
     found = transport.get_extra_info("socket")
     if found is None or found.family not in (socket.AF_INET, socket.AF_INET6):

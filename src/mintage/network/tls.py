@@ -1,4 +1,4 @@
-"""Which certificate authorities are trusted: read once, for it takes tens of milliseconds."""
+"""The CA certificates to trust. They are read once, because that takes tens of milliseconds."""
 
 import os
 import ssl
@@ -8,9 +8,9 @@ import httpx2
 
 
 def trusted() -> ssl.SSLContext:
-    """The context for what goes out: ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, else the usual ones.
+    """The context for outgoing connections: ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, or the default.
 
-    One for all: contexts are safe to share, and nobody changes it.
+    There is one for all: contexts can be shared, and nothing changes it.
     """
     return _context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 

@@ -1,1 +1,1 @@
-"""The protected resource (RFC 6750, RFC 9728): bearer tokens, and the challenges to bad ones."""
+"""The protected resource (RFC 6750, RFC 9728): bearer tokens, and the challenges for bad ones."""

@@ -1,4 +1,4 @@
-"""From a request's headers to a live grant, or to the refusal that RFC 6750 asks for."""
+"""Finds the live grant of a request from its headers, or refuses as RFC 6750 says."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ _MAX_KNOWN: Final = 2000
 
 
 class NoToken(OAuthError):
-    """No credentials at all: 401 without an error code (RFC 6750 §3.1)."""
+    """The request has no credentials: 401 without an error code (RFC 6750 §3.1)."""
 
     code = "invalid_token"
     status = 401
@@ -34,7 +34,7 @@ class NoToken(OAuthError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A request with a good token: the live grant, and what the token was granted."""
+    """A request with a valid token: the live grant, and the token's scopes."""
 
     opened: Opened = field(repr=False)
     scopes: Scopes
@@ -42,13 +42,13 @@ class Access:
 
     @property
     def user(self) -> tuple[str, str]:
-        """(issuer, subject): one user, whatever clients and logins that user has."""
+        """(issuer, subject): one user, with all of the user's clients and logins."""
         who = self.opened.grant.login.identity
         return who.issuer, who.subject
 
 
 class _Known(NamedTuple):
-    """What a token said. It holds no grant: one that has changed must not be kept alive."""
+    """The content of a verified token. It has no grant, because the grant may change."""
 
     secret: bytes
     scopes: Scopes
@@ -61,8 +61,8 @@ class _Known(NamedTuple):
 class Bearer:
     """Checks bearer tokens for the resources of one server.
 
-    A token that was found good is not verified again while it lasts: it is the same string, so
-    it has the same signature. Whether its grant lives is asked of the vault each time.
+    A verified token is not verified again until it expires: the same string has the same signature.
+    Whether its grant is live is asked of the vault each time.
     """
 
     tokens: Tokens
@@ -78,8 +78,8 @@ class Bearer:
     ) -> Access:
         """The access that the ``Authorization`` header gives to *resource* and all *calls* there.
 
-        Raises `NoToken`, `InvalidRequest`, `InvalidToken`, `InsufficientScope`, `AccessDenied`;
-        and `StoreUnavailable` where it can't be known, which is no refusal.
+        Raises `NoToken`, `InvalidRequest`, `InvalidToken`, `InsufficientScope`, `AccessDenied`; and
+        `StoreUnavailable` if nothing is known, which is no refusal.
         """
         access = await self.read(bearer_token(headers), resource)
         wanted = needed(resource.scopes, resource.rules, calls)
@@ -92,13 +92,13 @@ class Bearer:
         return access
 
     def allows(self, access: Access, resource: Resource, call: Call) -> bool:
-        """Whether `check` would let *call* pass with *access*."""
+        """Whether `check` would allow *call* with *access*."""
         wanted = needed(resource.scopes, resource.rules, (call,))
         covered = self.hierarchy.covers(access.scopes, wanted)
         return covered and _accepted(access, resource, (call,))
 
     async def read(self, token: str, resource: Resource) -> Access:
-        """The access of *token* to *resource*, whatever its scopes are enough for.
+        """The access of *token* to *resource*. Its scopes are not checked.
 
         Raises `InvalidToken`, and `StoreUnavailable`.
         """
@@ -132,7 +132,7 @@ class Bearer:
 
 
 def _accepted(access: Access, resource: Resource, calls: Sequence[Call]) -> bool:
-    """Whether the rules that match one of *calls* take the user, by the provider's claims."""
+    """Whether the rules that match one of *calls* accept the user, by the provider's claims."""
     if not calls:
         return True
     claims = access.opened.grant.login.identity.claims

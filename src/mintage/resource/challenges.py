@@ -1,11 +1,11 @@
-"""``WWW-Authenticate``: how a resource says what it wants (RFC 6750 §3, RFC 9728 §5.1)."""
+"""``WWW-Authenticate``: how a resource says what it needs (RFC 6750 §3, RFC 9728 §5.1)."""
 
 from mintage.errors import InsufficientScope, OAuthError
 from mintage.site.resource import Resource
 
 
 def challenge(resource: Resource, metadata_url: str, error: OAuthError | None) -> str:
-    """The header's value. *error* is None where no token came at all: then no code is named."""
+    """The header's value. *error* is None if there was no token: then it has no error code."""
     attributes = (
         {}
         if error is None

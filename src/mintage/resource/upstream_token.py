@@ -1,4 +1,4 @@
-"""The user's token at the identity provider, for whoever calls there on the user's behalf."""
+"""The user's token at the identity provider, for programs that call it on the user's behalf."""
 
 from mintage.errors import InvalidToken
 from mintage.vault.values import Opened, Refused
@@ -6,15 +6,15 @@ from mintage.vault.vault import Vault
 
 
 async def upstream_token(opened: Opened, vault: Vault) -> str:
-    """One that is good for a while yet. Raises as `fresh_upstream` does."""
+    """A token that is valid for a while. Raises as `fresh_upstream` does."""
     return (await fresh_upstream(opened, vault)).grant.upstream.access_token
 
 
 async def fresh_upstream(opened: Opened, vault: Vault) -> Opened:
-    """The grant with such a token, renewed where it was about to end.
+    """The grant with such a token, renewed if it was about to expire.
 
-    Raises `InvalidToken` where the provider has ended the login, `UpstreamError` where it must
-    be asked and can't be.
+    Raises `InvalidToken` if the provider has ended the login, and `UpstreamError` if the provider
+    must be asked and can't be.
     """
     outcome = await vault.with_fresh_upstream(opened)
     if isinstance(outcome, Refused):

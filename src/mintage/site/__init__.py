@@ -1,1 +1,1 @@
-"""What a server is called, what it protects, and what answers there."""
+"""A server's name, its protected resources, and what serves each of them."""

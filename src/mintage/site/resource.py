@@ -1,4 +1,4 @@
-"""A protected resource as one value: what it is called, who may call it, and what answers."""
+"""A protected resource as one value: its identifier, who may call it, and what serves it."""
 
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -20,18 +20,18 @@ Target: TypeAlias = HttpTarget | Command | External
 class Resource:
     """A protected resource (RFC 9728): *identifier* is the audience, *scopes* it requires.
 
-    *path*: where it is below the issuer; ``/`` is the issuer itself. *target*: what answers.
-    *optional_scopes* may be asked for on top, where *rules* want more. *token_claims*: what of
-    the identity provider's claims stands in its access tokens. *upstreams*: the providers whose
-    users it is for, by name; empty: all. *ambiguities*: what of a path below it may be read in
-    two ways (see `mintage.gateway.paths`). *message_bytes*: how long a body may be that rules
-    about MCP read. *filter_lists*: whether lists of tools show only what the token may call.
-    *trusts_mcp_headers*: where another proxy asks, the MCP headers of a request decide, because
-    the backend compares them with the body.
+    *path*: where it is below the issuer; ``/`` is the issuer itself. *target*: what serves it.
+    *optional_scopes* can be requested too, if *rules* need more. *token_claims*: the identity
+    provider's claims that its access tokens contain. *upstreams*: the providers whose users may use
+    it, by name; empty: all. *ambiguities*: what may have two readings in a path below it (see
+    `mintage.gateway.paths`). *message_bytes*: the longest body that rules about MCP read.
+    *filter_lists*: whether lists of tools show only what the token may call. *trusts_mcp_headers*:
+    if another proxy asks, the MCP headers of a request decide, because the backend compares them
+    with the body.
 
-    *credential*: what its backend gets of the user. *backend_audience*: what the backend is called
-    in signed identities; None: as the resource is. *exchange*: for whom the provider is asked for
-    another token, where *credential* is that.
+    *credential*: what its backend gets about the user. *backend_audience*: the backend's name in
+    signed identities; None: the resource's identifier. *exchange*: which other token to request
+    from the provider, if *credential* says so.
     """
 
     path: str
@@ -53,7 +53,7 @@ class Resource:
 
     @property
     def audience(self) -> str:
-        """What its backend is called in signed identities."""
+        """Its backend's name in signed identities."""
         return self.backend_audience or self.identifier
 
     @property
@@ -62,15 +62,15 @@ class Resource:
 
     @property
     def reads_mcp(self) -> bool:
-        """Whether a rule asks for what stands in the body of a request."""
+        """Whether a rule needs the body of a request."""
         return any(rule.operations or rule.tools for rule in self.rules)
 
     @property
     def is_whole_site(self) -> bool:
-        """Whether it is everything that is not the server's own."""
+        """Whether it is everything that is not an endpoint of the server itself."""
         return self.path == "/"
 
     @property
     def request_path(self) -> str:
-        """Where requests for it go: with the issuer's path in front, without a slash at its end."""
+        """The path of requests for it, with the issuer's path, without a slash at the end."""
         return urlsplit(self.identifier).path

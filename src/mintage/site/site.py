@@ -1,4 +1,4 @@
-"""What the endpoints of one server share: its name, its resources, and where things are."""
+"""What the endpoints of one server share: its name, its resources, and their URLs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from mintage.values import Scopes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """*issuer*: the server's public base URL, as it stands in tokens and metadata.
+    """*issuer*: the server's public base URL, as in tokens and metadata.
 
-    *callbacks*: where identity providers send the browser back to. *upstreams*: the names of the
-    providers, where there is a choice.
+    *callbacks*: the redirect URIs at the identity providers. *upstreams*: the names of the
+    providers, if there are several.
     """
 
     issuer: str
@@ -30,7 +30,7 @@ class Site:
 
     @property
     def secure(self) -> bool:
-        """Whether the issuer is on https; plain http is for loopback only."""
+        """Whether the issuer is on https. Plain http is only for loopback."""
         return self.issuer.startswith("https://")
 
     @property
@@ -39,18 +39,18 @@ class Site:
         return frozenset(scope for resource in self.resources for scope in resource.all_scopes)
 
     def upstream_scopes_for(self, granted: Scopes, more: Mapping[str, Scopes]) -> Scopes:
-        """What a provider is asked for on top, for what its tokens will be used for here.
+        """What to request from a provider in addition, for what its tokens are used for here.
 
-        *more*: what it is asked for, by scope of ours.
+        *more*: the provider's scopes, by scope of Mintage.
         """
         held = sorted(self.hierarchy.reach(granted))
         return tuple(dict.fromkeys(wanted for scope in held for wanted in more.get(scope, ())))
 
     def resource(self, identifier: str) -> Resource | None:
-        """The resource of that name.
+        """The resource with that identifier.
 
-        Scheme and host compare without case, the path with or without a slash at its end:
-        clients differ in both. A query is part of the request, not of the resource's name.
+        Scheme and host compare without case, the path with or without a slash at its end, because
+        clients differ in both. A query belongs to the request, not to the identifier.
         """
         wanted = _comparable(identifier)
         for resource in self.resources:
@@ -59,7 +59,7 @@ class Site:
         return None
 
     def metadata_url(self, resource: Resource) -> str:
-        """Where the resource's metadata is (RFC 9728 §3.1: the path is inserted)."""
+        """The URL of the resource's metadata (RFC 9728 §3.1: the path is inserted)."""
         parts = urlsplit(resource.identifier)
         path = parts.path.rstrip("/")
         return f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource{path}"

@@ -1,4 +1,4 @@
-"""What answers at a resource: a backend over HTTP, a command that is run, or another server."""
+"""What serves a resource: a backend over HTTP, a command that Mintage runs, or another server."""
 
 import re
 import ssl
@@ -16,11 +16,11 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long to wait for a backend, in seconds, and how much to ask of it.
+    """How many seconds to wait for a backend, and how many requests to send it at once.
 
-    *connect*: until a connection stands; *answer*: from a request's last byte to the head of its
-    answer; *silence*: between two parts of a body, None for as long as it likes.
-    *requests*: how many may be there at once, and *requests_per_user* of one user.
+    *connect*: for a connection; *answer*: from a request's last byte to the head of its response;
+    *silence*: between two parts of a body, None for no limit. *requests*: at most so many at once,
+    and *requests_per_user* of one user.
     """
 
     connect: float = 5.0
@@ -34,9 +34,9 @@ class Limits:
 class HttpTarget:
     """A backend at *host* and *port*, or at *socket*, the path of a Unix socket.
 
-    *path* begins each request's path. *authority* is what the backend is called in ``Host``.
-    *trust*: what its certificate is verified with; None without TLS. *pass_headers*: the only
-    headers of a client that it gets, None for all; *drop_headers*: those that it does not get.
+    *path* begins each request's path. *authority* is the backend's name in ``Host``. *trust*: what
+    its certificate is verified with; None without TLS. *pass_headers*: the only headers of a client
+    that it gets, None for all; *drop_headers*: those that it does not get.
     """
 
     authority: str
@@ -79,18 +79,18 @@ class HttpTarget:
 
     @property
     def url(self) -> str:
-        """What the backend takes its own address to be, in a redirect for example."""
+        """The address that the backend itself uses, in a redirect for example."""
         return f"http{'s' if self.tls else ''}://{self.authority}{self.path}"
 
     def at(self, rest: str, query: bytes) -> bytes:
-        """The request target (RFC 9112 §3.2.1) of *rest*, what follows the resource's path."""
+        """The request target (RFC 9112 §3.2.1) of *rest*, the part after the resource's path."""
         path = (self.path.rstrip("/") + rest if rest else self.path) or "/"
         return path.encode("ascii") + (b"?" + query if query else b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What to run, and how often at most. *environ*: on top of PATH, HOME and their like."""
+    """What to run, and how often at most. *environ*: in addition to PATH, HOME and the like."""
 
     run: Sequence[str]
     environ: Mapping[str, Secret] = field(repr=False)
@@ -101,4 +101,4 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """Another server answers: the application around Mintage, or one whose proxy asks here."""
+    """Another server serves it: the application around Mintage, or one whose proxy asks here."""

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection to a backend: the answers are parsed by httptools, as in uvicorn.
+"""One HTTP/1.1 connection to a backend. httptools parses the responses, as in uvicorn.
 
-What a backend may not do ends the connection: an answer whose end could be seen in two
-places, a switch of protocols nobody asked for, bytes that belong to no answer.
+A backend that breaks the protocol loses the connection: a response whose end could be seen in two
+places, a switch of protocols that was not requested, bytes that belong to no response.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _SWITCHING, _NO_CONTENT, _NOT_MODIFIED = 101, 204, 304
 
 
 class BackendError(OAuthError):
-    """The backend gave no answer. *status* is what a gateway says then (RFC 9110 §15.6)."""
+    """The backend gave no response. *status* is what the gateway answers then (RFC 9110 §15.6)."""
 
     stage = "backend"
 
@@ -29,7 +29,7 @@ class BackendError(OAuthError):
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time: `begin`, `write`, then `head` and `chunk` until it gives nothing."""
+    """One request at a time: `begin`, `write`, `head`, and `chunk` until it returns nothing."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
 
     def begin(self, request: bytes, *, bodiless: bool) -> None:
-        """Send *request*. *bodiless*: its answer has no body whatever its head says (HEAD)."""
+        """Send *request*. *bodiless*: its response has no body, whatever its head says (HEAD)."""
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.silent = True  # not a byte of an answer yet
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(request)
 
     async def write(self, data: bytes) -> None:
-        """Send more of the request; returns when there is room for what follows."""
+        """Send more of the request. Returns when there is room for what follows."""
         if self._transport is None or self._transport.is_closing():
             raise BackendError(502, "the backend closed the connection")
         self._transport.write(data)
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
             await self._writable
 
     async def head(self) -> None:
-        """Wait for *status* and *headers*. Raises `BackendError`, or what `fail` was told."""
+        """Wait for *status* and *headers*. Raises `BackendError`, or the error given to `fail`."""
         while not self.headed:
             if self._error is not None:
                 raise self._error
@@ -109,14 +109,14 @@ class Connection(asyncio.Protocol):
         )
 
     def fail(self, error: Exception) -> None:
-        """Hang up; whoever waits for the answer gets *error*."""
+        """Close the connection. A caller that waits for the response gets *error*."""
         if not self.complete and self._error is None:
             self._error = error
         self._wake()
         self.close()
 
     def stop(self) -> None:
-        """Hang up, and take what has come as the whole answer."""
+        """Close the connection, and take what has come as the whole response."""
         self.complete = True
         self._wake()
         self.close()

@@ -1,4 +1,4 @@
-"""The connections to one backend: kept while they are warm, never more than so many."""
+"""The connections to one backend: reused while they are fresh, and limited in number."""
 
 import asyncio
 import re
@@ -29,7 +29,7 @@ _TARGET: Final = re.compile(rb"/[!-~]*")
 
 
 class Pool:
-    """The way to one backend."""
+    """The connections to one backend."""
 
     def __init__(self, target: HttpTarget) -> None:
         self.target = target
@@ -43,7 +43,7 @@ class Pool:
     def head(
         self, method: str, target: bytes, headers: RawHeaders, *, chunked: bool = False
     ) -> bytes:
-        """A request up to its body. Raises `InvalidRequest` for what no request line holds."""
+        """A request up to its body. Raises `InvalidRequest` if a request line can't contain it."""
         if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
             raise InvalidRequest("the path or query holds a character that must be percent-encoded")
         lines = [b"%b: %b\r\n" % header for header in headers]
@@ -59,7 +59,7 @@ class Pool:
     async def take(self, user: User, *, fresh: bool = False) -> Connection:
         """A connection for one request of *user*, a new one if *fresh*; `give` it back in any case.
 
-        Raises `BackendError` where there is none to be had.
+        Raises `BackendError` if there is none.
         """
         self._count(user)
         if not fresh and (found := self._kept()) is not None:
@@ -71,7 +71,7 @@ class Pool:
             raise
 
     def give(self, connection: Connection, user: User) -> None:
-        """Keep *connection* if it is fit for another request, else close it."""
+        """Keep *connection* if it can be used for another request, otherwise close it."""
         self._uncount(user)
         if not connection.reusable or len(self._warm) >= _MAX_WARM:
             connection.close()
@@ -83,7 +83,7 @@ class Pool:
 
     @contextmanager
     def counted(self, user: User) -> Iterator[None]:
-        """For what opens a connection of its own: it counts as a request for that long."""
+        """A block that opens a connection of its own: it counts as a request for that long."""
         self._count(user)
         try:
             yield
@@ -116,7 +116,7 @@ class Pool:
             self._held[user] = held - 1
 
     def _kept(self) -> Connection | None:
-        """The connection used last, if it is still warm: colder ones are colder yet."""
+        """The connection that was used last, if it is fresh. All others are older."""
         limit = time.monotonic() - _WARM_SECONDS
         while self._warm:
             connection = self._warm.pop()
@@ -127,7 +127,7 @@ class Pool:
         return None
 
     async def connect(self, protocol: Callable[[], P]) -> P:
-        """A new connection, spoken on by what *protocol* makes. Raises `BackendError`."""
+        """A new connection that *protocol* handles. Raises `BackendError`."""
         loop, target = asyncio.get_running_loop(), self.target
         try:
             async with asyncio.timeout(self.limits.connect):

@@ -1,8 +1,7 @@
-"""One request at a backend, from the client's first byte to the answer's last.
+"""One request to a backend, from the client's first byte to the response's last.
 
-A request whose body is complete when it gets here, and whose answer comes soon, needs no task
-of its own. For others there is one that sends the rest of the body and then waits for the news
-that the client is gone.
+A request whose body is complete when it gets here, and whose response comes soon, needs no task of
+its own. For others a task sends the rest of the body, and then waits for the client to disconnect.
 """
 
 import asyncio
@@ -23,12 +22,12 @@ _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROP
 
 
 class ClientGone(Exception):
-    """The client hung up before its request was complete."""
+    """The client disconnected before its request was complete."""
 
 
 @dataclass(slots=True)
 class Body:
-    """The client's body: *length* bytes, or None for as long as it goes on (chunked)."""
+    """The client's body: *length* bytes, or None for a chunked one."""
 
     receive: Receive
     length: int | None
@@ -36,7 +35,7 @@ class Body:
 
     @classmethod
     def of(cls, headers: RawHeaders, receive: Receive) -> Self:
-        """What *headers*, whose framing was checked, say of it."""
+        """The body that *headers* describe. Their framing was checked before."""
         for name, value in headers:
             if name == b"content-length":
                 return cls(receive, int(value), more=value != b"0")
@@ -49,7 +48,7 @@ class Body:
         return self.length is None
 
     async def piece(self) -> bytes:
-        """More of it, framed as it is sent. Raises `ClientGone`."""
+        """The next part, framed as it is sent. Raises `ClientGone`."""
         message = await self.receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
@@ -64,13 +63,13 @@ class Body:
         return data
 
     async def disconnected(self) -> None:
-        """Returns when the client has hung up. The body must be at its end."""
+        """Returns when the client has disconnected. The body must be at its end."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
 
 class BackendRequest:
-    """An async context: inside it the answer's head is there, outside nothing is left of it."""
+    """An async context: inside it the response's head is there, and at its end all is closed."""
 
     def __init__(
         self,
@@ -93,7 +92,7 @@ class BackendRequest:
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Connection:
-        """The answer, its head complete.
+        """The response, its head complete.
 
         Raises `BackendError`, `ClientGone`, and `InvalidRequest` for a body of another length.
         """
@@ -146,7 +145,7 @@ class BackendRequest:
             connection.fail(error)
 
     def _look(self) -> None:
-        """It takes its time: look out for the client's end, and for the end of patience."""
+        """The response takes long: watch for the client's disconnect and for the time-out."""
         connection = self._connection
         if connection is None:
             return
