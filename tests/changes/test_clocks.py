@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from mintage.app.clocks import Clocks, StoreClock
-from mintage.stores.memory import MemoryStore
 from mintage.stores.protocol import Status
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from tests.changes.replicas import replica
+from tests.support.faulty_store import FaultyStore
 from tests.support.world import World, opened_world
 
 
@@ -102,18 +102,9 @@ async def test_a_login_waits_for_a_pause_and_not_for_the_length_of_a_step(
 class TestTheStoresClock:
     """PostgreSQL and Redis have one of their own, and all replicas go by it."""
 
-    class Engine(MemoryStore):
-        """A store whose machine says that it is *time*."""
-
-        time: float | None = None
-
-        async def status(self) -> Status:
-            return Status(self.time)
-
     async def clock_of(self, local: float, store: float | None) -> tuple[StoreClock, ManualClock]:
         steady = ManualClock(1000)
-        engine = self.Engine(clock=ManualClock(local))
-        engine.time = store
+        engine = FaultyStore(ManualClock(local), state=Status(store))
         clock = StoreClock(Clocks(ManualClock(local), steady))
         await clock.follow(engine)
         return clock, steady

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from starlette.types import Message
 
-from mintage.errors import ConfigError, StoreUnavailable
+from mintage.errors import ConfigError
 from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.forward_auth import ANSWERED, MAX_ANSWER, Asker
 from mintage.gateway.headers import identity_headers
@@ -16,6 +16,7 @@ from mintage.grants.states import Identity
 from mintage.settings.load import parse
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
+from tests.support.faulty_store import failing
 from tests.support.raw_backend import access_token, raw_answer
 from tests.support.world import SECRET, World, opened_world
 
@@ -389,16 +390,9 @@ async def test_a_path_below_is_a_question_of_envoys_alone(world: World) -> None:
 
 
 @every_asker
-async def test_attack_d11_an_outage_of_the_store_is_no_refusal(
-    world: World, asker: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_attack_d11_an_outage_of_the_store_is_no_refusal(world: World, asker: Asker) -> None:
     token = await access_token(world)
-
-    async def away(*_: object, **__: object) -> None:
-        raise StoreUnavailable("gone fishing")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(world.running.store, "load", away)
+    with failing(world.running.store):
         world.clock.advance(60)  # past what is remembered
         answer = await ask(world, token, asker=asker)
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mintage.errors import StoreUnavailable
 from mintage.testing.nanoidp import free_port
+from tests.support.faulty_store import failing
 from tests.support.proxies import caddy
 from tests.support.raw_backend import RawBackend, access_token, raw_answer
 from tests.support.world import World
@@ -135,15 +135,10 @@ async def test_attack_d09_path_tricks_reach_no_backend(site: World, raw: RawBack
 
 
 async def test_attack_d11_an_outage_of_the_store_is_503_and_passes(
-    site: World, raw: RawBackend, monkeypatch: pytest.MonkeyPatch
+    site: World, raw: RawBackend
 ) -> None:
     sent = await bearer(site)
-
-    async def away(*_: object, **__: object) -> None:
-        raise StoreUnavailable("gone fishing")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(site.running.store, "load", away)
+    with failing(site.running.store):
         site.clock.advance(60)  # past what is remembered
         answer = await site.http.get(f"{site.resource}/x", headers=sent)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

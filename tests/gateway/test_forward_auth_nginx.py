@@ -16,9 +16,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from mintage.demo.backend import build
-from mintage.errors import StoreUnavailable
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
+from tests.support.faulty_store import failing
 from tests.support.mcp_servers import listening, whoami
 from tests.support.proxies import nginx
 from tests.support.raw_backend import RawBackend, access_token, raw_answer
@@ -253,15 +253,10 @@ async def test_attack_d04_no_header_changes_an_address(site: World, path: str) -
 
 
 async def test_attack_d11_an_outage_of_the_store_is_503_and_passes(
-    site: World, raw: RawBackend, monkeypatch: pytest.MonkeyPatch
+    site: World, raw: RawBackend
 ) -> None:
     sent = await bearer(site)
-
-    async def away(*_: object, **__: object) -> None:
-        raise StoreUnavailable("gone fishing")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(site.running.store, "load", away)
+    with failing(site.running.store):
         site.clock.advance(60)  # past what is remembered
         answer = await site.http.get(f"{site.resource}/x", headers=sent)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

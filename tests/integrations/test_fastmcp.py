@@ -40,6 +40,7 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
 from mintage.testing.serving import serving
+from tests.support.faulty_store import failing
 from tests.support.world import SECRET, settings
 
 MCP: dict[str, Any] = {"path": "/mcp", "scopes": ["tools"], "optional_scopes": ["more"]}
@@ -214,19 +215,10 @@ async def test_a_page_of_another_origin_is_turned_away(home: House) -> None:
     assert answer.status_code == 403
 
 
-async def test_a_store_that_is_away_is_no_refusal(
-    home: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mintage.errors import StoreUnavailable
-
+async def test_a_store_that_is_away_is_no_refusal(home: House) -> None:
     token = await home.token()
-    vault = home.auths[0].login.running.parts.vault
-
-    async def away(*_: object) -> None:
-        raise StoreUnavailable("gone")
-
-    monkeypatch.setattr(type(vault), "authenticate", away)
-    answer = await home.post("/mcp", token)
+    with failing(home.auths[0].login.running.store):
+        answer = await home.post("/mcp", token)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 

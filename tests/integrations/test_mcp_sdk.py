@@ -21,6 +21,7 @@ from mintage.integrations.mcp_sdk import McpLogin, current_user
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
 from tests.integrations.conftest import House, Open
+from tests.support.faulty_store import failing
 
 MCP: dict[str, Any] = {"path": "/mcp", "scopes": ["tools"], "optional_scopes": ["more"]}
 
@@ -178,18 +179,12 @@ class TestTheVerifier:
             app(bare)
             assert await bare.verifier().verify_token("x") is None
 
-    async def test_says_nothing_of_a_token_while_the_store_is_away(
-        self, home: House, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async def away(key: bytes) -> None:
-            raise StoreUnavailable("away")
-
+    async def test_says_nothing_of_a_token_while_the_store_is_away(self, home: House) -> None:
         session = await home.log_in("/mcp")
-        monkeypatch.setattr(home.login.running.store, "load", away)
         home.clock.advance(3600)
         login = home.login
         assert isinstance(login, McpLogin)
-        with pytest.raises(StoreUnavailable):
+        with failing(login.running.store), pytest.raises(StoreUnavailable):
             await login.verifier().verify_token(session.tokens["access_token"])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mintage.errors import StoreUnavailable
+from tests.support.faulty_store import failing
 from tests.support.world import World
 
 
@@ -18,16 +18,13 @@ async def test_it_is_ready_when_store_and_provider_are(world: World) -> None:
 
 
 async def test_it_says_what_is_missing_and_not_why(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def away(_: bytes) -> None:
-        raise StoreUnavailable("the cellar is flooded")
-
-    monkeypatch.setattr(world.running.store, "load", away)
-    answer = await world.http.get(f"{world.issuer}/readyz")
+    with failing(world.running.store):
+        answer = await world.http.get(f"{world.issuer}/readyz")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert answer.json() == {"store": "unavailable", "upstream": "ok"}
-    assert "flooded" in caplog.text
+    assert "no connection" in caplog.text
 
 
 async def test_a_provider_that_is_not_there_yet_makes_it_wait(world: World) -> None:

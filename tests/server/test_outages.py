@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from mintage.errors import StoreUnavailable
 from mintage.testing.fake_upstream import Fault
 from mintage.testing.oauth_client import answer_of, approve
+from tests.support.faulty_store import failing
 from tests.support.world import World, every_store
 
 OUTAGES: list[tuple[Fault, int]] = [
@@ -165,19 +165,14 @@ async def test_a_login_without_a_refresh_token_ends_with_its_upstream_token(
     assert refused.json()["error"] == "invalid_grant"
 
 
-async def test_attack_d11_the_store_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_attack_d11_the_store_is_away(world: World) -> None:
     """Every endpoint says 503 with Retry-After, and goes on by itself afterwards."""
     client = await world.client()
     async with world.browser() as browser:
         tokens = await client.tokens(browser)
         login, code = await client.log_in(browser)
 
-        async def away(*_: object, **__: object) -> None:
-            raise StoreUnavailable("gone fishing")
-
-        with monkeypatch.context() as broken:
-            for method in ("insert", "load", "replace", "delete"):
-                broken.setattr(world.running.store, method, away)
+        with failing(world.running.store, "insert", "load", "replace", "delete"):
             world.clock.advance(6)  # past the cache
             answers = [
                 await client.redeem(login, code),
@@ -190,7 +185,7 @@ async def test_attack_d11_the_store_is_away(world: World, monkeypatch: pytest.Mo
             assert answer.status_code == 503
             assert answer.json()["error"] == "temporarily_unavailable"
             assert answer.headers["retry-after"] == "5"
-            assert "fishing" not in answer.text
+            assert "no connection" not in answer.text
         assert page.status == 503
     assert (await client.redeem(login, code)).status_code == 200
     assert (await client.call(tokens["access_token"])).status_code == 200

@@ -9,24 +9,12 @@ import pytest
 
 from mintage.app.chores import forever
 from mintage.app.store_watch import clock_warning, greet, sweep
-from mintage.errors import StoreUnavailable
 from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
-from mintage.stores.memory import MemoryStore
 from mintage.stores.protocol import SWEEP_MARGIN, Status
 from mintage.testing.clock import ManualClock
+from tests.support.faulty_store import FaultyStore
 from tests.support.world import World
-
-
-class Remote(MemoryStore):
-    """A store with a clock of its own."""
-
-    def __init__(self, clock: ManualClock, *, time: float, warnings: tuple[str, ...] = ()) -> None:
-        super().__init__(clock=clock)
-        self.state = Status(time, warnings)
-
-    async def status(self) -> Status:
-        return self.state
 
 
 @pytest.mark.parametrize(
@@ -49,16 +37,12 @@ def test_an_engine_without_a_clock_warns_of_none() -> None:
 
 async def test_a_start_says_what_is_wrong_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     clock = ManualClock()
-    await greet(Remote(clock, time=clock.now, warnings=("it is full",)))
+    await greet(FaultyStore(clock, state=Status(clock.now, ("it is full",))))
     assert "it is full" in caplog.text
-    store = Remote(clock, time=clock.now)
-
-    async def away() -> Status:
-        raise StoreUnavailable("away")
-
-    store.status = away  # type: ignore[method-assign]
+    store = FaultyStore(clock)
+    store.failing = 1
     await greet(store)
-    assert "did not report its status: away" in caplog.text
+    assert "did not report its status: no connection" in caplog.text
 
 
 async def test_readyz_shows_the_clock_and_stays_ready(
@@ -110,7 +94,7 @@ def _declared(world: World) -> Any:
 
 async def test_a_server_that_is_far_ahead_sweeps_nothing(caplog: pytest.LogCaptureFixture) -> None:
     clock = ManualClock()
-    store = Remote(clock, time=clock.now)
+    store = FaultyStore(clock, state=Status(clock.now))
     await store.insert(b"code", b"fresh", None, int(clock.now) + 60)
     clock.advance(3600)
     await sweep(store, clock)
@@ -123,7 +107,7 @@ async def test_a_server_that_is_far_ahead_sweeps_nothing(caplog: pytest.LogCaptu
 
 async def test_one_round_takes_all_that_is_due() -> None:
     clock = ManualClock()
-    store = Remote(clock, time=clock.now + 100 + SWEEP_MARGIN)
+    store = FaultyStore(clock, state=Status(clock.now + 100 + SWEEP_MARGIN))
     for n in range(2500):
         await store.insert(b"%d" % n, b"", None, int(clock.now) + 1)
     clock.advance(100 + SWEEP_MARGIN)

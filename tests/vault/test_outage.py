@@ -1,56 +1,19 @@
 """A store that is away, slow, or dies between the write and its word: nobody pays for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from mintage.errors import StoreUnavailable
 from mintage.grants.handles import Handle
 from mintage.grants.states import Reason
-from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
 from mintage.vault import stored_grants
 from mintage.vault.cache import GrantCache
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
+from tests.support.faulty_store import FOREVER, FaultyStore
 from tests.support.logins import CLIENT, logged_in, new_code, redeem, rotate, use, vault_on
-
-
-class Troubled(MemoryStore):
-    """A memory store with troubles on order: *before* a call is done, or *after*."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock=clock)
-        self.before = self.after = 0
-        self.loads = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def _troubled(self, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        if self.before:
-            self.before -= 1
-            raise StoreUnavailable("no line")
-        result = await call(*arguments)
-        if self.after:
-            self.after -= 1
-            raise StoreUnavailable("the line broke")
-        return result
-
-    async def load(self, *arguments: Any) -> Any:
-        self.loads += 1
-        await self.gate.wait()
-        if self.before:
-            self.before -= 1
-            raise StoreUnavailable("no line")
-        return await super().load(*arguments)
-
-    async def insert(self, *arguments: Any) -> None:
-        await self._troubled(super().insert, *arguments)
-
-    async def replace(self, *arguments: Any) -> None:
-        await self._troubled(super().replace, *arguments)
 
 
 @pytest.fixture
@@ -59,16 +22,13 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def store(clock: ManualClock) -> Troubled:
-    return Troubled(clock)
+def store(clock: ManualClock) -> FaultyStore:
+    return FaultyStore(clock)
 
 
 @pytest.fixture
-def vault(store: Troubled, clock: ManualClock) -> Vault:
+def vault(store: FaultyStore, clock: ManualClock) -> Vault:
     return vault_on(store, clock, cache=GrantCache(clock=clock, ttl=5, outage=30))
-
-
-FOREVER = 10**9
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +37,9 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestAWriteWhoseAnswerWasLost:
-    @pytest.mark.parametrize("trouble", ["before", "after"])
+    @pytest.mark.parametrize("trouble", ["failing", "losing"])
     async def test_is_settled_before_the_client_hears_of_it(
-        self, store: Troubled, vault: Vault, trouble: str
+        self, store: FaultyStore, vault: Vault, trouble: str
     ) -> None:
         setattr(store, trouble, 1)
         code = await new_code(vault)
@@ -94,9 +54,9 @@ class TestAWriteWhoseAnswerWasLost:
         await vault.revoke(Handle(opened.secret, 2, "refresh"), CLIENT)
         assert await use(vault, opened) == Refused(Reason.REVOKED)
 
-    @pytest.mark.parametrize("trouble", ["before", "after"])
+    @pytest.mark.parametrize("trouble", ["failing", "losing"])
     async def test_a_claim_is_neither_lost_nor_given_twice(
-        self, store: Troubled, vault: Vault, clock: ManualClock, trouble: str
+        self, store: FaultyStore, vault: Vault, clock: ManualClock, trouble: str
     ) -> None:
         setattr(store, trouble, 1)
         end = int(clock()) + 60
@@ -104,39 +64,39 @@ class TestAWriteWhoseAnswerWasLost:
         assert not await vault.claim(b"login", expires_at=end)
 
     async def test_a_code_that_was_spent_unheard_is_no_replay(
-        self, store: Troubled, vault: Vault
+        self, store: FaultyStore, vault: Vault
     ) -> None:
         """The write was done and the store then gone for longer than anybody waits."""
         code = await new_code(vault)
-        store.after, store.gate = 1, BreaksAfterOne(store)
+        store.losing, store.dying = 1, True
         with pytest.raises(StoreUnavailable):
             await redeem(vault, code)
-        store.before = 0
+        store.failing = 0
         assert isinstance(await redeem(vault, code), Opened)
         replayed = await redeem(vault, code)
         assert isinstance(replayed, Refused)
         assert replayed.reason == Reason.CODE_REPLAYED
 
     async def test_an_unheard_redemption_helps_nobody_without_the_verifier(
-        self, store: Troubled, vault: Vault
+        self, store: FaultyStore, vault: Vault
     ) -> None:
         code = await new_code(vault)
-        store.after, store.gate = 1, BreaksAfterOne(store)
+        store.losing, store.dying = 1, True
         with pytest.raises(StoreUnavailable):
             await redeem(vault, code)
-        store.before = 0
+        store.failing = 0
         stolen = await redeem(vault, code, verifier="w" * 43)
         assert isinstance(stolen, Refused)
         assert isinstance(await redeem(vault, code), Refused)
 
     async def test_an_unheard_refresh_is_no_reuse_however_late(
-        self, store: Troubled, vault: Vault, clock: ManualClock
+        self, store: FaultyStore, vault: Vault, clock: ManualClock
     ) -> None:
         opened = await logged_in(vault)
-        store.after, store.gate = 1, BreaksAfterOne(store)
+        store.losing, store.dying = 1, True
         with pytest.raises(StoreUnavailable):
             await rotate(vault, opened)
-        store.before = 0
+        store.failing = 0
         clock.advance(1000)  # far beyond the grace
         again = await rotate(vault, opened)
         assert isinstance(again, Opened)
@@ -145,120 +105,107 @@ class TestAWriteWhoseAnswerWasLost:
 
 class TestAnAccessToken:
     async def test_works_through_an_outage_for_as_long_as_is_stated(
-        self, store: Troubled, vault: Vault, clock: ManualClock
+        self, store: FaultyStore, vault: Vault, clock: ManualClock
     ) -> None:
         opened = await logged_in(vault)
         await use(vault, opened)
-        store.before = FOREVER
+        store.failing = FOREVER
         for _ in range(34):
             clock.advance(1)
             assert isinstance(await use(vault, opened), Opened)
         clock.advance(1)
         with pytest.raises(StoreUnavailable):
             await use(vault, opened)
-        store.before = 0
+        store.failing = 0
         clock.advance(3)
         assert isinstance(await use(vault, opened), Opened)
 
     async def test_that_was_not_used_just_before_gets_an_outage(
-        self, store: Troubled, vault: Vault
+        self, store: FaultyStore, vault: Vault
     ) -> None:
         opened = await logged_in(vault)
-        store.before = FOREVER
+        store.failing = FOREVER
         with pytest.raises(StoreUnavailable):
             await use(vault, opened)
 
     async def test_revoked_before_the_outage_stays_revoked_in_it(
-        self, store: Troubled, vault: Vault
+        self, store: FaultyStore, vault: Vault
     ) -> None:
         opened = await logged_in(vault)
         await use(vault, opened)
         await vault.revoke(Handle(opened.secret, 1, "access"), CLIENT)
         assert await use(vault, opened) == Refused(Reason.REVOKED)
-        store.before = FOREVER
+        store.failing = FOREVER
         with pytest.raises(StoreUnavailable):
             await use(vault, opened)
 
     async def test_is_not_trusted_on_memory_once_a_change_was_heard_of(
-        self, store: Troubled, vault: Vault
+        self, store: FaultyStore, vault: Vault
     ) -> None:
         """A revocation whose fate is not known is a revocation."""
         opened = await logged_in(vault)
         await use(vault, opened)
-        store.after, store.gate = 1, BreaksAfterOne(store)
+        store.losing, store.dying = 1, True
         with pytest.raises(StoreUnavailable):
             await vault.revoke(Handle(opened.secret, 1, "access"), CLIENT)
         with pytest.raises(StoreUnavailable):
             await use(vault, opened)
 
     async def test_does_not_wait_for_a_store_that_hangs(
-        self, store: Troubled, vault: Vault, clock: ManualClock
+        self, store: FaultyStore, vault: Vault, clock: ManualClock
     ) -> None:
         opened = await logged_in(vault)
         await use(vault, opened)
         clock.advance(6)
-        store.gate.clear()
+        store.arrive.clear()
         async with asyncio.timeout(3):
             assert isinstance(await use(vault, opened), Opened)
         async with asyncio.timeout(0.5):
             assert isinstance(await use(vault, opened), Opened)
-        store.gate.set()
+        store.arrive.set()
 
 
 async def test_a_store_that_takes_long_to_fail_is_not_asked_again(
-    store: Troubled, vault: Vault, monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = await logged_in(vault)
     monkeypatch.setattr(stored_grants, "_PATIENCE", 0.0)
-    store.before, store.loads = FOREVER, 0
+    store.failing = FOREVER
+    store.seen.clear()
     with pytest.raises(StoreUnavailable):
         await rotate(vault, opened)
-    assert store.loads == 1
+    assert store.seen["load"] == 1
 
 
 async def test_a_failing_store_is_left_alone_for_a_moment(
-    store: Troubled, vault: Vault, clock: ManualClock
+    store: FaultyStore, vault: Vault, clock: ManualClock
 ) -> None:
     opened = await logged_in(vault)
-    store.before, store.loads = FOREVER, 0
+    store.failing = FOREVER
+    store.seen.clear()
     for _ in range(100):
         with pytest.raises(StoreUnavailable):
             await use(vault, opened)
-    assert store.loads == 1
+    assert store.seen["load"] == 1
     for _ in range(20):
         clock.advance(2.1)
         with pytest.raises(StoreUnavailable):
             await use(vault, opened)
-    assert store.loads == 21
-    store.before = 0
+    assert store.seen["load"] == 21
+    store.failing = 0
     clock.advance(2.1)
     assert isinstance(await use(vault, opened), Opened)
 
 
 async def test_missed_news_make_a_grant_doubtful_not_forgotten(
-    store: Troubled, vault: Vault, clock: ManualClock
+    store: FaultyStore, vault: Vault, clock: ManualClock
 ) -> None:
     opened = await logged_in(vault)
     await use(vault, opened)
-    loads = store.loads
+    loads = store.seen["load"]
     vault._cache.doubt()
     await use(vault, opened)
-    assert store.loads == loads + 1
+    assert store.seen["load"] == loads + 1
     vault._cache.doubt()
-    store.before = FOREVER
+    store.failing = FOREVER
     assert isinstance(await use(vault, opened), Opened)
-
-
-class BreaksAfterOne(asyncio.Event):
-    """A gate that lets one more load pass, and breaks the line for those after it."""
-
-    def __init__(self, store: Troubled) -> None:
-        super().__init__()
-        self._store = store
-        self._passed = 0
-
-    async def wait(self) -> bool:  # type: ignore[override]
-        self._passed += 1
-        if self._passed == 2:
-            self._store.before = FOREVER
-        return True

@@ -12,11 +12,12 @@ from mintage.grants.handles import Handle
 from mintage.grants.states import Reason
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
-from mintage.stores.protocol import Store, Versioned
+from mintage.stores.protocol import Store
 from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import Opened, Refused
 from mintage.vault.vault import Vault
+from tests.support.faulty_store import FaultyStore
 from tests.support.logins import CLIENT, new_code, redeem, rotate, vault_on
 
 ROUNDS = 250  # of those that need no server; 50 of those that do
@@ -38,10 +39,9 @@ def clock() -> ManualClock:
         pytest.param("cluster_url", marks=pytest.mark.xdist_group("redis")),
     ]
 )
-async def vaults(
+async def stores(
     request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path
-) -> AsyncIterator[list[Vault]]:
-    """One vault, or two replicas that share nothing but the file or the server."""
+) -> AsyncIterator[list[Store]]:
     stores: list[Store]
     if request.param == "memory":
         stores = [MemoryStore(clock=clock)]
@@ -52,9 +52,15 @@ async def vaults(
         openings = 2 if "two" in request.param else 1
         path = tmp_path / "store.db"
         stores = [await SQLiteStore.open(path, clock=clock) for _ in range(openings)]
-    yield [vault_on(store, clock) for store in stores]
+    yield stores
     for store in stores:
         await store.close()
+
+
+@pytest.fixture
+def vaults(stores: list[Store], clock: ManualClock) -> list[Vault]:
+    """One vault, or two replicas that share nothing but the file or the server."""
+    return [vault_on(store, clock) for store in stores]
 
 
 async def race(vaults: list[Vault], call: Any) -> list[Opened | Refused]:
@@ -98,25 +104,11 @@ async def test_attack_c04_ten_refreshes_give_one_successor_to_all(
     assert generations == {(1,): rounds}
 
 
-class SlowStore(MemoryStore):
-    """Its answers are on their way until *arrive* is set."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock=clock)
-        self.arrive = asyncio.Event()
-        self.arrive.set()
-
-    async def load(self, key: bytes) -> Versioned | None:
-        found = await super().load(key)
-        await self.arrive.wait()
-        return found
-
-
 async def test_who_asks_after_a_revocation_gets_no_answer_from_before_it(
     clock: ManualClock,
 ) -> None:
     """A load that was under way all the while is not joined."""
-    store = SlowStore(clock)
+    store = FaultyStore(clock)
     vault = vault_on(store, clock)
     opened = await redeem(vault, await new_code(vault))
     assert isinstance(opened, Opened)
