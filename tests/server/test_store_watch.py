@@ -1,13 +1,14 @@
 """The chores beside the requests, and the store's clock against ours."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
-from mintage.app.chores import forever
+from mintage.app.chores import end, forever
 from mintage.app.store_watch import clock_warning, greet, sweep
 from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
@@ -133,3 +134,19 @@ async def test_a_chore_survives_an_error_that_nobody_expected(
     chore.cancel()
     assert caplog.records[0].levelno == logging.ERROR
     assert "sweep" in caplog.records[0].getMessage()
+
+
+async def test_a_chore_whose_driver_loses_a_cancellation_ends_all_the_same() -> None:
+    begun = asyncio.Event()
+
+    async def losing_one() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            begun.set()
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    chore = asyncio.create_task(losing_one())
+    await begun.wait()
+    async with asyncio.timeout(10):
+        await end([chore])
+    assert chore.cancelled()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from mintage.app.chores import forever
+from mintage.app.chores import end, forever
 from mintage.app.clocks import Clocks
 from mintage.app.gateway import open_gateway
 from mintage.app.parts import Parts, open_parts
@@ -294,9 +294,7 @@ async def _run(app: Mintage) -> AsyncIterator[Running]:
         try:
             yield running
         finally:
-            for chore in chores:
-                chore.cancel()
-            await asyncio.gather(*chores, return_exceptions=True)
+            await end(chores)
             await gateway.close()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from mintage.concurrency import backoff
@@ -11,6 +11,7 @@ from mintage.errors import StoreError, UpstreamError
 
 _FIRST_PAUSE: Final = 4.0  # seconds; half of it is how long a failure is remembered
 _LONGEST_PAUSE: Final = 60.0
+_CANCEL_AGAIN: Final = 0.5  # seconds
 
 log = logging.getLogger("mintage")
 
@@ -42,6 +43,19 @@ async def until_it_answers(name: str, check: Callable[[], Awaitable[None]]) -> N
             if said:
                 log.info("the identity provider %s answers now", name)
             return
+
+
+async def end(chores: Collection[asyncio.Task[None]]) -> None:
+    """Cancel *chores*, as often as it takes, and wait until they are over.
+
+    A driver may lose a cancellation that comes just when an answer does: `asyncio.wait_for` does
+    on Python 3.11. A server that cancelled once would then never stop.
+    """
+    pending = set(chores)
+    while pending:
+        for chore in pending:
+            chore.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
 
 async def forever(name: str, work: Callable[[], Awaitable[None]], *, pause: float) -> None:
