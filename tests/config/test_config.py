@@ -319,12 +319,13 @@ def test_the_settings_with_one_of_some_words_are_found() -> None:
 
 @pytest.mark.parametrize("path", ENUMERATED)
 def test_a_word_that_is_none_of_those_is_answered_with_all_of_them(path: str) -> None:
-    section, name = path.split(".")
+    section, _, name = path.partition(".")
     value: Any = "bogus"
     if name.startswith("allow_ambiguous"):
         value = [value]
     table = NEEDED.get(section, {}) | {name: value}
-    data = tomllib.loads(EXAMPLE) | {section: [table] if section in LISTS else table}
+    set_to = ([table] if section in LISTS else table) if name else value
+    data = tomllib.loads(EXAMPLE) | {section: set_to}
     with pytest.raises(ConfigError) as refused:
         read(data)
     assert refused.value.key.replace("[0]", "") == path

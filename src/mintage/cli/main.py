@@ -16,6 +16,7 @@ from mintage.errors import ConfigError, MintageError
 
 COMMANDS: Final = (
     ("serve", "serve:serve", "Put login in front of HTTP and MCP servers."),
+    ("check", "check:check", "Find what is wrong with the settings and all that they name."),
     ("demo", "demo:demo", "See it work: every step of a login, with its requests."),
     ("dev", "dev:dev", "Put a login with made-up users in front of your own server."),
     ("openapi", "openapi:openapi", "Print an OpenAPI 3.1 document of all endpoints."),

@@ -16,9 +16,10 @@ import uvicorn
 from cyclopts import Parameter
 
 from mintage.app import Mintage, create_app
-from mintage.app.chores import until_it_answers
+from mintage.app.chores import end, until_it_answers
 from mintage.app.listening import addresses, listen, listening
 from mintage.app.serving import uvicorn_config
+from mintage.cli.introduction import introduce
 from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.workers import STOPPING, Workers
 from mintage.errors import ConfigError
@@ -69,8 +70,7 @@ def serve(
     _check_programs(settings, command)
     with listening(host, port, unix_socket) as sockets:
         check_secrets(settings, force=force)
-        if not settings.allow:
-            log.info("no [[allow]]: everybody whom the identity provider logs in may log in here")
+        introduce(settings)
         if workers == 1:
             return run(settings, sockets)
         listen(sockets)
@@ -194,9 +194,7 @@ async def _asking(upstreams: Upstreams) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        for task in asked:
-            task.cancel()
-        await asyncio.wait(asked)
+        await end(asked)
 
 
 def _this_task() -> asyncio.Task[object]:

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -46,6 +46,7 @@ from mintage.urls import check_https, whole_url
 from mintage.values import Secret
 from mintage.vault.values import Lifetimes
 
+_EVERYBODY: Final = "everybody"
 _RENAMED: Final = {"was_the_only_one": "legacy_default"}
 _Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]
 
@@ -103,7 +104,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     client: tuple[ClientSection, ...] = ()
     registration: RegistrationSection = RegistrationSection()
     cimd: CimdSection = CimdSection()
-    allow: tuple[AllowRule, ...] = ()
+    allow: tuple[AllowRule, ...] | Literal["everybody"] = ()
     contact: Annotated[str, Meta(max_length=300)] | None = None
 
 
@@ -126,6 +127,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         server: ``[server]``.
         signing_keys: The keys of ``tokens.signing_key``. The first signs.
         allow: The rules of ``[[allow]]``.
+        allow_everybody: Whether the file says that no rule is meant.
         contact: What error pages say about whom to ask.
         secret_file: The file that the root secret was read from, if it was one.
     """
@@ -145,6 +147,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     server: ServerSection = ServerSection()
     signing_keys: tuple[TokenKey, ...] = ()
     allow: tuple[AllowRule, ...] = ()
+    allow_everybody: bool = False
     contact: str | None = None
     secret_file: Path | None = None
 
@@ -185,6 +188,7 @@ def load(
     environ: dict[str, str] | None = None,
     command: Sequence[str] = (),
     existing: bool = False,
+    writes: bool = True,
 ) -> Config:
     """Read a configuration.
 
@@ -195,6 +199,7 @@ def load(
             ``backend``, or for ``/mcp`` if the file names no resource.
         existing: Whether the server must have started before. If so, a missing secret is an error;
             otherwise one is created.
+        writes: Whether a secret that is created is kept in its file.
 
     Returns:
         The checked configuration. Relative paths in the file are relative to its directory.
@@ -206,7 +211,7 @@ def load(
     if command:
         _put_behind(data, command)
     environ = dict(os.environ if environ is None else environ)
-    return parse(data, base=path.parent, environ=environ, existing=existing)
+    return parse(data, base=path.parent, environ=environ, existing=existing, writes=writes)
 
 
 def load_outline(path: Path) -> Outline:
@@ -261,7 +266,12 @@ def _occupied(resources: Sequence[Any]) -> str:
 
 
 def parse(
-    data: dict[str, Any], *, base: Path, environ: dict[str, str], existing: bool = False
+    data: dict[str, Any],
+    *,
+    base: Path,
+    environ: dict[str, str],
+    existing: bool = False,
+    writes: bool = True,
 ) -> Config:
     """The configuration in *data*; relative paths are relative to *base*. See `load`."""
     file = _convert(data)
@@ -277,7 +287,8 @@ def parse(
         secret_file=secret_file(file.secret, store, base),
         upstreams=_upstreams(file, resolved),
         resources=resources,
-        allow=file.allow,
+        allow=_rules(file),
+        allow_everybody=file.allow == _EVERYBODY,
         contact=file.contact,
         tokens=file.tokens,
         grants=file.grants,
@@ -289,7 +300,9 @@ def parse(
         registration=read_registration(file.registration, environ=environ, base=base),
         documents=read_policy(file.cimd, environ=environ),
         # Last: what is wrong elsewhere leaves no new secret behind.
-        secrets=root_secrets(file.secret, store, base=base, environ=environ, existing=existing),
+        secrets=root_secrets(
+            file.secret, store, base=base, environ=environ, existing=existing, writes=writes
+        ),
     )
 
 
@@ -308,7 +321,7 @@ def _resources(file: _File, base: Path, resolve: Resolve | None) -> tuple[Resour
         resolve=resolve,
     )
     check_gateway(file.gateway, resources)
-    check_rules(file.allow)
+    check_rules(_rules(file))
     return resources
 
 
@@ -326,6 +339,10 @@ def _site(
         callbacks=tuple(callbacks.values()),
         upstreams=tuple(callbacks) if len(callbacks) > 1 else (),
     )
+
+
+def _rules(file: _File) -> tuple[AllowRule, ...]:
+    return () if isinstance(file.allow, str) else file.allow
 
 
 def _upstreams(file: _File, resolve: Resolve) -> tuple[Upstream, ...]:
@@ -363,7 +380,9 @@ def _named(message: str) -> ConfigError:
         return ConfigError(path, f"there is no such setting{hint}")
     if (wrong := re.fullmatch(r"Invalid enum value '(.*)'", sentence)) is not None:
         return ConfigError(path, none_of(wrong[1], words_for(_File, path)))
-    if (wrong := re.fullmatch(r"Expected `array(?: \| null)?`, got `(\w+)`", sentence)) is not None:
+    if (
+        wrong := re.fullmatch(r"Expected `(?:str \| )?array(?: \| null)?`, got `(\w+)`", sentence)
+    ) is not None:
         return ConfigError(path, _as_list(path, wrong[1]))
     return ConfigError(path or "the file", sentence[:1].lower() + sentence[1:])
 

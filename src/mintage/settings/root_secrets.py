@@ -31,13 +31,15 @@ def root_secrets(
     base: Path,
     environ: Mapping[str, str],
     existing: bool,
+    writes: bool = True,
 ) -> tuple[Secret, ...]:
     """The secret in use, then those that it replaced and that are still read with.
 
-    *existing*: where there should be one and is none, none is made. Raises `ConfigError`.
+    *existing*: where there should be one and is none, none is made. *writes*: a first secret is
+    kept in its file; without, it is gone with this process. Raises `ConfigError`.
     """
     if spec is None:
-        found = _generated_secrets(store, existing=existing)
+        found = _generated_secrets(store, existing=existing, writes=writes)
     else:
         found = tuple(
             secret
@@ -56,7 +58,7 @@ def root_secrets(
     return found
 
 
-def _generated_secrets(store: str, *, existing: bool) -> tuple[Secret, ...]:
+def _generated_secrets(store: str, *, existing: bool, writes: bool) -> tuple[Secret, ...]:
     """The secrets that are kept next to the database; the first was made there once."""
     scheme, _, path = store.partition("://")
     if scheme == "sqlite":
@@ -68,6 +70,8 @@ def _generated_secrets(store: str, *, existing: bool) -> tuple[Secret, ...]:
         has_started = existing or Path(path).exists()  # looked at first: it is made last
         if has_started and not file.exists():
             raise _missing(Path(path), file)
+        if not writes and not file.exists():
+            return (Secret(secrets.token_bytes(32)),)
         return lines(generate_once(file, key="secret"))
     if scheme == "memory":
         return (Secret(secrets.token_bytes(32)),)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from functools import cache
 from typing import Any, Literal
 from urllib.parse import unquote_plus, urlencode
@@ -208,7 +209,9 @@ class FakeUpstream:
             if self.delay:
                 await asyncio.sleep(self.delay)
             fault = self.faults.get(endpoint)
-            return await handler(request) if fault is None else await self._fail(fault, request)
+            answer = await (handler(request) if fault is None else self._fail(fault, request))
+            answer.headers["date"] = formatdate(self.clock(), usegmt=True)
+            return answer
 
         return wrapped
 

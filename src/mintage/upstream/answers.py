@@ -59,6 +59,7 @@ _OUR_FAULT: Final = frozenset(
     {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request",
      "invalid_scope", "invalid_target"}
 )  # fmt: skip
+_REFUSES_US: Final = frozenset({"invalid_client", "unauthorized_client"})
 _NOT_FOR_THIS: Final = frozenset(  # RFC 8693 §2.2.2
     {"invalid_target", "invalid_request", "invalid_grant", "invalid_scope", "access_denied"}
 )
@@ -115,6 +116,24 @@ def to_a_token_request(response: HttpResponse, quirks: Quirks) -> Answer[Json]:
     if response.status == _OK and not (quirks.errors_in_200 and is_error(body)):
         return Yes(body)
     return _oauth_error(response, body, quirks)
+
+
+def to_an_invented_code(response: HttpResponse, quirks: Quirks) -> Answer[str]:
+    """Whether the provider takes our credentials, by its answer to a code that it never gave.
+
+    Yes, with the error: it authenticated us, and refuses the code. No, with the error: it refuses
+    us (RFC 6749 §5.2). A provider may look at other things first: then nobody can tell.
+    """
+    body = _token_body(response, quirks)
+    if isinstance(body, Unknown):
+        return body
+    word = str(body.get("error"))
+    error = quirks.error_words.get(word, word)
+    if error in _REFUSES_US or response.status == _UNAUTHORIZED:
+        return No(error)
+    if error == "invalid_grant":
+        return Yes(error)
+    return Unknown(f"the provider answered {response.status}, {error}", "broken")
 
 
 def to_an_exchange(response: HttpResponse, quirks: Quirks) -> Answer[Json]:

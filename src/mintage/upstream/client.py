@@ -25,6 +25,7 @@ from mintage.upstream.answers import (
     to_a_lookup,
     to_a_token_request,
     to_an_exchange,
+    to_an_invented_code,
     to_does_it_hold,
     to_introspection,
     to_userinfo,
@@ -201,6 +202,22 @@ class HttpUpstreamClient:
 
     async def check(self) -> None:
         await self._documents.metadata()
+
+    async def check_client(self, redirect_uri: str) -> Answer[str]:
+        """Whether the provider takes our client_id and credentials (see `to_an_invented_code`).
+
+        Raises `UpstreamError` where it can't be asked.
+        """
+        login = LoginRequest(
+            redirect_uri=redirect_uri,
+            state="",
+            nonce="",
+            code_verifier=secrets.token_urlsafe(32),
+        )
+        form = oauth2.code_form(secrets.token_urlsafe(32), login, self._upstream)
+        found = await self._documents.metadata()
+        response = await self._post(found, form, now=int(self._clock()))
+        return to_an_invented_code(response, self._upstream.quirks)
 
     async def close(self) -> None:
         await self._transport.close()

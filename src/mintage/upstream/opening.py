@@ -1,14 +1,14 @@
 """From an identity provider's settings to a client of it."""
 
 from mintage.upstream.client import HttpUpstreamClient
-from mintage.upstream.protocol import Transport, UpstreamClient
+from mintage.upstream.protocol import Transport
 from mintage.upstream.upstream import Upstream
 from mintage.values import Clock
 
 
 def open_upstream(
     upstream: Upstream, transport: Transport, clock: Clock, steady: Clock | None = None
-) -> UpstreamClient:
+) -> HttpUpstreamClient:
     """A client of *upstream*. Nothing is asked of the provider yet: it may be down.
 
     *clock* is the time of day, *steady* a clock that is never set (None: *clock*).

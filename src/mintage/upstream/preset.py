@@ -140,6 +140,7 @@ class Preset:
     *issuer*: where discovery begins, with its parameters in braces; None: the operator says.
     *discovery*: whether there is any. *parameters*: what the operator must say, each with its
     default, or None where there is none. *lookups*: who the user is, without OpenID Connect.
+    *public*: the parameters with which anybody can make an account there; None: not everybody can.
     """
 
     name: str
@@ -152,3 +153,10 @@ class Preset:
     lookups: tuple[Lookup, ...] = ()
     identity: IdentityMap = IdentityMap()
     quirks: Quirks = Quirks()
+    public: Mapping[str, tuple[str, ...]] | None = None
+
+    def is_public(self, parameters: Parameters) -> bool:
+        """Whether anybody can make an account at the provider that *parameters* choose."""
+        if self.public is None:
+            return False
+        return all(parameters.get(name) in values for name, values in self.public.items())

@@ -29,6 +29,8 @@ class Upstream:
     *asks_without_refresh_token*: whether Mintage also asks about a token that can't be renewed and
     has an end. *former_issuers*: what it was called before; such logins stay.
 
+    *public*: whether anybody can make an account there.
+
     *domains* are those of its users' e-mail addresses. *legacy_default*: logins from before there
     were several providers belong to it.
     """
@@ -56,6 +58,7 @@ class Upstream:
     recheck_seconds: int = RECHECK_SECONDS
     asks_without_refresh_token: bool = True
     former_issuers: tuple[str, ...] = ()
+    public: bool = False
     domains: frozenset[str] = frozenset()
     legacy_default: bool = True
 

@@ -14,6 +14,7 @@ from mintage.upstream.preset import (
 PRESET: Final = Preset(
     name="atlassian",
     title="Atlassian",
+    public={},
     issuer="https://auth.atlassian.com",
     discovery=False,
     endpoints=Endpoints(

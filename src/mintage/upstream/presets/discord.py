@@ -14,6 +14,7 @@ from mintage.upstream.preset import (
 PRESET: Final = Preset(
     name="discord",
     title="Discord",
+    public={},
     issuer="https://discord.com",
     discovery=False,
     endpoints=Endpoints(

@@ -8,6 +8,7 @@ from mintage.upstream.preset import IdentityMap, Preset, Quirks
 PRESET: Final = Preset(
     name="entra",
     title="Microsoft Entra ID",
+    public={"tenant": ("common", "organizations", "consumers")},
     issuer="https://{domain}/{tenant}/v2.0",
     parameters={"domain": "login.microsoftonline.com", "tenant": None},
     scopes=("openid", "email", "profile", "offline_access"),

@@ -14,6 +14,7 @@ from mintage.upstream.preset import (
 PRESET: Final = Preset(
     name="github",
     title="GitHub",
+    public={"domain": ("github.com",)},
     issuer="https://{domain}",
     discovery=False,
     parameters={"domain": "github.com", "api": "api.github.com"},

@@ -8,6 +8,7 @@ from mintage.upstream.preset import IdentityMap, Preset, Quirks
 PRESET: Final = Preset(
     name="gitlab",
     title="GitLab",
+    public={"domain": ("gitlab.com",)},
     issuer="https://{domain}",
     parameters={"domain": "gitlab.com"},
     scopes=("openid", "email", "profile"),  # a refresh token comes unasked

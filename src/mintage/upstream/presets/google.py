@@ -7,6 +7,7 @@ from mintage.upstream.preset import Preset, Quirks
 PRESET: Final = Preset(
     name="google",
     title="Google",
+    public={},
     issuer="https://accounts.google.com",
     scopes=("openid", "email", "profile", "offline_access"),
     quirks=Quirks(

@@ -30,6 +30,7 @@ _WORDS: Final = {
 PRESET: Final = Preset(
     name="slack",
     title="Slack",
+    public={},
     issuer="https://slack.com",
     endpoints=Endpoints(revocation="https://slack.com/api/auth.revoke"),
     scopes=("openid", "email", "profile"),
@@ -49,6 +50,7 @@ PRESET: Final = Preset(
 API: Final = Preset(
     name="slack_api",
     title="Slack",
+    public={},
     issuer="https://slack.com",
     discovery=False,
     endpoints=Endpoints(

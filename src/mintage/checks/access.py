@@ -1,0 +1,48 @@
+"""Who may log in, and who else can read what only the server should."""
+
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from mintage.checks.findings import Finding, ok, warning
+from mintage.settings.load import Config
+
+
+async def check_access(config: Config) -> AsyncIterator[Finding]:
+    """Rules about users, and the rights of files."""
+    yield who_may_log_in(config)
+    for about, path in (("secret", config.secret_file), ("store", _store_file(config))):
+        if path is not None and path.exists() and (finding := _rights(about, path)) is not None:
+            yield finding
+
+
+def who_may_log_in(config: Config) -> Finding:
+    """A provider where anybody can make an account needs a rule, or a word that says otherwise."""
+    if config.allow:
+        rules = len(config.allow)
+        return ok("allow", f"who fits {'the rule' if rules == 1 else f'one of {rules} rules'}")
+    public = [one.title for one in config.upstreams if one.public]
+    if not public or config.allow_everybody:
+        return ok("allow", "everybody whom the identity provider logs in may log in")
+    return warning(
+        "allow",
+        f"anybody can make an account at {', '.join(public)}, and no rule says who may log in "
+        "here: everybody may",
+        'add a rule, like [[allow]] emails = ["*@example.com"], or write allow = "everybody"',
+    )
+
+
+def _store_file(config: Config) -> Path | None:
+    scheme, _, path = config.store.partition("://")
+    return Path(path) if scheme == "sqlite" else None
+
+
+def _rights(about: str, path: Path) -> Finding | None:
+    if os.name != "posix" or not path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        return None
+    return warning(
+        about,
+        f"every user of this machine can read or write {path}",
+        f"chmod o-rw {path}",
+    )

@@ -1,0 +1,80 @@
+"""The backends: does something that speaks HTTP answer at each address?"""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Final
+
+from mintage.checks.findings import Finding, error, ok, warning
+from mintage.errors import ConfigError
+from mintage.gateway.http1.connection import BackendError
+from mintage.gateway.http1.pool import Pool
+from mintage.gateway.http1.request import BackendRequest, Body
+from mintage.settings.load import Config
+from mintage.settings.resources import check_program
+from mintage.site.targets import Command, External, HttpTarget
+
+_USER: Final = ("", "")
+_HEADERS: Final = [(b"accept", b"text/html, application/json, text/event-stream")]
+
+
+async def check_backends(config: Config) -> AsyncIterator[Finding]:
+    """What is behind each resource of *config*: an address that answers, or a program."""
+    for number, resource in enumerate(config.resources):
+        key = f"resource[{number}]"
+        match resource.target:
+            case HttpTarget() as target:
+                yield await _address(target, f"{key}.backend")
+            case Command() as command:
+                yield _program(command, f"{key}.command.run")
+            case External():
+                if config.gateway.forward_auth is None:
+                    yield warning(
+                        key,
+                        f"nothing serves {resource.path}: it has no backend and no command, and "
+                        "no proxy asks at /verify",
+                        'add backend = "http://127.0.0.1:8000/mcp", or set gateway.forward_auth',
+                    )
+
+
+def _program(command: Command, key: str) -> Finding:
+    try:
+        check_program(command, key)
+    except ConfigError as missing:
+        return error(missing.key, missing.advice, "install the program, or write its path")
+    return ok(key, f"{command.run[0]} is installed")
+
+
+async def _address(target: HttpTarget, key: str) -> Finding:
+    """A GET without credentials: any answer shows that an HTTP server is there."""
+    pool = Pool(target)
+    body = Body(_no_more, 0, more=False)
+    where = target.url if target.socket is None else f"unix:{target.socket}"
+    try:
+        async with BackendRequest(pool, "GET", target.at("", b""), _HEADERS, body, _USER) as answer:
+            status = answer.status
+    except BackendError as failure:
+        return error(
+            key,
+            f"{where}: {_said(failure)}",
+            "start the backend, and check the address and the port",
+        )
+    finally:
+        pool.close()
+    if status == HTTPStatus.NOT_FOUND:
+        return warning(
+            key,
+            f"{where} answers 404: there is a server, and nothing at this path",
+            "check the path: MCP servers often are at /mcp",
+        )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return warning(key, f"{where} answers {status}", "look into the backend's own log")
+    return ok(key, f"{where} answers")
+
+
+def _said(failure: BackendError) -> str:
+    cause = failure.__cause__
+    return failure.advice.partition(";")[0] + (f" ({cause})" if cause and str(cause) else "")
+
+
+async def _no_more() -> dict[str, object]:
+    return {"type": "http.request", "body": b"", "more_body": False}

@@ -1,0 +1,34 @@
+"""What a check found: a sentence for a person, and what to do about it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """*about*: the setting that it belongs to, as it stands in the file.
+
+    *found* says what is so. *remedy* says what to do; an ``ok`` needs none.
+    """
+
+    level: Level
+    about: str
+    found: str
+    remedy: str = ""
+
+
+def ok(about: str, found: str) -> Finding:
+    """Nothing to do."""
+    return Finding("ok", about, found)
+
+
+def warning(about: str, found: str, remedy: str) -> Finding:
+    """It works, and something should be changed."""
+    return Finding("warning", about, found, remedy)
+
+
+def error(about: str, found: str, remedy: str) -> Finding:
+    """It does not work like this."""
+    return Finding("error", about, found, remedy)
