@@ -1,5 +1,6 @@
 """The official MCP conformance runner, and what it found."""
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -30,6 +31,19 @@ async def checks(
     found = list(_found(results))
     assert found, "".join(said)
     return found
+
+
+async def until_it_listens(port: int) -> None:
+    """Returns once something takes connections at *port*."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return await writer.wait_closed()
 
 
 def _found(results: Path) -> Iterator[Check]:

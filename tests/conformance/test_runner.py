@@ -15,7 +15,7 @@ from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import approve
 from mintage.testing.serving import serving
 from tests.conformance import everything
-from tests.conformance.runner import checks
+from tests.conformance.runner import checks, until_it_listens
 from tests.support.mcp_servers import listening
 from tests.support.node import HERE
 from tests.support.world import World
@@ -54,6 +54,7 @@ async def test_the_authorization_server_passes_but_for_what_is_expected(
 
     async def heard(line: str) -> None:
         if line.startswith(f"{world.issuer}/authorize?"):
+            await until_it_listens(port)  # the runner prints the URL first
             await approve(person, line)
 
     made = await checks(

@@ -109,9 +109,12 @@ async def two_hosts(directory: Path) -> AsyncIterator[tuple[ClientHost, ClientHo
 
 
 def fetch_from_tests(
-    names: Names, *, seconds: float = 5.0, proxies: Proxies | None = None
+    names: Names, *, seconds: float = 20.0, proxies: Proxies | None = None
 ) -> GuardedFetch:
-    """The guard as in production, but for the resolver, our authority, and two addresses."""
+    """The guard as in production, but for the resolver, our authority, and two addresses.
+
+    It has more time than there: a busy machine may take seconds for TLS.
+    """
     tls = ssl.create_default_context(cadata=authority_pem())
     return GuardedFetch(
         resolve=names,

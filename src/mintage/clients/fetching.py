@@ -116,9 +116,10 @@ class GuardedFetch:
     async def _from_any(
         self, addresses: Sequence[Address], parts: SplitResult, limit: int, deadline: float
     ) -> Fetched:
+        most = _STEP_SECONDS if len(addresses) > 1 else None
         for address in addresses[:_ADDRESSES]:
             try:
-                return await self._from(address, parts, limit, deadline)
+                return await self._from(address, parts, limit, deadline, most=most)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 log.info("%s at %s: %s", parts.hostname, address, type(error).__name__)
             except httpx2.HTTPError as error:
@@ -149,16 +150,17 @@ class GuardedFetch:
         limit: int,
         deadline: float,
         *,
+        most: float | None = None,
         proxy: str | None = None,
     ) -> Fetched:
         """One GET to the address *place*, with the name of the URL; through *proxy*, if given.
 
         The connection is closed after this request. A pool would keep it under its address, and use
         it for another name without verifying the certificate. Its two steps, TCP and TLS, each get
-        less than the time that is left: the transport closes the socket of a step that times out,
-        and not that of one that is cancelled.
+        less than the time that is left, and at most *most* seconds: the transport closes the socket
+        of a step that times out, and not that of one that is cancelled.
         """
-        step = min(_STEP_SECONDS, 0.45 * (deadline - asyncio.get_running_loop().time()))
+        step = min(most or self._seconds, 0.45 * (deadline - asyncio.get_running_loop().time()))
         host = f"[{place}]" if isinstance(place, IPv6Address) else str(place)
         request = httpx2.Request(
             "GET",
