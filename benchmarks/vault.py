@@ -39,7 +39,7 @@ from mintage.stores.protocol import Store
 from mintage.testing.counting_store import CountingStore
 from mintage.values import ClientId
 from mintage.vault.cache import GrantCache
-from mintage.vault.values import Lifetimes, Opened, VaultKeys
+from mintage.vault.values import Lifetimes, OpenGrant, VaultKeys
 from mintage.vault.vault import Vault, forget
 
 Call = Callable[[], Awaitable[Any]]
@@ -108,7 +108,7 @@ class House:
             redirect_uri="https://app.example/cb",
         )
 
-    async def logged_in(self, ends_at: int | None = None) -> Opened:
+    async def logged_in(self, ends_at: int | None = None) -> OpenGrant:
         """All that a callback and a token request do."""
         await self.vault.claim(secrets.token_bytes(32), expires_at=int(time.time()) + 600)
         secret, code_hash = parse_code(await self.code(ends_at)) or (b"", b"")
@@ -117,7 +117,7 @@ class House:
             resource=None,
         )  # fmt: skip
         opened = await self.vault.redeem(secret, request)
-        assert isinstance(opened, Opened)
+        assert isinstance(opened, OpenGrant)
         return opened
 
     async def request(self) -> Call:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any, Final, Self, TypeVar
 
-from mintage.vault.values import Opened, Refused
+from mintage.vault.values import OpenGrant, Refused
 from stress.engines import ENGINES, NAMES, engine
 from stress.replica import Replica, secret_of
 from stress.worker_pool import WorkerPool
@@ -115,7 +115,7 @@ class Racer:
         """Of every grant one process asks for its end, while the others refresh it."""
         turns = {secret: turn % PROCESSES for turn, secret in enumerate(secrets)}
 
-        async def ask(secret: bytes) -> Opened | Refused:
+        async def ask(secret: bytes) -> OpenGrant | Refused:
             if turns[secret] == self._number:
                 return await self._replica.revoke(secret)
             return await self._replica.refresh(secret, 1)
@@ -127,12 +127,12 @@ class Racer:
 
         async def opens(secret: bytes) -> bool:
             outcomes = [await self._replica.refresh(secret, number) for number in (1, 2, 3)]
-            return any(isinstance(outcome, Opened) for outcome in outcomes)
+            return any(isinstance(outcome, OpenGrant) for outcome in outcomes)
 
         return await _some_at_once(opens(secret) for secret in secrets)
 
     async def _race(
-        self, grants: list[G], ask: Callable[[G], Awaitable[Opened | Refused]]
+        self, grants: list[G], ask: Callable[[G], Awaitable[OpenGrant | Refused]]
     ) -> list[Seen]:
         seen: dict[G, Seen] = {}
 
@@ -140,7 +140,7 @@ class Racer:
             began = time.monotonic()
             outcome = await ask(grant)
             successor = None
-            if isinstance(outcome, Opened):
+            if isinstance(outcome, OpenGrant):
                 successor = (outcome.grant.generation, outcome.grant.rotated_at)
             seen[grant] = Seen(began, time.monotonic(), successor)
 

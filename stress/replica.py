@@ -14,7 +14,7 @@ from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.grants.transitions import Redemption, Refreshment
 from mintage.stores.opening import open_store
 from mintage.values import ClientId
-from mintage.vault.values import Lifetimes, Opened, Refused, Renew, VaultKeys
+from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew, VaultKeys
 from mintage.vault.vault import Vault, forget
 
 CLIENT = ClientId("client")
@@ -73,7 +73,7 @@ class Replica:
             redirect_uri="https://app.example/cb",
         )
 
-    async def redeem(self, code: str) -> Opened | Refused:
+    async def redeem(self, code: str) -> OpenGrant | Refused:
         secret, code_hash = _parsed(code)
         request = Redemption(
             client_id=CLIENT,
@@ -88,14 +88,14 @@ class Replica:
         """The secret of a new grant, redeemed."""
         code = await self.code(upstream)
         opened = await self.redeem(code)
-        assert isinstance(opened, Opened), opened
+        assert isinstance(opened, OpenGrant), opened
         return secret_of(code)
 
-    async def refresh(self, secret: bytes, generation: int) -> Opened | Refused:
+    async def refresh(self, secret: bytes, generation: int) -> OpenGrant | Refused:
         request = Refreshment(client_id=CLIENT, generation=generation, scopes=None, resource=None)
         return await self.vault.rotate(secret, request)
 
-    async def authenticate(self, secret: bytes) -> Opened | Refused:
+    async def authenticate(self, secret: bytes) -> OpenGrant | Refused:
         return await self.vault.authenticate(Handle(secret, 1, "access"))
 
     async def revoke(self, secret: bytes) -> Refused:

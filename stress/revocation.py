@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from mintage.vault.cache import DEFAULT_TTL
-from mintage.vault.values import Opened
+from mintage.vault.values import OpenGrant
 from stress.engines import ENGINES, NAMES, engine
 from stress.replica import Replica
 from stress.worker_pool import WorkerPool
@@ -76,7 +76,7 @@ class Member:
     async def remember(self, secrets: list[bytes]) -> None:
         """Have them all in memory."""
         for secret in secrets:
-            assert isinstance(await self._replica.authenticate(secret), Opened)
+            assert isinstance(await self._replica.authenticate(secret), OpenGrant)
 
     async def revoke(self, secrets: list[bytes]) -> list[float]:
         """When each of the revocations returned."""
@@ -103,7 +103,7 @@ class Member:
         return await self._load
 
     async def _first_refusal(self, secret: bytes) -> float:
-        while isinstance(await self._replica.authenticate(secret), Opened):  # noqa: ASYNC110
+        while isinstance(await self._replica.authenticate(secret), OpenGrant):  # noqa: ASYNC110
             await asyncio.sleep(_LOOK)
         return time.monotonic()
 
@@ -112,10 +112,10 @@ class Member:
         while self._loading:
             generation, session = divmod(refreshes, len(sessions))
             outcome = await self._replica.refresh(sessions[session], generation + 1)
-            assert isinstance(outcome, Opened), outcome
+            assert isinstance(outcome, OpenGrant), outcome
             refreshes += 1
             for secret in sessions:
-                assert isinstance(await self._replica.authenticate(secret), Opened)
+                assert isinstance(await self._replica.authenticate(secret), OpenGrant)
             await asyncio.sleep(_PACE)
         return refreshes
 

@@ -19,7 +19,7 @@ from mintage.jwt.issuer import JWTIssuer
 from mintage.jwt.jws import MAX_TOKEN
 from mintage.jwt.keyring import KeyRing
 from mintage.values import Clock, Scopes
-from mintage.vault.values import Lifetimes, Opened
+from mintage.vault.values import Lifetimes, OpenGrant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class Tokens:
 
     def issue(
         self,
-        opened: Opened,
+        opened: OpenGrant,
         *,
         resource: str | None = None,
         scopes: Scopes | None = None,

@@ -20,7 +20,7 @@ from mintage.settings.load import load
 from mintage.settings.secret_file import SecretFile
 from mintage.stores.opening import open_store
 from mintage.vault import installation
-from mintage.vault.values import Opened
+from mintage.vault.values import OpenGrant
 from mintage.vault.vault import Vault, ask_nobody, forget
 from tests.cli.test_keys_rotation import CONFIG
 from tests.support.logins import logged_in, new_code, use
@@ -59,21 +59,21 @@ def on(config: Path, work: Callable[[Vault], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def live(config: Path, *logins: Opened) -> list[bool]:
+def live(config: Path, *logins: OpenGrant) -> list[bool]:
     async def look(vault: Vault) -> list[bool]:
-        return [isinstance(await use(vault, login), Opened) for login in logins]
+        return [isinstance(await use(vault, login), OpenGrant) for login in logins]
 
     return on(config, look)
 
 
-def log_in(config: Path, *users: str, at: int = 0) -> list[Opened]:
-    async def each(vault: Vault) -> list[Opened]:
+def log_in(config: Path, *users: str, at: int = 0) -> list[OpenGrant]:
+    async def each(vault: Vault) -> list[OpenGrant]:
         return [await logged_in(vault, user, at=at) for user in users]
 
     return on(config, each)
 
 
-def damage(config: Path, login: Opened, **columns: bytes) -> None:
+def damage(config: Path, login: OpenGrant, **columns: bytes) -> None:
     db = sqlite3.connect(config.parent / "mintage.db")
     for column, value in columns.items():
         db.execute(

@@ -19,7 +19,7 @@ from mintage.settings.load import load
 from mintage.settings.secret_file import SecretFile
 from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
-from mintage.vault.values import Opened, Refused
+from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault, ask_nobody, forget
 from tests.support.command import mintage, served
 from tests.support.logins import IDP, logged_in, rotate, use
@@ -104,7 +104,7 @@ async def test_a_secret_is_replaced_and_nobody_is_logged_out(config: Path) -> No
     async with server(config) as (vault, client_ids):
         assert client_ids.read(client_id) is not None
         for opened in (registered, other):
-            assert isinstance(await rotate(vault, opened), Opened)
+            assert isinstance(await rotate(vault, opened), OpenGrant)
     assert counts(config) == [["used", "2", "2", "2", "0"], ["former", "1", "0", "0", "1"]]
 
     code, shown = run(config, "keys", "retire")
@@ -115,7 +115,7 @@ async def test_a_secret_is_replaced_and_nobody_is_logged_out(config: Path) -> No
     assert counts(config) == [["used", "2", "2", "2", "0"]]
     async with server(config) as (vault, client_ids):
         assert client_ids.read(client_id) is None  # it registers anew
-        assert isinstance(await use(vault, other), Opened)
+        assert isinstance(await use(vault, other), OpenGrant)
 
 
 async def test_a_secret_that_nothing_needs_is_retired_without_force(config: Path) -> None:
@@ -205,15 +205,15 @@ async def test_grants_are_shown_and_ended(config: Path) -> None:
         assert json.loads(line)["client_id"] == client_id
 
         assert run(config, "grants", "end", "--subject", "bob") == (0, "1 grant ended.\n")
-        assert not isinstance(await use(vault, bob), Opened)
+        assert not isinstance(await use(vault, bob), OpenGrant)
         name = handles.grant_id(handles.store_key(carol.secret))
         assert run(config, "grants", "end", name) == (0, "1 grant ended.\n")
         assert run(config, "grants", "end", name) == (
             1,
             f"0 grants ended.\n{name}: there is no such grant\n",
         )
-        assert not isinstance(await use(vault, carol), Opened)
-        assert isinstance(await use(vault, alice), Opened)
+        assert not isinstance(await use(vault, carol), OpenGrant)
+        assert isinstance(await use(vault, alice), OpenGrant)
         assert run(config, "grants", "end", "--all") == (0, "1 grant ended.\n")
 
 

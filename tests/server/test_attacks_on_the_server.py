@@ -17,7 +17,7 @@ from mintage.grants import handles, records
 from mintage.grants.states import Active, UpstreamTokens
 from mintage.stores.memory import MemoryStore
 from mintage.testing.oauth_client import OAuthClient
-from mintage.vault.values import Opened
+from mintage.vault.values import OpenGrant
 from tests.support.raw_records import stolen
 from tests.support.world import SECRET, World, every_store
 
@@ -159,7 +159,7 @@ class TestD05PlantedRecords:
         handle = handle_of(world.running.tokens, tokens["access_token"], world.resource)
         opened = await world.running.vault.authenticate(handle)
         seen = await world.running.store.load(key)
-        assert isinstance(opened, Opened)
+        assert isinstance(opened, OpenGrant)
         assert seen is not None
         plain = msgspec.msgpack.encode(opened.grant)
         for head in (records.Head.of(seen.record).raw, b"\x01"):  # this format, and the first

@@ -12,7 +12,7 @@ from mintage.resource.bearer import Bearer
 from mintage.site.resource import Resource
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
-from mintage.vault.values import Lifetimes, Opened
+from mintage.vault.values import Lifetimes, OpenGrant
 from tests.support.logins import CLIENT, logged_in, rotate, vault_on
 
 RESOURCE = Resource(path="/mcp", identifier="https://auth.example/mcp", scopes=("tools",))
@@ -37,7 +37,7 @@ class Desk:
         )
         self.bearer = Bearer(self.tokens, self.vault, self.clock)
 
-    async def log_in(self) -> tuple[Opened, str]:
+    async def log_in(self) -> tuple[OpenGrant, str]:
         opened = await logged_in(self.vault)
         return opened, self.tokens.issue(opened).access_token
 
@@ -108,4 +108,4 @@ async def test_a_grant_that_has_changed_is_not_kept_in_memory(desk: Desk) -> Non
     await desk.check(token)
     await rotate(desk.vault, opened)
     (known,) = desk.bearer._known.values()
-    assert not any(isinstance(held, Opened | Active) for held in known)
+    assert not any(isinstance(held, OpenGrant | Active) for held in known)

@@ -8,7 +8,7 @@ from mintage.grants.states import Active, Consent, Identity, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
-from mintage.vault.values import Lifetimes, Opened
+from mintage.vault.values import Lifetimes, OpenGrant
 
 NOW = 1_800_000_000
 RESOURCE = "https://auth.example/mcp"
@@ -24,7 +24,7 @@ def replica(offset: float) -> Tokens:
     )
 
 
-def opened(at: int) -> Opened:
+def opened(at: int) -> OpenGrant:
     login = Consent(
         client_id=ClientId("client"),
         resource=RESOURCE,
@@ -34,7 +34,7 @@ def opened(at: int) -> Opened:
     )
     tokens = UpstreamTokens(access_token="up")
     grant = Active(login=login, upstream=tokens, code_hash=b"", generation=1, rotated_at=at)
-    return Opened(b"s" * 16, grant)
+    return OpenGrant(b"s" * 16, grant)
 
 
 @pytest.mark.parametrize("skew", [-5, -1, 0, 1, 5])

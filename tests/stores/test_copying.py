@@ -17,7 +17,7 @@ from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.testing.clock import ManualClock
-from mintage.vault.values import Opened, Refused
+from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
 from tests.support.logins import CLIENT, IDP, logged_in, new_code, redeem, rotate, use, vault_on
 
@@ -65,7 +65,7 @@ async def test_logins_go_on_at_the_new_store(pair: tuple[Store, Store]) -> None:
     before, now = vault(source), int(time.time())
     many = [await logged_in(before, f"user {n}", at=n) for n in range(150)]
     alice = await logged_in(before, "alice", at=1)
-    assert isinstance(await rotate(before, alice, 1), Opened)
+    assert isinstance(await rotate(before, alice, 1), OpenGrant)
     code = await new_code(before, "bob", at=2)
     over = await logged_in(before, "carol", at=3)
     await before.revoke(handles.Handle(over.secret, 1, "access"), CLIENT)
@@ -80,9 +80,9 @@ async def test_logins_go_on_at_the_new_store(pair: tuple[Store, Store]) -> None:
     await copying.end(target)
     after = vault(target)
     for login in many:
-        assert isinstance(await use(after, login), Opened)
-    assert isinstance(await rotate(after, alice, 2), Opened)
-    assert isinstance(await redeem(after, code), Opened)
+        assert isinstance(await use(after, login), OpenGrant)
+    assert isinstance(await rotate(after, alice, 2), OpenGrant)
+    assert isinstance(await redeem(after, code), OpenGrant)
     assert await use(after, over) == Refused(Reason.REVOKED)
     assert not await after.claim(b"assertion", expires_at=now + 600)
     listed = {grant.summary.subject async for grant in after.listing.find() if grant.summary}
@@ -90,7 +90,7 @@ async def test_logins_go_on_at_the_new_store(pair: tuple[Store, Store]) -> None:
     found = [grant async for grant in after.listing.find(subject=(IDP, "user 7"))]
     assert len(found) == 1
     await after.listing.end(found[0])
-    assert not isinstance(await use(after, many[7]), Opened)
+    assert not isinstance(await use(after, many[7]), OpenGrant)
 
 
 async def test_what_changes_meanwhile_comes_with_the_next_round(
@@ -101,7 +101,7 @@ async def test_what_changes_meanwhile_comes_with_the_next_round(
     before = vault(source)
     stays, ends, revoked = [await logged_in(before, user) for user in ("a", "b", "c")]
     await copying.copy(source, target)
-    assert isinstance(await rotate(before, stays, 1), Opened)
+    assert isinstance(await rotate(before, stays, 1), OpenGrant)
     async for grant in before.listing.find(subject=(IDP, "b")):
         await before.listing.end(grant)
     await before.revoke(handles.Handle(revoked.secret, 1, "access"), CLIENT)
@@ -110,10 +110,10 @@ async def test_what_changes_meanwhile_comes_with_the_next_round(
     assert (first.written, first.removed) == (3, 1)
     assert last.is_quiet
     after = vault(target)
-    assert isinstance(await rotate(after, stays, 2), Opened)
-    assert isinstance(await use(after, new), Opened)
-    assert not isinstance(await use(after, ends), Opened)
-    assert not isinstance(await use(after, revoked), Opened)
+    assert isinstance(await rotate(after, stays, 2), OpenGrant)
+    assert isinstance(await use(after, new), OpenGrant)
+    assert not isinstance(await use(after, ends), OpenGrant)
+    assert not isinstance(await use(after, revoked), OpenGrant)
     assert len([grant async for grant in after.listing.find()]) == 2
 
 

@@ -11,7 +11,7 @@ from mintage.grants.transitions import Redemption, Refreshment
 from mintage.stores.protocol import Store
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
-from mintage.vault.values import Opened, Refused, VaultKeys
+from mintage.vault.values import OpenGrant, Refused, VaultKeys
 from mintage.vault.vault import Vault, forget
 
 CLIENT = ClientId("client")
@@ -51,7 +51,7 @@ async def redeem(
     verifier: str = VERIFIER,
     redirect_uri: str | None = None,
     resource: str | None = None,
-) -> Opened | Refused:
+) -> OpenGrant | Refused:
     parsed = parse_code(code)
     assert parsed is not None
     request = Redemption(
@@ -66,20 +66,20 @@ async def redeem(
 
 async def logged_in(
     vault: Vault, user: str = "alice", client: ClientId = CLIENT, **more: Any
-) -> Opened:
+) -> OpenGrant:
     opened = await redeem(vault, await new_code(vault, user, client, **more), client)
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, OpenGrant)
     return opened
 
 
-async def rotate(vault: Vault, opened: Opened, generation: int = 1) -> Opened | Refused:
+async def rotate(vault: Vault, opened: OpenGrant, generation: int = 1) -> OpenGrant | Refused:
     request = Refreshment(
         client_id=opened.grant.login.client_id, generation=generation, scopes=None, resource=None
     )
     return await vault.rotate(opened.secret, request)
 
 
-async def use(vault: Vault, opened: Opened) -> Opened | Refused:
+async def use(vault: Vault, opened: OpenGrant) -> OpenGrant | Refused:
     return await vault.authenticate(Handle(opened.secret, 1, "access"))
 
 

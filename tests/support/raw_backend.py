@@ -18,7 +18,7 @@ from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from mintage.values import ClientId
-from mintage.vault.values import Opened
+from mintage.vault.values import OpenGrant
 from tests.support.logins import redeem
 from tests.support.world import World
 
@@ -173,7 +173,7 @@ async def token_for(
         redirect_uri=REDIRECT_URI,
         resource=resource,
     )
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, OpenGrant)
     return running.tokens.issue(opened).access_token
 
 

@@ -11,7 +11,7 @@ from mintage.grants.states import Active, Consent, Identity, UpstreamTokens
 from mintage.grants.transitions import Refreshment
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
-from mintage.vault.values import Lifetimes, Opened, Prepare, Refused
+from mintage.vault.values import Lifetimes, OpenGrant, Prepare, Refused
 from mintage.vault.vault import Vault, no_answer
 from tests.support.faulty_store import FaultyStore
 from tests.support.logins import CLIENT, VERIFIER, redeem, vault_on
@@ -90,20 +90,20 @@ class Login:
     async def active(cls, *, renewable: bool = True, **lifetimes: int) -> Self:
         self = await cls.make(renewable=renewable, **lifetimes)
         opened = await redeem(self.vault, self.code)
-        assert isinstance(opened, Opened)
+        assert isinstance(opened, OpenGrant)
         self.secret = opened.secret
         return self
 
     async def refresh(
         self, generation: int = 1, client: ClientId = CLIENT, prepare: Prepare = no_answer
-    ) -> Opened | Refused:
+    ) -> OpenGrant | Refused:
         request = Refreshment(client_id=client, generation=generation, scopes=None, resource=None)
         return await self.vault.rotate(self.secret, request, prepare)
 
     async def revoke(self) -> Refused:
         return await self.vault.revoke(Handle(self.secret, 1, "access"), CLIENT)
 
-    async def use(self) -> Opened | Refused:
+    async def use(self) -> OpenGrant | Refused:
         """What the gateway does for a request that needs the upstream token."""
         opened = await self.vault.authenticate(Handle(self.secret, 1, "access"))
         if isinstance(opened, Refused):

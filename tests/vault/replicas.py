@@ -20,7 +20,7 @@ from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
 from mintage.vault.cache import GrantCache
-from mintage.vault.values import Lifetimes, Opened, Refused, Renew, VaultKeys
+from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew, VaultKeys
 from mintage.vault.vault import Vault
 from tests.support.logins import CLIENT, VERIFIER, redeem
 from tests.vault.reference import (
@@ -188,7 +188,7 @@ class Replicas:
             subject.newest = max(subject.newest, answer.generation)
         return answer
 
-    async def _ask(self, vault: Vault, subject: Subject, request: Request) -> Opened | Refused:
+    async def _ask(self, vault: Vault, subject: Subject, request: Request) -> OpenGrant | Refused:
         access = Handle(subject.secret, subject.newest, "access")
         match request:
             case Redeem(fault=fault):
@@ -225,8 +225,8 @@ async def _opened(place: str, clock: ManualClock) -> Store:
     return await SQLiteStore.open(Path(place), clock=clock, poll=0.002)
 
 
-def _told(outcome: Opened | Refused) -> Answer:
-    if isinstance(outcome, Opened):
+def _told(outcome: OpenGrant | Refused) -> Answer:
+    if isinstance(outcome, OpenGrant):
         return Open(outcome.grant.generation, _number(outcome.grant.upstream))
     return No(outcome.reason)
 

@@ -15,7 +15,7 @@ from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
-from mintage.vault.values import Listed, Opened, Refused
+from mintage.vault.values import Listed, OpenGrant, Refused
 from mintage.vault.vault import Vault
 from tests.support.logins import IDP, OLD, logged_in, new_code, redeem, use, vault_on
 
@@ -43,7 +43,7 @@ async def all_of(found: AsyncIterator[Listed]) -> set[tuple[str, str]]:
     return {(who.subject, who.client_id) for who in summaries if who is not None}
 
 
-async def everybody(vault: Vault) -> dict[tuple[str, str], Opened]:
+async def everybody(vault: Vault) -> dict[tuple[str, str], OpenGrant]:
     pairs = [("alice", IDE), ("alice", CHAT), ("bob", IDE)]
     return {(user, client): await logged_in(vault, user, client) for user, client in pairs}
 
@@ -71,11 +71,11 @@ async def test_a_list_tells_who_and_since_when_and_nothing_that_opens(vault: Vau
 
 async def test_an_ended_grant_opens_nowhere_at_once(vault: Vault) -> None:
     logins = await everybody(vault)
-    assert isinstance(await use(vault, logins["bob", IDE]), Opened)  # and is in the cache now
+    assert isinstance(await use(vault, logins["bob", IDE]), OpenGrant)  # and is in the cache now
     async for grant in vault.listing.find(subject=(IDP, "bob")):
         await vault.listing.end(grant)
     assert await use(vault, logins["bob", IDE]) == GONE
-    assert isinstance(await use(vault, logins["alice", IDE]), Opened)
+    assert isinstance(await use(vault, logins["alice", IDE]), OpenGrant)
 
 
 async def test_a_grant_is_found_by_its_public_id(vault: Vault) -> None:
@@ -107,13 +107,13 @@ async def test_one_login_too_many_at_a_client_ends_the_oldest(vault: Vault) -> N
     others = await logged_in(vault, "alice", CHAT), await logged_in(vault, "bob", IDE)
     outcomes = [await use(vault, login) for login in logins]
     assert outcomes[0] == GONE
-    assert [isinstance(outcome, Opened) for outcome in outcomes] == [False, True, True, True]
-    assert all([isinstance(await use(vault, other), Opened) for other in others])
+    assert [isinstance(outcome, OpenGrant) for outcome in outcomes] == [False, True, True, True]
+    assert all([isinstance(await use(vault, other), OpenGrant) for other in others])
 
 
 async def test_logins_that_were_never_redeemed_count_too(vault: Vault, clock: ManualClock) -> None:
     codes = [await new_code(vault, "alice", IDE, at=n) for n in range(5)]
-    outcomes = [isinstance(await redeem(vault, code, IDE), Opened) for code in codes]
+    outcomes = [isinstance(await redeem(vault, code, IDE), OpenGrant) for code in codes]
     assert outcomes == [False, False, True, True, True]
     clock.advance(10**7)
     assert await all_of(vault.listing.find()) == set()
@@ -159,11 +159,11 @@ async def test_of_logins_at_once_the_newest_live_and_no_others(
         *(new_code(vaults[n % len(vaults)], "alice", IDE, at=1000 - n % 3) for n in range(12))
     )
     opened = [await redeem(vaults[0], code, IDE) for code in codes]
-    assert len([one for one in opened if isinstance(one, Opened)]) == limit
+    assert len([one for one in opened if isinstance(one, OpenGrant)]) == limit
     last = await redeem(vaults[-1], await new_code(vaults[-1], "alice", IDE, at=1), IDE)
-    assert isinstance(last, Opened), "a server whose clock is behind can log in too"
-    live = [one for one in opened if isinstance(one, Opened)]
-    assert sum([isinstance(await use(vaults[0], one), Opened) for one in live]) == limit - 1
+    assert isinstance(last, OpenGrant), "a server whose clock is behind can log in too"
+    live = [one for one in opened if isinstance(one, OpenGrant)]
+    assert sum([isinstance(await use(vaults[0], one), OpenGrant) for one in live]) == limit - 1
 
 
 @pytest.fixture(

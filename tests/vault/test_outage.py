@@ -10,7 +10,7 @@ from mintage.grants.states import Reason
 from mintage.testing.clock import ManualClock
 from mintage.vault import stored_grants
 from mintage.vault.cache import GrantCache
-from mintage.vault.values import Opened, Refused
+from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
 from tests.support.faulty_store import FOREVER, FaultyStore
 from tests.support.logins import CLIENT, logged_in, new_code, redeem, rotate, use, vault_on
@@ -45,10 +45,10 @@ class TestAWriteWhoseAnswerWasLost:
         code = await new_code(vault)
         setattr(store, trouble, 1)
         opened = await redeem(vault, code)
-        assert isinstance(opened, Opened)
+        assert isinstance(opened, OpenGrant)
         setattr(store, trouble, 1)
         refreshed = await rotate(vault, opened)
-        assert isinstance(refreshed, Opened)
+        assert isinstance(refreshed, OpenGrant)
         assert refreshed.grant.generation == 2
         setattr(store, trouble, 1)
         await vault.revoke(Handle(opened.secret, 2, "refresh"), CLIENT)
@@ -72,7 +72,7 @@ class TestAWriteWhoseAnswerWasLost:
         with pytest.raises(StoreUnavailable):
             await redeem(vault, code)
         store.failing = 0
-        assert isinstance(await redeem(vault, code), Opened)
+        assert isinstance(await redeem(vault, code), OpenGrant)
         replayed = await redeem(vault, code)
         assert isinstance(replayed, Refused)
         assert replayed.reason == Reason.CODE_REPLAYED
@@ -99,7 +99,7 @@ class TestAWriteWhoseAnswerWasLost:
         store.failing = 0
         clock.advance(1000)  # far beyond the grace
         again = await rotate(vault, opened)
-        assert isinstance(again, Opened)
+        assert isinstance(again, OpenGrant)
         assert again.grant.generation == 2
 
 
@@ -112,13 +112,13 @@ class TestAnAccessToken:
         store.failing = FOREVER
         for _ in range(34):
             clock.advance(1)
-            assert isinstance(await use(vault, opened), Opened)
+            assert isinstance(await use(vault, opened), OpenGrant)
         clock.advance(1)
         with pytest.raises(StoreUnavailable):
             await use(vault, opened)
         store.failing = 0
         clock.advance(3)
-        assert isinstance(await use(vault, opened), Opened)
+        assert isinstance(await use(vault, opened), OpenGrant)
 
     async def test_that_was_not_used_just_before_gets_an_outage(
         self, store: FaultyStore, vault: Vault
@@ -159,9 +159,9 @@ class TestAnAccessToken:
         clock.advance(6)
         store.arrive.clear()
         async with asyncio.timeout(3):
-            assert isinstance(await use(vault, opened), Opened)
+            assert isinstance(await use(vault, opened), OpenGrant)
         async with asyncio.timeout(0.5):
-            assert isinstance(await use(vault, opened), Opened)
+            assert isinstance(await use(vault, opened), OpenGrant)
         store.arrive.set()
 
 
@@ -194,7 +194,7 @@ async def test_a_failing_store_is_left_alone_for_a_moment(
     assert store.seen["load"] == 21
     store.failing = 0
     clock.advance(2.1)
-    assert isinstance(await use(vault, opened), Opened)
+    assert isinstance(await use(vault, opened), OpenGrant)
 
 
 async def test_missed_news_make_a_grant_doubtful_not_forgotten(
@@ -208,4 +208,4 @@ async def test_missed_news_make_a_grant_doubtful_not_forgotten(
     assert store.seen["load"] == loads + 1
     vault._cache.doubt()
     store.failing = FOREVER
-    assert isinstance(await use(vault, opened), Opened)
+    assert isinstance(await use(vault, opened), OpenGrant)

@@ -15,7 +15,7 @@ from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
-from mintage.vault.values import Opened, Refused
+from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
 from tests.support.faulty_store import FaultyStore
 from tests.support.logins import CLIENT, new_code, redeem, rotate, vault_on
@@ -63,7 +63,7 @@ def vaults(stores: list[Store], clock: ManualClock) -> list[Vault]:
     return [vault_on(store, clock) for store in stores]
 
 
-async def race(vaults: list[Vault], call: Any) -> list[Opened | Refused]:
+async def race(vaults: list[Vault], call: Any) -> list[OpenGrant | Refused]:
     racers = [call(vaults[n % len(vaults)]) for n in range(RACERS)]
     return list(await asyncio.gather(*racers))
 
@@ -80,7 +80,7 @@ async def test_attack_c01_ten_redemptions_of_one_code_open_one_grant(
     for _ in range(rounds):
         code = await new_code(vaults[0])
         outcomes = await race(vaults, lambda vault, code=code: redeem(vault, code))
-        successes[sum(isinstance(outcome, Opened) for outcome in outcomes)] += 1
+        successes[sum(isinstance(outcome, OpenGrant) for outcome in outcomes)] += 1
     assert successes == {1: rounds}
 
 
@@ -90,7 +90,7 @@ async def test_attack_c04_ten_refreshes_give_one_successor_to_all(
     generations: Counter[tuple[int, ...]] = Counter()
     for _ in range(rounds // 10):
         opened = await redeem(vaults[0], await new_code(vaults[0]))
-        assert isinstance(opened, Opened)
+        assert isinstance(opened, OpenGrant)
         for generation in range(1, 11):
             outcomes = await race(
                 vaults,
@@ -98,8 +98,8 @@ async def test_attack_c04_ten_refreshes_give_one_successor_to_all(
                     vault, opened, generation
                 ),
             )
-            assert all(isinstance(outcome, Opened) for outcome in outcomes), outcomes
-            got = {o.grant.generation for o in outcomes if isinstance(o, Opened)}
+            assert all(isinstance(outcome, OpenGrant) for outcome in outcomes), outcomes
+            got = {o.grant.generation for o in outcomes if isinstance(o, OpenGrant)}
             generations[tuple(g - generation for g in got)] += 1
     assert generations == {(1,): rounds}
 
@@ -111,7 +111,7 @@ async def test_who_asks_after_a_revocation_gets_no_answer_from_before_it(
     store = FaultyStore(clock)
     vault = vault_on(store, clock)
     opened = await redeem(vault, await new_code(vault))
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, OpenGrant)
     access = Handle(opened.secret, 1, "access")
     store.arrive.clear()
     before = asyncio.create_task(vault.authenticate(access))
@@ -123,14 +123,14 @@ async def test_who_asks_after_a_revocation_gets_no_answer_from_before_it(
     async with asyncio.timeout(5):
         assert await vault.authenticate(access) == Refused(Reason.REVOKED)
     arrived.set()
-    assert isinstance(await before, Opened)
+    assert isinstance(await before, OpenGrant)
 
 
 async def test_a_revoked_grant_never_comes_back(vaults: list[Vault], rounds: int) -> None:
     """Revocation against refresh: whoever wins, in the end the grant is over."""
     for _ in range(rounds // 5):
         opened = await redeem(vaults[0], await new_code(vaults[0]))
-        assert isinstance(opened, Opened)
+        assert isinstance(opened, OpenGrant)
         handle = Handle(opened.secret, 1, "refresh")
         await asyncio.gather(
             *(rotate(vaults[n % len(vaults)], opened, 1) for n in range(RACERS // 2)),

@@ -13,7 +13,7 @@ from mintage.errors import StoreUnavailable, UpstreamRefused, UpstreamUnavailabl
 from mintage.grants.states import Active, Grant, Reason
 from mintage.grants.transitions import Keep, Refuse, Write
 from mintage.vault import renewal, stored_grants
-from mintage.vault.values import Opened, Refused
+from mintage.vault.values import OpenGrant, Refused
 from tests.vault.login import UPSTREAM, Login
 
 
@@ -26,13 +26,13 @@ async def login() -> Login:
     return login
 
 
-def told(outcome: Opened | Refused) -> tuple[int, str]:
+def told(outcome: OpenGrant | Refused) -> tuple[int, str]:
     """(generation, upstream token)"""
-    assert isinstance(outcome, Opened)
+    assert isinstance(outcome, OpenGrant)
     return outcome.grant.generation, outcome.grant.upstream.access_token
 
 
-async def under_way(login: Login, generation: int = 1) -> "asyncio.Task[Opened | Refused]":
+async def under_way(login: Login, generation: int = 1) -> "asyncio.Task[OpenGrant | Refused]":
     """A refresh that waits for the provider."""
     login.provider.arrive.clear()
     task = asyncio.create_task(login.refresh(generation))
@@ -68,7 +68,7 @@ async def test_one_that_waits_for_the_renewal_of_a_request_rotates_by_itself() -
     login = await Login.active()
     login.clock.advance(UPSTREAM - 40)
     login.provider.arrive.clear()
-    assert isinstance(await login.use(), Opened)  # it is renewed behind its back
+    assert isinstance(await login.use(), OpenGrant)  # it is renewed behind its back
     login.clock.advance(40)
     waiting = await under_way(login)
     login.provider.arrive.set()
@@ -114,7 +114,7 @@ async def test_a_provider_that_has_not_answered_for_too_long_uses_no_refresh_tok
 
 class TestAnAnswerThatCannotBeMade:
     async def test_is_noticed_before_the_provider_is_asked(self, login: Login) -> None:
-        def prepare(_: Opened) -> None:
+        def prepare(_: OpenGrant) -> None:
             raise ValueError("no such resource")
 
         with pytest.raises(ValueError, match="no such resource"):
@@ -122,7 +122,7 @@ class TestAnAnswerThatCannotBeMade:
         assert (login.provider.asked, login.store.writes) == (0, 0)
 
     async def test_for_the_user_by_now_costs_neither_token(self, login: Login) -> None:
-        def prepare(opened: Opened) -> None:
+        def prepare(opened: OpenGrant) -> None:
             if opened.grant.upstream.access_token == "a1":
                 raise ValueError("too many groups")
 

@@ -10,66 +10,66 @@ from mintage.grants.handles import Handle, store_key
 from mintage.grants.states import Reason
 from mintage.values import ClientId
 from mintage.vault import stored_grants
-from mintage.vault.values import Opened, Refused
+from mintage.vault.values import OpenGrant, Refused
 from tests.support.logins import redeem
 from tests.vault.login import UPSTREAM, Login
 
 
-async def a_code_is_replayed() -> tuple[Login, Opened | Refused]:
+async def a_code_is_replayed() -> tuple[Login, OpenGrant | Refused]:
     login = await Login.active()
     return login, await redeem(login.vault, login.code)
 
 
-async def a_verifier_is_wrong() -> tuple[Login, Opened | Refused]:
+async def a_verifier_is_wrong() -> tuple[Login, OpenGrant | Refused]:
     login = await Login.make()
     return login, await redeem(login.vault, login.code, verifier="w" * 43)
 
 
-async def the_client_revokes() -> tuple[Login, Opened | Refused]:
+async def the_client_revokes() -> tuple[Login, OpenGrant | Refused]:
     login = await Login.active()
     return login, await login.revoke()
 
 
-async def a_refresh_token_is_reused() -> tuple[Login, Opened | Refused]:
+async def a_refresh_token_is_reused() -> tuple[Login, OpenGrant | Refused]:
     login = await Login.active()
     for generation in (1, 2):
-        assert isinstance(await login.refresh(generation), Opened)
+        assert isinstance(await login.refresh(generation), OpenGrant)
     return login, await login.refresh(1)
 
 
-async def the_session_is_over() -> tuple[Login, Opened | Refused]:
+async def the_session_is_over() -> tuple[Login, OpenGrant | Refused]:
     login = await Login.active(session=100)
     login.clock.advance(100)
     return login, await login.refresh()
 
 
-async def the_provider_refuses_at_a_refresh() -> tuple[Login, Opened | Refused]:
+async def the_provider_refuses_at_a_refresh() -> tuple[Login, OpenGrant | Refused]:
     login = await Login.active()
     login.provider.error = UpstreamRefused("invalid_grant")
     login.clock.advance(UPSTREAM)
     return login, await login.refresh()
 
 
-async def the_provider_refuses_at_a_request() -> tuple[Login, Opened | Refused]:
+async def the_provider_refuses_at_a_request() -> tuple[Login, OpenGrant | Refused]:
     login = await Login.active()
     login.provider.error = UpstreamRefused("invalid_grant")
     login.clock.advance(UPSTREAM)
     return login, await login.use()
 
 
-async def the_tokens_end_at_a_refresh() -> tuple[Login, Opened | Refused]:
+async def the_tokens_end_at_a_refresh() -> tuple[Login, OpenGrant | Refused]:
     login = await Login.active(renewable=False)
     login.clock.advance(UPSTREAM)
     return login, await login.refresh()
 
 
-async def the_tokens_end_at_a_request() -> tuple[Login, Opened | Refused]:
+async def the_tokens_end_at_a_request() -> tuple[Login, OpenGrant | Refused]:
     login = await Login.active(renewable=False)
     login.clock.advance(UPSTREAM)
     return login, await login.use()
 
 
-Ending = Callable[[], Awaitable[tuple[Login, Opened | Refused]]]
+Ending = Callable[[], Awaitable[tuple[Login, OpenGrant | Refused]]]
 
 
 @pytest.mark.parametrize(
@@ -186,5 +186,5 @@ class TestARevocationWhoseAnswerWasLost:
             await login.revoke()
         login.store.failing = 0
         login.clock.advance(3)
-        assert isinstance(await login.use(), Opened)
+        assert isinstance(await login.use(), OpenGrant)
         assert login.reported == []

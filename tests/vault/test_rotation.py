@@ -14,7 +14,7 @@ from mintage.grants.states import Lease
 from mintage.grants.transitions import Write
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
-from mintage.vault.values import Opened, VaultKeys
+from mintage.vault.values import OpenGrant, VaultKeys
 from tests.support.logins import (
     CLIENT,
     IDP,
@@ -39,7 +39,7 @@ def store(clock: ManualClock) -> MemoryStore:
     return MemoryStore(clock=clock)
 
 
-async def head_of(store: MemoryStore, opened: Opened) -> Head:
+async def head_of(store: MemoryStore, opened: OpenGrant) -> Head:
     found = await store.load(handles.store_key(opened.secret))
     assert found is not None
     return Head.of(found.record)
@@ -50,17 +50,17 @@ async def test_a_grant_moves_to_the_secret_in_use_when_it_is_next_written(
 ) -> None:
     opened = await logged_in(vault_on(store, clock, OLD))
     after = vault_on(store, clock, NEW, former_keys=[OLD])
-    assert isinstance(await use(after, opened), Opened)
+    assert isinstance(await use(after, opened), OpenGrant)
     assert await head_of(store, opened) == Head.make(OLD.id, OLD.id)
-    assert isinstance(await rotate(after, opened), Opened)
+    assert isinstance(await rotate(after, opened), OpenGrant)
     assert await head_of(store, opened) == Head.make(NEW.id, NEW.id)
     alone = vault_on(store, clock, NEW)
-    assert isinstance(await use(alone, opened), Opened)
+    assert isinstance(await use(alone, opened), OpenGrant)
 
 
 async def test_a_code_from_before_is_redeemed_after(store: MemoryStore, clock: ManualClock) -> None:
     code = await new_code(vault_on(store, clock, OLD))
-    assert isinstance(await redeem(vault_on(store, clock, NEW, former_keys=[OLD]), code), Opened)
+    assert isinstance(await redeem(vault_on(store, clock, NEW, former_keys=[OLD]), code), OpenGrant)
 
 
 async def test_a_write_without_new_tokens_does_not_pretend_that_they_were_signed_anew(
@@ -83,8 +83,8 @@ async def test_a_record_under_a_secret_that_is_not_configured_is_an_outage_not_a
         with pytest.raises(StoreUnavailable, match=OLD.id.hex()):
             await call
     other = await logged_in(alone, "bob")  # it is nobody else's trouble
-    assert isinstance(await use(alone, other), Opened)
-    assert isinstance(await use(vault_on(store, clock, NEW, former_keys=[OLD]), opened), Opened)
+    assert isinstance(await use(alone, other), OpenGrant)
+    assert isinstance(await use(vault_on(store, clock, NEW, former_keys=[OLD]), opened), OpenGrant)
 
 
 async def test_lists_find_grants_from_before_and_after(
@@ -137,9 +137,9 @@ async def test_a_record_of_the_first_format_still_opens_and_moves_on(
     )
     await store.replace(key, seen, b"\x01" + old_box, int(clock()) + 1000)
     after = vault_on(store, clock, NEW, former_keys=[OLD])
-    assert isinstance(await use(after, opened), Opened)
+    assert isinstance(await use(after, opened), OpenGrant)
     assert len([grant async for grant in after.listing.find()]) == 1
-    assert isinstance(await rotate(after, opened), Opened)
+    assert isinstance(await rotate(after, opened), OpenGrant)
     assert await head_of(store, opened) == Head.make(NEW.id, NEW.id)
 
 
@@ -153,7 +153,7 @@ async def test_attack_d05_a_head_that_was_changed_does_not_open(
     forged = Head.make(OLD.id, NEW.id).raw + seen.record[9:]
     await store.replace(key, seen, forged, int(clock()) + 1000)
     vault = vault_on(store, clock, OLD, former_keys=[NEW])
-    assert not isinstance(await use(vault, opened), Opened)
+    assert not isinstance(await use(vault, opened), OpenGrant)
     assert "damaged" in caplog.text
 
 

@@ -25,7 +25,7 @@ from mintage.upstream.protocol import LoginRequest, UpstreamClient
 from mintage.upstream.transport import HttpTransport
 from mintage.upstream.upstream import Upstream
 from mintage.values import Secret
-from mintage.vault.values import Lifetimes, Opened, Refused, Renew
+from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew
 
 PROCESSES, OPENINGS, REQUESTS = 4, 2, 50  # eight replicas with fifty requests each
 LEASE = 2  # seconds, where its holder is killed
@@ -91,7 +91,7 @@ class Process:
 
         self._how = renew
         opened = await self._replicas[0].authenticate(secret)
-        assert isinstance(opened, Opened)
+        assert isinstance(opened, OpenGrant)
         await self._replicas[0].vault.with_fresh_upstream(opened)
 
     async def linger(self, secret: bytes) -> str:
@@ -105,15 +105,15 @@ class Process:
 
         self._how = renew
         opened = await self._replicas[0].authenticate(secret)
-        assert isinstance(opened, Opened)
+        assert isinstance(opened, OpenGrant)
         outcome = await self._replicas[0].vault.with_fresh_upstream(opened)
         return outcome.reason if isinstance(outcome, Refused) else "renewed"
 
     async def _use(self, replica: Replica, secret: bytes) -> str:
         outcome = await replica.authenticate(secret)
-        if isinstance(outcome, Opened):
+        if isinstance(outcome, OpenGrant):
             outcome = await replica.vault.with_fresh_upstream(outcome)
-        if isinstance(outcome, Opened):
+        if isinstance(outcome, OpenGrant):
             return outcome.grant.upstream.access_token
         return outcome.reason
 

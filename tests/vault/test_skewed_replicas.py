@@ -8,7 +8,7 @@ import pytest
 from mintage.grants.states import Reason
 from mintage.stores.opening import open_store
 from mintage.testing.clock import ManualClock
-from mintage.vault.values import Lifetimes, Opened, Refused
+from mintage.vault.values import Lifetimes, OpenGrant, Refused
 from mintage.vault.vault import Vault
 from tests.support.logins import new_code, redeem, rotate, use, vault_on
 
@@ -47,12 +47,12 @@ async def test_attack_d12_what_one_replica_gives_the_others_take(
     for giver, _ in replicas:
         for taker, _ in replicas:
             opened = await redeem(taker, await new_code(giver, at=NOW))
-            assert isinstance(opened, Opened)
+            assert isinstance(opened, OpenGrant)
             for generation in range(1, 4):
                 rotated = await rotate(replicas[generation % 3][0], opened, generation)
-                assert isinstance(rotated, Opened), generation
+                assert isinstance(rotated, OpenGrant), generation
                 assert rotated.grant.generation == generation + 1
-                assert isinstance(await use(giver, opened), Opened)
+                assert isinstance(await use(giver, opened), OpenGrant)
 
 
 async def test_attack_d12_a_grant_ends_for_all_within_the_skew(
@@ -60,11 +60,11 @@ async def test_attack_d12_a_grant_ends_for_all_within_the_skew(
 ) -> None:
     """After its last refresh it lives for its lifetime, by the clock of whoever is asked."""
     opened = await redeem(replicas[0][0], await new_code(replicas[0][0], at=NOW))
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, OpenGrant)
     for elapsed, lives in ((LIFETIMES.refresh - SKEW - 1, True), (LIFETIMES.refresh + SKEW, False)):
         for vault, clock in replicas:
             clock.now += elapsed
             outcome = await use(vault, opened)
             clock.now -= elapsed
-            assert isinstance(outcome, Opened) is lives, elapsed
+            assert isinstance(outcome, OpenGrant) is lives, elapsed
     assert outcome == Refused(Reason.UNKNOWN)

@@ -13,7 +13,7 @@ from mintage.grants.pkce import s256
 from mintage.grants.states import Consent, Identity, Reason, UpstreamTokens
 from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
-from mintage.vault.values import Opened, Refused, Renew
+from mintage.vault.values import OpenGrant, Refused, Renew
 from mintage.vault.vault import Vault
 from tests.support.faulty_store import FOREVER, FaultyStore
 from tests.support.logins import CLIENT, VERIFIER, redeem, vault_on
@@ -68,7 +68,7 @@ def vault(store: FaultyStore, clock: ManualClock, upstream: Upstream) -> Vault:
     return vault_on(store, clock, renew=upstream.renew)
 
 
-async def logged_in(vault: Vault, upstream: Upstream) -> Opened:
+async def logged_in(vault: Vault, upstream: Upstream) -> OpenGrant:
     code = await vault.create(
         Consent(
             client_id=CLIENT,
@@ -82,15 +82,15 @@ async def logged_in(vault: Vault, upstream: Upstream) -> Opened:
         redirect_uri="https://app.example/cb",
     )
     opened = await redeem(vault, code)
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, OpenGrant)
     return opened
 
 
-def access(opened: Opened) -> Handle:
+def access(opened: OpenGrant) -> Handle:
     return Handle(opened.secret, 1, "access")
 
 
-async def use(vault: Vault, opened: Opened) -> Opened | Refused:
+async def use(vault: Vault, opened: OpenGrant) -> OpenGrant | Refused:
     """What the gateway does for each request that needs the upstream token."""
     outcome = await vault.authenticate(access(opened))
     if isinstance(outcome, Refused):
@@ -135,7 +135,9 @@ class TestRenewal:
         opened = await logged_in(vault, upstream)
         clock.advance(600)
         outcomes = await asyncio.gather(*(use(vault, opened) for _ in range(50)))
-        assert {o.grant.upstream.access_token for o in outcomes if isinstance(o, Opened)} == {"a1"}
+        assert {o.grant.upstream.access_token for o in outcomes if isinstance(o, OpenGrant)} == {
+            "a1"
+        }
         assert (upstream.calls, len(outcomes)) == (1, 50)
 
     async def test_goes_on_behind_those_whose_token_still_holds(
@@ -145,12 +147,12 @@ class TestRenewal:
         clock.advance(560)
         upstream.gate.clear()
         outcome = await use(vault, opened)
-        assert isinstance(outcome, Opened)
+        assert isinstance(outcome, OpenGrant)
         assert outcome.grant.upstream.access_token == "a0"
         upstream.gate.set()
         await vault.drain()
         outcome = await use(vault, opened)
-        assert isinstance(outcome, Opened)
+        assert isinstance(outcome, OpenGrant)
         assert outcome.grant.upstream.access_token == "a1"
 
     async def test_is_saved_though_its_caller_went_away(
@@ -165,7 +167,7 @@ class TestRenewal:
         upstream.gate.set()
         await vault.drain()
         outcome = await use(vault, opened)
-        assert isinstance(outcome, Opened)
+        assert isinstance(outcome, OpenGrant)
         assert (outcome.grant.upstream.access_token, upstream.calls) == ("a1", 1)
 
     async def test_is_saved_through_a_short_outage_of_the_store(
@@ -181,7 +183,7 @@ class TestRenewal:
         await asyncio.sleep(0.08)
         store.failing = 0
         outcome = await caller
-        assert isinstance(outcome, Opened)
+        assert isinstance(outcome, OpenGrant)
         assert (outcome.grant.upstream.access_token, upstream.calls) == ("a1", 1)
 
     async def test_that_fails_is_not_tried_again_at_once(
@@ -196,7 +198,7 @@ class TestRenewal:
         assert upstream.calls == 1
         upstream.error = None
         clock.advance(3)
-        assert isinstance(await use(vault, opened), Opened)
+        assert isinstance(await use(vault, opened), OpenGrant)
 
     async def test_refused_ends_the_grant(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
@@ -245,18 +247,20 @@ class TestReplicas:
         outcomes = await asyncio.gather(
             *(use(vault, opened) for vault in replicas for _ in range(25))
         )
-        assert {o.grant.upstream.access_token for o in outcomes if isinstance(o, Opened)} == {"a1"}
+        assert {o.grant.upstream.access_token for o in outcomes if isinstance(o, OpenGrant)} == {
+            "a1"
+        }
         assert (upstream.calls, len(outcomes)) == (1, 100)
 
     async def test_hear_of_a_revocation(self, replicas: list[Vault], upstream: Upstream) -> None:
         opened = await logged_in(replicas[0], upstream)
         for vault in replicas:
-            assert isinstance(await vault.authenticate(access(opened)), Opened)
+            assert isinstance(await vault.authenticate(access(opened)), OpenGrant)
         await replicas[0].revoke(access(opened), CLIENT)
         assert isinstance(await replicas[0].authenticate(access(opened)), Refused)
         async with asyncio.timeout(2):
             for vault in replicas:
-                while isinstance(await vault.authenticate(access(opened)), Opened):
+                while isinstance(await vault.authenticate(access(opened)), OpenGrant):
                     await asyncio.sleep(0.01)
 
     async def test_wait_for_a_dead_leaseholder_no_longer_than_its_lease(
@@ -278,7 +282,7 @@ class TestReplicas:
         assert (waiting.done(), upstream.calls) == (False, 0)
         clock.advance(20)
         outcome = await waiting
-        assert isinstance(outcome, Opened)
+        assert isinstance(outcome, OpenGrant)
         assert (outcome.grant.upstream.access_token, upstream.calls) == ("a1", 1)
         end.set()
         with pytest.raises(UpstreamUnavailable):
@@ -299,8 +303,8 @@ class TestReplicas:
         slow = asyncio.create_task(use(replicas[0], opened))
         await asyncio.sleep(0.05)
         clock.advance(20)
-        assert isinstance(await use(replicas[1], opened), Opened)
+        assert isinstance(await use(replicas[1], opened), OpenGrant)
         late.set()
         outcome = await slow
-        assert isinstance(outcome, Opened)
+        assert isinstance(outcome, OpenGrant)
         assert outcome.grant.upstream.access_token == "a1"

@@ -17,7 +17,7 @@ from mintage.resource.upstream_token import upstream_token
 from mintage.settings.load import Config, parse
 from mintage.site.resource import Resource
 from mintage.values import ClientId, Scopes
-from mintage.vault.values import Opened
+from mintage.vault.values import OpenGrant
 
 Table: TypeAlias = Mapping[str, Any]
 
@@ -61,7 +61,7 @@ class User:
     resource: str
     expires_at: int
     _resource: Resource = field(repr=False, compare=False)
-    _opened: Opened = field(repr=False, compare=False)
+    _opened: OpenGrant = field(repr=False, compare=False)
     _parts: Parts = field(repr=False, compare=False)
 
     @classmethod

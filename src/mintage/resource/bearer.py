@@ -18,7 +18,7 @@ from mintage.grant_tokens import Tokens
 from mintage.grants.handles import store_key
 from mintage.site.resource import Resource
 from mintage.values import Clock, Scopes
-from mintage.vault.values import Opened, Refused
+from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
 
 _MAX_KNOWN: Final = 2000
@@ -36,7 +36,7 @@ class NoToken(OAuthError):
 class Access:
     """A request with a valid token: the live grant, and the token's scopes."""
 
-    opened: Opened = field(repr=False)
+    opened: OpenGrant = field(repr=False)
     scopes: Scopes
     ends_at: float  # of the token, in seconds since the epoch
 
@@ -106,7 +106,7 @@ class Bearer:
         if known is not None and known.resource is resource and self.clock() < known.ends_at:
             grant = self.vault.fresh(known.key)
             if grant is not None:
-                return Access(Opened(known.secret, grant), known.scopes, known.ends_at)
+                return Access(OpenGrant(known.secret, grant), known.scopes, known.ends_at)
         return await self._check(token, resource)
 
     async def _check(self, token: str, resource: Resource) -> Access:

@@ -15,7 +15,7 @@ from mintage.grant_tokens import Tokens
 from mintage.jwt.claims import Claims
 from mintage.server.requests import Introspection
 from mintage.values import ClientId
-from mintage.vault.values import Opened, Refused
+from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
 from mintage.web.edge import NO_STORE, authorization_of, json_response, log_reason, read_form
 
@@ -79,7 +79,7 @@ class IntrospectEndpoint:
         return _body(claims, outcome)
 
 
-def _body(claims: Claims, opened: Opened) -> dict[str, Any]:
+def _body(claims: Claims, opened: OpenGrant) -> dict[str, Any]:
     """RFC 7662 §2.2; the upstream's claims as far as the token itself carries them."""
     identity = opened.grant.login.identity
     body: dict[str, Any] = {

@@ -12,7 +12,7 @@ from mintage.grants.states import Active, Grant, Lease, Reason
 from mintage.grants.transitions import Keep, Refuse, Write
 from mintage.values import Clock
 from mintage.vault.stored_grants import Found, StoredGrants
-from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused
+from mintage.vault.values import Decide, Decision, Lifetimes, OpenGrant, Refused
 
 _POLL: Final = 0.05  # seconds between two looks at another process's lease
 
@@ -30,7 +30,7 @@ class Leases:
 
     async def take(
         self, secret: bytes, holder: bytes, found: Found | None = None
-    ) -> Opened | Refused:
+    ) -> OpenGrant | Refused:
         """The grant leased to *holder*; or without a lease, if another has renewed it.
 
         Another's lease is waited for as long as one lasts, whatever its end is by our clock; and

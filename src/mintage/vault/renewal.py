@@ -25,7 +25,7 @@ from mintage.grants.transitions import Keep, Refuse, Write
 from mintage.values import Clock, RandomBytes
 from mintage.vault.leases import Leases
 from mintage.vault.stored_grants import Found, StoredGrants
-from mintage.vault.values import Decide, Decision, Lifetimes, Opened, Refused, Renew
+from mintage.vault.values import Decide, Decision, Lifetimes, OpenGrant, Refused, Renew
 
 log = logging.getLogger("mintage.vault")
 
@@ -84,14 +84,14 @@ class Renewal:
         self._random_bytes = random_bytes
         self._lifetimes = lifetimes
         self._leases = Leases(grants, clock=clock, steady=steady, lifetimes=lifetimes)
-        self._flights: SingleFlight[Opened | Refused] = SingleFlight()
+        self._flights: SingleFlight[OpenGrant | Refused] = SingleFlight()
         self._failures: BoundedMemory[
             bytes, tuple[float, UpstreamUnavailable | UpstreamMisbehaved]
         ] = BoundedMemory(_MAX_FAILURES)
 
     async def fresh(
-        self, opened: Opened, *, found: Found | None = None, rotation: Rotation | None = None
-    ) -> Opened | Refused:
+        self, opened: OpenGrant, *, found: Found | None = None, rotation: Rotation | None = None
+    ) -> OpenGrant | Refused:
         """*opened* with an upstream token that is good for a while yet.
 
         One process asks, once, for all who wait. While the old token still holds nobody
@@ -143,7 +143,7 @@ class Renewal:
             named = tokens.provider or tokens.issuer
             raise UpstreamUnavailable(f"the provider of this login is not configured: {named}")
 
-    def _not_overdue(self, opened: Opened) -> Opened:
+    def _not_overdue(self, opened: OpenGrant) -> OpenGrant:
         """*opened*, unless the upstream has been silent about the user for too long."""
         if self._is_overdue(opened.grant):
             limit = self._lifetimes.unanswered
@@ -162,7 +162,7 @@ class Renewal:
 
     async def _renew(
         self, secret: bytes, found: Found | None = None, rotation: Rotation | None = None
-    ) -> Opened | Refused:
+    ) -> OpenGrant | Refused:
         """Ask the upstream under a lease, so that of all processes one asks."""
         holder = self._random_bytes(8)
         leased = await self._leases.take(secret, holder, found)
@@ -172,8 +172,8 @@ class Renewal:
             return await self._renew_now(secret, holder, leased, rotation)
 
     async def _renew_now(
-        self, secret: bytes, holder: bytes, leased: Opened, rotation: Rotation | None
-    ) -> Opened | Refused:
+        self, secret: bytes, holder: bytes, leased: OpenGrant, rotation: Rotation | None
+    ) -> OpenGrant | Refused:
         """Ask the upstream, and keep its answer."""
         key = handles.store_key(secret)
         try:
@@ -193,7 +193,7 @@ class Renewal:
 
     async def _save(
         self, secret: bytes, outcome: Renewed, rotation: Rotation | None
-    ) -> Opened | Refused:
+    ) -> OpenGrant | Refused:
         """Keep what the upstream gave, through an outage of the store as well.
 
         Its old refresh token is spent: giving up early would cost the user the login. So it is
@@ -234,7 +234,9 @@ class Renewal:
                 return saved
         raise AssertionError("unreachable")
 
-    async def _end(self, secret: bytes, reason: Reason, tokens: UpstreamTokens) -> Opened | Refused:
+    async def _end(
+        self, secret: bytes, reason: Reason, tokens: UpstreamTokens
+    ) -> OpenGrant | Refused:
         """End the grant because of *tokens*; if it has others by now, it lives on with those.
 
         A leaseholder that was slow may be refused just because another came after it.
@@ -273,8 +275,8 @@ class Renewal:
 
 
 async def _outcome_of(
-    flight: asyncio.Task[Opened | Refused], rotation: Rotation | None
-) -> Opened | Refused:
+    flight: asyncio.Task[OpenGrant | Refused], rotation: Rotation | None
+) -> OpenGrant | Refused:
     """What *flight* comes to. It goes on without a caller that goes away, and *rotation* ends."""
     try:
         return await asyncio.shield(flight)

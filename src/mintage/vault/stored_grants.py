@@ -36,7 +36,7 @@ from mintage.vault.outage import Outage
 from mintage.vault.unconfirmed_writes import UnconfirmedWrites
 from mintage.vault.values import (
     Decide,
-    Opened,
+    OpenGrant,
     Refused,
     ReportEnded,
 )
@@ -118,7 +118,7 @@ class StoredGrants:
         *,
         found: Found | None = None,
         orphan: UpstreamTokens | None = None,
-    ) -> Opened | Refused:
+    ) -> OpenGrant | Refused:
         """Load, decide, replace; on a lost race, again with what the winner wrote.
 
         A store that fails is asked again for a second or two, and then it is an outage.
@@ -126,7 +126,7 @@ class StoredGrants:
         grant to hold them.
         """
 
-        async def attempt() -> Opened | Refused:
+        async def attempt() -> OpenGrant | Refused:
             nonlocal found
             for _ in range(_ATTEMPTS):
                 seen, found = found or await self.load(secret), None
@@ -163,22 +163,22 @@ class StoredGrants:
 
     async def _change_once(
         self, secret: bytes, found: Found, decision: Decide, orphan: UpstreamTokens | None
-    ) -> Opened | Refused:
+    ) -> OpenGrant | Refused:
         seen, grant = found
         outcome = decision(grant)
         if isinstance(outcome, Refuse | Revoke) and isinstance(grant, Active):
             key = handles.store_key(secret)
             if self._unconfirmed.earned(key, seen.record, grant, decision):
                 self._unconfirmed.forget(key)
-                return Opened(secret, grant)
+                return OpenGrant(secret, grant)
         match outcome:
             case Keep(grant=kept):
-                return Opened(secret, kept)
+                return OpenGrant(secret, kept)
             case Refuse(reason=reason):
                 return self._refused(reason, orphan)
             case Write(grant=active):
                 await self._replace(secret, seen, grant, active)
-                return Opened(secret, active)
+                return OpenGrant(secret, active)
             case Revoke(grant=revoked, upstream=upstream):
                 await self._replace(secret, seen, grant, revoked)
                 self._report(upstream)

@@ -21,7 +21,7 @@ ReportEnded: TypeAlias = Callable[[UpstreamTokens], None]
 
 Decision: TypeAlias = Keep | Write | Refuse | Revoke
 Decide: TypeAlias = Callable[[Grant], Decision]
-Prepare: TypeAlias = "Callable[[Opened], object]"
+Prepare: TypeAlias = "Callable[[OpenGrant], object]"
 """Makes the answer for a grant as it would be after a write. It raises where there is none."""
 
 
@@ -111,7 +111,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenGrant:
     """A live grant, and the secret that opened it."""
 
     secret: bytes = field(repr=False)

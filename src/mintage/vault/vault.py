@@ -39,7 +39,7 @@ from mintage.vault.stored_grants import StoredGrants
 from mintage.vault.values import (
     Decision,
     Lifetimes,
-    Opened,
+    OpenGrant,
     Prepare,
     Refused,
     Renew,
@@ -63,7 +63,7 @@ async def ask_nobody(_: UpstreamTokens, __: Identity) -> Renewed:
     raise UpstreamUnavailable("this process asks no identity provider")
 
 
-def no_answer(opened: Opened) -> None:
+def no_answer(opened: OpenGrant) -> None:
     """For callers who want the grant alone: nothing has to be possible after the write."""
 
 
@@ -158,7 +158,7 @@ class Vault:
 
     async def redeem(
         self, secret: bytes, request: Redemption, prepare: Prepare = no_answer
-    ) -> Opened | Refused:
+    ) -> OpenGrant | Refused:
         """What a code earns (RFC 6749 §4.1.3). Of any number of callers, one opens the grant.
 
         *secret* is the grant's, from the code. *prepare* is called before the write; what it
@@ -173,7 +173,7 @@ class Vault:
 
     async def rotate(
         self, secret: bytes, request: Refreshment, prepare: Prepare = no_answer
-    ) -> Opened | Refused:
+    ) -> OpenGrant | Refused:
         """What a refresh token earns (RFC 6749 §6).
 
         *secret* is the grant's, from the token. *prepare* is called before the upstream is asked
@@ -203,10 +203,10 @@ class Vault:
         found = await self._grants.load_patiently(secret)
         if found and isinstance(found[1], Active) and request.generation > found[1].generation:
             _store_is_behind(key, request, found[1])
-        rotated: Opened | Refused | None = None
+        rotated: OpenGrant | Refused | None = None
         outcome = None if found is None else decision(found[1])
         if isinstance(outcome, Write):
-            opened, rotation = Opened(secret, outcome.grant), Rotation(decision)
+            opened, rotation = OpenGrant(secret, outcome.grant), Rotation(decision)
             renewed = await self._renewal.fresh(opened, found=found, rotation=rotation)
             if rotation.settled or isinstance(renewed, Refused):
                 rotated = renewed
@@ -214,7 +214,7 @@ class Vault:
                 found = None  # it has been written since
         if rotated is None:
             rotated = await self._grants.change(secret, decision, found=found)
-        if isinstance(rotated, Opened) and rotated.grant is written:
+        if isinstance(rotated, OpenGrant) and rotated.grant is written:
             self._rotations.note(key, rotated.grant)
         return rotated
 
@@ -225,7 +225,7 @@ class Vault:
             return False
         return found[1].login.client_id == client_id
 
-    async def authenticate(self, handle: Handle) -> Opened | Refused:
+    async def authenticate(self, handle: Handle) -> OpenGrant | Refused:
         """The live grant of an access token, from memory while that is fresh."""
         key = handles.store_key(handle.secret)
         grant = self._cache.get(key)
@@ -237,7 +237,7 @@ class Vault:
                 revoked = not isinstance(found, Pending)
                 return Refused(Reason.REVOKED if revoked else Reason.NOT_ACTIVE)
             grant = found
-        return Opened(handle.secret, grant)
+        return OpenGrant(handle.secret, grant)
 
     def fresh(self, key: bytes) -> Active | None:
         """The live grant under store key *key*, if it is in memory and still fresh."""
@@ -269,7 +269,7 @@ class Vault:
             else:
                 self._changed(key)
 
-    async def with_fresh_upstream(self, opened: Opened) -> Opened | Refused:
+    async def with_fresh_upstream(self, opened: OpenGrant) -> OpenGrant | Refused:
         """*opened* with an upstream token that is good for a while yet (see `Renewal.fresh`)."""
         return await self._renewal.fresh(opened)
 
@@ -337,5 +337,5 @@ def _store_is_behind(key: bytes, request: Refreshment, grant: Active) -> None:
 def _prepared(outcome: Decision, secret: bytes, prepare: Prepare) -> Decision:
     """*outcome*, once the answer that it leads to is known to exist."""
     if isinstance(outcome, Keep | Write):
-        prepare(Opened(secret, outcome.grant))
+        prepare(OpenGrant(secret, outcome.grant))
     return outcome

@@ -10,7 +10,7 @@ from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.server.told_claims import told_claims
 from mintage.site.site import Site
 from mintage.values import Scopes
-from mintage.vault.values import Opened
+from mintage.vault.values import OpenGrant
 
 log = logging.getLogger("mintage.server")
 
@@ -29,15 +29,15 @@ class Answer:
     client: Client
     resource: str | None
     scopes: Scopes | None = None
-    _made: tuple[Opened, TokenResponse] | None = field(default=None, init=False, repr=False)
+    _made: tuple[OpenGrant, TokenResponse] | None = field(default=None, init=False, repr=False)
 
-    def __call__(self, opened: Opened) -> TokenResponse:
+    def __call__(self, opened: OpenGrant) -> TokenResponse:
         """The tokens of *opened*. Raises `InvalidTarget` or `TemporarilyUnavailable`."""
         if self._made is None or self._made[0].grant is not opened.grant:
             self._made = opened, self._make(opened)
         return self._made[1]
 
-    def _make(self, opened: Opened) -> TokenResponse:
+    def _make(self, opened: OpenGrant) -> TokenResponse:
         login = opened.grant.login
         named = self.resource or opened.grant.audience
         target = self.site.resource(named)
