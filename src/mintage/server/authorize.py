@@ -1,7 +1,7 @@
-"""``/authorize``: the request is validated whole, and then a person is asked (RFC 6749 §3.1).
+"""``/authorize``: checks the whole request, and then asks the user (RFC 6749 §3.1).
 
-Until that person agrees, nothing is stored anywhere: the validated request travels, sealed,
-in the consent form.
+Until the user agrees, nothing is stored anywhere. The checked request is in the consent form,
+encrypted.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class AuthorizeEndpoint:
     random_bytes: RandomBytes
 
     async def __call__(self, request: Request) -> Response:
-        """The consent page; or a refusal, for a client of the operator's at its own address."""
+        """The consent page; or a refusal, which a configured client gets at its own address."""
         match request.method:
             case "GET" | "HEAD":
                 form = read_query(request)
@@ -70,10 +70,10 @@ class AuthorizeEndpoint:
     def _tell(
         self, request: Request, refusal: OAuthError, redirect_uri: str, target: str
     ) -> Response:
-        """A page with a link to the client, which nobody vouches for (RFC 9700 §4.11.2).
+        """A page with a link to a client that the operator did not configure (RFC 9700 §4.11.2).
 
-        Anybody can register an address and then make a request that is refused: a redirect would
-        take a person from this server's name to that address without a question.
+        Anyone can register an address and then send a request that is refused. A redirect would
+        take a user from this server to that address without asking.
         """
         failure = failure_of(refusal, request, self.random_bytes, level=logging.WARNING)
         return error_page(failure, back=target, back_host=display_host(redirect_uri))

@@ -1,8 +1,8 @@
-"""``/callback``: the user is back from the identity provider.
+"""``/callback``: the user comes back from the identity provider.
 
-Only the browser that approved the login can finish it, and only once: the login is
-claimed before the upstream's code is spent, so that a page loaded twice, on whatever
-replica, never spends it twice.
+Only the browser that approved the login can finish it, and only once. The login is claimed before
+the upstream's code is redeemed, so that a page that is loaded twice, on any replicas, never redeems
+it twice.
 """
 
 import hashlib
@@ -76,7 +76,7 @@ class CallbackEndpoint:
         return response
 
     def _stranger(self, request: Request) -> AccessDenied:
-        """Nobody who began this login here; webviews and private windows lose their cookies."""
+        """A page for a browser that did not begin this login: private windows lose cookies."""
         if not self.cookies.browsers(request):
             return AccessDenied(
                 "this browser did not send back the cookie that the login began with; allow "
@@ -138,7 +138,7 @@ class CallbackEndpoint:
     def _turned_away(
         self, request: Request, wanted: AuthorizationRequest, why: NotAdmitted
     ) -> Response:
-        """A page, for only a person can do something about it; from there on to the client."""
+        """A page, because only the user can do something about it; it links to the client."""
         whom = self.contact or "the operator of this server"
         advice = (
             f"{self.upstream.title} knows you, but you are not among those who may log in here; "
@@ -152,7 +152,7 @@ class CallbackEndpoint:
         return error_page(failure, back=back)
 
     def _refused(self, request: Request, error: str, wanted: AuthorizationRequest) -> Response:
-        """The upstream's word, in ours: its text is not ours to pass on."""
+        """Mintage's error for the upstream's. The upstream's text is not passed on."""
         refusal: OAuthError
         match error:
             case "access_denied" | "login_required" | "consent_required" | "interaction_required":
@@ -177,7 +177,7 @@ class CallbackEndpoint:
         return RedirectResponse(url, status_code=303, headers=headers)
 
     def _again(self, wanted: AuthorizationRequest) -> str:
-        """The same request once more: the client still waits for its answer."""
+        """The same request once more: the client still waits for its response."""
         query: dict[str, str | int | tuple[str, ...]] = {
             "response_type": "code",
             "client_id": wanted.client_id,
@@ -196,7 +196,7 @@ class CallbackEndpoint:
 
 
 def _as_seen_here(error: Exception) -> Exception:
-    """A code that the upstream refuses is no outage; here it is the user's turn again."""
+    """The error for the user. If the upstream refuses a code, the user must log in again."""
     if isinstance(error, UpstreamRefused):
         return InvalidRequest(
             "the identity provider did not accept this login; try again",

@@ -1,4 +1,4 @@
-"""Where a user may log in, of several identity providers."""
+"""Selects the identity providers at which a user may log in."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,9 +14,9 @@ def choices(
 ) -> Sequence[RegisteredUpstream]:
     """The providers that all of the requested resources accept, the likeliest first.
 
-    A request that names one of them (``acr_values=idp:NAME``) gets no other; a ``login_hint``
-    brings the one with its e-mail domain to the front. Raises `InvalidTarget` where the resources
-    have none in common.
+    If the request names one (``acr_values=idp:NAME``), it is the only one; a ``login_hint`` puts
+    the one with its e-mail domain first. Raises `InvalidTarget` if the resources have none in
+    common.
     """
     found = list(upstreams)
     for name in (wanted.resource, *wanted.more_resources):
@@ -32,6 +32,6 @@ def choices(
 
 
 def asked_of(one: RegisteredUpstream, granted: Scopes, site: Site) -> Scopes:
-    """All that *one* is asked for at a login with these scopes of ours."""
+    """All scopes to request from *one* at a login with these scopes of Mintage."""
     more = site.upstream_scopes_for(granted, one.upstream.more_scopes)
     return tuple(dict.fromkeys((*one.upstream.scopes, *more)))

@@ -1,7 +1,7 @@
-"""``/consent``: the person's answer (MCP security best practices, "confused deputy").
+"""``/consent``: the user's decision (MCP security best practices, "confused deputy").
 
-On approval, and not before, the login moves into a cookie of this browser, and the browser
-goes to the identity provider with nothing but a random state.
+Only when the user approves, the login moves into a cookie of this browser. Then the browser goes to
+the identity provider with nothing but a random state.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ class ConsentEndpoint:
                 raise InvalidRequest("decision must be approve or deny")
 
     def _chosen(self, name: str | None, consent: ConsentForm) -> RegisteredUpstream:
-        """Where the user will log in: of what the page offered."""
+        """The provider that the user chose from those on the page."""
         if name is None and len(consent.upstreams) == 1:
             name = consent.upstreams[0]
         chosen = self.upstreams.find(name or "")
@@ -90,7 +90,7 @@ class ConsentEndpoint:
         return onward(url, to=display_host(wanted.redirect_uri))
 
     def _check_browser(self, request: Request, consent: ConsentForm) -> None:
-        """The form must come back from the browser that it was shown in."""
+        """The form must come from the browser that it was shown in."""
         names = self.cookies.browsers(request)
         hashes = [hashlib.sha256(name.encode()).digest() for name in names]
         if not any(hmac.compare_digest(each, consent.browser) for each in hashes):
@@ -106,7 +106,7 @@ class ConsentEndpoint:
 
 
 def login_request(login: PendingLogin, upstream: RegisteredUpstream, site: Site) -> LoginRequest:
-    """The login as the provider is asked for it."""
+    """The login as it is requested from the provider."""
     wanted = login.request
     return LoginRequest(
         redirect_uri=site.issuer + upstream.callback,
@@ -121,7 +121,7 @@ def login_request(login: PendingLogin, upstream: RegisteredUpstream, site: Site)
 
 
 def _refuse_other_sites(request: Request) -> None:
-    """A form sent from another site is not this person's answer (Fetch Metadata)."""
+    """Refuse a form that another site sent: the user did not decide it (Fetch Metadata)."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise AccessDenied(
             "the answer came from another site; go back to the application and log in again",

@@ -1,4 +1,4 @@
-"""The consent form's hidden field: the validated request, sealed."""
+"""The consent form's hidden field: the checked request, encrypted."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,9 +15,9 @@ _CONTEXT: Final = b"consent form"
 
 
 class ConsentForm(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What was shown, to which browser (a hash of its cookie), and until when it is good.
+    """What was shown, to which browser (a hash of its cookie), and until when it is valid.
 
-    *upstreams*: the names of the providers that there was a choice of.
+    *upstreams*: the names of the providers to choose from.
     """
 
     request: AuthorizationRequest

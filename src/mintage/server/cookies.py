@@ -1,10 +1,10 @@
-"""Two cookies, both sealed or random, both gone when their purpose is.
+"""Two cookies, encrypted or random. Each is removed when it is no longer needed.
 
-``browser-…`` ties consent forms to the browser they were shown in (a forged cross-site form
-comes without it). A browser gets one with its first page, and keeps it for longer than any page is
-good for; first pages that are asked for at the same time each bring one, under names of their own.
-``login-…`` carries one approved login to the callback and back.
-On https they carry the ``__Host-`` prefix; plain http, allowed for loopback only, has none.
+``browser-…`` ties consent forms to the browser that they were shown in: a forged cross-site form
+comes without it. A browser gets one with its first page, and keeps it for longer than any page is
+valid. First pages that are requested at the same time each set one, under names of their own.
+``login-…`` carries one approved login to the callback.
+On https they have the ``__Host-`` prefix. Plain http, allowed only for loopback, has none.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _BROWSER_BYTES: Final = 16
 
 
 class PendingLogin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """An approved login on its way to *upstream* and back. Kept in the browser, sealed."""
+    """An approved login on its way to *upstream* and back. The browser keeps it, encrypted."""
 
     request: AuthorizationRequest
     state: str
@@ -52,13 +52,13 @@ class Cookies:
     random_bytes: RandomBytes
 
     def browsers(self, request: Request) -> tuple[str, ...]:
-        """The names that this browser got from us."""
+        """The names that Mintage gave this browser."""
         start = self._name("browser-")
         found = (value for name, value in _cookies(request).items() if name.startswith(start))
         return tuple(sorted(filter(_is_browser, found)))
 
     def name_browser(self, request: Request, response: Response) -> str:
-        """The name of this browser, which it keeps for a while from now; a new one if need be."""
+        """The name of this browser, valid for a while from now; a new one if needed."""
         names = self.browsers(request)
         name = names[0] if names else self._new_browser()
         self._set(response, self._browser_name(name), name, seconds=_BROWSER_SECONDS)
@@ -73,7 +73,7 @@ class Cookies:
         return self._name(f"browser-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
 
     def seal_login(self, login: PendingLogin) -> str:
-        """*login* as a cookie's value. Raises `InvalidRequest` where no cookie could hold it."""
+        """*login* as a cookie's value. Raises `InvalidRequest` if it is too long for a cookie."""
         value = seal_text(
             login,
             keys=self.keys,
@@ -85,7 +85,7 @@ class Cookies:
         return value
 
     def set_login(self, request: Request, response: Response, login: PendingLogin) -> None:
-        """Hand *login* to the browser; the oldest go where all together are too many bytes."""
+        """Set *login* as a cookie. The oldest logins are removed if all are too long together."""
         value = self.seal_login(login)
         start, room = self._name("login-"), _MAX_LOGINS - len(value)
         others = [name for name in _cookies(request) if name.startswith(start)]
@@ -100,7 +100,7 @@ class Cookies:
         return 0 if login is None else login.expires_at
 
     def login(self, request: Request, state: str, *, now: int) -> PendingLogin | None:
-        """The login that *state* belongs to, if it was approved in this very browser."""
+        """The login with this *state*, if this very browser approved it."""
         login = self._open_login(request, self._login_name(state))
         if login is None:
             return None
@@ -142,5 +142,5 @@ def _is_browser(value: str) -> bool:
 
 
 def _cookies(request: Request) -> dict[str, str]:
-    """By their exact names: Starlette's reader strips a byte A0 in front of ``__Host-…``."""
+    """Cookies by their exact names: Starlette's reader strips a byte A0 before ``__Host-…``."""
     return only_cookies(value for name, value in request.scope["headers"] if name == b"cookie")

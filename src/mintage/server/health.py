@@ -1,4 +1,4 @@
-"""``/healthz`` and ``/readyz``: for whoever starts, stops and balances processes."""
+"""``/healthz`` and ``/readyz``: for programs that start, stop and balance processes."""
 
 import asyncio
 import logging
@@ -20,24 +20,24 @@ _SECONDS: Final = 5.0
 
 
 async def alive(request: Request) -> Response:
-    """The process answers; nothing else is asked."""
+    """The process responds. Nothing else is checked."""
     check_get(request)
     return json_response({"status": "ok"}, headers=NO_STORE)
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether a login could be served right now: each probe is asked, and named.
+    """Whether a login could be served right now. Each probe is called, and has a name.
 
-    *notes* are sentences and numbers, each by a word, that are shown and stop nothing. Sentences
-    are logged too.
+    *notes* are sentences and numbers, each under a name. They are shown, and never make it fail.
+    Sentences are logged too.
     """
 
     probes: Mapping[str, Probe]
     notes: Callable[[], Awaitable[Mapping[str, str | float]]] | None = None
 
     async def __call__(self, request: Request) -> Response:
-        """200, or 503 with the names of what is missing; why stands in the log."""
+        """200, or 503 with the names of what is missing. The log says why."""
         check_get(request)
         names = list(self.probes)
         found = await asyncio.gather(*(self._ask(name) for name in names))

@@ -1,4 +1,4 @@
-"""``/introspect`` (RFC 7662): what a token is good for, told to those whom it concerns."""
+"""``/introspect`` (RFC 7662): what a token is valid for, told only to clients that it concerns."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _AUTHENTICATE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntrospectEndpoint:
-    """*resource_servers*: which resources' tokens a client may ask about, besides its own."""
+    """*resource_servers*: the resources whose tokens a client may ask about, besides its own."""
 
     authenticate: Authenticator
     vault: Vault
@@ -34,10 +34,10 @@ class IntrospectEndpoint:
     resource_servers: Mapping[ClientId, Collection[str]] = field(default_factory=dict)
 
     async def __call__(self, request: Request) -> Response:
-        """The token's claims while it is good; for any other, ``active: false`` and no more.
+        """The token's claims while it is valid; for any other, only ``active: false``.
 
-        Whether a token is expired, revoked, somebody else's or made up is nobody's business
-        (§2.2, §4). Raises `InvalidClient` for a caller who proves nothing (§2.1).
+        The response does not tell whether a token is expired, revoked, somebody else's or made up
+        (§2.2, §4). Raises `InvalidClient` for a caller that does not authenticate (§2.1).
         """
         form = await read_form(request)
         authorization = authorization_of(request)
@@ -62,7 +62,7 @@ class IntrospectEndpoint:
         return not isinstance(await self._describe(token, client), str)
 
     async def _describe(self, token: str, client: Client) -> dict[str, Any] | str:
-        """What the token is good for; or, for our log, the stage that refuses it and why."""
+        """What the token is valid for; or, for the log, which check refuses it and why."""
         try:
             handle, claims = self.tokens.read_any(token)
         except TokenError as error:
@@ -80,7 +80,7 @@ class IntrospectEndpoint:
 
 
 def _body(claims: Claims, opened: OpenGrant) -> dict[str, Any]:
-    """RFC 7662 §2.2; the upstream's claims as far as the token itself carries them."""
+    """RFC 7662 §2.2, with those of the upstream's claims that the token itself has."""
     identity = opened.grant.login.identity
     body: dict[str, Any] = {
         "active": True,

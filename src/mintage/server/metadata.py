@@ -1,7 +1,7 @@
 """Discovery: the server's own metadata (RFC 8414) and that of its resources (RFC 9728).
 
-The documents are built once. Each is served wherever the RFCs, and clients that read them
-differently, look for it.
+The documents are built once. Each is served at every path where the RFCs, and clients that read
+them differently, look for it.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from mintage.site.site import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientsAccepted:
-    """How a client may become known: by registering, by publishing a document."""
+    """How clients may register: by a request, by a metadata document, or both."""
 
     registration: bool
     documents: bool
@@ -76,7 +76,7 @@ def documents(
 ) -> dict[str, dict[str, Any]]:
     """Every path at which a metadata document is served, with the document.
 
-    *keys*: whether there are public keys to be had.
+    *keys*: whether public keys are published.
     """
     base = site.base_path
     server = authorization_server(site, clients, keys=keys)

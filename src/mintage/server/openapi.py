@@ -1,7 +1,7 @@
-"""The endpoints as an OpenAPI 3.1 document: what may be sent, and every kind of answer.
+"""The endpoints as an OpenAPI 3.1 document: the requests, and every kind of response.
 
-The resources at the gateway are named with what the gateway itself answers; the rest of what is
-said there is between the client and the backend.
+Resources at the gateway are listed with the gateway's own responses. All other responses come from
+the backend.
 """
 
 from collections.abc import Iterable
@@ -69,7 +69,7 @@ _TOO_LARGE: Final = (413, 414, 431)
 
 
 def describe(site: Site, accepted: ClientsAccepted, *, keys: bool = False) -> Json:
-    """The document for the server that *site* is; *keys*: whether it serves public keys."""
+    """The document for the server *site*; *keys*: whether it serves public keys."""
     base = site.base_path
     paths: Json = {
         f"{base}/{AUTHORIZE.name}": {"get": _authorize_get(), "post": _authorize_post()},

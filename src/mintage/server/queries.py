@@ -1,4 +1,4 @@
-"""What of a query other people's logs may hold. Pure, but for the scope that it changes."""
+"""Keeps codes and states in query strings out of other programs' logs. Pure, but for the scope."""
 
 from typing import Final
 
@@ -20,10 +20,10 @@ _NAMED: Final = frozenset(
 
 
 def kept_from_logs(scope: Scope) -> Scope:
-    """A copy of *scope* for our endpoints; in *scope* itself codes and states are blotted out.
+    """A copy of *scope* for Mintage's endpoints. In *scope* itself codes and states are masked.
 
-    The server that an application runs in writes the query of its scope into its access log, after
-    the answer has begun. It reads the very dictionary that the application was called with.
+    The server that runs the application writes the query of its scope into its access log, after
+    the response has begun. It reads the very dictionary that it gave to the application.
     """
     query = scope.get("query_string", b"")
     if not query:
@@ -34,7 +34,7 @@ def kept_from_logs(scope: Scope) -> Scope:
 
 
 def shown(query: bytes) -> bytes:
-    """*query* without the values of all but harmless parameters, and without unknown names."""
+    """*query* with only the values of harmless parameters, and without unknown names."""
     return b"&".join(map(_shown, query.split(b"&")))
 
 

@@ -1,4 +1,4 @@
-"""From the vault's reasons to the few words that the other side may read."""
+"""Converts the vault's reasons to the few words that a client may read."""
 
 from typing import assert_never
 

@@ -1,4 +1,4 @@
-"""``/register`` (RFC 7591), stateless: the answer's ``client_id`` is the registration itself."""
+"""``/register`` (RFC 7591), stateless: the ``client_id`` in the response is the registration."""
 
 import hmac
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from mintage.web.edge import NO_STORE, authorization_of, json_response, read_jso
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterEndpoint:
-    """*token*: the initial access token (§3) without which nobody registers; None: all may.
+    """*token*: the initial access token (§3) that registration requires; None: all may register.
 
     *policy*: the hosts that keys may be fetched from.
     """

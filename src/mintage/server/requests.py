@@ -1,6 +1,6 @@
-"""The requests of OAuth, as frozen values: one that exists is well-formed.
+"""OAuth requests as frozen values: one that exists is well-formed.
 
-Parsing is pure. What needs the client or the vault to be judged is judged by them.
+Parsing is pure. Checks that need the client or the vault are made there.
 """
 
 import re
@@ -53,10 +53,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like
 
 
 def redirect_uri_of(form: Form, client: Client) -> str:
-    """Where the answer may go: an address that *client* registered (RFC 6749 §3.1.2.3).
-
-    Raises `InvalidRequest`, which must stay on our own page: there is nowhere safe to send it.
-    """
+    """Where the response may go: an address that *client* registered (RFC 6749 §3.1.2.3)."""
     requested = optional(form, "redirect_uri")
     if requested is None:
         if len(client.redirect_uris) != 1:
@@ -72,7 +69,7 @@ def redirect_uri_of(form: Form, client: Client) -> str:
 
 
 def state_of(form: Form) -> str | None:
-    """The client's state, to be given back as it came; None where it is not usable."""
+    """The client's state, to be returned as it came; None if it can't be used."""
     try:
         return optional(form, "state")
     except InvalidRequest:
@@ -82,7 +79,7 @@ def state_of(form: Form) -> str | None:
 def parse_authorization(
     form: Form, client: Client, redirect_uri: str, site: Site
 ) -> AuthorizationRequest:
-    """The rest of the request, once client and redirect URI are known to be good."""
+    """The rest of the request, after client and redirect URI have been checked."""
     state = optional(form, "state")
     if state is not None and len(state) > _MAX_STATE:
         raise InvalidRequest(f"state must be at most {_MAX_STATE} characters")
@@ -136,7 +133,7 @@ def _wishes(form: Form) -> dict[str, Any]:
 
 
 def _upstream_named_by(acr_values: str) -> str | None:
-    """The provider that ``acr_values`` names as ``idp:NAME``. The others are voluntary claims."""
+    """The provider that ``acr_values`` names as ``idp:NAME``. Other values are ignored."""
     for value in acr_values.split(" "):
         if value.startswith("idp:") and len(value) <= _MAX_NAME:
             return value.removeprefix("idp:")
@@ -144,7 +141,7 @@ def _upstream_named_by(acr_values: str) -> str | None:
 
 
 def resources_of(form: Form, site: Site) -> Sequence[Resource]:
-    """The resources asked for (RFC 8707 §2); the site's first one where none is named."""
+    """The resources requested (RFC 8707 §2); the site's first one if none is named."""
     found: list[Resource] = []
     for value in form.get("resource", ()):
         if not value:
@@ -161,14 +158,14 @@ def resources_of(form: Form, site: Site) -> Sequence[Resource]:
 def scopes_of(
     form: Form, resources: Sequence[Resource], allowed: Scopes | None = None
 ) -> tuple[Scopes, Scopes]:
-    """(what is granted, what was asked for and left out) of the ``scope`` parameter.
+    """(what is granted, what was requested and left out) of the ``scope`` parameter.
 
     Clients ask for ``openid email profile`` by habit, or for all of ``scopes_supported`` in the
-    server's metadata, which speaks for every resource. What *resources* do not have is left out,
-    and the token response says what was granted (RFC 6749 §3.3). Where nothing is left, all that
-    *resources* require is granted. ``offline_access`` asks for a refresh token: the client's
-    registration decides about that, so the word is read and never granted. *allowed* is all that
-    this client may have; None: everything.
+    server's metadata, which lists the scopes of every resource. Scopes that *resources* do not have
+    are left out, and the token response says what was granted (RFC 6749 §3.3). If nothing is left,
+    all scopes that *resources* require are granted. ``offline_access`` asks for a refresh token.
+    The client's registration decides about that, so the scope is accepted and never granted.
+    *allowed* is all that this client may have; None: everything.
     """
     usual = _distinct(scope for resource in resources for scope in resource.scopes)
     here = _distinct(scope for resource in resources for scope in resource.all_scopes)
@@ -238,7 +235,7 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """A revocation request (RFC 7009 §2.1). The hint only speeds a search; ours needs none."""
+    """A revocation request (RFC 7009 §2.1). The hint is ignored: finding a token needs none."""
 
     token: str = field(repr=False)
 

@@ -1,4 +1,4 @@
-"""Answers of the authorization endpoint: where the browser goes next, and with what."""
+"""Responses of the authorization endpoint: where the browser goes next, and with what."""
 
 from mintage.clients.redirects import append_query
 from mintage.errors import OAuthError
@@ -13,7 +13,7 @@ def code_redirect(request: AuthorizationRequest, code: str, *, issuer: str) -> s
 def error_redirect(redirect_uri: str, state: str | None, error: OAuthError, *, issuer: str) -> str:
     """The client's address with a refusal (RFC 6749 §4.1.2.1, RFC 9207 §2).
 
-    Only for an address that was validated as this client's own.
+    Use it only for an address that was checked to be this client's own.
     """
     refusal = {"error": error.code, "error_description": error.description}
     return append_query(redirect_uri, _answer(refusal, state, issuer))

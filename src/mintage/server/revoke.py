@@ -1,4 +1,4 @@
-"""``/revoke`` (RFC 7009): any token of a grant ends the grant, for public clients too."""
+"""``/revoke`` (RFC 7009): any token of a grant ends the grant, also for public clients."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ class RevokeEndpoint:
     tokens: Tokens
 
     async def __call__(self, request: Request) -> Response:
-        """200 whether or not there was something to end (§2.2): the token is of no use now."""
+        """200, even if there was nothing to end (§2.2): the token is invalid now."""
         form = await read_form(request)
         revocation = Revocation.parse(form)
         try:

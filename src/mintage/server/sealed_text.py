@@ -1,4 +1,4 @@
-"""Values that travel through a browser: packed, sealed, and written as base64url."""
+"""Values that travel through a browser: packed, encrypted, and written as base64url."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -16,7 +16,7 @@ T = TypeVar("T")
 def seal_text(
     value: msgspec.Struct, *, keys: Sequence[BoxKey], context: bytes, random_bytes: RandomBytes
 ) -> str:
-    """*value*, sealed under the first of *keys*. It opens in this *context* and in no other."""
+    """*value*, encrypted with the first of *keys*. It decrypts only in this *context*."""
     box = seal(
         msgspec.msgpack.encode(value),
         key=keys[0],
@@ -29,10 +29,7 @@ def seal_text(
 def open_text(
     text: str, decoder: msgspec.msgpack.Decoder[T], *, keys: Sequence[BoxKey], context: bytes
 ) -> T:
-    """What *decoder* reads in a text that `seal_text` made under any of *keys*.
-
-    Raises `SealError` for every other text, and where the value has other fields by now.
-    """
+    """What *decoder* reads in a text that `seal_text` made with any of *keys*."""
     try:
         return decoder.decode(open_any(decode_text(text), keys=keys, context=context))
     except ValueError:

@@ -1,4 +1,4 @@
-"""``/token``: the steps that all grant types share run here, so that none can forget one."""
+"""``/token``: the steps that all grant types share run here, so that none can omit one."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -22,10 +22,10 @@ class GrantType(Protocol):
     def name(self) -> str: ...
 
     async def concerns(self, form: Form, client: Client) -> bool:
-        """Whether *form* names a grant of *client*: what it has earned by a login."""
+        """Whether *form* names a grant of *client*, which a login has made."""
 
     async def issue(self, form: Form, client: Client) -> TokenResponse:
-        """The tokens that *form* earns. Raises `OAuthError` for a refusal."""
+        """The tokens for *form*. Raises `OAuthError` to refuse."""
 
 
 class TokenEndpoint:

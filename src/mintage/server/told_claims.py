@@ -1,7 +1,7 @@
-"""What an access token tells of the identity provider's claims, kept within what a token may hold.
+"""Which of the provider's claims an access token contains, within the limits of a token.
 
-A token longer than 16 KiB would be refused wherever it is shown, and so would one whose claims
-are nested deeply. The claim that does not fit is left out, and the log names it.
+A token over 16 KiB would be refused everywhere, and so would one with deeply nested claims. A claim
+that does not fit is left out, and the log names it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ MAX_CLAIMS: Final = 8 * 1024  # bytes of JSON, of all claims together
 def told_claims(
     names: Iterable[str], said: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The claims of *names* that are told, and why each of the others that *said* has is not."""
+    """The claims of *names* that fit, and why each of the others that *said* has is left out."""
     told: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     room = MAX_CLAIMS
@@ -36,7 +36,7 @@ def told_claims(
 
 
 def _size(name: str, value: object) -> int | None:
-    """Bytes of JSON; None for what a token can't hold."""
+    """Bytes of JSON; None for what a token can't contain."""
     try:
         check_depth(value, MAX_DEPTH - 2)
         return len(msgspec.json.encode({name: value}))

@@ -1,4 +1,4 @@
-"""Ending tokens at the upstream when their grant has ended here (RFC 7009)."""
+"""Revokes tokens at the upstream when their grant has ended here (RFC 7009)."""
 
 import asyncio
 import logging
@@ -22,13 +22,13 @@ class UpstreamRevoker:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     def __call__(self, tokens: UpstreamTokens) -> None:
-        """Have the upstream revoke *tokens*, which belong to no grant any more."""
+        """Revoke *tokens*, which belong to no grant any more, at the upstream."""
         task = asyncio.create_task(self._revoke(tokens))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
-        """Wait for what is under way, a few seconds at the most."""
+        """Wait for requests under way, a few seconds at most."""
         if not self._tasks:
             return
         _, late = await asyncio.wait(list(self._tasks), timeout=_DRAIN_SECONDS)

@@ -1,1 +1,1 @@
-"""The HTTP server in front of the application: uvicorn, with bounds on what a client may take."""
+"""The HTTP server in front of the application: uvicorn, with limits for what a client may use."""

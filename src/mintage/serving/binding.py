@@ -1,4 +1,4 @@
-"""What ``uvicorn.Config`` is given, so that a server keeps to the bounds in ``[server]``."""
+"""Arguments for ``uvicorn.Config``, so that a server keeps the limits in ``[server]``."""
 
 import logging
 from typing import Any
@@ -25,7 +25,7 @@ def bounded(bounds: ServerSection, trusts: Trusts) -> dict[str, Any]:
 
 
 def _files() -> int:
-    """How many files this process may open; as many as it may ask for are asked for."""
+    """How many files this process may open. It raises its limit as far as it may."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""An answer to a client of HTTP/1.0, which knows no chunks."""
+"""A response to a client of HTTP/1.0, which does not support chunks."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ _WITHOUT_BODY: Final = (204, 304)
 
 
 class PlainCycle(RequestResponseCycle):
-    """An answer without a length ends with the connection (RFC 9112 §6.3)."""
+    """A response without a length ends when the connection closes (RFC 9112 §6.3)."""
 
     _until_close = False
 

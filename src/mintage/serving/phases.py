@@ -1,4 +1,4 @@
-"""What a connection waits for, and when a body is given up. Pure."""
+"""What a connection waits for, and when to give up on a body. Pure."""
 
 import enum
 
@@ -18,9 +18,9 @@ class Phase(enum.Enum):
 
 
 def is_too_slow(bounds: ServerSection, quiet: int, waited: int, received: int) -> bool:
-    """Whether a body of which *received* bytes came in *waited* seconds is given up.
+    """Whether to give up on a body of which *received* bytes came in *waited* seconds.
 
-    *quiet*: for so many seconds nothing of it has come.
+    *quiet*: the seconds since the last byte of it came.
     """
     if quiet >= bounds.body_seconds:
         return True

@@ -1,4 +1,4 @@
-"""Places for connections: how many there may be in all and from one address, and their clock."""
+"""Limits the connections in all and from one address, and has their clock."""
 
 import asyncio
 import logging
@@ -18,11 +18,11 @@ Trusts = Callable[[str | None], bool]
 
 
 class Timed(Protocol):
-    """A connection that is told of each second."""
+    """A connection that is called once a second."""
 
     @property
     def idle(self) -> int | None:
-        """For how many seconds it has had nothing to do; None: it has."""
+        """For how many seconds it has been idle; None if it is working."""
 
     def tick(self) -> None: ...
 
@@ -30,10 +30,10 @@ class Timed(Protocol):
 
 
 class Places:
-    """One for each process.
+    """The places of one process.
 
-    The time of all connections is counted by one timer: a timer for each would cost each request.
-    It runs while there is a connection.
+    One timer counts the time of all connections: a timer for each would cost each request. It runs
+    while there is a connection.
     """
 
     def __init__(self, *, total: int, per_address: int, trusts: Trusts) -> None:
@@ -53,10 +53,10 @@ class Places:
         return self._taken
 
     def take(self, address: str | None) -> Refusal | None:
-        """Take a place for a connection from *address*; what there is instead of one, if full.
+        """Take a place for a connection from *address*. Returns a refusal if there is none.
 
-        `give` it back in any case that is no refusal. Where all places are taken, the connection
-        that is idle for longest gives way.
+        Call `give` in any case that is not a refusal. If all places are taken, the connection that
+        has been idle for longest is closed.
         """
         key = _counted_as(address, self._trusts)
         held = 0 if key is None else self._held.get(key, 0)
@@ -80,8 +80,8 @@ class Places:
     def _evict(self) -> bool:
         """Whether an idle connection could be closed.
 
-        All are looked at once in a second, so that a flood costs no more than that; and in each,
-        for what was idle then has been at work since.
+        All are examined once a second, so that a flood costs no more than that. Each is examined
+        again when its turn comes, because it may have been working since.
         """
         if self._spare is None:
             self._spare = [each for each in self._timed if (each.idle or 0) >= _IDLE]
@@ -95,7 +95,7 @@ class Places:
         return False
 
     def watch(self, connection: Timed) -> None:
-        """Tell *connection* of each second until `forget`."""
+        """Call *connection* each second until `forget`."""
         self._timed.add(connection)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TICK, self._on_time)
@@ -104,7 +104,7 @@ class Places:
         self._timed.discard(connection)
 
     def complain(self, refusal: Refusal, address: str | None) -> None:
-        """Log *refusal*, though not each of a flood of them."""
+        """Log *refusal*, but not each one of a flood."""
         self._complaints.note(refusal.reason, refusal.told_of(address))
 
     def tick(self) -> None:
@@ -124,9 +124,9 @@ class Places:
 
 
 def _counted_as(address: str | None, trusts: Trusts) -> str | None:
-    """What connections from *address* are counted under; None: they are not.
+    """What connections from *address* are counted under; None: they are not counted.
 
-    An IPv6 host has a whole /64 to choose addresses from.
+    An IPv6 host can use all addresses of a /64.
     """
     if trusts(address) or address is None:
         return None

@@ -1,8 +1,8 @@
-"""uvicorn's HTTP/1.1 protocol, with bounds on bytes and time before there is a request.
+"""uvicorn's HTTP/1.1 protocol, with limits for bytes and time before there is a request.
 
-The parser holds whatever it is sent of one header, for as long as it goes on; so bytes are
-counted before it sees them. A connection waits for one thing at a time (`Phase`), and each
-second it looks how long it has.
+The parser keeps all that it gets of one header, however long that is. So bytes are counted before
+the parser gets them. A connection waits for one thing at a time (`Phase`), and checks each second
+how long it has waited.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ _REFUSED: Final = Phase.REFUSED
 
 
 class _Refused(ValueError):
-    """Ends the parsing from inside one of its callbacks."""
+    """Stops the parser from inside one of its callbacks."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -139,16 +139,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def idle(self) -> int | None:
-        """For how many seconds it has waited for its next request; None: for another thing.
+        """For how many seconds it has waited for its next request; None if for something else.
 
-        That may be the client, to take what it was answered: to close would wait for it too.
+        That may be the client, which has not yet read its response: closing would wait for it too.
         """
         if self._phase is not _IDLE or self.transport.get_write_buffer_size():
             return None
         return self._waited
 
     def evict(self) -> None:
-        """Close it, and give its place back at once."""
+        """Close it, and free its place at once."""
         self._leave()
         self.transport.close()
 
@@ -279,7 +279,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._phase, self._waited = _REST, 0
 
     def _check_size(self, most: int) -> None:
-        """Of a whole head, of *most* bytes. One that goes on and on: see `data_received`."""
+        """Check a whole head, of at most *most* bytes. `data_received` handles an endless one."""
         headers, bounds = self.headers, self.bounds
         if len(headers) > bounds.max_headers:
             self._stop(HEAD_TOO_LARGE)
@@ -330,10 +330,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop(HEAD_TOO_LARGE)
 
     def _upgrade(self, rest: bytes) -> None:
-        """To WebSocket. An offer of any other protocol is not taken (RFC 9110 §7.8).
+        """Upgrade to WebSocket. Any other protocol is declined (RFC 9110 §7.8).
 
-        The parser takes what follows such a head for the other protocol's bytes, and not for the
-        body that it is. So another parser reads the head without the offer, and then *rest*.
+        The parser takes what follows such a head for the other protocol's bytes, although it is the
+        body. So another parser reads the head without the upgrade, and then *rest*.
         """
         self._upgrading = False
         if self._should_upgrade():
@@ -351,12 +351,12 @@ class BoundedProtocol(HttpToolsProtocol):
     # Refusals
 
     def _stop(self, refusal: Refusal) -> None:
-        """Called from the parser's callbacks: it stops there, and `data_received` refuses."""
+        """Called from the parser's callbacks: the parser stops, and `data_received` refuses."""
         self._why = refusal
         raise _Refused
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer with *refusal* where an answer is due, and end the connection."""
+        """Send *refusal* if a response is due, and end the connection."""
         if self._phase is _REFUSED:
             return
         self.places.complain(refusal, self._peer())
@@ -392,7 +392,7 @@ def protocols(
 
 
 def _abandon(cycle: RequestResponseCycle | None) -> None:
-    """Let the application know that nobody waits for the rest of its answer."""
+    """Tell the application that the client no longer waits for the rest of its response."""
     if cycle is not None and not cycle.response_complete:
         cycle.disconnected = True
         cycle.message_event.set()

@@ -1,4 +1,4 @@
-"""What a client reads when its connection or its bytes are refused before there is a request."""
+"""The response if a connection or its bytes are refused before there is a request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Refusal:
     headers: bytes = b""
 
     def told_of(self, address: str | None) -> str:
-        """For the log."""
+        """The line for the log."""
         return f"refused ({self.status}), from {address or 'a socket'}: {self.reason}"
 
     def answer(self) -> bytes:
@@ -94,9 +94,9 @@ EVICTED: Final = (
 
 
 class Complaints:
-    """What is done again and again, for the log: the first at once, then how many more there were.
+    """Logs repeated events: the first at once, and then how many more there were.
 
-    So a flood fills no log. `repeat` is called at an interval.
+    So a flood does not fill the log. `repeat` is called at an interval.
     """
 
     def __init__(self, log: Callable[[str], None]) -> None:
@@ -107,7 +107,7 @@ class Complaints:
         return bool(self._more)
 
     def note(self, kind: str, first: str) -> None:
-        """*first* is logged if this kind is new."""
+        """Log *first* if this kind is new."""
         if kind in self._more:
             self._more[kind] += 1
             return
@@ -115,7 +115,7 @@ class Complaints:
         self._log(first)
 
     def repeat(self) -> None:
-        """Say what was kept back. A kind that was quiet since is said at once the next time."""
+        """Log what was held back. A kind that has stopped is logged at once the next time."""
         for kind, count in list(self._more.items()):
             if count:
                 self._log(f"{count} more: {kind}")

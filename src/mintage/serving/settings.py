@@ -1,4 +1,4 @@
-"""The section ``[server]``: what one client, and all of them together, may take of the server."""
+"""The section ``[server]``: what one client, and all of them together, may use of the server."""
 
 from typing import Annotated, Final
 
@@ -12,15 +12,15 @@ _SPARE_FILES: Final = 256
 
 
 class ServerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Each bound holds for one process.
+    """Each limit holds for one process.
 
     *max_head_bytes*: request line, headers and trailers together; *max_header_bytes*: one of them.
-    *head_seconds*: from the first byte of a request to the end of its headers.
-    *body_seconds*: without a byte of a body that was announced. *body_min_rate*: bytes a second
-    that a body must reach on average once *body_seconds* have passed; 0 asks for none.
-    *keep_alive_seconds*: between two requests of one connection.
-    *max_pipelined*: requests that may wait behind one that is not answered yet.
-    *client_gone_seconds*: after so long without a sign of life a client counts as gone.
+    *head_seconds*: from the first byte of a request to the end of its headers. *body_seconds*:
+    without a byte of a body that was announced. *body_min_rate*: bytes a second that a body must
+    reach on average once *body_seconds* have passed; 0: no limit. *keep_alive_seconds*: between two
+    requests of one connection. *max_pipelined*: requests that may wait behind one that has no
+    response yet. *client_gone_seconds*: a client that does not respond for so long counts as
+    disconnected.
     """
 
     max_head_bytes: Annotated[int, Meta(ge=1024, le=65536)] = 65536
@@ -39,6 +39,6 @@ class ServerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 def affordable(max_connections: int, files: int) -> int:
     """How many connections *files* descriptors are enough for, at most *max_connections*.
 
-    Each may need a second one, to a backend.
+    Each may need a second descriptor, for a backend.
     """
     return max(1, min(max_connections, (files - _SPARE_FILES) // 2))

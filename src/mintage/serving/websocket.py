@@ -1,4 +1,4 @@
-"""A WebSocket in its place, and a request whose offer of another protocol is not taken."""
+"""A WebSocket that counts as a connection, and a request whose upgrade is declined."""
 
 import asyncio
 from typing import ClassVar
@@ -9,7 +9,7 @@ from mintage.serving.places import Places
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket of a client. It keeps its place until it ends."""
+    """A client's WebSocket. It takes up a place until it ends."""
 
     places: ClassVar[Places]
 
@@ -30,7 +30,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 def without_offer(
     method: bytes, target: bytes, version: str, headers: list[tuple[bytes, bytes]]
 ) -> bytes:
-    """The head of a request without ``Upgrade``, and without what ``Connection`` says of it."""
+    """The head of a request without ``Upgrade``, and without its name in ``Connection``."""
     lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
     for name, value in headers:
         if name in (b"upgrade", b"http2-settings"):

@@ -46,7 +46,7 @@ class CimdSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class RegistrationSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """*token*: what a client must show to register; None: nothing."""
+    """*token*: what a client must send to register; None: nothing."""
 
     enabled: bool = True
     token: Secret | None = None
@@ -79,9 +79,9 @@ def read_registration(
 
 
 def read_policy(section: CimdSection, *, environ: Mapping[str, str]) -> DocumentPolicy:
-    """Behind a proxy documents are off, unless the configuration vouches for that proxy.
+    """If there is a proxy, documents are disabled unless the operator confirms that it is safe.
 
-    The proxy looks the host's name up, so no address can be checked here.
+    The proxy resolves the host's name, so no address can be checked here.
     """
     for name, globs in (("allow", section.allow), ("deny", section.deny)):
         if not all(map(_GLOB.fullmatch, globs)):
@@ -132,14 +132,14 @@ def _client(section: ClientSection, key: str, *, environ: Mapping[str, str], bas
 
 
 def _redirect_uris(section: ClientSection) -> tuple[RedirectUri, ...]:
-    """A resource server that only asks about tokens sends nobody anywhere."""
+    """The redirect URIs. A resource server that only introspects tokens has none."""
     if section.introspects and not section.redirect_uris:
         return ()
     return tuple(map(RedirectUri, metadata.redirect_uris(section.redirect_uris)))
 
 
 def _usual_method(section: ClientSection) -> AuthMethod:
-    """What the credentials are for, where the method is left out."""
+    """The method that fits the credentials, if none is given."""
     if section.jwks is not None or section.jwks_uri is not None:
         return "private_key_jwt"
     return "none" if section.client_secret is None else "client_secret_basic"

@@ -1,7 +1,7 @@
-"""What the environment says about outgoing connections, checked before the first of them.
+"""Checks what the environment says about outgoing connections, before the first of them.
 
-Libraries read these variables when they connect. A mistake would then be an error of each
-request, long after the start.
+Libraries read these variables when they connect. A mistake would fail each request, long after the
+start.
 """
 
 import ssl
@@ -43,7 +43,7 @@ def _check_certificates(environ: Mapping[str, str]) -> None:
 
 
 def _check_proxy(name: str, value: str) -> None:
-    """*value* may hold a password: it is in no sentence."""
+    """Check a proxy's URL. *value* may contain a password, so no message contains it."""
     try:
         parts = urlsplit(value if "://" in value else f"http://{value}")
         usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)

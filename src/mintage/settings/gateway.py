@@ -1,4 +1,4 @@
-"""The section ``[gateway]``: what holds for all resources."""
+"""The section ``[gateway]``: settings for all resources."""
 
 import re
 from typing import Annotated, Literal
@@ -15,12 +15,11 @@ from mintage.site.targets import External
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*trusted_proxies*: addresses and networks whose word on the client's address counts.
+    """*trusted_proxies*: the proxies whose forwarded client addresses Mintage trusts.
 
-    *forward_auth*: which proxy asks at ``/verify`` whether a request may pass; None: nobody may.
-
-    *drop_headers*: further headers that no client may send to a backend. *max_group_bytes*: how
-    long the header with a user's groups may be.
+    *forward_auth*: the kind of proxy that may ask at ``/verify`` whether a request may pass; None:
+    none. *drop_headers*: more headers of clients that no backend gets. *max_group_bytes*: the
+    longest header with a user's groups.
     """
 
     allowed_origins: tuple[str, ...] = ()
@@ -61,7 +60,7 @@ def _check_proxies(proxies: tuple[str, ...]) -> None:
 
 
 def _check_forward_auth(section: GatewaySection, resources: tuple[Resource, ...]) -> None:
-    """Refuse rules that can't be checked where another proxy asks and keeps the body."""
+    """Refuse rules that can't be checked because another proxy asks and keeps the body."""
     if section.forward_auth is None:
         return
     for number, resource in enumerate(resources):

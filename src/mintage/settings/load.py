@@ -215,7 +215,7 @@ def load(
 
 
 def load_outline(path: Path) -> Outline:
-    """What the TOML file *path* says without any secret. Raises `ConfigError`."""
+    """What the TOML file *path* says, without reading any secret. Raises `ConfigError`."""
     file = _convert(_read(path))
     return Outline(
         site=_site(
@@ -254,7 +254,7 @@ def _put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
 
 
 def _occupied(resources: Sequence[Any]) -> str:
-    """What to remove, so that a command has a place."""
+    """What to remove to make room for a command."""
     taken = [
         f"{name} from [[resource]] {one.get('path', '')}".rstrip()
         for one in resources
@@ -309,7 +309,7 @@ def parse(
 def _resources(file: _File, base: Path, resolve: Resolve | None) -> tuple[Resource, ...]:
     """The resources of *file*, and the sections around them checked. Raises `ConfigError`.
 
-    *resolve*: None where no secret is to be read.
+    *resolve*: None if no secret may be read.
     """
     _check_issuer(file.issuer, "issuer")
     _check_store(file.store)
@@ -331,7 +331,7 @@ def _site(
     scopes: ScopesSection,
     callbacks: Mapping[str, str],
 ) -> Site:
-    """*callbacks*: where each provider sends the browser back to, by its name."""
+    """*callbacks*: the redirect URI at each provider, by its name."""
     return Site(
         issuer=issuer,
         resources=resources,
@@ -366,7 +366,7 @@ def _convert(data: dict[str, Any]) -> _File:
 
 
 def _named(message: str) -> ConfigError:
-    """msgspec's sentence, with the key that it is about in front, as it stands in the file."""
+    """An error of msgspec, with the key first, as the file spells it."""
     sentence, _, where = message.partition(" - at `$")
     path = where.rstrip("`").lstrip(".").replace("[...]", "")
     if (field := re.search(r"(unknown|required) field `([^`]+)`", sentence)) is not None:
@@ -388,7 +388,7 @@ def _named(message: str) -> ConfigError:
 
 
 def _as_list(path: str, got: str) -> str:
-    """How a setting is written of which there may be several; *got*: what stands there."""
+    """How to write a setting that is a list; *got*: the type that was found."""
     if got == "object":
         table = re.sub(r"\[[^]]*\]", "", path)
         return f"there may be several of these tables: write [[{table}]] in place of [{table}]"
@@ -397,7 +397,7 @@ def _as_list(path: str, got: str) -> str:
 
 
 def _located(store: str, base: Path) -> str:
-    """*store* with the path of its file made absolute, wherever the server is started."""
+    """*store* with an absolute path, so that it does not depend on the working directory."""
     scheme, _, path = store.partition("://")
     return f"sqlite://{(base / path).absolute()}" if scheme == "sqlite" else store
 
@@ -405,7 +405,7 @@ def _located(store: str, base: Path) -> str:
 def _signing_keys(
     specs: str | tuple[str, ...], *, base: Path, environ: dict[str, str]
 ) -> tuple[TokenKey, ...]:
-    """The keys of access tokens that others verify too: the first signs."""
+    """The keys of access tokens that other programs verify too. The first one signs."""
     keys = []
     for spec in (specs,) if isinstance(specs, str) else specs:
         pem = resolve(spec, key="tokens.signing_key", environ=environ, base=base)

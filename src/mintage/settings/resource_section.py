@@ -1,4 +1,4 @@
-"""The keys of ``[[resource]]`` in ``mintage.toml``, as they are written."""
+"""The keys of ``[[resource]]`` in ``mintage.toml``."""
 
 from typing import Annotated
 
@@ -36,7 +36,7 @@ class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class CommandSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A server that speaks over its standard input. *env*: each ``env:NAME`` or ``file:PATH``."""
+    """A server that speaks over stdio. *env*: each value is ``env:NAME`` or ``file:PATH``."""
 
     run: tuple[str, ...]
     env: dict[str, str] = {}
@@ -46,7 +46,7 @@ class CommandSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For whom the provider is asked for another token (RFC 8693)."""
+    """Which other token to request from the provider (RFC 8693)."""
 
     audience: str | None = None
     resource: str | None = None
@@ -65,15 +65,13 @@ class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """*backend*: where the gateway sends requests; *command*: what it runs instead.
 
-    Without either the application itself answers, or another proxy asks.
+    Without either, the application itself serves the resource, or another proxy asks.
 
-    *upstreams*: where its users may log in, by name; empty: anywhere.
-
-    *connect_seconds*, *answer_seconds*, *silence_seconds*, *max_requests*: see `Limits`.
-    *max_requests_per_user*: None for a quarter of *max_requests*.
-    *backend_ca*, *backend_certificate*: see `trust`. *pass_headers*: the only headers of a client
-    that the backend gets. *filter_lists*, *max_message_bytes*,
-    *backend_compares_mcp_headers_with_the_body*: see `Resource`.
+    *upstreams*: where its users may log in, by name; empty: anywhere. *connect_seconds*,
+    *answer_seconds*, *silence_seconds*, *max_requests*: see `Limits`. *max_requests_per_user*: None
+    for a quarter of *max_requests*. *backend_ca*, *backend_certificate*: see `trust`.
+    *pass_headers*: the only headers of a client that the backend gets. *filter_lists*,
+    *max_message_bytes*, *backend_compares_mcp_headers_with_the_body*: see `Resource`.
     """
 
     path: str

@@ -26,10 +26,10 @@ def read_resources(
     drop_headers: tuple[str, ...] = (),
     resolve: Resolve | None,
 ) -> tuple[Resource, ...]:
-    """Each of *sections*, in their order. Raises `ConfigError`, which names the key.
+    """The resources of *sections*, in order. Raises `ConfigError`, which names the key.
 
-    Paths of files are relative to *base*. *drop_headers*: what no backend gets of a client's.
-    *resolve*: None where no secret is to be read; commands then have none in their environment.
+    File paths are relative to *base*. *drop_headers*: the clients' headers that no backend gets.
+    *resolve*: None if no secret may be read. Then commands have none in their environment.
     """
     if not sections:
         raise ConfigError("resource", "at least one [[resource]] is needed")

@@ -1,4 +1,4 @@
-"""The root secrets: which there are, and where they are kept."""
+"""The root secrets, and where they are stored."""
 
 import secrets
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ SECRET_FILE: Final = "mintage.secret"  # noqa: S105
 
 
 def secret_file(spec: str | tuple[str, ...] | None, store: str, base: Path) -> Path | None:
-    """The one file that the root secrets stand in, if it is one file."""
+    """The file of the root secrets, if they are all in one file."""
     if isinstance(spec, tuple):
         return None
     if spec is not None:
@@ -33,10 +33,11 @@ def root_secrets(
     existing: bool,
     writes: bool = True,
 ) -> tuple[Secret, ...]:
-    """The secret in use, then those that it replaced and that are still read with.
+    """The secret in use, then former ones, which only read.
 
-    *existing*: where there should be one and is none, none is made. *writes*: a first secret is
-    kept in its file; without, it is gone with this process. Raises `ConfigError`.
+    *existing*: a server has started before, so a missing secret is not created. *writes*: a new
+    first secret is saved in its file; otherwise it is gone when this process ends. Raises
+    `ConfigError`.
     """
     if spec is None:
         found = _generated_secrets(store, existing=existing, writes=writes)
@@ -59,7 +60,7 @@ def root_secrets(
 
 
 def _generated_secrets(store: str, *, existing: bool, writes: bool) -> tuple[Secret, ...]:
-    """The secrets that are kept next to the database; the first was made there once."""
+    """The secrets in the file next to the database. The first one was created there."""
     scheme, _, path = store.partition("://")
     if scheme == "sqlite":
         if not Path(path).parent.is_dir():

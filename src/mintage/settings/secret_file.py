@@ -1,7 +1,7 @@
-"""The file that root secrets stand in, one a line: the first is in use, those below it were.
+"""The file with the root secrets, one in each line: the one in use, and below it former ones.
 
-A secret under the remark ``# next`` is not in use yet: servers read with it already, so that
-it can be put into use on one of them while the others still work with the old one.
+A secret below the comment ``# next`` is not in use yet, but servers can read with it already. So
+one server can begin to use it while the others still use the old one.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _NEXT: Final = "# next"
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """What stands in the file at *path*. *used*: in use, then former ones."""
+    """The content of the file at *path*. *used*: the one in use, then former ones."""
 
     path: Path
     used: Sequence[str] = field(repr=False)
@@ -27,7 +27,7 @@ class SecretFile:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises `ConfigError` for a file that can't be read, or holds no text."""
+        """Raises `ConfigError` for a file that can't be read, or is not text."""
         try:
             found = path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -46,20 +46,20 @@ class SecretFile:
         return cls(path, used, staged)
 
     def stage(self, secret: str) -> Self:
-        """With *secret* to come; nothing changes where one is to come already."""
+        """With *secret* as the next one. Nothing changes if there is a next one already."""
         return self if self.staged else type(self)(self.path, self.used, secret)
 
     def rotate(self, secret: str) -> Self:
-        """With the staged secret in use, or else with *secret*."""
+        """With the next secret in use, or *secret* if there is none."""
         return type(self)(self.path, (self.staged or secret, *self.used))
 
     def keep(self, former: Sequence[bool]) -> Self:
-        """With only those of the former secrets that *former* says yes to."""
+        """Only with those former secrets for which *former* returns True."""
         kept = [secret for secret, keep in zip(self.used[1:], former, strict=True) if keep]
         return type(self)(self.path, (self.used[0], *kept), self.staged)
 
     def write(self) -> None:
-        """Replace the file whole, or leave it. Raises `ConfigError`."""
+        """Replace the whole file, or nothing. Raises `ConfigError`."""
         lines = [*self.used, *([_NEXT, self.staged] if self.staged else [])]
         try:
             with _replacing(self.path.resolve()) as fresh:
@@ -74,7 +74,7 @@ class SecretFile:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A name beside *path* to write to; it takes the place of *path*, with its owner and mode."""
+    """A temporary file beside *path*. It replaces *path*, with the same owner and mode."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         yield fresh

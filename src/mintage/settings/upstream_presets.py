@@ -1,4 +1,4 @@
-"""What a preset knows of an identity provider, with what ``[upstream]`` says put in. Pure."""
+"""Combines a preset with the settings of ``[upstream]``. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -48,10 +48,7 @@ def upstream_of(
     client_key: SigningKey | None,
     claims: Mapping[str, Pick],
 ) -> Upstream:
-    """The provider of *section*, whose values are given as they were read.
-
-    Raises `ConfigError`, which names the key.
-    """
+    """The provider of *section*. Secrets are given as values."""
     parameters = _parameters(preset, section)
     endpoints = _merged(_filled(preset.endpoints, parameters), section.given_endpoints)
     discovery = preset.discovery and not (endpoints.authorization and endpoints.tokens)
@@ -97,7 +94,7 @@ def upstream_of(
 
 
 def _title(preset: Preset, section: UpstreamSection, issuer: str) -> str:
-    """How people call it: a brand where there is one of it, otherwise whose it is."""
+    """The name for users: the brand, or the host if there are many such providers."""
     own = section.issuer is not None or section.domain is not None or preset.issuer is None
     return urlsplit(issuer).netloc if own else preset.title
 
@@ -154,7 +151,7 @@ def _lookup(lookup: Lookup, parameters: Mapping[str, str]) -> Lookup:
 
 
 def _userinfo(preset: Preset, endpoints: Endpoints, *, discovery: bool) -> Lookup:
-    """Who the user is, asked at the one endpoint that is left to ask. Its answer is it all."""
+    """The lookup at the userinfo endpoint, if there is no other. It is the whole answer."""
     if endpoints.userinfo is None and not discovery:
         raise ConfigError(
             "upstream.userinfo_endpoint",

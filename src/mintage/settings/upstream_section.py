@@ -1,4 +1,4 @@
-"""The keys of ``[upstream]`` in ``mintage.toml``, as they are written."""
+"""The keys of ``[upstream]`` in ``mintage.toml``."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
@@ -13,7 +13,7 @@ _MAX_RECHECK: Final = 30 * 86400
 
 
 class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Its keys. A key that the preset has a value for may be left out."""
+    """A key that the preset has a value for may be left out."""
 
     client_id: str
     preset: str = "oidc"
@@ -53,12 +53,12 @@ class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     @property
     def short_name(self) -> str:
-        """What it is called in addresses and subjects."""
+        """Its name in URLs and subjects."""
         return self.preset if self.name is None else self.name
 
     @property
     def given_parameters(self) -> dict[str, str]:
-        """Those of the preset's parameters that are there."""
+        """Those of the preset's parameters that are set."""
         return self._given({name: name for name in PARAMETERS})
 
     @property

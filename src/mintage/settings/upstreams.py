@@ -61,7 +61,7 @@ def read_upstreams(sections: Sections, resolve: Resolve) -> tuple[Upstream, ...]
 
 
 def callbacks(sections: Sections) -> dict[str, str]:
-    """Name → callback of each provider. No secret is read, and little is checked."""
+    """Each provider's callback, by name. No secret is read, and little is checked."""
     each = (sections,) if isinstance(sections, UpstreamSection) else sections
     return {
         section.short_name: callback_of(

@@ -1,4 +1,4 @@
-"""Settings that have one of some words: which words these are, for who wrote another."""
+"""Settings that take one of several words: which ones, for an error message."""
 
 import difflib
 import re
@@ -9,18 +9,18 @@ import msgspec
 
 
 def none_of(said: str, words: Sequence[str]) -> str:
-    """That *said* is none of *words*, and which of them it resembles."""
+    """A sentence that *said* is none of *words*, and which of them it resembles."""
     return f"{said!r} is none of: {', '.join(words)}{guess(said, words)}"
 
 
 def guess(said: str, words: Sequence[str]) -> str:
-    """The end of a sentence that names the one of *words* that *said* resembles, if one does."""
+    """The end of a sentence that names the one of *words* that *said* resembles, if any."""
     near = difflib.get_close_matches(said, words, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def names_beside(file: type[msgspec.Struct], path: str) -> list[str]:
-    """The names of all settings of the table in *file* that the setting at *path* stands in."""
+    """The names of all settings in the same table of *file* as the setting at *path*."""
     above = path.rpartition(".")[0]
     fields = (field for part in _tables(file, above) for field in msgspec.structs.fields(part))
     return list(dict.fromkeys(field.encode_name for field in fields))
@@ -59,7 +59,7 @@ def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
 
 
 def _within(kind: Any) -> Iterator[Any]:
-    """*kind*, and the types that it is made of."""
+    """*kind*, and the types that it consists of."""
     yield kind
     if get_origin(kind) is not Literal:
         for part in get_args(kind):

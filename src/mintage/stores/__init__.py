@@ -1,1 +1,1 @@
-"""Where sealed records are kept: one protocol, one file for each engine."""
+"""Storage of encrypted records: one protocol, one file for each engine."""

@@ -1,4 +1,4 @@
-"""Whether another process keeps its logins in its own memory under the same issuer."""
+"""Detects another process that keeps its logins in its own memory under the same issuer."""
 
 import hashlib
 import logging
@@ -13,10 +13,10 @@ log = logging.getLogger("mintage.stores")
 
 @contextmanager
 def alone(issuer: str) -> Iterator[None]:
-    """Hold a lock in the name of *issuer* while the block lasts; log an error if another has it.
+    """Hold a lock named after *issuer* for the length of the block. Log an error if it is taken.
 
     Two processes with ``memory://`` (``uvicorn --workers 2``, say) each know half of the logins:
-    a code of one is refused by the other.
+    one refuses the codes of the other.
     """
     path = _place(issuer)
     descriptor, ours = _open(path), False
@@ -47,7 +47,7 @@ def _place(issuer: str) -> str:
 
 
 def _open(path: str) -> int | None:
-    """A file of this user's for the lock; None where there can be none, which is no fault."""
+    """A file of this user for the lock; None if it can't be created, which is no error."""
     if sys.platform == "win32":
         return None
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

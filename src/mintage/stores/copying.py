@@ -1,9 +1,9 @@
-"""From one store to another of any kind, record by record, as often as it takes.
+"""Copies records from one store to another of any kind, as often as needed.
 
-Servers may work on the source meanwhile. A round copies what the target lacks or has
-differently, and removes what the source no longer has; a round that finds nothing to do has
-compared every record. A mark in the target says that it is being filled. A server that starts
-on the target removes the mark, so that no later copy can undo what that server wrote.
+Servers may use the source meanwhile. A round copies what the target lacks or has differently, and
+removes what the source no longer has. A round that finds nothing to do has compared every record. A
+mark in the target says that it is being filled. A server that starts on the target removes the
+mark, so that no later copy can undo that server's writes.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _ATTEMPTS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round came to. *records* were compared; *written* and *removed* of them differed."""
+    """The result of a round. *records* were compared; *written* and *removed* of them differed."""
 
     records: int
     written: int
@@ -34,12 +34,12 @@ class Round:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether target and source were found the same."""
+        """Whether target and source were equal."""
         return not self.written and not self.removed
 
 
 async def begin(target: Store) -> None:
-    """Mark *target* as being filled. Raises `StoreUnusable` where it has records of its own."""
+    """Mark *target* as being filled. Raises `StoreUnusable` if it has records of its own."""
     if await target.load(MARK) is not None:
         return
     async for row in target.rows():
@@ -51,7 +51,7 @@ async def begin(target: Store) -> None:
 
 
 async def end(target: Store) -> None:
-    """A server works on *target* now: nothing may be copied there any more."""
+    """A server uses *target* now: nothing may be copied into it any more."""
     if await target.load(MARK) is not None:
         await target.delete(MARK)
 
@@ -59,9 +59,10 @@ async def end(target: Store) -> None:
 async def copy(
     source: Store, target: Store, *, progress: Callable[[int], None] = lambda _: None
 ) -> list[Round]:
-    """The rounds that it took. The last one is quiet, unless servers kept on writing.
+    """The rounds that were needed. The last one is quiet, unless servers kept writing.
 
-    It can be interrupted and begun again. *progress* is told how many records were compared.
+    It can be interrupted and started again. *progress* is called with the number of records
+    compared.
     """
     await begin(target)
     rounds: list[Round] = []
@@ -82,7 +83,7 @@ async def _round(source: Store, target: Store, progress: Callable[[int], None]) 
 
 
 async def _put(target: Store, row: Row) -> bool:
-    """Bring *row* to *target*; whether that changed anything."""
+    """Write *row* to *target*. Returns whether that changed anything."""
     if row.key == MARK:
         return False
     for _ in range(_ATTEMPTS):
@@ -102,7 +103,7 @@ async def _put(target: Store, row: Row) -> bool:
 
 
 async def _drop(source: Store, target: Store, row: Row) -> bool:
-    """Remove *row* from *target* if *source* has it no more."""
+    """Remove *row* from *target* if *source* no longer has it."""
     if row.key == MARK or await source.load(row.key) is not None:
         return False
     await target.delete(row.key)

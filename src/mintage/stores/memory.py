@@ -1,4 +1,4 @@
-"""Records in a dictionary: for tests, and for one process that may forget everything."""
+"""Records in a dictionary: for tests, and for one process that may lose everything."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ class _Row:
 
 
 class MemoryStore:
-    """Atomic because nothing in a method waits: between two lines nobody else runs."""
+    """It is atomic, because no method waits, so no other code runs in between."""
 
     def __init__(self, *, clock: Clock = time.time) -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class MemoryStore:
         self._closed = asyncio.Event()
 
     def __len__(self) -> int:
-        """How many records it holds, expired ones that were not swept yet among them."""
+        """How many records it has, expired ones that were not swept yet included."""
         return len(self._rows)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -82,7 +82,7 @@ class MemoryStore:
         self._remove(key)
 
     async def changes(self) -> AsyncIterator[bytes]:
-        """Nothing ever: no other process can reach this memory."""
+        """Never yields: no other process can reach this memory."""
         self._check_open()
         await self._closed.wait()
         for key in self._rows:  # empty by then
@@ -134,7 +134,7 @@ class MemoryStore:
             kept.clear()
 
     def _name(self, key: bytes, row: _Row, index: Index | None) -> None:
-        """List *row* as *index* says, and no longer as it was listed before."""
+        """List *row* as *index* says, and no longer as before."""
         lists = (self._of_subject, self._of_client)
         for former, names in zip(_names(row.index), lists, strict=True):
             if former is not None:
@@ -152,7 +152,7 @@ class MemoryStore:
             self._name(key, row, None)
 
     def _named(self, subject: bytes | None, client: bytes | None) -> Iterable[bytes]:
-        """The keys that a list has to look at: no more than it must."""
+        """The keys that a list has to examine: as few as possible."""
         if subject is not None:
             return self._of_subject.get(subject, ())
         return self._listed if client is None else self._of_client.get(client, ())

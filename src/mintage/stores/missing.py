@@ -1,4 +1,4 @@
-"""What to say where a command looks into a store that no server has made yet."""
+"""The error for a command if no server has created the store yet."""
 
 from pathlib import Path
 from typing import Final

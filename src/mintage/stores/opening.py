@@ -1,4 +1,4 @@
-"""From a URL to a store. A new store is a file and a line in the table below."""
+"""Opens the store of a URL. A new store is a file and a line in the table below."""
 
 from collections.abc import Awaitable
 from pathlib import Path
@@ -71,9 +71,8 @@ def check_store_url(url: str) -> None:
 async def open_store(url: str, *, clock: Clock, existing: bool = False) -> Store:
     """The store at *url*: ``memory://``, ``sqlite://`` and a path, ``postgresql://``, ``redis://``.
 
-    *existing*: one that was made before: no file and no tables are made where there are none.
-    Raises `StoreUnavailable` or `StoreUnusable`; `MissingExtra` where its driver is not installed;
-    ``ValueError`` for an unknown scheme.
+    *existing*: it was created before, so no file and no tables are created. ``ValueError`` for an
+    unknown scheme.
     """
     check_store_url(url)
     return await _OPENERS[url.partition("://")[0]](url, clock, existing=existing)

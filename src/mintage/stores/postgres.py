@@ -1,4 +1,4 @@
-"""PostgreSQL, for several machines. Every step is one statement, decided by the row it finds.
+"""PostgreSQL, for several machines. Every step is one statement, which decides by the row.
 
 A transaction that returned is as durable as the server's ``synchronous_commit`` says.
 """
@@ -60,7 +60,7 @@ _QUEUE_USED: Final = 0.5  # of the queue of notices, from which on it is a warni
 
 
 class PostgresStore:
-    """Open it with `open`. The pool is bounded, and every call has a time-out."""
+    """Open it with `open`. The pool is limited, and every call has a time-out."""
 
     def __init__(
         self, place: Place, pool: "asyncpg.Pool[asyncpg.Record]", clock: Clock, *, pooled: bool
@@ -135,7 +135,7 @@ class PostgresStore:
         await self._do(lambda db: db.execute(self._sql.delete, key))
 
     async def changes(self) -> AsyncIterator[bytes]:
-        """Keys as they change; `EVERYTHING` as soon as it listens again after a break."""
+        """Keys as they change; `EVERYTHING` when it listens again after an interruption."""
         failures = 0
         while not self._closed.is_set():
             try:
@@ -241,7 +241,7 @@ class PostgresStore:
             raise _translated(error) from None
 
     async def _work(self, db: Any, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Behind a pooler, all that belongs together is one transaction: on one connection."""
+        """Run *work* on one connection. Behind a pooler that takes a transaction."""
         if not self._pooled:
             return await work(db)
         async with db.transaction(isolation="read_committed"):
@@ -256,9 +256,9 @@ async def _fetch(query: str, after: bytes, limit: int, db: Any) -> Any:
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    """What *attempt* comes to; while the server has no connection to give, after a pause anew.
+    """The result of *attempt*. While the server has no free connection, it pauses and tries again.
 
-    After a while the server's word stands: its caller's limit would call it silent.
+    After a while it raises the server's error: the caller's time-out would call the server silent.
     """
     clock = asyncio.get_running_loop().time
     until = clock() + _PATIENCE
@@ -273,7 +273,7 @@ async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _is_pooled(url: str) -> bool:
-    """Whether the server that answers is another than the one that was connected to."""
+    """Whether the server that answers is not the one that was connected to."""
     db = await asyncpg.connect(url, timeout=_SECONDS, statement_cache_size=0)
     try:
         async with db.transaction():
@@ -296,7 +296,7 @@ async def _pool(place: Place, *, pooled: bool) -> "asyncpg.Pool[asyncpg.Record]"
 
 
 async def _settle(db: Any) -> None:
-    """Whatever the database's default is: a stricter one turns a lost race into an error."""
+    """Set the isolation level: a stricter default would turn a lost race into an error."""
     await db.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 
@@ -307,11 +307,11 @@ def _names(index: Index | None) -> tuple[bytes | None, bytes | None, bytes | Non
 
 
 async def _nothing_to_reset(_: Any) -> None:
-    """No statement of ours leaves anything behind; asking the server to clean up costs a trip."""
+    """Mintage's statements leave nothing behind, so the round trip of a reset is saved."""
 
 
 def _translated(error: BaseException) -> StoreError:
-    """The server's word in ours, without what was in the statement."""
+    """Mintage's error for the server's, without the content of the statement."""
     name = type(error).__name__
     for kind, sentence in _UNUSABLE.items():
         if isinstance(error, kind):

@@ -1,7 +1,7 @@
-"""What other processes change in PostgreSQL: told by a connection of its own, or asked for.
+"""The changes of other processes in PostgreSQL: by LISTEN on its own connection, or by polling.
 
-A pooler in transaction mode gives no connection to keep, so LISTEN is out of its reach: there
-the table of changes is read, twice a second. Writers fill it only while a reader is enrolled.
+A pooler in transaction mode gives no lasting connection, so LISTEN does not work. Then the table of
+changes is read twice a second. Writers fill it only while a reader is enrolled.
 """
 
 import asyncio
@@ -53,10 +53,10 @@ async def listen(url: str, channel: str, closed: asyncio.Event) -> AsyncGenerato
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The table of changes, and the list of those who read it.
+    """The table of changes, and the list of its readers.
 
-    *enrol* puts this reader on the list, *stay* keeps it there: False where it was taken for
-    gone. *start* gives the number from which on to read, *since* the rows above a number.
+    *enrol* puts this reader on the list, and *stay* keeps it there: False if it was removed as
+    gone. *start* gives the number to read from, *since* the rows above a number.
     """
 
     enrol: Callable[[], Awaitable[None]]
@@ -66,9 +66,9 @@ class Table:
 
 
 async def poll(table: Table, closed: asyncio.Event) -> AsyncGenerator[bytes, None]:
-    """Keys as the table tells them.
+    """Keys from the table.
 
-    It ends when a call fails, when this reader was taken for gone, and when *closed* is set.
+    It ends when a call fails, when this reader was removed as gone, and when *closed* is set.
     """
     await table.enrol()
     reader = Reader(await table.start(_LATE))
@@ -94,10 +94,10 @@ async def poll(table: Table, closed: asyncio.Event) -> AsyncGenerator[bytes, Non
 
 
 class Reader:
-    """Which rows are new. Numbers are drawn in order and may be seen out of order.
+    """Finds the new rows. Numbers are drawn in order and may become visible out of order.
 
-    All up to *floor* are done with. A number that is missing above it is waited for, and given
-    up when its transaction must be over: then it was rolled back.
+    All numbers up to *floor* are done. It waits for a missing number above it until the number's
+    transaction must have ended: then that was rolled back.
     """
 
     def __init__(self, floor: int) -> None:
@@ -106,7 +106,7 @@ class Reader:
         self._waiting_since: float | None = None
 
     def read(self, rows: _Rows, *, now: float) -> list[bytes]:
-        """The keys of *rows*, all those above the floor in order, that were not read before."""
+        """The keys of *rows* that are new. *rows* are all rows above the floor, in order."""
         keys = [key for number, key in rows if number not in self._seen]
         self._seen |= {number for number, _ in rows}
         self._advance()

@@ -1,8 +1,8 @@
-"""The tables in PostgreSQL: what they are, who makes them, and what a role needs to use them.
+"""The tables in PostgreSQL: their definition, who creates them, and the rights that a role needs.
 
 **The rule for a new format:** a step only adds (a table, an index, a column that may be null or
 has a default). A Mintage works with tables that are one step newer than it knows, so during a
-rolling upgrade replicas of both versions may stop and start as they like. What a step leaves
+rolling upgrade replicas of both versions may stop and start at any time. What a step leaves
 unused is removed by a step of a later version.
 """
 
@@ -66,9 +66,9 @@ _RIGHTS: Final = (
 
 
 def as_sql(place: Place) -> str:
-    """What an administrator must run once, and what to grant to the role of the servers.
+    """What an administrator must run once, with the rights for the role of the servers.
 
-    It makes the tables, and brings those of an older format to this one.
+    It creates the tables, and upgrades those of an older format.
     """
     lines = [f"-- The tables of Mintage, format {len(MIGRATIONS)}.", "BEGIN;"]
     lines += [f"SELECT pg_advisory_xact_lock({_LOCK});"]
@@ -123,7 +123,7 @@ async def prepare(db: Connection, place: Place, *, existing: bool) -> None:
 
 
 async def _version(db: Connection, place: Place) -> int | None:
-    """The format of the tables; None where there are none."""
+    """The format of the tables; None if there are none."""
     async with db.transaction(isolation="read_committed"):
         there = "SELECT to_regclass($1::text) IS NOT NULL"
         if not await db.fetchval(there, f"{place.prefix}mintage_schema"):
@@ -150,7 +150,7 @@ def _check_version(version: int) -> None:
 
 
 async def _migrate(db: Connection, place: Place) -> None:
-    """All missing steps in one transaction; of several processes one does them."""
+    """All missing steps in one transaction. Of several processes one does them."""
     async with db.transaction(isolation="read_committed"):
         await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         if place.schema:
@@ -170,7 +170,7 @@ async def _migrate(db: Connection, place: Place) -> None:
 
 
 async def _check_rights(db: Connection, place: Place) -> None:
-    """Raises `StoreUnusable` naming the table and the right that this role lacks."""
+    """Raises `StoreUnusable`, naming the table and the right that this role lacks."""
     async with db.transaction(isolation="read_committed"):
         for table, rights in _RIGHTS:
             for right in rights.split(", "):

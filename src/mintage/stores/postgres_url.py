@@ -1,4 +1,4 @@
-"""What the URL of a PostgreSQL store says: the driver's part of it, and Mintage's own settings."""
+"""The URL of a PostgreSQL store: the driver's part, and Mintage's own settings."""
 
 import re
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ _POOLERS: Final = {"": None, "auto": None, "none": False, "session": False, "tra
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """*url* is for the driver. *pooled*: whether a transaction pooler is between, None: find out.
+    """*url* is for the driver. *pooled*: whether there is a transaction pooler, None: find out.
 
-    *schema* is empty where the role's search path decides.
+    *schema* is empty if the role's search path decides.
     """
 
     url: str
@@ -28,7 +28,7 @@ class Place:
 
     @classmethod
     def parse(cls, url: str) -> "Place":
-        """Raises `StoreUnusable` for a setting that can't be meant."""
+        """Raises `StoreUnusable` for a setting that can't be intended."""
         parts = urlsplit(url)
         query = parse_qsl(parts.query, keep_blank_values=True)
         own = {name: value for name, value in query if name in _OWN}
@@ -40,7 +40,7 @@ class Place:
 
     @property
     def prefix(self) -> str:
-        """What stands before a table's name."""
+        """What comes before a table's name."""
         return f'"{self.schema}".' if self.schema else ""
 
     @property

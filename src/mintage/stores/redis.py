@@ -1,15 +1,15 @@
 """Redis or Valkey, for several machines: single, behind Sentinel, or a Cluster.
 
-A record is one hash, and every step on it is one script that touches this one key: atomic
-anywhere, and at home in whatever slot of a cluster the key falls. What a write that returned
-survives is what the server's own setting promises (``appendonly``), and with
-``?wait_replicas=N`` in the URL, of N replicas, also a failover to any of them.
+A record is one hash, and every step on it is one script that touches this one key. So it is atomic,
+and works in any slot of a cluster. A write that returned is as durable as the server's setting
+(``appendonly``) makes it. With ``?wait_replicas=N`` in the URL it is on N replicas too, and
+survives a failover to any of them.
 
-A write may be sent twice, when the first answer got lost. The version that the caller drew
-for it tells: a script that finds it in place has nothing left to do.
+A write may be sent twice if the first answer got lost. The caller draws a version for it, and a
+script that finds this version in place has nothing left to do.
 
-Names for lists are sorted sets of their own, in other slots; they are written before the
-record, so a crash in between leaves a name without a record, which a list passes over.
+Names for lists are sorted sets in other slots. They are written before the record, so a crash in
+between leaves a name without a record, which a list skips.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ _SCAN: Final = 500
 
 
 class RedisStore:
-    """Open it with `open`. Its calls are bounded in number and in time (see `Link`)."""
+    """Open it with `open`. Its calls are limited in number and time (see `Link`)."""
 
     def __init__(self, link: Link, clock: Clock, prefix: str = "mintage") -> None:
         self._link = link
@@ -132,7 +132,7 @@ class RedisStore:
         await self._tidy(key, names)
 
     async def changes(self) -> AsyncIterator[bytes]:
-        """Keys as they change; `EVERYTHING` as soon as it listens again after a break."""
+        """Keys as they change; `EVERYTHING` when it listens again after an interruption."""
         failures = 0
         while not self._link.closed.is_set():
             try:
@@ -158,7 +158,7 @@ class RedisStore:
         return await self._names.page(subject, client, after, limit, self._now())
 
     async def sweep(self, limit: int = 1000) -> int:
-        """Records leave by themselves here; this takes the names of those that did."""
+        """Redis removes records itself. This removes their names."""
         return await self._names.sweep(limit, self._now() - SWEEP_MARGIN)
 
     async def rows(self) -> AsyncIterator[Row]:
@@ -191,7 +191,7 @@ class RedisStore:
         await self._link.close()
 
     async def _tidy(self, key: bytes, names: bytes, *, keep: Index | None = None) -> None:
-        """Remove former names. What is written is written: the sweep does what fails here."""
+        """Remove former names. If it fails, the sweep does it later."""
         try:
             await self._names.remove(key, names, keep=keep)
         except StoreError as error:
@@ -208,7 +208,7 @@ class RedisStore:
         self._deaf = True
 
     async def _warn_if_forgetful(self) -> None:
-        """Say so, once, if the server's settings let acknowledged writes go."""
+        """Warn once if the server's settings may lose acknowledged writes."""
         try:
             settings = await self._link.ask("CONFIG GET", "appendonly", "maxmemory-policy")
         except StoreUnusable as error:
@@ -220,7 +220,7 @@ class RedisStore:
             log.warning("Redis may evict logins when memory is short; use noeviction")
 
     async def _warn_if_ahead_of_replicas(self, wait_replicas: int) -> None:
-        """Say so, once, if a failover may lose acknowledged writes."""
+        """Warn once if a failover may lose acknowledged writes."""
         try:
             replicas = await self._link.replicas()
         except StoreUnusable as error:
@@ -238,5 +238,5 @@ class RedisStore:
 
 
 def _version() -> int:
-    """A number that no other state of any key has had, and none will (63 random bits)."""
+    """A number that no other state of any key has or will have (63 random bits)."""
     return secrets.randbits(63)

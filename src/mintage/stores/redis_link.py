@@ -1,7 +1,7 @@
-"""The way to a Redis: single, behind Sentinel, or a Cluster. Bounded, and in our words.
+"""Calls to Redis: single, behind Sentinel, or a Cluster; with limits, and with Mintage's errors.
 
-Every call ends within five seconds, with an answer or an error. The driver may send one twice,
-when a node of a cluster went away; so whatever is sent through here must bear being done twice.
+Every call ends within five seconds, with an answer or an error. The driver may send a call twice if
+a node of a cluster went away, so every call must have the same effect if it is done twice.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ _DRIVER: Final = failed.RedisError.__module__.partition(".")[0]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a store URL says. *options* are the driver's, for the servers that hold records."""
+    """The content of a store URL. *options* are the driver's, for the servers that have records."""
 
     kind: str  # "", "cluster" or "sentinel"
     hosts: Sequence[tuple[str, int]]
@@ -64,7 +64,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> "Address":
-        """Raises `StoreUnusable` for what can't be meant."""
+        """Raises `StoreUnusable` for what can't be intended."""
         parts = urlsplit(url)
         scheme, _, kind = parts.scheme.partition("+")
         query = dict(parse_qsl(parts.query))
@@ -93,7 +93,7 @@ def _hosts(parts: SplitResult, port: int) -> list[tuple[str, int]]:
 
 
 def _options(parts: SplitResult, scheme: str, kind: str, query: dict[str, str]) -> dict[str, Any]:
-    """User, password, database and TLS in the driver's words; it reads a URL of one host."""
+    """User, password, database and TLS for the driver, which reads URLs of one host only."""
     user, at, _ = parts.netloc.rpartition("@")
     path = "" if kind else parts.path
     options: dict[str, Any] = dict(parse_url(f"{scheme}://{user}{at}host{path}?{urlencode(query)}"))
@@ -106,7 +106,7 @@ def _options(parts: SplitResult, scheme: str, kind: str, query: dict[str, str]) 
 
 
 class Link:
-    """Calls to the server that has a key. *wait_replicas*: how many must have each write."""
+    """Calls to the server that has a key. *wait_replicas*: how many replicas must have a write."""
 
     def __init__(self, client: Any, *, wait_replicas: int = 0) -> None:
         self._client = client
@@ -196,17 +196,15 @@ class Link:
     async def read(self, key: bytes, *command: Any) -> Any:
         """The answer to a command about *key*.
 
-        If a write there was not confirmed, what is read must be: somebody may be told of it.
+        If a write to it was not confirmed, this confirms it first: the caller may act on what it
+        reads.
         """
         if key in self._unsure:
             return await self.write(key, *command)
         return await self.ask(*command)
 
     async def write(self, key: bytes, *command: Any) -> Any:
-        """The answer to a command that changes *key*, once as many replicas have it as must.
-
-        Raises `StoreUnavailable` where they don't say so in time; the change may be made.
-        """
+        """The answer to a command that changes *key*, once enough replicas have it."""
         if not self._wait_replicas:
             return await self.ask(*command)
         try:
@@ -220,17 +218,14 @@ class Link:
         return answer
 
     async def run(self, script: str, key: bytes, *values: Any) -> Any:
-        """What *script* returns, run where *key* is.
+        """What *script* returns, run on the server of *key*.
 
-        Its text goes along each time: a server that has just taken over knows no hashes.
+        The text is sent each time: a server that has just taken over knows no hashes.
         """
         return await self.write(key, "EVAL", script, 1, key, *values)
 
     async def feed(self, channel: bytes) -> AsyncGenerator[bytes | None, None]:
-        """What is published on *channel*; None whenever something may have been missed.
-
-        Raises `StoreUnavailable` when the line breaks, or is silent for three seconds.
-        """
+        """The messages on *channel*; None when some may have been missed."""
         try:
             async with self._pubsub() as line:
                 await line.subscribe(channel)
@@ -252,7 +247,7 @@ class Link:
             raise translated(error, f"SUBSCRIBE {channel.decode()}") from None
 
     async def replicas(self) -> int:
-        """How many replicas the server has; of a cluster, each master on the average."""
+        """How many replicas the server has; in a cluster, the average of all masters."""
         if isinstance(self._client, redis.RedisCluster):
             await self.ask("PING")  # by then it knows who is there
             return math.ceil(len(self._client.get_replicas()) / len(self._client.get_primaries()))
@@ -268,7 +263,7 @@ class Link:
                     await client.aclose()
 
     async def _call(self, attempt: Callable[[], Awaitable[T]], *, command: str) -> T:
-        """The whole of a call, the wait for its turn included."""
+        """A whole call, including the wait for a free place."""
         if self.closed.is_set():
             raise StoreUnavailable("the store is closed")
         try:
@@ -280,7 +275,7 @@ class Link:
             raise translated(error, command) from None
 
     async def _confirmed(self, key: bytes, command: Sequence[Any]) -> Any:
-        """WAIT is about the writes of its own connection; so it goes out with the command."""
+        """WAIT is about the writes of its own connection, so it is sent with the command."""
         where = self._node_of(key)
         line = self._client.pipeline(transaction=False)
         line.execute_command(*command)
@@ -293,13 +288,13 @@ class Link:
         return answer
 
     def _node_of(self, key: bytes) -> Any:
-        """The server that has *key*; None where there is but one."""
+        """The server that has *key*; None if there is only one."""
         if not isinstance(self._client, redis.RedisCluster):
             return None
         return self._client.nodes_manager.get_node_from_slot(self._client.keyslot(key))
 
     def _pubsub(self) -> Any:
-        """Any node of a cluster hears what is published at any other."""
+        """Any node of a cluster gets what is published at any other."""
         if isinstance(self._client, redis.RedisCluster):
             return self._client.pubsub(node=self._client.get_random_node())
         return self._client.pubsub()
@@ -317,7 +312,7 @@ def _is_an_outage(error: BaseException) -> bool:
 
 
 def translated(error: BaseException, command: str) -> StoreError:
-    """The server's word in ours. Only what a person must mend is unusable."""
+    """Mintage's error for the server's. Only what a person must fix is unusable."""
     if isinstance(error, failed.RedisClusterException):
         error = _refusal_of_a_node(error)
     name = type(error).__name__
@@ -341,7 +336,7 @@ def translated(error: BaseException, command: str) -> StoreError:
 
 
 def _refusal_of_a_node(error: BaseException) -> BaseException:
-    """What the cluster's driver met at a node, and tells in words of its own; else *error*."""
+    """The error that the cluster's driver wraps in its own; else *error*."""
     met: BaseException | None = error
     while met is not None:
         if isinstance(met, failed.NoPermissionError | failed.AuthenticationError):
@@ -351,11 +346,11 @@ def _refusal_of_a_node(error: BaseException) -> BaseException:
 
 
 def _what(text: str) -> str:
-    """What the ACL is about, where it is not the command."""
+    """What the ACL forbids, if it is not the command."""
     return next((f" with this {kind}" for kind in ("key", "channel") if f" {kind}" in text), "")
 
 
 def _code(text: str) -> str:
-    """The first word, where it is a code and so tells nothing of what was sent."""
+    """The first word if it is a code: then it contains nothing that was sent."""
     first = text.partition(" ")[0]
     return f" {first}" if first.isupper() and first.isalpha() else ""

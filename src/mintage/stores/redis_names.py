@@ -1,8 +1,8 @@
-"""By what names Redis lists a record: sorted sets, each a key of its own in a slot of its own.
+"""How Redis lists records: sorted sets, each with a key of its own in its own slot.
 
 Names are written before their record and removed after it, so a crash in between leaves a name
-without a record. A list passes over it, and the sweep removes it: one more set has every
-record's names, ordered by when to look whether they may go.
+without a record. A list skips it, and the sweep removes it. For that, one more set has every
+record's names, ordered by when to check whether they can be removed.
 """
 
 import logging
@@ -23,7 +23,7 @@ _Names = tuple[bytes, bytes]  # subject, client
 
 
 def packed(index: Index) -> bytes:
-    """What a record keeps of its own names."""
+    """A record's own list of its names."""
     return msgspec.msgpack.encode((index.subject, index.client))
 
 
@@ -37,7 +37,7 @@ class RedisNames:
         self._ends = prefix + b"ends"
 
     async def add(self, key: bytes, index: Index, expires_at: int) -> None:
-        """List *key* under its names, and note when to look whether they may go."""
+        """List *key* under its names, and note when to check whether they can be removed."""
         sets = self._sets(index.subject, index.client)
         noted = (self._ends, "ZADD", self._ends, expires_at, _member(key, index))
         await self._link.write_all([*((name, "ZADD", name, 0, key) for name in sets), noted])
@@ -56,7 +56,7 @@ class RedisNames:
         self, subject: bytes | None, client: bytes | None, after: Cursor | None, limit: int,
         now: int,
     ) -> Page:  # fmt: skip
-        """Entries in the order of their keys. A name whose record is gone is passed over."""
+        """Entries in the order of their keys. A name whose record is gone is skipped."""
         names = [self._prefix + b"subject:" + subject] if subject is not None else []
         names += [self._prefix + b"client:" + client] if client is not None else []
         first, *others = names or [self._all]
@@ -74,7 +74,7 @@ class RedisNames:
             start = b"(" + keys[-1]
 
     async def sweep(self, limit: int, due: int) -> int:
-        """Remove the names of records that expired by *due*, as many as *limit*; how many."""
+        """Remove at most *limit* names of records that expired by *due*. Returns how many."""
         swept = 0
         while swept < limit:
             among = (self._ends, "-inf", due, "BYSCORE", "LIMIT", 0, min(_BATCH, limit - swept))
@@ -85,7 +85,7 @@ class RedisNames:
         return swept
 
     async def all(self) -> dict[bytes, _Names]:
-        """The names of every record, for those that an older Mintage wrote without them."""
+        """The names of every record, also of those that an older Mintage wrote without them."""
         found: dict[bytes, _Names] = {}
         cursor = 0
         while True:
@@ -97,7 +97,7 @@ class RedisNames:
                 return found
 
     async def _settle(self, members: Sequence[bytes], due: int) -> int:
-        """Each of *members* goes, or is looked at later: the next batch has others."""
+        """Remove each of *members*, or check it later, so that the next batch has others."""
         read = {member: _read(member) for member in members}
         keys = [self._prefix + names[0] for names in read.values() if names]
         answers = await self._link.ask_all(("HMGET", key, "e", "s") for key in keys)
@@ -126,7 +126,7 @@ class RedisNames:
     async def _entries(
         self, keys: Sequence[bytes], others: Sequence[bytes], now: int
     ) -> Iterable[Entry]:
-        """The live ones of *keys* that stand under all *others* as well, in one round trip."""
+        """The live ones of *keys* that are also under all *others*, in one round trip."""
         found = await self._link.ask_all(
             command
             for key in keys
@@ -153,7 +153,7 @@ class RedisNames:
 
 
 def seconds(field: bytes | None) -> int | None:
-    """The time in a field of a record; None where it is damaged."""
+    """The time in a field of a record; None if it is damaged."""
     try:
         return None if field is None else int(field)
     except ValueError:
@@ -161,7 +161,7 @@ def seconds(field: bytes | None) -> int | None:
 
 
 def _ends(state: Sequence[bytes | None], due: int) -> int | None:
-    """When to look at a record's names again; *due* for: they go now. None: it is damaged."""
+    """When to check a record's names again; *due*: remove them now. None: it is damaged."""
     ends, summary = state
     if ends is None or summary is None:  # it is gone, or it is in no list any more
         return due

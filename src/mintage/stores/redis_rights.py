@@ -1,7 +1,7 @@
-"""What Mintage needs of a Redis, tried at the start: the first refusal names the command.
+"""Tries at the start what Mintage needs of a Redis. The first refusal names the command.
 
-INFO, CONFIG GET, TIME and the channel serve warnings, speed and `mintage store copy`; the
-work is done without them.
+INFO, CONFIG GET, TIME and the channel are for warnings, speed and `mintage store copy`. Mintage
+works without them.
 """
 
 import logging

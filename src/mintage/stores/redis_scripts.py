@@ -1,10 +1,10 @@
-"""The steps on one record in Redis, each one script that touches one key.
+"""The steps on one record in Redis. Each is one script that touches one key.
 
-A script may be sent twice, when its first answer got lost: it finds its own version in place
-then, and has nothing left to do. A notice that the server's ACL forbids takes no write along.
+A script may be sent twice if its first answer got lost. Then it finds its own version in place, and
+has nothing left to do. If the server's ACL forbids the notice, the write still happens.
 
 The fields of a record: ``v`` its version, ``r`` the record, ``h`` its head, ``e`` when it
-expires; where lists have it, ``s`` its summary and ``n`` its names, to remove them by.
+expires; if it is listed, ``s`` its summary and ``n`` its names, to remove them by.
 """
 
 from typing import Final

@@ -1,8 +1,8 @@
-"""The embedded default: one SQLite file, durable, shared by as many processes as like.
+"""The embedded default: one SQLite file, durable, shared by any number of processes.
 
-Reads run where they are asked: a lookup takes some ten microseconds, a thread hop twenty
-times that. Writes go through one thread, which puts all that wait into one transaction, so
-that they share one fsync. A write that returned is on disk (WAL, synchronous=FULL).
+Reads run in the calling thread: a look-up takes some ten microseconds, and a change of threads
+twenty times that. Writes go through one thread, which puts all waiting writes into one transaction,
+so that they share one fsync. A write that returned is on disk (WAL, synchronous=FULL).
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class _Job:
 
 
 class SQLiteStore:
-    """Open it with `open`. *poll*: seconds between two looks for other processes' writes."""
+    """Open it with `open`. *poll*: seconds between two checks for other processes' writes."""
 
     def __init__(
         self, path: Path, reader: sqlite3.Connection, writer: sqlite3.Connection, clock: Clock,
@@ -152,7 +152,7 @@ class SQLiteStore:
         await self._do(operation)
 
     async def changes(self) -> AsyncIterator[bytes]:
-        """Changed keys, own ones among them, within *poll* seconds and a little."""
+        """Changed keys, own ones included, within *poll* seconds and a little."""
         seen = await self._last_change()
         before: int | None = None
         failures = 0
@@ -237,7 +237,7 @@ class SQLiteStore:
             after = found[-1][0]
 
     async def status(self) -> Status:
-        """The machine's clock is the only one here."""
+        """There is no clock but the machine's."""
         self._guard.check()
         await self._read("SELECT 1 FROM record LIMIT 1")
         return Status()
@@ -264,7 +264,7 @@ class SQLiteStore:
             raise StoreUnavailable("the database does not answer in time") from None
 
     async def _read(self, sql: str, values: tuple[Any, ...] = ()) -> "Rows":
-        """Rows; while another process has the file to itself, a wait that blocks nobody."""
+        """Rows. While another process locks the file, it waits without blocking the event loop."""
         deadline = time.monotonic() + _SECONDS
         failures = 0
         while True:
@@ -294,7 +294,7 @@ def _names(index: Index | None) -> tuple[bytes | None, bytes | None, bytes | Non
 
 
 def _version(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
-    """The version under *key* inside a write transaction: nobody can change it meanwhile."""
+    """The version under *key* inside a write transaction, in which nobody else can change it."""
     row = db.execute(
         "SELECT version FROM record WHERE key = ? AND expires_at > ?", (key, now)
     ).fetchone()
@@ -302,9 +302,9 @@ def _version(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
 
 
 def _log(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
-    """Tell other processes that *key* changes; the record's new version.
+    """Tell other processes that *key* changes. Returns the record's new version.
 
-    It is the log's own number, so it never comes twice, not even for a key that was
+    The version is the log's own number, so it never comes twice, not even for a key that was
     deleted in between.
     """
     # Two old ones go for each that comes, so that the log can't outgrow what it has to tell.
@@ -313,7 +313,7 @@ def _log(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
 
 
 def _write(db: sqlite3.Connection, queue: "SimpleQueue[_Job | None]", guard: FileGuard) -> None:
-    """The writer thread: everything that waits goes into one transaction."""
+    """The writer thread: it puts all waiting writes into one transaction."""
     job = queue.get()
     while job is not None:
         batch = [job]
@@ -326,7 +326,7 @@ def _write(db: sqlite3.Connection, queue: "SimpleQueue[_Job | None]", guard: Fil
 
 
 def _commit(db: sqlite3.Connection, batch: list[_Job], guard: FileGuard) -> list[Any]:
-    """What each of *batch* came to. If the transaction fails, all of them fail."""
+    """The result of each of *batch*. If the transaction fails, all of them fail."""
     try:
         guard.check()
     except StoreUnavailable as replaced:
@@ -347,7 +347,7 @@ def _commit(db: sqlite3.Connection, batch: list[_Job], guard: FileGuard) -> list
 
 
 def _outcome(db: sqlite3.Connection, job: _Job) -> Any:
-    """What one operation came to. A fault of its own takes no other of the batch along."""
+    """The result of one operation. If it fails, the others of the batch continue."""
     if job.future.done():
         return None  # its caller has given up, and was told that nothing is known
     db.execute("SAVEPOINT operation")
@@ -385,7 +385,7 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def _translated(error: sqlite3.Error) -> StoreError:
-    """SQLite's word in ours: what a person must mend, and what passes by itself."""
+    """Mintage's error for SQLite's: what a person must fix, or an outage."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

@@ -1,7 +1,7 @@
-"""The file of the SQLite store while it is open: is it still the one at its path?
+"""Checks that the open file of the SQLite store is still the one at its path.
 
-An open file that was renamed, removed or replaced goes on taking writes that nobody will read
-again. That must be an outage, not a success.
+An open file that was renamed, removed or replaced still takes writes, which nobody will read again.
+That must be an outage, not a success.
 """
 
 import logging
@@ -19,7 +19,7 @@ _SENTENCE: Final = (
 
 
 class FileGuard:
-    """Remembers which file *path* is now."""
+    """Remembers which file is at *path* now."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,7 +27,7 @@ class FileGuard:
         self._replaced = False
 
     def check(self) -> None:
-        """Look at the path. Raises `StoreUnavailable` if another file is there, or none."""
+        """Check the path. Raises `StoreUnavailable` if another file is there, or none."""
         if not self._replaced and _identity(self._path) not in (self._identity, _UNKNOWN):
             self._replaced = True
             log.error(_SENTENCE.format(path=self._path))
@@ -43,7 +43,7 @@ _UNKNOWN: Final = (-1, -1)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """None: there is no file. A disk that does not answer says nothing about it."""
+    """None: there is no file. If the disk does not answer, nothing is known about it."""
     try:
         status = path.stat()
     except FileNotFoundError:

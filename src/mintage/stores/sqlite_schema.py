@@ -1,4 +1,4 @@
-"""The file of the SQLite store: made, checked and upgraded before anything is written to it.
+"""The file of the SQLite store: created, checked and upgraded before anything is written to it.
 
 **The rule for a new format** is that of PostgreSQL's tables (`postgres_schema`): a step only adds,
 and a Mintage works with a file that is one step newer than it knows.
@@ -60,7 +60,7 @@ MIGRATIONS: Final = (
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     """A connection for any thread, one at a time. Raises ``sqlite3.Error``.
 
-    A reader does not wait for a lock: it runs where nobody may be kept waiting.
+    A reader does not wait for a lock, because it runs in the event loop.
     """
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA synchronous = FULL")
@@ -72,10 +72,7 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
 
 
 def prepare(path: Path) -> None:
-    """Make the file if there is none, upgrade an older one, refuse what is not ours.
-
-    Raises `StoreUnusable` and `StoreUnavailable`; a file refused is a file untouched.
-    """
+    """Create the file if there is none, upgrade an older one, and refuse any other file."""
     _create(path)
     try:
         _check(path)
@@ -90,7 +87,7 @@ def prepare(path: Path) -> None:
 
 
 def _named(path: Path, error: sqlite3.Error) -> StoreError:
-    """What *error* at the opening of *path* means, and who can mend it."""
+    """What *error* means when *path* is opened, and who can fix it."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     if not isinstance(error, sqlite3.OperationalError):
         return StoreUnusable(f"{path} is damaged or no database ({name})")
@@ -117,11 +114,11 @@ def _who() -> str:
 
 
 def _create(path: Path) -> None:
-    """An empty file that its owner alone may read; SQLite gives its companions the same mode.
+    """An empty file that only its owner can read. SQLite gives its other files the same mode.
 
-    A file that is there is opened by nobody but SQLite: to close any descriptor of it takes
-    away all locks of this process (POSIX), and then another process, as the last one by its
-    own lights, removes the log that we write.
+    Only SQLite may open an existing file. Closing any descriptor of it would drop all locks of this
+    process (POSIX). Another process would then think that it is the last one, and remove the log
+    that this one writes.
     """
     if not path.parent.is_dir():
         raise StoreUnusable(f"the directory {path.parent} does not exist; create it first")
@@ -178,7 +175,7 @@ def _check_version(path: Path, version: int) -> None:
 
 
 def _use_wal(db: sqlite3.Connection) -> None:
-    """SQLite does not wait for others while it changes the journal mode; so we do."""
+    """Change the journal mode. SQLite does not wait for other processes here, so this does."""
     deadline = time.monotonic() + _BUSY_SECONDS
     for failures in itertools.count():
         try:
@@ -192,7 +189,7 @@ def _use_wal(db: sqlite3.Connection) -> None:
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    """All missing steps in one transaction; of several processes one does them."""
+    """All missing steps in one transaction. Of several processes one does them."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version >= len(MIGRATIONS):
         return

@@ -239,7 +239,7 @@ class FakeUpstream:
                 return self._error(fault)
 
     def _error(self, error: str) -> Response:
-        """An OAuth error, as it is said here."""
+        """An OAuth error, in this provider's own way."""
         plain: Answer = (
             401 if error in ("invalid_client", "invalid_token") else 400,
             {"error": error},
@@ -266,7 +266,7 @@ class FakeUpstream:
         return JSONResponse({"keys": [self.key.as_dict(private=False)]})
 
     async def _authorize(self, request: Request) -> Response:
-        """Automatic approval: the user has a session here, so nobody asks anything."""
+        """Automatic approval: the user has a session, so no page is shown."""
         query = dict(request.query_params)
         self.queries.append(query)
         answer = {"state": query["state"], "iss": self.issuer}
@@ -296,7 +296,7 @@ class FakeUpstream:
         return self._redeem(fields)
 
     def _knows(self, request: Request, fields: dict[str, str]) -> bool:
-        """Whether we are the client, shown in the one way that is taken here."""
+        """Whether the client authenticated in the one way that is accepted."""
         header = request.headers.get("authorization", "")
         match self.auth_method:
             case "client_secret_basic":
@@ -402,7 +402,7 @@ class FakeUpstream:
         return JSONResponse({"sub": self.user, "email": f"{self.user}@example.com"} | self.profile)
 
     async def _document(self, request: Request) -> Response:
-        """A page of what is at this path, for whoever has a live token."""
+        """The document at this path, for anyone with a valid token."""
         if not self.is_live(_bearer(request)):
             return self._error("invalid_token")
         found = self.documents.get(request.url.path)
@@ -429,13 +429,13 @@ class FakeUpstream:
         return Response()
 
     async def _revoke_own(self, request: Request) -> Response:
-        """A token ends itself."""
+        """A token revokes itself."""
         if not self._end(_bearer(request)):
             return self._error("invalid_token")
         return JSONResponse({"ok": True, "revoked": True})
 
     async def _delete(self, request: Request) -> Response:
-        """As GitHub has it: the client's own name in the path and in Basic, the token as JSON."""
+        """As GitHub does it: the client's id in the path and in Basic, the token as JSON."""
         header = request.headers["authorization"].removeprefix("Basic ")
         known = base64.b64decode(header).decode() == f"{self.client_id}:{self.client_secret}"
         if not known or request.path_params["client_id"] != self.client_id:
@@ -444,7 +444,7 @@ class FakeUpstream:
         return Response(status_code=204 if ended else 404)
 
     def _end(self, token: str) -> bool:
-        """End the login of *token*; whether it was live until now."""
+        """End the login of *token*. Returns whether it was live until now."""
         ended = False
         for family in self._families.values():
             if token in (family.refresh_token, family.access_token):
@@ -462,7 +462,7 @@ def _bearer(request: Request) -> str:
 
 @cache
 def _signing_key() -> jwk.RSAKey:
-    """One for all: making an RSA key takes longer than most tests."""
+    """One for all: creating an RSA key takes longer than most tests."""
     return jwk.RSAKey.generate_key(2048, auto_kid=True)
 
 

@@ -1,4 +1,4 @@
-"""A real third-party login provider, the package ``nanoidp``, as a process of its own."""
+"""A real third-party login provider, the package ``nanoidp``, in a process of its own."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ _CHOOSING: Final = "login: {mode: persona}\n"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user whom the login page offers: a click logs in, without a password."""
+    """A user whom the login page offers: one click logs in, without a password."""
 
     username: str
     email: str
@@ -44,7 +44,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class NanoIDP:
-    """Where it is, who we are there, and a user who can log in."""
+    """The provider's address, Mintage's client there, and a user who can log in."""
 
     issuer: str
     client_id: str = "mintage"
@@ -55,9 +55,9 @@ class NanoIDP:
 
 @asynccontextmanager
 async def nanoidp(*, redirect_uri: str, people: Sequence[Person] = ()) -> AsyncIterator[NanoIDP]:
-    """The provider on a free loopback port, in its strict profile, from when it answers.
+    """Run the provider on a free loopback port, in its strict profile, from when it answers.
 
-    With *people* its login page offers these to choose from, and nobody else can log in.
+    With *people* its login page offers these, and nobody else can log in.
     """
     port = free_port()
     idp = NanoIDP(f"http://127.0.0.1:{port}")
@@ -86,7 +86,7 @@ async def _process(directory: str, port: int) -> AsyncIterator[None]:
 
 
 def _users(people: Sequence[Person]) -> str:
-    """JSON, which is YAML too."""
+    """The users as JSON, which is YAML too."""
     users = {
         one.username: {
             "email": one.email,
@@ -107,7 +107,7 @@ async def _run(*args: str, directory: str) -> None:
 
 @asynccontextmanager
 async def _started(*args: str, directory: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """``nanoidp args…`` in *directory*, where it keeps its keys. It is gone after the block."""
+    """``nanoidp args…`` in *directory*, where it stores its keys. It stops with the block."""
     quiet = asyncio.subprocess.DEVNULL
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -142,11 +142,11 @@ _walks: dict[int, Iterator[int]] = {}  # by process: a child has one of its own
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on.
+    """A loopback port on which no server listens.
 
-    It is below those that outgoing connections are given: one of those could take it before
-    the server that it is for has started. Each process walks through them from a place of its
-    own, so that two at work at once do not find the same one.
+    It is below the range of outgoing connections: one of those could take it before the server has
+    started. Each process starts to search at a different place, so that two of them do not find the
+    same port.
     """
     walk = _walks.setdefault(os.getpid(), count(secrets.randbelow(_PORTS)))
     while True:

@@ -36,7 +36,7 @@ async def serving(*servers: uvicorn.Server) -> AsyncIterator[None]:
 
 
 async def _end(server: uvicorn.Server) -> None:
-    """As the server itself does it, but without its pauses where nothing is left to wait for."""
+    """Stop as uvicorn does, but without its pauses if nothing is left to wait for."""
     for listener in server.servers:
         listener.close()
     state = server.server_state

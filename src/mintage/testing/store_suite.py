@@ -167,7 +167,7 @@ class StoreSuite:
     async def test_a_sweep_by_a_clock_that_is_ahead_takes_nothing_that_is_live(
         self, open_store: OpenStore, clock: ManualClock
     ) -> None:
-        """A replica ahead by less than the margin: the others still need the record."""
+        """A replica's clock is ahead by less than the margin: the others still need the record."""
         store = await open_store()
         await store.insert(b"k", b"claim", index(), int(clock()) + 10)
         clock.advance(10 + SWEEP_MARGIN - 1)
@@ -224,7 +224,7 @@ class StoreSuite:
         assert await self.all_of(store) == {2}
 
     async def test_a_record_can_leave_all_lists(self, open_store: OpenStore) -> None:
-        """What is over needs no name; it can still be loaded, and listed anew."""
+        """An ended record needs no name. It can still be loaded, and listed again."""
         store = await open_store()
         await store.insert(b"k", b"one", index("alice", "ide", b"\1"), FAR)
         await store.insert(b"l", b"one", index("alice", "ide", b"\2"), FAR)

@@ -9,10 +9,10 @@ question              yes                              no
 ===================== ================================ =======================================
 code, refresh         200 with an access token         an OAuth error that is about the login
 exchange              200 with an access token         an error that is about this request
-does a token hold?    200                              401 that says that the token is dead
+is a token valid?     200                              401 that says that the token is invalid
 introspection         200, ``active: true``            200, ``active: false``
 userinfo, profile     200 with an object               (none)
-a list                200 with a list, to its end      (none; who is not in it is decided later)
+a list                200 with a whole list            (none; who is not in it is decided later)
 revocation            200                              (none)
 discovery, keys       200 with an object               (none)
 ===================== ================================ =======================================
@@ -72,7 +72,7 @@ class Yes(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """*reason*: the OAuth error, for our log."""
+    """*reason*: the OAuth error, for the log."""
 
     reason: str
 
@@ -81,8 +81,8 @@ class No:
 class Unknown:
     """Nothing is known about the user.
 
-    *why*: the provider is ``away`` for a while; its answer is ``broken``; or it refuses ``us``,
-    and waiting does not help. *retry_after*: seconds, where the provider said.
+    *why*: the provider is ``away`` for a while; its answer is ``broken``; or it refuses ``us``
+    (Mintage), and waiting does not help. *retry_after*: seconds, if the provider said.
     """
 
     reason: str
@@ -147,10 +147,10 @@ def to_an_exchange(response: HttpResponse, quirks: Quirks) -> Answer[Json]:
 
 
 def to_does_it_hold(response: HttpResponse, quirks: Quirks, *, now: int) -> Answer[HttpResponse]:
-    """Whether an access token still holds, by an answer to a question asked with it.
+    """Whether an access token is valid, by the answer to a request with it.
 
-    401 alone may be anybody's on the way. It is a no where it speaks of the token: by
-    ``invalid_token`` (RFC 6750 §3.1), or in the words that the provider has for it.
+    Any server in between may send a 401. It is a no only if it is about the token: with
+    ``invalid_token`` (RFC 6750 §3.1), or in the provider's own words for it.
     """
     if response.status == _UNAUTHORIZED and _is_dead(response, quirks):
         return No("invalid_token")
@@ -168,7 +168,7 @@ def to_does_it_hold(response: HttpResponse, quirks: Quirks, *, now: int) -> Answ
 
 
 def to_introspection(response: HttpResponse, *, now: int) -> Answer[None]:
-    """Whether the token is active (RFC 7662 §2.2). A 401 there is about us, not about the token."""
+    """Whether the token is active (RFC 7662 §2.2). A 401 is about Mintage, not about the token."""
     body = _object(response) if response.status == _OK else None
     if response.status == _UNAUTHORIZED:
         return Unknown("introspection refuses this server's client id or secret", "us")
@@ -179,7 +179,7 @@ def to_introspection(response: HttpResponse, *, now: int) -> Answer[None]:
 
 
 def to_userinfo(response: HttpResponse, quirks: Quirks, *, now: int) -> Answer[Json]:
-    """What a userinfo endpoint tells in JSON (OpenID Connect Core §5.3)."""
+    """What a userinfo endpoint says in JSON (OpenID Connect Core §5.3)."""
     body = _object(response) if response.status == _OK else None
     if not isinstance(body, dict) or (quirks.errors_in_200 and is_error(body)):
         return _unanswered(response, "userinfo", now=now)
@@ -188,7 +188,7 @@ def to_userinfo(response: HttpResponse, quirks: Quirks, *, now: int) -> Answer[J
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """*body*: what was told. *whole*: False where the provider says that it left something out."""
+    """*body*: the content. *whole*: False if the provider says that it left something out."""
 
     body: Any
     whole: bool = True
@@ -197,7 +197,7 @@ class Part:
 def to_a_lookup(
     response: HttpResponse, lookup: Lookup, quirks: Quirks, *, now: int
 ) -> Answer[Part]:
-    """What the provider tells of a user, or of one page of the user's groups."""
+    """What the provider says about a user, or about one page of the user's groups."""
     what = f"the question about {lookup.into or 'the user'}"
     if response.status != _OK:
         return _unanswered(response, what, now=now)
@@ -224,7 +224,7 @@ def to_a_document(response: HttpResponse, url: str) -> Answer[Json]:
 
 
 def about_the_status(response: HttpResponse, where: str, *, now: int) -> Unknown | None:
-    """What *response* means whatever was asked: None if it has to be read."""
+    """What *response* means by its status alone; None if its body has to be read."""
     if response.status >= 500 or response.status == 429:  # noqa: PLR2004
         wait = retry_after(response, now=now)
         return Unknown(f"{where} answered {response.status}", "away", wait)
@@ -234,9 +234,9 @@ def about_the_status(response: HttpResponse, where: str, *, now: int) -> Unknown
 
 
 def retry_after(response: HttpResponse, *, now: int) -> int | None:
-    """How many seconds to wait, as the provider says; within reason. None: it does not say.
+    """How many seconds to wait, as the provider says, within limits. None: it does not say.
 
-    ``Retry-After`` (RFC 9110 §10.2.3), else when an exhausted quota is filled again.
+    ``Retry-After`` (RFC 9110 §10.2.3), else the time at which an exhausted quota is renewed.
     """
     headers = response.headers
     found = _seconds(headers.get("retry-after", ""), now)
@@ -247,7 +247,7 @@ def retry_after(response: HttpResponse, *, now: int) -> int | None:
 
 
 def is_error(body: Mapping[str, Any]) -> bool:
-    """Whether an answer with status 200 is an error after all."""
+    """Whether an answer with status 200 is an error all the same."""
     return body.get("ok") is False or body.get("error") not in (None, "")
 
 
@@ -321,7 +321,7 @@ def _codes(body: Json) -> list[int]:
 
 
 def _token_body(response: HttpResponse, quirks: Quirks) -> Json | Unknown:
-    """A token endpoint's answer: JSON, or a form where the provider is known for it."""
+    """A token endpoint's answer: JSON, or a form if the provider is known for it."""
     if quirks.form_answers and _kind(response) == "application/x-www-form-urlencoded":
         try:
             return dict(parse_qsl(response.body.decode("ascii"), max_num_fields=50))

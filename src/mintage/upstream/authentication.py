@@ -1,4 +1,4 @@
-"""How we authenticate to the provider (RFC 6749 §2.3, RFC 7523 §2.2). Pure."""
+"""How Mintage authenticates to the provider (RFC 6749 §2.3, RFC 7523 §2.2). Pure."""
 
 import base64
 import re
@@ -31,7 +31,7 @@ AsymmetricKey: TypeAlias = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """Our private key, and the header that tells the provider which one it is."""
+    """Mintage's private key, and the header that tells the provider which one it is."""
 
     key: AsymmetricKey = field(repr=False)
     header: dict[str, str]
@@ -40,8 +40,8 @@ class SigningKey:
     def read(cls, secret: Secret) -> "SigningKey":
         """The key in a PEM or a JWK. Raises ``ValueError``, which says what is wrong with it.
 
-        A PEM may hold the key's certificate too: its thumbprint then goes along, by which
-        some know keys.
+        A PEM may contain the key's certificate too. Then its thumbprint is sent, because some
+        providers identify keys by it.
         """
         raw = secret.reveal()
         try:
@@ -88,7 +88,7 @@ def _from_pem(raw: bytes) -> AsymmetricKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientCredentials:
-    """Who we are at the provider, and how we show it."""
+    """Mintage's client id at the provider, and how it authenticates."""
 
     client_id: str
     method: AuthMethod
@@ -100,7 +100,7 @@ class ClientCredentials:
     ) -> HttpRequest:
         """A POST of *form* to *url*, authenticated.
 
-        *audience*, *jti* (never used twice) and *now* are for an assertion, where one is made.
+        *audience*, *jti* (never used twice) and *now* are for an assertion, if one is needed.
         """
         return HttpRequest(
             method="POST",
@@ -110,7 +110,7 @@ class ClientCredentials:
         )
 
     def header(self) -> dict[str, str]:
-        """HTTP Basic, where that is our method."""
+        """HTTP Basic, if that is the method."""
         return self.basic() if self.method == "client_secret_basic" else {}
 
     def basic(self) -> dict[str, str]:

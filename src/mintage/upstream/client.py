@@ -1,4 +1,4 @@
-"""Our client leg at one identity provider: its data, tied to a transport."""
+"""Mintage's client for one identity provider: the provider's data, and a transport."""
 
 import contextlib
 import logging
@@ -44,7 +44,7 @@ log = logging.getLogger("mintage.upstream")
 
 
 class HttpUpstreamClient:
-    """An `UpstreamClient`: whatever differs between providers is in *upstream*."""
+    """An `UpstreamClient`. What differs between providers is in *upstream*."""
 
     def __init__(
         self,
@@ -127,10 +127,10 @@ class HttpUpstreamClient:
         *,
         complete: bool = False,
     ) -> Renewed:
-        """*tokens*, and who the user is by now.
+        """*tokens*, and who the user is now.
 
-        What is not known ends nothing: the user is then who they were. Raises `NotAdmitted`,
-        and revokes *tokens*, where *judge* says no to what was told.
+        If that is unknown, nothing ends: the user is then who they were. Raises `NotAdmitted`, and
+        revokes *tokens*, if *judge* refuses what the provider said.
         """
         if judge is None:
             return Renewed(tokens)
@@ -156,9 +156,9 @@ class HttpUpstreamClient:
         *,
         now: int,
     ) -> Identity | None:
-        """By a new id_token, else by userinfo or the lookups; None where there is none of them.
+        """The user by a new id_token, else by userinfo or the lookups; None if there is none.
 
-        *told*: the answer to the first question, where it was asked just now.
+        *told*: the answer to the first question, if it was asked just now.
         """
         upstream = self._upstream
         if not upstream.id_token:
@@ -258,7 +258,7 @@ class HttpUpstreamClient:
         )
 
     def _auth_method(self, found: Metadata) -> AuthMethod:
-        """As the operator or the preset says; else what we have and discovery names."""
+        """As the operator or the preset says; else what the credentials and discovery allow."""
         upstream, supported = self._upstream, found.token_endpoint_auth_methods_supported
         if upstream.auth_method is not None:
             return upstream.auth_method
@@ -273,7 +273,7 @@ class HttpUpstreamClient:
     async def _look_again(
         self, found: Metadata, tokens: UpstreamTokens, *, now: int
     ) -> Answer[HttpResponse | None]:
-        """Whether *tokens* still hold; and what was told of the user, if that was the question."""
+        """Whether *tokens* are still valid; and the user, if that was the question."""
         if tokens.ends_at is not None and now >= tokens.ends_at:
             return No("the token has ended")
         endpoint = self._upstream.endpoints.introspection
@@ -297,7 +297,7 @@ class HttpUpstreamClient:
         *,
         now: int,
     ) -> Identity:
-        """Who the user is, by what the lookups find. *told* answers the first of them already."""
+        """The user by the lookups. *told* is the answer to the first of them."""
         upstream = self._upstream
         answers: dict[str, Any] = {}
         half = set()
@@ -321,7 +321,7 @@ class HttpUpstreamClient:
         *,
         now: int,
     ) -> Part:
-        """All pages of *lookup*, as far as there is room for them."""
+        """All pages of *lookup*, up to the limit."""
         body: Any = None
         whole = True
         for page in range(1, user.MAX_PAGES + 1):
@@ -338,7 +338,7 @@ class HttpUpstreamClient:
     async def _by_id_token(
         self, found: Metadata, tokens: UpstreamTokens, claims: dict[str, Any], *, now: int
     ) -> Identity:
-        """Who the user is, by verified *claims* and what the userinfo endpoint adds to them."""
+        """The user by verified *claims* and what the userinfo endpoint adds to them."""
         quirks, endpoint = self._upstream.quirks, found.userinfo_endpoint
         missing = "email" in self._upstream.scopes and "email" not in claims
         userinfo: dict[str, Any] = {}
@@ -357,7 +357,7 @@ class HttpUpstreamClient:
         *,
         now: int,
     ) -> dict[str, Any]:
-        """What the userinfo endpoint tells, signed or not."""
+        """What the userinfo endpoint says, signed or not."""
         quirks = self._upstream.quirks
         if told is None:
             request = user.bearer_request(endpoint, tokens, quirks.api_headers)
@@ -377,13 +377,13 @@ class HttpUpstreamClient:
         return identity.vouched(who) if self._upstream.quirks.emails_are_verified else who
 
     def _of(self, tokens: UpstreamTokens, who: Identity) -> tuple[UpstreamTokens, Identity]:
-        """Both, the tokens bound to the provider that named the user."""
+        """Both, with the tokens bound to the provider that named the user."""
         return replace(tokens, issuer=who.issuer), who
 
     async def _verify(
         self, token: object, nonce: str | None, tokens: UpstreamTokens, now: int
     ) -> dict[str, Any]:
-        """The id_token's claims; the keys are fetched anew, once, where none of them fits."""
+        """The id_token's claims. If no key fits, the keys are fetched again, once."""
         found = await self._documents.metadata()
         return await self._with_keys(
             lambda keys: id_token.verify(
@@ -394,7 +394,7 @@ class HttpUpstreamClient:
         )  # fmt: skip
 
     async def _with_keys(self, verify: Callable[[jwk.KeySet], dict[str, Any]]) -> dict[str, Any]:
-        """What *verify* returns; the keys are fetched anew, once, where none of them fits."""
+        """What *verify* returns. If no key fits, the keys are fetched again, once."""
         keys, fresh = await self._documents.keys(newer_than=None)
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Why a request did not get through, in words that say who can mend it."""
+"""Why a request did not get through, and who can fix it."""
 
 import re
 import socket
@@ -18,7 +18,7 @@ _BEHIND_THE_PROXY: Final = re.compile(
 
 
 def failure(error: httpx2.HTTPError, where: str) -> UpstreamError:
-    """*error* of a request to *where*: an outage, or what only an operator can mend."""
+    """*error* of a request to *where*: an outage, or a fault that only an operator can fix."""
     causes = _causes(error)
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -60,7 +60,7 @@ def _words(error: httpx2.HTTPError, causes: list[BaseException], where: str) -> 
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """*error* and what it came from; of several attempts at once, each."""
+    """*error* and its causes; of several attempts at once, each."""
     found: list[BaseException] = []
     open_ends: list[BaseException | None] = [error]
     while open_ends and len(found) < _DEPTH:

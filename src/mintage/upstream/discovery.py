@@ -1,4 +1,4 @@
-"""The provider's metadata and keys: read strictly, remembered for a while, shared by all."""
+"""The provider's metadata and keys: read strictly, cached for a while, shared by all callers."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ _REFETCH_SECONDS: Final = 10  # between two looks for a key that the set does no
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the provider, as far as it matters (OpenID Connect Discovery §3)."""
+    """The provider's metadata that Mintage uses (OpenID Connect Discovery §3)."""
 
     issuer: str
     authorization_endpoint: str
@@ -48,10 +48,10 @@ def read_discovery(
     keys: bool = True,
     plain: bool = False,
 ) -> Metadata:
-    """Raises `UpstreamMisbehaved` unless *body* is the metadata of *issuer*, to the letter.
+    """Raises `UpstreamMisbehaved` unless *body* is the metadata of exactly *issuer*.
 
-    *template*: what a provider of many tenants may call itself instead. *keys*: whether it
-    must name its keys. *plain*: endpoints may be http URLs.
+    *template*: the issuer that a provider of many tenants may have instead. *keys*: whether it must
+    name its keys. *plain*: endpoints may be http URLs.
     """
     local = issuer.startswith("http://")
     endpoint = url(plain=plain or local)
@@ -72,10 +72,10 @@ def read_discovery(
 
 
 class Documents:
-    """What *upstream* publishes, asked for when it is needed.
+    """The documents that *upstream* publishes, fetched when they are needed.
 
-    It is no `FetchCache`: keys are never used past their time here, since an id_token's signature
-    says who logs in, while what discovery said goes on being used through an outage.
+    It is no `FetchCache`. Keys are never used past their time, because an id_token's signature says
+    who logs in. Discovery documents are used throughout an outage.
     """
 
     def __init__(self, upstream: Upstream, transport: Transport, clock: Clock) -> None:
@@ -89,7 +89,7 @@ class Documents:
         self._keys: tuple[float, jwk.KeySet] | None = None
 
     async def metadata(self) -> Metadata:
-        """What is known of the provider; from its configuration alone, without discovery."""
+        """The provider's metadata; without discovery, from the configuration alone."""
         if not self._upstream.discovery:
             return _configured(self._upstream)
         async with self._lock:
@@ -109,7 +109,7 @@ class Documents:
             return found
 
     async def keys(self, *, newer_than: jwk.KeySet | None) -> tuple[jwk.KeySet, bool]:
-        """(keys, whether they were fetched just now). Callers at once share one fetch."""
+        """(keys, whether they were fetched just now). Callers at the same time share one fetch."""
         found = await self.metadata()
         async with self._keys_lock:
             if self._keys is not None:
@@ -139,8 +139,8 @@ class Documents:
     async def _document(self, where: str, read: Callable[[dict[str, Any]], T]) -> T:
         """What *read* makes of the document at *where*.
 
-        Those who queue behind a call that fails need not each wait out the same outage:
-        for a moment they get the same failure.
+        Callers that queue behind a failing fetch need not each wait for the same outage: for a
+        moment they get the same failure.
         """
         until, failure = self._failures.get(where, (0.0, None))
         if failure is not None and self._clock() < until:
@@ -166,7 +166,7 @@ def _configured(upstream: Upstream) -> Metadata:
 
 
 def _said(upstream: Upstream) -> dict[str, str]:
-    """What the operator knows better, by the names that a discovery document has for it."""
+    """What the operator configured, by the names that a discovery document uses."""
     known = upstream.endpoints
     named = {
         "authorization_endpoint": known.authorization,

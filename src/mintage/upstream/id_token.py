@@ -1,6 +1,6 @@
-"""Verifying an id_token (OpenID Connect Core §3.1.3.7). Pure, down to the time.
+"""Verifies an id_token (OpenID Connect Core §3.1.3.7). Pure: the time is an argument.
 
-The signature is joserfc's work; which keys, which algorithms and which claims is ours.
+joserfc verifies the signature. This module chooses keys and algorithms, and checks the claims.
 """
 
 import hashlib
@@ -34,17 +34,17 @@ _NOTHING: Final[tuple[object, ...]] = (None, "", [])
 
 
 class _Registry(JWSRegistry):
-    """Providers put members and certificates into headers that nobody here reads."""
+    """Providers put members and certificates into headers that Mintage does not read."""
 
     max_header_length = 16 * 1024
 
 
 class UnknownKid(UpstreamMisbehaved):
-    """No key of the set verifies this token; a newer set may hold one."""
+    """No key of the set verifies this token. A newer set may have one that does."""
 
 
 def read_keys(body: dict[str, Any]) -> jwk.KeySet:
-    """The signing keys of a JWKS, those that joserfc can't read left out (RFC 7517 §5)."""
+    """The signing keys of a JWKS, without those that joserfc can't read (RFC 7517 §5)."""
     try:
         return read_key_set(body)
     except BadKeySet as error:
@@ -55,10 +55,10 @@ def verify(
     token: object, keys: jwk.KeySet, *, issuer: str, client_id: str, nonce: str | None,
     access_token: str, now: int, aliases: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """The claims of a good id_token. Raises `UpstreamMisbehaved`.
+    """The claims of a valid id_token. Raises `UpstreamMisbehaved`.
 
-    *issuer* may hold ``{tenantid}``, which stands for the token's own ``tid``. *aliases* are
-    other spellings of it; ``iss`` is *issuer* in what is returned.
+    *issuer* may contain ``{tenantid}``, which is replaced by the token's own ``tid``. *aliases* are
+    other spellings of it; in the result ``iss`` is *issuer*.
     """
     header, claims = _signed(token, keys, "the id_token")
     claims = {name: value for name, value in claims.items() if value not in _NOTHING}
@@ -85,8 +85,7 @@ def verify_userinfo(
 ) -> dict[str, Any]:  # fmt: skip
     """The claims of a signed userinfo answer (OpenID Connect Core §5.3.2).
 
-    It is verified as an id_token is; ``iss``, ``aud`` and ``exp`` count where they are there.
-    Raises `UpstreamMisbehaved`, and `UpstreamMisconfigured` where it is encrypted.
+    It is verified like an id_token; ``iss``, ``aud`` and ``exp`` are checked if they are there.
     """
     if token.count(".") == _DOTS_OF_A_JWE:
         raise UpstreamMisconfigured(
@@ -110,7 +109,7 @@ def _is_from(iss: object, issuer: str, aliases: tuple[str, ...]) -> bool:
 
 
 def is_issuer(iss: str, issuer: str, aliases: tuple[str, ...]) -> bool:
-    """Whether *iss*, told by a callback, is the provider. Which tenant it is the id_token tells."""
+    """Whether *iss*, from a callback, is the provider. The id_token says which tenant it is."""
     before, _, after = issuer.partition("{tenantid}")
     if "{tenantid}" in issuer:
         tenant = iss.removeprefix(before).removesuffix(after)
@@ -119,7 +118,7 @@ def is_issuer(iss: str, issuer: str, aliases: tuple[str, ...]) -> bool:
 
 
 def check_login_time(claims: dict[str, Any], max_age: int, *, now: int) -> None:
-    """Refuse a login that is older than was asked for (§3.1.2.1: ``auth_time`` must be there)."""
+    """Refuse a login that is older than requested (§3.1.2.1: ``auth_time`` must be there)."""
     if now - _time(claims.get("auth_time")) > max_age + LEEWAY:
         raise UpstreamMisbehaved("the user logged in longer ago than max_age allows")
 
@@ -127,9 +126,9 @@ def check_login_time(claims: dict[str, Any], max_age: int, *, now: int) -> None:
 def _issuer_of_tenant(
     template: str, claims: dict[str, Any], header: dict[str, Any], keys: jwk.KeySet
 ) -> str:
-    """The issuer of the tenant that the token says it is from.
+    """The issuer of the tenant that the token names.
 
-    A key may itself be bound to an issuer: else one tenant's key would sign for another.
+    A key may be bound to an issuer. Otherwise one tenant's key could sign for another.
     """
     tenant = claims.get("tid")
     if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
@@ -144,7 +143,7 @@ def _issuer_of_tenant(
 
 
 def _signed(token: object, keys: jwk.KeySet, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(header, claims) of *token* under one of *keys*. *what* it is, for the log."""
+    """(header, claims) of *token*, verified with one of *keys*. *what* names it in the log."""
     if not isinstance(token, str) or token.count(".") != 2:  # noqa: PLR2004
         raise UpstreamMisbehaved(f"{what} is not there, or not signed")
     try:
@@ -159,9 +158,9 @@ def _signed(token: object, keys: jwk.KeySet, what: str) -> tuple[dict[str, Any],
 
 
 def _the_key(token: str, keys: jwk.KeySet) -> jwk.Key | jwk.KeySet:
-    """The one key of the token's kind, where ``kid`` names none of *keys*; else all of them.
+    """The one key of the token's kind, if ``kid`` names none of *keys*; else all of them.
 
-    Some providers publish keys without ``kid``, or under another than they sign with. The
+    Some providers publish keys without ``kid``, or sign with another ``kid`` than they publish. The
     signature decides, not the name.
     """
     head = token.partition(".")[0]
@@ -209,7 +208,7 @@ def _same(given: object, expected: str) -> bool:
 
 
 def _check_at_hash(claims: dict[str, Any], access_token: str, algorithm: str) -> None:
-    """Refuse an access token that the id_token was not issued with (§3.1.3.6)."""
+    """Refuse an access token that was not issued with the id_token (§3.1.3.6)."""
     if "at_hash" not in claims:
         return
     digest = hashlib.new(_HASHES[algorithm], access_token.encode()).digest()

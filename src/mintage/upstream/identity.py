@@ -1,8 +1,8 @@
-"""Who logged in, from what the provider said. Pure.
+"""Who logged in, by what the provider said. Pure.
 
-The claims that are kept have the same names and types whatever the provider calls them:
-``email`` (a word), ``email_verified`` (yes or no), ``groups`` and ``organizations`` (lists
-of words). Rules can rely on that; what does not fit is left out.
+The claims that are kept have the same names and types for every provider: ``email`` (a string),
+``email_verified`` (a boolean), ``groups`` and ``organizations`` (lists of strings). Rules can rely
+on that. Values that do not fit are left out.
 """
 
 from collections.abc import Collection
@@ -48,7 +48,7 @@ def from_claims(claims: dict[str, Any], userinfo: dict[str, Any], where: Identit
 def from_answers(
     answers: dict[str, Any], where: IdentityMap, *, issuer: str, half: Collection[str] = ()
 ) -> Identity:
-    """The identity in what the lookups found. *half*: those that were not told to their end."""
+    """The identity in the answers to the lookups. *half*: the ones that were incomplete."""
     return _identity(answers, where, issuer, half)
 
 
@@ -72,13 +72,13 @@ def _source(name: str, where: IdentityMap) -> str:
 
 
 def _merged(userinfo: dict[str, Any], claims: dict[str, Any]) -> dict[str, Any]:
-    """Both, the id_token first. Whether an address is verified is told by who told the address."""
+    """Both, the id_token first. Whether an address is verified comes from the same source."""
     teller = claims if "email" in claims else userinfo
     return userinfo | claims | {"email_verified": teller.get("email_verified")}
 
 
 def _subject(document: dict[str, Any], where: IdentityMap) -> str:
-    """The user's lasting name there; some have a number."""
+    """The user's permanent identifier there; for some providers it is a number."""
     value = _number_as_text((where.subject or Pick(("sub",))).read(document))
     if not is_text(value) or not 0 < len(value) <= MAX_SUBJECT:
         raise UpstreamMisbehaved("the provider does not say who logged in")
@@ -115,7 +115,7 @@ def _claims(document: dict[str, Any], where: IdentityMap) -> tuple[dict[str, Any
 
 
 def vouched(who: Identity) -> Identity:
-    """*who*, of a provider that verifies every address and has no claim for it."""
+    """*who*, at a provider that verifies every address and has no claim for it."""
     if "email" not in who.claims or "email_verified" in who.claims:
         return who
     return replace(who, claims=who.claims | {"email_verified": True})
@@ -126,7 +126,7 @@ def _alone(value: object) -> object:
 
 
 def _words(value: object) -> list[str] | None:
-    """The words of a list, or one word; None for what is neither, and for an endless list."""
+    """The words of a list, or one word; None for anything else, and for a list that is too long."""
     if isinstance(value, str):
         value = [value] if value else []
     if not isinstance(value, list) or len(value) > _MAX_LIST:
@@ -143,7 +143,7 @@ def _is_word(value: object) -> bool:
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """A string that UTF-8 can hold: a lone surrogate is none."""
+    """A string that UTF-8 can encode, so without lone surrogates."""
     try:
         return isinstance(value, str) and bool(value.encode() or True)
     except UnicodeEncodeError:

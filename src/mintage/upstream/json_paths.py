@@ -1,4 +1,4 @@
-"""Where a value stands in a provider's answer: paths, as values. Pure."""
+"""Where a value is in a provider's answer: paths, as values. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ Path = tuple[str, ...]
 class Pick:
     """The value at *path*.
 
-    Where the path meets a list, it goes on in the first member whose flags of *where* are
-    all true; without flags it ends there.
+    If there is a list on the path, it continues in the first member whose flags of *where* are all
+    true. Without flags it ends there.
     """
 
     path: Path
@@ -39,13 +39,13 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """Of each member of the list at *path*: the words at *parts*, joined by a slash."""
+    """From each member of the list at *path*: the words at *parts*, joined by a slash."""
 
     path: Path
     parts: Sequence[Path]
 
     def read(self, document: object) -> list[str] | None:
-        """The words; None where there is no such list. A member that lacks one is left out."""
+        """The words; None if there is no such list. A member that lacks one is left out."""
         members = Pick(self.path).read(document)
         if not isinstance(members, list):
             return None

@@ -1,9 +1,9 @@
-"""One reader for the members of a provider's answers: a rule for each. Pure.
+"""Reads the members of a provider's answers, with one rule for each. Pure.
 
-A member that Mintage needs is read strictly: it is there and has its type, or the answer is not
-believed. A member that it can do without is read leniently: ``null`` and ``""`` mean that it is
-not there, a list of one stands for its member, numbers may be strings of digits, and what still
-does not fit is left out. Members without a rule are nobody's business.
+A member that Mintage needs is read strictly: it is there and has its type, or the answer is
+refused. An optional member is read leniently: ``null`` and ``""`` mean that it is not there, a list
+of one is its member, numbers may be strings of digits, and what still does not fit is left out.
+Members without a rule are ignored.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ Read: TypeAlias = Callable[[object], Any]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """*read*: how it is read. *needed*: without it the answer is not believed."""
+    """*read*: how it is read. *needed*: without it the answer is refused."""
 
     name: str
     read: Read
@@ -43,7 +43,7 @@ def members(body: dict[str, Any], rules: Iterable[Member], *, of: str) -> dict[s
 
 
 def text(value: object) -> str | None:
-    """A string that UTF-8 can hold, and not empty."""
+    """A string that UTF-8 can encode, and not empty."""
     try:
         return value if isinstance(value, str) and value and value.encode() else None
     except UnicodeEncodeError:  # a lone surrogate
@@ -80,7 +80,7 @@ def flag(value: object) -> bool | None:
 
 
 def words(value: object) -> tuple[str, ...] | None:
-    """A list of strings, or one string; of a list, what is a string."""
+    """A list of strings, or one string. Other members of a list are left out."""
     if isinstance(value, str):
         return tuple(value.split())
     if isinstance(value, list):
@@ -89,7 +89,7 @@ def words(value: object) -> tuple[str, ...] | None:
 
 
 def url(*, plain: bool) -> Read:
-    """An https URL without a fragment (RFC 6749 §3.1). *plain*: http will do as well."""
+    """An https URL without a fragment (RFC 6749 §3.1). *plain*: http is accepted too."""
 
     def read(value: object) -> str | None:
         return value if isinstance(value, str) and _is_endpoint(value, plain=plain) else None
@@ -102,7 +102,7 @@ def anything(value: object) -> Any:
 
 
 def _alone(value: object) -> object:
-    """*value*, or the one member of a list; None for what means nothing."""
+    """*value*, or the one member of a list; None for an empty value."""
     if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list | dict):
         value = value[0]
     return None if value in ("", [], {}) else value

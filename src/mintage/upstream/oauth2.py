@@ -1,6 +1,6 @@
 """Requests to a provider's OAuth endpoints, and the tokens in their answers. Pure.
 
-Each ``…_form`` builds what is sent; nothing here sends anything.
+Each ``…_form`` builds a request. Nothing here sends one.
 """
 
 from dataclasses import dataclass
@@ -54,9 +54,9 @@ def authorization_url(
 
 
 def _asked_of_the_user(login: LoginRequest, quirks: Quirks, prompt: str | None) -> dict[str, str]:
-    """``prompt``, ``max_age`` and ``login_hint``, as far as the provider knows them (§3.1.2.1).
+    """``prompt``, ``max_age`` and ``login_hint``, if the provider knows them (§3.1.2.1).
 
-    *prompt* is what its preset needs in any case. ``none`` stands alone: it forbids the rest.
+    *prompt* is what its preset always needs. ``none`` excludes the others.
     """
     # ``consent`` is a question to us, and our own page asks it: sent on, a provider may refuse
     # it (Entra's users without the right to consent), or ask everybody each time.
@@ -73,9 +73,9 @@ def _asked_of_the_user(login: LoginRequest, quirks: Quirks, prompt: str | None) 
 
 
 def _resource(upstream: Upstream) -> dict[str, str]:
-    """``resource`` (RFC 8707), only where the operator asked for it.
+    """``resource`` (RFC 8707), only if the operator configured it.
 
-    Strict providers refuse it, and at others it changes whom the upstream token is for.
+    Strict providers refuse it, and with others it changes the audience of the upstream token.
     """
     return {} if upstream.resource is None else {"resource": upstream.resource}
 
@@ -99,7 +99,7 @@ def refresh_form(refresh_token: str, upstream: Upstream) -> dict[str, str]:
 
 
 def exchange_form(tokens: UpstreamTokens, wanted: Exchange) -> dict[str, str]:
-    """RFC 8693 §2.1: the user's access token for one that somebody else takes."""
+    """RFC 8693 §2.1: the user's access token for one that another service accepts."""
     access_token = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
     form = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -112,7 +112,7 @@ def exchange_form(tokens: UpstreamTokens, wanted: Exchange) -> dict[str, str]:
 
 
 def revocation_form(tokens: UpstreamTokens) -> dict[str, str]:
-    """RFC 7009 §2.1: the refresh token, which takes the others along; else the access token."""
+    """RFC 7009 §2.1: the refresh token, which ends the others too; else the access token."""
     if tokens.refresh_token is not None:
         return {"token": tokens.refresh_token, "token_type_hint": "refresh_token"}
     return {"token": tokens.access_token, "token_type_hint": "access_token"}
@@ -129,10 +129,10 @@ _TOKENS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """When the provider is asked about a token again that can't be renewed.
+    """When to ask the provider about a token that can't be renewed.
 
-    *seconds*: how long such a token is trusted unasked; 0: for ever. *ending*: whether tokens
-    that have an end are asked about too, until then.
+    *seconds*: how long such a token is trusted before the next question; 0: for ever. *ending*:
+    whether to ask about tokens with an end too, until then.
     """
 
     seconds: int = 0
@@ -152,8 +152,8 @@ def read_tokens(
 ) -> tuple[UpstreamTokens, dict[str, Any]]:
     """(tokens, the whole answer) of a token response (RFC 6749 §5.1).
 
-    A refresh token that the answer does not replace is carried over from *before*. Raises
-    `UpstreamMisbehaved` for an answer that is none.
+    A refresh token that the answer does not replace is taken from *before*. Raises
+    `UpstreamMisbehaved` if it is not a token response.
     """
     if quirks.tokens_under in body:
         body = _below(body, quirks.tokens_under)
@@ -173,7 +173,7 @@ def read_tokens(
 def _timed(
     tokens: UpstreamTokens, lifetime: int | None, asking: Asking, now: int
 ) -> UpstreamTokens:
-    """*tokens*, and when they must be renewed or asked about."""
+    """*tokens*, with the time at which to renew them or ask about them."""
     end = None if lifetime is None else now + min(lifetime, _MAX_LIFETIME)
     again = now + asking.seconds
     if asking.seconds and end is None:

@@ -1,7 +1,7 @@
-"""A provider as data: where it is, what it says of its users, what it does its own way.
+"""A provider as data: its endpoints, what it says about users, how it differs from the standards.
 
-A module in `presets` holds a provider's `Preset` and nothing else. What a quirk means stands
-in the code that reads it, once for all providers; none has a class of its own.
+A module in `presets` has a provider's `Preset` and nothing else. The code that reads a quirk
+explains it, once for all providers; no provider has a class of its own.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ Parameters = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Where a provider is asked. ``{domain}`` and the like stand for a preset's parameters.
+    """The provider's endpoints. ``{domain}`` and the like are replaced by a preset's parameters.
 
-    *introspection*: asked whether a token that never ends still holds (RFC 7662), where an
-    operator names it.
+    *introspection*: asked whether a token without an end is still valid (RFC 7662), if an operator
+    configures it.
     """
 
     authorization: str | None = None
@@ -35,12 +35,11 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """One question about the user, asked with the user's own token.
+    """One request about the user, with the user's own token.
 
-    The answer is put under *into*. *scopes*: asked only if the token has one of them; empty:
-    always. *page_size*: a list that comes in pages of so many. *listed*: a list in one piece.
-
-    What is asked must be answered: otherwise nothing is known about the user.
+    The answer is stored under *into*. *scopes*: only if the token has one of them; empty: always.
+    *page_size*: the answer is a list in pages of so many. *listed*: a list in one piece. If the
+    provider does not answer, nothing is known about the user.
     """
 
     into: str
@@ -56,10 +55,10 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityMap:
-    """Where the identity stands in what the provider said; None: it does not say.
+    """Where the identity is in the provider's answers; None: they do not have it.
 
-    With OpenID Connect the words are the claims, and what is None here is taken by its
-    standard name. Without it they are the answers to the lookups.
+    With OpenID Connect the words are the claims, and None means the standard claim. Without it they
+    are the answers to the lookups.
     """
 
     subject: Pick | None = None
@@ -137,10 +136,10 @@ class Quirks:
 class Preset:
     """One provider. *title*: its brand, for pages.
 
-    *issuer*: where discovery begins, with its parameters in braces; None: the operator says.
-    *discovery*: whether there is any. *parameters*: what the operator must say, each with its
-    default, or None where there is none. *lookups*: who the user is, without OpenID Connect.
-    *public*: the parameters with which anybody can make an account there; None: not everybody can.
+    *issuer*: where discovery begins, with its parameters in braces; None: the operator configures
+    it. *discovery*: whether it has any. *parameters*: what the operator must set, each with its
+    default, or None if it has none. *lookups*: who the user is, without OpenID Connect. *public*:
+    the parameters with which anyone can create an account there; None: not everyone can.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""The identity provider, as values. Nothing here sends anything.
+"""The identity provider's protocol as values. Nothing here sends anything.
 
-A provider's module builds an `HttpRequest` and reads an `HttpResponse`; `transport` alone
-carries them. What the rest of the house sees is `UpstreamClient`.
+A provider's module builds an `HttpRequest` and reads an `HttpResponse`; only `transport` sends
+them. The rest of the program uses `UpstreamClient`.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """An answer, whole and within the size limit. Header names are lower-case."""
+    """A whole response within the size limit. Header names are lower-case."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -34,13 +34,12 @@ class HttpResponse:
 
 
 class Transport(Protocol):
-    """The only HTTP that leaves for the provider: time-outs, sizes and retries live there."""
+    """The only HTTP client for the provider. Time-outs, size limits and retries are here."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """The provider's answer, whatever its status below 500.
+        """The provider's response, whatever its status below 500.
 
-        Raises `UpstreamUnavailable` on a time-out, a failed connection, a 5xx or a 429, and
-        `UpstreamMisbehaved` on an oversized answer. Redirects are not followed.
+        `UpstreamMisbehaved` for a response that is too large. Redirects are not followed.
         """
 
     async def close(self) -> None: ...
@@ -48,10 +47,10 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRequest:
-    """One user on the way to the provider: our own client leg (RFC 9700 §2.1).
+    """One user's login at the provider, where Mintage is the client (RFC 9700 §2.1).
 
-    *prompt*, *max_age* (seconds) and *login_hint* are the client's wish, passed on as far as
-    the provider knows them (OpenID Connect Core §3.1.2.1).
+    *prompt*, *max_age* (seconds) and *login_hint* come from the client, and are passed on if the
+    provider knows them (OpenID Connect Core §3.1.2.1).
     """
 
     redirect_uri: str
@@ -66,7 +65,7 @@ class LoginRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """For whom a token is to be exchanged (RFC 8693 §2.1). *token_endpoint*: None for the usual."""
+    """What a token is exchanged for (RFC 8693 §2.1). *token_endpoint*: None for the usual one."""
 
     audience: str | None = None
     resource: str | None = None
@@ -97,36 +96,33 @@ class UpstreamClient(Protocol):
     async def redeem(
         self, code: str, login: LoginRequest, *, now: int
     ) -> tuple[UpstreamTokens, Identity]:
-        """The tokens that *code* stands for, and who logged in; the id_token is verified."""
+        """The tokens for *code*, and who logged in. The id_token is verified."""
 
     async def refresh(
         self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
     ) -> Renewed:
-        """New tokens; a refresh token that the provider did not replace is carried over.
+        """New tokens. A refresh token that the provider did not replace is kept.
 
-        A token that can't be renewed (``recheck``) is asked about instead: the same token comes
-        back, good for a while again. Raises `UpstreamRefused` on ``invalid_grant``, or when the
-        provider no longer knows the token: the login is over.
+        For a token that can't be renewed (``recheck``) the provider is asked instead: the same
+        token comes back, valid for another while. Raises `UpstreamRefused` on ``invalid_grant``, or
+        when the provider no longer knows the token: the login has ended.
 
-        *judge* is shown who the user is by now, as far as the provider can be asked. If it
-        raises `NotAdmitted`, that is raised, and the new tokens are revoked.
+        *judge* is called with the user as they are now, if the provider can be asked. If it raises
+        `NotAdmitted`, that is raised, and the new tokens are revoked.
         """
 
     def issued(self, tokens: UpstreamTokens) -> bool:
-        """Whether this very provider gave *tokens*; no other may see them."""
+        """Whether this very provider issued *tokens*. No other may get them."""
 
     async def exchange(
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
     ) -> UpstreamTokens:
-        """A token for somebody else, for the user's access token (RFC 8693).
-
-        Raises `UpstreamRefused` where the provider won't give one.
-        """
+        """A token for another service, for the user's access token (RFC 8693)."""
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
-        """End the tokens at the provider, in its own way, where it can (RFC 7009)."""
+        """Revoke the tokens at the provider, in its own way, if it has one (RFC 7009)."""
 
     async def check(self) -> None:
-        """Returns if the provider is known: its discovery document is here, or can be had."""
+        """Returns if the provider's discovery document is cached or can be fetched."""
 
     async def close(self) -> None: ...

@@ -1,8 +1,8 @@
-"""One identity provider, or several at once: each login is one provider's, and stays so.
+"""One identity provider, or several at once. Each login belongs to one provider for ever.
 
-Logins at different providers must never be mixed up. Each provider has a callback of its own
-(RFC 9700 §4.4.2.2), and what it calls its users is told on with its name in front: else the
-user ``7`` of one would be the user ``7`` of the other.
+Logins at different providers must never be mixed up. Each provider has a callback of its own (RFC
+9700 §4.4.2.2), and its name is put in front of its users' subjects: otherwise the user ``7`` of one
+would be the user ``7`` of the other.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ _MAX_ISSUERS: Final = 1000  # a provider of many tenants has an issuer for each
 
 @dataclass(frozen=True, slots=True)
 class RegisteredUpstream:
-    """A provider among others, which answers for its own logins only.
+    """A provider among others, which serves only its own logins.
 
-    *client* asks it. *others*: the names of those beside it.
+    *client* asks it. *others*: the names of the other providers.
     """
 
     upstream: Upstream
@@ -36,30 +36,30 @@ class RegisteredUpstream:
 
     @property
     def name(self) -> str:
-        """Its name in addresses and subjects."""
+        """Its name in URLs and subjects."""
         return self.upstream.name
 
     @property
     def title(self) -> str:
-        """How a page calls it."""
+        """Its name on pages."""
         return self.upstream.title
 
     @property
     def callback(self) -> str:
-        """Where its logins come back to, below the issuer."""
+        """The path of its callback, below the issuer."""
         return self.upstream.callback
 
     @property
     def prefix(self) -> str:
-        """What stands in front of its users' subjects."""
+        """What is put in front of its users' subjects."""
         return "" if self.upstream.legacy_default else f"{self.name}|"
 
     def owns(self, tokens: UpstreamTokens) -> bool:
-        """Whether *tokens* came from it, and not from another that had its place before."""
+        """Whether it issued *tokens*, and not another provider that had its name before."""
         return tokens.provider == self._mark and self.upstream.issued(tokens.issuer)
 
     def expects(self, login_hint: str | None) -> bool:
-        """Whether the hint is an address in a domain of its."""
+        """Whether the hint is an address in one of its domains."""
         domain = (login_hint or "").rpartition("@")[2].lower()
         return domain in self.upstream.domains
 
@@ -134,7 +134,7 @@ class Upstreams:
         return next((one for one in self._all if one.name == name), None)
 
     def issued(self, tokens: UpstreamTokens) -> bool:
-        """Whether one of them gave *tokens*. It is asked with each request that needs a token."""
+        """Whether one of them issued *tokens*. It is called for each request that needs a token."""
         key = tokens.provider, tokens.issuer
         known = self._issued.get(key)
         if known is None:
@@ -145,17 +145,17 @@ class Upstreams:
     async def refresh(
         self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
     ) -> Renewed:
-        """As `UpstreamClient.refresh`, at the provider that *tokens* came from."""
+        """As `UpstreamClient.refresh`, at the provider that issued *tokens*."""
         return await self._owner(tokens).refresh(tokens, now=now, judge=judge)
 
     async def exchange(
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
     ) -> UpstreamTokens:
-        """As `UpstreamClient.exchange`, at the provider that *tokens* came from."""
+        """As `UpstreamClient.exchange`, at the provider that issued *tokens*."""
         return await self._owner(tokens).exchange(tokens, wanted, now=now)
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
-        """As `UpstreamClient.revoke`, at the provider that *tokens* came from."""
+        """As `UpstreamClient.revoke`, at the provider that issued *tokens*."""
         await self._owner(tokens).revoke(tokens)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How a token is ended at a provider: by the book (RFC 7009), or its own way. Pure."""
+"""How a token is revoked at a provider: by the standard (RFC 7009), or in its own way. Pure."""
 
 from typing import Final
 from urllib.parse import quote
@@ -27,7 +27,7 @@ def revocation_request(
     jti: str,
     now: int,
 ) -> HttpRequest | None:
-    """What ends *tokens*; None where the provider has no way."""
+    """The request that revokes *tokens*; None if the provider has none."""
     if endpoint is None:
         return None
     quirks = upstream.quirks
@@ -48,7 +48,7 @@ def revocation_request(
 
 
 def is_done(response: HttpResponse, quirks: Quirks) -> bool:
-    """Whether the token is ended, by *response* or before it."""
+    """Whether the token is invalid, by *response* or before it."""
     match quirks.revocation:
         case "rfc7009":
             return response.status == _DONE[0]
@@ -59,7 +59,7 @@ def is_done(response: HttpResponse, quirks: Quirks) -> bool:
 
 
 def _agreed(response: HttpResponse, quirks: Quirks) -> bool:
-    """Whether a good status means it; an answer that the token is dead already is as good."""
+    """Whether a good status means it. An answer that the token was invalid already is as good."""
     if response.status not in _DONE or not quirks.errors_in_200:
         return response.status in _DONE
     answer = to_does_it_hold(response, quirks, now=0)

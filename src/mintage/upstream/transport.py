@@ -1,4 +1,4 @@
-"""The only HTTP that leaves for the provider: one pool, bounded in time and size."""
+"""The only HTTP client for the provider: one pool, with limits on time and size."""
 
 import asyncio
 import random
@@ -32,10 +32,10 @@ class RateLimited(UpstreamUnavailable):
 
 
 class HttpTransport:
-    """*timeout* (seconds) is for a whole request: all its attempts, the answer's body included.
+    """*timeout* (seconds) is for a whole request: all its attempts, and the response's body.
 
-    Proxies and CA bundles are taken from the environment, as an operator expects of
-    anything that goes out; redirects are not followed, since a provider's endpoints have none.
+    Proxies and CA bundles are taken from the environment, as an operator expects of outgoing
+    connections. Redirects are not followed, because a provider's endpoints have none.
     """
 
     def __init__(

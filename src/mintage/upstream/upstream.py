@@ -1,4 +1,4 @@
-"""The identity provider as one value: nothing is left to be looked up or filled in. Pure."""
+"""The identity provider as one value, with nothing left to look up or fill in. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,24 +15,25 @@ RECHECK_SECONDS = 3600
 class Upstream:
     """One identity provider, as the settings describe it.
 
-    *name* is in addresses and subjects, *title* on pages. *names_issuer*: whether *issuer* is what
-    it calls itself; otherwise *issuer* is taken from its token endpoint. *client_secret*: None for
-    a public client. *client_key*: for ``private_key_jwt``. *auth_method*: as the operator set it.
+    *name* is in URLs and subjects, *title* on pages. *names_issuer*: whether *issuer* is the
+    provider's own name; otherwise *issuer* is derived from its token endpoint. *client_secret*:
+    None for a public client. *client_key*: for ``private_key_jwt``. *auth_method*: as the operator
+    set it.
 
-    *scopes*: what each login asks for; *more_scopes*: what else, by scope of ours. *resource*:
-    sent to it (RFC 8707) only if it is given. *extra*: parameters of every login.
+    *scopes*: what each login requests; *more_scopes*: what else, by scope of Mintage. *resource*:
+    sent to it (RFC 8707) only if it is set. *extra*: parameters of every login.
 
     *discovery*: whether it has a document; *discovery_url*: where that is, if not below *issuer*.
-    *endpoints*: over what the document says. *plain*: they may be http URLs. *id_token*: whether
-    an id_token says who the user is; otherwise *lookups* do. *recheck_seconds*: how long a token
-    that never ends is used before Mintage asks about it; 0: for ever.
-    *asks_without_refresh_token*: whether Mintage also asks about a token that can't be renewed and
-    has an end. *former_issuers*: what it was called before; such logins stay.
+    *endpoints*: they replace those of the document. *plain*: they may be http URLs. *id_token*:
+    whether an id_token says who the user is; otherwise *lookups* do. *recheck_seconds*: how long a
+    token that never ends is used before Mintage asks about it; 0: for ever.
+    *asks_without_refresh_token*: whether Mintage also asks about a token that has an end and can't
+    be renewed. *former_issuers*: its former names; logins under them continue.
 
-    *public*: whether anybody can make an account there.
+    *public*: whether anyone can create an account there.
 
-    *domains* are those of its users' e-mail addresses. *legacy_default*: logins from before there
-    were several providers belong to it.
+    *domains* are those of its users' e-mail addresses. *legacy_default*: logins from the time when
+    there was only one provider belong to it.
     """
 
     name: str
@@ -64,11 +65,11 @@ class Upstream:
 
     @property
     def callback(self) -> str:
-        """Where its logins come back to, below our issuer."""
+        """The path of its callback, below the issuer."""
         return callback_of(self.name, legacy_default=self.legacy_default)
 
     def issued(self, issuer: str | None) -> bool:
-        """Whether tokens of *issuer* came from it, one of its tenants included."""
+        """Whether it issued tokens of *issuer*, one of its tenants included."""
         quirks, template = self.quirks, self.quirks.issuer_template
         own = (self.issuer, *self.former_issuers, *quirks.issuer_aliases)
         if issuer is None or issuer in own:
@@ -79,5 +80,5 @@ class Upstream:
 
 
 def callback_of(name: str, *, legacy_default: bool) -> str:
-    """The callback of the provider *name*, below our issuer."""
+    """The path of the callback of the provider *name*, below the issuer."""
     return "/callback" if legacy_default else f"/callback/{name}"

@@ -1,1 +1,1 @@
-"""Grants at rest: sealed records, decided on and replaced by compare-and-swap."""
+"""The grants in the store: encrypted records, changed by compare-and-swap."""

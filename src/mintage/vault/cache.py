@@ -1,7 +1,7 @@
-"""Open grants in memory, for a bounded time, dropped as soon as somebody changes them.
+"""Caches decrypted grants for a limited time, and drops them when they change.
 
-A grant is *fresh* for a few seconds: that is the hard bound on how late a revocation is seen.
-It is kept for longer as the *last known* one, for when the store can't be asked.
+A grant is *fresh* for a few seconds: that is the upper limit for how late a revocation is noticed.
+It is kept for longer as the *last known* one, for when the store can't be read.
 """
 
 from typing import Final, NamedTuple
@@ -16,12 +16,12 @@ DEFAULT_OUTAGE: Final = 30.0
 
 
 class GrantCache:
-    """Least recently used out first. *ttl* and *outage* are in seconds.
+    """The least recently used one is dropped first. *ttl* and *outage* are in seconds.
 
-    *outage*: for how long after it was last fresh a grant is known still.
+    *outage*: how long a grant is still known after it was last fresh.
 
-    A load that was under way while its grant changed must not put back what it saw:
-    a reader takes a `ticket` first, and `put` ignores one that `drop` has voided.
+    A load that was under way while its grant changed must not cache the old one. So a reader takes
+    a `ticket` first, and `put` ignores one that `drop` has made void.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class GrantCache:
         return known.grant
 
     def last_known(self, key: bytes) -> Active | None:
-        """The grant under *key* as it was not too long ago. No change of it was heard of."""
+        """The grant under *key* as it was a short time ago, if no change of it is known."""
         known = self._grants.get(key)
         if known is None:
             return None
@@ -58,18 +58,18 @@ class GrantCache:
         return known.grant
 
     def ticket(self, key: bytes) -> object:
-        """Taken before a load; good until the grant under *key* changes."""
+        """Take it before a load. It is valid until the grant under *key* changes."""
         ticket = object()
         self._tickets[key] = ticket
         return ticket
 
     def put(self, key: bytes, grant: Active, ticket: object) -> None:
-        """Keep *grant*, unless it changed since *ticket* was taken."""
+        """Cache *grant*, unless it changed since *ticket* was taken."""
         if self.give_back(key, ticket) and self._ttl > 0:
             self._grants[key] = _Known(grant, self._clock() + self._ttl, self._era)
 
     def give_back(self, key: bytes, ticket: object) -> bool:
-        """*ticket* is used up; whether it was good."""
+        """Use up *ticket*. Returns whether it was valid."""
         if self._tickets.get(key) is not ticket:
             return False
         del self._tickets[key]

@@ -1,4 +1,4 @@
-"""Grants as bytes: each sealed under a key from its own secret and a root secret of this server."""
+"""Encodes grants: each is encrypted under a key from its own secret and the server's."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from mintage.vault.values import VaultKeys
 
 
 class GrantCodec:
-    """*keys*: the first seals, all open. A *key* is the store key of the grant of *secret*."""
+    """*keys*: the first encrypts, all decrypt. *key* is the store key of the grant of *secret*."""
 
     def __init__(self, keys: Sequence[VaultKeys], random_bytes: RandomBytes) -> None:
         self._keys = {one.id: one for one in keys}
@@ -26,9 +26,10 @@ class GrantCodec:
     def seal_next(
         self, grant: Grant, *, secret: bytes, key: bytes, record: bytes, before: Grant
     ) -> bytes:
-        """What takes the place of *record*, in which *before* is.
+        """The record that replaces *record*, which contains *before*.
 
-        It is sealed under the secret in use. New tokens are signed with that; others were not.
+        It is encrypted under the secret in use. New tokens are signed with that; old ones may not
+        be.
         """
         if not isinstance(grant, Active):
             return self._seal(grant, secret, key, Head.make(self._active.id, NO_TOKENS))
@@ -38,7 +39,7 @@ class GrantCodec:
         return self._seal(grant, secret, key, Head.make(self._active.id, signed_with))
 
     def is_current(self, record: bytes) -> bool:
-        """Whether *record* is sealed under the secret in use."""
+        """Whether *record* is encrypted under the secret in use."""
         return Head.of(record).sealed_under == self._active.id
 
     def open(self, record: bytes, *, secret: bytes, key: bytes) -> Grant:
@@ -60,7 +61,7 @@ class GrantCodec:
     def check_secrets(self, record: bytes, key: bytes) -> None:
         """Raise `SecretMissing` if the live grant in *record* needs a secret that is not here.
 
-        Nothing is opened: the head of the record tells. Raises `NewerRecord`.
+        Nothing is decrypted: the head of the record says it. Raises `NewerRecord`.
         """
         try:
             head = Head.of(record)

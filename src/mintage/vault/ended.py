@@ -1,8 +1,8 @@
-"""Grants that this process knows to be over: nothing makes one live again.
+"""Remembers grants that have ended, so that none of them becomes live again.
 
-A record that is live where an ended one was is an older one that was put back: by a person who
-can write to the store, or from a backup while servers run. The memory is bounded and is that
-of one process, so this notices; it does not promise.
+If a record is live although its grant has ended, an old record was restored: by a person who can
+write to the store, or from a backup while servers run. The memory is limited and belongs to one
+process, so this is no guarantee.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ class Ended:
         self._keys: BoundedMemory[bytes, None] = BoundedMemory(_MOST)
 
     def remember(self, key: bytes) -> None:
-        """The grant under *key* is over."""
+        """The grant under *key* has ended."""
         self._keys[key] = None
 
     def __contains__(self, key: bytes) -> bool:

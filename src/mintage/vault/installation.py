@@ -1,8 +1,8 @@
-"""Whose store this is: one record in it, compared at each start.
+"""Identifies the installation that a store belongs to: one record in it, compared at each start.
 
-Two installations on one store end each other's logins and count each other's secrets. They are
-told apart by their issuers and by their root secrets: who shares neither with the record is
-another installation.
+Two installations on one store would end each other's logins and count each other's secrets. They
+differ in their issuers and root secrets. A server that has neither in common with the record
+belongs to another installation.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _ATTEMPTS: Final = 20
 
 
 class Installation(msgspec.Struct, frozen=True, array_like=True):
-    """*id* is drawn once. *issuers* and *secrets* (`VaultKeys.id`) are all that ever started."""
+    """*id* is drawn once. *issuers* and *secrets* (`VaultKeys.id`) are all that were ever used."""
 
     id: bytes
     issuers: tuple[str, ...]
@@ -36,7 +36,7 @@ class Installation(msgspec.Struct, frozen=True, array_like=True):
         return issuer in self.issuers or not set(secrets).isdisjoint(self.secrets)
 
     def joined(self, issuer: str, secrets: Iterable[bytes]) -> "Installation":
-        """With what a server that starts brings along."""
+        """With the issuer and secrets of a server that starts."""
         return Installation(
             self.id,
             tuple(dict.fromkeys((*self.issuers, issuer))),
@@ -45,13 +45,13 @@ class Installation(msgspec.Struct, frozen=True, array_like=True):
 
 
 async def find(store: Store) -> Installation | None:
-    """The installation that *store* belongs to; None for a store that nobody used yet."""
+    """The installation that *store* belongs to; None for a store that no server has used yet."""
     seen = await store.load(KEY)
     return None if seen is None else _read(seen)
 
 
 async def check(store: Store, issuer: str, secrets: Sequence[bytes]) -> None:
-    """Raises `StoreUnusable` where *store* belongs to another installation."""
+    """Raises `StoreUnusable` if *store* belongs to another installation."""
     found = await find(store)
     if found is not None and not found.knows(issuer, secrets):
         raise StoreUnusable(
@@ -70,9 +70,9 @@ async def join(
     *,
     adopt: bool = False,
 ) -> None:
-    """Be one of the servers of *store*'s installation; the first one founds it.
+    """Join *store*'s installation; the first server founds it.
 
-    Raises `StoreUnusable` where it is another's, unless *adopt* takes it over.
+    Raises `StoreUnusable` if it belongs to another, unless *adopt* takes it over.
     """
     for _ in range(_ATTEMPTS):
         try:

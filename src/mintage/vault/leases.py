@@ -1,4 +1,4 @@
-"""Leases in records: of all processes one asks the upstream at a time."""
+"""Leases in records: one process at a time asks the upstream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +18,7 @@ _POLL: Final = 0.05  # seconds between two looks at another process's lease
 
 
 class Leases:
-    """Takes leases, prolongs them and gives them back. *holder* is random, another each time."""
+    """Takes, prolongs and releases leases. *holder* is random, and different each time."""
 
     def __init__(
         self, grants: StoredGrants, *, clock: Clock, steady: Clock, lifetimes: Lifetimes
@@ -31,10 +31,11 @@ class Leases:
     async def take(
         self, secret: bytes, holder: bytes, found: Found | None = None
     ) -> OpenGrant | Refused:
-        """The grant leased to *holder*; or without a lease, if another has renewed it.
+        """The grant with a lease for *holder*; or without one, if another process renewed it.
 
-        Another's lease is waited for as long as one lasts, whatever its end is by our clock; and
-        again that long whenever its holder prolongs it. *found*: the grant, if it was just read.
+        It waits for another's lease as long as a lease lasts, whatever the lease's end is by this
+        clock; and as long again whenever its holder prolongs it. *found*: the grant, if it was just
+        read.
         """
         awaited: tuple[Lease, float] | None = None  # and since when
         while True:
@@ -71,10 +72,10 @@ class Leases:
 
     @asynccontextmanager
     async def held(self, secret: bytes, holder: bytes) -> AsyncIterator[None]:
-        """The lease goes on for as long as the block takes.
+        """Keep the lease for as long as the block takes.
 
-        The upstream may have spent the refresh token long before the last answer is here and
-        saved. Whoever sent it again meanwhile would end the login.
+        The upstream may have spent the refresh token long before the last answer is here and saved.
+        If another process sent it again meanwhile, the login would end.
         """
         over = asyncio.Event()
         prolonging = asyncio.create_task(self._prolong(secret, holder, over))
@@ -85,7 +86,7 @@ class Leases:
             await prolonging
 
     async def release(self, secret: bytes, holder: bytes) -> None:
-        """The upstream gave no answer: the next may ask at once."""
+        """The upstream did not answer: the next process may ask at once."""
         await self._grants.change(secret, _if_active(lambda grant: lease.release(grant, holder)))
 
     async def _prolong(self, secret: bytes, holder: bytes, over: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Which grants there are, for whom, and an end to any of them without its own secret."""
+"""Lists grants and ends them, without their own secrets."""
 
 import logging
 from collections.abc import AsyncGenerator, Callable
@@ -18,8 +18,8 @@ log = logging.getLogger("mintage.vault")
 class Listing:
     """Lists grants and ends them.
 
-    What is ended here is over for its client. The upstream's tokens stay as they are: to read
-    them, and so to revoke them there, takes a token of the client's.
+    A grant that is ended here has ended for its client. The upstream's tokens stay valid at the
+    provider: decrypting and so revoking them takes a token of the client.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Listing:
     ) -> AsyncGenerator[Listed, None]:
         """Live grants, each once: of *subject* (issuer, subject), of *client*, of both, or all.
 
-        Those that can't be read are among them (`Listed.unread`): ending needs the key alone.
+        Those that can't be read are included (`Listed.unread`): ending needs only the key.
         """
         if subject is None and client is None:
             async for found in self._pages(None, None):
@@ -53,7 +53,7 @@ class Listing:
                 seen.add(found.key)
 
     async def get(self, name: str) -> Listed | None:
-        """The live grant of that public id."""
+        """The live grant with that public id."""
         prefix = parse_grant_id(name)
         return None if prefix is None else await self._first(prefix)
 
@@ -76,10 +76,10 @@ class Listing:
         return max([login.created_at, *(order + 1 for order in orders)])
 
     async def make_room(self, login: Consent, *, limit: int) -> None:
-        """End all grants of one user at one client but the newest *limit*.
+        """End all but the newest *limit* grants of one user at one client.
 
-        Each login looks after it was written, and all agree on the order: so of logins at
-        once the same ones stay, whichever looks first.
+        Each login calls it after its write, and all use the same order. So of logins at the same
+        time the same ones stay, whichever calls first.
         """
         try:
             grants = sorted(await self._of(login), key=_order)
@@ -89,7 +89,7 @@ class Listing:
             log.warning("old grants were not looked for: %s", error)  # the next login will
 
     async def _of(self, login: Consent) -> list[Listed]:
-        """Those of the same user and client. What may be another installation's is no one's."""
+        """The grants of the same user and client, but none that may be another installation's."""
         subject = (login.identity.issuer, login.identity.subject)
         found = self.find(subject=subject, client=login.client_id)
         return [grant async for grant in found if not grant.foreign]

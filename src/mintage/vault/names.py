@@ -1,4 +1,4 @@
-"""How grants are listed: under keyed hashes, with a sealed summary. A stolen store names nobody."""
+"""Lists grants under keyed hashes, with an encrypted summary: a stolen store reveals no names."""
 
 import hmac
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from mintage.vault.values import Listed, Summary, VaultKeys
 
 
 class GrantNames:
-    """*keys*: the first makes names, all read and find them."""
+    """*keys*: the first makes names, all find and read them."""
 
     def __init__(self, keys: Sequence[VaultKeys], random_bytes: RandomBytes) -> None:
         self._keys = {one.id: one for one in keys}
@@ -23,7 +23,7 @@ class GrantNames:
         self._random_bytes = random_bytes
 
     def make(self, login: Consent, key: bytes, order: int | None = None) -> Index:
-        """Hashes to find a grant by, and who it is; *order* is its place among its user's."""
+        """The hashes to find a grant by, and its summary; *order* is its place among its user's."""
         who = login.identity
         return Index(
             subject=self.of_subject(who.issuer, who.subject)[0],
@@ -37,7 +37,7 @@ class GrantNames:
         )
 
     def read(self, entry: Entry) -> Listed | None:
-        """What *entry* tells; None for a grant that is over. What can't be read is said."""
+        """The content of *entry*; None for an ended grant. It tells if it can't be read."""
         try:
             head = Head.of(entry.head)
         except RecordError as error:
@@ -55,11 +55,11 @@ class GrantNames:
         return Listed(entry.key, summary, entry.expires_at, *heads, unread, foreign)
 
     def of_subject(self, issuer: str, subject: str) -> list[bytes]:
-        """By what the store lists one user's grants: under the secret in use, and under others."""
+        """The hashes of one user: under the secret in use, and under others."""
         return self._hashes(("subject", issuer, subject))
 
     def of_client(self, client_id: ClientId) -> list[bytes]:
-        """By what the store lists one client's grants, likewise."""
+        """The hashes of one client, likewise."""
         return self._hashes(("client", client_id))
 
     def _summary(self, entry: Entry) -> Summary | None:

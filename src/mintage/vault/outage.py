@@ -1,4 +1,4 @@
-"""Leaving a store alone that has just failed: it is asked again after a pause that grows."""
+"""Spares a store that has just failed: the pause before the next attempt grows."""
 
 import random
 from typing import Final
@@ -11,7 +11,7 @@ _LONGEST: Final = 2.0
 
 
 class Outage:
-    """What is known of a store that does not answer. Pauses differ from process to process."""
+    """The state of a store that does not answer. Pauses differ from process to process."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""New tokens from the upstream: asked for once, by one process, and saved whatever happens."""
+"""Renews upstream tokens: one process asks once, and the answer is saved in any case."""
 
 import asyncio
 import logging
@@ -39,10 +39,10 @@ _MAX_FAILURES: Final = 1000
 
 @dataclass(slots=True)
 class Rotation:
-    """A refresh that goes into one write with the renewed tokens that it waits for.
+    """A refresh that is written together with the renewed tokens that it waits for.
 
-    *settled*: whether it did, and the outcome of the renewal is its own. Otherwise it has yet to
-    be done: another began the renewal, or the rotation and the new tokens need a write each.
+    *settled*: whether it was, and the outcome of the renewal is its own. Otherwise it still has to
+    be done: another caller began the renewal, or the rotation and the new tokens need a write each.
     """
 
     decide: Decide
@@ -50,7 +50,7 @@ class Rotation:
     settled: bool = False
 
     def of(self, renewed: Active) -> Write | None:
-        """What to write for a grant with *renewed* tokens; None: those alone, it comes after."""
+        """What to write for a grant with *renewed* tokens; None: only those, the rotation later."""
         if not self.is_awaited:  # a successor that nobody hears of would end the login later
             return None
         with suppress(Exception):  # the refresh raises it again by itself: the tokens are safe then
@@ -92,16 +92,16 @@ class Renewal:
     async def fresh(
         self, opened: OpenGrant, *, found: Found | None = None, rotation: Rotation | None = None
     ) -> OpenGrant | Refused:
-        """*opened* with an upstream token that is good for a while yet.
+        """*opened* with an upstream token that is valid for a while.
 
-        One process asks, once, for all who wait. While the old token still holds nobody
-        waits: it is renewed behind their backs. But where the provider ends the old token when
-        it gives the new one, everybody waits for the new one. Raises `UpstreamUnavailable` or
-        `UpstreamMisbehaved` where it has ended and no new one can be had, where the provider
-        has not said for too long who the user is, and where it is not configured.
+        One process asks once for all callers. While the old token is still valid nobody waits: it
+        is renewed in the background. But if the provider ends the old token when it issues the new
+        one, all callers wait for the new one. Raises `UpstreamUnavailable` or `UpstreamMisbehaved`
+        if the token has expired and no new one can be obtained, if the provider has not said for
+        too long who the user is, and if it is not configured.
 
         *found*: the grant, if it was just read. *rotation*: written with the new tokens if this
-        caller waits for them and is the one for whom they are asked.
+        caller waits for them and is the one for whom they are requested.
         """
         tokens, now = opened.grant.upstream, self._now()
         self._check_provider(tokens)
@@ -135,16 +135,16 @@ class Renewal:
         return outcome if isinstance(outcome, Refused) else self._not_overdue(outcome)
 
     def _check_provider(self, tokens: UpstreamTokens) -> None:
-        """A provider that was taken out, or replaced by another, is sent nothing of its logins.
+        """Send nothing to a provider that was removed or replaced by another.
 
-        It may have been taken out by mistake: no reason to end them.
+        It may have been removed by mistake, so its logins do not end.
         """
         if not self._knows(tokens):
             named = tokens.provider or tokens.issuer
             raise UpstreamUnavailable(f"the provider of this login is not configured: {named}")
 
     def _not_overdue(self, opened: OpenGrant) -> OpenGrant:
-        """*opened*, unless the upstream has been silent about the user for too long."""
+        """*opened*, unless the upstream has not answered about the user for too long."""
         if self._is_overdue(opened.grant):
             limit = self._lifetimes.unanswered
             raise UpstreamUnavailable(
@@ -157,13 +157,13 @@ class Renewal:
         return lease.is_overdue(grant, now=self._now(), limit=self._lifetimes.unanswered)
 
     async def drain(self) -> None:
-        """Wait for what is under way: what the upstream hands out must be saved."""
+        """Wait for renewals under way: what the upstream issues must be saved."""
         await self._flights.drain()
 
     async def _renew(
         self, secret: bytes, found: Found | None = None, rotation: Rotation | None = None
     ) -> OpenGrant | Refused:
-        """Ask the upstream under a lease, so that of all processes one asks."""
+        """Ask the upstream under a lease, so that only one process asks."""
         holder = self._random_bytes(8)
         leased = await self._leases.take(secret, holder, found)
         if isinstance(leased, Refused) or leased.grant.lease is None:
@@ -174,7 +174,7 @@ class Renewal:
     async def _renew_now(
         self, secret: bytes, holder: bytes, leased: OpenGrant, rotation: Rotation | None
     ) -> OpenGrant | Refused:
-        """Ask the upstream, and keep its answer."""
+        """Ask the upstream, and save its answer."""
         key = handles.store_key(secret)
         try:
             identity = leased.grant.login.identity
@@ -194,10 +194,10 @@ class Renewal:
     async def _save(
         self, secret: bytes, outcome: Renewed, rotation: Rotation | None
     ) -> OpenGrant | Refused:
-        """Keep what the upstream gave, through an outage of the store as well.
+        """Save what the upstream issued, also through an outage of the store.
 
-        Its old refresh token is spent: giving up early would cost the user the login. So it is
-        kept whatever becomes of *rotation*, which goes into the same write if it can.
+        Its old refresh token is spent, so giving up early would cost the user the login. It is
+        saved whatever happens to *rotation*, which goes into the same write if it can.
         """
         now, together = self._now(), False
 
@@ -237,9 +237,9 @@ class Renewal:
     async def _end(
         self, secret: bytes, reason: Reason, tokens: UpstreamTokens
     ) -> OpenGrant | Refused:
-        """End the grant because of *tokens*; if it has others by now, it lives on with those.
+        """End the grant because of *tokens*. If it has others now, it continues with those.
 
-        A leaseholder that was slow may be refused just because another came after it.
+        A slow leaseholder may be refused only because another came after it.
         """
 
         def decision(grant: Grant) -> Decision:
@@ -277,7 +277,7 @@ class Renewal:
 async def _outcome_of(
     flight: asyncio.Task[OpenGrant | Refused], rotation: Rotation | None
 ) -> OpenGrant | Refused:
-    """What *flight* comes to. It goes on without a caller that goes away, and *rotation* ends."""
+    """The result of *flight*. It continues if its caller is cancelled, and *rotation* ends."""
     try:
         return await asyncio.shield(flight)
     except asyncio.CancelledError:

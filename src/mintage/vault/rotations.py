@@ -1,7 +1,7 @@
-"""How long ago this process rotated a grant, by a clock that nobody sets.
+"""How long ago this process rotated a grant, by a clock that cannot be set.
 
-The grace for a repeated refresh is a minute. A time of day that is set forward by more than
-that, between a refresh and its repetition, would turn a lost answer into a theft.
+The grace for a repeated refresh is a minute. If the time of day is set forward by more than that
+between a refresh and its repetition, a lost response would look like a theft.
 """
 
 from typing import Final

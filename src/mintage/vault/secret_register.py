@@ -1,7 +1,7 @@
-"""Which root secrets the servers on one store have used: a small record in the store itself.
+"""Records which root secrets the servers on one store have used, in the store itself.
 
-A server that lacks one of them can tell a client registered under it from a made-up client id.
-Of the secrets there are ids here, which tell nothing about them.
+A server that lacks one of them can thus tell a client that registered under it from an invented
+client id. The record has only ids of the secrets, which give no hint of them.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _ATTEMPTS: Final = 100
 
 
 class Used(msgspec.Struct, frozen=True, array_like=True):
-    """One secret. *client_key*: what client ids call the key that it gives for them."""
+    """One secret. *client_key*: the name in client ids of the key that is derived from it."""
 
     first_seen: int  # seconds since the epoch
     client_key: bytes
@@ -33,9 +33,9 @@ _decode = msgspec.msgpack.Decoder(_Register).decode
 
 
 class SecretRegister:
-    """*configured*: the secrets of this server, by id, with what client ids call their keys.
+    """*configured*: the secrets of this server by id, with the names of their keys in client ids.
 
-    *steady* is a clock that is never set: for how long an answer is remembered.
+    *steady* is a clock that cannot be set, for how long an answer is cached.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class SecretRegister:
         await self._change(with_ours)
 
     async def strike_out(self, names: Collection[bytes]) -> None:
-        """Remove secrets that are gone for good. Raises `StoreUnavailable`."""
+        """Remove secrets that are lost. Raises `StoreUnavailable`."""
         await self._change(
             lambda register: {name: used for name, used in register.items() if name not in names}
         )
 
     async def missing(self) -> dict[bytes, Used]:
-        """The secrets that others used and this server does not have."""
+        """The secrets that other servers used and this one lacks."""
         _, register = await self._load()
         return {name: used for name, used in register.items() if name not in self._configured}
 

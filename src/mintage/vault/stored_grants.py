@@ -1,4 +1,4 @@
-"""Grants in the store: load, open, let a decision be made, replace; on a lost race decide again."""
+"""Reads and changes grants in the store: load, open, decide, replace; after a lost race, again."""
 
 import asyncio
 import logging
@@ -56,8 +56,8 @@ _PATIENCE: Final = 3.0  # seconds after which it is not asked again
 class StoredGrants:
     """*changed* gets the store key of each grant that was written, or may have been.
 
-    *report*: see `ReportEnded`. It gets the upstream tokens of each grant that ends here, once that
-    is written.
+    *report*: see `ReportEnded`. It gets the upstream tokens of each grant that ends here, after the
+    write.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class StoredGrants:
     async def insert(
         self, secret: bytes, grant: Grant, login: Consent, expires_at: int, order: int
     ) -> None:
-        """Keep a new grant until *expires_at*; *order* is its place among its user's."""
+        """Store a new grant until *expires_at*; *order* is its place among its user's."""
         key = handles.store_key(secret)
         record = self._codec.seal_new(grant, secret=secret, key=key)
         await self.insert_once(key, record, self._names.make(login, key, order), expires_at)
@@ -94,7 +94,7 @@ class StoredGrants:
     async def insert_once(
         self, key: bytes, record: bytes, index: Index | None, expires_at: int
     ) -> None:
-        """Insert through a short outage; *record* must be like no other. Raises `Exists`."""
+        """Insert, retrying through a short outage. *record* must be unique. Raises `Exists`."""
         unsure = False
 
         async def attempt() -> None:
@@ -119,11 +119,10 @@ class StoredGrants:
         found: Found | None = None,
         orphan: UpstreamTokens | None = None,
     ) -> OpenGrant | Refused:
-        """Load, decide, replace; on a lost race, again with what the winner wrote.
+        """Load, decide, replace; after a lost race, again with what the winner wrote.
 
-        A store that fails is asked again for a second or two, and then it is an outage.
-        *found*: what was loaded just before. *orphan*: tokens to report if there is no longer a
-        grant to hold them.
+        It retries a store that fails for a second or two, and then reports an outage. *found*: what
+        was loaded just before. *orphan*: tokens to report if their grant no longer exists.
         """
 
         async def attempt() -> OpenGrant | Refused:
@@ -141,10 +140,10 @@ class StoredGrants:
         return await self._patiently(attempt)
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What *attempt* comes to, begun anew after a pause where the store fails.
+        """The result of *attempt*, which is retried after a pause if the store fails.
 
-        Pauses differ from caller to caller, so that they do not come back all at once. A store
-        that took long to fail is not waited for again.
+        Pauses differ from caller to caller, so that they do not all retry at once. If a store took
+        long to fail, there is no retry.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -213,15 +212,15 @@ class StoredGrants:
             self.ended.remember(key)
 
     async def load_patiently(self, secret: bytes) -> Found | None:
-        """`load`, through a short outage."""
+        """`load`, retried through a short outage."""
         return await self._patiently(lambda: self.load(secret))
 
     async def load(self, secret: bytes) -> Found | None:
         """The grant that *secret* opens, or None.
 
-        A record that does not open is as good as lost: its client must log in again, and
-        an operator must hear of it. One that a newer Mintage wrote, or one under a secret
-        that is not configured here, is not lost: 503.
+        A record that does not decrypt is lost: its client must log in again, and the log has an
+        error for the operator. A record that a newer Mintage wrote, or one under a secret that is
+        not configured here, is not lost: 503.
         """
         key = handles.store_key(secret)
         was_over = key in self.ended  # before the look, which may take its time
@@ -257,7 +256,7 @@ class StoredGrants:
     async def check_secrets(self, secret: bytes) -> None:
         """Raise `SecretMissing` if the live grant of *secret* needs a secret that is not here.
 
-        Nothing is opened: the head of its record tells.
+        Nothing is decrypted: the head of its record says it.
         """
         key = handles.store_key(secret)
         seen = await self._store.load(key)

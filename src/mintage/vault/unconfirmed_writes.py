@@ -22,14 +22,14 @@ class UnconfirmedWrites:
         self._writes: BoundedMemory[bytes, tuple[bytes, Grant]] = BoundedMemory(_MAX)
 
     def remember(self, key: bytes, record: bytes, before: Grant) -> None:
-        """*record* may or may not have taken the place of *before*."""
+        """*record* may or may not have replaced *before*."""
         self._writes[key] = (record, before)
 
     def forget(self, key: bytes) -> None:
         self._writes.pop(key, None)
 
     def written(self, key: bytes, record: bytes) -> Pending | Active | None:
-        """The live grant before *record*, if that is the write in question; told once."""
+        """The live grant before *record*, if that is such a write. Returned only once."""
         written, before = self._writes.get(key, (None, None))
         if written != record or not isinstance(before, Pending | Active):
             return None
@@ -37,9 +37,9 @@ class UnconfirmedWrites:
         return before
 
     def earned(self, key: bytes, record: bytes, grant: Grant, decision: Decide) -> bool:
-        """Whether *grant*, as *record* holds it, is what *decision* would have made of before.
+        """Whether *grant*, as in *record*, is what *decision* would have made of the grant before.
 
-        It is asked of a request that is refused now: if so, it is the same request again.
+        It is called for a request that is refused now: if so, it is the same request again.
         """
         written, before = self._writes.get(key, (None, None))
         if written != record or before is None or not isinstance(grant, Active):

@@ -1,4 +1,4 @@
-"""What goes into the vault's calls and what comes out."""
+"""The arguments and results of the vault's calls."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ class Lifetimes:
     """All in seconds. *upstream_margin*: how long before its end an upstream token is renewed.
 
     *session*: how long a login lasts in all; None: as long as it is refreshed. *unanswered*: how
-    long it goes on while the provider says neither that it may nor that it may not.
+    long it continues while the provider does not say whether it may.
     """
 
     code: int = 60
@@ -45,9 +45,9 @@ class Lifetimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultKeys:
-    """What one root secret gives the vault, 32 bytes each.
+    """The vault's keys from one root secret, 32 bytes each.
 
-    *seal* for records, *index* for the names of lists.
+    *seal* for records, *index* for the names in lists.
     """
 
     seal: bytes = field(repr=False)
@@ -60,10 +60,10 @@ class VaultKeys:
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
-    """What lists tell of a grant. *name*: an e-mail address or the like, where one is known.
+    """What lists show about a grant. *name*: an e-mail address or the like, if one is known.
 
-    *order*: above that of all the user's grants at this client that were there before, whatever
-    the clocks of the servers say. New members come at the end: older versions pass over them.
+    *order*: a number above those of the user's earlier grants at this client, whatever the clocks
+    of the servers say. New members come at the end: older versions ignore them.
     """
 
     issuer: str

@@ -1,7 +1,7 @@
-"""The vault: what can be asked of the grants that are kept.
+"""The vault: all operations on stored grants.
 
-Nothing here knows HTTP. How the upstream is asked for new tokens, and who gets those that it is to
-revoke, are two functions that the vault is built with.
+It has no HTTP. Two functions that it gets when it is built ask the upstream for new tokens, and
+report the tokens that the upstream is to revoke.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ _SLOW: Final = 1.0  # seconds
 
 
 def forget(_: UpstreamTokens) -> None:
-    """For `Vault`'s *ended*: upstream tokens that lost their grant live on until they expire."""
+    """For `Vault`'s *ended*: upstream tokens without a grant stay valid until they expire."""
 
 
 async def ask_nobody(_: UpstreamTokens, __: Identity) -> Renewed:
@@ -64,18 +64,18 @@ async def ask_nobody(_: UpstreamTokens, __: Identity) -> Renewed:
 
 
 def no_answer(opened: OpenGrant) -> None:
-    """For callers who want the grant alone: nothing has to be possible after the write."""
+    """For callers that only need the grant: nothing has to be prepared before the write."""
 
 
 class Vault:
-    """*keys* seal, *former_keys* open what they sealed; *listing* tells which grants there are.
+    """*keys* encrypt, *former_keys* only decrypt; *listing* lists grants.
 
-    *clock* is the time of day, *steady* a clock that is never set, for pauses and memories (None:
-    *clock*). *max_grants*: how many one user may have at one client; a new one ends the oldest.
-    *renew* asks the provider for new tokens; see `Renew`. *ended* gets the upstream tokens of each
-    grant that ends, and those that came when their grant had ended; see `ReportEnded`.
-    *knows*: whether the provider that gave upstream tokens is configured; tokens of another go
-    nowhere.
+    *clock* is the time of day, *steady* a clock that cannot be set, for pauses and caches (None:
+    *clock*). *max_grants*: how many grants one user may have at one client; a new one ends the
+    oldest. *renew* asks the provider for new tokens; see `Renew`. *ended* gets the upstream tokens
+    of each grant that ends, and those that came when their grant had ended; see `ReportEnded`.
+    *knows*: whether the provider that issued upstream tokens is configured; no other provider gets
+    them.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Vault:
         )
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
-        """Whether *name* is claimed here and now, and by nobody before (until *expires_at*)."""
+        """Claim *name* until *expires_at*. Returns whether it was free."""
         # No secret goes into it: replicas must agree on it while a secret is replaced.
         key = hashlib.sha256(b"mintage claim\0" + name).digest()
         try:
@@ -139,7 +139,7 @@ class Vault:
     async def create(
         self, login: Consent, upstream: UpstreamTokens, *, code_challenge: str, redirect_uri: str
     ) -> str:
-        """Keep a finished login; the authorization code that opens it."""
+        """Store a finished login. Returns the authorization code that opens it."""
         raw = self._random_bytes(handles.CODE_BYTES)
         secret = raw[: handles.SECRET_BYTES]
         expires_at = self._now() + self._lifetimes.code
@@ -159,10 +159,10 @@ class Vault:
     async def redeem(
         self, secret: bytes, request: Redemption, prepare: Prepare = no_answer
     ) -> OpenGrant | Refused:
-        """What a code earns (RFC 6749 §4.1.3). Of any number of callers, one opens the grant.
+        """Redeem a code (RFC 6749 §4.1.3). Of any number of callers, one opens the grant.
 
-        *secret* is the grant's, from the code. *prepare* is called before the write; what it
-        raises leaves the code unspent.
+        *secret* is the grant's, from the code. *prepare* is called before the write; if it raises,
+        the code is not spent.
         """
 
         def decision(grant: Grant) -> Decision:
@@ -174,15 +174,15 @@ class Vault:
     async def rotate(
         self, secret: bytes, request: Refreshment, prepare: Prepare = no_answer
     ) -> OpenGrant | Refused:
-        """What a refresh token earns (RFC 6749 §6).
+        """Use a refresh token (RFC 6749 §6).
 
         *secret* is the grant's, from the token. *prepare* is called before the upstream is asked
-        and before the write; what it raises leaves everything as it was.
+        and before the write; if it raises, nothing has changed.
 
-        The upstream is asked first where its own token is about to end: a user who was
-        locked out there is locked out here at the next refresh. What it gives and the rotation
-        are then one write. Raises `UpstreamUnavailable` or `UpstreamMisbehaved` where it must be
-        asked and can't be: nothing has changed then.
+        The upstream is asked first if its own token is about to end, so a user who was locked out
+        there is locked out here at the next refresh. The new tokens and the rotation are then one
+        write. Raises `UpstreamUnavailable` or `UpstreamMisbehaved` if the upstream must be asked
+        and can't be: nothing has changed then.
         """
         key = handles.store_key(secret)
         written: Active | None = None
@@ -226,7 +226,7 @@ class Vault:
         return found[1].login.client_id == client_id
 
     async def authenticate(self, handle: Handle) -> OpenGrant | Refused:
-        """The live grant of an access token, from memory while that is fresh."""
+        """The live grant of an access token, from the cache while that is fresh."""
         key = handles.store_key(handle.secret)
         grant = self._cache.get(key)
         if grant is None:
@@ -240,20 +240,20 @@ class Vault:
         return OpenGrant(handle.secret, grant)
 
     def fresh(self, key: bytes) -> Active | None:
-        """The live grant under store key *key*, if it is in memory and still fresh."""
+        """The live grant under store key *key*, if it is cached and still fresh."""
         return self._cache.get(key)
 
     async def check_secrets(self, handle: Handle | None) -> None:
         """Raise `SecretMissing` if the grant that *handle* names needs a secret that is not here.
 
-        For tokens whose key is unknown: of one that a missing secret signed, nobody can say
-        whether it is good. *handle* None: there is nothing to ask about.
+        Call it for tokens whose key is unknown: if a missing secret signed the token, it is unknown
+        whether the token is valid. *handle* None: nothing to check.
         """
         if handle is not None:
             await self._grants.check_secrets(handle.secret)
 
     async def revoke(self, handle: Handle, client_id: ClientId) -> Refused:
-        """End the grant on its client's word (RFC 7009 §2.1)."""
+        """End the grant at its client's request (RFC 7009 §2.1)."""
         outcome = await self._grants.change(
             handle.secret, lambda grant: transitions.revoke(grant, client_id, now=self._now())
         )
@@ -261,7 +261,7 @@ class Vault:
         return outcome
 
     async def watch(self) -> None:
-        """Forget what other processes change, as they change it; runs until cancelled."""
+        """Drop from the cache what other processes change. It runs until it is cancelled."""
         self._anything_changed()  # before anybody listened
         async for key in self._store.changes():
             if key == EVERYTHING:
@@ -270,7 +270,7 @@ class Vault:
                 self._changed(key)
 
     async def with_fresh_upstream(self, opened: OpenGrant) -> OpenGrant | Refused:
-        """*opened* with an upstream token that is good for a while yet (see `Renewal.fresh`)."""
+        """*opened* with an upstream token that is valid for a while (see `Renewal.fresh`)."""
         return await self._renewal.fresh(opened)
 
     async def drain(self) -> None:
@@ -278,7 +278,7 @@ class Vault:
         await self._renewal.drain()
 
     def _changed(self, key: bytes) -> None:
-        """Forget the grant under *key*, and join no load that may have seen it before."""
+        """Drop the grant under *key*, and join no load that may have seen it before."""
         self._cache.drop(key)
         self._loads.forget(key)
 
@@ -287,9 +287,9 @@ class Vault:
         self._loads.forget_all()
 
     async def _look_up(self, key: bytes, secret: bytes) -> Grant | None:
-        """The grant as the store has it; as it was last known where the store can't say.
+        """The grant as the store has it; if the store does not answer, as it was last known.
 
-        A store that is slow is not waited for by those who can do without.
+        A caller that has a last known grant does not wait for a slow store.
         """
         last_known = self._cache.last_known(key)
         if last_known is not None and self._outage.is_resting():
@@ -335,7 +335,7 @@ def _store_is_behind(key: bytes, request: Refreshment, grant: Active) -> None:
 
 
 def _prepared(outcome: Decision, secret: bytes, prepare: Prepare) -> Decision:
-    """*outcome*, once the answer that it leads to is known to exist."""
+    """*outcome*, after *prepare* has made the response for it."""
     if isinstance(outcome, Keep | Write):
         prepare(OpenGrant(secret, outcome.grant))
     return outcome

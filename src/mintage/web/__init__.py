@@ -1,1 +1,1 @@
-"""What every room that speaks HTTP shares: the edge, forms, cookies, CORS and limits."""
+"""What all packages that speak HTTP share: the edge, forms, cookies, CORS and limits."""

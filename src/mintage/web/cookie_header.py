@@ -1,8 +1,8 @@
 """The ``Cookie`` and ``Set-Cookie`` headers, read by their exact ASCII octets (RFC 6265). Pure.
 
-Some parsers strip what Unicode calls blank. They take a byte A0 in front of ``__Host-login`` away,
-and browsers let any subdomain set a cookie with that byte. So only a space and a tab are blank
-here, and a name of other octets is no cookie at all.
+Some parsers strip everything that Unicode calls blank. They remove a byte A0 before
+``__Host-login``, and browsers let any subdomain set a cookie with that byte. So only space and tab
+are blank here, and a cookie whose name has other octets is ignored.
 """
 
 import re
@@ -14,9 +14,9 @@ _NAME: Final = re.compile(rb"[!-:<>-~]+")  # printable ASCII without "=" and ";"
 
 
 def cookie_pairs(values: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    """(name, value) of each cookie in the ``Cookie`` headers *values*, in their order.
+    """(name, value) of each cookie in the ``Cookie`` headers *values*, in order.
 
-    What has no name, or one with octets other than printable ASCII, is left out.
+    Cookies without a name, or with octets other than printable ASCII in it, are left out.
     """
     found = []
     for header in values:
@@ -29,7 +29,7 @@ def cookie_pairs(values: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
 
 
 def only_cookies(values: Iterable[bytes]) -> dict[str, str]:
-    """The cookies of `cookie_pairs` by name. A name that occurs with two values is left out."""
+    """The cookies of `cookie_pairs` by name. A name that comes with two values is left out."""
     found: dict[str, str] = {}
     twice = set()
     for raw_name, raw_value in cookie_pairs(values):
@@ -40,7 +40,7 @@ def only_cookies(values: Iterable[bytes]) -> dict[str, str]:
 
 
 def set_cookie_name(value: bytes) -> bytes | None:
-    """The name that a ``Set-Cookie`` header sets; None for none, or one of other octets.
+    """The name in a ``Set-Cookie`` header; None if it has none, or one with other octets.
 
     A browser sends a cookie without a name back as its value alone, which may look like another
     cookie's name and value.

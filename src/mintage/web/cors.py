@@ -1,8 +1,8 @@
-"""Pages on other sites may call what programs call, as MCP Inspector does (CORS, RFC 9700 §2.6).
+"""Lets pages on other sites call the endpoints for programs (CORS, RFC 9700 §2.6).
 
-Any origin may, and that gives nothing away: none of it looks at cookies. A script needs the
-client's own codes and tokens, as every other client does. What a person's browser is sent to
-(consent, above all) is left out: there the cookie counts.
+MCP Inspector does so. Any origin may. That is safe, because none of these endpoints reads cookies:
+a script needs the client's own codes and tokens, as every other client does. The pages for a user's
+browser (consent, above all) are excluded, because they read a cookie.
 """
 
 from typing import Final
@@ -34,7 +34,7 @@ PREFLIGHT: Final = Response(
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Whether a browser asks on its own behalf, without the credentials of what will follow."""
+    """Whether it is a browser's preflight request, which has no credentials."""
     if scope["method"] != "OPTIONS":
         return False
     names = {name for name, _ in scope["headers"]}
@@ -42,15 +42,15 @@ def is_preflight(scope: Scope) -> bool:
 
 
 def readable(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The *headers* of an answer that any page may read.
+    """The *headers* of a response that any page may read.
 
-    A backend's own word on it is replaced: two answers to one question are none.
+    The backend's own CORS headers are replaced: a browser accepts only one answer.
     """
     return [h for h in headers if not h[0].startswith(b"access-control-")] + _ANYBODY
 
 
 def for_any_origin(send: Send) -> Send:
-    """*send*, with each answer `readable` from any page."""
+    """*send*, with each response `readable` from any page."""
 
     async def shared(message: Message) -> None:
         if message["type"] == "http.response.start":

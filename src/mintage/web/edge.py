@@ -1,7 +1,7 @@
-"""The narrow waist between HTTP and everything that decides.
+"""The edge between HTTP and all other code.
 
-What comes in is bounded and parsed once; what goes out, refusals included, is written in
-one place for JSON (`for_clients`) and one for pages (`pages.for_browsers`).
+Requests are limited in size and parsed once. Responses, refusals included, are written in one place
+for JSON (`for_clients`) and one for pages (`pages.for_browsers`).
 """
 
 import logging
@@ -55,7 +55,7 @@ NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 
 
 async def read_body(request: Request, *, limit: int = MAX_BODY) -> bytes:
-    """The body, refused with `ContentTooLarge` as soon as it is known to pass *limit* bytes."""
+    """The body. It is refused with `ContentTooLarge` as soon as it exceeds *limit* bytes."""
     declared = request.headers.get("content-length", "0")
     if not declared.isascii() or not declared.isdigit():
         raise InvalidRequest("Content-Length must be a number")
@@ -90,7 +90,7 @@ async def read_json(request: Request) -> bytes:
 
 
 def authorization_of(request: Request) -> str | None:
-    """The one ``Authorization`` header, or None. `InvalidRequest` where there are several."""
+    """The one ``Authorization`` header, or None. `InvalidRequest` if there are several."""
     values = request.headers.getlist("authorization")
     if len(values) > 1:
         raise InvalidRequest("Authorization must be given once")
@@ -124,7 +124,7 @@ def json_response(
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A refusal on its way out, and the reference under which our log knows it."""
+    """A refusal to send, and its reference in the log."""
 
     error: OAuthError
     reference: str
@@ -147,14 +147,14 @@ class Failure:
 
 
 class ServerFault(OAuthError):
-    """A bug of ours, as the client sees it."""
+    """A bug in Mintage, as the client sees it."""
 
     code = "server_error"
     status = 500
 
 
 def reference_of(request: Request, random_bytes: RandomBytes) -> str:
-    """The request's own id, ours and never the client's: made once, when first asked for."""
+    """The request's id, which Mintage makes when it is first needed. It is never the client's."""
     scope = request.scope
     if (reference := scope.get(_REFERENCE)) is None:
         reference = scope[_REFERENCE] = random_bytes(6).hex()
@@ -162,7 +162,7 @@ def reference_of(request: Request, random_bytes: RandomBytes) -> str:
 
 
 def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INFO) -> None:
-    """The line that says which stage refused, and the reason that only we read."""
+    """The line in the log that says which check refused, and why. Clients don't see the reason."""
     log.log(
         level,
         "%s %s: %d %s, stage %s: %s",
@@ -176,7 +176,7 @@ def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INF
 
 
 def log_reason(request: Request, what: str) -> None:
-    """*what*, a word on a request that is answered 200 all the same (RFC 7009, RFC 7662)."""
+    """Log *what* about a request that is answered with 200 all the same (RFC 7009, RFC 7662)."""
     log.info("%s %s: %s", request.scope.get(_REFERENCE, "-"), _where(request), _one_line(what))
 
 
@@ -185,9 +185,9 @@ def failure_of(
 ) -> Failure:
     """*error* as a refusal: what the client reads, and one line in the log that says more.
 
-    Our own outage and the upstream's are 503 and 502 with a way on, never the client's fault.
-    *level*: of the line about a client's or a person's mistake. It is WARNING where a person reads
-    the reference: Python prints that much where nobody has set up any logging.
+    An outage of Mintage or of the upstream is 503 or 502 with advice, never the client's fault.
+    *level*: of the line about a client's or a user's mistake. It is WARNING if a user reads the
+    reference: Python prints that level even if logging is not configured.
     """
     reference, where = reference_of(request, random_bytes), _where(request)
     match error:
@@ -227,7 +227,7 @@ def failure_of(
 
 
 def _when_to_return(error: UpstreamUnavailable) -> str:
-    """What a person can do while the provider does not answer."""
+    """What a user can do while the provider does not answer."""
     if isinstance(error, HalfKnown):
         return (
             "the identity provider did not name all of your groups and organizations, so this "
@@ -247,7 +247,7 @@ def guarded(
     *,
     level: int = logging.INFO,
 ) -> Handler:
-    """*handler*, with whatever it raises turned into an *answer*: nothing gets past this edge.
+    """*handler*, with every exception that it raises turned into an *answer*.
 
     *level*: see `failure_of`.
     """
@@ -267,7 +267,7 @@ def guarded(
 
 
 def _where(request: Request) -> str:
-    """Which request it is, its path as it came, and whose.
+    """The request in the log: its path as it came, and the client.
 
     The client of a Unix socket has no address.
     """
@@ -278,7 +278,7 @@ def _where(request: Request) -> str:
 
 
 def _one_line(text: str) -> str:
-    """*text*, which others may have written, as one line of a log: controls are spelled out."""
+    """*text*, which other people may have written, as one line of a log: controls are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 

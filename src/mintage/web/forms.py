@@ -14,10 +14,10 @@ _BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def parse_form(body: bytes) -> Form:
-    """The fields of an ``application/x-www-form-urlencoded`` body, each value in its order.
+    """The fields of an ``application/x-www-form-urlencoded`` body, each value in order.
 
-    Raises `InvalidRequest` on a broken percent escape, on bytes that are not UTF-8, and on
-    more than `MAX_FIELDS` fields. The caller limits the size.
+    Raises `InvalidRequest` on a broken percent escape, on bytes that are not UTF-8, and on more
+    than `MAX_FIELDS` fields. The caller limits the size.
     """
     return _parse(body, "The form")
 
@@ -28,7 +28,7 @@ def parse_query(raw: bytes) -> Form:
 
 
 def one(form: Form, name: str) -> str:
-    """The only value of *name*. Raises `InvalidRequest` where it is missing, empty or repeated."""
+    """The only value of *name*. Raises `InvalidRequest` if it is missing, empty or repeated."""
     value = optional(form, name)
     if value is None:
         raise InvalidRequest(f"{name} is missing: send it, once")
@@ -36,9 +36,9 @@ def one(form: Form, name: str) -> str:
 
 
 def optional(form: Form, name: str) -> str | None:
-    """The value of *name*; None where it is absent or empty, which RFC 6749 §3.1 calls the same.
+    """The value of *name*; None if it is absent or empty, which RFC 6749 §3.1 calls the same.
 
-    Raises `InvalidRequest` where it is given twice, even with one value.
+    Raises `InvalidRequest` if it comes twice, even with one value.
     """
     values = form.get(name, ())
     if len(values) > 1:

@@ -1,4 +1,4 @@
-"""Sizes that no honest request has, refused before anything is parsed."""
+"""Refuses requests of sizes that no proper client sends, before anything is parsed."""
 
 from itertools import chain
 from typing import Final

@@ -17,11 +17,11 @@ log = logging.getLogger("mintage.server")
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """The answer to one token request, made before the vault writes and sent afterwards.
+    """The response to one token request. It is made before the vault writes, and sent afterwards.
 
-    So a setting that has changed since the login is noticed while nothing has been spent.
-    *resource*: the one that the request names, None for the grant's own. *scopes*: None for all
-    that were granted. Those that were not are left out; where that leaves none, all are meant.
+    So a setting that has changed since the login is noticed before anything is spent. *resource*:
+    the one that the request names, None for the grant's own. *scopes*: None for all that were
+    granted. Scopes that were not granted are left out; if none remains, all granted ones are meant.
     """
 
     tokens: Tokens
@@ -59,7 +59,7 @@ class Answer:
 
 
 def _not_served(resource: str, site: Site) -> OAuthError:
-    """Why there is no token for *resource*, which the user agreed to at an earlier time."""
+    """Why there is no token for *resource*, to which the user agreed earlier."""
     if resource == site.issuer or resource.startswith(f"{site.issuer}/"):
         return InvalidTarget(
             "this login is for a resource that this server does not have at present; "

@@ -1,4 +1,4 @@
-"""The pages that a person sees: plain HTML, no script, nothing from elsewhere."""
+"""The pages that a user sees: plain HTML, no script, nothing from other sites."""
 
 import base64
 import hashlib
@@ -47,7 +47,7 @@ def page(name: str, *, status: int = 200, **values: object) -> Response:
 
 
 def onward(url: str, *, to: str) -> Response:
-    """A page from which the browser continues to *url*; *to* names the place for the person."""
+    """A page from which the browser continues to *url*; *to* names the place for the user."""
     return page("onward", url=url, to=to)
 
 
@@ -61,9 +61,9 @@ def error_page(
 ) -> Response:
     """What went wrong, what to do, and the reference for the operator's log.
 
-    *retry*: where to try again; *back*: where the client waits for its answer. *back_host*: the
-    host of *back*, where nobody vouches for it. *of_application*: an application made the request,
-    so its developer can correct it and the person can not.
+    *retry*: where to try again; *back*: where the client waits for its response. *back_host*: the
+    host of *back*, if the operator did not configure the client. *of_application*: an application
+    made the request, so its developer can correct it and the user can't.
     """
     response = page(
         "error",

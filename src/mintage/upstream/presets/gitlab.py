@@ -1,4 +1,4 @@
-"""GitLab, hosted or one's own."""
+"""GitLab, hosted or self-managed."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Any provider of plain OAuth 2: who the user is, its userinfo endpoint tells."""
+"""Any provider of plain OAuth 2. Its userinfo endpoint says who the user is."""
 
 from typing import Final
 

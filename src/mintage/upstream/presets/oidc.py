@@ -1,4 +1,4 @@
-"""Any provider that does OpenID Connect by the book."""
+"""Any provider that follows OpenID Connect."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Okta: the org server, or with an issuer of its own a custom one."""
+"""Okta: the org server, or a custom one with an issuer of its own."""
 
 from typing import Final
 
