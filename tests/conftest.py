@@ -65,7 +65,7 @@ class _SayAtOnce:
             terminal.write_line(f"\n{report.duration:.0f} s {report.nodeid} ({report.when})")
 
 
-_BREAKING: Final = ("tests/faults/", "tests/stores/test_faults.py", "test_the_way_there.py")
+_BREAKING: Final = ("tests/faults/", "tests/stores/test_faults.py", "test_provider_connections.py")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

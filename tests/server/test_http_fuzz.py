@@ -24,7 +24,7 @@ from mintage.server.openapi import describe
 from mintage.site.resource import Resource
 from mintage.site.site import Site
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
-from tests.server.test_play import Stage, stage  # noqa: F401
+from tests.server.test_interleaved_logins import Stage, stage  # noqa: F401
 from tests.support.world import SECRET, World
 
 FULL: Final = os.environ.get("MINTAGE_BATTERY") == "full"

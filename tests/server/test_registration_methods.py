@@ -1,4 +1,4 @@
-"""All ways in which a client becomes known, and what the metadata says about them."""
+"""All ways in which a client can register, and what the metadata says about them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which resource a path is in, whoever reads it, and however it is mounted."""
+"""Which resource a path is in, for every server that reads it, and however it is mounted."""
 
 from typing import Any
 from urllib.parse import unquote

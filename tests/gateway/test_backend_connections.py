@@ -1,4 +1,4 @@
-"""The ways to a backend: Unix sockets, and TLS that believes only whom it was told to."""
+"""Connections to a backend: Unix sockets, and TLS that trusts only the configured CA files."""
 
 import ssl
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The way to the provider: proxies of the environment, and faults that an operator must mend."""
+"""Connections to the provider: proxies of the environment, and faults that an operator must fix."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Who the user is by now: asked again, stored, and used; and what an unknown answer costs."""
+"""Who the user is at a renewal: asked again, stored and used; and what an unknown answer costs."""
 
 from pathlib import Path
 from typing import Any

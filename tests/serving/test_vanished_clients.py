@@ -1,4 +1,4 @@
-"""A client that vanishes without a word loses its stream within the stated bound (E14).
+"""A client that vanishes without closing loses its stream within the stated time (E14).
 
 The packets of a real connection are dropped, in a network namespace of its own.
 """

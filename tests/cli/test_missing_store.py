@@ -1,4 +1,4 @@
-"""A command that looks at a store where there is none: it says so, and makes nothing."""
+"""A command on a store that does not exist says so, and creates nothing."""
 
 from pathlib import Path
 

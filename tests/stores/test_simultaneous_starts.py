@@ -1,4 +1,4 @@
-"""Ten replicas that start at once, on a store where nothing is yet."""
+"""Ten replicas that start at once on an empty store."""
 
 import asyncio
 import time

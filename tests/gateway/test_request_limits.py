@@ -1,4 +1,4 @@
-"""One user can't have all the places at a backend (E14), and a peer that vanished keeps none."""
+"""One user can't use up all requests to a backend (E14), and a vanished peer uses none."""
 
 import asyncio
 import logging
