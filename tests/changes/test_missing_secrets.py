@@ -105,7 +105,7 @@ async def test_a_grant_that_is_over_is_no_reason_to_doubt(world: World) -> None:
 async def test_with_the_secret_given_up_clients_register_and_log_in_again(world: World) -> None:
     user = await logged_in(world, await world.client())
     async with replica(world, secret=NEW) as without:
-        needs = without.running.parts.secret_needs
+        needs = without.running.secret_needs
         [need] = await needs.missing()
         assert (need.grants, need.sealed, need.signed, need.registered) == (1, 1, 1, 0)
         assert await needs.give_up([bytes.fromhex(need.secret_id)]) == 1
@@ -120,7 +120,7 @@ async def test_with_the_secret_given_up_clients_register_and_log_in_again(world:
 async def test_a_secret_that_nothing_needs_is_forgotten_after_a_day(world: World) -> None:
     client = await world.client()
     async with replica(world, secret=NEW) as without:
-        needs = without.running.parts.secret_needs
+        needs = without.running.secret_needs
         await needs.review(now=world.clock())
         assert len(await needs.register.missing()) == 1  # it may be the newer one
         await needs.review(now=world.clock() + 86400)

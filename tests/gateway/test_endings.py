@@ -142,7 +142,7 @@ async def test_an_outage_of_the_store_ends_no_stream(
         chunks = answer.aiter_raw()
         await anext(chunks)
         with monkeypatch.context() as patch:
-            patch.setattr(type(world.running.parts.bearer), "check", away)
+            patch.setattr(type(world.running.bearer), "check", away)
             for _ in range(3):
                 await world.running.gateway.proxy.watch.look()
         raw.go.set()

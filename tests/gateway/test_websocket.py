@@ -287,7 +287,7 @@ async def test_an_outage_ends_no_conversation(
         raise TemporarilyUnavailable("the store is not available")
 
     async with connected(world) as socket:
-        monkeypatch.setattr(type(world.running.parts.bearer), "check", away)
+        monkeypatch.setattr(type(world.running.bearer), "check", away)
         await asked.wait()
         asked.clear()
         await asked.wait()

@@ -91,8 +91,8 @@ async def test_attack_a09_starlette_and_mcp_sdk_the_upstreams_own_token_opens_no
     home: House,
 ) -> None:
     session = await home.log_in("/api")
-    opened = await home.login.running.parts.bearer.read(
-        session.tokens["access_token"], home.login.running.parts.site.resources[0]
+    opened = await home.login.running.bearer.read(
+        session.tokens["access_token"], home.login.running.site.resources[0]
     )
     session.tokens["access_token"] = opened.opened.grant.upstream.access_token
     assert (await session.get("/api/x")).status_code == 401

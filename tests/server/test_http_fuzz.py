@@ -88,7 +88,7 @@ OPERATIONS = [
 
 def described(world: World) -> dict[str, Any]:
     accepted = ClientsAccepted(registration=True, documents=True)
-    return describe(world.running.parts.site, accepted)
+    return describe(world.running.site, accepted)
 
 
 def with_known(part: Any, known: dict[str, list[str]]) -> Any:

@@ -25,7 +25,8 @@ async def test_spec094_every_endpoint_that_it_names_is_there_and_no_other(world:
         for name, value in metadata.items()
         if name.endswith("_endpoint") or name == "jwks_uri"
     }
-    served = {path for path in world.running.endpoints if not path.startswith("/.well-known")}
+    endpoints = world.running.router.endpoints
+    served = {path for path in endpoints if not path.startswith("/.well-known")}
     assert named == served - UNADVERTISED
 
 

@@ -29,14 +29,14 @@ def description(world: World) -> dict[str, Any]:
         registration=world.config.registration.enabled, documents=world.config.documents.enabled
     )
     keys = bool(world.config.signing_keys)
-    return describe(world.running.parts.site, accepted, keys=keys)
+    return describe(world.running.site, accepted, keys=keys)
 
 
 @pytest.mark.parametrize("overrides", ["plain", "signed", "closed", "several"], indirect=True)
 async def test_each_route_is_described_and_nothing_else(world: World) -> None:
     backends = world.running.gateway.resources
     resources = {path for path, backend in backends.items() if backend.answers}
-    assert set(description(world)["paths"]) == set(world.running.endpoints) | resources
+    assert set(description(world)["paths"]) == set(world.running.router.endpoints) | resources
 
 
 @pytest.mark.parametrize("overrides", ["plain", "signed", "closed", "several"], indirect=True)
@@ -63,6 +63,6 @@ async def test_the_metadata_name_described_endpoints(world: World) -> None:
 async def test_the_documents_are_the_ones_that_are_served(world: World) -> None:
     accepted = ClientsAccepted(registration=True, documents=True)
     described = description(world)["paths"]
-    for path in documents(world.running.parts.site, accepted):
+    for path in documents(world.running.site, accepted):
         schema = described[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert (await world.http.get(world.issuer + path)).json() == schema["const"]

@@ -78,10 +78,10 @@ async def log_in(world: World, client: OAuthClient, upstream: str | None, **wish
 
 async def who(world: World, token: str, path: str = "/mcp") -> tuple[str, Active]:
     """Who the token speaks for, as it is told on, and its grant."""
-    resource = world.running.parts.site.resource(world.issuer + path)
+    resource = world.running.site.resource(world.issuer + path)
     assert resource is not None
     headers = [(b"authorization", f"Bearer {token}".encode())]
-    access = await world.running.parts.bearer.check(headers, resource)
+    access = await world.running.bearer.check(headers, resource)
     return access.opened.grant.login.identity.subject, access.opened.grant
 
 
@@ -195,7 +195,7 @@ async def test_each_providers_tokens_are_renewed_and_ended_there(
     client = await world.client()
     token = await log_in(world, client, "partners")
     _, grant = await who(world, token)
-    upstreams = world.running.parts.upstreams
+    upstreams = world.running.upstreams
     renewed = await upstreams.refresh(grant.upstream, now=int(world.clock()))
     assert (upstream.seen["refresh_token"], partner.seen["refresh_token"]) == (0, 1)
     assert renewed.tokens.provider == "partners"
@@ -210,7 +210,7 @@ async def test_a_provider_that_was_taken_out_ends_no_login(
     """It may have been a mistake: what must be renewed there is not available."""
     client = await world.client()
     _, grant = await who(world, await log_in(world, client, "partners"))
-    only_staff = Upstreams([(m.upstream, m.client) for m in world.running.parts.upstreams][:1])
+    only_staff = Upstreams([(m.upstream, m.client) for m in world.running.upstreams][:1])
     with pytest.raises(UpstreamUnavailable, match="partners"):
         await only_staff.refresh(grant.upstream, now=int(clock()))
 

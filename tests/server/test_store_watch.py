@@ -86,9 +86,7 @@ async def test_readyz_has_the_numbers_also_when_all_is_well(
 
 
 def _declared(world: World) -> Any:
-    document = describe(
-        world.running.parts.site, ClientsAccepted(registration=True, documents=True)
-    )
+    document = describe(world.running.site, ClientsAccepted(registration=True, documents=True))
     said = document["paths"]["/readyz"]["get"]["responses"]["200"]
     return said["content"]["application/json"]["schema"]
 

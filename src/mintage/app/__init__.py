@@ -7,7 +7,8 @@ application starts it opens its store and its identity providers, and when it st
 from mintage.extras import extra
 
 with extra("server"):
-    from mintage.app.application import Mintage, Running, create_app
+    from mintage.app.application import Mintage, create_app
+    from mintage.app.running import Running
     from mintage.clients.client import Client
     from mintage.settings.load import Config
     from mintage.settings.load import load as load_config

@@ -3,15 +3,25 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection
-from typing import Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final
 
+from mintage.app.clocks import StoreClock
+from mintage.app.secret_needs import SecretNeeds
+from mintage.app.store_watch import sweep
 from mintage.concurrency import backoff
 from mintage.errors import StoreError, UpstreamError
+from mintage.stores.protocol import Store
+from mintage.vault.vault import Vault
 
 _FIRST_PAUSE: Final = 4.0  # seconds; half of it is how long a failure is remembered
 _LONGEST_PAUSE: Final = 60.0
 _CANCEL_AGAIN: Final = 0.5  # seconds
+_SWEEP: Final = 60  # seconds between two rounds
+_CLOCK: Final = 30
+_REVIEW: Final = 3600
 
 log = logging.getLogger("mintage")
 
@@ -73,3 +83,24 @@ async def forever(name: str, work: Callable[[], Awaitable[None]], *, pause: floa
         except Exception:
             log.exception("%s: an unexpected error; Mintage tries again", name)
         await asyncio.sleep(pause)
+
+
+@asynccontextmanager
+async def beside(*works: Coroutine[Any, Any, None]) -> AsyncGenerator[None, None]:
+    """*works* run for as long as the block lasts."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        await end(tasks)
+
+
+def chores(
+    store: Store, vault: Vault, clock: StoreClock, secret_needs: SecretNeeds | None
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """What a server does beside its requests. *secret_needs*: None for a store of its own."""
+    yield forever("changes", vault.watch, pause=1)
+    yield forever("sweep", partial(sweep, store, clock), pause=_SWEEP)
+    yield forever("clock", partial(clock.follow, store), pause=_CLOCK)
+    if secret_needs is not None:
+        yield forever("secrets", lambda: secret_needs.review(now=clock()), pause=_REVIEW)

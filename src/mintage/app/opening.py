@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from mintage.crypto.derivation import purpose_key, purpose_keys
+from mintage.grant_tokens import Tokens
 from mintage.grants.states import UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.settings.load import Config
@@ -56,3 +57,15 @@ def access_keys(config: Config) -> KeyRing | None:
     if not config.signing_keys:
         return None
     return KeyRing.of_all((*config.signing_keys, *purpose_keys(config.secrets, "sign")))
+
+
+def tokens_of(config: Config, clock: Clock) -> Tokens:
+    """What issues and verifies the tokens of all resources of *config*."""
+    return Tokens(
+        issuer=config.issuer,
+        resources=[resource.identifier for resource in config.resources],
+        keys=KeyRing.of_all(purpose_keys(config.secrets, "sign")),
+        access_keys=access_keys(config),
+        lifetimes=config.lifetimes,
+        clock=clock,
+    )

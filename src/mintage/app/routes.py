@@ -1,11 +1,15 @@
 """Every path of the authorization server, and the handler for it."""
 
+from collections.abc import Iterable
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.app.opening import access_keys
-from mintage.app.parts import Parts
 from mintage.app.store_watch import look
+from mintage.clients.authentication import Authenticator
+from mintage.clients.client import Client
+from mintage.clients.directory import Directory
+from mintage.clients.registration import ClientIds
 from mintage.crypto.derivation import purpose_keys
 from mintage.crypto.sealing import BoxKey
 from mintage.endpoints import (
@@ -20,6 +24,8 @@ from mintage.endpoints import (
     REVOKE,
     TOKEN,
 )
+from mintage.grant_tokens import Tokens
+from mintage.jwt.keyring import KeyRing
 from mintage.server.authorize import AuthorizeEndpoint
 from mintage.server.callback import CallbackEndpoint
 from mintage.server.consent import ConsentEndpoint
@@ -27,46 +33,47 @@ from mintage.server.consent_form import ConsentSeal
 from mintage.server.cookies import Cookies
 from mintage.server.grant_types.authorization_code import AuthorizationCode
 from mintage.server.grant_types.refresh_token import RefreshToken
-from mintage.server.health import Readiness, alive
+from mintage.server.health import Probe, Readiness, alive
 from mintage.server.introspect import IntrospectEndpoint
 from mintage.server.metadata import ClientsAccepted, documents
 from mintage.server.pages import for_browsers
 from mintage.server.register import RegisterEndpoint
 from mintage.server.revoke import RevokeEndpoint
 from mintage.server.token import GrantType, TokenEndpoint
-from mintage.upstream.registry import RegisteredUpstream
+from mintage.server.upstream_revoker import UpstreamRevoker
+from mintage.settings.load import Config
+from mintage.site.site import Site
+from mintage.stores.protocol import Store
+from mintage.upstream.registry import Upstreams
+from mintage.values import Clock, RandomBytes
+from mintage.vault.vault import Vault
 from mintage.web.edge import Handler, check_get, for_clients, json_response
 
 
-def routes(parts: Parts) -> dict[str, Handler]:
-    """Path → handler."""
-    found = _pages(parts) | _for_clients(parts)
-    if parts.config.registration.enabled:
-        found[REGISTER.name] = _register(parts)
-    base = parts.site.base_path
-    return {f"{base}/{name}": handler for name, handler in found.items()} | _documents(parts)
-
-
-def page_paths(parts: Parts) -> frozenset[str]:
+def page_paths(site: Site) -> frozenset[str]:
     """The paths that people open in a browser. Scripts of web pages may not call them."""
-    site = parts.site
     pages = [f"/{endpoint.name}" for endpoint in ENDPOINTS if endpoint.page]
     return frozenset(site.base_path + at for at in (*pages, *site.callbacks))
 
 
-def _pages(parts: Parts) -> dict[str, Handler]:
-    site, clock, random_bytes, upstreams = (
-        parts.site,
-        parts.clock,
-        parts.random_bytes,
-        parts.upstreams,
-    )
-    cookie_keys = tuple(map(BoxKey, purpose_keys(parts.config.secrets, "cookie")))
+def page_routes(
+    config: Config,
+    site: Site,
+    *,
+    directory: Directory,
+    upstreams: Upstreams,
+    vault: Vault,
+    revoker: UpstreamRevoker,
+    clock: Clock,
+    random_bytes: RandomBytes,
+) -> dict[str, Handler]:
+    """The pages of a login, by their names below the issuer."""
+    cookie_keys = tuple(map(BoxKey, purpose_keys(config.secrets, "cookie")))
     cookies = Cookies(cookie_keys, site.secure, random_bytes)
     seal = ConsentSeal(cookie_keys, random_bytes)
     authorize = AuthorizeEndpoint(
         site=site,
-        directory=parts.directory,
+        directory=directory,
         cookies=cookies,
         seal=seal,
         upstreams=upstreams,
@@ -85,11 +92,11 @@ def _pages(parts: Parts) -> dict[str, Handler]:
         upstream.callback.lstrip("/"): CallbackEndpoint(
             site=site,
             upstream=upstream,
-            vault=parts.vault,
+            vault=vault,
             cookies=cookies,
-            revoker=parts.revoker,
-            allow=parts.config.allow,
-            contact=parts.config.contact,
+            revoker=revoker,
+            allow=config.allow,
+            contact=config.contact,
             clock=clock,
             random_bytes=random_bytes,
         )
@@ -102,9 +109,16 @@ def _pages(parts: Parts) -> dict[str, Handler]:
     }
 
 
-def _for_clients(parts: Parts) -> dict[str, Handler]:
-    site, vault, tokens = parts.site, parts.vault, parts.tokens
-    random_bytes, authenticate = parts.random_bytes, parts.authenticate
+def token_routes(
+    site: Site,
+    clients: Iterable[Client],
+    *,
+    authenticate: Authenticator,
+    vault: Vault,
+    tokens: Tokens,
+    random_bytes: RandomBytes,
+) -> dict[str, Handler]:
+    """Where clients get tokens, end them, and ask about them. *clients*: the configured ones."""
     grant_types: list[GrantType] = [
         AuthorizationCode(site=site, vault=vault, tokens=tokens),
         RefreshToken(site=site, vault=vault, tokens=tokens),
@@ -116,49 +130,55 @@ def _for_clients(parts: Parts) -> dict[str, Handler]:
         tokens=tokens,
         resource_servers={
             client.client_id: [site.issuer + path.rstrip("/") for path in client.introspects]
-            for client in parts.config.clients
+            for client in clients
         },
-    )
-    readiness = Readiness(
-        {"store": lambda: parts.store.load(b"readyz")}
-        | {_probe(one, parts): one.check for one in parts.upstreams},
-        lambda: look(parts.store, parts.clock.machine),
     )
     return {
         TOKEN.name: for_clients(TokenEndpoint(authenticate, grant_types), random_bytes),
         REVOKE.name: for_clients(revoke, random_bytes),
         INTROSPECT.name: for_clients(introspect, random_bytes),
+    }
+
+
+def health_routes(
+    store: Store, upstreams: Upstreams, machine: Clock, random_bytes: RandomBytes
+) -> dict[str, Handler]:
+    """*machine*: this machine's own clock."""
+    probes: dict[str, Probe] = {"store": lambda: store.load(b"readyz")}
+    for upstream in upstreams:
+        name = "upstream" if len(upstreams) == 1 else f"upstream {upstream.name}"
+        probes[name] = upstream.check
+    readiness = Readiness(probes, lambda: look(store, machine))
+    return {
         HEALTHZ.name: for_clients(alive, random_bytes),
         READYZ.name: for_clients(readiness, random_bytes),
     }
 
 
-def _probe(upstream: RegisteredUpstream, parts: Parts) -> str:
-    return "upstream" if len(parts.upstreams) == 1 else f"upstream {upstream.name}"
-
-
-def _register(parts: Parts) -> Handler:
+def registration_routes(
+    config: Config, client_ids: ClientIds, clock: Clock, random_bytes: RandomBytes
+) -> dict[str, Handler]:
     endpoint = RegisterEndpoint(
-        client_ids=parts.client_ids,
-        policy=parts.config.documents,
-        clock=parts.clock,
-        random_bytes=parts.random_bytes,
-        token=parts.config.registration.token,
+        client_ids=client_ids,
+        policy=config.documents,
+        clock=clock,
+        random_bytes=random_bytes,
+        token=config.registration.token,
     )
-    return for_clients(endpoint, parts.random_bytes)
+    return {REGISTER.name: for_clients(endpoint, random_bytes)}
 
 
-def _documents(parts: Parts) -> dict[str, Handler]:
-    config, site, ring = parts.config, parts.site, access_keys(parts.config)
+def document_routes(
+    config: Config, site: Site, ring: KeyRing | None, random_bytes: RandomBytes
+) -> dict[str, Handler]:
+    """The documents, by their paths. *ring*: the keys that others verify tokens with."""
     accepted = ClientsAccepted(
         registration=config.registration.enabled, documents=config.documents.enabled
     )
     found = documents(site, accepted, keys=ring is not None)
     if ring is not None:
         found[f"{site.base_path}/{JWKS.name}"] = dict(ring.jwks())
-    return {
-        path: for_clients(_document(content), parts.random_bytes) for path, content in found.items()
-    }
+    return {path: for_clients(_document(content), random_bytes) for path, content in found.items()}
 
 
 def _document(content: dict[str, object]) -> Handler:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -16,7 +16,7 @@ import uvicorn
 from cyclopts import Parameter
 
 from mintage.app import Mintage, create_app
-from mintage.app.chores import end, until_it_answers
+from mintage.app.chores import beside, until_it_answers
 from mintage.app.listening import addresses, listen, listening
 from mintage.app.serving import uvicorn_config
 from mintage.cli.introduction import introduce
@@ -148,7 +148,7 @@ class GracefulServer(uvicorn.Server):
                 stack.callback(loop.remove_reader, parent)
             self._start = (loop, _this_task())
             try:
-                async with self._app.running() as running, _asking(running.parts.upstreams):
+                async with self._app.running() as running, _asking(running.upstreams):
                     self._start = None
                     listen(sockets)
                     await self._serve(sockets)
@@ -187,14 +187,9 @@ class GracefulServer(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-@contextlib.asynccontextmanager
-async def _asking(upstreams: Upstreams) -> AsyncGenerator[None, None]:
-    """For the length of the block, ask each provider until it answers."""
-    asked = [asyncio.create_task(until_it_answers(one.title, one.check)) for one in upstreams]
-    try:
-        yield
-    finally:
-        await end(asked)
+def _asking(upstreams: Upstreams) -> contextlib.AbstractAsyncContextManager[None]:
+    """Beside the block each provider is asked until it answers."""
+    return beside(*(until_it_answers(one.title, one.check) for one in upstreams))
 
 
 def _this_task() -> asyncio.Task[object]:

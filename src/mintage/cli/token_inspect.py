@@ -12,16 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mintage.app.opening import access_keys
+from mintage.app.opening import tokens_of
 from mintage.cli.opening import opened
 from mintage.cli.terminal import for_tables, harmless
-from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError, StoreError, TokenError
-from mintage.grant_tokens import Tokens
 from mintage.grants.handles import Handle, grant_id, store_key
 from mintage.grants.states import Reason
 from mintage.jwt.inspection import Check, Inspection, inspect_token
-from mintage.jwt.keyring import KeyRing
 from mintage.settings.load import load
 from mintage.vault.values import Refused
 
@@ -94,14 +91,7 @@ def _unanswered(checks: Sequence[Check], verified: Sequence[Check]) -> list[Chec
 async def _as_server(token: str, path: Path) -> list[Check]:
     """What each check of a server with the configuration *path* says about *token*."""
     config = load(path, existing=True)
-    tokens = Tokens(
-        issuer=config.issuer,
-        resources=[resource.identifier for resource in config.resources],
-        keys=KeyRing.of_all(purpose_keys(config.secrets, "sign")),
-        access_keys=access_keys(config),
-        lifetimes=config.lifetimes,
-        clock=time.time,
-    )
+    tokens = tokens_of(config, time.time)
     try:
         handle, claims = tokens.read_any(token)
     except TokenError as error:

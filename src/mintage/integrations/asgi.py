@@ -229,7 +229,7 @@ def _by_path(running: Running) -> dict[str, Resource]:
 
     A proxy may have removed that prefix, and the path must not be open then.
     """
-    resources = running.parts.site.resources
+    resources = running.site.resources
     bare = {resource.path.rstrip("/"): resource for resource in resources}
     return bare | {resource.request_path: resource for resource in resources}
 
@@ -254,7 +254,7 @@ class Guard:
             check_size(scope)
             found = self.login.find(scope)
         except MintageError as error:
-            failure = failure_of(error, _request(scope), running.parts.random_bytes)
+            failure = failure_of(error, _request(scope), running.router.random_bytes)
             return await _answer(error_response(failure), scope, receive, send)
         if found is None:
             return await self.app({**scope, PASSED: True}, receive, send)
@@ -301,7 +301,7 @@ class Guard:
                 may_call = guard.may_call(access, resource, found.rest)
                 send = ListFilter(send, may_call, refuse, method, scope["path"])
                 scope = {**scope, "headers": asking_for_plain(headers)}
-            user = User.of(access, resource, running.parts)
+            user = User.of(access, resource, running.site.hierarchy, running.vault)
             watch = running.gateway.proxy.watch
             return await run_watched(watch, admit, self.app, _with(scope, user), receive, send)
         except ClientGone:

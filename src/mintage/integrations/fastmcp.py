@@ -224,8 +224,8 @@ class MintageAuth(AuthProvider):
                 apply them, is missing.
         """
         await self.open()
-        parts = self.login.running.parts
-        resource = parts.site.resource(parts.site.issuer + self._path)
+        running = self.login.running
+        resource = running.site.resource(running.site.issuer + self._path)
         if resource is None:
             return None
         if resource.rules and not self.login.guards:
@@ -234,10 +234,11 @@ class MintageAuth(AuthProvider):
                 "FastMCP(auth=…).http_app(), whose middleware applies them"
             )
         try:
-            access = await parts.bearer.read(token, resource)
+            access = await running.bearer.read(token, resource)
         except InvalidToken:
             return None
-        return MintageAccessToken.of(token, User.of(access, resource, parts))
+        user = User.of(access, resource, running.site.hierarchy, running.vault)
+        return MintageAccessToken.of(token, user)
 
     def get_routes(self, mcp_path: str | None = None) -> list[Route]:
         """The routes for FastMCP to add. FastMCP calls it.

@@ -110,17 +110,18 @@ class MintageTokenVerifier:
                 the middleware, which alone can apply them, is missing.
             LookupError: The login has no resource at this path.
         """
-        parts = self.login.running.parts
-        resource = parts.site.resource(parts.site.issuer + self.path.rstrip("/"))
+        running = self.login.running
+        resource = running.site.resource(running.site.issuer + self.path.rstrip("/"))
         if resource is None:
             raise LookupError(f"the login has no resource at {self.path}")
         if resource.rules and not self.login.guards:
             raise RuntimeError(f"{self.path} has rules: run login.app(server), which applies them")
         try:
-            access = await parts.bearer.read(token, resource)
+            access = await running.bearer.read(token, resource)
         except InvalidToken:
             return None
-        return MintageAccessToken.of(token, User.of(access, resource, parts))
+        user = User.of(access, resource, running.site.hierarchy, running.vault)
+        return MintageAccessToken.of(token, user)
 
 
 class McpLogin(Login):

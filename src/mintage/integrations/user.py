@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias
 import msgspec
 
 from mintage.access.emails import without_unverified_email
-from mintage.app.parts import Parts
+from mintage.access.scopes import Hierarchy
 from mintage.errors import InsufficientScope
 from mintage.grants.states import Active
 from mintage.resource.bearer import Access
@@ -18,6 +18,7 @@ from mintage.settings.load import Config, parse
 from mintage.site.resource import Resource
 from mintage.values import ClientId, Scopes
 from mintage.vault.values import OpenGrant
+from mintage.vault.vault import Vault
 
 Table: TypeAlias = Mapping[str, Any]
 
@@ -62,16 +63,18 @@ class User:
     expires_at: int
     _resource: Resource = field(repr=False, compare=False)
     _opened: OpenGrant = field(repr=False, compare=False)
-    _parts: Parts = field(repr=False, compare=False)
+    _hierarchy: Hierarchy = field(repr=False, compare=False)
+    _vault: Vault = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, access: Access, resource: Resource, parts: Parts) -> Self:
+    def of(cls, access: Access, resource: Resource, hierarchy: Hierarchy, vault: Vault) -> Self:
         """The user of a token. Code of this package calls it.
 
         Args:
             access: What the check of the token returned.
             resource: The resource that the request is for.
-            parts: The open application.
+            hierarchy: Which scopes a scope includes.
+            vault: The grants.
 
         Returns:
             The user.
@@ -86,7 +89,8 @@ class User:
             expires_at=int(access.ends_at),
             _resource=resource,
             _opened=access.opened,
-            _parts=parts,
+            _hierarchy=hierarchy,
+            _vault=vault,
         )
 
     @property
@@ -107,7 +111,7 @@ class User:
     @property
     def all_scopes(self) -> frozenset[str]:
         """The token's scopes, and the scopes that they include (``[scopes] implies``)."""
-        return self._parts.site.hierarchy.reach(self.scopes)
+        return self._hierarchy.reach(self.scopes)
 
     def may(self, *scopes: str) -> bool:
         """Whether the token has all of some scopes.
@@ -118,7 +122,7 @@ class User:
         Returns:
             True if the token has each of them, or one that includes it.
         """
-        return self._parts.site.hierarchy.covers(self.scopes, scopes)
+        return self._hierarchy.covers(self.scopes, scopes)
 
     def require(self, *scopes: str) -> None:
         """Refuse the request unless the token has all of some scopes.
@@ -165,4 +169,4 @@ class User:
             UpstreamError: The provider can't be asked just now.
             StoreError: The store can't be read just now.
         """
-        return await upstream_token(self._opened, self._parts.vault)
+        return await upstream_token(self._opened, self._vault)

@@ -1,0 +1,96 @@
+"""From a request to its endpoint, or to the gateway."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from mintage.errors import NotFound, OAuthError
+from mintage.gateway.forward_auth import ForwardAuth
+from mintage.gateway.gateway import Gateway
+from mintage.gateway.peers import Peers
+from mintage.server.queries import kept_from_logs
+from mintage.values import RandomBytes
+from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
+from mintage.web.edge import Handler, error_response, failure_of
+from mintage.web.limits import check_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Router:
+    """An ASGI app. *endpoints* are by their paths; *pages* are those of people, with a browser.
+
+    *peers*: whose word on a client's address counts. *forward_auth*: None where no proxy may ask.
+    """
+
+    endpoints: Mapping[str, Handler]
+    pages: frozenset[str]
+    gateway: Gateway
+    peers: Peers
+    forward_auth: ForwardAuth | None
+    random_bytes: RandomBytes
+
+    def answers_at(self, path: str) -> bool:
+        """Whether *path* is one of the server's own, and no resource's."""
+        asked = self.forward_auth is not None and self.forward_auth.answers_at(path)
+        return asked or path in self.endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an HTTP request or a WebSocket."""
+        if scope["type"] == "websocket":
+            return await self._websocket(scope, receive, send)
+        if self.forward_auth is not None and self.forward_auth.is_asked(scope):
+            return await self.forward_auth(scope, receive, send)
+        asked, scope = scope, self._from_the_client(scope)
+        endpoint = self.endpoints.get(scope["path"])
+        if endpoint is not None and scope["path"] in self.pages:
+            scope = {**scope, "query_string": kept_from_logs(asked).get("query_string", b"")}
+            return await self._endpoint(endpoint, scope, receive, send)
+        if is_preflight(scope):
+            return await PREFLIGHT(scope, receive, send)
+        if endpoint is None:
+            return await self._forward(scope, receive, send)
+        return await self._endpoint(endpoint, scope, receive, for_any_origin(send))
+
+    def _from_the_client(self, scope: Scope) -> Scope:
+        """*scope* with the client's address in place of a trusted proxy's."""
+        peer = scope["client"][0] if scope.get("client") else None
+        if not self.peers.trusts(peer):
+            return scope
+        client = self.peers.client_of(peer, scope["headers"])
+        return {**scope, "client": None if client is None else (client, 0)}
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Only the gateway has any; elsewhere it is closed with the code 1008."""
+        scope = self._from_the_client(scope)
+        try:
+            check_size(scope)
+            found = self.gateway.find(scope.get("raw_path") or scope["path"].encode())
+        except OAuthError:
+            found = None
+        if found is None:
+            return await send({"type": "websocket.close", "code": 1008})
+        return await self.gateway.relay_websocket(scope, receive, send, found=found)
+
+    async def _endpoint(
+        self, endpoint: Handler, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
+            check_size(scope)
+            response = await endpoint(Request(scope, receive))
+        except OAuthError as error:
+            response = error_response(failure_of(error, Request(scope), self.random_bytes))
+        await response(scope, receive, send)
+
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on to the gateway, which sets CORS headers for each resource itself."""
+        try:
+            check_size(scope)
+            raw_path = scope.get("raw_path") or scope["path"].encode()
+            if (found := self.gateway.find(raw_path)) is None:
+                raise NotFound("there is nothing at this path; check the address")
+        except OAuthError as error:
+            response = error_response(failure_of(error, Request(scope), self.random_bytes))
+            return await response(scope, receive, for_any_origin(send))
+        return await self.gateway(scope, receive, send, found=found)

@@ -1,0 +1,53 @@
+"""The application while it is open, for those who look into it or serve beside it."""
+
+from dataclasses import dataclass
+
+from mintage.app.router import Router
+from mintage.app.secret_needs import SecretNeeds
+from mintage.gateway.gateway import Gateway
+from mintage.grant_tokens import Tokens
+from mintage.resource.bearer import Bearer
+from mintage.server.upstream_revoker import UpstreamRevoker
+from mintage.site.site import Site
+from mintage.stores.protocol import Store
+from mintage.upstream.registry import Upstreams
+from mintage.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """The application while it is open. `Mintage.running` makes it; don't construct it.
+
+    Args:
+        store: The store that is open.
+        vault: The grants. ``vault.listing`` lists and ends them.
+        tokens: What issues and verifies the tokens of all resources.
+        revoker: What revokes tokens at the identity provider.
+        site, bearer, upstreams, secret_needs, gateway, router: Private, and may change.
+    """
+
+    site: Site
+    store: Store
+    vault: Vault
+    tokens: Tokens
+    bearer: Bearer
+    upstreams: Upstreams
+    revoker: UpstreamRevoker
+    secret_needs: SecretNeeds
+    gateway: Gateway
+    router: Router
+
+    def answers_at(self, path: str) -> bool:
+        """Whether one of Mintage's own endpoints answers at a path.
+
+        Args:
+            path: The path of a request.
+
+        Returns:
+            True for an endpoint; False for a resource, and for everything else.
+        """
+        return self.router.answers_at(path)
+
+    def drain(self) -> None:
+        """End the streams that would never end by themselves."""
+        self.gateway.drain()

@@ -1,0 +1,232 @@
+"""A server, opened: each part is made once, and given what it needs."""
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+
+from mintage.app.chores import beside, chores
+from mintage.app.clocks import Clocks, StoreClock
+from mintage.app.gateway import open_gateway
+from mintage.app.opening import access_keys, open_vault, tokens_of, vault_keys
+from mintage.app.router import Router
+from mintage.app.routes import (
+    document_routes,
+    health_routes,
+    page_paths,
+    page_routes,
+    registration_routes,
+    token_routes,
+)
+from mintage.app.running import Running
+from mintage.app.secret_needs import SecretNeeds, register_of
+from mintage.app.store_watch import greet
+from mintage.clients.authentication import Authenticator
+from mintage.clients.directory import Directory
+from mintage.clients.fetching import GuardedFetch
+from mintage.clients.policy import AcceptClient
+from mintage.clients.published import Published
+from mintage.clients.registration import ClientIds
+from mintage.crypto.derivation import purpose_keys
+from mintage.endpoints import VERIFY
+from mintage.errors import StoreUnavailable
+from mintage.gateway.forward_auth import ForwardAuth
+from mintage.gateway.gateway import Gateway
+from mintage.gateway.peers import Peers, read_networks
+from mintage.grants.admission import admit_again
+from mintage.grants.lease import Renewed
+from mintage.grants.states import Identity, UpstreamTokens
+from mintage.network.proxies import Proxies
+from mintage.resource.bearer import Bearer
+from mintage.server.upstream_revoker import UpstreamRevoker
+from mintage.settings.load import Config
+from mintage.stores import copying
+from mintage.stores.alone import alone
+from mintage.stores.opening import open_store
+from mintage.stores.protocol import Store
+from mintage.upstream.opening import open_upstream
+from mintage.upstream.protocol import Exchange
+from mintage.upstream.registry import Upstreams
+from mintage.upstream.transport import HttpTransport
+from mintage.values import Clock, RandomBytes
+from mintage.vault import installation
+
+log = logging.getLogger("mintage")
+
+
+@asynccontextmanager
+async def open_server(
+    config: Config,
+    *,
+    clocks: Clocks,
+    random_bytes: RandomBytes,
+    fetch: GuardedFetch | None = None,
+    accept_client: AcceptClient | None = None,
+) -> AsyncIterator[Running]:
+    """The server that *config* describes, open for as long as the block lasts."""
+    clock, steady, site = StoreClock(clocks), clocks.steady, config.site
+    async with AsyncExitStack() as stack:
+        store = await _store(config, clock, random_bytes, stack)
+        upstreams = Upstreams(
+            [
+                (each, open_upstream(each, HttpTransport(), clocks.now, steady))
+                for each in config.upstreams
+            ]
+        )
+        stack.push_async_callback(upstreams.close)
+        published = _published(config, fetch, accept_client, steady, stack)
+        revoker = UpstreamRevoker(upstreams)
+        stack.push_async_callback(revoker.drain)
+
+        async def renew(old: UpstreamTokens, who: Identity) -> Renewed:
+            judge = partial(admit_again, config.allow, who)  # may they still log in
+            return await upstreams.refresh(old, now=int(clock()), judge=judge)
+
+        async def exchange(tokens: UpstreamTokens, wanted: Exchange) -> UpstreamTokens:
+            return await upstreams.exchange(tokens, wanted, now=int(clock()))
+
+        vault = open_vault(
+            config,
+            store,
+            clock=clock,
+            steady=steady,
+            random_bytes=random_bytes,
+            renew=renew,
+            ended=revoker,
+            knows=upstreams.issued,
+        )
+        stack.push_async_callback(vault.drain)
+        tokens, ring = tokens_of(config, clock), access_keys(config)
+        bearer = Bearer(tokens, vault, clock, site.hierarchy)
+        client_ids = ClientIds(*purpose_keys(config.secrets, "client-id"))
+        register = register_of(config, store, clock=clock, steady=steady)
+        secret_needs = SecretNeeds(
+            config=config, vault=vault, client_ids=client_ids, register=register
+        )
+        directory = Directory(
+            client_ids,
+            {client.client_id: client for client in config.clients},
+            published if config.documents.enabled else None,
+            register.check_client_key,
+        )
+        authenticate = Authenticator(
+            directory=directory,
+            published=published,
+            issuer=site.issuer,
+            claim=vault.claim,
+            clock=clock,
+        )
+        gateway = open_gateway(
+            config,
+            site,
+            bearer=bearer,
+            vault=vault,
+            exchange=exchange,
+            clock=clock,
+            steady=steady,
+            random_bytes=random_bytes,
+        )
+        stack.push_async_callback(gateway.close)
+        endpoints = page_routes(
+            config,
+            site,
+            directory=directory,
+            upstreams=upstreams,
+            vault=vault,
+            revoker=revoker,
+            clock=clock,
+            random_bytes=random_bytes,
+        )
+        endpoints |= token_routes(
+            site,
+            config.clients,
+            authenticate=authenticate,
+            vault=vault,
+            tokens=tokens,
+            random_bytes=random_bytes,
+        )
+        endpoints |= health_routes(store, upstreams, clocks.now, random_bytes)
+        if config.registration.enabled:
+            endpoints |= registration_routes(config, client_ids, clock, random_bytes)
+        peers = Peers(read_networks(config.gateway.trusted_proxies))
+        router = Router(
+            endpoints={f"{site.base_path}/{name}": each for name, each in endpoints.items()}
+            | document_routes(config, site, ring, random_bytes),
+            pages=page_paths(site),
+            gateway=gateway,
+            peers=peers,
+            forward_auth=_forward_auth(config, gateway, peers, site.base_path),
+            random_bytes=random_bytes,
+        )
+        is_shared = config.store != "memory://"  # no other server can look into that one
+        if is_shared:
+            await _enter_secrets(secret_needs)
+        await stack.enter_async_context(
+            beside(*chores(store, vault, clock, secret_needs if is_shared else None))
+        )
+        yield Running(
+            site=site,
+            store=store,
+            vault=vault,
+            tokens=tokens,
+            bearer=bearer,
+            upstreams=upstreams,
+            revoker=revoker,
+            secret_needs=secret_needs,
+            gateway=gateway,
+            router=router,
+        )
+
+
+async def _store(
+    config: Config, clock: StoreClock, random_bytes: RandomBytes, stack: AsyncExitStack
+) -> Store:
+    """The store, which *clock* follows; *stack* closes it."""
+    store = await open_store(config.store, clock=clock)
+    stack.push_async_callback(store.close)
+    with suppress(StoreUnavailable):  # it is asked again every half minute
+        await clock.follow(store)
+    if config.store == "memory://":
+        stack.enter_context(alone(config.issuer))
+    else:  # nobody else can reach that one
+        ids = [keys.id for keys in vault_keys(config.secrets)]
+        await installation.join(store, config.issuer, ids, random_bytes)
+        await copying.end(store)
+    await greet(store)
+    return store
+
+
+def _published(
+    config: Config,
+    fetch: GuardedFetch | None,
+    accept: AcceptClient | None,
+    steady: Clock,
+    stack: AsyncExitStack,
+) -> Published:
+    """What clients publish; *stack* closes what it is fetched with."""
+    if config.documents.why_off:
+        log.warning("no metadata documents are fetched: %s", config.documents.why_off)
+    if fetch is None:
+        fetch = GuardedFetch(proxies=Proxies.of(os.environ))
+        stack.callback(fetch.close)
+    published = Published(fetch, policy=config.documents, clock=steady, accept=accept)
+    stack.push_async_callback(published.drain)
+    return published
+
+
+def _forward_auth(
+    config: Config, gateway: Gateway, peers: Peers, base_path: str
+) -> ForwardAuth | None:
+    asker = config.gateway.forward_auth
+    if asker is None:
+        return None
+    return ForwardAuth(gateway, peers, asker, f"{base_path}/{VERIFY.name}")
+
+
+async def _enter_secrets(secret_needs: SecretNeeds) -> None:
+    """Enter this server's secrets in the register, before a client registers under them."""
+    try:
+        await secret_needs.register.note()
+    except StoreUnavailable as error:
+        log.warning("secrets: %s; entered later", error)
