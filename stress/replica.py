@@ -7,20 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
-from mintage.grants.handles import Handle, parse_code
-from mintage.grants.lease import Renewed
-from mintage.grants.pkce import s256
-from mintage.grants.states import Consent, Identity, UpstreamTokens
-from mintage.grants.transitions import Redemption, Refreshment
-from mintage.stores.opening import open_store
-from mintage.values import ClientId
-from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew, VaultKeys
-from mintage.vault.vault import Vault, forget
+from tests.support import logins
+from tests.support.logins import CLIENT
 
-CLIENT = ClientId("client")
-RESOURCE = "https://auth.example/mcp"
-VERIFIER = "v" * 43
-_KEYS = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
+from mintage.grants.handles import Handle, parse_code
+from mintage.grants.states import UpstreamTokens
+from mintage.grants.transitions import Refreshment
+from mintage.stores.opening import open_store
+from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew
+from mintage.vault.vault import Vault, forget
 
 
 class Replica:
@@ -42,10 +37,10 @@ class Replica:
         store = await open_store(url, clock=time.time)
         vault = Vault(
             store,
-            _KEYS,
+            logins.OLD,
             clock=time.time,
             random_bytes=secrets.token_bytes,
-            renew=renew or _unasked,
+            renew=renew or logins.never,
             ended=forget,
             lifetimes=lifetimes,
         )
@@ -60,29 +55,15 @@ class Replica:
 
     async def code(self, upstream: UpstreamTokens | None = None) -> str:
         """The code of a new login, each of another user."""
-        return await self.vault.create(
-            Consent(
-                client_id=CLIENT,
-                resource=RESOURCE,
-                scopes=("tools",),
-                identity=Identity(issuer="https://idp.example", subject=secrets.token_hex(8)),
-                created_at=int(time.time()),
-            ),
-            upstream or UpstreamTokens(access_token="a" * 1200),
-            code_challenge=s256(VERIFIER),
-            redirect_uri="https://app.example/cb",
+        return await logins.new_code(
+            self.vault,
+            secrets.token_hex(8),
+            at=int(time.time()),
+            upstream=upstream or UpstreamTokens(access_token="a" * 1200),
         )
 
     async def redeem(self, code: str) -> OpenGrant | Refused:
-        secret, code_hash = _parsed(code)
-        request = Redemption(
-            client_id=CLIENT,
-            code_hash=code_hash,
-            code_verifier=VERIFIER,
-            redirect_uri=None,
-            resource=None,
-        )
-        return await self.vault.redeem(secret, request)
+        return await logins.redeem(self.vault, code)
 
     async def login(self, upstream: UpstreamTokens | None = None) -> bytes:
         """The secret of a new grant, redeemed."""
@@ -104,14 +85,6 @@ class Replica:
 
 def secret_of(code: str) -> bytes:
     """The secret of the grant that *code* is for."""
-    return _parsed(code)[0]
-
-
-def _parsed(code: str) -> tuple[bytes, bytes]:
     parsed = parse_code(code)
     assert parsed is not None
-    return parsed
-
-
-async def _unasked(_: UpstreamTokens, __: Identity) -> Renewed:
-    raise AssertionError("these upstream tokens never end")
+    return parsed[0]

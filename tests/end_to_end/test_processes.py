@@ -12,7 +12,8 @@ import pytest
 
 from mintage.network.tls import trusted
 from mintage.testing.oauth_client import OAuthClient
-from tests.support.fleet import VERIFIER, Fleet, fleet
+from tests.support.fleet import Fleet, fleet
+from tests.support.logins import VERIFIER
 
 ROUNDS = 500
 RACERS = 10

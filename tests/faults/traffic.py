@@ -13,7 +13,7 @@ import httpx2
 
 from mintage.errors import StoreError
 from mintage.testing.oauth_client import OAuthClient
-from tests.support.fleet import VERIFIER
+from tests.support.logins import VERIFIER
 
 SESSIONS = 6
 KEPT = 40  # logins in the course of the traffic, at most

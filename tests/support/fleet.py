@@ -12,14 +12,14 @@ import httpx2
 
 from mintage.crypto.derivation import purpose_key
 from mintage.demo.stage import process
-from mintage.grants.pkce import s256
-from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.settings.load import Config, load
 from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient
+from mintage.values import ClientId
 from mintage.vault.values import VaultKeys
 from mintage.vault.vault import Vault, ask_nobody, forget
+from tests.support.logins import new_code
 
 CONFIG = """\
 issuer = "{issuer}"
@@ -33,8 +33,6 @@ path    = "/mcp"
 backend = "http://127.0.0.1:{backend}/mcp"
 scopes  = ["tools"]
 """
-
-VERIFIER = "v" * 43
 
 
 @dataclass
@@ -52,18 +50,13 @@ class Fleet:
         return OAuthClient(address, http, f"{self.config.issuer}/mcp", client_id)
 
     async def code(self, client_id: str) -> str:
-        """A code as the callback makes it, for VERIFIER. Each is of another user."""
-        return await self.vault.create(
-            Consent(
-                client_id=client_id,  # type: ignore[arg-type]
-                resource=f"{self.config.issuer}/mcp",
-                scopes=("tools",),
-                identity=Identity(issuer="https://idp.example", subject=secrets.token_hex(8)),
-                created_at=int(time.time()),
-            ),
-            UpstreamTokens(access_token="up"),
-            code_challenge=s256(VERIFIER),
-            redirect_uri="https://app.example/cb",
+        """A code as the callback makes it (see `new_code`). Each is of another user."""
+        return await new_code(
+            self.vault,
+            secrets.token_hex(8),
+            ClientId(client_id),
+            at=int(time.time()),
+            resource=f"{self.config.issuer}/mcp",
         )
 
     @asynccontextmanager

@@ -16,6 +16,7 @@ from mintage.vault.vault import Vault, forget
 
 CLIENT = ClientId("client")
 IDP = "https://idp.example"
+RESOURCE, REDIRECT = "https://auth.example/mcp", "https://app.example/cb"
 VERIFIER = "v" * 43
 OLD = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
 NEW = VaultKeys(seal=b"S" * 32, index=b"I" * 32)
@@ -27,19 +28,27 @@ def vault_on(store: Store, clock: ManualClock, keys: VaultKeys = OLD, **more: An
 
 
 async def new_code(
-    vault: Vault, user: str = "alice", client: ClientId = CLIENT, *, at: int = 0, **claims: str
+    vault: Vault,
+    user: str = "alice",
+    client: ClientId = CLIENT,
+    *,
+    at: int = 0,
+    resource: str = RESOURCE,
+    upstream: UpstreamTokens | None = None,
+    **claims: str,
 ) -> str:
+    """The code of a login that was finished at the time *at*; see `redeem`."""
     return await vault.create(
         Consent(
             client_id=client,
-            resource="https://auth.example/mcp",
+            resource=resource,
             scopes=("tools",),
             identity=Identity(issuer=IDP, subject=user, claims=claims),
             created_at=at,
         ),
-        UpstreamTokens(access_token=f"upstream token of {user}"),
+        upstream or UpstreamTokens(access_token=f"upstream token of {user}"),
         code_challenge=s256(VERIFIER),
-        redirect_uri="https://app.example/cb",
+        redirect_uri=REDIRECT,
     )
 
 

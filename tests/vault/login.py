@@ -6,15 +6,14 @@ from typing import Self
 
 from mintage.grants.handles import Handle
 from mintage.grants.lease import Renewed
-from mintage.grants.pkce import s256
-from mintage.grants.states import Active, Consent, Identity, UpstreamTokens
+from mintage.grants.states import Active, Identity, UpstreamTokens
 from mintage.grants.transitions import Refreshment
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
 from mintage.vault.values import Lifetimes, OpenGrant, Prepare, Refused
 from mintage.vault.vault import Vault, no_answer
 from tests.support.faulty_store import FaultyStore
-from tests.support.logins import CLIENT, VERIFIER, redeem, vault_on
+from tests.support.logins import CLIENT, new_code, redeem, vault_on
 
 UPSTREAM = 600  # seconds that the provider's tokens live
 
@@ -71,19 +70,8 @@ class Login:
         clock = ManualClock()
         self = cls(clock, FaultyStore(clock), Provider(clock, renewable=renewable))
         self.vault = self.another_vault(**lifetimes)
-        consent = Consent(
-            client_id=CLIENT,
-            resource="https://auth.example/mcp",
-            scopes=("tools",),
-            identity=Identity(issuer="https://idp.example", subject="alice"),
-            created_at=int(clock()),
-        )
-        self.code = await self.vault.create(
-            consent,
-            self.provider.tokens(),
-            code_challenge=s256(VERIFIER),
-            redirect_uri="https://app.example/cb",
-        )
+        upstream = self.provider.tokens()
+        self.code = await new_code(self.vault, at=int(clock()), upstream=upstream)
         return self
 
     @classmethod

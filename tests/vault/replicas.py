@@ -10,8 +10,7 @@ from typing import Self
 from mintage.errors import UpstreamRefused, UpstreamUnavailable
 from mintage.grants.handles import Handle, parse_code
 from mintage.grants.lease import Renewed
-from mintage.grants.pkce import s256
-from mintage.grants.states import Consent, Identity, UpstreamTokens
+from mintage.grants.states import UpstreamTokens
 from mintage.grants.transitions import Refreshment
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
@@ -20,9 +19,9 @@ from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
 from mintage.values import ClientId
 from mintage.vault.cache import GrantCache
-from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew, VaultKeys
+from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew
 from mintage.vault.vault import Vault
-from tests.support.logins import CLIENT, VERIFIER, redeem
+from tests.support.logins import CLIENT, OLD, REDIRECT, RESOURCE, VERIFIER, new_code, redeem
 from tests.vault.reference import (
     CACHED,
     CODE,
@@ -43,10 +42,8 @@ from tests.vault.reference import (
     Use,
 )  # fmt: skip
 
-KEYS = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
 LIFETIMES = Lifetimes(code=CODE, refresh=REFRESH, grace=GRACE, upstream_margin=MARGIN)
 STRANGER = ClientId("another client")
-RESOURCE, REDIRECT = "https://auth.example/mcp", "https://app.example/cb"
 
 
 @dataclass
@@ -131,7 +128,7 @@ class Replicas:
         vaults = [
             Vault(
                 store,
-                KEYS,
+                OLD,
                 clock=clock,
                 random_bytes=secrets.token_bytes,
                 renew=asked_by(number),
@@ -164,15 +161,8 @@ class Replicas:
         until = int(self.clock()) + UPSTREAM if expires else None
         family = Family(self.clock, secrets.token_hex(8), renewable, until)
         self.families[family.name] = family
-        login = Consent(
-            client_id=CLIENT,
-            resource=RESOURCE,
-            scopes=("tools",),
-            identity=Identity(issuer="https://idp.example", subject=secrets.token_hex(8)),
-            created_at=int(self.clock()),
-        )
-        code = await self.vaults[replica].create(
-            login, family.tokens(), code_challenge=s256(VERIFIER), redirect_uri=REDIRECT
+        code = await new_code(
+            self.vaults[replica], family.name, at=int(self.clock()), upstream=family.tokens()
         )
         return Subject(code, family)
 

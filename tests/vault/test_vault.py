@@ -9,14 +9,13 @@ import pytest
 from mintage.errors import UpstreamRefused, UpstreamUnavailable
 from mintage.grants.handles import Handle
 from mintage.grants.lease import Renewed
-from mintage.grants.pkce import s256
-from mintage.grants.states import Consent, Identity, Reason, UpstreamTokens
+from mintage.grants.states import Identity, Reason, UpstreamTokens
 from mintage.stores.sqlite import SQLiteStore
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import OpenGrant, Refused, Renew
 from mintage.vault.vault import Vault
 from tests.support.faulty_store import FOREVER, FaultyStore
-from tests.support.logins import CLIENT, VERIFIER, redeem, vault_on
+from tests.support.logins import CLIENT, logged_in, vault_on
 
 
 class Upstream:
@@ -68,24 +67,6 @@ def vault(store: FaultyStore, clock: ManualClock, upstream: Upstream) -> Vault:
     return vault_on(store, clock, renew=upstream.renew)
 
 
-async def logged_in(vault: Vault, upstream: Upstream) -> OpenGrant:
-    code = await vault.create(
-        Consent(
-            client_id=CLIENT,
-            resource="https://auth.example/mcp",
-            scopes=("tools",),
-            identity=Identity(issuer="https://idp.example", subject="alice"),
-            created_at=0,
-        ),
-        upstream.tokens(),
-        code_challenge=s256(VERIFIER),
-        redirect_uri="https://app.example/cb",
-    )
-    opened = await redeem(vault, code)
-    assert isinstance(opened, OpenGrant)
-    return opened
-
-
 def access(opened: OpenGrant) -> Handle:
     return Handle(opened.secret, 1, "access")
 
@@ -103,13 +84,13 @@ class TestCost:
         self, vault: Vault, store: FaultyStore, upstream: Upstream
     ) -> None:
         assert await vault.claim(b"state", expires_at=2**40)
-        await logged_in(vault, upstream)
+        await logged_in(vault, upstream=upstream.tokens())
         assert store.writes == 3
 
     async def test_a_request_reads_nothing_while_the_cache_is_fresh(
         self, vault: Vault, store: FaultyStore, upstream: Upstream, clock: ManualClock
     ) -> None:
-        opened = await logged_in(vault, upstream)
+        opened = await logged_in(vault, upstream=upstream.tokens())
         await use(vault, opened)
         before = store.seen.copy()
         for _ in range(100):
@@ -122,7 +103,7 @@ class TestCost:
     async def test_a_hundred_cold_requests_at_once_read_once(
         self, vault: Vault, store: FaultyStore, upstream: Upstream
     ) -> None:
-        opened = await logged_in(vault, upstream)
+        opened = await logged_in(vault, upstream=upstream.tokens())
         loads = store.seen["load"]
         await asyncio.gather(*(vault.authenticate(access(opened)) for _ in range(100)))
         assert store.seen["load"] == loads + 1
@@ -132,7 +113,7 @@ class TestRenewal:
     async def test_is_asked_for_once_by_all_who_wait(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
     ) -> None:
-        opened = await logged_in(vault, upstream)
+        opened = await logged_in(vault, upstream=upstream.tokens())
         clock.advance(600)
         outcomes = await asyncio.gather(*(use(vault, opened) for _ in range(50)))
         assert {o.grant.upstream.access_token for o in outcomes if isinstance(o, OpenGrant)} == {
@@ -143,7 +124,7 @@ class TestRenewal:
     async def test_goes_on_behind_those_whose_token_still_holds(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
     ) -> None:
-        opened = await logged_in(vault, upstream)
+        opened = await logged_in(vault, upstream=upstream.tokens())
         clock.advance(560)
         upstream.gate.clear()
         outcome = await use(vault, opened)
@@ -158,7 +139,7 @@ class TestRenewal:
     async def test_is_saved_though_its_caller_went_away(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
     ) -> None:
-        opened = await logged_in(vault, upstream)
+        opened = await logged_in(vault, upstream=upstream.tokens())
         clock.advance(600)
         upstream.gate.clear()
         caller = asyncio.create_task(use(vault, opened))
@@ -173,7 +154,7 @@ class TestRenewal:
     async def test_is_saved_through_a_short_outage_of_the_store(
         self, vault: Vault, store: FaultyStore, upstream: Upstream, clock: ManualClock
     ) -> None:
-        opened = await logged_in(vault, upstream)
+        opened = await logged_in(vault, upstream=upstream.tokens())
         clock.advance(600)
         upstream.gate.clear()
         caller = asyncio.create_task(use(vault, opened))
@@ -189,7 +170,7 @@ class TestRenewal:
     async def test_that_fails_is_not_tried_again_at_once(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
     ) -> None:
-        opened = await logged_in(vault, upstream)
+        opened = await logged_in(vault, upstream=upstream.tokens())
         clock.advance(600)
         upstream.error = UpstreamUnavailable("down")
         for _ in range(20):
@@ -203,7 +184,7 @@ class TestRenewal:
     async def test_refused_ends_the_grant(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
     ) -> None:
-        opened = await logged_in(vault, upstream)
+        opened = await logged_in(vault, upstream=upstream.tokens())
         clock.advance(600)
         upstream.valid = "another"
         outcome = await use(vault, opened)
@@ -242,7 +223,7 @@ class TestReplicas:
     async def test_ask_the_upstream_once(
         self, replicas: list[Vault], upstream: Upstream, clock: ManualClock
     ) -> None:
-        opened = await logged_in(replicas[0], upstream)
+        opened = await logged_in(replicas[0], upstream=upstream.tokens())
         clock.advance(600)
         outcomes = await asyncio.gather(
             *(use(vault, opened) for vault in replicas for _ in range(25))
@@ -253,7 +234,7 @@ class TestReplicas:
         assert (upstream.calls, len(outcomes)) == (1, 100)
 
     async def test_hear_of_a_revocation(self, replicas: list[Vault], upstream: Upstream) -> None:
-        opened = await logged_in(replicas[0], upstream)
+        opened = await logged_in(replicas[0], upstream=upstream.tokens())
         for vault in replicas:
             assert isinstance(await vault.authenticate(access(opened)), OpenGrant)
         await replicas[0].revoke(access(opened), CLIENT)
@@ -266,7 +247,7 @@ class TestReplicas:
     async def test_wait_for_a_dead_leaseholder_no_longer_than_its_lease(
         self, replicas: list[Vault], asked: list[Renew], upstream: Upstream, clock: ManualClock
     ) -> None:
-        opened = await logged_in(replicas[0], upstream)
+        opened = await logged_in(replicas[0], upstream=upstream.tokens())
         clock.advance(600)
         end = asyncio.Event()
 
@@ -291,7 +272,7 @@ class TestReplicas:
     async def test_survive_a_leaseholder_who_comes_late_and_is_refused(
         self, replicas: list[Vault], asked: list[Renew], upstream: Upstream, clock: ManualClock
     ) -> None:
-        opened = await logged_in(replicas[0], upstream)
+        opened = await logged_in(replicas[0], upstream=upstream.tokens())
         clock.advance(600)
         late = asyncio.Event()
 
