@@ -25,13 +25,13 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import answer_of
 from mintage.upstream.preset import Preset
 from mintage.upstream.presets import PRESETS
-from mintage.upstream.protocol import HttpRequest, HttpResponse, UpstreamClient
+from mintage.upstream.protocol import HttpRequest, HttpResponse, LoginParameters, UpstreamClient
 from mintage.upstream.transport import HttpTransport
 from mintage.upstream.upstream import Upstream
 from mintage.values import Secret
 from tests.upstream.conftest import LOGIN, opened_with
 
-WISH = replace(LOGIN, max_age=600, login_hint="alice")
+WISH = replace(LOGIN, parameters=LoginParameters(max_age=600, login_hint="alice"))
 PLAYED = {
     "authorization_endpoint": "authorize",
     "token_endpoint": "token",

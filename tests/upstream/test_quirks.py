@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,7 +26,7 @@ from mintage.upstream.identity import from_claims
 from mintage.upstream.json_paths import Each, Pick
 from mintage.upstream.preset import IdentityMap, Lookup, Preset, Quirks
 from mintage.upstream.presets import PRESETS
-from mintage.upstream.protocol import HttpResponse, UpstreamClient
+from mintage.upstream.protocol import HttpResponse, LoginParameters, UpstreamClient
 from tests.upstream.conftest import LOGIN, Stage
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -705,10 +706,12 @@ class TestWithoutDiscovery:
 
 
 class TestWhatTheClientWishesOfTheLogin:
-    WISH = replace(LOGIN, prompt="login", max_age=300, login_hint="alice@example.com")
+    WISH = LoginParameters(prompt="login", max_age=300, login_hint="alice@example.com")
+    LOGIN = replace(LOGIN, parameters=WISH)
 
     async def asked(self, stage: Stage, quirks: Quirks, **wish: Any) -> dict[str, str]:
-        await stage.ask(stage.open(quirks=quirks), replace(self.WISH, **wish))
+        parameters = msgspec.structs.replace(self.WISH, **wish)
+        await stage.ask(stage.open(quirks=quirks), replace(LOGIN, parameters=parameters))
         return stage.provider.queries[-1]
 
     async def test_is_passed_on(self, stage: Stage) -> None:
@@ -737,7 +740,7 @@ class TestWhatTheClientWishesOfTheLogin:
         assert "prompt" not in await self.asked(stage, quirks, prompt="consent")
 
     async def test_joins_what_the_operator_wants(self, stage: Stage) -> None:
-        await stage.ask(stage.open(parameters={"prompt": "consent"}), self.WISH)
+        await stage.ask(stage.open(parameters={"prompt": "consent"}), self.LOGIN)
         assert stage.provider.queries[-1]["prompt"] == "login consent"
 
     @pytest.mark.parametrize(
@@ -751,7 +754,7 @@ class TestWhatTheClientWishesOfTheLogin:
     ) -> None:
         now = int(stage.clock())
         stage.provider.claims = {"auth_time": None if age is None else now - age}
-        login = stage.log_in(stage.open(), self.WISH)
+        login = stage.log_in(stage.open(), self.LOGIN)
         if good:
             await login
         else:
@@ -759,7 +762,7 @@ class TestWhatTheClientWishesOfTheLogin:
                 await login
 
     async def test_max_age_is_not_checked_where_it_is_unknown(self, stage: Stage) -> None:
-        await stage.log_in(stage.open(quirks=Quirks(max_age=False)), self.WISH)
+        await stage.log_in(stage.open(quirks=Quirks(max_age=False)), self.LOGIN)
 
 
 async def test_the_operators_own_parameters_go_along(stage: Stage) -> None:

@@ -17,7 +17,7 @@ from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamRefused
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.oauth_client import answer_of
-from mintage.upstream.protocol import LoginRequest, UpstreamClient
+from mintage.upstream.protocol import LoginParameters, LoginRequest, UpstreamClient
 from mintage.upstream.transport import HttpTransport
 from tests.support.node import NodeMissing, install
 from tests.upstream.conftest import LOGIN, opened_with
@@ -146,7 +146,9 @@ class TestOidcProvider:
 
     async def test_what_the_client_wishes_is_known_there(self, opened: Open) -> None:
         upstream = opened("client_secret_basic")
-        wish = replace(LOGIN, prompt="login", max_age=60, login_hint="alice")
+        wish = replace(
+            LOGIN, parameters=LoginParameters(prompt="login", max_age=60, login_hint="alice")
+        )
         _, identity = await self.log_in(upstream, wish)
         assert identity.subject == "alice"
 

@@ -27,7 +27,7 @@ _IDENTITY_SECONDS: Final = 60
 _MARGIN: Final = 30  # seconds before its end at which an exchanged token is got anew
 _UNSTATED: Final = 300  # seconds that one without an end is kept
 _MAX_KEPT: Final = 10_000
-_MAX_IDENTITIES: Final = 512
+_HEADERS: Final = "identity headers"
 
 Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange], Awaitable[UpstreamTokens]]
 
@@ -89,9 +89,6 @@ class BackendCredentials:
     _exchanged: BoundedMemory[tuple[bytes, Exchange], _Kept] = field(
         default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
     )
-    _headers: BoundedMemory[bytes, tuple[Identity, dict[str, str]]] = field(
-        default_factory=lambda: BoundedMemory(_MAX_IDENTITIES), repr=False
-    )
     _flights: SingleFlight[str] = field(default_factory=SingleFlight)
 
     async def of(self, access: Access, resource: Resource) -> tuple[dict[str, str], str | None]:
@@ -114,13 +111,12 @@ class BackendCredentials:
 
     def _identity(self, access: Access, resource: Resource) -> dict[str, str]:
         who = access.opened.grant.login.identity
-        known = self._headers.get(access.opened.secret)
-        if known is None or known[0] is not who:  # the grant was loaded anew, or never before
-            known = who, identity_headers(who, self.group_bytes)
-            self._headers[access.opened.secret] = known
+        headers: dict[str, str] | None = who.derived.get(_HEADERS)
+        if headers is None:
+            headers = who.derived[_HEADERS] = identity_headers(who, self.group_bytes)
         if self.signer is None:
-            return dict(known[1])
-        return known[1] | {IDENTITY_HEADER: self._signed_for(access, resource, self.signer)}
+            return dict(headers)
+        return headers | {IDENTITY_HEADER: self._signed_for(access, resource, self.signer)}
 
     def _signed_for(self, access: Access, resource: Resource, signer: IdentitySigner) -> str:
         steady, key = self.steady(), (store_key(access.opened.secret), resource.audience)

@@ -9,6 +9,7 @@
 """
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import msgspec
@@ -47,7 +48,7 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         return f"UpstreamTokens(…, expires_at={self.expires_at})"
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """The user, as the upstream *issuer* describes them. *claims*: e-mail, name, groups, …
 
     *incomplete* names lists that the provider did not return in full. A value that is missing there
@@ -58,6 +59,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     subject: str
     claims: dict[str, Any] = {}
     incomplete: tuple[str, ...] = ()
+
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What was computed from it, by name. It is neither compared nor stored, and goes with it.
+
+        So it lasts as long as the grant is in memory, and no longer.
+        """
+        return {}
 
 
 class Consent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -189,9 +190,8 @@ class CallbackEndpoint:
         }
         if wanted.upstream is not None:
             query["acr_values"] = f"idp:{wanted.upstream}"
-        for name in ("state", "prompt", "max_age", "login_hint"):
-            if (value := getattr(wanted, name)) is not None:
-                query[name] = value
+        sent = {"state": wanted.state} | msgspec.structs.asdict(wanted.parameters)
+        query |= {name: value for name, value in sent.items() if value is not None}
         return f"{self.site.base_path}/authorize?{urlencode(query, doseq=True)}"
 
 

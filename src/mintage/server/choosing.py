@@ -28,7 +28,7 @@ def choices(
             "these resources have no identity provider in common: ask for them one at a time"
         )
     named = [one for one in found if one.name == wanted.upstream]
-    return named or sorted(found, key=lambda one: not one.expects(wanted.login_hint))
+    return named or sorted(found, key=lambda one: not one.expects(wanted.parameters.login_hint))
 
 
 def asked_of(one: RegisteredUpstream, granted: Scopes, site: Site) -> Scopes:

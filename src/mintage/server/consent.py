@@ -113,9 +113,7 @@ def login_request(login: PendingLogin, upstream: RegisteredUpstream, site: Site)
         state=login.state,
         nonce=login.nonce,
         code_verifier=login.code_verifier,
-        prompt=wanted.prompt,
-        max_age=wanted.max_age,
-        login_hint=wanted.login_hint,
+        parameters=wanted.parameters,
         scopes=site.upstream_scopes_for(wanted.scopes, upstream.upstream.more_scopes),
     )
 

@@ -6,7 +6,7 @@ Parsing is pure. Checks that need the client or the vault are made there.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -22,6 +22,7 @@ from mintage.errors import (
 )
 from mintage.site.resource import Resource
 from mintage.site.site import Site
+from mintage.upstream.protocol import LoginParameters
 from mintage.values import ClientId, Scopes, parse_scope
 from mintage.web.forms import Form, one, optional
 
@@ -46,9 +47,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like
     resource: str
     more_resources: tuple[str, ...] = ()
     left_out: Scopes = ()  # asked for, and no scopes of these resources
-    prompt: str | None = None
-    max_age: int | None = None
-    login_hint: str | None = None
+    parameters: LoginParameters = LoginParameters()
     upstream: str | None = None  # which identity provider, where there are several
 
 
@@ -108,11 +107,12 @@ def parse_authorization(
         left_out=left_out,
         resource=first.identifier,
         more_resources=tuple(resource.identifier for resource in more),
-        **_wishes(form),
+        parameters=_login_parameters(form),
+        upstream=_upstream_named_by(optional(form, "acr_values") or ""),
     )
 
 
-def _wishes(form: Form) -> dict[str, Any]:
+def _login_parameters(form: Form) -> LoginParameters:
     """How the user is to log in, for the identity provider (OpenID Connect Core §3.1.2.1)."""
     prompt, hint = optional(form, "prompt"), optional(form, "login_hint")
     if prompt is not None and not set(prompt.split(" ")) <= _PROMPTS:
@@ -124,12 +124,9 @@ def _wishes(form: Form) -> dict[str, Any]:
     age = optional(form, "max_age")
     if age is not None and not _SECONDS.fullmatch(age):
         raise InvalidRequest("max_age must be a number of seconds")
-    return {
-        "prompt": prompt,
-        "max_age": None if age is None else int(age),
-        "login_hint": hint,
-        "upstream": _upstream_named_by(optional(form, "acr_values") or ""),
-    }
+    return LoginParameters(
+        prompt=prompt, max_age=None if age is None else int(age), login_hint=hint
+    )
 
 
 def _upstream_named_by(acr_values: str) -> str | None:

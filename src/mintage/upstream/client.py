@@ -87,8 +87,9 @@ class HttpUpstreamClient:
         if not self._upstream.id_token:
             return self._of(tokens, await self._by_lookups(found, tokens, now=now))
         claims = await self._verify(body.get("id_token"), login.nonce, tokens, now)
-        if login.max_age is not None and self._upstream.quirks.max_age:
-            id_token.check_login_time(claims, login.max_age, now=now)
+        max_age = login.parameters.max_age
+        if max_age is not None and self._upstream.quirks.max_age:
+            id_token.check_login_time(claims, max_age, now=now)
         return self._of(tokens, await self._by_id_token(found, tokens, claims, now=now))
 
     async def refresh(

@@ -14,7 +14,7 @@ from mintage.grants.pkce import s256
 from mintage.grants.states import UpstreamTokens
 from mintage.upstream.members import Member, members, number, scopes, text, token
 from mintage.upstream.preset import Quirks
-from mintage.upstream.protocol import Exchange, LoginRequest
+from mintage.upstream.protocol import Exchange, LoginParameters, LoginRequest
 from mintage.upstream.upstream import Upstream
 
 BY_THE_BOOK: Final = Quirks()
@@ -33,7 +33,7 @@ def authorization_url(
         asked = tuple(scope for scope in asked if scope != "offline_access")
         query |= quirks.offline
     query |= upstream.extra
-    query |= _asked_of_the_user(login, quirks, query.get("prompt"))
+    query |= _asked_of_the_user(login.parameters, quirks, query.get("prompt"))
     query |= {
         "response_type": "code",
         "client_id": client_id,
@@ -53,7 +53,9 @@ def authorization_url(
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
 
-def _asked_of_the_user(login: LoginRequest, quirks: Quirks, prompt: str | None) -> dict[str, str]:
+def _asked_of_the_user(
+    login: LoginParameters, quirks: Quirks, prompt: str | None
+) -> dict[str, str]:
     """``prompt``, ``max_age`` and ``login_hint``, if the provider knows them (§3.1.2.1).
 
     *prompt* is what its preset always needs. ``none`` excludes the others.

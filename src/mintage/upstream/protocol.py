@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import msgspec
+
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, UpstreamTokens
 
@@ -45,22 +47,30 @@ class Transport(Protocol):
     async def close(self) -> None: ...
 
 
+class LoginParameters(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """How the client asks for the login to be done (OpenID Connect Core §3.1.2.1).
+
+    *max_age* is in seconds. The provider gets each parameter that it knows.
+    """
+
+    prompt: str | None = None
+    max_age: int | None = None
+    login_hint: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRequest:
-    """One user's login at the provider, where Mintage is the client (RFC 9700 §2.1).
+    """One user on the way to the provider: our own client leg (RFC 9700 §2.1).
 
-    *prompt*, *max_age* (seconds) and *login_hint* come from the client, and are passed on if the
-    provider knows them (OpenID Connect Core §3.1.2.1).
+    *scopes*: on top of those that are always asked for.
     """
 
     redirect_uri: str
     state: str
     nonce: str
     code_verifier: str = field(repr=False)
-    prompt: str | None = None
-    max_age: int | None = None
-    login_hint: str | None = field(default=None, repr=False)
-    scopes: tuple[str, ...] = ()  # on top of those that are always asked for
+    parameters: LoginParameters = field(default=LoginParameters(), repr=False)
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
