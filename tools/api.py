@@ -150,6 +150,8 @@ def _constant(name: str, module: ModuleType) -> Iterator[str]:
                 yield _line(ast.unparse(node))
                 if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
                     yield inspect.cleandoc(str(below.value.value)) + "\n"
+            case ast.ImportFrom(module=str(origin)) if name in {each.name for each in node.names}:
+                yield from _constant(name, import_module(origin))
             case _:
                 pass
 

@@ -1,0 +1,179 @@
+"""Every failure that Mintage knows, in one tree.
+
+::
+
+    MintageError
+    ├── ConfigError                 a setting is wrong: names its key
+    ├── OAuthError                  a refusal on its way to a client or a browser
+    │   ├── InvalidRequest          400 invalid_request
+    │   │   ├── ContentTooLarge     413
+    │   │   ├── UriTooLong          414
+    │   │   └── MethodNotAllowed    405
+    │   ├── NotFound                404 not_found
+    │   ├── InvalidClient           401 invalid_client
+    │   ├── InvalidGrant            400 invalid_grant
+    │   ├── UnauthorizedClient      400 unauthorized_client
+    │   ├── UnsupportedGrantType    400 unsupported_grant_type
+    │   ├── UnsupportedResponseType 400 unsupported_response_type
+    │   ├── UnsupportedTokenType    400 unsupported_token_type
+    │   ├── InvalidScope            400 invalid_scope
+    │   ├── InvalidTarget           400 invalid_target
+    │   ├── AccessDenied            403 access_denied
+    │   ├── LoginRequired           400 login_required (OpenID Connect Core §3.1.2.6)
+    │   ├── InvalidRedirectUri      400 invalid_redirect_uri
+    │   ├── InvalidClientMetadata   400 invalid_client_metadata
+    │   ├── InvalidToken            401 invalid_token
+    │   ├── InsufficientScope       403 insufficient_scope
+    │   ├── BadUpstream             502 server_error
+    │   └── TemporarilyUnavailable  503 temporarily_unavailable, with Retry-After
+    ├── StoreError
+    │   ├── Exists                  the key is taken
+    │   ├── Stale                   another write came first
+    │   ├── StoreUnavailable        an outage: the same call may work later
+    │   │   └── SecretMissing       the grant needs a root secret that is not configured
+    │   └── StoreUnusable           a newer, foreign or corrupt store: a person must act
+    ├── FetchError                  what a client publishes about itself, at a URL that it named
+    │   ├── FetchFailed             an outage: the same URL may work later
+    │   └── FetchRefused            a URL, an address or an answer that will not do
+    ├── KeysUnavailable             an issuer's public keys can't be had now, with a retry_after
+    ├── SealError                   a box does not open
+    ├── RecordError                 the bytes of a record are not one
+    │   └── NewerRecord             ... because a newer Mintage wrote it
+    └── UpstreamError
+        ├── UpstreamUnavailable     time-out, 5xx, no connection: nothing is known
+        │   └── HalfKnown           a list without its end: whether the user may is not known
+        ├── UpstreamRefused         the upstream said no: the login is over
+        │   └── NotAdmitted         no `[[allow]]` rule lets this user in
+        └── UpstreamMisbehaved      an answer that breaks the protocol
+            └── UpstreamMisconfigured   waiting does not help: the operator must act
+
+    joserfc.errors.JoseError
+    ├── BadKeySet                   a JWK set that can't be used
+    └── TokenError                  all that leaves ``verify_token``
+        ├── MalformedToken
+        ├── UnknownKey
+        ├── BadSignature
+        ├── ExpiredToken
+        ├── NotYetValid
+        ├── WrongIssuer
+        ├── WrongAudience
+        └── WrongTokenUse
+
+Exceptions here are plain classes: a frozen dataclass could not carry its own traceback.
+"""
+
+from mintage.errors.base import ConfigError, MintageError
+from mintage.errors.oauth import (
+    AccessDenied,
+    BadUpstream,
+    ContentTooLarge,
+    InsufficientScope,
+    InvalidClient,
+    InvalidClientMetadata,
+    InvalidGrant,
+    InvalidRedirectUri,
+    InvalidRequest,
+    InvalidScope,
+    InvalidTarget,
+    InvalidToken,
+    LoginRequired,
+    MethodNotAllowed,
+    NotFound,
+    OAuthError,
+    Stage,
+    TemporarilyUnavailable,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+    UnsupportedResponseType,
+    UnsupportedTokenType,
+    UriTooLong,
+)
+from mintage.errors.published import FetchError, FetchFailed, FetchRefused, KeysUnavailable
+from mintage.errors.records import NewerRecord, RecordError, SealError
+from mintage.errors.stores import (
+    Exists,
+    SecretMissing,
+    Stale,
+    StoreError,
+    StoreUnavailable,
+    StoreUnusable,
+)
+from mintage.errors.tokens import (
+    BadKeySet,
+    BadSignature,
+    ExpiredToken,
+    MalformedToken,
+    NotYetValid,
+    TokenError,
+    UnknownKey,
+    WrongAudience,
+    WrongIssuer,
+    WrongTokenUse,
+)
+from mintage.errors.upstream import (
+    HalfKnown,
+    NotAdmitted,
+    UpstreamError,
+    UpstreamMisbehaved,
+    UpstreamMisconfigured,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
+
+__all__ = [
+    "AccessDenied",
+    "BadKeySet",
+    "BadSignature",
+    "BadUpstream",
+    "ConfigError",
+    "ContentTooLarge",
+    "Exists",
+    "ExpiredToken",
+    "FetchError",
+    "FetchFailed",
+    "FetchRefused",
+    "HalfKnown",
+    "InsufficientScope",
+    "InvalidClient",
+    "InvalidClientMetadata",
+    "InvalidGrant",
+    "InvalidRedirectUri",
+    "InvalidRequest",
+    "InvalidScope",
+    "InvalidTarget",
+    "InvalidToken",
+    "KeysUnavailable",
+    "LoginRequired",
+    "MalformedToken",
+    "MethodNotAllowed",
+    "MintageError",
+    "NewerRecord",
+    "NotAdmitted",
+    "NotFound",
+    "NotYetValid",
+    "OAuthError",
+    "RecordError",
+    "SealError",
+    "SecretMissing",
+    "Stage",
+    "Stale",
+    "StoreError",
+    "StoreUnavailable",
+    "StoreUnusable",
+    "TemporarilyUnavailable",
+    "TokenError",
+    "UnauthorizedClient",
+    "UnknownKey",
+    "UnsupportedGrantType",
+    "UnsupportedResponseType",
+    "UnsupportedTokenType",
+    "UpstreamError",
+    "UpstreamMisbehaved",
+    "UpstreamMisconfigured",
+    "UpstreamRefused",
+    "UpstreamUnavailable",
+    "UriTooLong",
+    "WrongAudience",
+    "WrongIssuer",
+    "WrongTokenUse",
+]

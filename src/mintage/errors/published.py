@@ -1,0 +1,28 @@
+"""What others publish, and Mintage can't get or use."""
+
+from mintage.errors.base import MintageError
+
+
+class FetchError(MintageError):
+    """The root of the errors about a URL that a client named. That client may see the text."""
+
+
+class FetchFailed(FetchError):
+    """The URL can't be fetched just now."""
+
+
+class FetchRefused(FetchError):
+    """Mintage does not accept this URL, the address behind it, or its answer."""
+
+
+class KeysUnavailable(MintageError):
+    """The issuer's public keys can't be fetched, so nothing is known: answer 503, never 401.
+
+    Args:
+        reason: Why, for the log.
+        retry_after: Seconds until it makes sense to ask again.
+    """
+
+    def __init__(self, reason: str, *, retry_after: int) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
