@@ -61,7 +61,8 @@ def test_a_command_that_does_not_exist_is_answered_with_all_that_do() -> None:
     assert done.returncode == 2
     assert line == (
         'mintage: Unknown command "gran". Did you mean "grants"? The commands are: '
-        "check, demo, dev, grants, keys, openapi, rules, serve, store, token; see mintage --help"
+        "check, demo, dev, grants, keys, openapi, rules, schema, serve, store, token; "
+        "see mintage --help"
     )
 
 
@@ -69,7 +70,7 @@ def test_serve_without_settings_says_what_it_needs_and_what_to_try() -> None:
     done = mintage("serve")
     said = done.stderr.decode()
     assert (done.returncode, done.stdout) == (2, b"")
-    assert said.startswith("mintage: serve needs --config FILE, a TOML file with the settings")
+    assert said.startswith("mintage: --config: there is no file mintage.toml. Write your settings")
     assert "mintage demo" in said
     assert "mintage dev --backend http://127.0.0.1:8000/mcp" in said
     example = Path(said.partition("example: ")[2].split("\n")[0])
@@ -83,7 +84,7 @@ def test_serve_without_settings_says_what_it_needs_and_what_to_try() -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["grants", "list"], "grants list needs --config: The TOML file with the settings"),
+        (["grants", "list"], "--config: there is no file mintage.toml; name the file with"),
         (
             ["serve", "--config"],
             "serve needs a value after --config: The TOML file with the settings",

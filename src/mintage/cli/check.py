@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mintage.checks.everything import check_file
 from mintage.checks.findings import Finding, Level, error
+from mintage.cli.settings_file import HERE, SettingsFile
 from mintage.cli.terminal import counted, harmless
 from mintage.errors import ConfigError
 
@@ -25,7 +26,7 @@ _MARKS: Final[dict[Level, tuple[str, str]]] = {
 
 def check(
     *,
-    config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
+    config: SettingsFile = HERE,
     json: Annotated[
         bool, Parameter(help="Print a JSON array of findings instead.", negative="")
     ] = False,

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from mintage.cli.opening import OpenInstallation, opened
+from mintage.cli.settings_file import HERE, SettingsFile
 from mintage.cli.terminal import counted, for_tables, harmless
 from mintage.errors import ConfigError
 from mintage.grants.handles import grant_id
@@ -21,7 +22,6 @@ from mintage.values import ClientId
 from mintage.vault.values import Listed
 
 _LOOKS: Final = 20
-_Config: TypeAlias = Annotated[Path, Parameter(help="The TOML file with the settings.")]
 _Subject: TypeAlias = Annotated[
     str | None, Parameter(help="Of this user: the subject, as the list shows it.")
 ]
@@ -30,7 +30,7 @@ _Client: TypeAlias = Annotated[str | None, Parameter(help="Of the client with th
 
 def list_grants(
     *,
-    config: _Config,
+    config: SettingsFile = HERE,
     subject: _Subject = None,
     client: _Client = None,
     as_json: Annotated[
@@ -79,7 +79,7 @@ def end(
     ] = (),
     /,
     *,
-    config: _Config,
+    config: SettingsFile = HERE,
     subject: _Subject = None,
     client: _Client = None,
     before: Annotated[

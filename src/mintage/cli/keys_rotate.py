@@ -10,15 +10,16 @@ from cyclopts import Parameter
 
 from mintage.app.secret_needs import Need
 from mintage.cli.opening import OpenInstallation, opened
+from mintage.cli.settings_file import HERE, SettingsFile
 from mintage.cli.terminal import counted
 from mintage.errors import ConfigError
-from mintage.settings.load import Config, load
+from mintage.settings.load import Config, load_for_the_store
 from mintage.settings.secret_file import SecretFile
 
 
 def rotate(
     *,
-    config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
+    config: SettingsFile = HERE,
     stage: Annotated[
         bool, Parameter(help="Make it known first: for several servers.", negative="")
     ] = False,
@@ -29,7 +30,7 @@ def rotate(
     servers must know a secret before one of them uses it: rotate with --stage, restart them all,
     rotate without it, restart them all again.
     """
-    file = _file(load(config, existing=True))
+    file = _file(load_for_the_store(config))
     if stage:
         file.stage(secrets.token_urlsafe(32)).write()
         print(f"A new secret is staged in {file.path}. Restart all servers, then rotate.")  # noqa: T201
@@ -44,7 +45,7 @@ def rotate(
 
 def retire(
     *,
-    config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
+    config: SettingsFile = HERE,
     force: Annotated[
         bool,
         Parameter(help="Also secrets that grants need: their users log in anew.", negative=""),

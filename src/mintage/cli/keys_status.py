@@ -3,18 +3,17 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
 from rich.table import Table
 
 from mintage.cli.opening import opened
+from mintage.cli.settings_file import HERE, SettingsFile
 from mintage.cli.terminal import counted, for_tables
 from mintage.settings.load import Config
 from mintage.settings.secret_file import SecretFile
 
 
-def status(*, config: Annotated[Path, Parameter(help="The TOML file with the settings.")]) -> int:
+def status(*, config: SettingsFile = HERE) -> int:
     """Show which root secrets logins need.
 
     It counts the live grants of each. A grant needs the secret that its record is sealed under,

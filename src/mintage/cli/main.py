@@ -20,6 +20,7 @@ COMMANDS: Final = (
     ("demo", "demo:demo", "See it work: every step of a login, with its requests."),
     ("dev", "dev:dev", "Put a login with made-up users in front of your own server."),
     ("openapi", "openapi:openapi", "Print an OpenAPI 3.1 document of all endpoints."),
+    ("schema", "schema:schema", "Print a JSON Schema of mintage.toml."),
     ("keys new", "keys_new:new", "Print a new root secret."),
     ("keys rotate", "keys_rotate:rotate", "Put a new root secret into use."),
     ("keys retire", "keys_rotate:retire", "Remove the root secrets that nobody needs."),

@@ -7,8 +7,9 @@ from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError
 
 EXAMPLE: Final = Path(__file__).with_name("example.toml")
 
-_SERVE: Final = f"""\
-serve needs --config FILE, a TOML file with the settings. An example: {EXAMPLE}
+NO_SETTINGS: Final = f"""\
+there is no file {{file}}. Write your settings into it, or name another file with --config or
+MINTAGE_CONFIG. An example: {EXAMPLE}
 To see it work without a file: mintage demo
 For development, in front of your own server: mintage dev --backend http://127.0.0.1:8000/mcp"""
 
@@ -16,8 +17,6 @@ For development, in front of your own server: mintage dev --backend http://127.0
 def explained(error: CycloptsError) -> str:
     """*error* in one line, or in a few if there is something to try."""
     if isinstance(error, MissingArgumentError) and (missing := _missing(error)) is not None:
-        if missing == "serve needs --config":
-            return _SERVE
         return f"{missing}: {_meaning(error)}; see {_help(error)}"
     text = " ".join(str(error).split()).rstrip(".")
     if isinstance(error, UnknownCommandError) and error.app is not None:

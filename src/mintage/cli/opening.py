@@ -12,7 +12,7 @@ from mintage.app.secret_needs import SecretNeeds, register_of
 from mintage.clients.registration import ClientIds
 from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError
-from mintage.settings.load import Config, load
+from mintage.settings.load import Config, load_for_the_store
 from mintage.stores.opening import open_store
 from mintage.vault import installation
 from mintage.vault.vault import Vault, ask_nobody, forget
@@ -39,7 +39,7 @@ async def opened(path: Path) -> AsyncIterator[OpenInstallation]:
     If no server has created the store yet, this does not create it: it raises `ConfigError` or
     `StoreUnusable`.
     """
-    async with opened_with(load(path, existing=True), existing=True) as here:
+    async with opened_with(load_for_the_store(path), existing=True) as here:
         yield here
 
 

@@ -1,6 +1,5 @@
 """``mintage rules explain``: which rule decides about a request, and why."""
 
-from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -9,6 +8,7 @@ from rich.console import Console
 
 from mintage.access.rule_explanation import explain as explained
 from mintage.access.scopes import Call
+from mintage.cli.settings_file import HERE, SettingsFile
 from mintage.cli.terminal import harmless
 from mintage.cli.token_inspect import READS_STANDARD_INPUT, standard_input
 from mintage.errors import ConfigError, InvalidRequest
@@ -25,7 +25,7 @@ def explain(
     path: Annotated[str, Parameter(help="The path of the request, like /mcp/admin.")],
     /,
     *,
-    config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
+    config: SettingsFile = HERE,
     method: Annotated[str | None, Parameter(help="The HTTP method.")] = None,
     mcp_method: Annotated[str | None, Parameter(help="The MCP method, like tools/list.")] = None,
     name: Annotated[str | None, Parameter(help="The tool, prompt or URI that is named.")] = None,

@@ -21,6 +21,8 @@ from mintage.app.listening import addresses, listen, listening
 from mintage.app.serving import uvicorn_config
 from mintage.cli.introduction import introduce
 from mintage.cli.missing_secrets import check_secrets
+from mintage.cli.mistakes import NO_SETTINGS
+from mintage.cli.settings_file import HERE, SettingsFile
 from mintage.cli.workers import STOPPING, Workers
 from mintage.errors import ConfigError
 from mintage.settings.environment import check_environment
@@ -36,7 +38,7 @@ log = logging.getLogger("mintage")
 
 def serve(
     *command: Annotated[str, Parameter(help="After --: a server that speaks MCP over stdio.")],
-    config: Annotated[Path, Parameter(help="The TOML file with the settings.")],
+    config: SettingsFile = HERE,
     host: Annotated[
         tuple[str, ...],
         Parameter(
@@ -65,6 +67,8 @@ def serve(
         signal.signal(number, _leave)  # until the server minds them itself
     start_log()
     check_environment(os.environ)
+    if not config.exists():
+        raise ConfigError("--config", NO_SETTINGS.format(file=config))
     settings = load(config, command=command)
     _check_workers(workers, settings)
     _check_programs(settings, command)

@@ -7,19 +7,19 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
 from mintage.app.opening import vault_keys
+from mintage.cli.settings_file import HERE, SettingsFile
 from mintage.errors import ConfigError
-from mintage.settings.load import load
+from mintage.settings.load import load_for_the_store
 from mintage.stores import copying
 from mintage.stores.opening import check_store_url, open_store
 from mintage.vault import installation
 
 _EVERY: Final = 1000  # records between two words about how far it is
-_Config: TypeAlias = Annotated[Path, Parameter(help="The TOML file with the settings.")]
 
 
 def init(
@@ -28,7 +28,7 @@ def init(
     ] = None,
     /,
     *,
-    config: Annotated[Path | None, Parameter(help="The TOML file with the settings.")] = None,
+    config: SettingsFile = HERE,
     print_sql: Annotated[
         bool, Parameter(help="Print what an administrator must run, and do nothing.", negative="")
     ] = False,
@@ -38,9 +38,7 @@ def init(
     A server makes them itself at its first start. Where its database role may not create tables,
     run this once before, with the URL of a role that may.
     """
-    if url is None and config is None:
-        raise ConfigError("store init", "give the store's URL, or --config")
-    place = _url(url) if url is not None else load(config).store if config else ""
+    place = load_for_the_store(config, existing=False).store if url is None else _url(url)
     if print_sql:
         if not place.startswith("postgresql:"):
             raise ConfigError("--print-sql", "is for PostgreSQL: other stores have no tables")
@@ -102,7 +100,7 @@ def _progress(records: int) -> None:
         print(f"{records} records", file=sys.stderr)  # noqa: T201
 
 
-def adopt(*, config: _Config) -> int:
+def adopt(*, config: SettingsFile = HERE) -> int:
     """Take over a store that another installation has given up.
 
     Its grants stay, and can't be opened without its secrets; `mintage grants end --all --force`
@@ -114,7 +112,7 @@ def adopt(*, config: _Config) -> int:
 
 
 async def _adopt(path: Path) -> None:
-    settings = load(path, existing=True)
+    settings = load_for_the_store(path)
     store = await open_store(settings.store, clock=time.time, existing=True)
     try:
         ids = [keys.id for keys in vault_keys(settings.secrets)]

@@ -214,6 +214,18 @@ def load(
     return parse(data, base=path.parent, environ=environ, existing=existing, writes=writes)
 
 
+def schema() -> dict[str, Any]:
+    """A JSON Schema (2020-12) of the file: each setting, its type, and the words it may have."""
+    found = msgspec.json.schema(_File)
+    tables = found["$defs"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **tables.pop(_File.__name__),
+        "title": "mintage.toml",
+        "$defs": tables,
+    }
+
+
 def load_outline(path: Path) -> Outline:
     """What the TOML file *path* says, without reading any secret. Raises `ConfigError`."""
     file = _convert(_read(path))
@@ -230,9 +242,51 @@ def load_outline(path: Path) -> Outline:
     )
 
 
+def load_for_the_store(path: Path, *, existing: bool = True) -> Config:
+    """What the TOML file *path* says of the store and its grants, for commands that work on them.
+
+    *existing*: see `load`.
+
+    No secret but the root secret is read: an administrator may have no other. There are no
+    clients, no signing keys, and no credentials of a provider. Raises `ConfigError`.
+    """
+    file = _convert(_read(path))
+    store = _located(file.store, path.parent)
+    return Config(
+        issuer=file.issuer,
+        store=store,
+        secret_file=secret_file(file.secret, store, path.parent),
+        upstreams=_upstreams(_without_credentials(file), lambda *_: Secret(b"not read")),
+        resources=_resources(file, path.parent, None),
+        tokens=file.tokens,
+        grants=file.grants,
+        scopes=file.scopes,
+        clients=(),
+        registration=RegistrationSettings(),
+        documents=DocumentPolicy(),
+        secrets=root_secrets(
+            file.secret, store, base=path.parent, environ=os.environ, existing=existing
+        ),
+    )
+
+
+def _without_credentials(file: _File) -> _File:
+    """*file* with a client secret for each provider, and no keys: which one does not matter."""
+    each = file.upstream if isinstance(file.upstream, tuple) else (file.upstream,)
+    bare = tuple(
+        msgspec.structs.replace(one, client_secret="env:ANY", client_key=None)  # noqa: S106
+        for one in each
+    )
+    return msgspec.structs.replace(file, upstream=bare)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            "--config", f"there is no file {path}; name the file with the settings"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("--config", f"{path} can't be read: {error}") from error
     try:
