@@ -80,12 +80,12 @@ class Place:
     def issuer(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def config(self, idp: NanoIDP) -> Config:
+    def config(self, provider: NanoIDP) -> Config:
         """Raises `ConfigError`."""
         return parse(
-            _settings(self.behind, self.issuer, idp),
+            _settings(self.behind, self.issuer, provider),
             base=self.directory,
-            environ={**os.environ, "MINTAGE_DEV_CLIENT_SECRET": idp.client_secret},
+            environ={**os.environ, "MINTAGE_DEV_CLIENT_SECRET": provider.client_secret},
         )
 
 
@@ -103,21 +103,21 @@ def place_of(behind: Behind, port: int) -> Place:
 async def running(place: Place, log: RequestLog) -> AsyncIterator[str]:
     """Run the provider and Mintage in front of the server. Gives the address for clients."""
     async with (
-        nanoidp(redirect_uri=f"{place.issuer}/callback", people=PEOPLE) as idp,
-        gateway(place.config(idp), place.port, log),
+        nanoidp(redirect_uri=f"{place.issuer}/callback", people=PEOPLE) as provider,
+        gateway(place.config(provider), place.port, log),
     ):
         yield f"{place.issuer}{place.behind.path}"
 
 
-def _settings(behind: Behind, issuer: str, idp: NanoIDP) -> dict[str, Any]:
+def _settings(behind: Behind, issuer: str, provider: NanoIDP) -> dict[str, Any]:
     return {
         "issuer": issuer,
         "store": "memory://",
         "secret": "file:secret",
         "upstream": {
             "preset": "oidc",
-            "issuer": idp.issuer,
-            "client_id": idp.client_id,
+            "issuer": provider.issuer,
+            "client_id": provider.client_id,
             "client_secret": "env:MINTAGE_DEV_CLIENT_SECRET",
             "scopes": ["openid", "email", "profile", "offline_access"],
             "title": "The development login",

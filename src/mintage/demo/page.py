@@ -50,9 +50,12 @@ class _Application:
         return self._page(claims=None)
 
     def _page(self, **values: object) -> Response:
-        idp = self.stage.idp
+        provider = self.stage.provider
         html = _PAGE.render(
-            mcp_url=self.stage.mcp_url, username=idp.username, password=idp.password, **values
+            mcp_url=self.stage.mcp_url,
+            username=provider.username,
+            password=provider.password,
+            **values,
         )
         return HTMLResponse(html, headers=_HEADERS)
 

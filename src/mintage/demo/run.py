@@ -44,8 +44,9 @@ async def _invite(console: Console, standing: Stage, *, browser: bool) -> None:
         opened = browser and has_browser(os.environ, sys.platform) and await _open(url)
         console.print(
             f"\nNow you: {'your browser opened' if opened else 'open'} [bold]{url}[/]. "
-            f"Log in as [bold]{standing.idp.username}[/] with the password "
-            f"[bold]{standing.idp.password}[/]. Each request is shown here. Ctrl-C ends the demo."
+            f"Log in as [bold]{standing.provider.username}[/] with the password "
+            f"[bold]{standing.provider.password}[/]. "
+            "Each request is shown here. Ctrl-C ends the demo."
         )
         await asyncio.Event().wait()
 

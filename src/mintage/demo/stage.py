@@ -28,8 +28,8 @@ store  = "sqlite://{directory}/mintage.db"
 
 [upstream]
 preset        = "oidc"
-issuer        = "{idp.issuer}"
-client_id     = "{idp.client_id}"
+issuer        = "{provider.issuer}"
+client_id     = "{provider.client_id}"
 client_secret = "file:upstream.secret"
 scopes        = ["openid", "email", "offline_access"]
 
@@ -51,7 +51,7 @@ class Stage:
     issuer: str
     directory: Path
     config: Config
-    idp: NanoIDP
+    provider: NanoIDP
     requests: RequestLog = field(default_factory=RequestLog)
 
     @property
@@ -66,26 +66,30 @@ async def stage(*, grace: int) -> AsyncIterator[Stage]:
     issuer = f"http://127.0.0.1:{port}"
     async with contextlib.AsyncExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="mintage-demo-")))
-        idp = await stack.enter_async_context(nanoidp(redirect_uri=f"{issuer}/callback"))
+        provider = await stack.enter_async_context(nanoidp(redirect_uri=f"{issuer}/callback"))
         secret = directory / "upstream.secret"
         secret.touch(0o600)
-        secret.write_text(idp.client_secret)
+        secret.write_text(provider.client_secret)
         file = directory / "mintage.toml"
         file.write_text(
             CONFIG.format(
-                issuer=issuer, directory=directory, idp=idp, backend_port=backend_port, grace=grace
+                issuer=issuer,
+                directory=directory,
+                provider=provider,
+                backend_port=backend_port,
+                grace=grace,
             )
         )
         await stack.enter_async_context(
             process(
-                "mintage.demo.backend", str(backend_port), f"{idp.issuer}/userinfo",
+                "mintage.demo.backend", str(backend_port), f"{provider.issuer}/userinfo",
                 ready=f"http://127.0.0.1:{backend_port}/mcp", log=directory / "backend.log",
                 new_group=True,
             )
         )  # fmt: skip
         config, requests = load(file), RequestLog()
         await stack.enter_async_context(gateway(config, port, requests))
-        yield Stage(issuer, directory, config, idp, requests)
+        yield Stage(issuer, directory, config, provider, requests)
 
 
 @asynccontextmanager

@@ -99,7 +99,7 @@ class Walk:
     async def run(self) -> None:
         browser = Browser(stop_at=(CALLBACK,), on_response=self._observe)
         async with browser:
-            user = User(browser, self.stage.idp.username, self.stage.idp.password)
+            user = User(browser, self.stage.provider.username, self.stage.provider.password)
             provider = self._provider(user)
             async with (
                 httpx2.AsyncClient(
@@ -130,7 +130,7 @@ class Walk:
         self.show.check(tools == ["profile", "whoami"], ", ".join(tools))
         self.show.step("whoami: the server learns from the gateway who calls")
         who = await self._call(client, "whoami")
-        self.show.check(who == self.stage.idp.username, who)
+        self.show.check(who == self.stage.provider.username, who)
         self.show.step("profile: the server asks the login provider, with the user's own token")
         profile = await self._call(client, "profile")
         self.show.check(profile.startswith("200 ") and "email" in profile, profile)
@@ -188,7 +188,7 @@ class Walk:
         self.first = self._token()
         provider.context.token_expiry_time = 1
         who = await self._call(client, "whoami")
-        self.show.check(who == self.stage.idp.username, f"still {who}, with new tokens")
+        self.show.check(who == self.stage.provider.username, f"still {who}, with new tokens")
         self.show.check(
             self._token().refresh_token != self.first.refresh_token, "the refresh token was rotated"
         )

@@ -60,20 +60,20 @@ async def nanoidp(*, redirect_uri: str, people: Sequence[Person] = ()) -> AsyncI
     With *people* its login page offers these, and nobody else can log in.
     """
     port = free_port()
-    idp = NanoIDP(f"http://127.0.0.1:{port}")
+    provider = NanoIDP(f"http://127.0.0.1:{port}")
     with TemporaryDirectory(prefix="nanoidp-") as directory:
         await _run("init", directory, directory=directory)
         settings = _SETTINGS.format(
-            port=port, issuer=idp.issuer, client_id=idp.client_id,
-            client_secret=idp.client_secret, redirect_uri=redirect_uri,
+            port=port, issuer=provider.issuer, client_id=provider.client_id,
+            client_secret=provider.client_secret, redirect_uri=redirect_uri,
         )  # fmt: skip
         if people:
             settings += _CHOOSING
             await asyncio.to_thread((Path(directory) / "users.yaml").write_text, _users(people))
         await asyncio.to_thread((Path(directory) / "settings.yaml").write_text, settings)
         async with _process(directory, port):
-            await _wait(f"{idp.issuer}/.well-known/openid-configuration")
-            yield idp
+            await _wait(f"{provider.issuer}/.well-known/openid-configuration")
+            yield provider
 
 
 @asynccontextmanager
