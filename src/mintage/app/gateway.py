@@ -29,9 +29,9 @@ def open_gateway(
     steady: Clock,
     random_bytes: RandomBytes,
 ) -> Gateway:
-    """The gateway of *config*, which is *site*. No backend is connected to yet.
+    """The gateway of *config* on *site*. It has no connection to a backend yet.
 
-    Raises `ConfigError` where a command needs an extra that is not installed.
+    Raises `ConfigError` if a command needs an extra that is not installed.
     """
     keys = config.signing_keys
     signer = IdentitySigner(site.issuer, keys[0], clock, random_bytes) if keys else None

@@ -1,4 +1,4 @@
-"""From a request to its endpoint, or to the gateway."""
+"""Finds the endpoint of a request, or passes it to the gateway."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from mintage.web.limits import check_size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:
-    """An ASGI app. *endpoints* are by their paths; *pages* are those of people, with a browser.
+    """An ASGI app. *endpoints* are by path; *pages* are the ones that people open in a browser.
 
-    *peers*: whose word on a client's address counts. *forward_auth*: None where no proxy may ask.
+    *peers*: the proxies whose client addresses count. *forward_auth*: None if no proxy may ask.
     """
 
     endpoints: Mapping[str, Handler]
@@ -32,7 +32,7 @@ class Router:
     random_bytes: RandomBytes
 
     def answers_at(self, path: str) -> bool:
-        """Whether *path* is one of the server's own, and no resource's."""
+        """Whether an endpoint of the server answers at *path*, and not a resource."""
         asked = self.forward_auth is not None and self.forward_auth.answers_at(path)
         return asked or path in self.endpoints
 

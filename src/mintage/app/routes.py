@@ -118,7 +118,7 @@ def token_routes(
     tokens: Tokens,
     random_bytes: RandomBytes,
 ) -> dict[str, Handler]:
-    """Where clients get tokens, end them, and ask about them. *clients*: the configured ones."""
+    """The endpoints for tokens: issue, revoke, introspect. *clients*: the configured ones."""
     grant_types: list[GrantType] = [
         AuthorizationCode(site=site, vault=vault, tokens=tokens),
         RefreshToken(site=site, vault=vault, tokens=tokens),
@@ -171,7 +171,7 @@ def registration_routes(
 def document_routes(
     config: Config, site: Site, ring: KeyRing | None, random_bytes: RandomBytes
 ) -> dict[str, Handler]:
-    """The documents, by their paths. *ring*: the keys that others verify tokens with."""
+    """The documents, by their paths. *ring*: the keys with which other programs verify tokens."""
     accepted = ClientsAccepted(
         registration=config.registration.enabled, documents=config.documents.enabled
     )

@@ -1,4 +1,4 @@
-"""The application while it is open, for those who look into it or serve beside it."""
+"""The application while it is open, for programs that inspect it or serve beside it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A server, opened: each part is made once, and given what it needs."""
+"""Opens a server: makes each part once, with what it needs."""
 
 import logging
 import os
@@ -64,7 +64,7 @@ async def open_server(
     fetch: GuardedFetch | None = None,
     accept_client: AcceptClient | None = None,
 ) -> AsyncIterator[Running]:
-    """The server that *config* describes, open for as long as the block lasts."""
+    """The server that *config* describes, open for the length of the block."""
     clock, steady, site = StoreClock(clocks), clocks.steady, config.site
     async with AsyncExitStack() as stack:
         store = await _store(config, clock, random_bytes, stack)
@@ -204,7 +204,7 @@ def _published(
     steady: Clock,
     stack: AsyncExitStack,
 ) -> Published:
-    """What clients publish; *stack* closes what it is fetched with."""
+    """What clients publish; *stack* closes the HTTP client for it."""
     if config.documents.why_off:
         log.warning("no metadata documents are fetched: %s", config.documents.why_off)
     if fetch is None:

@@ -1,1 +1,1 @@
-"""What may be wrong with an installation, looked for before its users find it."""
+"""Checks an installation for faults, before its users find them."""

@@ -1,4 +1,4 @@
-"""Who may log in, and who else can read what only the server should."""
+"""Checks who may log in, and who can read files that only the server should read."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from mintage.settings.load import Config
 
 
 async def check_access(config: Config) -> AsyncIterator[Finding]:
-    """Rules about users, and the rights of files."""
+    """The rules about users, and the permissions of files."""
     yield who_may_log_in(config)
     for about, path in (("secret", config.secret_file), ("store", _store_file(config))):
         if path is not None and path.exists() and (finding := _rights(about, path)) is not None:
@@ -18,7 +18,7 @@ async def check_access(config: Config) -> AsyncIterator[Finding]:
 
 
 def who_may_log_in(config: Config) -> Finding:
-    """A provider where anybody can make an account needs a rule, or a word that says otherwise."""
+    """A provider where anyone can create an account needs a rule, or ``allow = "everybody"``."""
     if config.allow:
         rules = len(config.allow)
         return ok("allow", f"who fits {'the rule' if rules == 1 else f'one of {rules} rules'}")

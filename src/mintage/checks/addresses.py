@@ -1,4 +1,4 @@
-"""The public address: does it lead here? And which proxies are in between?"""
+"""Checks that the public address leads to this server, and which proxies are in between."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ _SECONDS: Final = 5.0
 async def check_addresses(
     config: Config, *, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Finding]:
-    """The issuer of *config*, as clients see it as far as that can be told from this machine."""
+    """The issuer of *config*, as clients see it, as far as this machine can tell."""
     for finding in _ways_out(os.environ if environ is None else environ):
         yield finding
     parts = urlsplit(config.issuer)
@@ -52,7 +52,7 @@ def _ways_out(environ: Mapping[str, str]) -> list[Finding]:
 
 
 async def _metadata(issuer: str) -> Finding:
-    """What a client gets at the address of the server's metadata (RFC 8414 §3)."""
+    """What a client gets at the URL of the server's metadata (RFC 8414 §3)."""
     parts = urlsplit(issuer)
     url = f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{parts.path}"
     try:

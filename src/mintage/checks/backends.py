@@ -1,4 +1,4 @@
-"""The backends: does something that speaks HTTP answer at each address?"""
+"""Checks that an HTTP server answers at the address of each backend."""
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -18,7 +18,7 @@ _HEADERS: Final = [(b"accept", b"text/html, application/json, text/event-stream"
 
 
 async def check_backends(config: Config) -> AsyncIterator[Finding]:
-    """What is behind each resource of *config*: an address that answers, or a program."""
+    """The target of each resource of *config*: an address that answers, or a program."""
     for number, resource in enumerate(config.resources):
         key = f"resource[{number}]"
         match resource.target:
@@ -45,7 +45,7 @@ def _program(command: Command, key: str) -> Finding:
 
 
 async def _address(target: HttpTarget, key: str) -> Finding:
-    """A GET without credentials: any answer shows that an HTTP server is there."""
+    """A GET without credentials: any response shows that an HTTP server is there."""
     pool = Pool(target)
     body = Body(_no_more, 0, more=False)
     where = target.url if target.socket is None else f"unix:{target.socket}"

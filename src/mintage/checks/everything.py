@@ -1,4 +1,4 @@
-"""All checks, one after the other, of one configuration file."""
+"""All checks of one configuration file, one after the other."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -26,9 +26,9 @@ CHECKS: Final[tuple[Check, ...]] = (
 
 
 async def check_file(path: Path) -> AsyncIterator[Finding]:
-    """What is found about the configuration file *path*, each finding as it comes.
+    """The findings about the configuration file *path*, each as it comes.
 
-    Raises `ConfigError` for a file that no server can start with.
+    Raises `ConfigError` for a file with which no server can start.
     """
     check_environment(os.environ)
     config = load(path, writes=False)

@@ -1,4 +1,4 @@
-"""What a check found: a sentence for a person, and what to do about it."""
+"""The result of a check: a sentence for a person, and what to do."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,9 +8,9 @@ Level = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """*about*: the setting that it belongs to, as it stands in the file.
+    """*about*: the setting, as the file spells it.
 
-    *found* says what is so. *remedy* says what to do; an ``ok`` needs none.
+    *found* says what is the case. *remedy* says what to do; an ``ok`` needs none.
     """
 
     level: Level
@@ -25,10 +25,10 @@ def ok(about: str, found: str) -> Finding:
 
 
 def warning(about: str, found: str, remedy: str) -> Finding:
-    """It works, and something should be changed."""
+    """It works, but something should be changed."""
     return Finding("warning", about, found, remedy)
 
 
 def error(about: str, found: str, remedy: str) -> Finding:
-    """It does not work like this."""
+    """It does not work."""
     return Finding("error", about, found, remedy)

@@ -1,4 +1,4 @@
-"""The store: is it there, can it be written to, does it keep what it is given, is it ours?"""
+"""Checks the store: it exists, can be written, keeps what it gets, and is this installation's."""
 
 import os
 import secrets
@@ -62,7 +62,7 @@ async def check_store(config: Config) -> AsyncIterator[Finding]:
 
 
 def _new_file(path: Path) -> Finding | None:
-    """Whether the file can be made; None: it is there."""
+    """Whether the file can be created; None: it exists."""
     if path.exists():
         return None
     if not path.parent.is_dir():

@@ -1,4 +1,4 @@
-"""The identity providers: can each be reached, is it the right one, does it know our client?"""
+"""Checks each identity provider: it answers, is the right one, and knows Mintage's client."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -20,7 +20,7 @@ _CLOCKS_DIFFER: Final = 30.0  # seconds: a provider's Date header may be kept by
 
 
 class _Watched:
-    """*transport*, and by how much the provider's clock is behind ours."""
+    """*transport*, and the seconds by which the provider's clock is behind."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -40,10 +40,10 @@ class _Watched:
 
 
 async def check_upstreams(config: Config) -> AsyncIterator[Finding]:
-    """Each provider of *config*: its address, its clock, and whether it takes our credentials.
+    """Each provider of *config*: its address, its clock, and whether it accepts the credentials.
 
-    One request has a code that no provider has given: a provider that knows our client refuses
-    the code, one that does not refuses the client (RFC 6749 §5.2).
+    One request has an invented code. A provider that knows the client refuses the code, and one
+    that does not refuses the client (RFC 6749 §5.2).
     """
     for number, upstream in enumerate(config.upstreams):
         key = "upstream" if len(config.upstreams) == 1 else f"upstream[{number}]"

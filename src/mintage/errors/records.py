@@ -1,4 +1,4 @@
-"""Bytes that do not open under this server's keys, or hold no record."""
+"""Bytes that do not decrypt with this server's keys, or are not a record."""
 
 from mintage.errors.base import MintageError
 

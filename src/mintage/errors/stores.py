@@ -1,4 +1,4 @@
-"""A store that can't do what was asked of it."""
+"""A store that can't do what was requested."""
 
 from mintage.errors.base import MintageError
 

@@ -1,4 +1,4 @@
-"""The identity provider: an outage, a no, or an answer that can't be meant."""
+"""Errors about the identity provider: an outage, a refusal, or an answer that makes no sense."""
 
 from mintage.errors.base import MintageError
 

@@ -127,9 +127,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         server: ``[server]``.
         signing_keys: The keys of ``tokens.signing_key``. The first signs.
         allow: The rules of ``[[allow]]``.
-        allow_everybody: Whether the file says that no rule is meant.
+        allow_everybody: Whether the file says ``allow = "everybody"``.
         contact: What error pages say about whom to ask.
-        secret_file: The file that the root secret was read from, if it was one.
+        secret_file: The file with the root secret, if it is in one.
     """
 
     issuer: str
@@ -153,7 +153,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def site(self) -> Site:
-        """What the endpoints share."""
+        """The server's name, resources and URLs."""
         callbacks = {upstream.name: upstream.callback for upstream in self.upstreams}
         return _site(self.issuer, self.resources, self.scopes, callbacks)
 
@@ -243,12 +243,11 @@ def load_outline(path: Path) -> Outline:
 
 
 def load_for_the_store(path: Path, *, existing: bool = True) -> Config:
-    """What the TOML file *path* says of the store and its grants, for commands that work on them.
+    """What the TOML file *path* says about the store and its grants, for commands on the store.
 
-    *existing*: see `load`.
-
-    No secret but the root secret is read: an administrator may have no other. There are no
-    clients, no signing keys, and no credentials of a provider. Raises `ConfigError`.
+    *existing*: see `load`. No secret but the root secret is read, because an administrator may have
+    no other. The result has no clients, no signing keys, and no credentials of a provider. Raises
+    `ConfigError`.
     """
     file = _convert(_read(path))
     store = _located(file.store, path.parent)
@@ -271,7 +270,7 @@ def load_for_the_store(path: Path, *, existing: bool = True) -> Config:
 
 
 def _without_credentials(file: _File) -> _File:
-    """*file* with a client secret for each provider, and no keys: which one does not matter."""
+    """*file* with an invented client secret for each provider, and without keys."""
     each = file.upstream if isinstance(file.upstream, tuple) else (file.upstream,)
     bare = tuple(
         msgspec.structs.replace(one, client_secret="env:ANY", client_key=None)  # noqa: S106

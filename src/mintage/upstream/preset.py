@@ -72,34 +72,34 @@ class IdentityMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quirks:
-    """What a provider does its own way. The defaults are the book's.
+    """How a provider differs from the standards. The defaults are the standards.
 
     ====================== ==================================================================
-    *auth_method*          how we authenticate, where discovery does not tell (the truth)
-    *pkce*                 whether it knows PKCE; without, the nonce and our cookie are left
-    *scope_separator*      between the scopes that are asked for
-    *answered_separator*   between those in an answer
-    *offline*              sent in place of the scope ``offline_access``, where it has none
-    *parameters*           sent along with every login
-    *prompts*              which values of ``prompt`` it knows, and as what; None: all
-    *max_age*              whether it knows ``max_age`` and tells ``auth_time``
+    *auth_method*          how Mintage authenticates, if discovery does not say it correctly
+    *pkce*                 whether it supports PKCE; otherwise nonce and cookie protect the login
+    *scope_separator*      between the scopes in a request
+    *answered_separator*   between the scopes in an answer
+    *offline*              sent instead of the scope ``offline_access``, if it has none
+    *parameters*           sent with every login
+    *prompts*              the values of ``prompt`` that it knows, with its own names; None: all
+    *max_age*              whether it supports ``max_age`` and sends ``auth_time``
     *login_hint*           its name for ``login_hint``; None: it has none
     *form_answers*         token answers may be form-urlencoded
     *errors_in_200*        errors come with status 200, as ``error`` (and ``ok: false``)
-    *error_words*          its own words for errors, as OAuth's
+    *error_words*          its own error codes, with OAuth's for each
     *passing_codes*        numbers among an error's ``error_codes`` that only ask to wait
-    *refusal_statuses*     with which of them an error may end a login
-    *token_types*          what it may call a bearer token
-    *tokens_under*         the member of a token answer that the user's tokens stand in
-    *scope_parameter*      the parameter that the user's scopes are asked for with
+    *refusal_statuses*     the statuses with which an error may end a login
+    *token_types*          its names for a bearer token
+    *tokens_under*         the member of a token answer that contains the user's tokens
+    *scope_parameter*      the parameter for the user's scopes
     *issuer_template*      its issuer, where ``{tenantid}`` is each user's own ``tid``
     *issuer_aliases*       other spellings of the issuer in its id_tokens
-    *userinfo*             when claims are asked for besides the id_token's
-    *dead_token_words*     what it says, with 401, of a token that has ended
-    *partial_header*       the header of a list that it did not tell to its end
-    *replaces_tokens*      whether a refresh ends the access token before; true where not known
-    *emails_are_verified*  whether every address is verified, where no claim says so
-    *revocation*           how a token is ended there
+    *userinfo*             when to request claims in addition to the id_token's
+    *dead_token_words*     what it says, with 401, about a token that has ended
+    *partial_header*       the header of a list that is incomplete
+    *replaces_tokens*      whether a refresh ends the previous access token; true if unknown
+    *emails_are_verified*  whether every address is verified, if no claim says so
+    *revocation*           how a token is revoked there
     *api_headers*          sent with every lookup
     ====================== ==================================================================
     """
