@@ -213,6 +213,27 @@ async def operations() -> None:
     row("revocation")
 
 
+async def refreshes(stores: dict[str, Store]) -> None:
+    """What one refresh takes, at a provider that answers at once."""
+    print("\n| a refresh, µs | upstream fresh | upstream renewed |\n|---|---:|---:|")
+    for name, store in stores.items():
+        house = House.on(store)
+        medians = [await _refresh_us(house, ends_at) for ends_at in (None, 1)]
+        print(f"| {name} | {medians[0]:.0f} | {medians[1]:.0f} |", flush=True)
+
+
+async def _refresh_us(house: House, ends_at: int | None) -> float:
+    """The median of some refreshes, each of a login of its own."""
+    refreshment = Refreshment(client_id=CLIENT, generation=1, scopes=None, resource=None)
+    logins = [await house.logged_in(ends_at) for _ in range(LOGINS)]
+    times = []
+    for opened in logins:
+        begin = time.perf_counter()
+        await house.vault.rotate(opened.secret, refreshment)
+        times.append((time.perf_counter() - begin) * 1e6)
+    return sorted(times)[len(times) // 2]
+
+
 async def after_ended(stores: dict[str, Store], count: int = ENDED) -> bool:
     """What a login costs its user after so many ended ones at the same client."""
     print(
@@ -360,6 +381,7 @@ async def main() -> None:
         }
         await authenticate(stores)
         await operations()
+        await refreshes(stores | {"memory": MemoryStore()})
         await after_ended(stores | {"memory": MemoryStore()})
         print(f"\n| one grant takes | bytes (aim of what is stored: {MOST_BYTES:,}) |\n|---|---:|")
         print(f"| in the cache, open ({CACHED:,} of them) | {await cached_bytes():,.0f} |")

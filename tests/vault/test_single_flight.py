@@ -80,6 +80,11 @@ class Process:
         requests = [self._use(one, secret) for one in self._replicas for _ in range(REQUESTS)]
         return Counter(await asyncio.gather(*requests))
 
+    async def refresh(self, secret: bytes) -> Counter[str]:
+        """The same with one refresh token: which generation they got as well."""
+        requests = [self._refresh(one, secret) for one in self._replicas for _ in range(REQUESTS)]
+        return Counter(await asyncio.gather(*requests))
+
     async def die(self, secret: bytes, gone: Gone) -> None:
         """Take the lease, get to the point of *gone*, and never do anything again."""
 
@@ -115,6 +120,12 @@ class Process:
             outcome = await replica.vault.with_fresh_upstream(outcome)
         if isinstance(outcome, OpenGrant):
             return outcome.grant.upstream.access_token
+        return outcome.reason
+
+    async def _refresh(self, replica: Replica, secret: bytes) -> str:
+        outcome = await replica.refresh(secret, 1)
+        if isinstance(outcome, OpenGrant):
+            return f"{outcome.grant.generation} {outcome.grant.upstream.access_token}"
         return outcome.reason
 
     async def _renew(self, tokens: UpstreamTokens, who: Identity) -> Renewed:
@@ -188,6 +199,23 @@ async def test_four_hundred_requests_at_eight_replicas_ask_the_provider_once(
     assert len(got) == 1, got
     ((token, requests),) = got.items()
     assert requests == PROCESSES * OPENINGS * REQUESTS
+    assert provider.is_live(token)
+    assert provider.seen["refresh_token"] == 1
+
+
+async def test_four_hundred_refreshes_at_eight_replicas_get_one_successor(
+    url: str, provider: FakeUpstream, expired: UpstreamTokens, reached: Event
+) -> None:
+    """And one of them asks the provider for all."""
+    async with pool(url, provider, reached, size=PROCESSES, lifetimes=Lifetimes()) as processes:
+        secret = await asyncio.to_thread(processes.ask, 0, "login", expired)
+        provider.delay = 0.3
+        got: Counter[str] = sum(
+            await asyncio.to_thread(processes.all, "refresh", secret), Counter()
+        )
+    ((answer, requests),) = got.items()
+    generation, token = answer.split()
+    assert (generation, requests) == ("2", PROCESSES * OPENINGS * REQUESTS)
     assert provider.is_live(token)
     assert provider.seen["refresh_token"] == 1
 

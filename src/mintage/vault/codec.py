@@ -1,6 +1,7 @@
 """Encodes grants: each is encrypted under a key from its own secret and the server's."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mintage.crypto.sealing import NONCE_BYTES, record_key
 from mintage.errors import NewerRecord, RecordError, SealError, SecretMissing
@@ -48,14 +49,14 @@ class GrantCodec:
         A record of the first format does not say which secret it is under.
         """
         sealed_under = Head.of(record).sealed_under
-        if sealed_under and sealed_under not in self._keys:
+        known = self._keys.get(sealed_under)
+        if known is not None:
+            return records.decode(record, key=record_key(known.seal, secret), store_key=key)
+        if sealed_under:
             raise SecretMissing(f"grant {handles.grant_id(key)}", sealed_under.hex())
-        named = self._keys.get(sealed_under)
-        for known in [named] if named else self._keys.values():
-            try:
-                return records.decode(record, key=record_key(known.seal, secret), store_key=key)
-            except SealError:
-                continue
+        for each in self._keys.values():
+            with suppress(SealError):
+                return records.decode(record, key=record_key(each.seal, secret), store_key=key)
         raise SealError("the box does not open")
 
     def check_secrets(self, record: bytes, key: bytes) -> None:
