@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import InvalidRequest
 
 _PLAIN: Final = re.compile(rb"[0-9a-z-]+")
@@ -79,17 +80,16 @@ def claims_something(name: bytes) -> bool:
     return _SAYS_WHO.search(read) is not None and not read.startswith(_TOOL_PARAMETER)
 
 
-class _Decided(dict[bytes, bool]):
+class _Decided(BoundedMemory[bytes, bool]):
     """Cached results of *decide*, because clients send the same few names."""
 
-    __slots__ = ("_decide",)
-
     def __init__(self, decide: Callable[[bytes], bool]) -> None:
+        super().__init__(_MAX_REMEMBERED)
         self._decide = decide
 
     def __missing__(self, name: bytes) -> bool:
         decided = self._decide(name)
-        if len(name) <= _USUAL and len(self) < _MAX_REMEMBERED:
+        if len(name) <= _USUAL:
             self[name] = decided
         return decided
 

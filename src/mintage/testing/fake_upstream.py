@@ -25,7 +25,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from mintage.grants.pkce import s256
+from mintage.testing._fake_faults import fail
+from mintage.testing._fake_logins import Family, Logins
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from mintage.values import Clock
@@ -46,24 +47,6 @@ AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_j
 
 Answer = tuple[int, dict[str, Any]]
 """The status and the JSON of a response."""
-
-_TOO_LARGE = 2 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class _Code:
-    challenge: str | None
-    nonce: str | None
-    redirect_uri: str
-
-
-@dataclass(slots=True)
-class _Family:
-    """The tokens of one login: the newest of each kind, and whether they are still valid."""
-
-    refresh_token: str
-    access_token: str
-    live: bool = True
 
 
 @dataclass
@@ -135,8 +118,7 @@ class FakeUpstream:
     def __post_init__(self) -> None:
         self.key = _signing_key()
         self.release = asyncio.Event()
-        self._codes: dict[str, _Code] = {}
-        self._families: dict[str, _Family] = {}
+        self._logins = Logins(self.issued)
         self._assertions: set[str] = set()
 
     @asynccontextmanager
@@ -193,15 +175,11 @@ class FakeUpstream:
         Returns:
             True for the newest one of a login that has not ended.
         """
-        return any(
-            family.live and family.access_token == access_token
-            for family in self._families.values()
-        )
+        return self._logins.is_live(access_token)
 
     def end_all(self) -> None:
         """End every login, so that no token of theirs is accepted any more."""
-        for family in self._families.values():
-            family.live = False
+        self._logins.end_all()
 
     def _faulty(self, endpoint: Endpoint, handler: "_Handler") -> "_Handler":
         async def wrapped(request: Request) -> Response:
@@ -216,27 +194,7 @@ class FakeUpstream:
         return wrapped
 
     async def _fail(self, fault: Fault, request: Request) -> Response:
-        match fault:
-            case "hang":
-                await self.release.wait()
-                return Response(status_code=500)
-            case "500" | "503" | "429":
-                return Response("a stack trace", int(fault), headers={"retry-after": "7"})
-            case "reset":
-                await request.body()
-                raise ConnectionResetError
-            case "garbage":
-                return Response(b"<html>\xff not json", media_type="application/json")
-            case "array":
-                return JSONResponse(["not", "an", "object"])
-            case "huge":
-                return JSONResponse({"access_token": "x" * _TOO_LARGE})
-            case "redirect":
-                return RedirectResponse("/elsewhere", 302)
-            case "no_access_token":
-                return JSONResponse({"token_type": "Bearer"})
-            case _:
-                return self._error(fault)
+        return await fail(fault, request, self.release) or self._error(fault)
 
     def _error(self, error: str) -> Response:
         """An OAuth error, in this provider's own way."""
@@ -275,10 +233,7 @@ class FakeUpstream:
         elif self.error is not None:
             answer["error"] = self.error
         else:
-            answer["code"] = secrets.token_urlsafe(16)
-            self._codes[answer["code"]] = _Code(
-                query.get("code_challenge"), query.get("nonce"), query["redirect_uri"]
-            )
+            answer["code"] = self._logins.begin(query)
         return RedirectResponse(f"{query['redirect_uri']}?{urlencode(answer)}", 302)
 
     async def _token(self, request: Request) -> Response:
@@ -324,14 +279,10 @@ class FakeUpstream:
         return fresh and not used and wanted.items() <= claims.items()
 
     def _redeem(self, fields: dict[str, str]) -> Response:
-        code = self._codes.pop(fields["code"], None)
-        if (
-            code is None
-            or code.redirect_uri != fields["redirect_uri"]
-            or (code.challenge and code.challenge != s256(fields["code_verifier"]))
-        ):
+        code = self._logins.redeem(fields)
+        if code is None:
             return self._error("invalid_grant")
-        return self._tokens(_Family("", ""), nonce=code.nonce)
+        return self._tokens(Family(), nonce=code.nonce)
 
     def _exchange(self, fields: dict[str, str]) -> Response:
         """RFC 8693, for the audiences in *exchanges*."""
@@ -350,26 +301,16 @@ class FakeUpstream:
         )
 
     def _refresh(self, token: str) -> Response:
-        family = self._families.get(token)
-        if family is None or not family.live:
-            return self._error("invalid_grant")
-        if family.refresh_token != token:
-            family.live = False  # used twice: a thief or a clumsy client, and no telling which
-            return self._error("invalid_grant")
-        return self._tokens(family)
+        family = self._logins.refresh(token)
+        return self._error("invalid_grant") if family is None else self._tokens(family)
 
-    def _tokens(self, family: _Family, nonce: str | None = None) -> Response:
-        family.access_token = f"upstream-access-{secrets.token_urlsafe(12)}"
-        self.issued.append(family.access_token)
+    def _tokens(self, family: Family, nonce: str | None = None) -> Response:
+        rotated = self._logins.renew(family, refreshable=self.refreshable, rotates=self.rotates)
         body: dict[str, Any] = {"access_token": family.access_token, "token_type": "bearer"}
         if self.lifetime is not None:
             body["expires_in"] = self.lifetime
-        if self.refreshable and (self.rotates or not family.refresh_token):
-            family.refresh_token = body["refresh_token"] = (
-                f"upstream-refresh-{secrets.token_urlsafe(12)}"
-            )
-            self.issued.append(family.refresh_token)
-        self._families[family.refresh_token or family.access_token] = family
+        if rotated:
+            body["refresh_token"] = family.refresh_token
         if nonce is not None:
             body["id_token"] = self._id_token(nonce)
         if self.shape is not None:
@@ -425,12 +366,12 @@ class FakeUpstream:
         fields = await _fields(request)
         if not self._knows(request, fields):
             return self._error("invalid_client")
-        self._end(fields["token"])
+        self._logins.end(fields["token"])
         return Response()
 
     async def _revoke_own(self, request: Request) -> Response:
         """A token revokes itself."""
-        if not self._end(_bearer(request)):
+        if not self._logins.end(_bearer(request)):
             return self._error("invalid_token")
         return JSONResponse({"ok": True, "revoked": True})
 
@@ -440,16 +381,8 @@ class FakeUpstream:
         known = base64.b64decode(header).decode() == f"{self.client_id}:{self.client_secret}"
         if not known or request.path_params["client_id"] != self.client_id:
             return JSONResponse({"message": "Bad credentials"}, 401)
-        ended = self._end((await request.json())["access_token"])
+        ended = self._logins.end((await request.json())["access_token"])
         return Response(status_code=204 if ended else 404)
-
-    def _end(self, token: str) -> bool:
-        """End the login of *token*. Returns whether it was live until now."""
-        ended = False
-        for family in self._families.values():
-            if token in (family.refresh_token, family.access_token):
-                ended, family.live = family.live or ended, False
-        return ended
 
 
 async def _fields(request: Request) -> dict[str, str]:
