@@ -12,6 +12,16 @@ with extra("server"):
     from mintage.clients.client import Client
     from mintage.settings.load import Config
     from mintage.settings.load import load as load_config
+    from mintage.vault.listing import Listing
     from mintage.vault.values import Listed
 
-__all__ = ["Client", "Config", "Listed", "Mintage", "Running", "create_app", "load_config"]
+__all__ = [
+    "Client",
+    "Config",
+    "Listed",
+    "Listing",
+    "Mintage",
+    "Running",
+    "create_app",
+    "load_config",
+]

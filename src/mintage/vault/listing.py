@@ -16,10 +16,13 @@ log = logging.getLogger("mintage.vault")
 
 
 class Listing:
-    """Lists grants and ends them.
+    """Lists grants and ends them. ``running.vault.listing`` is one; don't construct it.
 
     A grant that is ended here has ended for its client. The upstream's tokens stay valid at the
     provider: decrypting and so revoking them takes a token of the client.
+
+    Args:
+        store, names, ended, changed: Private, and may change.
     """
 
     def __init__(
@@ -33,9 +36,20 @@ class Listing:
     async def find(
         self, *, subject: tuple[str, str] | None = None, client: ClientId | None = None
     ) -> AsyncGenerator[Listed, None]:
-        """Live grants, each once: of *subject* (issuer, subject), of *client*, of both, or all.
+        """Live grants, each once.
 
         Those that can't be read are included (`Listed.unread`): ending needs only the key.
+
+        Args:
+            subject: Only those of this user: the provider's issuer, and the user's identifier
+                there.
+            client: Only those of this client id.
+
+        Returns:
+            An asynchronous iterator.
+
+        Raises:
+            StoreUnavailable: The store can't be read just now.
         """
         if subject is None and client is None:
             async for found in self._pages(None, None):
@@ -53,21 +67,44 @@ class Listing:
                 seen.add(found.key)
 
     async def get(self, name: str) -> Listed | None:
-        """The live grant with that public id."""
+        """Find a live grant by its public id.
+
+        Args:
+            name: The id, as logs and pages show it.
+
+        Returns:
+            The grant, or None if no live grant has this id.
+
+        Raises:
+            StoreUnavailable: The store can't be read just now.
+        """
         prefix = parse_grant_id(name)
         return None if prefix is None else await self._first(prefix)
 
     async def end(self, grant: Listed) -> None:
-        """End *grant*, here and on every replica."""
+        """End a grant, here and on every replica. Its client must log in again.
+
+        Args:
+            grant: What `find` or `get` returned.
+
+        Raises:
+            StoreUnavailable: The store can't be written just now.
+        """
         await self._store.delete(grant.key)
         self._ended.remember(grant.key)
         self._changed(grant.key)
         log.info("grant %s: ended from the list", grant.id)
 
     async def next_order(self, login: Consent) -> int:
-        """A number above those of all grants that this user has at this client.
+        """A number above those of all grants that this user has at this client. Private.
 
         It is the time of the login, unless the clock of another server is ahead.
+
+        Args:
+            login: The login.
+
+        Returns:
+            The number.
         """
         try:
             orders = [_order(grant)[0] for grant in await self._of(login)]
@@ -76,10 +113,14 @@ class Listing:
         return max([login.created_at, *(order + 1 for order in orders)])
 
     async def make_room(self, login: Consent, *, limit: int) -> None:
-        """End all but the newest *limit* grants of one user at one client.
+        """End all but the newest grants of one user at one client. Private.
 
         Each login calls it after its write, and all use the same order. So of logins at the same
         time the same ones stay, whichever calls first.
+
+        Args:
+            login: The login whose user and client are meant.
+            limit: How many grants stay.
         """
         try:
             grants = sorted(await self._of(login), key=_order)
