@@ -16,6 +16,7 @@ from mintage.errors import ConfigError, MintageError
 
 COMMANDS: Final = (
     ("serve", "serve:serve", "Put login in front of HTTP and MCP servers."),
+    ("init", "init:init", "Write a file of settings, by questions or by options."),
     ("check", "check:check", "Find what is wrong with the settings and all that they name."),
     ("demo", "demo:demo", "See it work: every step of a login, with its requests."),
     ("dev", "dev:dev", "Put a login with made-up users in front of your own server."),

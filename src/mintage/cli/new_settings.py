@@ -1,0 +1,153 @@
+"""A file of settings, made of answers; and what its operator has to do besides."""
+
+import json
+import secrets
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mintage.settings.load import parse
+from mintage.upstream.preset import Preset
+
+_STEPS: Final = Path(__file__).with_name("registration_steps.toml")
+_VARIABLE: Final = "UPSTREAM_SECRET"
+_EVERYBODY: Final = "everybody"
+_PLAIN_OAUTH: Final = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What a file of settings is made of.
+
+    *upstream*: what the provider needs, by the names of the settings. *allow*: an e-mail domain,
+    or ``everybody``.
+    """
+
+    issuer: str
+    preset: str
+    upstream: Mapping[str, str]
+    client_id: str
+    backend: str
+    store: str
+    allow: str
+
+    @property
+    def needs_secret_file(self) -> bool:
+        """Whether the store has no place beside it where a root secret is made."""
+        return urlsplit(self.store).scheme not in ("sqlite", "memory")
+
+
+def needed(preset: Preset) -> tuple[str, ...]:
+    """The settings of ``[upstream]`` without which *preset* is not complete."""
+    parameters = tuple(name for name, default in preset.parameters.items() if default is None)
+    if preset.issuer is not None:
+        return parameters
+    return (*parameters, "issuer") if preset.discovery else _PLAIN_OAUTH
+
+
+def text(answers: Answers) -> str:
+    """The file. Every setting that is there has a line that says what it is."""
+    lines = [
+        "#:schema ./mintage.schema.json",
+        "# The settings of Mintage. `mintage check` finds what is wrong with them.",
+        "",
+        "# Where clients reach Mintage. Plain http is accepted on this machine alone.",
+        _line("issuer", answers.issuer),
+        "# Where logins are kept, encrypted.",
+        _line("store", answers.store),
+    ]
+    if answers.needs_secret_file:
+        lines += [
+            "# The root secret: whoever has it and the store can read the logins. Back it up.",
+            _line("secret", "file:mintage.secret"),
+        ]
+    if answers.allow == _EVERYBODY:
+        lines += [
+            "# Everybody whom the provider logs in may log in here.",
+            _line("allow", _EVERYBODY),
+        ]
+    lines += [
+        "",
+        # Quoted: what an answer holds must not end the remark.
+        f"# The identity provider. Register there: {json.dumps(_callback(answers.issuer))}",
+        "[upstream]",
+        _line("preset", answers.preset),
+        *(_line(name, value) for name, value in answers.upstream.items()),
+        _line("client_id", answers.client_id),
+        '# The client secret is in this environment variable; "file:PATH" reads a file.',
+        _line("client_secret", f"env:{_VARIABLE}"),
+    ]
+    if answers.allow != _EVERYBODY:
+        lines += [
+            "",
+            "# Who may log in: users with a verified address in this domain.",
+            "[[allow]]",
+            f"email_domains = [{json.dumps(answers.allow)}]",
+        ]
+    lines += [
+        "",
+        "# What is protected: <issuer>/mcp is answered by your server at the address of backend.",
+        "[[resource]]",
+        _line("path", "/mcp"),
+        _line("backend", answers.backend),
+        "# What the backend gets about the user: headers that only Mintage can set.",
+        _line("credential", "identity"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def check(file: str, base: Path) -> None:
+    """Raise `ConfigError` for a *file* that no server could start with, in the directory *base*."""
+    data = tomllib.loads(file)
+    parse(
+        # The secret comes later, and its file is made last.
+        data | ({"secret": f"env:{_VARIABLE}"} if "secret" in data else {}),
+        base=base,
+        environ={_VARIABLE: secrets.token_urlsafe(32)},
+        writes=False,
+    )
+
+
+def steps(preset: Preset, issuer: str) -> list[str]:
+    """How a client is registered at the provider, a line for each step."""
+    callback = _callback(issuer)
+    found: list[str] = _all_steps()[preset.name]
+    told = [one.replace("{callback}", callback).replace("{issuer}", issuer) for one in found]
+    return [
+        f"At {preset.title}:",
+        *(f"  {number}. {step}" for number, step in enumerate(told, start=1)),
+        "",
+        f"The redirect address: {callback}",
+    ]
+
+
+def next_steps(answers: Answers, file: Path) -> list[str]:
+    """What to do once *file* is there."""
+    named = "" if file == Path("mintage.toml") else f" --config {file}"
+    port = urlsplit(answers.issuer).port
+    listen = f" --port {port}" if port else ""
+    return [
+        f"{file} is written. Now:",
+        f"  1. Put the client secret into the environment: export {_VARIABLE}=…",
+        "  2. Let editors know the settings: mintage schema > mintage.schema.json",
+        f"  3. Find out what is missing: mintage check{named}",
+        f"  4. Start: mintage serve{named}{listen}",
+        f"  5. Add it to a client: {answers.issuer}/mcp",
+    ]
+
+
+def _line(name: str, value: str) -> str:
+    return f"{name} = {json.dumps(value)}"
+
+
+def _callback(issuer: str) -> str:
+    return f"{issuer}/callback"
+
+
+@cache
+def _all_steps() -> dict[str, Any]:
+    return tomllib.loads(_STEPS.read_text(encoding="utf-8"))
