@@ -80,7 +80,7 @@ class Tokens:
 
         self._issuer_for = issuer_for
         self._access_ring = ring = access_keys or keys
-        self._named = ring.active.alg != "HS256"  # whoever else verifies wants to know the subject
+        self._named = ring.active.alg != "HS256"  # other verifiers need the subject
         self._refresh = issuer_for(issuer, keys)
         self._access = {resource: issuer_for(resource, ring) for resource in resources}
 

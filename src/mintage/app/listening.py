@@ -141,7 +141,7 @@ def _unix(path: Path) -> socket.socket:
         one = socket.socket(socket.AF_UNIX)
         try:
             one.bind(str(path))
-            path.chmod(0o660)  # nobody can connect yet
+            path.chmod(0o660)  # no client can connect yet
             one.listen(BACKLOG)  # at once: a socket that does not listen looks abandoned
         except OSError:
             one.close()

@@ -189,7 +189,7 @@ async def _store(
         await clock.follow(store)
     if config.store == "memory://":
         stack.enter_context(alone(config.issuer))
-    else:  # nobody else can reach that one
+    else:  # no other process can reach that one
         ids = [keys.id for keys in vault_keys(config.secrets)]
         await installation.join(store, config.issuer, ids, random_bytes)
         await copying.end(store)

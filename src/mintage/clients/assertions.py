@@ -20,7 +20,7 @@ from mintage.errors import InvalidClient, MalformedToken
 
 TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_SECONDS: Final = 600  # that an assertion may live: its jti is remembered for as long
-LEEWAY: Final = 30  # seconds that the client's clock may differ from ours
+LEEWAY: Final = 30  # seconds that the client's clock may differ
 _MAX_LENGTH: Final = 8 * 1024
 _MAX_JTI: Final = 256
 _SEGMENTS: Final = 3

@@ -97,7 +97,7 @@ class GuardedFetch:
         """The addresses of the name. If one of them is not public, all are refused."""
         try:
             found = await self._resolve(_host(parts), parts.port or 443)
-        except OSError as error:  # the resolver's own troubles are no word about the name
+        except OSError as error:  # the resolver's own faults say nothing about the name
             if not isinstance(error, socket.gaierror) or error.errno not in _NO_SUCH_NAME:
                 raise FetchFailed("its host can't be looked up just now") from None
             found = ()
@@ -106,7 +106,7 @@ class GuardedFetch:
         refused = [address for address in found if not self._is_allowed(address)]
         if refused or not found:
             log.warning("%s leads to %s: not connected to", parts.hostname, refused or "nothing")
-            # The same words for both: which names exist inside is nobody's to find out.
+            # The same text for both: a stranger must not learn which names exist inside.
             raise FetchRefused("its host has no public address")
         return found
 

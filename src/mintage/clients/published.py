@@ -119,5 +119,5 @@ def _keys_in(jwks: bytes) -> KeySet:
         ) from None
 
 
-# A set is in the client_id, so anybody can send it again and again: it is read once.
+# A set is in the client_id, so anyone can send it again and again: it is read once.
 _registered_keys = lru_cache(maxsize=256)(parse_client_keys)

@@ -30,7 +30,7 @@ _REVERSE_DOMAIN: Final = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+")
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 # RFC 8252 §7.1 wants a private-use scheme to hold a dot, so that it names a domain its app
-# controls. These well-known clients registered theirs before anybody asked; nothing that
+# controls. These well-known clients chose theirs before that was checked; nothing that
 # runs code or opens files is, or may come, among them.
 KNOWN_SCHEMES: Final = frozenset(
     {

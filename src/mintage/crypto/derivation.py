@@ -20,7 +20,7 @@ _ADVICE = (
     "(or: python -c 'import secrets; print(secrets.token_urlsafe(32))')"
 )
 
-# Secrets that stand in templates and tutorials, lower case, letters and digits only.
+# Secrets from templates and tutorials, lower case, letters and digits only.
 _PLACEHOLDERS: Final = frozenset(
     b"changeme changeit changethis replaceme secret mysecret mysecretkey secretkey supersecret "
     b"supersecretkey topsecret password passw0rd yoursecret yoursecretkey yoursecrethere "
@@ -111,7 +111,7 @@ def purpose_keys(roots: Iterable[Secret], purpose: Purpose) -> tuple[bytes, ...]
 
 
 def _hkdf(material: bytes, salt: bytes) -> bytes:
-    # The info is FastMCP's. Its keys and ours are the same for the same arguments.
+    # The info is FastMCP's, so that both derive the same keys from the same arguments.
     return HKDF(algorithm=SHA256(), length=32, salt=salt, info=b"Fernet").derive(material)
 
 

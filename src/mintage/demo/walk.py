@@ -29,7 +29,7 @@ from mintage.grants.states import Active
 from mintage.jwt.inspection import inspect_token
 from mintage.testing.browser import Browser, Page
 
-CALLBACK: Final = "http://127.0.0.1:43117/callback"  # nobody listens: the browser stops there
+CALLBACK: Final = "http://127.0.0.1:43117/callback"  # no server listens: the browser stops there
 
 _TITLES: Final = {
     ("POST", "/mcp", 401): "The client calls the server; the 401 says where to log in",

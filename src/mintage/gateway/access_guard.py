@@ -90,7 +90,7 @@ class AccessGuard:
             )
         if incoming is None:
             return await self._by_headers(headers, resource, call)
-        # Nobody makes us read a body who may not be here at all.
+        # A client without access can't make Mintage read a body.
         access = await self.bearer.check(headers, resource, (call,))
         if method != "POST":
             await incoming.check_empty()

@@ -205,7 +205,7 @@ class _Session:
                 try:
                     await self._talk(*ends, started)
                 finally:
-                    # Before the block ends: the SDK takes an end without this word for a fault.
+                    # Before the block ends: without this message the SDK reports a fault.
                     await self.transport.terminate()
         except* OSError as group:
             for error in group.exceptions:

@@ -52,7 +52,7 @@ MAX_ANSWER: Final = 60 * 1024  # bytes of all names and values
 _NOTABLE: Final = 3 * 1024  # nginx holds 4 KiB in all, unless its configuration says otherwise
 _NOTHING: Final = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
 
-# Envoy's word on a body that `with_request_body` makes it send.
+# Envoy's header about a body that `with_request_body` makes it send.
 _PARTIAL: Final = b"x-envoy-auth-partial-body"
 
 log = logging.getLogger("mintage.gateway")

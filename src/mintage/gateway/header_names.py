@@ -57,8 +57,8 @@ _NEVER_PREFIX: Final = (
     b"shib-", b"mellon-", b"proxy-", b"x-jwt-", b"x-saml-", b"x-envoy-", b"x-original-",
     b"x-rewrite-", b"x-tls-client-", b"x-arr-",
 )  # fmt: skip
-# Says who somebody is, wherever in a name: x-authuser, end-user-id, x-principal. What ends with
-# user-agent names a program, and sec-fetch-user tells that somebody clicked.
+# Names an identity, anywhere in a name: x-authuser, end-user-id, x-principal. What ends with
+# user-agent is about a program, and sec-fetch-user only says that the user clicked.
 _SAYS_WHO: Final = re.compile(rb"user(?!-agent$)|principal|identity")
 _SAYS_NOTHING: Final = b"sec-fetch-user"
 _USUAL: Final = 64  # bytes of a name that is remembered

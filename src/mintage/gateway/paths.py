@@ -33,7 +33,7 @@ _UNRESERVED: Final = re.compile(rb"[A-Za-z0-9\-._~]")
 _NEVER: Final = re.compile(rb"%(?:[01][0-9A-F]|7F|5C|25[0-9A-Fa-f]{2})")
 # Servlet containers cut off what follows a semicolon, so that "/..;x/" goes up.
 _EMPTY_NAME: Final = re.compile(rb"/\.{0,2}(?:;|%3B)")
-# Letters and digits that nobody has to encode; a dot, for the segments that go up.
+# Letters and digits, which need no encoding; a dot, for segments that go up.
 _NEEDLESS: Final = re.compile(rb"%(?:3[0-9]|[46][1-9a-f]|[57][0-9a]|2e)", re.IGNORECASE)
 
 

@@ -130,7 +130,7 @@ def _start(answer: Connection, pool: Pool, resource: Resource, rest: str) -> Mes
         public=resource.identifier,
     )
     if answer.status in _WITHOUT_CONTENT:
-        # It may say how long another answer would have been; servers here take it at its word.
+        # It may state the length of another response; servers here rely on it.
         headers = [header for header in headers if header[0] != b"content-length"]
     return {"type": "http.response.start", "status": answer.status, "headers": readable(headers)}
 

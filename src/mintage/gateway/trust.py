@@ -26,7 +26,7 @@ def trust(
     context.set_alpn_protocols(["http/1.1"])
     if certificate is not None:
         try:
-            # An encrypted key is refused: nobody is there to type its password.
+            # An encrypted key is refused: its password could not be entered.
             context.load_cert_chain(certificate, password=_no_password)
         except (OSError, ValueError) as error:
             advice = f"{certificate} can't be used: {error}"

@@ -172,7 +172,7 @@ class Login:
         """
         self.check_place()
         if self._running is not None:
-            yield  # the middleware around us has started it
+            yield  # the middleware has started it
             return
         self._opened_in = os.getpid(), asyncio.get_running_loop()
         try:

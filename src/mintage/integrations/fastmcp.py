@@ -352,7 +352,7 @@ def _tell_those_who_wait(opened: "asyncio.Future[None]", _: "asyncio.Task[None]"
     """The login was closed before it was open: tell callers of `open`, if there are any."""
     if not opened.done():
         opened.set_exception(RuntimeError("the login was closed while it was opened"))
-        opened.exception()  # it is no fault where nobody waits
+        opened.exception()  # it is no fault if no caller waits
 
 
 class _Front:

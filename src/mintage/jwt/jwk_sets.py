@@ -14,7 +14,7 @@ from mintage.errors import BadKeySet
 
 MAX_KEYS: Final = 64
 _MIN_MODULUS: Final = 340  # characters of base64url: 2040 bits and more
-_MAX_MODULUS: Final = 1366  # 8192 bits: nobody's key set decides how long we calculate
+_MAX_MODULUS: Final = 1366  # 8192 bits: limits the time for one key
 _MIN_EXPONENT: Final = 3
 _MAX_EXPONENT: Final = 2**32  # larger ones only make verification slow
 
@@ -41,7 +41,7 @@ def _key(member: Any) -> jwk.Key | None:
     try:
         return jwk.import_key(member)
     except (JoseError, ValueError, TypeError, KeyError):
-        return None  # a key type that we do not know is not ours to judge
+        return None  # an unknown key type is not checked
 
 
 def _is_odd_rsa(member: dict[str, Any]) -> bool:

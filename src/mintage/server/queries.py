@@ -4,7 +4,7 @@ from typing import Final
 
 from starlette.types import Scope
 
-# Names that say nothing secret and values that help whoever reads a log.
+# Names without secrets, and values that help the reader of a log.
 _HARMLESS: Final = frozenset(
     {
         b"client_id", b"code_challenge_method", b"error", b"prompt", b"redirect_uri", b"resource",

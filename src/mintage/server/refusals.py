@@ -39,7 +39,7 @@ def token_error(reason: Reason) -> OAuthError:
             | Reason.UPSTREAM_EXPIRED
             | Reason.SESSION_OVER
         ):
-            # One sentence for all: which of them it was helps nobody but a guesser.
+            # One sentence for all: telling them apart would only help a guesser.
             return InvalidGrant(
                 "the code or refresh token is not valid (any more); log in again",
                 reason=reason.value,

@@ -214,7 +214,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return self._prepare_upgrade(method, version)
         # Trailers are no headers (RFC 9110 §6.5.1), and nothing here needs one: they are
-        # counted in a list that nobody reads.
+        # counted in a list that is never read.
         self.headers = []
         self._set_target()
         plain = version == "1.0"
@@ -305,7 +305,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if version != "1.0":
             self._stop(WRONG_VERSION)
         if any(name == b"transfer-encoding" for name, _ in self.headers):
-            self._stop(MALFORMED)  # RFC 9112 §6.1: whoever passed it on may read it another way
+            self._stop(MALFORMED)  # RFC 9112 §6.1: a proxy before may read it differently
         self.scope["http_version"] = version
         self.expect_100_continue = False  # RFC 9110 §10.1.1
 

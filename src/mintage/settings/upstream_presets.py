@@ -35,7 +35,7 @@ _FORMS: Final = {
 _RESERVED: Final = frozenset(
     {"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge",
      "code_challenge_method", "request", "request_uri", "response_mode", "client_secret",
-     "resource", "max_age"}  # a max_age that nobody checks is a promise that nobody keeps
+     "resource", "max_age"}  # without auth_time a max_age can't be checked
 )  # fmt: skip
 
 

@@ -35,13 +35,13 @@ async def listen(url: str, channel: str, closed: asyncio.Event) -> AsyncGenerato
         ended(lambda _: heard.put_nowait(None))
     try:
         await db.add_listener(channel, lambda *notice: heard.put_nowait(bytes.fromhex(notice[3])))
-        yield EVERYTHING  # what changed before, nobody told us
+        yield EVERYTHING  # changes from before are not known
         while not closed.is_set():
             try:
                 async with asyncio.timeout(HEARTBEAT):
                     key = await heard.get()
             except TimeoutError:
-                await db.execute("SELECT 1")  # a line that was cut without a word fails here
+                await db.execute("SELECT 1")  # a connection that was cut silently fails here
                 continue
             if key is None:
                 raise ConnectionResetError
@@ -82,7 +82,7 @@ async def poll(table: Table, closed: asyncio.Event) -> AsyncGenerator[bytes, Non
             yield key
         if not settled and now - enrolled >= _LATE:
             settled = True
-            yield EVERYTHING  # what was under way as we enrolled may have left no row
+            yield EVERYTHING  # a change during the enrolment may have left no row
         if now - said >= STAY:
             if not await table.stay():
                 return  # rows are missing: begin again

@@ -60,5 +60,5 @@ def _settings(own: dict[str, str]) -> tuple[str, int, bool | None]:
         raise ValueError("pooler must be auto, none, session or transaction")
     pooled = _POOLERS[pooler]
     if pooled is None and own.get("statement_cache_size") == "0":
-        pooled = True  # the driver's own word for the same wish
+        pooled = True  # the driver's own setting for the same
     return schema, int(size), pooled

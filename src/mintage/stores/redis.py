@@ -45,8 +45,8 @@ from mintage.values import Clock
 
 log = logging.getLogger("mintage.store")
 
-# Seconds that an expired record stays in memory. When it expires is decided by our clock; the
-# server's, which takes it away then, may go ahead of ours by that much.
+# Seconds that an expired record stays in memory. Mintage's clock decides when it expires; the
+# server's clock, which removes it, may be ahead of that by so much.
 _LINGER: Final = SWEEP_MARGIN
 _DEAF_SECONDS: Final = 60.0  # between two tries to subscribe where the ACL forbids it
 _SCAN: Final = 500

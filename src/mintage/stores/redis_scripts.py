@@ -43,7 +43,7 @@ local names = redis.call('HGET', KEYS[1], 'n') or ''
 if redis.call('DEL', KEYS[1]) == 1 then redis.pcall('PUBLISH', ARGV[1], ARGV[2]) end
 return names
 """
-# KEYS[1] any key of ours; ARGV: channel, message. Whether this user may publish there.
+# KEYS[1] any key of Mintage; ARGV: channel, message. Whether this user may publish there.
 MAY_PUBLISH: Final = """
 local answer = redis.pcall('PUBLISH', ARGV[1], ARGV[2])
 if type(answer) == 'table' and answer.err then return 0 end

@@ -198,7 +198,7 @@ class SQLiteStore:
             conditions.append("key > ?")
             values.append(after)  # type: ignore[arg-type]
         rows = await self._read(
-            f"SELECT key, summary, expires_at, substr(record, 1, {HEAD_BYTES}) FROM record"  # noqa: S608  (conditions are ours)
+            f"SELECT key, summary, expires_at, substr(record, 1, {HEAD_BYTES}) FROM record"  # noqa: S608  (fixed conditions)
             f" WHERE {' AND '.join(conditions)} ORDER BY key LIMIT ?",
             (*values, limit + 1),
         )
@@ -349,7 +349,7 @@ def _commit(db: sqlite3.Connection, batch: list[_Job], guard: FileGuard) -> list
 def _outcome(db: sqlite3.Connection, job: _Job) -> Any:
     """The result of one operation. If it fails, the others of the batch continue."""
     if job.future.done():
-        return None  # its caller has given up, and was told that nothing is known
+        return None  # its caller has given up: for it the outcome is unknown
     db.execute("SAVEPOINT operation")
     try:
         outcome = job.operation(db)
@@ -366,7 +366,7 @@ def _settle(batch: list[_Job], outcomes: list[Any]) -> None:
     for job, outcome in zip(batch, outcomes, strict=True):
         try:
             job.loop.call_soon_threadsafe(_resolve, job.future, outcome)
-        except RuntimeError:  # its loop is closed: nobody waits there any more
+        except RuntimeError:  # its loop is closed: no caller waits any more
             continue
 
 

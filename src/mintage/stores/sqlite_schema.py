@@ -196,7 +196,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        _check_version(path, version)  # somebody newer may have been here just now
+        _check_version(path, version)  # a newer version may have migrated it just now
         for script in MIGRATIONS[version:]:
             for statement in script.split(";"):
                 db.execute(statement)

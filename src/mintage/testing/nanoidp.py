@@ -117,7 +117,7 @@ async def _started(*args: str, directory: str) -> AsyncIterator[asyncio.subproce
         cwd=directory,
         stdout=quiet,
         stderr=quiet,
-        start_new_session=True,  # a terminal's Ctrl-C is for us: we end it ourselves
+        start_new_session=True,  # a terminal's Ctrl-C must not reach it: this block ends it
     )
     try:
         yield child

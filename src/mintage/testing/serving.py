@@ -27,7 +27,7 @@ async def serving(*servers: uvicorn.Server) -> AsyncIterator[None]:
         server.lifespan = server.config.lifespan_class(server.config)
         try:
             await server.startup()
-        except SystemExit as error:  # it would end whoever runs the loop
+        except SystemExit as error:  # it would end the process that runs the loop
             raise OSError(f"port {server.config.port} can't be had") from error
     try:
         yield

@@ -49,7 +49,7 @@ _WORD: Final = re.compile(r"[a-z_]{1,60}")
 
 _PASSING: Final = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 # What ends a user's login: these words, from a token endpoint, and nothing else. Whatever a
-# load balancer or a gateway says in JSON is no word about the login.
+# load balancer or a gateway says in JSON says nothing about the login.
 _OVER: Final = frozenset(
     {"invalid_grant", "access_denied", "login_required", "interaction_required",
      "consent_required", "account_selection_required"}
@@ -301,7 +301,7 @@ def _oauth_error(response: HttpResponse, body: Json, quirks: Quirks) -> No | Unk
         return Unknown(error)
     if not quirks.passing_codes.isdisjoint(_codes(body)):
         return Unknown(f"{error}, with a code that asks to wait")
-    # 401 is for a client that is refused (RFC 6749 §5.2), whatever the word; Auth0's is this one.
+    # 401 is for a client that is refused (RFC 6749 §5.2), whatever the code; Auth0 uses this one.
     if error in _OUR_FAULT or (error == "access_denied" and status == _UNAUTHORIZED):
         return Unknown(
             f"the provider answered {error}: check client_id, client_secret, auth_method and "

@@ -70,7 +70,7 @@ class HttpUpstreamClient:
 
     async def check_issuer(self, iss: str | None) -> None:
         if not self._upstream.names_issuer:
-            return  # nobody has told what it calls itself
+            return  # its own name is not known
         found = await self._documents.metadata()
         if iss is None:
             if found.authorization_response_iss_parameter_supported:
@@ -137,7 +137,7 @@ class HttpUpstreamClient:
             return Renewed(tokens)
         try:
             who = await who_now()
-            if who is None:  # nobody can be asked
+            if who is None:  # there is nothing to ask
                 return Renewed(tokens)
             return Renewed(tokens, judge(who, complete or not self._upstream.id_token))
         except UpstreamRefused:

@@ -100,7 +100,7 @@ class Documents:
             except UpstreamError as failure:
                 if self._metadata is None:
                     raise
-                # Endpoints hardly ever move: an outage of this one document stops nobody.
+                # Endpoints hardly ever change: an outage of this document stops no login.
                 log.warning("discovery: %s; going on with what is known", failure)
                 found = self._metadata[1]
                 self._metadata = (self._clock() + _STALE_SECONDS, found)

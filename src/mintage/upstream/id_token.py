@@ -19,13 +19,13 @@ from mintage.errors import BadKeySet, UpstreamMisbehaved, UpstreamMisconfigured
 from mintage.jwt.jwk_sets import read_key_set
 from mintage.upstream.identity import MAX_SUBJECT, is_text
 
-# Asymmetric only: under HS256, whoever has our client secret could say who anybody is, and
+# Asymmetric only: with HS256, anyone with the client secret could forge any user, and
 # a public key could be passed off as the secret.
 ALGORITHMS: Final = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
     "EdDSA", "Ed25519",
 )  # fmt: skip
-LEEWAY: Final = 60  # seconds that the provider's clock may differ from ours
+LEEWAY: Final = 60  # seconds that the provider's clock may differ
 _TENANT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_NUMBER: Final = 2**53
 _DOTS_OF_A_JWE: Final = 4

@@ -36,7 +36,7 @@ def from_claims(claims: dict[str, Any], userinfo: dict[str, Any], where: Identit
     if userinfo and _number_as_text(userinfo.get("sub")) != claims["sub"]:
         raise UpstreamMisbehaved("userinfo is about somebody else")
     merged = _merged(userinfo, {name: v for name, v in claims.items() if v not in (None, "")})
-    # OpenID Connect Core §5.6.2: these claims exist, and stand somewhere else. Entra does so
+    # OpenID Connect Core §5.6.2: these claims exist, but elsewhere. Entra does so
     # with the groups of users who have too many.
     elsewhere = merged.get("_claim_names")
     half = set(elsewhere) if isinstance(elsewhere, dict) else set()
@@ -109,7 +109,7 @@ def _claims(document: dict[str, Any], where: IdentityMap) -> tuple[dict[str, Any
     words = {name: value for name, value in alone.items() if _is_word(value)}
     known = words | {name: value for name, value in found.items() if name in _LISTS}
     if "email" in known and verified is not None:
-        # Some say it as a word. What is no clear yes is a no: rules let people in by it.
+        # Some send it as a string. Anything but a clear yes is a no: rules admit users by it.
         known["email_verified"] = verified is True or verified == "true"
     return known, unread
 

@@ -60,7 +60,7 @@ def _asked_of_the_user(
 
     *prompt* is what its preset always needs. ``none`` excludes the others.
     """
-    # ``consent`` is a question to us, and our own page asks it: sent on, a provider may refuse
+    # ``consent`` is for Mintage, whose own page asks it. A provider that gets it may refuse
     # it (Entra's users without the right to consent), or ask everybody each time.
     wanted = [word for word in (login.prompt or "").split() if word != "consent"]
     if quirks.prompts is not None:

@@ -33,7 +33,7 @@ _SAVE_REPEATS: Final = 8
 _FIRST_SAVE_PAUSE: Final = 0.08  # seconds before the first; all together are 15 on the average
 _LONGEST_SAVE_PAUSE: Final = 10.0
 _COOL_DOWN: Final = 3.0  # seconds without asking an upstream that has just failed
-_LONG_COOL_DOWN: Final = 60.0  # at most, where the upstream says how long and nobody waits
+_LONG_COOL_DOWN: Final = 60.0  # at most, if the upstream says how long and no caller waits
 _MAX_FAILURES: Final = 1000
 
 
@@ -51,9 +51,9 @@ class Rotation:
 
     def of(self, renewed: Active) -> Write | None:
         """What to write for a grant with *renewed* tokens; None: only those, the rotation later."""
-        if not self.is_awaited:  # a successor that nobody hears of would end the login later
+        if not self.is_awaited:  # a new token that no client gets would end the login later
             return None
-        with suppress(Exception):  # the refresh raises it again by itself: the tokens are safe then
+        with suppress(Exception):  # the refresh raises it again: the tokens are safe then
             outcome = self.decide(renewed)
             return outcome if isinstance(outcome, Write) else None
         return None
@@ -212,7 +212,7 @@ class Renewal:
                 if rotated is not None:
                     together = True
                     return rotated
-            return Keep(grant) if fresh == grant else Write(fresh)  # written, and nobody heard
+            return Keep(grant) if fresh == grant else Write(fresh)  # written before
 
         for failures in range(_SAVE_REPEATS + 1):
             try:

@@ -17,7 +17,7 @@ from mintage.values import Clock
 
 _KEY: Final = hashlib.sha256(b"mintage secrets in use").digest()
 _LIFETIME: Final = 10 * 365 * 86400  # seconds
-_REREAD: Final = 5.0  # seconds: strangers can make us ask, and no more often than this
+_REREAD: Final = 5.0  # seconds: strangers can cause a read, but no more often
 _ATTEMPTS: Final = 100
 
 

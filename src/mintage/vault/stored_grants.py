@@ -46,7 +46,7 @@ Found: TypeAlias = tuple[Versioned, Grant]  # a record, and the grant in it
 
 log = logging.getLogger("mintage.vault")
 
-_ATTEMPTS: Final = 100  # each lost race is somebody else's progress; this many is a fault
+_ATTEMPTS: Final = 100  # each lost race is another's progress; this many are a fault
 _REPEATS: Final = 5  # of asking a store that failed
 _FIRST_PAUSE: Final = 0.07  # seconds before the first; all together are 1.6 on the average
 _LONGEST_PAUSE: Final = 1.12
@@ -242,7 +242,7 @@ class StoredGrants:
         if isinstance(grant, Revoked):
             self.ended.remember(key)
             before = self._unconfirmed.written(key, seen.record)
-            if before is not None:  # nobody was told when the write got no answer
+            if before is not None:  # it was not reported when the write got no answer
                 self._report(bound_tokens(before))
         elif was_over:
             log.error(

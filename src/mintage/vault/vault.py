@@ -262,7 +262,7 @@ class Vault:
 
     async def watch(self) -> None:
         """Drop from the cache what other processes change. It runs until it is cancelled."""
-        self._anything_changed()  # before anybody listened
+        self._anything_changed()  # changes from before it listened
         async for key in self._store.changes():
             if key == EVERYTHING:
                 self._anything_changed()

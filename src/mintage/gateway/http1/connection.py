@@ -172,14 +172,14 @@ class Connection(asyncio.Protocol):
         if self._size > MAX_HEAD:
             raise ValueError("the head is too large")
         if self.headed:
-            return  # a trailer: nobody downstream expects one
+            return  # a trailer: no client expects one
         name = name.lower()
         if name == b"content-length":
             if self._length is not None or not value.isdigit():
                 raise ValueError("Content-Length is not one number")
             self._length = value
         elif name == b"transfer-encoding":
-            # We say in no TE header that we know another coding.
+            # Mintage sends no TE header, so no other coding may come.
             if self._chunked or value.strip().lower() != b"chunked":
                 raise ValueError("Transfer-Encoding is not chunked")
             self._chunked = True
@@ -198,7 +198,7 @@ class Connection(asyncio.Protocol):
             raise ValueError("chunks in an answer of HTTP/1.0")  # RFC 9112 §6.1
         self.status, self.headed = status, True
         if self._bodiless or status in (_NO_CONTENT, _NOT_MODIFIED):
-            # A faulty backend sends a body all the same, perhaps late. It would be taken for
+            # A faulty backend sends a body even so, perhaps late. It would be taken for
             # the next answer; so the connection has none.
             self._end()
             return

@@ -17,7 +17,7 @@ from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.http1.pool import Pool, User
 
 _TIMED_OUT: Final = 504
-_SOON: Final = 0.05  # seconds that an answer may take before anybody looks whether it is wanted
+_SOON: Final = 0.05  # seconds before it checks that the client is still there
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "REPORT"})
 
 
@@ -114,7 +114,7 @@ class BackendRequest:
         try:
             await connection.head()
         except BackendError as error:
-            # Closed while nobody used it, most likely. A second time would be the backend's word.
+            # Most likely closed while it was idle. If it happens twice, the backend means it.
             lost = connection.reused and connection.silent and error.status != _TIMED_OUT
             if not (lost and whole and self._method in _IDEMPOTENT):
                 raise

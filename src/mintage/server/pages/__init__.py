@@ -18,8 +18,8 @@ _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).
 
 HEADERS: Final = {
     # form-action may be this strict because no form here answers with a redirect:
-    # Chromium applies it to every hop that follows a submitted form, and nobody knows
-    # all the hops of somebody else's login.
+    # Chromium applies it to every hop that follows a submitted form, and the hops of a
+    # provider's login are not known.
     "content-security-policy": (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"

@@ -40,7 +40,7 @@ PRESET: Final = Preset(
     ),
     quirks=Quirks(
         auth_method="client_secret_post",
-        error_words={"access_denied": "invalid_client"},  # its word for a wrong secret
+        error_words={"access_denied": "invalid_client"},  # its code for a wrong secret
         refusal_statuses=frozenset({400, 401, 403}),
         pkce=False,
         parameters={"audience": "api.atlassian.com", "prompt": "consent"},

@@ -38,7 +38,7 @@ PRESET: Final = Preset(
         email_verified=Pick(("user", "verified")),
         name=Pick(("user", "global_name")),
         preferred_username=Pick(("user", "username")),
-        organizations=Each(("guilds",), (("id",),)),  # names of guilds belong to nobody
+        organizations=Each(("guilds",), (("id",),)),  # any guild may have any name
     ),
     quirks=Quirks(
         auth_method="client_secret_basic",

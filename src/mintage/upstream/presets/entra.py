@@ -12,8 +12,8 @@ PRESET: Final = Preset(
     issuer="https://{domain}/{tenant}/v2.0",
     parameters={"domain": "login.microsoftonline.com", "tenant": None},
     scopes=("openid", "email", "profile", "offline_access"),
-    # Whoever runs a tenant can write any e-mail address into it. That its domain is the
-    # tenant's own is told by xms_edov alone, an optional claim.
+    # A tenant's administrator can write any e-mail address into it. That its domain is the
+    # tenant's own is only said by xms_edov, an optional claim.
     identity=IdentityMap(email_verified=Pick(("xms_edov",))),
     quirks=Quirks(
         auth_method="client_secret_post",

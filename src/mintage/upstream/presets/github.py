@@ -46,7 +46,7 @@ PRESET: Final = Preset(
         ),
     ),
     identity=IdentityMap(
-        subject=Pick(("user", "id")),  # a login can be renamed, and given to somebody else
+        subject=Pick(("user", "id")),  # a login can be renamed, and then be another user's
         email=Pick(("emails", "email"), where=("primary", "verified")),
         email_verified=Pick(("emails", "verified"), where=("primary", "verified")),
         name=Pick(("user", "name")),
