@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from mintage.errors import ConfigError
-from mintage.settings.load import Config, _convert, load, parse
+from mintage.settings.file import convert
+from mintage.settings.load import Config, load, parse
 
 EXAMPLE = """
 issuer = "https://auth.example.com"
@@ -304,7 +305,7 @@ def literals(kind: Any, path: str = "") -> Iterator[tuple[str, tuple[str, ...]]]
             yield from literals(part, path)
 
 
-ENUMERATED = dict(literals(get_type_hints(_convert)["return"]))
+ENUMERATED = dict(literals(get_type_hints(convert)["return"]))
 NEEDED = {
     "upstream": {"client_id": "c"},
     "resource": {"path": "/mcp"},

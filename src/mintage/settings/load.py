@@ -1,18 +1,16 @@
-"""Reads ``mintage.toml`` into frozen sections. Every error names the key that it is about.
+"""Reads ``mintage.toml`` into a `Config`. Every error names the key that it is about.
 
 The file is read once. Each part of the program gets the section that it needs, never the whole.
 """
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta
 
 from mintage.access.scopes import Hierarchy
 from mintage.clients.client import Client
@@ -23,21 +21,16 @@ from mintage.jwt.keyring import TokenKey
 from mintage.secret_source import Resolve, resolve
 from mintage.serving.settings import ServerSection
 from mintage.settings.clients import (
-    CimdSection,
-    ClientSection,
-    RegistrationSection,
     RegistrationSettings,
     read_clients,
     read_policy,
     read_registration,
 )
+from mintage.settings.file import File, GrantsSection, ScopesSection, TokensSection, convert
 from mintage.settings.gateway import GatewaySection, check_gateway
-from mintage.settings.resource_section import ResourceSection
 from mintage.settings.resources import read_resources
 from mintage.settings.root_secrets import root_secrets, secret_file
-from mintage.settings.upstream_section import UpstreamSection
 from mintage.settings.upstreams import callbacks, read_upstreams
-from mintage.settings.words import guess, names_beside, none_of, words_for
 from mintage.site.resource import Resource
 from mintage.site.site import Site
 from mintage.stores.opening import check_store_url
@@ -47,65 +40,6 @@ from mintage.values import Secret
 from mintage.vault.values import Lifetimes
 
 _EVERYBODY: Final = "everybody"
-_RENAMED: Final = {"was_the_only_one": "legacy_default"}
-_Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]
-
-
-class ScopesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[scopes]``.
-
-    *implies*: the scopes that a scope includes. *upstream*: the provider's scopes to request for
-    it.
-    """
-
-    implies: dict[str, tuple[str, ...]] = {}
-    upstream: dict[str, tuple[str, ...]] = {}
-
-
-class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    access_token_lifetime: _Seconds = 3600
-    refresh_token_lifetime: _Seconds = 2_592_000
-    refresh_grace: Annotated[int, Meta(ge=0, le=3600)] = 60
-    signing_key: str | tuple[str, ...] = ()
-
-    def lifetimes(self) -> Lifetimes:
-        return Lifetimes(
-            access=self.access_token_lifetime,
-            refresh=self.refresh_token_lifetime,
-            grace=self.refresh_grace,
-        )
-
-
-class GrantsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[grants]``: how many logins a user may have, how long they last, and how long caches do.
-
-    *session_lifetime*: seconds from the login to its end, however often it is refreshed.
-    *unanswered_seconds*: how long a login continues while the provider can't be asked about it.
-    """
-
-    max_per_user_and_client: Annotated[int, Meta(ge=1, le=1000)] = 20
-    cache_seconds: Annotated[float, Meta(ge=0, le=300)] = 5.0
-    outage_seconds: Annotated[float, Meta(ge=0, le=3600)] = 30.0
-    session_lifetime: _Seconds = 7_776_000
-    unanswered_seconds: Annotated[int, Meta(ge=0, le=30 * 86400)] = 14_400
-
-
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    issuer: str
-    upstream: UpstreamSection | tuple[UpstreamSection, ...]
-    resource: tuple[ResourceSection, ...]
-    store: str = "sqlite://mintage.db"
-    secret: str | tuple[str, ...] | None = None
-    tokens: TokensSection = TokensSection()
-    grants: GrantsSection = GrantsSection()
-    scopes: ScopesSection = ScopesSection()
-    gateway: GatewaySection = GatewaySection()
-    server: ServerSection = ServerSection()
-    client: tuple[ClientSection, ...] = ()
-    registration: RegistrationSection = RegistrationSection()
-    cimd: CimdSection = CimdSection()
-    allow: tuple[AllowRule, ...] | Literal["everybody"] = ()
-    contact: Annotated[str, Meta(max_length=300)] | None = None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,11 +150,11 @@ def load(
 
 def schema() -> dict[str, Any]:
     """A JSON Schema (2020-12) of the file: each setting, its type, and the words it may have."""
-    found = msgspec.json.schema(_File)
+    found = msgspec.json.schema(File)
     tables = found["$defs"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **tables.pop(_File.__name__),
+        **tables.pop(File.__name__),
         "title": "mintage.toml",
         "$defs": tables,
     }
@@ -228,7 +162,7 @@ def schema() -> dict[str, Any]:
 
 def load_outline(path: Path) -> Outline:
     """What the TOML file *path* says, without reading any secret. Raises `ConfigError`."""
-    file = _convert(_read(path))
+    file = convert(_read(path))
     return Outline(
         site=_site(
             file.issuer,
@@ -249,7 +183,7 @@ def load_for_the_store(path: Path, *, existing: bool = True) -> Config:
     no other. The result has no clients, no signing keys, and no credentials of a provider. Raises
     `ConfigError`.
     """
-    file = _convert(_read(path))
+    file = convert(_read(path))
     store = _located(file.store, path.parent)
     return Config(
         issuer=file.issuer,
@@ -269,7 +203,7 @@ def load_for_the_store(path: Path, *, existing: bool = True) -> Config:
     )
 
 
-def _without_credentials(file: _File) -> _File:
+def _without_credentials(file: File) -> File:
     """*file* with an invented client secret for each provider, and without keys."""
     each = file.upstream if isinstance(file.upstream, tuple) else (file.upstream,)
     bare = tuple(
@@ -327,7 +261,7 @@ def parse(
     writes: bool = True,
 ) -> Config:
     """The configuration in *data*; relative paths are relative to *base*. See `load`."""
-    file = _convert(data)
+    file = convert(data)
 
     def resolved(spec: str, key: str) -> Secret:
         return resolve(spec, key=key, environ=environ, base=base)
@@ -359,7 +293,7 @@ def parse(
     )
 
 
-def _resources(file: _File, base: Path, resolve: Resolve | None) -> tuple[Resource, ...]:
+def _resources(file: File, base: Path, resolve: Resolve | None) -> tuple[Resource, ...]:
     """The resources of *file*, and the sections around them checked. Raises `ConfigError`.
 
     *resolve*: None if no secret may be read.
@@ -394,11 +328,11 @@ def _site(
     )
 
 
-def _rules(file: _File) -> tuple[AllowRule, ...]:
+def _rules(file: File) -> tuple[AllowRule, ...]:
     return () if isinstance(file.allow, str) else file.allow
 
 
-def _upstreams(file: _File, resolve: Resolve) -> tuple[Upstream, ...]:
+def _upstreams(file: File, resolve: Resolve) -> tuple[Upstream, ...]:
     found = read_upstreams(file.upstream, resolve)
     names = {upstream.name for upstream in found}
     for number, resource in enumerate(file.resource):
@@ -409,44 +343,6 @@ def _upstreams(file: _File, resolve: Resolve) -> tuple[Upstream, ...]:
     if not file.scopes.upstream:
         return found
     return tuple(replace(u, more_scopes=u.more_scopes or file.scopes.upstream) for u in found)
-
-
-def _convert(data: dict[str, Any]) -> _File:
-    try:
-        return msgspec.convert(data, _File)
-    except msgspec.ValidationError as error:
-        raise _named(str(error)) from None
-
-
-def _named(message: str) -> ConfigError:
-    """An error of msgspec, with the key first, as the file spells it."""
-    sentence, _, where = message.partition(" - at `$")
-    path = where.rstrip("`").lstrip(".").replace("[...]", "")
-    if (field := re.search(r"(unknown|required) field `([^`]+)`", sentence)) is not None:
-        path = f"{path}.{field[2]}".lstrip(".")
-        if field[1] == "required":
-            return ConfigError(path, "this setting is missing")
-        now = _RENAMED.get(field[2])
-        if now is not None:
-            return ConfigError(path, f"is called {now} now")
-        hint = guess(field[2], names_beside(_File, path))
-        return ConfigError(path, f"there is no such setting{hint}")
-    if (wrong := re.fullmatch(r"Invalid enum value '(.*)'", sentence)) is not None:
-        return ConfigError(path, none_of(wrong[1], words_for(_File, path)))
-    if (
-        wrong := re.fullmatch(r"Expected `(?:str \| )?array(?: \| null)?`, got `(\w+)`", sentence)
-    ) is not None:
-        return ConfigError(path, _as_list(path, wrong[1]))
-    return ConfigError(path or "the file", sentence[:1].lower() + sentence[1:])
-
-
-def _as_list(path: str, got: str) -> str:
-    """How to write a setting that is a list; *got*: the type that was found."""
-    if got == "object":
-        table = re.sub(r"\[[^]]*\]", "", path)
-        return f"there may be several of these tables: write [[{table}]] in place of [{table}]"
-    example = '["..."]' if got == "str" else "[...]"
-    return f"is a list: write it in brackets, {path.rpartition('.')[2]} = {example}"
 
 
 def _located(store: str, base: Path) -> str:
