@@ -31,6 +31,11 @@ COMMANDS: Final = (
     ("store init", "store:init", "Make the tables or the file that the server needs."),
     ("store copy", "store:copy", "Copy all logins from one store to another of any kind."),
     ("store adopt", "store:adopt", "Take over a store that another installation has given up."),
+    (
+        "token get",
+        "token_get:get",
+        "Log in at a resource in your browser, and print the access token.",
+    ),
     ("token inspect", "token_inspect:inspect", "Decode a token, and say why it is refused."),
     ("rules explain", "rules:explain", "Say which rule decides about a request, and why."),
 )
@@ -52,7 +57,7 @@ app = App(
     version=mintage.__version__,
     default_parameter=Parameter(show_default=default_shown),
 )
-app.command(App(name="token", help="Look at tokens."))
+app.command(App(name="token", help="Get tokens, and look at them."))
 app.command(App(name="keys", help="Make and replace root secrets."))
 app.command(App(name="grants", help="See who is logged in, and end it."))
 app.command(App(name="store", help="Prepare the store, and move to another one."))

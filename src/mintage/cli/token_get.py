@@ -1,0 +1,150 @@
+"""``mintage token get``: log in as a client does, and print the access token."""
+
+import asyncio
+import logging
+import os
+import sys
+import webbrowser
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Final
+
+import httpx2
+import uvicorn
+from cyclopts import Parameter
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from mintage.demo.browsers import has_browser
+from mintage.errors import MintageError
+from mintage.extras import extra
+from mintage.urls import whole_url
+
+with extra("mcp"):
+    from mcp.client.auth import OAuthClientProvider, OAuthFlowError
+    from mcp.shared.auth import (
+        AuthorizationCodeResult,
+        OAuthClientInformationFull,
+        OAuthClientMetadata,
+        OAuthToken,
+    )
+    from pydantic import AnyUrl
+
+_SECONDS: Final = 300.0  # for a person to log in
+
+
+class LoginFailed(MintageError):
+    """The login did not come to a token. The text says why."""
+
+
+def get(
+    url: Annotated[str, Parameter(help="The resource: https://auth.example.com/mcp")],
+    /,
+    *,
+    scope: Annotated[
+        tuple[str, ...], Parameter(help="A scope to ask for; repeat it.", negative="")
+    ] = (),
+    browser: Annotated[bool, Parameter(help="Open the page by itself.")] = True,
+    json: Annotated[
+        bool, Parameter(help="Print the whole token response instead.", negative="")
+    ] = False,
+) -> int:
+    """Log in at a resource in your browser, and print the access token.
+
+    It works as an MCP client does: it asks the resource where to log in, registers, and waits on
+    this machine for your browser to come back. Only the token goes to standard output, so a shell
+    can take it: curl -H "Authorization: Bearer $(mintage token get URL)" URL
+    """
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it logs a traceback for each refusal
+    whole_url(url, "URL", example="https://auth.example.com/mcp")
+    token = asyncio.run(
+        _log_in(url, scope, opens=browser and has_browser(os.environ, sys.platform))
+    )
+    print(token.model_dump_json(exclude_none=True, indent=2) if json else token.access_token)  # noqa: T201
+    return 0
+
+
+async def _log_in(url: str, scopes: tuple[str, ...], *, opens: bool) -> OAuthToken:
+    memory = _Memory()
+    async with _callback() as (redirect_uri, answer):
+
+        async def redirect(page: str) -> None:
+            print(f"Log in here: {page}", file=sys.stderr)  # noqa: T201
+            if opens:
+                await asyncio.to_thread(webbrowser.open, page)
+
+        async def callback() -> AuthorizationCodeResult:
+            async with asyncio.timeout(_SECONDS):
+                found = await answer
+            if "code" not in found:
+                why = found.get("error_description") or found.get("error") or "no code came back"
+                raise LoginFailed(f"the login was refused: {why}")
+            return AuthorizationCodeResult(
+                code=found["code"], state=found.get("state"), iss=found.get("iss")
+            )
+
+        metadata = OAuthClientMetadata(
+            redirect_uris=[AnyUrl(redirect_uri)],
+            client_name="mintage token get",
+            grant_types=["authorization_code", "refresh_token"],
+            token_endpoint_auth_method="none",  # noqa: S106
+            scope=" ".join(scopes) or None,
+        )
+        provider = OAuthClientProvider(url, metadata, memory, redirect, callback)
+        try:
+            async with httpx2.AsyncClient(auth=provider, timeout=_SECONDS) as http:
+                response = await http.get(url)
+        except TimeoutError:
+            raise LoginFailed(f"nobody logged in within {_SECONDS:.0f} seconds") from None
+        except (httpx2.HTTPError, OAuthFlowError) as error:
+            raise LoginFailed(f"{url}: {str(error) or type(error).__name__}") from None
+    if memory.tokens is None:
+        raise LoginFailed(f"{url} answered {response.status_code} and asked for no login")
+    return memory.tokens
+
+
+@asynccontextmanager
+async def _callback() -> AsyncIterator[tuple[str, asyncio.Future[dict[str, str]]]]:
+    """A redirect URI on this machine (RFC 8252 §7.3), and the parameters that come to it."""
+    answer: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+
+    async def receive(request: Request) -> PlainTextResponse:
+        if not answer.done():
+            answer.set_result(dict(request.query_params))
+        return PlainTextResponse("You may close this window and go back to the terminal.")
+
+    config = uvicorn.Config(
+        Starlette(routes=[Route("/callback", receive)]),
+        host="127.0.0.1", port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=2,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    try:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}/callback", answer
+    finally:
+        await server.shutdown()
+
+
+class _Memory:
+    """What the client knows; it is gone with this process."""
+
+    def __init__(self) -> None:
+        self.tokens: OAuthToken | None = None
+        self.client: OAuthClientInformationFull | None = None
+
+    async def get_tokens(self) -> OAuthToken | None:
+        return self.tokens
+
+    async def set_tokens(self, tokens: OAuthToken) -> None:
+        self.tokens = tokens
+
+    async def get_client_info(self) -> OAuthClientInformationFull | None:
+        return self.client
+
+    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
+        self.client = client_info

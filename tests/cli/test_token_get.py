@@ -1,0 +1,92 @@
+"""``mintage token get``: a login in the browser, and the token at the shell."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+
+from mintage.testing.browser import Browser
+from mintage.testing.nanoidp import free_port
+from tests.support.world import World
+
+
+@asynccontextmanager
+async def getting(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """The command, and the address that it asks its person to open."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mintage", "token", "get", "--no-browser", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(60):
+            assert child.stderr is not None
+            line = (await child.stderr.readline()).decode()
+            assert line.startswith("Log in here: "), line
+            yield child, line.removeprefix("Log in here: ").strip()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+async def decided(url: str, decision: str) -> None:
+    async with Browser() as browser:
+        page = await browser.open(url)
+        await browser.submit(page, {"decision": decision})
+
+
+async def test_the_token_opens_the_resource(world: World) -> None:
+    async with getting(world.resource) as (child, url):
+        await decided(url, "approve")
+        output, _ = await child.communicate()
+    assert child.returncode == 0
+    token = output.decode().strip()
+    answer = await world.http.get(world.resource, headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+
+
+async def test_a_script_gets_the_whole_answer(world: World) -> None:
+    async with getting(world.resource, "--json") as (child, url):
+        await decided(url, "approve")
+        output, _ = await child.communicate()
+    found = json.loads(output)
+    assert found["token_type"] == "Bearer"
+    assert {"access_token", "refresh_token", "expires_in"} <= found.keys()
+
+
+async def test_who_denies_gets_no_token_and_hears_so(world: World) -> None:
+    async with getting(world.resource) as (child, url):
+        await decided(url, "deny")
+        output, errors = await child.communicate()
+    assert (child.returncode, output) == (1, b"")
+    assert errors.decode().startswith("mintage: the login was refused: ")
+    assert "Traceback" not in errors.decode()
+
+
+@pytest.mark.parametrize("url", ["mcp.example.com", "http://127.0.0.1:{free}/mcp"])
+async def test_what_can_not_be_asked_is_one_line(url: str) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mintage", "token", "get", "--no-browser",
+        url.format(free=free_port()),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, errors = await child.communicate()
+    assert child.returncode in (1, 2)
+    assert output == b""
+    assert len(errors.splitlines()) == 1, errors
+
+
+async def test_a_server_that_asks_for_no_login_is_said_to(world: World) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        assert (await http.get(world.backend.url)).status_code == 200
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mintage", "token", "get", world.backend.url,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, errors = await child.communicate()
+    assert child.returncode == 1
+    assert b"answered 200 and asked for no login" in errors
