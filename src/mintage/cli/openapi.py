@@ -23,7 +23,7 @@ def openapi(
 ) -> int:
     """Print an OpenAPI 3.1 document of all endpoints.
 
-    It tells of each endpoint what may be sent, and every kind of answer. The server
+    It lists the requests and every kind of response of each endpoint. The server
     itself does not serve it.
     """
     if config is None:

@@ -58,7 +58,7 @@ def serve(
 ) -> int:
     """Put login in front of HTTP and MCP servers.
 
-    With a command (mintage serve --config mintage.toml -- npx some-server) it stands in front of
+    With a command (mintage serve --config mintage.toml -- npx some-server) the login is in front of
     that: the command runs once for each session of each user.
 
     Stops on Ctrl-C, SIGTERM and SIGHUP: requests under way finish, streams are closed, exit code 0.

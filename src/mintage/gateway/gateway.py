@@ -56,7 +56,7 @@ class Gateway:
         return found
 
     def resource_at(self, raw_path: bytes) -> Match[Backend] | None:
-        """The resource of a request path, whoever serves it. Raises as `find` does.
+        """The resource of a request path, whatever serves it. Raises as `find` does.
 
         A resource at ``/`` does not get paths that begin like an endpoint of Mintage: an endpoint
         that is disabled must not lead anywhere else.

@@ -16,7 +16,7 @@ log = logging.getLogger("mintage.server")
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRevoker:
-    """Works behind the answer: the grant is over here whether or not the upstream hears of it."""
+    """Works after the response: the grant has ended here, even if the upstream can't be asked."""
 
     upstreams: Upstreams
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)

@@ -165,7 +165,7 @@ class Link:
         return await self._call(attempt, command=str(asked[0][0])) if asked else []
 
     async def write_all(self, commands: Iterable[Sequence[Any]]) -> None:
-        """Commands that each change one key, which stands before the command."""
+        """Commands that each change one key, given before the command."""
         listed = list(commands)
         if not self._wait_replicas:
             await self.ask_all(command[1:] for command in listed)

@@ -84,7 +84,7 @@ class SQLiteStore:
     async def open(cls, path: str | Path, *, clock: Clock = time.time, poll: float = 0.05) -> Self:
         """The store in the file *path*, made if there is none (its directory must exist).
 
-        Raises `StoreUnusable` for a file that is no store of ours, newer than this program
+        Raises `StoreUnusable` for a file that is not a store of Mintage, newer than this program
         or damaged, and leaves it as it is; `StoreUnavailable` where it can't be opened.
         """
         file = Path(path)

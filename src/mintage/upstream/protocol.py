@@ -60,7 +60,7 @@ class LoginParameters(msgspec.Struct, frozen=True, kw_only=True, array_like=True
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRequest:
-    """One user on the way to the provider: our own client leg (RFC 9700 §2.1).
+    """One login at the provider, where Mintage is the client (RFC 9700 §2.1).
 
     *scopes*: on top of those that are always asked for.
     """
