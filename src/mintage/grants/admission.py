@@ -24,10 +24,10 @@ Words: TypeAlias = str | tuple[str, ...]
 
 
 class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Admits users who match. *claims*: by JSON pointer (RFC 6901) into the provider's claims.
+    """``[[allow]]``: admits users who match all of its conditions.
 
-    An e-mail address counts only if the provider says that it is verified, unless
-    *accept_unverified_emails*.
+    *claims*: by JSON pointer (RFC 6901) into the provider's claims. An e-mail address counts only
+    if the provider says that it is verified, unless *accept_unverified_emails*.
     """
 
     emails: Words = ()

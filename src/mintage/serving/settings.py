@@ -12,7 +12,7 @@ _SPARE_FILES: Final = 256
 
 
 class ServerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Each limit holds for one process.
+    """``[server]``: limits for what clients may use. Each holds for one process.
 
     *max_head_bytes*: request line, headers and trailers together; *max_header_bytes*: one of them.
     *head_seconds*: from the first byte of a request to the end of its headers. *body_seconds*:

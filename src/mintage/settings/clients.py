@@ -21,6 +21,8 @@ _GLOB: Final = re.compile(r"[a-z0-9.*?-]+")
 
 
 class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[client]]``: a client that the operator configures."""
+
     client_id: str
     redirect_uris: tuple[str, ...] = ()
     name: str | None = None
@@ -34,11 +36,15 @@ class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class RegistrationSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[registration]``: whether clients may register themselves (RFC 7591)."""
+
     mode: Literal["open", "token", "off"] = "open"
     token: str | None = None
 
 
 class CimdSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[cimd]``: which hosts' client id metadata documents are accepted."""
+
     enabled: bool = True
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()

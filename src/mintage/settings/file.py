@@ -21,10 +21,10 @@ _Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]
 
 
 class ScopesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[scopes]``.
+    """``[scopes]``: how scopes relate.
 
-    *implies*: the scopes that a scope includes. *upstream*: the provider's scopes to request for
-    it.
+    *implies*: the scopes that a scope includes. *upstream*: which scopes to request from the
+    provider.
     """
 
     implies: dict[str, tuple[str, ...]] = {}
@@ -32,6 +32,8 @@ class ScopesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[tokens]``: lifetimes in seconds, and the keys of tokens that other programs verify."""
+
     access_token_lifetime: _Seconds = 3600
     refresh_token_lifetime: _Seconds = 2_592_000
     refresh_grace: Annotated[int, Meta(ge=0, le=3600)] = 60

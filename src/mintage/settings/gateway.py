@@ -15,11 +15,12 @@ from mintage.site.targets import External
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*trusted_proxies*: the proxies whose forwarded client addresses Mintage trusts.
+    """``[gateway]``: settings for all resources.
 
-    *forward_auth*: the kind of proxy that may ask at ``/verify`` whether a request may pass; None:
-    none. *drop_headers*: more headers of clients that no backend gets. *max_group_bytes*: the
-    longest header with a user's groups.
+    *trusted_proxies*: the proxies whose forwarded client addresses Mintage trusts. *forward_auth*:
+    the kind of proxy that may ask at ``/verify`` whether a request may pass; None: none.
+    *drop_headers*: more headers of clients that no backend gets. *max_group_bytes*: the longest
+    header with a user's groups.
     """
 
     allowed_origins: tuple[str, ...] = ()

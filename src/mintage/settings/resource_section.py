@@ -36,7 +36,10 @@ class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class CommandSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A server that speaks over stdio. *env*: each value is ``env:NAME`` or ``file:PATH``."""
+    """``[resource.command]``: a server that speaks over stdio.
+
+    *env*: its environment variables, each ``env:NAME`` or ``file:PATH``.
+    """
 
     run: tuple[str, ...]
     env: dict[str, str] = {}
@@ -46,7 +49,7 @@ class CommandSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which other token to request from the provider (RFC 8693)."""
+    """``[resource.exchange]``: which other token to request from the provider (RFC 8693)."""
 
     audience: str | None = None
     resource: str | None = None
@@ -63,9 +66,10 @@ class ExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*backend*: where the gateway sends requests; *command*: what it runs instead.
+    """``[[resource]]``: a protected resource.
 
-    Without either, the application itself serves the resource, or another proxy asks.
+    *backend*: where the gateway sends requests; *command*: what it runs instead. Without either,
+    the application itself serves the resource, or another proxy asks.
 
     *upstreams*: where its users may log in, by name; empty: anywhere. *connect_seconds*,
     *answer_seconds*, *silence_seconds*, *max_requests*: see `Limits`. *max_requests_per_user*: None

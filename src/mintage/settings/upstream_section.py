@@ -13,7 +13,7 @@ _MAX_RECHECK: Final = 30 * 86400
 
 
 class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key that the preset has a value for may be left out."""
+    """``[upstream]``: an identity provider. Leave out keys that the preset has a value for."""
 
     client_id: str
     preset: str = "oidc"
