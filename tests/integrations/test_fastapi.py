@@ -189,3 +189,57 @@ async def test_the_applications_own_lifespan_lies_within(house: Open) -> None:
         assert (await session.get("/api/state")).json() == ["opened", "user"]
     with pytest.raises(RuntimeError, match="was not started"):
         _ = home.login.running
+
+
+def documented(login: Login) -> fastapi.FastAPI:
+    """With the `require` that FastAPI's OpenAPI document shows."""
+    from mintage.integrations.fastapi import require as shown
+
+    made = fastapi.FastAPI()
+    made.add_middleware(login.middleware)
+
+    @made.get("/api/me")
+    async def me(
+        user: Annotated[User, fastapi.Depends(shown(login=login))],
+    ) -> str:
+        return user.subject
+
+    @made.post("/api/notes")
+    async def write(
+        user: Annotated[User, fastapi.Depends(shown("write", login=login))],
+    ) -> str:
+        return user.subject
+
+    @made.get("/api/by-token")
+    async def by_token(user: Annotated[User, fastapi.Depends(shown())]) -> str:
+        return user.subject
+
+    return made
+
+
+async def test_the_openapi_document_shows_the_login_and_the_scopes(house: Open) -> None:
+    async with house(documented) as home:
+        document = (await home.http.get(f"{home.issuer}/openapi.json")).json()
+        schemes = document["components"]["securitySchemes"]
+        assert schemes["token"] == {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        flow = schemes["login"]["flows"]["authorizationCode"]
+        metadata = await home.http.get(f"{home.issuer}/.well-known/oauth-authorization-server")
+        assert flow["authorizationUrl"] == metadata.json()["authorization_endpoint"]
+        assert flow["tokenUrl"] == flow["refreshUrl"] == metadata.json()["token_endpoint"]
+        assert flow["scopes"].keys() == {"read", "write", "admin"}
+        paths = document["paths"]
+        assert paths["/api/me"]["get"]["security"] == [{"login": []}]
+        assert paths["/api/notes"]["post"]["security"] == [{"login": ["write"]}]
+
+
+async def test_what_the_document_shows_is_what_is_asked_for(house: Open) -> None:
+    async with house(documented) as home:
+        reader = await home.log_in()
+        assert (await reader.get("/api/me")).json() == "alice"
+        assert (await reader.get("/api/by-token")).json() == "alice"
+        url = f"{home.issuer}/api/notes"
+        refused = await home.http.post(url, headers=reader.headers)
+        assert refused.status_code == 403
+        assert 'scope="read write"' in refused.headers["www-authenticate"]
+        writer = await home.log_in(scope="read write")
+        assert (await home.http.post(url, headers=writer.headers)).json() == "alice"

@@ -17,7 +17,7 @@ from mintage.errors import (
     WrongTokenUse,
 )
 from mintage.jwt.jws import MAX_TOKEN
-from mintage.jwt_issuer import Claims, JWTIssuer
+from mintage.jwt_issuer import Claims, JWTIssuer, KeyRing
 from tests.support.forge import AUDIENCE, CLAIMS, ISSUER, KEY, NOW, payload_of, token_of, token_with
 
 OTHER_KEY = bytes(range(44))
@@ -179,7 +179,7 @@ def test_a_claim_that_every_token_has_must_be_there(issuer: JWTIssuer, name: str
             verify(token_with(**{name: None}))
 
 
-@pytest.mark.parametrize("key", [b"", b"short", b"k" * 44, bytes(31), "k" * 44, None])
+@pytest.mark.parametrize("key", [b"", b"short", b"k" * 44, bytes(31), None])
 def test_spec109_a_weak_signing_key_is_refused(key: Any) -> None:
     with pytest.raises(ValueError, match="at least 32 bytes"):
         JWTIssuer(ISSUER, AUDIENCE, key)
@@ -215,7 +215,6 @@ Issue = Callable[..., str]
         {"client_id": 7},
         {"client_id": "\ud800"},
         {"jti": ""},
-        {"jti": None},
         {"jti": b"q7"},
         {"jti": "\udfff"},
         {"issued_at": "now"},
@@ -377,3 +376,27 @@ def test_upstream_claims_come_back_as_they_were(issuer: JWTIssuer, value: Any) -
 def test_a_token_of_no_seconds_has_ended(issuer: JWTIssuer) -> None:
     with pytest.raises(ExpiredToken):
         issuer.verify(issuer.issue_access_token("ide", ["read"], "q7", 0))
+
+
+def test_a_token_without_a_given_jti_gets_a_random_one() -> None:
+    issuer = JWTIssuer("https://auth.example", "https://api.example", KEY)
+    tokens = [issuer.issue_access_token("ide", ["read"]) for _ in range(50)]
+    ids = {issuer.verify(token).jti for token in tokens}
+    assert len(ids) == 50
+    assert min(map(len, ids)) >= 22  # 128 bits
+
+
+def test_a_refresh_token_lasts_thirty_days_unless_somebody_says() -> None:
+    issuer = JWTIssuer("https://auth.example", "https://api.example", KEY)
+    claims = issuer.verify(issuer.issue_refresh_token("ide", ["read"]), "refresh")
+    assert claims.exp - claims.iat == 30 * 86400
+
+
+@pytest.mark.parametrize("key", ["", "k" * 40, KEY.hex()])
+def test_a_key_that_is_text_is_said_to_be(key: str) -> None:
+    for make in (
+        lambda: JWTIssuer("https://auth.example", "https://api.example", key),  # type: ignore[arg-type]
+        lambda: KeyRing(KEY, [key]),  # type: ignore[list-item]
+    ):
+        with pytest.raises(TypeError, match=r"a key is bytes, and this is a str: derive_jwt_key"):
+            make()

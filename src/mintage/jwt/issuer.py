@@ -7,7 +7,8 @@ tokens: each of the two verifies what the other issued. This one is stricter abo
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from secrets import token_urlsafe
+from typing import Any, Final
 
 from mintage.crypto.derivation import derive_jwt_key
 from mintage.jwt import claims as claims_
@@ -27,6 +28,9 @@ __all__ = [
     "derive_jwt_key_async",
 ]
 
+REFRESH_SECONDS: Final = 30 * 86400
+_JTI_BYTES: Final = 16
+
 
 class JWTIssuer:
     """Issues and verifies the tokens of one issuer for one audience (RFC 7519).
@@ -41,6 +45,7 @@ class JWTIssuer:
         clock: Called for the time, in seconds since the epoch. Tests pass their own.
 
     Raises:
+        TypeError: *signing_key* is text.
         ValueError: An argument is empty, out of range, or a key that is too short.
     """
 
@@ -90,7 +95,7 @@ class JWTIssuer:
         self,
         client_id: str,
         scopes: Sequence[str],
-        jti: str,
+        jti: str | None = None,
         expires_in: int = 3600,
         upstream_claims: dict[str, Any] | None = None,
         subject: str | None = None,
@@ -103,7 +108,7 @@ class JWTIssuer:
         Args:
             client_id: The client that gets the token: a non-empty string.
             scopes: The scopes that it allows, each a scope-token (RFC 6749 §3.3).
-            jti: The token's unique id (RFC 7519 §4.1.7): a non-empty string.
+            jti: The token's unique id (RFC 7519 §4.1.7): a non-empty string. None: 128 random bits.
             expires_in: Seconds from *issued_at* to the token's end. With zero or less the token
                 has already ended: tests issue such tokens.
             upstream_claims: JSON for the claim ``upstream_claims``; None or empty: no such claim.
@@ -121,6 +126,7 @@ class JWTIssuer:
             raise ValueError("an access token under a public key has a subject (RFC 9068 §2.2)")
         iat = int(self._clock()) if issued_at is None else issued_at
         exp, scope = _end(iat, expires_in), scope_claim(scopes)
+        jti = token_urlsafe(_JTI_BYTES) if jti is None else jti
         claims = Claims(
             self.issuer, self.audience, client_id, scope, exp, iat, jti, "access", subject
         )
@@ -130,8 +136,8 @@ class JWTIssuer:
         self,
         client_id: str,
         scopes: Sequence[str],
-        jti: str,
-        expires_in: int,
+        jti: str | None = None,
+        expires_in: int = REFRESH_SECONDS,
         upstream_claims: dict[str, Any] | None = None,
         *,
         issued_at: int | None = None,
@@ -141,8 +147,8 @@ class JWTIssuer:
         Args:
             client_id: The client that gets the token: a non-empty string.
             scopes: The scopes of the login, each a scope-token (RFC 6749 §3.3).
-            jti: The token's unique id (RFC 7519 §4.1.7): a non-empty string.
-            expires_in: Seconds from *issued_at* to the token's end.
+            jti: The token's unique id (RFC 7519 §4.1.7): a non-empty string. None: 128 random bits.
+            expires_in: Seconds from *issued_at* to the token's end. 30 days, unless you say.
             upstream_claims: JSON for the claim ``upstream_claims``; None or empty: no such claim.
             issued_at: Seconds since the epoch. None: now.
 
@@ -154,6 +160,7 @@ class JWTIssuer:
         """
         iat = int(self._clock()) if issued_at is None else issued_at
         exp, scope = _end(iat, expires_in), scope_claim(scopes)
+        jti = token_urlsafe(_JTI_BYTES) if jti is None else jti
         claims = Claims(self.issuer, self.audience, client_id, scope, exp, iat, jti, "refresh")
         return self._sign(claims, self._refresh, upstream_claims, None)
 

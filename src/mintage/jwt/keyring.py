@@ -115,6 +115,7 @@ class KeyRing:
         verifying: More keys whose tokens are accepted.
 
     Raises:
+        TypeError: A key is text.
         ValueError: There are more than 64 keys, or *active* is only the public half of one.
     """
 
@@ -141,6 +142,7 @@ class KeyRing:
             The ring.
 
         Raises:
+            TypeError: The key is text.
             ValueError: The key is too short, or one byte repeated.
         """
         ring = cls(key)
@@ -158,6 +160,7 @@ class KeyRing:
             The ring.
 
         Raises:
+            TypeError: A key is text.
             ValueError: There are more than 64, or the first is only the public half of a key.
         """
         return cls(keys[0], keys[1:])
@@ -230,4 +233,13 @@ def _typ(alg: Algorithm, *, refresh: bool) -> str:
 
 
 def _token_key(key: TokenKey | bytes) -> TokenKey:
+    _refuse_text(key)
     return key if isinstance(key, TokenKey) else TokenKey.hs256(key)
+
+
+def _refuse_text(key: object) -> None:
+    if isinstance(key, str):
+        raise TypeError(
+            "a key is bytes, and this is a str: derive_jwt_key(high_entropy_material=…, salt=…) "
+            "makes a key of a random string"
+        )
