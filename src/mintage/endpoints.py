@@ -32,6 +32,7 @@ JWKS: Final = Endpoint("jwks", "jwks_uri", feature="public_keys")
 HEALTHZ: Final = Endpoint("healthz")
 READYZ: Final = Endpoint("readyz")
 VERIFY: Final = Endpoint("verify")
+BRANDING: Final = Endpoint("branding")
 
 ENDPOINTS: Final = (
     AUTHORIZE,
@@ -45,6 +46,7 @@ ENDPOINTS: Final = (
     HEALTHZ,
     READYZ,
     VERIFY,
+    BRANDING,
 )
 
 RESERVED: Final = frozenset({".well-known", *(endpoint.name for endpoint in ENDPOINTS)})

@@ -101,6 +101,8 @@ def test_settings_are_accepted(block: Block, tmp_path: Path) -> None:
     data["store"] = "memory://"
     if str(data.get("secret", "")).startswith("file:"):
         data["secret"] = "env:MINTAGE_SECRET"
+    if (logo := data.get("branding", {}).get("logo")) is not None:
+        (tmp_path / logo).write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     parse(data, base=tmp_path, environ=ENVIRON)
 
 

@@ -20,4 +20,4 @@ async def test_attack_e12_a_cookie_behind_a_blank_does_not_stand_in_for_ours(
     stolen = await world.http.get(callback, headers=[(b"cookie", spelled)])
     assert stolen.status_code == 403
     own = await world.http.get(callback, headers={"cookie": cookies})
-    assert own.headers["location"].startswith(REDIRECT_URI)
+    assert f"url={REDIRECT_URI}?" in own.text

@@ -117,7 +117,7 @@ class TestAGoodDocument:
     ) -> None:
         page = await at_authorize(world, host.publish(client_name="<b>Claude"))
         assert page.status_code == 200
-        assert f"published at <strong>{NAME}:{host.port}</strong>" in page.text
+        assert f"published at <strong><bdi>{NAME}:{host.port}</bdi></strong>" in page.text
         assert "&lt;b&gt;Claude" in page.text
 
     async def test_spec041_is_said_to_be_supported(self, world: World) -> None:

@@ -153,7 +153,8 @@ async def test_spec069_spec079_a_code_says_nothing_cannot_be_guessed_and_does_no
 async def test_spec070_a_redirect_never_carries_a_form_along(world: World) -> None:
     """303: the browser goes on with a GET, whatever it came with (RFC 9700 §4.12)."""
     seen = []
-    client = await world.client()
+    client = await world.client(redirect_uris=["https://app.example/cb"])
+    client.redirect_uri = "https://app.example/cb"
     async with world.browser() as browser:
         browser._on_response = lambda answer: seen.append(answer.status_code)
         await client.log_in(browser)
@@ -213,7 +214,9 @@ async def test_spec118_no_page_tells_others_where_it_was_or_loads_from_them(worl
     assert len(own) >= 5
     for page in own:
         assert page.headers["referrer-policy"] == "no-referrer", page.url
-        assert not re.search(r"(src|srcset)=|<link|url\((?!#)", page.text), page.url
+        assert not re.search(r"srcset=|url\((?!#)", page.text), page.url
+        loaded = re.findall(r'src="([^"]*)|<link[^>]*href="([^"]*)', page.text)
+        assert {"".join(one) for one in loaded} == {"/branding/icon.svg"}, page.url
 
 
 async def test_spec119_our_own_leg_has_state_nonce_and_s256_each_time_anew(world: World) -> None:

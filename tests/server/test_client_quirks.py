@@ -79,7 +79,9 @@ class TestWhereTheAnswerGoes:
         async with world.browser() as browser:
             browser.stop_at = (scheme,)
             page = await browser.open(client.authorization().url)
-            assert f"the application behind {urlsplit(scheme).scheme}:" in page.text
+            assert (
+                f"the app that opens <bdi>{urlsplit(scheme).scheme}:</bdi> addresses" in page.text
+            )
             landed = await browser.submit(page, {"decision": "approve"})
         assert landed.url.startswith(f"{scheme}?code=")
 
@@ -281,7 +283,7 @@ class TestOldRegistrations:
         client.client_id = stale
         answer = await world.http.get(client.authorization().url)
         assert answer.status_code == 401
-        assert "This application is not known here" in answer.text
+        assert "This app is not known here" in answer.text
         assert "register" in answer.text
 
 

@@ -80,7 +80,8 @@ async def test_spec032_each_scope_asked_of_the_provider_is_on_the_page(
         await browser.submit(page, {"decision": "approve"})
     asked = world.upstream.queries[0]["scope"].split()
     assert ("https://idp.example/calendar" in asked) == ("calendar" in scope)
-    shown = page.text.partition("this server asks there for: ")[2].partition("<")[0].split(", ")
+    listed = page.text.partition("this server asks there for: <bdi>")[2]
+    shown = listed.partition("<")[0].split(", ")
     assert shown == asked
 
 
@@ -102,7 +103,7 @@ async def test_spec034_a_login_cookie_is_for_one_client_and_can_not_be_changed(
         cookie = {"cookie": f"{mine}={forged}"}
         assert (await world.http.get(callback, headers=cookie)).status_code == 403
     answer = await world.http.get(callback, headers={"cookie": f"{mine}={good}"})
-    assert answer.headers["location"].startswith(f"{REDIRECT_URI}?")
+    assert f"url={REDIRECT_URI}?" in answer.text
 
 
 async def test_spec035_state_and_its_cookie_come_with_the_approval_and_not_before(
@@ -172,8 +173,8 @@ async def test_spec037_a_callback_works_once(world: World) -> None:
         cookies = world.cookies_of(browser)
     first = await world.http.get(callback, headers=cookies)
     again = await world.http.get(callback, headers=cookies)
-    assert (first.status_code, again.status_code) == (303, 400)
-    assert "location" not in again.headers
+    assert (first.status_code, again.status_code) == (200, 400)
+    assert REDIRECT_URI not in again.text
     assert world.upstream.seen["authorization_code"] == 1
 
 
@@ -216,7 +217,7 @@ async def test_spec039_the_page_names_the_host_and_warns_of_this_computer(
 ) -> None:
     client = await world.client(redirect_uris=[uri])
     page = await world.http.get(client.authorization(redirect_uri=uri).url)
-    assert f"<strong>{host}</strong>" in page.text
+    assert f'<strong><bdi dir="ltr">{host}</bdi></strong>' in page.text
     assert ("on <strong>this computer</strong>" in page.text) == warned
 
 

@@ -327,8 +327,7 @@ def refusal_in(answer: httpx2.Response, kind: str) -> tuple[str | None, str]:
             said = answer_of(found[1].replace("&amp;", "&"))
         case _:
             assert answer.headers["content-type"] == "text/html; charset=utf-8"
-            shown = r"For its developer: (.*?)\.</p>" if kind == "developer" else r"<p>(.*?)\.</p>"
-            found = re.search(shown, answer.text)
+            found = re.search(r'<p class="advice"[^>]*>(.*?)\.</p>', answer.text)
             assert found is not None
             assert answer.headers["x-request-id"] in answer.text, "the page shows its reference"
             said_here = found[1].replace("&#39;", "'")

@@ -9,7 +9,8 @@ from mintage.testing.oauth_client import OAuthClient
 from tests.server.ways_back import told
 from tests.support.world import World
 
-UNADVERTISED = {"/consent", "/callback", "/healthz", "/readyz"}  # nobody's client calls them
+# Nobody's client calls these.
+UNADVERTISED = {"/consent", "/callback", "/healthz", "/readyz", "/branding/icon.svg"}
 
 
 async def metadata_of(world: World) -> dict[str, Any]:

@@ -83,7 +83,7 @@ async def test_the_provider_fails_at_login(world: World, fault: Fault, status: i
         assert page.status == status
         assert "Reference" in page.text
         assert "stack trace" not in page.text
-        again = page.text.partition('href="')[2].partition('"')[0].replace("&amp;", "&")
+        again = page.text.partition('"button" href="')[2].partition('"')[0].replace("&amp;", "&")
         assert bool(again) == (fault != "invalid_client"), "trying again helps, or it does not"
         world.upstream.faults.clear()
         page = await approve(browser, world.issuer + again if again else login.url)

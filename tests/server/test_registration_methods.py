@@ -167,15 +167,21 @@ class TestConfiguredClients:
 
     async def test_are_shown_by_name_as_known(self, world: World) -> None:
         page = await world.http.get(self.client(world, "our-own-ide").authorization().url)
-        assert "<strong>Our own IDE</strong> asks for access. The operator" in page.text
-        assert "verify its name" not in " ".join(page.text.split())
+        assert "<strong><bdi>Our own IDE</bdi></strong> asks for access. The operator" in page.text
+        assert "verify this app" not in " ".join(page.text.split())
 
     async def test_may_ask_for_their_scopes_and_no_others(self, world: World) -> None:
         ours, public = (self.client(world, name) for name in ("our-own-ide", "public"))
         refused = await world.http.get(ours.authorization(scope="tools").url)
         assert "error=invalid_scope" in refused.headers["location"]
-        assert "<code>tools</code>" not in (await world.http.get(ours.authorization().url)).text
-        assert "<code>tools</code>" in (await world.http.get(public.authorization().url)).text
+        assert (
+            '<code dir="ltr">tools</code>'
+            not in (await world.http.get(ours.authorization().url)).text
+        )
+        assert (
+            '<code dir="ltr">tools</code>'
+            in (await world.http.get(public.authorization().url)).text
+        )
 
     async def test_of_another_case_are_not_known(self, world: World) -> None:
         page = await world.http.get(self.client(world, "Public").authorization().url)

@@ -158,7 +158,7 @@ def test_rules_that_cannot_be_meant(allow: list[dict[str, Any]], key: str) -> No
 def overrides() -> dict[str, Any]:
     return {
         "allow": [{"email_domains": ["example.com"]}, {"subjects": ["root"]}],
-        "contact": "the help desk (help@example.com)",
+        "branding": {"support": "the help desk (help@example.com)"},
     }
 
 
@@ -197,9 +197,9 @@ async def test_the_client_hears_of_it_from_the_person(
     login = landing_client.authorization()
     await tab.goto(login.url)
     await tab.get_by_role("button", name="Allow and log in").click()
-    await tab.get_by_role("link", name="Back to the application").wait_for()
+    await tab.get_by_role("link", name="Back to the app").wait_for()
     await screenshot(tab, "not-admitted")
-    await tab.get_by_role("link", name="Back to the application").click()
+    await tab.get_by_role("link", name="Back to the app").click()
     await tab.wait_for_url(f"{landing_client.redirect_uri}?**")
     answer = answer_of(tab.url)
     assert (answer["error"], answer["state"]) == ("access_denied", login.state)

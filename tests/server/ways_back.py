@@ -6,7 +6,9 @@ from typing import Final, Protocol
 
 from mintage.testing.oauth_client import answer_of
 
-_LINK: Final = re.compile(r'<a class="button" rel="noreferrer" href="([^"]+)">Back to the app')
+_LINK: Final = re.compile(
+    r'<a class="button(?: second)?" rel="noreferrer" href="([^"]+)">Back to the app'
+)
 
 
 class Shown(Protocol):

@@ -4,7 +4,7 @@ from mintage.errors import ConfigError
 from mintage.gateway.access_guard import AccessGuard
 from mintage.gateway.backend import Backend
 from mintage.gateway.credentials import BackendCredentials, Exchanger, IdentitySigner
-from mintage.gateway.gateway import Gateway
+from mintage.gateway.gateway import Gateway, PageAbout
 from mintage.gateway.header_names import Passing
 from mintage.gateway.http1.pool import Pool
 from mintage.gateway.origins import Origins, origin_of
@@ -28,6 +28,7 @@ def open_gateway(
     clock: Clock,
     steady: Clock,
     random_bytes: RandomBytes,
+    page: PageAbout,
 ) -> Gateway:
     """The gateway of *config* on *site*. It has no connection to a backend yet.
 
@@ -52,6 +53,7 @@ def open_gateway(
         {resource.request_path: _backend(resource) for resource in site.resources},
         Proxy(credentials),
         AccessGuard(site, bearer, origins, random_bytes),
+        page,
     )
 
 

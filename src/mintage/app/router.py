@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mintage.errors import NotFound, OAuthError
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.peers import Peers
+from mintage.server.about import About, for_page
 from mintage.server.queries import kept_from_logs
 from mintage.values import RandomBytes
 from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
@@ -29,6 +31,7 @@ class Router:
     gateway: Gateway
     peers: Peers
     forward_auth: ForwardAuth | None
+    about: About
     random_bytes: RandomBytes
 
     def answers_at(self, path: str) -> bool:
@@ -91,6 +94,14 @@ class Router:
             if (found := self.gateway.find(raw_path)) is None:
                 raise NotFound("there is nothing at this path; check the address")
         except OAuthError as error:
-            response = error_response(failure_of(error, Request(scope), self.random_bytes))
+            response = self._nothing_here(error, Request(scope))
             return await response(scope, receive, for_any_origin(send))
         return await self.gateway(scope, receive, send, found=found)
+
+    def _nothing_here(self, error: OAuthError, request: Request) -> Response:
+        """What is sent where nothing is served: a page to a browser; at the root, about us."""
+        page = isinstance(error, NotFound) and for_page(request)
+        if page and request.scope["path"].rstrip("/") == self.about.site.base_path:
+            return self.about.server(request)
+        failure = failure_of(error, request, self.random_bytes)
+        return self.about.pages.error(request, failure) if page else error_response(failure)

@@ -1,6 +1,7 @@
 """Every path of the authorization server, and the handler for it."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from mintage.crypto.derivation import purpose_keys
 from mintage.crypto.sealing import BoxKey
 from mintage.endpoints import (
     AUTHORIZE,
+    BRANDING,
     CONSENT,
     ENDPOINTS,
     HEALTHZ,
@@ -26,7 +28,9 @@ from mintage.endpoints import (
 )
 from mintage.grant_tokens import Tokens
 from mintage.jwt.keyring import KeyRing
+from mintage.server.about import About, for_page
 from mintage.server.authorize import AuthorizeEndpoint
+from mintage.server.branding import picture, pictures
 from mintage.server.callback import CallbackEndpoint
 from mintage.server.consent import ConsentEndpoint
 from mintage.server.consent_form import ConsentSeal
@@ -36,7 +40,7 @@ from mintage.server.grant_types.refresh_token import RefreshToken
 from mintage.server.health import Probe, Readiness, alive
 from mintage.server.introspect import IntrospectEndpoint
 from mintage.server.metadata import ClientsAccepted, documents
-from mintage.server.pages import for_browsers
+from mintage.server.pages import Pages, for_browsers
 from mintage.server.register import RegisterEndpoint
 from mintage.server.revoke import RevokeEndpoint
 from mintage.server.token import GrantType, TokenEndpoint
@@ -49,6 +53,8 @@ from mintage.values import Clock, RandomBytes
 from mintage.vault.vault import Vault
 from mintage.web.edge import Handler, check_get, for_clients, json_response
 
+_DOCUMENT: Final = {"cache-control": "public, max-age=300", "vary": "accept"}
+
 
 def page_paths(site: Site) -> frozenset[str]:
     """The paths that people open in a browser. Scripts of web pages may not call them."""
@@ -59,6 +65,7 @@ def page_paths(site: Site) -> frozenset[str]:
 def page_routes(
     config: Config,
     site: Site,
+    pages: Pages,
     *,
     directory: Directory,
     upstreams: Upstreams,
@@ -77,6 +84,8 @@ def page_routes(
         cookies=cookies,
         seal=seal,
         upstreams=upstreams,
+        pages=pages,
+        scope_texts=config.scopes.texts,
         clock=clock,
         random_bytes=random_bytes,
     )
@@ -85,6 +94,7 @@ def page_routes(
         upstreams=upstreams,
         cookies=cookies,
         seal=seal,
+        pages=pages,
         clock=clock,
         random_bytes=random_bytes,
     )
@@ -96,16 +106,23 @@ def page_routes(
             cookies=cookies,
             revoker=revoker,
             allow=config.allow,
-            contact=config.contact,
+            pages=pages,
             clock=clock,
             random_bytes=random_bytes,
         )
         for upstream in upstreams
     }
     return {
-        AUTHORIZE.name: for_browsers(authorize, random_bytes, of_application=True),
-        CONSENT.name: for_browsers(consent, random_bytes),
-        **{path: for_browsers(callback, random_bytes) for path, callback in callbacks.items()},
+        AUTHORIZE.name: for_browsers(authorize, random_bytes, pages, of_application=True),
+        CONSENT.name: for_browsers(consent, random_bytes, pages),
+        **{
+            path: for_browsers(callback, random_bytes, pages)
+            for path, callback in callbacks.items()
+        },
+        **{
+            f"{BRANDING.name}/{name}": for_clients(picture(logo), random_bytes)
+            for name, logo in pictures(config.branding).items()
+        },
     }
 
 
@@ -169,7 +186,7 @@ def registration_routes(
 
 
 def document_routes(
-    config: Config, site: Site, ring: KeyRing | None, random_bytes: RandomBytes
+    config: Config, site: Site, about: About, ring: KeyRing | None, random_bytes: RandomBytes
 ) -> dict[str, Handler]:
     """The documents, by their paths. *ring*: the keys with which other programs verify tokens."""
     accepted = ClientsAccepted(
@@ -178,14 +195,22 @@ def document_routes(
     found = documents(site, accepted, keys=ring is not None)
     if ring is not None:
         found[f"{site.base_path}/{JWKS.name}"] = dict(ring.jwks())
-    return {path: for_clients(_document(content), random_bytes) for path, content in found.items()}
+    return {
+        path: for_clients(_document(content, about), random_bytes)
+        for path, content in found.items()
+    }
 
 
-def _document(content: dict[str, object]) -> Handler:
-    """A handler that serves *content*, which does not change while the server runs."""
+def _document(content: dict[str, object], about: About) -> Handler:
+    """A handler that serves *content*, which does not change while the server runs.
+
+    A browser that somebody opened it in gets a page.
+    """
 
     async def endpoint(request: Request) -> Response:
         check_get(request)
-        return json_response(content, headers={"cache-control": "public, max-age=300"})
+        if for_page(request):
+            return about.server(request)
+        return json_response(content, headers=_DOCUMENT)
 
     return endpoint

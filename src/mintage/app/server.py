@@ -39,6 +39,8 @@ from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, UpstreamTokens
 from mintage.network.proxies import Proxies
 from mintage.resource.bearer import Bearer
+from mintage.server.about import About
+from mintage.server.pages import Pages
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.settings.load import Config
 from mintage.stores import copying
@@ -117,6 +119,8 @@ async def open_server(
             claim=vault.claim,
             clock=clock,
         )
+        pages = Pages(site, config.branding)
+        about = About(site, pages)
         gateway = open_gateway(
             config,
             site,
@@ -126,11 +130,13 @@ async def open_server(
             clock=clock,
             steady=steady,
             random_bytes=random_bytes,
+            page=about.resource,
         )
         stack.push_async_callback(gateway.close)
         endpoints = page_routes(
             config,
             site,
+            pages,
             directory=directory,
             upstreams=upstreams,
             vault=vault,
@@ -152,11 +158,12 @@ async def open_server(
         peers = Peers(read_networks(config.gateway.trusted_proxies))
         router = Router(
             endpoints={f"{site.base_path}/{name}": each for name, each in endpoints.items()}
-            | document_routes(config, site, ring, random_bytes),
+            | document_routes(config, site, about, ring, random_bytes),
             pages=page_paths(site),
             gateway=gateway,
             peers=peers,
             forward_auth=_forward_auth(config, gateway, peers, site.base_path),
+            about=about,
             random_bytes=random_bytes,
         )
         is_shared = config.store != "memory://"  # no other server can look into that one

@@ -12,6 +12,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import SplitResult, urlencode, urlsplit
 
+from mintage.clients.known import KNOWN_SCHEMES
+
 MAX_LENGTH: Final = 512
 
 # RFC 3986's characters, without the ones that parsers disagree about.
@@ -28,16 +30,6 @@ _LOOPBACK: Final = re.compile(
 _REVERSE_DOMAIN: Final = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+")
 
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
-
-# RFC 8252 §7.1 wants a private-use scheme to hold a dot, so that it names a domain its app
-# controls. These well-known clients chose theirs before that was checked; nothing that
-# runs code or opens files is, or may come, among them.
-KNOWN_SCHEMES: Final = frozenset(
-    {
-        "claude", "cursor", "goose", "raycast", "vscode", "vscode-insiders", "vscodium",
-        "warp", "windsurf", "zed",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +134,17 @@ def is_loopback(text: str) -> bool:
     return parts.scheme in ("http", "https") and parts.hostname in ("127.0.0.1", "localhost", "::1")
 
 
+def is_web_page(text: str) -> bool:
+    """Whether the URI leads to a server elsewhere, and to no program on the user's machine."""
+    return text.startswith("https://") and not is_loopback(text)
+
+
 def display_host(text: str) -> str:
-    """Where the URI leads, in words for a person: its host, or the app's own scheme."""
+    """Where the URI leads, for a person: its host, or the app's own scheme, like ``cursor:``."""
     parts = urlsplit(text)
     if parts.scheme in ("http", "https"):
         return parts.netloc
-    return f"the application behind {parts.scheme}:"
+    return f"{parts.scheme}:"
 
 
 def append_query(uri: str, parameters: dict[str, str]) -> str:

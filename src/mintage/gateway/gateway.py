@@ -1,9 +1,9 @@
 """The gateway: from a request's path to its backend, through the guard."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -24,20 +24,28 @@ from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proxy import Proxy
 from mintage.gateway.watch import run_watched
 from mintage.gateway.websocket import Declined, WebSocketProxy
-from mintage.resource.bearer import Access
+from mintage.resource.bearer import Access, NoToken
+from mintage.site.resource import Resource
 from mintage.web.cors import for_any_origin
 from mintage.web.edge import error_response, failure_of
+
+PageAbout: TypeAlias = Callable[[Request, Resource, Response], Response]
+"""(request without a token, its resource, the refusal) → what is sent: a page for a browser."""
 
 _MAX_FOUND: Final = 512  # paths whose resource is remembered: most requests go to few
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """An ASGI app for the paths of its *resources*; `find` tells which of those it serves."""
+    """An ASGI app for the paths of its *resources*; `find` tells which of those it serves.
+
+    *page*: what a browser without a token gets to see in place of a refusal.
+    """
 
     resources: Mapping[str, Backend]
     proxy: Proxy
     guard: AccessGuard
+    page: PageAbout | None = None
     _found: BoundedMemory[bytes, Match[Backend]] = field(
         default_factory=lambda: BoundedMemory(_MAX_FOUND), init=False, repr=False
     )
@@ -123,7 +131,10 @@ class Gateway:
         except ClientGone:
             return None
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            response = self.refusal(error, Request(scope), found.target)
+            request = Request(scope)
+            response = self.refusal(error, request, found.target)
+            if isinstance(error, NoToken) and self.page is not None:
+                response = self.page(request, found.target.resource, response)
             await response(scope, receive, for_any_origin(outward))
 
     async def relay_websocket(

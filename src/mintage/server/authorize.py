@@ -6,7 +6,7 @@ encrypted.
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -14,12 +14,13 @@ from starlette.responses import RedirectResponse, Response
 
 from mintage.clients.client import Client
 from mintage.clients.directory import Directory
-from mintage.clients.redirects import display_host, is_loopback
+from mintage.clients.redirects import display_host
 from mintage.errors import MethodNotAllowed, OAuthError
-from mintage.server.choosing import asked_of, choices
+from mintage.server.choosing import choices
 from mintage.server.consent_form import ConsentForm, ConsentSeal
+from mintage.server.consent_page import consent_values
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
-from mintage.server.pages import error_page, page
+from mintage.server.pages import Pages
 from mintage.server.requests import (
     AuthorizationRequest,
     parse_authorization,
@@ -41,6 +42,8 @@ class AuthorizeEndpoint:
     cookies: Cookies
     seal: ConsentSeal
     upstreams: Upstreams
+    pages: Pages
+    scope_texts: Mapping[str, str]
     clock: Clock
     random_bytes: RandomBytes
 
@@ -76,7 +79,8 @@ class AuthorizeEndpoint:
         take a user from this server to that address without asking.
         """
         failure = failure_of(refusal, request, self.random_bytes, level=logging.WARNING)
-        return error_page(failure, back=target, back_host=display_host(redirect_uri))
+        host = display_host(redirect_uri)
+        return self.pages.error(request, failure, back=target, back_host=host, of_application=True)
 
     def _ask(
         self,
@@ -95,24 +99,13 @@ class AuthorizeEndpoint:
                 upstreams=tuple(upstream.name for upstream in offered),
             )
         )
-        named = (wanted.resource, *wanted.more_resources)
-        resources = [found for name in named if (found := self.site.resource(name)) is not None]
-        response = page(
+        response = self.pages.show(
+            request,
             "consent",
-            client_name=wanted.client_name,
-            client_host=client.host,
-            vouched=client.vouched,
-            redirect_uri=wanted.redirect_uri,
-            redirect_host=display_host(wanted.redirect_uri),
-            loopback=is_loopback(wanted.redirect_uri),
-            resources=resources,
-            scopes=wanted.scopes,
-            upstreams=[
-                {"name": u.name, "title": u.title, "scopes": asked_of(u, wanted.scopes, self.site)}
-                for u in offered
-            ],
+            ui_locales=wanted.ui_locales,
             action=f"{self.site.base_path}/consent",
             sealed=sealed,
+            **consent_values(wanted, client, offered, self.site, self.scope_texts),
         )
         response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
         return response

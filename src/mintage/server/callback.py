@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from mintage.errors import (
     AccessDenied,
@@ -28,18 +29,24 @@ from mintage.errors import (
     UpstreamRefused,
 )
 from mintage.grants.admission import AllowRule, admit
-from mintage.grants.states import Consent
+from mintage.grants.states import Consent, Identity
 from mintage.server.consent import login_request
 from mintage.server.cookies import Cookies, PendingLogin
-from mintage.server.pages import error_page
+from mintage.server.done import Done
+from mintage.server.login_errors import (
+    CookieMissing,
+    LoginEnded,
+    LoginFinished,
+    LoginNotAccepted,
+)
+from mintage.server.pages import Pages, with_headers_of
 from mintage.server.requests import AuthorizationRequest
-from mintage.server.responses import code_redirect, error_redirect
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site.site import Site
 from mintage.upstream.registry import RegisteredUpstream
 from mintage.values import Clock, RandomBytes
 from mintage.vault.vault import Vault
-from mintage.web.edge import NO_STORE, ServerFault, failure_of, log_refusal, read_query
+from mintage.web.edge import ServerFault, failure_of, log_refusal, read_query
 from mintage.web.forms import Form, one, optional
 
 
@@ -51,7 +58,7 @@ class CallbackEndpoint:
     cookies: Cookies
     revoker: UpstreamRevoker
     allow: Sequence[AllowRule]
-    contact: str | None
+    pages: Pages
     clock: Clock
     random_bytes: RandomBytes
 
@@ -65,27 +72,30 @@ class CallbackEndpoint:
             raise self._stranger(request)
         try:
             response = await self._finish(request, form, login)
-        except NotAdmitted as refusal:
+        except _TurnedAway as refusal:
             response = self._turned_away(request, login.request, refusal)
         except (UpstreamError, StoreError) as error:
             failure = failure_of(
                 _as_seen_here(error), request, self.random_bytes, level=logging.WARNING
             )
             lasts = isinstance(error, UpstreamMisconfigured)
-            response = error_page(failure, retry=None if lasts else self._again(login.request))
+            again = None if lasts else self._again(login.request)
+            response = self.pages.error(
+                request, failure, retry=again, ui_locales=login.request.ui_locales
+            )
         self.cookies.clear_login(response, state)
         return response
 
     def _stranger(self, request: Request) -> AccessDenied:
         """A page for a browser that did not begin this login: private windows lose cookies."""
         if not self.cookies.browsers(request):
-            return AccessDenied(
+            return CookieMissing(
                 "this browser did not send back the cookie that the login began with; allow "
                 "cookies for this site, or go back to the application and log in with your "
                 "usual browser",
                 reason="callback without any cookie of ours",
             )
-        return AccessDenied(
+        return LoginEnded(
             "this login was not begun in this browser, or more than ten minutes ago, or many "
             "others were begun after it; go back to the application and log in again",
             reason="callback without its login cookie",
@@ -100,15 +110,14 @@ class CallbackEndpoint:
         await self.upstream.check_issuer(optional(form, "iss"))
         name = hashlib.sha256(login.state.encode()).digest()
         if not await self.vault.claim(name, expires_at=login.expires_at):
-            raise InvalidRequest(
+            raise LoginFinished(
                 "this login was finished already; go back to the application",
                 reason="callback replayed",
-                stage="login",
             )
         if (error := optional(form, "error")) is not None:
             return self._refused(request, error, login.request)
         code = await self._complete(one(form, "code"), login)
-        return self._redirect(code_redirect(login.request, code, issuer=self.site.issuer))
+        return self._done.logged_in(request, login.request, code)
 
     async def _complete(self, upstream_code: str, login: PendingLogin) -> str:
         now = int(self.clock())
@@ -117,9 +126,9 @@ class CallbackEndpoint:
         )
         try:
             admit(self.allow, identity)
-        except NotAdmitted:
+        except NotAdmitted as refusal:
             self.revoker(tokens)
-            raise
+            raise _TurnedAway(identity, refusal) from refusal
         wanted = login.request
         return await self.vault.create(
             Consent(
@@ -137,20 +146,31 @@ class CallbackEndpoint:
         )
 
     def _turned_away(
-        self, request: Request, wanted: AuthorizationRequest, why: NotAdmitted
+        self, request: Request, wanted: AuthorizationRequest, refused: "_TurnedAway"
     ) -> Response:
         """A page, because only the user can do something about it; it links to the client."""
-        whom = self.contact or "the operator of this server"
-        advice = (
-            f"{self.upstream.title} knows you, but you are not among those who may log in here; "
-            f"ask {whom} to let you in, and give the reference below"
+        told = AccessDenied(
+            "this user may not log in here; ask the operator of this server", reason=str(refused)
         )
-        failure = failure_of(
-            AccessDenied(advice, reason=str(why)), request, self.random_bytes, level=logging.WARNING
+        failure = failure_of(told, request, self.random_bytes, level=logging.WARNING)
+        other_account = replace(wanted.parameters, prompt="select_account", login_hint=None)
+        response = self.pages.show(
+            request,
+            "refused",
+            status=told.status,
+            ui_locales=wanted.ui_locales,
+            provider=self.upstream.title,
+            user=_name_of(refused.identity),
+            another=self._again(replace(wanted, parameters=other_account)),
+            back=self._done.refusal_url(wanted, told),
+            advice=told.advice,
+            reference=failure.reference,
         )
-        told = AccessDenied("this user may not log in here; ask the operator of this server")
-        back = error_redirect(wanted.redirect_uri, wanted.state, told, issuer=self.site.issuer)
-        return error_page(failure, back=back)
+        return with_headers_of(failure, response)
+
+    @property
+    def _done(self) -> Done:
+        return Done(self.pages, self.site.issuer)
 
     def _refused(self, request: Request, error: str, wanted: AuthorizationRequest) -> Response:
         """Mintage's error for the upstream's. The upstream's text is not passed on."""
@@ -170,12 +190,7 @@ class CallbackEndpoint:
                     stage="upstream",
                 )
         log_refusal(refusal, request)
-        url = error_redirect(wanted.redirect_uri, wanted.state, refusal, issuer=self.site.issuer)
-        return self._redirect(url)
-
-    def _redirect(self, url: str) -> Response:
-        headers = NO_STORE | {"referrer-policy": "no-referrer"}
-        return RedirectResponse(url, status_code=303, headers=headers)
+        return self._done.failed(request, wanted, refusal, self.upstream.title)
 
     def _again(self, wanted: AuthorizationRequest) -> str:
         """The same request once more: the client still waits for its response."""
@@ -190,7 +205,9 @@ class CallbackEndpoint:
         }
         if wanted.upstream is not None:
             query["acr_values"] = f"idp:{wanted.upstream}"
-        sent = {"state": wanted.state} | msgspec.structs.asdict(wanted.parameters)
+        sent = {"state": wanted.state, "ui_locales": wanted.ui_locales} | msgspec.structs.asdict(
+            wanted.parameters
+        )
         query |= {name: value for name, value in sent.items() if value is not None}
         return f"{self.site.base_path}/authorize?{urlencode(query, doseq=True)}"
 
@@ -198,9 +215,21 @@ class CallbackEndpoint:
 def _as_seen_here(error: Exception) -> Exception:
     """The error for the user. If the upstream refuses a code, the user must log in again."""
     if isinstance(error, UpstreamRefused):
-        return InvalidRequest(
-            "the identity provider did not accept this login; try again",
-            reason=str(error),
-            stage="upstream",
+        return LoginNotAccepted(
+            "the identity provider did not accept this login; try again", reason=str(error)
         )
     return error
+
+
+class _TurnedAway(Exception):
+    """No rule lets *identity* in."""
+
+    def __init__(self, identity: Identity, why: NotAdmitted) -> None:
+        super().__init__(str(why))
+        self.identity = identity
+
+
+def _name_of(identity: Identity) -> str:
+    """How a person recognizes the account, at the provider that they logged in at."""
+    names = (identity.claims.get(name) for name in ("email", "preferred_username", "name"))
+    return next((name for name in names if isinstance(name, str) and name), identity.subject)

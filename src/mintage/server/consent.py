@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.clients.redirects import display_host
 from mintage.crypto.base64url import encode_text
 from mintage.errors import AccessDenied, InvalidRequest
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
-from mintage.server.pages import onward
-from mintage.server.responses import error_redirect
+from mintage.server.done import Done
+from mintage.server.login_errors import CookieMissing, PageExpired
+from mintage.server.pages import Pages
 from mintage.site.site import Site
 from mintage.upstream.protocol import LoginRequest
 from mintage.upstream.registry import RegisteredUpstream, Upstreams
@@ -33,6 +33,7 @@ class ConsentEndpoint:
     upstreams: Upstreams
     cookies: Cookies
     seal: ConsentSeal
+    pages: Pages
     clock: Clock
     random_bytes: RandomBytes
 
@@ -42,14 +43,14 @@ class ConsentEndpoint:
         consent = self.seal.open(one(form, "request"))
         self._check_browser(request, consent)
         if int(self.clock()) >= consent.expires_at:
-            raise InvalidRequest(
-                "this page was open for too long; go back to the application and log in again",
-                stage="consent",
+            raise PageExpired(
+                "this page was open for too long; go back to the application and log in again"
             )
-        match one(form, "decision"):
+        upstream = optional(form, "upstream")
+        # Where there is a choice, the button of a provider means yes, and nothing else is sent.
+        match optional(form, "decision") or ("approve" if upstream else one(form, "decision")):
             case "approve":
-                chosen = self._chosen(optional(form, "upstream"), consent)
-                return await self._approve(request, consent, chosen)
+                return await self._approve(request, consent, self._chosen(upstream, consent))
             case "deny":
                 return self._deny(request, consent)
             case _:
@@ -76,25 +77,25 @@ class ConsentEndpoint:
             upstream=upstream.name,
         )
         url = await upstream.authorization_url(login_request(login, upstream, self.site))
-        response = onward(url, to=upstream.title)
+        response = self.pages.onward(
+            request, url, to=upstream.title, ui_locales=consent.request.ui_locales
+        )
         self.cookies.set_login(request, response, login)
         return response
 
     def _deny(self, request: Request, consent: ConsentForm) -> Response:
-        wanted = consent.request
         refusal = AccessDenied(
             "the user did not agree; log in again to ask once more", stage="consent"
         )
         log_refusal(refusal, request)
-        url = error_redirect(wanted.redirect_uri, wanted.state, refusal, issuer=self.site.issuer)
-        return onward(url, to=display_host(wanted.redirect_uri))
+        return Done(self.pages, self.site.issuer).denied(request, consent.request, refusal)
 
     def _check_browser(self, request: Request, consent: ConsentForm) -> None:
         """The form must come from the browser that it was shown in."""
         names = self.cookies.browsers(request)
         hashes = [hashlib.sha256(name.encode()).digest() for name in names]
         if not any(hmac.compare_digest(each, consent.browser) for each in hashes):
-            raise AccessDenied(
+            raise CookieMissing(
                 "this browser did not send back the cookie that the page came with; allow "
                 "cookies for this site, or open the login in your usual browser",
                 reason="consent form without its browser's cookie",

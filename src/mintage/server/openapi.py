@@ -11,6 +11,7 @@ from mintage.clients.assertions import TYPE
 from mintage.clients.client import AUTH_METHODS
 from mintage.endpoints import (
     AUTHORIZE,
+    BRANDING,
     CONSENT,
     HEALTHZ,
     INTROSPECT,
@@ -80,6 +81,7 @@ def describe(site: Site, accepted: ClientsAccepted, *, keys: bool = False) -> Js
         f"{base}/{INTROSPECT.name}": {"post": _introspect()},
         f"{base}/{HEALTHZ.name}": {"get": _document("Whether the process answers", _HEALTH)},
         f"{base}/{READYZ.name}": {"get": _ready()},
+        f"{base}/{BRANDING.name}/icon.svg": {"get": _icon()},
     }
     if accepted.registration:
         paths[f"{base}/{REGISTER.name}"] = {"post": _register()}
@@ -131,6 +133,7 @@ def _consent(site: Site) -> Json:
     fields: Json = {"request": _TEXT, "decision": {"enum": ["approve", "deny"]}}
     needed = tuple(fields)
     if site.upstreams:
+        needed = ("request",)  # a provider's button means yes
         fields["upstream"] = {"enum": list(site.upstreams)}
     return {
         "summary": "The person's answer, from the page of /authorize",
@@ -144,7 +147,16 @@ def _callback() -> Json:
     return {
         "summary": "The person is back from the identity provider (RFC 6749 §4.1.2)",
         "parameters": _query(fields, ("state",)),
-        "responses": _pages(303, refusals=(400, 403, 502, 503)),
+        "responses": _pages(200, 303, refusals=(400, 403, 502, 503)),
+    }
+
+
+def _icon() -> Json:
+    image = {"image/svg+xml": {"schema": _TEXT}}
+    return {
+        "summary": "The icon of the pages",
+        "responses": {"200": {"description": "A picture", "headers": _REFERENCE, "content": image}}
+        | _refusals(()),
     }
 
 

@@ -20,6 +20,7 @@ from mintage.errors import (
     UnauthorizedClient,
     UnsupportedResponseType,
 )
+from mintage.server.login_errors import UnregisteredRedirectUri
 from mintage.site.resource import Resource
 from mintage.site.site import Site
 from mintage.upstream.protocol import LoginParameters
@@ -31,6 +32,8 @@ _S256: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _MAX_STATE: Final = 1024
 _MAX_HINT: Final = 320
 _MAX_NAME: Final = 40
+_MAX_LOCALES: Final = 60
+_LOCALES: Final = re.compile(r"[A-Za-z0-9-]+(?: [A-Za-z0-9-]+)*")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _PROMPTS: Final = frozenset({"none", "login", "consent", "select_account", "create"})
 
@@ -49,6 +52,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like
     left_out: Scopes = ()  # asked for, and no scopes of these resources
     parameters: LoginParameters = LoginParameters()
     upstream: str | None = None  # which identity provider, where there are several
+    ui_locales: str | None = None  # the languages for Mintage's pages
 
 
 def redirect_uri_of(form: Form, client: Client) -> str:
@@ -61,7 +65,7 @@ def redirect_uri_of(form: Form, client: Client) -> str:
             )
         return client.redirect_uris[0].text
     if not any(matches(registered, requested) for registered in client.redirect_uris):
-        raise InvalidRequest(
+        raise UnregisteredRedirectUri(
             "redirect_uri must be one that this client registered; register it, or correct it"
         )
     return requested
@@ -109,6 +113,7 @@ def parse_authorization(
         more_resources=tuple(resource.identifier for resource in more),
         parameters=_login_parameters(form),
         upstream=_upstream_named_by(optional(form, "acr_values") or ""),
+        ui_locales=_languages(optional(form, "ui_locales") or ""),
     )
 
 
@@ -127,6 +132,15 @@ def _login_parameters(form: Form) -> LoginParameters:
     return LoginParameters(
         prompt=prompt, max_age=None if age is None else int(age), login_hint=hint
     )
+
+
+def _languages(ui_locales: str) -> str | None:
+    """The languages that the pages should have, as far as they are a short list of tags.
+
+    It is a preference, so anything else is no error.
+    """
+    short = len(ui_locales) <= _MAX_LOCALES
+    return ui_locales if short and _LOCALES.fullmatch(ui_locales) else None
 
 
 def _upstream_named_by(acr_values: str) -> str | None:

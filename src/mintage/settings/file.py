@@ -9,6 +9,7 @@ from msgspec import Meta
 from mintage.errors import ConfigError
 from mintage.grants.admission import AllowRule
 from mintage.serving.settings import ServerSection
+from mintage.settings.branding import BrandingSection
 from mintage.settings.clients import CimdSection, ClientSection, RegistrationSection
 from mintage.settings.gateway import GatewaySection
 from mintage.settings.resource_section import ResourceSection
@@ -16,7 +17,7 @@ from mintage.settings.upstream_section import UpstreamSection
 from mintage.settings.words import guess, names_beside, none_of, words_for
 from mintage.vault.values import Lifetimes
 
-_RENAMED: Final = {"was_the_only_one": "legacy_default"}
+_RENAMED: Final = {"contact": "branding.support", "was_the_only_one": "legacy_default"}
 _Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]
 
 
@@ -24,11 +25,12 @@ class ScopesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """``[scopes]``: how scopes relate.
 
     *implies*: the scopes that a scope includes. *upstream*: which scopes to request from the
-    provider.
+    provider. *texts*: what it allows, in words for the consent page.
     """
 
     implies: dict[str, tuple[str, ...]] = {}
     upstream: dict[str, tuple[str, ...]] = {}
+    texts: dict[str, Annotated[str, Meta(min_length=1, max_length=200)]] = {}
 
 
 class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,7 +78,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     registration: RegistrationSection = RegistrationSection()
     cimd: CimdSection = CimdSection()
     allow: tuple[AllowRule, ...] | Literal["everybody"] = ()
-    contact: Annotated[str, Meta(max_length=300)] | None = None
+    branding: BrandingSection = BrandingSection()
 
 
 def convert(data: dict[str, Any]) -> File:

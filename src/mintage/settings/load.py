@@ -20,6 +20,7 @@ from mintage.grants.admission import AllowRule, check_rules
 from mintage.jwt.keyring import TokenKey
 from mintage.secret_source import Resolve, resolve
 from mintage.serving.settings import ServerSection
+from mintage.settings.branding import read_branding
 from mintage.settings.clients import (
     RegistrationSettings,
     read_clients,
@@ -31,6 +32,8 @@ from mintage.settings.gateway import GatewaySection, check_gateway
 from mintage.settings.resources import read_resources
 from mintage.settings.root_secrets import root_secrets, secret_file
 from mintage.settings.upstreams import callbacks, read_upstreams
+from mintage.settings.words import none_of
+from mintage.site.branding import Branding
 from mintage.site.resource import Resource
 from mintage.site.site import Site
 from mintage.stores.opening import check_store_url
@@ -62,7 +65,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         signing_keys: The keys of ``tokens.signing_key``. The first signs.
         allow: The rules of ``[[allow]]``.
         allow_everybody: Whether the file says ``allow = "everybody"``.
-        contact: What error pages say about whom to ask.
+        branding: ``[branding]``: how the pages look.
         secret_file: The file with the root secret, if it is in one.
     """
 
@@ -82,7 +85,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     signing_keys: tuple[TokenKey, ...] = ()
     allow: tuple[AllowRule, ...] = ()
     allow_everybody: bool = False
-    contact: str | None = None
+    branding: Branding = Branding()
     secret_file: Path | None = None
 
     @property
@@ -276,7 +279,7 @@ def parse(
         resources=resources,
         allow=_rules(file),
         allow_everybody=file.allow == _EVERYBODY,
-        contact=file.contact,
+        branding=read_branding(file.branding, base),
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,
@@ -308,8 +311,16 @@ def _resources(file: File, base: Path, resolve: Resolve | None) -> tuple[Resourc
         resolve=resolve,
     )
     check_gateway(file.gateway, resources)
+    _check_texts(file.scopes.texts, resources)
     check_rules(_rules(file))
     return resources
+
+
+def _check_texts(texts: Mapping[str, str], resources: Sequence[Resource]) -> None:
+    scopes = sorted({scope for resource in resources for scope in resource.all_scopes})
+    for scope in texts:
+        if scope not in scopes:
+            raise ConfigError(f"scopes.texts.{scope}", none_of(scope, scopes))
 
 
 def _site(

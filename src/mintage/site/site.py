@@ -29,6 +29,11 @@ class Site:
         return urlsplit(self.issuer).path
 
     @property
+    def host(self) -> str:
+        """The issuer's host, and its port if it has one."""
+        return urlsplit(self.issuer).netloc
+
+    @property
     def secure(self) -> bool:
         """Whether the issuer is on https. Plain http is only for loopback."""
         return self.issuer.startswith("https://")

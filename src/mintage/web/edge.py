@@ -243,7 +243,7 @@ def _when_to_return(error: UpstreamUnavailable) -> str:
 def guarded(
     handler: Handler,
     random_bytes: RandomBytes,
-    answer: Callable[[Failure], Response],
+    answer: Callable[[Failure, Request], Response],
     *,
     level: int = logging.INFO,
 ) -> Handler:
@@ -259,7 +259,7 @@ def guarded(
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            return answer(failure_of(error, request, random_bytes, level=level))
+            return answer(failure_of(error, request, random_bytes, level=level), request)
         response.headers["x-request-id"] = reference
         return response
 
@@ -284,7 +284,7 @@ def _one_line(text: str) -> str:
 
 def for_clients(handler: Handler, random_bytes: RandomBytes) -> Handler:
     """*handler* with its refusals as JSON (RFC 6749 §5.2)."""
-    return guarded(handler, random_bytes, error_response)
+    return guarded(handler, random_bytes, lambda failure, _: error_response(failure))
 
 
 def error_response(failure: Failure) -> Response:

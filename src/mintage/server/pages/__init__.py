@@ -1,4 +1,4 @@
-"""The pages that a user sees: plain HTML, no script, nothing from other sites."""
+"""The pages that a person sees: plain HTML, no script, nothing from elsewhere."""
 
 import base64
 import hashlib
@@ -8,22 +8,32 @@ from importlib.resources import files
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.endpoints import BRANDING
+from mintage.server.pages.colors import readable_on, text_on
+from mintage.server.pages.for_people import explanation
+from mintage.server.pages.texts import texts_for
+from mintage.site.branding import Branding
+from mintage.site.site import Site
 from mintage.values import RandomBytes
 from mintage.web.edge import Failure, Handler, guarded
 
 _STYLE: Final = files(__name__).joinpath("style.css").read_text(encoding="utf-8")
-_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_ICON: Final = files(__name__).joinpath("icon.svg").read_text(encoding="utf-8")
+# The lightest and the darkest background that text in the accent colour is on: see style.css.
+_LIGHT, _DARK = "#ffffff", "#16191d"
 
-HEADERS: Final = {
-    # form-action may be this strict because no form here answers with a redirect:
-    # Chromium applies it to every hop that follows a submitted form, and the hops of a
-    # provider's login are not known.
-    "content-security-policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    ),
+# form-action may be this strict because no form here answers with a redirect: Chromium applies it
+# to every hop that follows a submitted form, and nobody knows all the hops of somebody else's
+# login. Pictures are the logo and the icon, which this server itself serves.
+_POLICY: Final = (
+    "default-src 'none'; style-src 'sha256-{style}'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
@@ -40,58 +50,122 @@ _templates: Final = Environment(
 )
 
 
-def page(name: str, *, status: int = 200, **values: object) -> Response:
-    """The page of template *name*; every value is escaped."""
-    html = _templates.get_template(f"{name}.html").render(style=_STYLE, **values)
-    return Response(html, status_code=status, headers=HEADERS, media_type="text/html")
+class Pages:
+    """The pages of one server, in its colours and in the language of each person."""
+
+    def __init__(self, site: Site, branding: Branding) -> None:
+        self.server_name = branding.name or site.host
+        self._branding = branding
+        self._at = f"{site.base_path}/{BRANDING.name}"
+        self._style = styled(branding.color)
+        digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
+        self._headers = _HEADERS | {"content-security-policy": _POLICY.format(style=digest)}
+
+    def show(
+        self,
+        request: Request,
+        template: str,
+        *,
+        status: int = 200,
+        ui_locales: str | None = None,
+        **values: object,
+    ) -> Response:
+        """The page of *template*; each value is escaped. *ui_locales*: as the client asked."""
+        texts = texts_for(ui_locales, request.headers.get("accept-language", ""))
+        html = _templates.get_template(f"{template}.html").render(
+            t=texts,
+            style=Markup(self._style),  # noqa: S704  (our own)
+            server_name=self.server_name,
+            logo=f"{self._at}/logo" if self._branding.logo else None,
+            icon=f"{self._at}/icon.svg",
+            support=self._support(),
+            whom=self._support() or texts("common.operator"),
+            **values,
+        )
+        headers = self._headers | {"content-language": texts.language}
+        return Response(html, status_code=status, headers=headers, media_type="text/html")
+
+    def onward(
+        self, request: Request, url: str, *, to: str, ui_locales: str | None = None
+    ) -> Response:
+        """A page from which the browser continues to *url*; *to* names the place."""
+        return self.show(request, "onward", ui_locales=ui_locales, url=url, to=to)
+
+    def error(
+        self,
+        request: Request,
+        failure: Failure,
+        *,
+        retry: str | None = None,
+        back: str | None = None,
+        back_host: str | None = None,
+        ui_locales: str | None = None,
+        of_application: bool = False,
+    ) -> Response:
+        """What went wrong, what to do, and the reference for the operator's log.
+
+        *retry*: where to try again; *back*: where the client waits for its response. *back_host*:
+        the host of *back*, if the operator did not configure the client. *of_application*: an
+        application made the request, so its developer can correct it and the user can't.
+        """
+        response = self.show(
+            request,
+            "error",
+            status=failure.error.status,
+            ui_locales=ui_locales,
+            kind=explanation(failure.error, of_application=of_application),
+            advice=failure.error.advice,
+            reference=failure.reference,
+            retry=retry,
+            back=back,
+            back_host=back_host,
+        )
+        return with_headers_of(failure, response)
+
+    def _support(self) -> Markup | None:
+        """Whom to ask, as HTML; None if the operator did not say."""
+        support, link = self._branding.support, self._branding.support_link
+        if support is None:
+            return None
+        if link is None:
+            return Markup("{}").format(support)
+        return Markup('<a rel="noreferrer" href="{}">{}</a>').format(link, support)
 
 
-def onward(url: str, *, to: str) -> Response:
-    """A page from which the browser continues to *url*; *to* names the place for the user."""
-    return page("onward", url=url, to=to)
-
-
-def error_page(
-    failure: Failure,
-    *,
-    retry: str | None = None,
-    back: str | None = None,
-    back_host: str | None = None,
-    of_application: bool = False,
-) -> Response:
-    """What went wrong, what to do, and the reference for the operator's log.
-
-    *retry*: where to try again; *back*: where the client waits for its response. *back_host*: the
-    host of *back*, if the operator did not configure the client. *of_application*: an application
-    made the request, so its developer can correct it and the user can't.
-    """
-    response = page(
-        "error",
-        status=failure.error.status,
-        title=_TITLES.get(failure.error.code, "This login can't continue"),
-        advice=failure.error.advice,
-        reference=failure.reference,
-        retry=retry,
-        back=back,
-        back_host=back_host,
-        of_application=of_application and failure.error.code == "invalid_request",
-    )
+def with_headers_of(failure: Failure, response: Response) -> Response:
+    """*response* with the headers of *failure*: its reference, Retry-After and the like."""
     for name, value in failure.headers.items():
         response.headers[name] = value
     return response
 
 
-_TITLES: Final = {
-    "temporarily_unavailable": "Not available at the moment",
-    "server_error": "Something went wrong here",
-    "access_denied": "Access denied",
-    "invalid_client": "This application is not known here",
-}
+def styled(color: str) -> str:
+    """The style sheet with *color*, made as dark or light as people need to read it."""
+    light, dark = readable_on(color, _LIGHT), readable_on(color, _DARK)
+    values = {
+        "accent-light": light,
+        "on-accent-light": text_on(light),
+        "accent-dark": dark,
+        "on-accent-dark": text_on(dark),
+    }
+    style = _STYLE
+    for name, value in values.items():
+        style = style.replace(f"var(--{name})", value)
+    return style
+
+
+def icon(color: str) -> str:
+    """The icon of the pages, an SVG image in *color*."""
+    return _ICON.replace("#0b57d0", color)
 
 
 def for_browsers(
-    handler: Handler, random_bytes: RandomBytes, *, of_application: bool = False
+    handler: Handler, random_bytes: RandomBytes, pages: Pages, *, of_application: bool = False
 ) -> Handler:
-    """*handler* with its refusals as pages; *of_application*: see `error_page`."""
-    answer = partial(error_page, of_application=of_application)
+    """*handler* with its refusals as pages; *of_application*: see `Pages.error`."""
+    answer = partial(_answer, pages, of_application)
     return guarded(handler, random_bytes, answer, level=logging.WARNING)
+
+
+def _answer(pages: Pages, of_application: bool, failure: Failure, request: Request) -> Response:  # noqa: FBT001
+    return pages.error(request, failure, of_application=of_application)

@@ -1,0 +1,33 @@
+"""Refusals during a login that a page explains to the person, each in its own words."""
+
+from mintage.errors import AccessDenied, InvalidRequest
+
+
+class UnregisteredRedirectUri(InvalidRequest):
+    """The client did not register this redirect URI (RFC 6749 §3.1.2.3)."""
+
+
+class PageExpired(InvalidRequest):
+    """The consent page was answered too late."""
+
+    stage = "consent"
+
+
+class CookieMissing(AccessDenied):
+    """The browser did not send back the cookie that it got."""
+
+
+class LoginEnded(AccessDenied):
+    """The login began in another browser, or too long ago."""
+
+
+class LoginFinished(InvalidRequest):
+    """The login was finished already."""
+
+    stage = "login"
+
+
+class LoginNotAccepted(InvalidRequest):
+    """The identity provider refused the login's code."""
+
+    stage = "upstream"

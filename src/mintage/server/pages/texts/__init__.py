@@ -1,0 +1,61 @@
+"""What pages say, in each language: one TOML file for each.
+
+A text may hold ``<strong>`` and ``{names}``, which the page fills in.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Final
+
+from markupsafe import Markup
+
+from mintage.web.preferences import weighted
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of one language. *direction*: ``ltr`` or ``rtl``, as HTML's ``dir`` has it."""
+
+    language: str
+    direction: str
+    by_name: Mapping[str, str] = field(repr=False)
+
+    def __call__(self, name: str, /, **values: object) -> Markup:
+        """The text *name* as HTML. Each of *values* is escaped, and keeps its own direction."""
+        isolated = {key: Markup("<bdi>{}</bdi>").format(value) for key, value in values.items()}
+        return Markup(self.by_name[name]).format(**isolated)  # noqa: S704  (escapes its values)
+
+    def plain(self, name: str, /, **values: object) -> str:
+        """The text *name*, not as HTML: for a title."""
+        return self.by_name[name].format(**values)
+
+
+def _read(language: str) -> Texts:
+    source = files(__name__).joinpath(f"{language}.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(source)
+    by_name = {
+        f"{section}.{name}": text
+        for section, texts in table.items()
+        if isinstance(texts, dict)
+        for name, text in texts.items()
+    }
+    return Texts(language, table["direction"], by_name)
+
+
+CATALOGUE: Final = {language: _read(language) for language in ("en", "de", "ar")}
+"""The texts by language. The first is for people who prefer none of these."""
+
+
+def texts_for(ui_locales: str | None, accept_language: str) -> Texts:
+    """The texts for a person.
+
+    *ui_locales*: what the client asked for (OpenID Connect Core §3.1.2.1), which counts more than
+    the browser's *accept_language* (RFC 9110 §12.5.4).
+    """
+    asked = (ui_locales or "").lower().split(" ")
+    for tag in (*asked, *(value for value, _ in weighted(accept_language))):
+        if (found := CATALOGUE.get(tag.partition("-")[0])) is not None:
+            return found
+    return CATALOGUE["en"]

@@ -1,0 +1,56 @@
+"""``[branding]``: how the pages that people see look."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from mintage.errors import ConfigError
+from mintage.site.branding import COLOR, Branding, Logo
+
+_COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
+_MAX_LOGO: Final = 256 * 1024
+_TYPES: Final = {
+    ".gif": "image/gif",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".webp": "image/webp",
+}
+
+
+class BrandingSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[branding]``. *logo*: the path of a picture. *color*: like ``#0b57d0``."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=80)] | None = None
+    logo: str | None = None
+    support: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    color: str = COLOR
+
+
+def read_branding(section: BrandingSection, base: Path) -> Branding:
+    """The branding of *section*; the logo's path is relative to *base*. Raises `ConfigError`."""
+    if not _COLOR.fullmatch(section.color):
+        raise ConfigError("branding.color", "is written like #0b57d0: six hexadecimal digits")
+    return Branding(
+        name=section.name,
+        logo=None if section.logo is None else _read_logo(base / section.logo),
+        support=section.support,
+        color=section.color.lower(),
+    )
+
+
+def _read_logo(path: Path) -> Logo:
+    media_type = _TYPES.get(path.suffix.lower())
+    if media_type is None:
+        raise ConfigError("branding.logo", "must be a file that ends in: " + ", ".join(_TYPES))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError("branding.logo", f"{path} can't be read: {error.strerror}") from error
+    if len(content) > _MAX_LOGO:
+        raise ConfigError("branding.logo", f"must be at most {_MAX_LOGO // 1024} KiB long")
+    return Logo(content=content, media_type=media_type)

@@ -1,0 +1,37 @@
+"""How the pages of a server look: whose server it is, and whom a person can ask."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+COLOR: Final = "#0b57d0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logo:
+    """A picture, as it is served. *media_type*: its type (RFC 6838)."""
+
+    content: bytes = field(repr=False)
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branding:
+    """*name*: what people call the server; None: the host of its address.
+
+    *support*: whom to ask, in words, as an e-mail address or as an https URL. *color*: of buttons
+    and links, as ``#0b57d0``.
+    """
+
+    name: str | None = None
+    logo: Logo | None = None
+    support: str | None = None
+    color: str = COLOR
+
+    @property
+    def support_link(self) -> str | None:
+        """Where a link to *support* leads; None if it is in words."""
+        if self.support is None or " " in self.support:
+            return None
+        if self.support.startswith("https://"):
+            return self.support
+        return f"mailto:{self.support}" if "@" in self.support else None
