@@ -70,7 +70,7 @@ def test_serve_without_settings_says_what_it_needs_and_what_to_try() -> None:
     done = mintage("serve")
     said = done.stderr.decode()
     assert (done.returncode, done.stdout) == (2, b"")
-    assert said.startswith("mintage: --config: there is no file mintage.toml. Write your settings")
+    assert said.startswith("mintage: mintage.toml: there is no such file. Write your settings")
     assert "mintage demo" in said
     assert "mintage dev --backend http://127.0.0.1:8000/mcp" in said
     example = Path(said.partition("example: ")[2].split("\n")[0])
@@ -84,7 +84,7 @@ def test_serve_without_settings_says_what_it_needs_and_what_to_try() -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["grants", "list"], "--config: there is no file mintage.toml; name the file with"),
+        (["grants", "list"], "mintage.toml: there is no such file; name the file with"),
         (
             ["serve", "--config"],
             "serve needs a value after --config: The TOML file with the settings",

@@ -61,7 +61,7 @@ def test_without_a_name_the_file_of_this_directory_is_read(tmp_path: Path) -> No
     (tmp_path / "mintage.toml").write_text('issuer = "not a url"')
     done = run(tmp_path, "check", "--json")
     assert done.returncode == 2
-    assert json.loads(done.stdout)[0]["about"] != "--config"
+    assert json.loads(done.stdout)[0]["about"] == "upstream"
 
 
 def test_the_environment_names_another_one_and_the_option_wins(tmp_path: Path) -> None:

@@ -389,7 +389,7 @@ class TestSettings:
             )
 
     def test_stand_in_a_file(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="there is no file"):
+        with pytest.raises(ConfigError, match="there is no such file"):
             Login.from_file(tmp_path / "mintage.toml")
 
 

@@ -193,5 +193,5 @@ def test_init_makes_the_store_or_prints_what_to_run(
     assert "CREATE TABLE mintage_record" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="PostgreSQL"):
         command.init(f"sqlite://{tmp_path}/new.db", print_sql=True)
-    with pytest.raises(ConfigError, match="--config"):
-        command.init()
+    with pytest.raises(ConfigError, match="there is no such file"):
+        command.init(config=tmp_path / "mintage.toml")

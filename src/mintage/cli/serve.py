@@ -68,7 +68,7 @@ def serve(
     start_log()
     check_environment(os.environ)
     if not config.exists():
-        raise ConfigError("--config", NO_SETTINGS.format(file=config))
+        raise ConfigError(str(config), NO_SETTINGS)
     settings = load(config, command=command)
     _check_workers(workers, settings)
     _check_programs(settings, command)

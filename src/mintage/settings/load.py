@@ -221,14 +221,14 @@ def _read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(
-            "--config", f"there is no file {path}; name the file with the settings"
+            str(path), "there is no such file; name the file with the settings"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("--config", f"{path} can't be read: {error}") from error
+        raise ConfigError(str(path), f"can't be read: {error}") from error
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError("--config", f"{path} is not valid TOML: {error}") from error
+        raise ConfigError(str(path), f"is not valid TOML: {error}") from error
 
 
 def _put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
