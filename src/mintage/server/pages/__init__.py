@@ -140,13 +140,12 @@ def with_headers_of(failure: Failure, response: Response) -> Response:
 
 
 def styled(color: str) -> str:
-    """The style sheet with *color*, made as dark or light as people need to read it."""
-    light, dark = readable_on(color, _LIGHT), readable_on(color, _DARK)
+    """The style sheet with *color*; as the colour of text, as dark or light as people need it."""
     values = {
-        "accent-light": light,
-        "on-accent-light": text_on(light),
-        "accent-dark": dark,
-        "on-accent-dark": text_on(dark),
+        "button-color": color,
+        "on-button-color": text_on(color),
+        "accent-light": readable_on(color, _LIGHT),
+        "accent-dark": readable_on(color, _DARK),
     }
     style = _STYLE
     for name, value in values.items():

@@ -1,0 +1,149 @@
+"""The pages in Chromium: in both themes, on a phone, enlarged, by keyboard, and under axe-core."""
+
+from importlib.resources import files
+from itertools import product
+from typing import Any, Literal
+
+import pytest
+from playwright.async_api import Page
+
+from mintage.testing.oauth_client import OAuthClient
+from tests.server.conftest import screenshot
+from tests.server.test_several_upstreams import section
+from tests.support.world import World
+
+pytest.importorskip("axe_playwright_python", reason="needs `make setup` with the newest locks")
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+CURSOR = "cursor://anysphere.cursor-mcp/oauth/callback"
+
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+WIDTHS = (320, 900)
+
+
+@pytest.fixture
+def overrides(world_upstreams: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "branding": {"name": "Example Notes", "support": "help@example.com", "color": "#ffb000"},
+        "scopes": {"texts": {"tools": "Use the notes server's tools"}},
+        "allow": [{"email_domains": ["example.com"]}],
+        "upstream": world_upstreams,
+    }
+
+
+@pytest.fixture
+def world_upstreams(upstream: Any) -> list[dict[str, Any]]:
+    return [
+        section(upstream, "staff", title="Our staff", legacy_default=True),
+        section(upstream, "partners", title="Partners"),
+    ]
+
+
+async def checked(tab: Page, name: str) -> None:
+    """No violation of WCAG AA on *tab*, and nothing to scroll sideways, in any theme and width."""
+    for scheme, width in product(SCHEMES, WIDTHS):
+        await tab.emulate_media(color_scheme=scheme)
+        await tab.set_viewport_size({"width": width, "height": 900})
+        await screenshot(tab, f"{name}-{scheme}-{width}")
+        found = await tab.evaluate(f"{AXE}; axe.run(document, {RULES!r})")
+        problems = [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
+        assert problems == [], (name, scheme, width)
+        assert {"color-contrast", "html-has-lang"} <= {each["id"] for each in found["passes"]}
+        assert await fits(tab), (name, scheme, width)
+
+
+async def fits(tab: Page) -> bool:
+    fits: bool = await tab.evaluate(
+        "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    )
+    return fits
+
+
+@pytest.mark.parametrize("language", ["en", "de", "ar"])
+async def test_the_question(tab: Page, world: World, language: str) -> None:
+    client = await world.client(client_name="W" * 60, redirect_uris=[CURSOR])
+    login = client.authorization(redirect_uri=CURSOR, ui_locales=language)
+    await tab.goto(login.url)
+    await checked(tab, f"question-{language}")
+
+
+async def test_the_question_of_an_app_that_nobody_knows(
+    tab: Page, landing_client: OAuthClient
+) -> None:
+    await landing_client.register(client_name="Lorem" * 12)
+    await tab.goto(landing_client.authorization(acr_values="idp:staff").url)
+    await checked(tab, "question-unknown")
+
+
+@pytest.mark.parametrize("language", ["en", "de", "ar"])
+async def test_the_end_of_a_programs_login(tab: Page, world: World, language: str) -> None:
+    """Chromium has no program for the scheme: the page stays, and its button is the way on."""
+    client = await world.client(redirect_uris=[CURSOR])
+    login = client.authorization(redirect_uri=CURSOR, ui_locales=language)
+    await tab.goto(login.url)
+    await tab.locator("button[value=staff]").click()
+    await tab.wait_for_url("**/callback?**")
+    href = await tab.locator("a.button").get_attribute("href")
+    assert href is not None
+    assert href.startswith(f"{CURSOR}?code=")
+    await checked(tab, f"end-{language}")
+
+
+async def test_a_denial(tab: Page, world: World) -> None:
+    client = await world.client(redirect_uris=[CURSOR])
+    await tab.goto(client.authorization(redirect_uri=CURSOR).url)
+    await tab.get_by_role("button", name="Deny").click()
+    await tab.get_by_role("heading", name="You denied access").wait_for()
+    await checked(tab, "denied")
+
+
+async def test_who_is_not_let_in(tab: Page, world: World, landing_client: OAuthClient) -> None:
+    world.upstream.claims["email"] = "bob@elsewhere.example"
+    await tab.goto(landing_client.authorization().url)
+    await tab.locator("button[value=partners]").click()
+    await tab.get_by_text("bob@elsewhere.example").wait_for()
+    await checked(tab, "not-let-in")
+    await tab.get_by_role("link", name="Use another account").click()
+    world.upstream.claims["email"] = "bob@example.com"
+    await tab.locator("button[value=partners]").click()
+    await tab.wait_for_url(f"{landing_client.redirect_uri}?**")
+    assert world.upstream.queries[-1]["prompt"] == "select_account"
+
+
+async def test_an_error(tab: Page, world: World) -> None:
+    client = await world.client()
+    await tab.goto(client.authorization(redirect_uri="https://evil.example/").url)
+    assert not await tab.get_by_text("Redirect_uri must be").is_visible()
+    await checked(tab, "error")
+    await tab.get_by_text("For developers").click()
+    assert await tab.get_by_text("Redirect_uri must be").is_visible()
+
+
+@pytest.mark.parametrize("path", ["/", "/mcp", "/.well-known/oauth-authorization-server"])
+async def test_an_address_for_apps(tab: Page, world: World, path: str) -> None:
+    await tab.goto(world.issuer + path)
+    await tab.get_by_text("claude mcp add").first.wait_for()
+    await checked(tab, "about" + path.replace("/", "-")[:5])
+
+
+async def test_twice_the_size(tab: Page, world: World) -> None:
+    """WCAG 2.2 §1.4.4: at 200 % a window of 1280 pixels has room for 640."""
+    client = await world.client(redirect_uris=[CURSOR])
+    await tab.goto(client.authorization(redirect_uri=CURSOR).url)
+    await tab.set_viewport_size({"width": 640, "height": 450})
+    await tab.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert await fits(tab)
+
+
+async def test_each_provider_is_one_press_of_a_key_away(
+    tab: Page, world: World, landing_client: OAuthClient
+) -> None:
+    await tab.goto(landing_client.authorization().url)
+    names = []
+    while "deny" not in names:
+        await tab.keyboard.press("Tab")
+        names.append(await tab.evaluate("document.activeElement.value"))
+    assert names == ["staff", "partners", "deny"]
+    outline = await tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
