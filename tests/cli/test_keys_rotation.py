@@ -73,10 +73,13 @@ def run(config: Path, *command: str) -> tuple[int, str]:
 
 
 def counts(config: Path) -> list[list[str]]:
-    """The rows of the status table: id, state, grants, sealed, tokens, clients."""
+    """The rows of the status table, without their ids: state, grants, sealed, tokens, clients."""
     code, shown = run(config, "keys", "status")
-    rows = [line.replace("in use", "used").split() for line in shown.splitlines()[1:]]
+    heading, *rows = [line.replace("in use", "used").split("\t") for line in shown.splitlines()]
+    assert heading == ["secret", "state", "grants", "sealed", "tokens", "clients"]
     assert code == (1 if any("MISSING" in row for row in rows) else 0)
+    _, as_json = run(config, "keys", "status", "--json")
+    assert [json.loads(line)["secret"] for line in as_json.splitlines()] == [r[0] for r in rows]
     return [row[1:] for row in rows]
 
 

@@ -1,12 +1,15 @@
 """What others wrote, on an operator's terminal and in the rules about who may log in."""
 
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
 from mintage.cli.grants import shown
-from mintage.cli.terminal import harmless
+from mintage.cli.terminal import harmless, print_table
 from mintage.grants.admission import AllowRule
 from mintage.grants.states import Identity
 
@@ -44,3 +47,26 @@ def test_attack_e18_domains_compare_ascii_letters_alone() -> None:
     rule = AllowRule(email_domains="kelvin.example", accept_unverified_emails=True)
     claims = {"email": "a@\u212aelvin.example"}
     assert rule.misses(Identity(issuer="i", subject="s", claims=claims))
+
+
+@pytest.mark.parametrize("command", [("schema",), ("openapi",)])
+def test_a_pipe_that_is_closed_is_no_traceback(command: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "mintage", *command],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_where_no_terminal_is_a_list_is_lines_with_tabs(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"grant": "3wd67", "subject": "a\tb", "client": "IDE", "since": 0, "until": 0}
+    print_table(shown([row]))
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split("\t")[:4] == ["grant", "subject", "name", "client"]
+    assert line.split("\t")[:4] == ["3wd67", r"a\tb", "", "IDE"]

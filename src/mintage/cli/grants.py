@@ -15,7 +15,7 @@ from rich.table import Table
 
 from mintage.cli.opening import OpenInstallation, opened
 from mintage.cli.settings_file import HERE, SettingsFile
-from mintage.cli.terminal import counted, for_tables, harmless
+from mintage.cli.terminal import counted, harmless, print_table
 from mintage.errors import ConfigError
 from mintage.grants.handles import grant_id
 from mintage.values import ClientId
@@ -55,7 +55,7 @@ async def _list(path: Path, subject: str | None, client: str | None, *, as_json:
         for row in rows:
             print(json.dumps(row))  # noqa: T201
         return 1 if unread else 0
-    for_tables().print(shown(rows))
+    print_table(shown(rows))
     return 1 if unread else 0
 
 

@@ -1,19 +1,28 @@
 """``mintage keys status``: which root secrets there are, and how many grants need each."""
 
 import asyncio
+import json
 import sys
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.table import Table
 
 from mintage.cli.opening import opened
 from mintage.cli.settings_file import HERE, SettingsFile
-from mintage.cli.terminal import counted, for_tables
+from mintage.cli.terminal import counted, print_table
 from mintage.settings.load import Config
 from mintage.settings.secret_file import SecretFile
 
 
-def status(*, config: SettingsFile = HERE) -> int:
+def status(
+    *,
+    config: SettingsFile = HERE,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help="One JSON object a line.", negative="")
+    ] = False,
+) -> int:
     """Show which root secrets logins need.
 
     It counts the live grants of each. A grant needs the secret that its record is sealed under,
@@ -21,26 +30,43 @@ def status(*, config: SettingsFile = HERE) -> int:
     Exit code 1 if a secret is needed that is not configured, or if a grant can't be read: it may
     need any of them.
     """
-    return asyncio.run(_status(config))
+    return asyncio.run(_status(config, as_json=as_json))
 
 
-async def _status(path: Path) -> int:
+async def _status(path: Path, *, as_json: bool) -> int:
     async with opened(path) as here:
         found = await here.needs.count()
         unread = await here.needs.unread()
         states = _states(here.config)
-    table = Table(box=None)
-    for heading in ("secret", "", "grants", "sealed", "tokens", "clients"):
-        table.add_column(heading, justify="right" if heading not in ("secret", "") else "left")
-    for number, need in enumerate(found):
-        state = states[number] if number < len(states) else "MISSING"
-        counts = map(str, (need.grants, need.sealed, need.signed, need.registered))
-        table.add_row(need.secret_id, state, *counts)
-    for_tables().print(table)
+    rows: list[dict[str, str | int]] = [
+        {
+            "secret": need.secret_id,
+            "state": states[number] if number < len(states) else "MISSING",
+            "grants": need.grants,
+            "sealed": need.sealed,
+            "tokens": need.signed,
+            "clients": need.registered,
+        }
+        for number, need in enumerate(found)
+    ]
+    if as_json:
+        for row in rows:
+            print(json.dumps(row))  # noqa: T201
+    else:
+        print_table(_table(rows))
     if unread:
         said = f"{counted(unread, 'grant')} can't be read: see mintage grants list."
         print(said, file=sys.stderr)  # noqa: T201
     return 0 if len(found) == len(states) and not unread else 1
+
+
+def _table(rows: list[dict[str, str | int]]) -> Table:
+    table = Table(box=None)
+    for heading in ("secret", "state", "grants", "sealed", "tokens", "clients"):
+        table.add_column(heading, justify="left" if heading in ("secret", "state") else "right")
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    return table
 
 
 def _states(config: Config) -> list[str]:

@@ -1,9 +1,10 @@
 """Finds the command and runs it. Exit codes: 0 done, 1 it failed, 2 a setting or argument is wrong.
 
-130: a command that asks or waits was interrupted with Ctrl-C.
+130: a command that asks or waits was interrupted with Ctrl-C. 141: nobody reads its output.
 """
 
 import inspect
+import os
 import sys
 from collections.abc import Sequence
 from itertools import takewhile
@@ -13,6 +14,8 @@ from cyclopts import App, CycloptsError, Parameter
 
 import mintage
 from mintage.errors import ConfigError, MintageError
+
+_PIPE_CLOSED: Final = 141
 
 COMMANDS: Final = (
     ("serve", "serve:serve", "Put login in front of HTTP and MCP servers."),
@@ -73,8 +76,13 @@ def main() -> None:
     try:
         unfold(sys.argv[1:])
         result = app(exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # As with `mintage grants list | head`. Nothing may be written at the exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_PIPE_CLOSED)
     except CycloptsError as error:
         from mintage.cli.mistakes import explained
 

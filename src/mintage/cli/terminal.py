@@ -4,6 +4,7 @@ import sys
 from typing import Final
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 _ENDLESS: Final = 100_000  # columns
@@ -12,6 +13,16 @@ _ENDLESS: Final = 100_000  # columns
 def for_tables() -> Console:
     """A console as wide as the terminal. For a file or a program nothing is cut."""
     return Console() if sys.stdout.isatty() else Console(width=_ENDLESS)
+
+
+def print_table(table: Table) -> None:
+    """*table* on a terminal. Elsewhere a line for each row, with tabs between its cells."""
+    if sys.stdout.isatty():
+        Console().print(table)
+        return
+    headings = [str(column.header) for column in table.columns]
+    for row in (headings, *zip(*(column.cells for column in table.columns), strict=True)):
+        print("\t".join(map(str, row)))  # noqa: T201
 
 
 def counted(number: int, what: str) -> str:
