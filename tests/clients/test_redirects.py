@@ -328,7 +328,7 @@ def test_loopback_is_told_from_the_rest(uri: str, expected: bool) -> None:  # no
 
 def test_a_person_reads_where_it_leads() -> None:
     assert display_host("https://good.example:8443/cb") == "good.example:8443"
-    assert display_host("com.example.app:/cb") == "the application behind com.example.app:"
+    assert display_host("com.example.app:/cb") == "com.example.app:"
 
 
 def test_spec071_a_query_is_kept_and_added_to() -> None:
