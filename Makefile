@@ -15,7 +15,7 @@ LOCKS ?= requirements
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
 LOCKED := $(PIP) --require-hashes --only-binary :all:
 
-.PHONY: demo test quick coverage lint bench docs lock upgrade clean setup dist figures newest oldest ranges
+.PHONY: demo test quick coverage lint bench docs lock upgrade clean setup dist figures pictures newest oldest ranges
 
 demo: $(VENV)/ready-demo
 	@$(BIN)/python -m tools.foreground $(BIN)/mintage demo
@@ -103,6 +103,14 @@ docs: setup
 	$(BIN)/python -m tools.api
 	$(BIN)/python -m tools.rooms
 	$(BIN)/pytest -q tests/docs
+
+# The pictures in the documentation, taken of the pages as they are now.
+PICTURES := question-en-light-900 question-ar-dark-320 end-en-light-900 not-let-in-dark-900
+
+pictures: setup
+	mkdir -p build/pictures docs/pictures
+	MINTAGE_SCREENSHOTS=build/pictures $(BIN)/pytest -q tests/server/test_pages_in_a_browser.py
+	for name in $(PICTURES); do cp build/pictures/$$name.png docs/pictures/; done
 
 # Hashes, no index's address, extras written out; uv resolves for every platform at once.
 # The other locks take their versions from dev.txt.

@@ -72,7 +72,7 @@ class Witness:
         self.secrets |= set(re.findall(r'name="request" value="([^"]+)"', response.text))
         self.secrets |= {cookie.partition(";")[0].partition("=")[2]
                          for cookie in response.headers.get_list("set-cookie")}  # fmt: skip
-        self.references |= set(re.findall(r"Reference: <code>(\w+)</code>", response.text))
+        self.references |= set(re.findall(r"Reference: <bdi>(\w+)</bdi>", response.text))
         self.secrets |= set(re.findall(r"[?&;](?:code|state|nonce)=([\w.~-]{16,})", response.text))
 
     def url(self, url: str) -> None:

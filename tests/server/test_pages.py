@@ -230,6 +230,52 @@ class TestBranding:
         assert caught.value.key == key
 
 
+class TestOwnTemplates:
+    @pytest.fixture
+    def overrides(self, tmp_path: Path) -> dict[str, Any]:
+        (tmp_path / "own").mkdir()
+        (tmp_path / "own/onward.html").write_text(
+            '{% extends "base.html" %}\n{% block head %}'
+            '<meta http-equiv="refresh" content="0; url={{ url }}">{% endblock %}\n'
+            "{% block main %}<h1>Off to {{ to }}</h1>{% endblock %}\n"
+        )
+        return {"branding": {"templates": str(tmp_path / "own")}}
+
+    async def test_replace_a_page_and_the_policy_stays(self, world: World) -> None:
+        client = await world.client()
+        seen: list[httpx2.Response] = []
+        async with world.browser() as browser:
+            browser._on_response = seen.append
+            await client.tokens(browser)
+        (own,) = [page for page in seen if "Off to " in page.text]
+        question = seen[0]
+        assert "Allow and log in" in question.text
+        name = "content-security-policy"
+        assert own.headers[name] == question.headers[name]
+
+    @pytest.mark.parametrize(
+        ("file", "content"),
+        [("consnt.html", ""), ("consent.html", "{% if %}"), (None, "")],
+    )
+    def test_that_are_none_are_refused(
+        self, file: str | None, content: str, tmp_path: Path
+    ) -> None:
+        own = tmp_path / "others"
+        if file is not None:
+            own.mkdir()
+            (own / file).write_text(content)
+        data = {
+            "issuer": "https://auth.example",
+            "store": "memory://",
+            "upstream": {"issuer": "https://idp.example", "client_id": "x"},
+            "resource": [{"path": "/mcp"}],
+            "branding": {"templates": "others"},
+        }
+        with pytest.raises(ConfigError) as caught:
+            parse(data, base=tmp_path, environ={})
+        assert caught.value.key == "branding.templates"
+
+
 class TestTheLastPage:
     """A program does not take the place of the form that the person sees; a web page does."""
 

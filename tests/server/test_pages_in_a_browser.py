@@ -60,9 +60,11 @@ async def fits(tab: Page) -> bool:
     return fits
 
 
-@pytest.mark.parametrize("language", ["en", "de", "ar"])
-async def test_the_question(tab: Page, world: World, language: str) -> None:
-    client = await world.client(client_name="W" * 60, redirect_uris=[CURSOR])
+@pytest.mark.parametrize(
+    ("language", "name"), [("en", "Cursor"), ("de", "W" * 60), ("ar", "W" * 60)]
+)
+async def test_the_question(tab: Page, world: World, language: str, name: str) -> None:
+    client = await world.client(client_name=name, redirect_uris=[CURSOR])
     login = client.authorization(redirect_uri=CURSOR, ui_locales=language)
     await tab.goto(login.url)
     await checked(tab, f"question-{language}")

@@ -23,12 +23,16 @@ _TYPES: Final = {
 
 
 class BrandingSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[branding]``. *logo*: the path of a picture. *color*: like ``#0b57d0``."""
+    """``[branding]``. *logo*: the path of a picture. *color*: like ``#0b57d0``.
+
+    *templates*: the path of a directory.
+    """
 
     name: Annotated[str, Meta(min_length=1, max_length=80)] | None = None
     logo: str | None = None
     support: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
     color: str = COLOR
+    templates: str | None = None
 
 
 def read_branding(section: BrandingSection, base: Path) -> Branding:
@@ -40,7 +44,18 @@ def read_branding(section: BrandingSection, base: Path) -> Branding:
         logo=None if section.logo is None else _read_logo(base / section.logo),
         support=section.support,
         color=section.color.lower(),
+        templates=None if section.templates is None else _read_templates(base / section.templates),
     )
+
+
+def _read_templates(directory: Path) -> str:
+    from mintage.server.pages import templates  # else the command line would wait for it
+
+    try:
+        templates(str(directory))
+    except (OSError, ValueError) as error:
+        raise ConfigError("branding.templates", str(error)) from error
+    return str(directory.absolute())
 
 
 def _read_logo(path: Path) -> Logo:

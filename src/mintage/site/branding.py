@@ -19,13 +19,14 @@ class Branding:
     """*name*: what people call the server; None: the host of its address.
 
     *support*: whom to ask, in words, as an e-mail address or as an https URL. *color*: of buttons
-    and links, as ``#0b57d0``.
+    and links, as ``#0b57d0``. *templates*: the directory with templates that replace Mintage's.
     """
 
     name: str | None = None
     logo: Logo | None = None
     support: str | None = None
     color: str = COLOR
+    templates: str | None = None
 
     @property
     def support_link(self) -> str | None:

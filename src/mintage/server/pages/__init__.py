@@ -5,9 +5,18 @@ import hashlib
 import logging
 from functools import partial
 from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    StrictUndefined,
+    TemplateSyntaxError,
+)
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -41,13 +50,33 @@ _HEADERS: Final = {
     "cache-control": "no-store",
 }
 
-_templates: Final = Environment(
-    loader=PackageLoader("mintage.server", "pages"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_OURS: Final = PackageLoader("mintage.server", "pages")
+
+
+def templates(directory: str | None) -> Environment:
+    """The templates of the pages: those in *directory*, and Mintage's for what is not there.
+
+    Raises ``ValueError`` for a file in *directory* that is no template of a page.
+    """
+    loader: BaseLoader = _OURS
+    if directory is not None:
+        loader = ChoiceLoader([FileSystemLoader(directory), _OURS])
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    known = {name for name in _OURS.list_templates() if name.endswith(".html")}
+    for name in sorted(path.name for path in Path(directory).iterdir()) if directory else ():
+        if name not in known:
+            raise ValueError(f"{name} is none of: {', '.join(sorted(known))}")
+        try:
+            environment.get_template(name)
+        except TemplateSyntaxError as error:
+            raise ValueError(f"{name}, line {error.lineno}: {error.message}") from None
+    return environment
 
 
 class Pages:
@@ -56,6 +85,7 @@ class Pages:
     def __init__(self, site: Site, branding: Branding) -> None:
         self.server_name = branding.name or site.host
         self._branding = branding
+        self._templates = templates(branding.templates)
         self._at = f"{site.base_path}/{BRANDING.name}"
         self._style = styled(branding.color)
         digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
@@ -72,7 +102,7 @@ class Pages:
     ) -> Response:
         """The page of *template*; each value is escaped. *ui_locales*: as the client asked."""
         texts = texts_for(ui_locales, request.headers.get("accept-language", ""))
-        html = _templates.get_template(f"{template}.html").render(
+        html = self._templates.get_template(f"{template}.html").render(
             t=texts,
             style=Markup(self._style),  # noqa: S704  (our own)
             server_name=self.server_name,
