@@ -34,7 +34,7 @@ class Session:
 
 
 @dataclass(slots=True)
-class Player:
+class BenchClient:
     """*issuer* is what the server calls itself, *port* where this one of its processes listens."""
 
     issuer: str

@@ -18,7 +18,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks.bench_client import Player, Session, UnexpectedAnswer
+from benchmarks.bench_client import BenchClient, Session, UnexpectedAnswer
 from benchmarks.load import Answer, Connection, request
 from benchmarks.peers import JSON_PATH, POST_PATH, PROTECTED
 from benchmarks.systems import mintage, provider
@@ -55,7 +55,7 @@ class System:
     """A server under test, and what was measured of it: (requests/s, median ms) each time."""
 
     name: str
-    player: Player
+    bench_client: BenchClient
     prepared: int  # logins made for one round
     codes: deque[str] = field(default_factory=deque)
     used: deque[Session] = field(default_factory=deque)  # logged in, waiting to be revoked
@@ -63,7 +63,7 @@ class System:
     figures: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     async def time(self, what: str, work: Work, *, clients: int = CLIENTS) -> None:
-        connections = [await Connection.open(self.player.port) for _ in range(clients)]
+        connections = [await Connection.open(self.bench_client.port) for _ in range(clients)]
         milliseconds: list[float] = []
         begin = time.perf_counter()
         until = begin + (work.seconds or 600)
@@ -106,15 +106,17 @@ async def log_in(system: System, count: int) -> None:
     todo = iter(range(count))
 
     async def some(todo: Iterator[int]) -> None:
-        player = Player(**{name: getattr(system.player, name) for name in _PLAYER})
+        bench_client = BenchClient(
+            **{name: getattr(system.bench_client, name) for name in _CLIENT_FIELDS}
+        )
         for _ in todo:
-            system.codes.append(await player.log_in())
-        player.close()
+            system.codes.append(await bench_client.log_in())
+        bench_client.close()
 
     await asyncio.gather(*(some(todo) for _ in range(CLIENTS)))
 
 
-_PLAYER: Final = ("issuer", "port", "resource", "client_id", "protected")
+_CLIENT_FIELDS: Final = ("issuer", "port", "resource", "client_id", "protected")
 
 
 def redeeming(system: System) -> Work:
@@ -122,8 +124,8 @@ def redeeming(system: System) -> Work:
         body = answer.json()
         system.used.append(Session(body["access_token"], body["refresh_token"]))
 
-    player, codes = system.player, system.codes
-    return Work(lambda: player.redeeming(codes.popleft()), seconds=None, taken=taken)
+    bench_client, codes = system.bench_client, system.codes
+    return Work(lambda: bench_client.redeeming(codes.popleft()), seconds=None, taken=taken)
 
 
 def refreshing(system: System, *, seconds: float | None = 1.5) -> Work:
@@ -133,27 +135,27 @@ def refreshing(system: System, *, seconds: float | None = 1.5) -> Work:
         body = answer.json()
         system.sessions.append(Session(body["access_token"], body["refresh_token"]))
 
-    player, sessions = system.player, system.sessions
-    return Work(lambda: player.refreshing(sessions.popleft()), seconds=seconds, taken=taken)
+    bench_client, sessions = system.bench_client, system.sessions
+    return Work(lambda: bench_client.refreshing(sessions.popleft()), seconds=seconds, taken=taken)
 
 
 def revoking(system: System) -> Work:
-    player, used = system.player, system.used
-    return Work(lambda: player.revoking(used.popleft()), seconds=None)
+    bench_client, used = system.bench_client, system.used
+    return Work(lambda: bench_client.revoking(used.popleft()), seconds=None)
 
 
 def calling(system: System) -> Work:
-    data = system.player.calling(system.sessions[0])
+    data = system.bench_client.calling(system.sessions[0])
     return Work(lambda: data)
 
 
 async def measure(system: System, *, fresh: bool) -> None:
     """One round. *fresh*: whether the upstream's tokens outlive it."""
-    player = system.player
+    bench_client = system.bench_client
     if not fresh:
         await system.time("refresh, upstream renewed", refreshing(system))
         return
-    register, authorize = player.registering(), player.authorizing()
+    register, authorize = bench_client.registering(), bench_client.authorizing()
     await system.time("register", Work(lambda: register, status=201))
     status = 200 if system.name.startswith("Mintage") else 302
     await system.time("authorize", Work(lambda: authorize, status=status))
@@ -169,7 +171,7 @@ async def measure(system: System, *, fresh: bool) -> None:
 
 async def measure_bare(system: System, refresh: bytes) -> None:
     """The floor: what a GET and a POST like *refresh* cost where nothing is done."""
-    plain = request("GET", JSON_PATH, system.player.host)
+    plain = request("GET", JSON_PATH, system.bench_client.host)
     same = refresh.replace(b"/token", POST_PATH.encode(), 1)
     await system.time("GET of JSON", Work(lambda: plain))
     await system.time("POST, JSON back", Work(lambda: same))
@@ -179,7 +181,7 @@ async def renewed(system: System, count: int) -> None:
     """So many sessions that each one's upstream token is over when its turn comes."""
     await log_in(system, count)
     while system.codes:
-        system.sessions.append(await system.player.redeem(system.codes.popleft()))
+        system.sessions.append(await system.bench_client.redeem(system.codes.popleft()))
 
 
 @asynccontextmanager
@@ -188,10 +190,10 @@ async def mintage_system(
 ) -> AsyncIterator[System]:
     servers = mintage(directory, upstream, store)
     async with servers.serving():
-        player = servers.player()
-        await player.register()
-        yield System(name, player, prepared)
-        player.close()
+        bench_client = servers.bench_client()
+        await bench_client.register()
+        yield System(name, bench_client, prepared)
+        bench_client.close()
 
 
 @asynccontextmanager
@@ -204,9 +206,9 @@ async def peer_system(
         "benchmarks.peers", peer, str(port), upstream, str(directory),
         ready=f"{issuer}{JSON_PATH}", log=directory / f"{peer}.log",
     ):  # fmt: skip
-        player = Player(issuer, port, f"{issuer}/mcp", protected=PROTECTED)
-        yield System(name, player, prepared)
-        player.close()
+        bench_client = BenchClient(issuer, port, f"{issuer}/mcp", protected=PROTECTED)
+        yield System(name, bench_client, prepared)
+        bench_client.close()
 
 
 async def run(rounds: int, directory: Path) -> list[System]:
@@ -231,11 +233,11 @@ async def run(rounds: int, directory: Path) -> list[System]:
             await enter(peer_system("FastMCP, memory", "fastmcp-memory", directory, long, 80)),
         ]
         for peer in peers:
-            await peer.player.register()
+            await peer.bench_client.register()
         await renewed(renewing, 1500)
         await renewed(on_disk, max(CROWDS))
         for _ in range(rounds):
-            await measure_bare(bare, on_disk.player.refreshing(on_disk.sessions[0]))
+            await measure_bare(bare, on_disk.bench_client.refreshing(on_disk.sessions[0]))
             await measure(renewing, fresh=False)
             for system in (on_disk, in_memory, *peers):
                 await measure(system, fresh=True)

@@ -20,7 +20,7 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from benchmarks.bench_client import Player
+from benchmarks.bench_client import BenchClient
 from benchmarks.endpoints import LONG, System, Work
 from benchmarks.load import request
 from benchmarks.systems import mintage, provider
@@ -141,12 +141,12 @@ async def systems(kind: str, directory: Path) -> AsyncIterator[tuple[System, Sys
         await stack.enter_async_context(backend(kind, directory, tools))
         text = front(asking=asking, plain=plain, mintage=servers.ports[0], tools=tools)
         await stack.enter_async_context(nginx(directory / "front", text, port=asking))
-        player = servers.player()
-        await player.register()
-        session = await player.redeem(await player.log_in())
-        player.close()
+        bench_client = servers.bench_client()
+        await bench_client.register()
+        session = await bench_client.redeem(await bench_client.log_in())
+        bench_client.close()
         headers = {"authorization": f"Bearer {session.access_token}"}
-        data = request("GET", "/mcp", player.host, headers)
+        data = request("GET", "/mcp", bench_client.host, headers)
         yield _at(asking, "nginx and Mintage"), _at(plain, "nginx alone"), data
 
 
@@ -159,7 +159,7 @@ def _ask(file: Path, upstream: str) -> None:
 
 
 def _at(port: int, name: str) -> System:
-    return System(name, Player(f"http://127.0.0.1:{port}", port, ""), 0)
+    return System(name, BenchClient(f"http://127.0.0.1:{port}", port, ""), 0)
 
 
 async def run(kind: str, rounds: int, directory: Path) -> tuple[System, System]:

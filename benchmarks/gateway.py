@@ -205,10 +205,10 @@ async def gateway(backend: int, directory: Path) -> AsyncIterator[System]:
             directory / "mintage", upstream, "memory://", backend=f"http://127.0.0.1:{backend}"
         )
         async with servers.serving() as child:
-            player = servers.player()
-            await player.register()
-            session = await player.redeem(await player.log_in())
-            player.close()
+            bench_client = servers.bench_client()
+            await bench_client.register()
+            session = await bench_client.redeem(await bench_client.log_in())
+            bench_client.close()
             headers = {"authorization": f"Bearer {session.access_token}"}
             yield System("Mintage", servers.ports[0], child.pid, "/mcp", headers)
 

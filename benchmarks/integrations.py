@@ -17,7 +17,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks.bench_client import Player, UnexpectedAnswer
+from benchmarks.bench_client import BenchClient, UnexpectedAnswer
 from benchmarks.fastmcp_servers import CALL, NAMES, SPOKEN
 from benchmarks.gateway import System
 from benchmarks.load import Connection, request
@@ -70,10 +70,10 @@ async def serving(name: str, upstream: str, directory: Path) -> AsyncIterator[Sy
     ) as child:  # fmt: skip
         system = System(name, port, child.pid)
         if name != "none":
-            player = Player(issuer, port, f"{issuer}/mcp")
-            await player.register()
-            session = await player.redeem(await player.log_in())
-            player.close()
+            bench_client = BenchClient(issuer, port, f"{issuer}/mcp")
+            await bench_client.register()
+            session = await bench_client.redeem(await bench_client.log_in())
+            bench_client.close()
             system.headers["authorization"] = f"Bearer {session.access_token}"
         yield system
 

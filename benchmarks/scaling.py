@@ -20,7 +20,7 @@ from typing import Final
 import uvloop
 from tests.support.servers import Server, program
 
-from benchmarks.bench_client import Player, Session, UnexpectedAnswer
+from benchmarks.bench_client import BenchClient, Session, UnexpectedAnswer
 from benchmarks.engines import redis_cluster
 from benchmarks.systems import mintage, provider
 from benchmarks.timing import machine
@@ -77,21 +77,21 @@ class Meter:
 class Crowd:
     """Clients that do one thing after another, each with a login of its own."""
 
-    players: list[Player]
+    bench_clients: list[BenchClient]
     sessions: dict[int, Session] = field(default_factory=dict)
 
     async def do(self, kind: str, number: int) -> None:
-        player = self.players[number]
+        bench_client = self.bench_clients[number]
         match kind:
             case "login":
-                self.sessions[number] = await player.redeem(await player.log_in())
+                self.sessions[number] = await bench_client.redeem(await bench_client.log_in())
             case "refresh":
-                self.sessions[number] = await player.refresh(self.sessions[number])
+                self.sessions[number] = await bench_client.refresh(self.sessions[number])
             case "refresh, request":
                 await self.do("refresh", number)
                 await self.do("request", number)
             case _:
-                answer = await player.call(self.sessions[number])
+                answer = await bench_client.call(self.sessions[number])
                 if answer.status != 200:
                     raise UnexpectedAnswer(answer, "/mcp")
 
@@ -106,7 +106,7 @@ class Crowd:
                 done += 1
             return done
 
-        return sum(await asyncio.gather(*map(one, range(len(self.players)))))
+        return sum(await asyncio.gather(*map(one, range(len(self.bench_clients)))))
 
 
 def cpu_seconds(pid: int) -> float:
@@ -142,14 +142,14 @@ async def run(seconds: float, directory: Path) -> None:
         with redis_cluster(directory) as (url, nodes):
             system = mintage(directory / "mintage", upstream, url)
             async with system.serving(workers=PROCESSES) as parent:
-                players = [system.player() for _ in range(CLIENTS)]
-                await players[0].register()
-                for player in players:
-                    player.client_id = players[0].client_id
+                bench_clients = [system.bench_client() for _ in range(CLIENTS)]
+                await bench_clients[0].register()
+                for bench_client in bench_clients:
+                    bench_client.client_id = bench_clients[0].client_id
                 found = [pid for pid in children(os.getpid()) if pid != parent.pid]
                 upstream_pid = next(pid for pid in found if "benchmarks.upstream" in name_of(pid))
                 meter = Meter(children(parent.pid), nodes, upstream_pid)
-                await check(meter, Crowd(players), seconds)
+                await check(meter, Crowd(bench_clients), seconds)
 
 
 def name_of(pid: int) -> str:

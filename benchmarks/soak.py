@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from benchmarks.bench_client import Player, Session, UnexpectedAnswer
+from benchmarks.bench_client import BenchClient, Session, UnexpectedAnswer
 from benchmarks.systems import MintageServers, mintage, provider
 from benchmarks.timing import machine
 
@@ -49,7 +49,7 @@ class Soak:
     client_id: str = ""
     live: int = 0
     sessions: deque[Session] = field(default_factory=deque)
-    idle: list[deque[Player]] = field(default_factory=list)
+    idle: list[deque[BenchClient]] = field(default_factory=list)
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     up: asyncio.Event = field(default_factory=asyncio.Event)
     done: Counter[str] = field(default_factory=Counter)
@@ -97,32 +97,34 @@ class Soak:
         session = self.sessions.popleft()
         if name == "revoke":
             self.live -= 1
-            await self._patiently(lambda player: _revoked(player, session))
+            await self._patiently(lambda bench_client: _revoked(bench_client, session))
             return
         if name == "refresh":
-            session = await self._patiently(lambda player: player.refresh(session))
+            session = await self._patiently(lambda bench_client: bench_client.refresh(session))
         else:
-            await self._patiently(lambda player: _served(player, session))
+            await self._patiently(lambda bench_client: _served(bench_client, session))
         self.sessions.append(session)
 
     async def _log_in(self) -> Session:
         """A login that was interrupted is begun again, as its user would."""
         while True:
             try:
-                code = await self._patiently(Player.log_in, repeat=False)
-                redeem = partial(Player.redeem, code=code)
+                code = await self._patiently(BenchClient.log_in, repeat=False)
+                redeem = partial(BenchClient.redeem, code=code)
                 return await self._patiently(redeem, repeat=False)
             except Interrupted:
                 self.retried["login begun again"] += 1
 
-    async def _patiently(self, step: Callable[[Player], Awaitable[T]], *, repeat: bool = True) -> T:
+    async def _patiently(
+        self, step: Callable[[BenchClient], Awaitable[T]], *, repeat: bool = True
+    ) -> T:
         """*step* at one process after another until one answers; *repeat*: it may come twice."""
         first = random.randrange(len(self.servers.ports))  # noqa: S311
         async with asyncio.timeout(PATIENCE):
             for attempt in range(10_000):
-                with self._player(first + attempt) as player:
+                with self._bench_client(first + attempt) as bench_client:
                     try:
-                        return await step(player)
+                        return await step(bench_client)
                     except ConnectionRefusedError:
                         self.retried["connection refused"] += 1
                     except OSError:
@@ -139,14 +141,14 @@ class Soak:
         raise AssertionError("unreachable")
 
     @contextmanager
-    def _player(self, number: int) -> Iterator[Player]:
+    def _bench_client(self, number: int) -> Iterator[BenchClient]:
         """A client of that process, its connections kept for the next."""
         idle = self.idle[number % len(self.idle)]
-        player = idle.pop() if idle else self.servers.player(number, self.client_id)
+        bench_client = idle.pop() if idle else self.servers.bench_client(number, self.client_id)
         try:
-            yield player
+            yield bench_client
         finally:
-            idle.append(player)
+            idle.append(bench_client)
 
     async def keep(
         self, number: int, *, kill: bool, first: float, every: float, until: float
@@ -205,16 +207,16 @@ class Soak:
             print(f"  {count} × {error}")
 
 
-async def _served(player: Player, session: Session) -> None:
-    answer = await player.call(session)
+async def _served(bench_client: BenchClient, session: Session) -> None:
+    answer = await bench_client.call(session)
     if answer.status != 200:
         raise UnexpectedAnswer(answer, "/mcp")
 
 
-async def _revoked(player: Player, session: Session) -> None:
+async def _revoked(bench_client: BenchClient, session: Session) -> None:
     """End the session; the same process must refuse it from then on."""
-    await player.revoke(session)
-    answer = await player.call(session)
+    await bench_client.revoke(session)
+    answer = await bench_client.call(session)
     if answer.status != 401:
         raise UnexpectedAnswer(answer, "/mcp after /revoke")
 
@@ -241,9 +243,9 @@ async def run(options: argparse.Namespace, directory: Path) -> int:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(soak.servers.serving(0))
             # The first makes the secret and the store; the others find both.
-            player = soak.servers.player()
-            await player.register()
-            soak.client_id = player.client_id
+            bench_client = soak.servers.bench_client()
+            await bench_client.register()
+            soak.client_id = bench_client.client_id
         servers = [
             asyncio.create_task(soak.keep(0, kill=False, first=seconds * 2, every=1, until=until)),
             asyncio.create_task(soak.keep(1, kill=False, first=every, every=every, until=until)),

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.bench_client import Player
+from benchmarks.bench_client import BenchClient
 from benchmarks.upstream import CLIENT_ID, CLIENT_SECRET
 from mintage.demo.stage import process
 from mintage.testing.nanoidp import free_port
@@ -51,10 +51,10 @@ class MintageServers:
     def issuer(self) -> str:
         return f"http://127.0.0.1:{self.ports[0]}"
 
-    def player(self, number: int = 0, client_id: str = "") -> Player:
+    def bench_client(self, number: int = 0, client_id: str = "") -> BenchClient:
         """A client of process *number*."""
         port = self.ports[number % len(self.ports)]
-        return Player(self.issuer, port, f"{self.issuer}/mcp", client_id)
+        return BenchClient(self.issuer, port, f"{self.issuer}/mcp", client_id)
 
     def serving(
         self, number: int = 0, *, workers: int = 1
