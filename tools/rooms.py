@@ -1,11 +1,11 @@
-"""The rooms of the house, drawn from the code into docs/architecture.md.
+"""The table and the picture of the packages in docs/architecture.md, made from the code.
 
 ::
 
     python -m tools.rooms
 
-Each floor of the import contract becomes rows of a table: the package, what its docstring says,
-and its modules. Beneath it stands the picture of which package imports which. A test compares.
+Each layer of the import contract becomes rows of a table: the package, what its docstring says,
+and its modules. The picture below shows which package imports which. A test compares them.
 """
 
 import ast
@@ -24,23 +24,23 @@ _NOT_DRAWN: Final = {"errors", "values", "extras", "testing"}  # everybody impor
 
 
 def drawn(page: str) -> str:
-    """*page* with its section on the rooms made anew."""
+    """*page* with its section on the packages made anew."""
     before, _, rest = page.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     if not after:
-        raise ValueError("the page has no place for the rooms")
+        raise ValueError("the page has no place for the packages")
     return f"{before}{_BEGIN}\n{_table()}\n{_picture()}\n{_END}{after}"
 
 
 def _table() -> str:
     head = ["| package | what it is | modules |", "|---|---|---|"]
-    rooms = [name for floor in _floors() for name in floor] + ["testing"]
+    rooms = [name for layer in _layers() for name in layer] + ["testing"]
     rows = [f"| `{name}` | {_says(name)} | {_modules(name)} |" for name in rooms]
     return "\n".join([*head, *rows]) + "\n"
 
 
-def _floors() -> Iterator[list[str]]:
-    """The packages and modules of each floor, from the top, as the import contract has them."""
+def _layers() -> Iterator[list[str]]:
+    """The packages and modules of each layer, from the top, as the import contract has them."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     (layers,) = (
         contract["layers"]
