@@ -1,4 +1,4 @@
-"""Docstrings and pages name the actor, and use no phrase that a reader has to decode."""
+"""Docstrings, messages and pages name the actor, and use no phrase that a reader has to decode."""
 
 import ast
 import re
@@ -14,8 +14,10 @@ RIDDLES = re.compile(
     re.IGNORECASE,
 )
 MODULES = sorted((ROOT / "src/mintage").rglob("*.py"))
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+SHOWN = sorted(
+    file for kind in ("html", "toml") for file in (ROOT / "src/mintage").rglob(f"*.{kind}")
+)
 
 
 def shown(path: Path) -> str:
@@ -23,12 +25,18 @@ def shown(path: Path) -> str:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=shown)
-def test_docstrings_are_plain(module: Path) -> None:
-    nodes = [
-        node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, DOCUMENTED)
+def test_docstrings_and_messages_are_plain(module: Path) -> None:
+    texts = [
+        " ".join(node.value.split())
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    texts = [" ".join((ast.get_docstring(node) or "").split()) for node in nodes]
     assert [found[0] for text in texts for found in RIDDLES.finditer(text)] == []
+
+
+@pytest.mark.parametrize("file", SHOWN, ids=shown)
+def test_templates_and_examples_are_plain(file: Path) -> None:
+    assert [found[0] for found in RIDDLES.finditer(" ".join(file.read_text().split()))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)

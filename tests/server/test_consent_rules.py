@@ -124,7 +124,7 @@ async def test_spec035_state_and_its_cookie_come_with_the_approval_and_not_befor
     assert {len(state) for state in states} == {43}, "256 bits"
 
 
-class TestDice:
+class TestRandomBytes:
     @pytest.fixture
     def thrown(self) -> list[bytes]:
         return []

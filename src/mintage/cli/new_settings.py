@@ -62,7 +62,7 @@ def text(answers: Answers) -> str:
     ]
     if answers.needs_secret_file:
         lines += [
-            "# The root secret: whoever has it and the store can read the logins. Back it up.",
+            "# The root secret. With it and the store anybody can read the logins. Back it up.",
             _line("secret", "file:mintage.secret"),
         ]
     if answers.allow == _EVERYBODY:

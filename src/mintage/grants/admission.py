@@ -20,7 +20,7 @@ from mintage.grants.states import Identity
 _SMALL: Final = {ord(letter): letter.lower() for letter in ascii_uppercase}
 
 Words: TypeAlias = str | tuple[str, ...]
-"""One word or several, of which one is enough; ``*`` and ``?`` stand for any characters."""
+"""One word or several, of which one is enough; ``*`` and ``?`` match any characters."""
 
 
 class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

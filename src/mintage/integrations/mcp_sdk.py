@@ -214,7 +214,7 @@ def _by_path(servers: tuple[MCPServer, ...]) -> dict[str, MCPServer]:
 
 
 def _app(server: MCPServer, path: str, options: dict[str, Any]) -> Starlette:
-    # Left to itself the SDK lets in this machine's names alone. The middleware has looked at
+    # By default the SDK accepts this machine's names alone. The middleware has looked at
     # Origin, and no page has a token to send.
     security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     chosen: dict[str, Any] = {"streamable_http_path": path, "transport_security": security}

@@ -221,7 +221,7 @@ class _Source:
 
     async def _fetch_unless(self, done: Callable[[], bool]) -> None:
         async with self._turn:
-            # Whoever had the turn before may have fetched, or failed, for all who wait.
+            # The caller before may have fetched, or failed, for all that wait.
             if not done() and self._next_fetch <= self._clock():
                 self._next_fetch = self._clock() + self._refetch_after
                 try:

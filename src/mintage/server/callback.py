@@ -93,7 +93,7 @@ class CallbackEndpoint:
                 "this browser did not send back the cookie that the login began with; allow "
                 "cookies for this site, or go back to the application and log in with your "
                 "usual browser",
-                reason="callback without any cookie of ours",
+                reason="callback without any cookie of Mintage",
             )
         return LoginEnded(
             "this login was not begun in this browser, or more than ten minutes ago, or many "

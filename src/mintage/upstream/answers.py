@@ -54,7 +54,7 @@ _OVER: Final = frozenset(
     {"invalid_grant", "access_denied", "login_required", "interaction_required",
      "consent_required", "account_selection_required"}
 )  # fmt: skip
-# Our own registration or request is wrong: an operator's work, and no end of a user's login.
+# Mintage's registration or request is wrong. An operator must mend it; no login ends.
 _OUR_FAULT: Final = frozenset(
     {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request",
      "invalid_scope", "invalid_target"}

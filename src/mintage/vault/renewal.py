@@ -148,7 +148,7 @@ class Renewal:
         if self._is_overdue(opened.grant):
             limit = self._lifetimes.unanswered
             raise UpstreamUnavailable(
-                f"the provider has not said for {limit} seconds whether this user may go on",
+                f"the provider has not said for {limit} seconds whether this user may still log in",
                 retry_after=lease.ASK_AGAIN,
             )
         return opened

@@ -104,7 +104,7 @@ class Pages:
         texts = texts_for(ui_locales, request.headers.get("accept-language", ""))
         html = self._templates.get_template(f"{template}.html").render(
             t=texts,
-            style=Markup(self._style),  # noqa: S704  (our own)
+            style=Markup(self._style),  # noqa: S704  (it is part of Mintage)
             server_name=self.server_name,
             logo=f"{self._at}/logo" if self._branding.logo else None,
             icon=f"{self._at}/icon.svg",
