@@ -40,6 +40,17 @@ COMMANDS: Final = (
         "Log in at a resource in your browser, and print the access token.",
     ),
     ("token inspect", "token_inspect:inspect", "Decode a token, and say why it is refused."),
+    ("token issue", "token_issue:issue", "Issue a token with a key of yours."),
+    (
+        "token verify",
+        "token_issue:verify",
+        "Verify a token's signature, issuer, audience and time, and print its claims.",
+    ),
+    (
+        "completion",
+        "completion:completion",
+        "Print a script that lets a shell complete commands and options.",
+    ),
     ("rules explain", "rules:explain", "Say which rule decides about a request, and why."),
 )
 """Each command, where it is, and what it does: the line in a list, and the first of its help."""
