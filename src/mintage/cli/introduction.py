@@ -35,7 +35,7 @@ def _served_by(target: Target) -> str:
         case Command():
             return f"the command {target.run[0]}"  # its arguments may hold a secret
         case External():
-            return "the application around Mintage, or a proxy that asks at /verify"
+            return "the application around Mintage, or another proxy"
 
 
 def _without_password(store: str) -> str:
