@@ -28,7 +28,7 @@ from stress.operator_changes import CHANGES
 from stress.users import Ledger, User
 
 
-async def battery(store: str, *, changes: int, users: int, pause: float, seed: int) -> Ledger:
+async def run_changes(store: str, *, changes: int, users: int, pause: float, seed: int) -> Ledger:
     """*changes* changes, *pause* seconds each, to an installation on *store* with *users* users.
 
     Every change is made at least once before one is made twice.
@@ -96,7 +96,7 @@ def main() -> None:
     for name in names:
         with engine(name) as url:
             ledger = asyncio.run(
-                battery(
+                run_changes(
                     url,
                     changes=given.changes,
                     users=given.users,

@@ -5,7 +5,7 @@
     python -m stress.clients [CLIENT…]
 
 Each client comes from its registry into a cache (``$XDG_CACHE_HOME/mintage/clients``). Then the
-battery starts itself again in a network namespace with loopback only, with a program in place of
+program starts itself again in a network namespace with loopback only, with a program in place of
 ``xdg-open`` that does what a person would do in a browser. Default settings on both sides. It
 prints the table of docs/client-quirks.md, and ends with code 1 where a client can't log in.
 
@@ -215,7 +215,7 @@ def _way(seen: Path) -> str:
     return "metadata document" if by_document else "registration"
 
 
-async def battery(wanted: list[Client]) -> bool:
+async def run_clients(wanted: list[Client]) -> bool:
     """Run all of *wanted*, print their table, and tell whether each of them logged in."""
     clean = True
     print(
@@ -256,7 +256,7 @@ def main() -> None:
     wanted = [one for one in CLIENTS if not given.client or one.name in given.client]
     if _INSIDE in os.environ:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)  # noqa: S607
-        raise SystemExit(not asyncio.run(battery(wanted)))
+        raise SystemExit(not asyncio.run(run_clients(wanted)))
     for client in wanted:
         install(client)
     own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]

@@ -158,7 +158,7 @@ def _outcome(run: "subprocess.CompletedProcess[str]") -> Outcome:
     return Outcome(None, f"NOT RUN: {(run.stdout + run.stderr).strip()[-500:]}")
 
 
-def battery(wanted: list[Defence]) -> Iterator[tuple[Defence, Outcome]]:
+def outcomes(wanted: list[Defence]) -> Iterator[tuple[Defence, Outcome]]:
     """Each of *wanted* with what its tests said without it, as it is known."""
     with tempfile.TemporaryDirectory(prefix="mintage-defences-") as directory:
         workshop = Workshop(Path(directory))
@@ -174,7 +174,7 @@ def main() -> None:
     wanted = [one for one in defences() if not given.row or one.row in given.row]
     print("| row | turns red | when this is taken out |\n|---|---|---|")
     clean = bool(wanted)
-    for defence, outcome in battery(wanted):
+    for defence, outcome in outcomes(wanted):
         print(f"| {defence.row} | {outcome.red or outcome.says} | {defence.says} |", flush=True)
         if given.why:
             print(f"    {outcome.says}", flush=True)

@@ -1,4 +1,4 @@
-"""Private servers, on loopback and free ports, for as long as a battery runs."""
+"""Private servers, on loopback and free ports, for as long as a stress test runs."""
 
 import subprocess
 import tempfile

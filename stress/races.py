@@ -200,7 +200,7 @@ RACES: Final[dict[str, Callable[[WorkerPool, Tally, int], None]]] = {
 }
 
 
-def battery(store: str, url: str, rounds: int) -> Iterator[Tally]:
+def run_races(store: str, url: str, rounds: int) -> Iterator[Tally]:
     """*rounds* of each race on the store at *url*, as each is done."""
     with WorkerPool(Racer.open, url, size=PROCESSES) as pool:
         for name, race in RACES.items():
@@ -236,7 +236,7 @@ def main() -> None:
     clean = True
     for name in ENGINES if wanted.store == "all" else [wanted.store]:
         with engine(name) as url:
-            for tally in battery(NAMES[name], url, wanted.rounds):
+            for tally in run_races(NAMES[name], url, wanted.rounds):
                 print(tally.row(), flush=True)
                 clean &= tally.clean
     raise SystemExit(not clean)

@@ -1,4 +1,4 @@
-"""One process's vault on a store, and the few requests that batteries make of it."""
+"""One process's vault on a store, and the few requests that stress tests make of it."""
 
 import asyncio
 import secrets

@@ -56,7 +56,7 @@ HEAD: Final = (
 )
 
 
-class Member:
+class Process:
     """One of the processes."""
 
     def __init__(self, replica: Replica) -> None:
@@ -120,10 +120,10 @@ class Member:
         return refreshes
 
 
-def battery(store: str, url: str, rounds: int, *, listening: bool = True) -> Latencies:
+def run_revocations(store: str, url: str, rounds: int, *, listening: bool = True) -> Latencies:
     """*rounds* revocations on the store at *url*, each timed."""
     seconds: list[float] = []
-    with WorkerPool(Member.open, url, listening, size=PROCESSES) as pool:
+    with WorkerPool(Process.open, url, listening, size=PROCESSES) as pool:
         for number in (2, 3):
             pool.ask(number, "load")
         while len(seconds) < rounds:
@@ -148,7 +148,7 @@ def main() -> None:
     held = True
     for name in ENGINES if wanted.store == "all" else [wanted.store]:
         with engine(name) as url:
-            latencies = battery(NAMES[name], url, wanted.rounds, listening=not wanted.deaf)
+            latencies = run_revocations(NAMES[name], url, wanted.rounds, listening=not wanted.deaf)
             print(latencies.row(), flush=True)
             held &= latencies.at(1) <= BOUND and (wanted.deaf or latencies.at(0.99) <= AT_99)
     raise SystemExit(not held)

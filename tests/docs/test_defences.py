@@ -1,4 +1,4 @@
-"""What the battery of defences takes out is there to be taken out, and the page tells of it."""
+"""Each change that takes a defence away can be made, and docs/security.md names its tests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One set of servers of each kind for all batteries of a test process."""
+"""One set of servers of each kind for all tests of a process."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

@@ -27,7 +27,7 @@ from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
 from tests.server.test_interleaved_logins import Stage, stage  # noqa: F401
 from tests.support.world import SECRET, World
 
-FULL: Final = os.environ.get("MINTAGE_BATTERY") == "full"
+FULL: Final = os.environ.get("MINTAGE_STRESS") == "full"
 NAMES = [
     "client_id", "client_secret", "client_assertion", "client_assertion_type", "redirect_uri",
     "response_type", "scope", "state", "resource", "code", "code_challenge", "code_verifier",

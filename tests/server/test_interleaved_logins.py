@@ -27,7 +27,7 @@ from mintage.testing.oauth_client import REDIRECT_URI, AuthorizationAttempt, OAu
 from tests.support.world import World, opened_world
 
 T = TypeVar("T")
-FULL = os.environ.get("MINTAGE_BATTERY") == "full"
+FULL = os.environ.get("MINTAGE_STRESS") == "full"
 WHO = st.sampled_from(["victim", "attacker"])
 RESOURCES = st.sampled_from(["/mcp", "/other"])
 

@@ -1,6 +1,6 @@
 """Any requests, in any order, at any replica, alone or at once: the vault answers as the model.
 
-``MINTAGE_BATTERY=full`` runs many more examples.
+``MINTAGE_STRESS=full`` runs many more examples.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ from tests.vault.replicas import Family, Replicas, Subject
 T = TypeVar("T")
 
 REPLICAS = 3
-FULL = os.environ.get("MINTAGE_BATTERY") == "full"
+FULL = os.environ.get("MINTAGE_STRESS") == "full"
 EXAMPLES = {"memory": 150, "sqlite": 100, "postgres_url": 40, "redis_url": 40, "cluster_url": 20}
 
 replica = st.integers(0, REPLICAS - 1)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from stress.races import RACES, battery
+from stress.races import RACES, run_races
 
 ROUNDS = 200
 
@@ -21,7 +21,7 @@ def test_of_racing_processes_one_wins_and_no_session_is_lost(
     place: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     url = f"sqlite://{tmp_path}/store.db" if place == "sqlite" else request.getfixturevalue(place)
-    tallies = list(battery(place, url, ROUNDS))
+    tallies = list(run_races(place, url, ROUNDS))
     assert [tally.race for tally in tallies] == list(RACES)
     for tally in tallies:
         assert tally.rounds >= ROUNDS

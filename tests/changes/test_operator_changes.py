@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from stress.changes import battery
+from stress.changes import run_changes
 from stress.operator_changes import CHANGES
 
 
@@ -21,7 +21,7 @@ async def test_no_change_makes_a_client_wrong_or_lets_anybody_in(
 ) -> None:
     url = f"sqlite://{tmp_path}/store.db" if store == "sqlite" else request.getfixturevalue(store)
     seed = random.SystemRandom().randrange(10**6)
-    ledger = await battery(url, changes=len(CHANGES), users=4, pause=0.5, seed=seed)
+    ledger = await run_changes(url, changes=len(CHANGES), users=4, pause=0.5, seed=seed)
     assert ledger.wrong == [], f"seed {seed}"
     for earned in ("call: yes", "refresh: yes", "redeem: yes", "revoke: yes"):
         assert ledger.answers[earned] > 0

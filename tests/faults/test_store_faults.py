@@ -1,8 +1,8 @@
-"""Each store breaks in full traffic, in each of its ways.
+"""Each store fails under full traffic, in each of its ways.
 
 Clients see success or 503, nothing that was acknowledged is lost, no token is refused
-afterwards, and all goes on by itself. ``MINTAGE_BATTERY=full`` gives each fault ten seconds
-and three rounds. Each battery prints its account: see it with ``-s``.
+afterwards, and no server needs a restart. ``MINTAGE_STRESS=full`` gives each fault ten seconds
+and three rounds. Each test prints its counts: see them with ``-s``.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tests.faults.fault_rigs import Stand
 from tests.faults.traffic import SLOWEST, Traffic
 from tests.support.fleet import Fleet, fleet
 
-FULL = os.environ.get("MINTAGE_BATTERY") == "full"
+FULL = os.environ.get("MINTAGE_STRESS") == "full"
 SECONDS = 10.0 if FULL else 0.7
 ROUNDS = 3 if FULL else 1
 KILLS = 20 if FULL else 1

@@ -1,4 +1,4 @@
-"""The small ones of the battery of real clients, as it runs them, at the gateway and `MintageAuth`.
+"""The small ones of the real clients of `stress.clients`, at the gateway and at `MintageAuth`.
 
 The packages are those of this environment and of the lock file here; there is no network
 namespace. ``python -m stress.clients`` runs all of them as their users install them.
@@ -63,7 +63,7 @@ async def test_logs_in_with_default_settings_on_both_sides(
 async def test_a_client_without_its_program_does_not_log_in(
     upstream: FakeUpstream, tmp_path: Path
 ) -> None:
-    """The battery can tell."""
+    """`stress.clients` notices it."""
     async with gateway(upstream, tmp_path) as url:
         outcome = await run(
             program("none", f"{sys.executable} -c pass URL"), url, tmp_path / "home"
