@@ -3,7 +3,7 @@
 import re
 import string
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import pytest
@@ -11,12 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintage.clients.known import KNOWN_CLIENTS, known_client
-from mintage.errors import ConfigError
+from mintage.errors import (
+    BadUpstream,
+    ConfigError,
+    InvalidClient,
+    InvalidRequest,
+    OAuthError,
+    TemporarilyUnavailable,
+)
 from mintage.server.pages import styled
 from mintage.server.pages.colors import READABLE, contrast, readable_on, text_on
+from mintage.server.pages.for_people import Explanation, explanation
 from mintage.server.pages.texts import CATALOGUE, texts_for
 from mintage.settings.load import parse
 from mintage.testing.oauth_client import approve
+from mintage.web.edge import RightsUnknown
 from mintage.web.preferences import wants_page, weighted
 from tests.support.world import World
 
@@ -414,6 +423,28 @@ class TestABrowserThatOpensAnAddressForApps:
     def test_any_header_can_be_read(self, header: str) -> None:
         weights = [weight for _, weight in weighted(header)]
         assert weights == sorted(weights, reverse=True)
+
+
+@pytest.mark.parametrize("kind", get_args(Explanation))
+def test_each_explanation_has_its_texts(kind: str) -> None:
+    for texts in CATALOGUE.values():
+        assert texts.plain(f"error.{kind}_title")
+        assert texts(f"error.{kind}", support="x", minutes=2)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (TemporarilyUnavailable("x"), "away"),
+        (TemporarilyUnavailable("x", retry_after=90), "wait"),
+        (RightsUnknown("x"), "rights"),
+        (BadUpstream("x"), "setup"),
+        (InvalidClient("x"), "unknown"),
+        (InvalidRequest("x"), "restart"),
+    ],
+)
+def test_an_outage_and_a_refusal_are_told_apart(error: OAuthError, kind: str) -> None:
+    assert explanation(error, of_application=False) == kind
 
 
 async def test_the_developers_sentence_is_folded_below_the_persons(world: World) -> None:

@@ -49,7 +49,7 @@ _NOT_IN_A_QUERY: Final = frozenset(
         "token",
     }
 )
-_SHORTLY: Final = 30  # seconds
+SHORTLY: Final = 30  # seconds
 _REFERENCE: Final = "mintage.reference"
 NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 
@@ -153,6 +153,10 @@ class ServerFault(OAuthError):
     status = 500
 
 
+class RightsUnknown(TemporarilyUnavailable):
+    """The identity provider did not say all that decides whether the user may log in."""
+
+
 def reference_of(request: Request, random_bytes: RandomBytes) -> str:
     """The request's id, which Mintage makes when it is first needed. It is never the client's."""
     scope = request.scope
@@ -204,6 +208,13 @@ def failure_of(
         case StoreError():
             refusal = TemporarilyUnavailable("the store is not available; try again shortly")
             log.error("%s %s: 503, stage store: %s", reference, where, _one_line(str(error)))
+        case HalfKnown():
+            refusal = RightsUnknown(
+                "the identity provider did not name all of your groups and organizations, so this "
+                "server can't know whether you may log in; ask its operator",
+                retry_after=error.retry_after,
+            )
+            log.warning("%s %s: 503, stage upstream: %s", reference, where, _one_line(str(error)))
         case UpstreamUnavailable():
             refusal = TemporarilyUnavailable(_when_to_return(error), retry_after=error.retry_after)
             log.warning("%s %s: 503, stage upstream: %s", reference, where, _one_line(str(error)))
@@ -228,16 +239,16 @@ def failure_of(
 
 def _when_to_return(error: UpstreamUnavailable) -> str:
     """What a user can do while the provider does not answer."""
-    if isinstance(error, HalfKnown):
-        return (
-            "the identity provider did not name all of your groups and organizations, so this "
-            "server can't know whether you may log in; ask its operator"
-        )
-    if error.retry_after > _SHORTLY:
-        minutes = -(-error.retry_after // 60)
+    if error.retry_after > SHORTLY:
+        minutes = minutes_of(error.retry_after)
         when = "a minute" if minutes == 1 else f"{minutes} minutes"
         return f"the identity provider asks to wait; try again in {when}"
     return "the identity provider is not available; try again shortly"
+
+
+def minutes_of(seconds: int) -> int:
+    """*seconds* in minutes, rounded up."""
+    return -(-seconds // 60)
 
 
 def guarded(

@@ -28,7 +28,7 @@ from mintage.server.pages.texts import texts_for
 from mintage.site.branding import Branding
 from mintage.site.site import Site
 from mintage.values import RandomBytes
-from mintage.web.edge import Failure, Handler, guarded
+from mintage.web.edge import Failure, Handler, guarded, minutes_of
 
 _STYLE: Final = files(__name__).joinpath("style.css").read_text(encoding="utf-8")
 _ICON: Final = files(__name__).joinpath("icon.svg").read_text(encoding="utf-8")
@@ -144,6 +144,7 @@ class Pages:
             status=failure.error.status,
             ui_locales=ui_locales,
             kind=explanation(failure.error, of_application=of_application),
+            minutes=minutes_of(getattr(failure.error, "retry_after", 0)),
             advice=failure.error.advice,
             reference=failure.reference,
             retry=retry,

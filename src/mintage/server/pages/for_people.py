@@ -1,6 +1,7 @@
 """Which text of the catalogue tells a person about a refusal. Pure."""
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
 
 from mintage.errors import (
     BadUpstream,
@@ -17,38 +18,33 @@ from mintage.server.login_errors import (
     PageExpired,
     UnregisteredRedirectUri,
 )
-from mintage.web.edge import ServerFault
+from mintage.web.edge import SHORTLY, RightsUnknown, ServerFault
 
 Explanation: TypeAlias = Literal[
     "app", "away", "cookie", "ended", "expired", "fault", "finished", "missing", "provider",
-    "redirect", "restart", "setup", "unknown",
+    "redirect", "restart", "rights", "setup", "unknown", "wait",
 ]  # fmt: skip
 
 
-def explanation(error: OAuthError, *, of_application: bool) -> Explanation:  # noqa: C901, PLR0911  (a table)
+_BY_ERROR: Final[Mapping[type[OAuthError], Explanation]] = {
+    UnregisteredRedirectUri: "redirect",
+    PageExpired: "expired",
+    CookieMissing: "cookie",
+    LoginEnded: "ended",
+    LoginFinished: "finished",
+    LoginNotAccepted: "provider",
+    InvalidClient: "unknown",
+    RightsUnknown: "rights",
+    BadUpstream: "setup",
+    ServerFault: "fault",
+    NotFound: "missing",
+}
+
+
+def explanation(error: OAuthError, *, of_application: bool) -> Explanation:
     """The name of the text below ``error``. *of_application*: an application made the request."""
-    match error:
-        case UnregisteredRedirectUri():
-            return "redirect"
-        case PageExpired():
-            return "expired"
-        case CookieMissing():
-            return "cookie"
-        case LoginEnded():
-            return "ended"
-        case LoginFinished():
-            return "finished"
-        case LoginNotAccepted():
-            return "provider"
-        case InvalidClient():
-            return "unknown"
-        case TemporarilyUnavailable():
-            return "away"
-        case BadUpstream():
-            return "setup"
-        case ServerFault():
-            return "fault"
-        case NotFound():
-            return "missing"
-        case _:
-            return "app" if of_application else "restart"
+    if (found := _BY_ERROR.get(type(error))) is not None:
+        return found
+    if isinstance(error, TemporarilyUnavailable):
+        return "wait" if error.retry_after > SHORTLY else "away"
+    return "app" if of_application else "restart"
