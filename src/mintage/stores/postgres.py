@@ -231,7 +231,7 @@ class PostgresStore:
                     return await self._work(db, work)
                 except (asyncpg.ReadOnlySQLTransactionError, asyncio.CancelledError) as error:
                     # A server that may not write has given its place to another, and one that
-                    # is silent says nothing to farewells either: the next call connects anew.
+                    # is silent does not answer a goodbye either: the next call connects anew.
                     if limit.expired() or isinstance(error, asyncpg.PostgresError):
                         db.terminate()
                     raise
