@@ -61,13 +61,13 @@ async def fits(tab: Page) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("language", "name"), [("en", "Cursor"), ("de", "W" * 60), ("ar", "W" * 60)]
+    ("language", "name"), [("en", "Cursor"), ("de", "W" * 60), ("ar", "Cursor"), ("ar", "W" * 60)]
 )
 async def test_the_question(tab: Page, world: World, language: str, name: str) -> None:
     client = await world.client(client_name=name, redirect_uris=[CURSOR])
     login = client.authorization(redirect_uri=CURSOR, ui_locales=language)
     await tab.goto(login.url)
-    await checked(tab, f"question-{language}")
+    await checked(tab, f"question-{language}{'' if name == 'Cursor' else '-long'}")
 
 
 async def test_the_question_of_an_app_that_nobody_knows(
