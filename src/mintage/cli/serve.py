@@ -20,6 +20,7 @@ from mintage.app.chores import beside, until_it_answers
 from mintage.app.listening import addresses, listen, listening
 from mintage.app.serving import uvicorn_config
 from mintage.cli.introduction import introduce
+from mintage.cli.logs import Format, start_log
 from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.mistakes import NO_SETTINGS
 from mintage.cli.settings_file import HERE, SettingsFile
@@ -55,6 +56,15 @@ def serve(
             negative="",
         ),
     ] = False,
+    log_format: Annotated[Format, Parameter(help="A line for people, or a JSON object.")] = "text",
+    log_level: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="debug, info, warning or error; or for one logger: mintage.upstream=debug. "
+            "Repeat it.",
+            negative="",
+        ),
+    ] = ("info",),
 ) -> int:
     """Put login in front of HTTP and MCP servers.
 
@@ -65,7 +75,7 @@ def serve(
     """
     for number in STOPPING:
         signal.signal(number, _leave)  # until the server minds them itself
-    start_log()
+    start_log(log_level, log_format)
     check_environment(os.environ)
     if not config.exists():
         raise ConfigError(str(config), NO_SETTINGS)
@@ -86,16 +96,6 @@ def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     sys.exit(0)
 
 
-def start_log() -> None:
-    """Log to standard error, without those lines of libraries that contain whole URLs."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
-    )
-    for name in ("httpx2", "websockets"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(_without_urls)
-
-
 def _check_workers(workers: int, settings: Config) -> None:
     if workers == 1:
         return
@@ -113,11 +113,6 @@ def _check_programs(settings: Config, given: Sequence[str]) -> None:
         if isinstance(command := resource.target, Command):
             is_given = bool(given) and list(command.run) == list(given)
             check_program(command, "--" if is_given else f"resource[{number}].command.run")
-
-
-def _without_urls(record: logging.LogRecord) -> bool:
-    """Whether to log *record*: uvicorn logs the whole query string of each WebSocket."""
-    return "WebSocket %s" not in str(record.msg)
 
 
 def run(settings: Config, sockets: Sequence[socket.socket], *, parent: int | None = None) -> int:

@@ -1,0 +1,80 @@
+"""The log of a server: for people or for programs, to standard error."""
+
+import datetime as dt
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TypeAlias
+
+from mintage.errors import ConfigError
+
+Format: TypeAlias = Literal["text", "json"]
+
+_OURS: Final = "mintage"
+_TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
+_LEVELS: Final[Mapping[str, int]] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+# Their lines hold whole URLs, with codes and states in them.
+_LOUD: Final = ("httpx2", "httpcore2", "websockets")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``message``.
+
+    An exception is in ``exception``, with its lines.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = dt.datetime.fromtimestamp(record.created, dt.UTC)
+        line = {
+            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)  # in ASCII: some readers end a line at U+2028
+
+
+def start_log(levels: Iterable[str] = (), form: Format = "text") -> None:
+    """Log to standard error, without the lines of libraries that hold whole URLs.
+
+    *levels*: ``debug`` for Mintage, or ``mintage.upstream=debug`` for one part of it. Libraries
+    log nothing below ``info``: their details contain tokens. Raises `ConfigError`.
+    """
+    wanted = _read(levels)  # first: a wrong one leaves everything as it is
+    of_all = wanted.pop(_OURS, logging.INFO)
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger().setLevel(max(of_all, logging.INFO))
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(max(of_all, logging.WARNING))
+    for name, level in ({_OURS: of_all} | wanted).items():
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger("uvicorn.error").addFilter(_without_urls)
+
+
+def _read(levels: Iterable[str]) -> dict[str, int]:
+    """Logger → level. Raises `ConfigError`."""
+    found = {}
+    for one in levels:
+        name, _, word = one.rpartition("=")
+        if word.lower() not in _LEVELS:
+            raise ConfigError(
+                "--log-level", f"{word!r} is none of: {', '.join(_LEVELS)}; or NAME=LEVEL"
+            )
+        if name and name.partition(".")[0] != _OURS:
+            raise ConfigError("--log-level", f"{name} is no logger of Mintage, like mintage.vault")
+        found[name or _OURS] = _LEVELS[word.lower()]
+    return found
+
+
+def _without_urls(record: logging.LogRecord) -> bool:
+    """Whether *record* may be kept: one line for each WebSocket holds its whole query string."""
+    return "WebSocket %s" not in str(record.msg)

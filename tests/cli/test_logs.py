@@ -1,0 +1,106 @@
+"""The log of ``mintage serve``: for people or for programs, and how much of it."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from mintage.cli.logs import JsonLines, start_log
+from mintage.errors import ConfigError
+from mintage.testing.nanoidp import free_port
+from tests.support.command import CONFIG, served
+
+
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """What a test sets is as it was afterwards."""
+    named = [logging.getLogger(name) for name in ("", "mintage", "mintage.upstream", "websockets")]
+    before = [(one, one.level, list(one.handlers)) for one in named]
+    logging.getLogger().handlers.clear()
+    yield
+    for one, level, handlers in before:
+        one.setLevel(level)
+        one.handlers[:] = handlers
+
+
+async def test_a_program_reads_an_object_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "mintage.toml"
+    port = free_port()
+    file.write_text(
+        CONFIG.format(
+            issuer=f"http://127.0.0.1:{port}", directory=tmp_path, backend="http://127.0.0.1:9"
+        )
+    )
+    async with served(file, port, "--log-format", "json") as server:
+        server.terminate()
+        assert server.stderr is not None
+        rest = (await server.stderr.read()).splitlines()
+    lines = [json.loads(line) for line in rest]
+    assert all(line.keys() >= {"time", "level", "logger", "message"} for line in lines)
+
+
+def test_each_record_is_one_line_whatever_it_holds() -> None:
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        record = logging.LogRecord(
+            "mintage", logging.ERROR, __file__, 1, "a %s", ("b\nc\u2028\x1b[2J",), sys.exc_info()
+        )
+    text = JsonLines().format(record)
+    assert len(text.splitlines()) == 1
+    assert "\x1b" not in text
+    line = json.loads(text)
+    assert (line["level"], line["message"]) == ("error", "a b\nc\u2028\x1b[2J")
+    assert line["exception"].startswith("Traceback (most recent call last):\n")
+    assert datetime.fromisoformat(line["time"]).utcoffset() is not None
+
+
+@pytest.mark.parametrize(
+    ("levels", "root", "ours", "upstream"),
+    [
+        ((), "INFO", "INFO", "INFO"),
+        (("warning",), "WARNING", "WARNING", "WARNING"),
+        (("debug",), "INFO", "DEBUG", "DEBUG"),
+        (("error", "mintage.upstream=debug"), "ERROR", "ERROR", "DEBUG"),
+    ],
+)
+def test_a_level_is_for_mintage_or_for_a_part_of_it(
+    loggers: None, levels: tuple[str, ...], root: str, ours: str, upstream: str
+) -> None:
+    start_log(levels)
+    effective = [
+        logging.getLevelName(logging.getLogger(name).getEffectiveLevel())
+        for name in ("", "mintage", "mintage.upstream")
+    ]
+    assert effective == [root, ours, upstream]
+    assert logging.getLogger("websockets").getEffectiveLevel() >= logging.WARNING
+
+
+@pytest.mark.parametrize("level", ["loud", "mintage=loud", "httpx2=debug", "websockets=info", "x="])
+def test_what_is_no_level_is_refused_and_changes_nothing(loggers: None, level: str) -> None:
+    before = logging.getLogger().level
+    with pytest.raises(ConfigError, match="--log-level"):
+        start_log(["debug", level])
+    assert logging.getLogger().level == before
+
+
+def test_a_wrong_level_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mintage", "serve", "--log-level", "loud"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "mintage: --log-level: 'loud' is none of: debug, info, warning, error; or NAME=LEVEL\n"
+    )
