@@ -28,8 +28,11 @@ def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> S
     match scheme:
         case "env" if name:
             value = environ.get(name)
-            if not value:
+            if value is None:
                 raise ConfigError(key, f"the environment variable {name} is not set")
+            # A shell and a secret store leave a line's end behind, as a file does.
+            if not (value := value.strip("\r\n")):
+                raise ConfigError(key, f"the environment variable {name} is empty")
             return Secret(os.fsencode(value))
         case "file" if name:
             return _read(base / name, key)
@@ -100,4 +103,7 @@ def _read(path: Path, key: str) -> Secret:
 def _warn_if_shared(path: Path, key: str) -> None:
     """Warn if every user can read *path*. A group may be intended, as orchestrators do it."""
     if os.name == "posix" and path.stat().st_mode & stat.S_IROTH:
-        log.warning("%s: every user of this machine can read %s: chmod o-r %s", key, path, path)
+        log.warning(
+            "%s: every user of this machine can read %s: chmod o-r %s", key, path, path,
+            extra={"shared_secret": (key, path)},
+        )  # fmt: skip

@@ -192,6 +192,12 @@ BROKEN: list[tuple[dict[str, str], Callable[[SetUp], None], str, str, str]] = [
      _secret(_STRONG), "error", "store", "mkdir -p /no/such/directory"),
     ({"store": '"postgresql://nobody@127.0.0.1:9/mintage"', "secret": '"file:root"'},
      _secret(_STRONG), "error", "store", "can't be reached"),
+    ({"store": '"postgresql://nobody@127.0.0.1:99999/mintage"', "secret": '"file:root"'},
+     _secret(_STRONG), "error", "store", "correct the URL"),
+    ({"store": '"sqlite:///tmp"', "secret": '"file:root"'},
+     _secret(_STRONG), "error", "store", "is a directory"),
+    ({"store": f'"sqlite:///{"x" * 5000}"', "secret": '"file:root"'},
+     _secret(_STRONG), "error", "store", "write a shorter path"),
     ({"store": '"redis://127.0.0.1:9"', "secret": '"file:root"'},
      _secret(_STRONG), "error", "store", "can't be reached"),
     ({}, _file_for_a_directory, "error", "store", "mintage.db"),
@@ -284,7 +290,7 @@ async def test_a_program_that_is_not_there_is_named(set_up: SetUp) -> None:
 async def test_a_resource_with_nothing_behind_it_is_a_warning(set_up: SetUp) -> None:
     del set_up.settings["resource.backend"]
     (finding,) = [one for one in await set_up.check() if one.level == "warning"]
-    assert "nothing serves /mcp" in finding.found
+    assert "nothing serves /mcp unless" in finding.found
 
 
 async def test_what_everybody_can_read_is_a_warning(set_up: SetUp) -> None:
@@ -293,7 +299,7 @@ async def test_what_everybody_can_read_is_a_warning(set_up: SetUp) -> None:
     root.chmod(0o644)
     set_up.settings["secret"] = '"file:root"'
     (finding,) = [one for one in await set_up.check() if one.level == "warning"]
-    assert (finding.about, finding.remedy) == ("secret", f"chmod o-rw {root}")
+    assert (finding.about, finding.remedy) == ("secret", f"chmod o-r {root}")
 
 
 @pytest.mark.parametrize(
@@ -309,6 +315,10 @@ async def test_what_everybody_can_read_is_a_warning(set_up: SetUp) -> None:
         ({"resource.backend": '"127.0.0.1:8000"'}, "resource[0].backend"),
         ({"stroe": '"memory://"'}, "stroe"),
         ({"allow": '"nobody"'}, "allow"),
+        ({"allow.email_domains": '["@example.com"]'}, "allow[0].email_domains"),
+        ({"allow.email_domains": '["everyone"]'}, "allow[0].email_domains"),
+        ({"allow.email_domains": '["example.com,example.org"]'}, "allow[0].email_domains"),
+        ({"allow.emails": '["example.com"]'}, "allow[0].emails"),
     ],
 )
 async def test_a_file_that_no_server_starts_with_is_refused_by_its_key(
@@ -336,7 +346,7 @@ async def test_the_command_prints_a_line_for_each_finding_and_what_to_do(set_up:
     printed = done.stdout.decode()
     assert done.returncode == 1, done.stderr
     assert "error    resource[0].backend  http://127.0.0.1:9/mcp: the backend can't be" in printed
-    assert "→ start the backend, and check the address and the port" in printed
+    assert "→ start the backend, and check the address, the port, and http or https" in printed
     assert printed.endswith("\n1 error, 0 warnings\n")
 
 

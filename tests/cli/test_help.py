@@ -52,7 +52,7 @@ def test_a_list_loads_none_of_the_commands() -> None:
         "finally: print(sorted(m for m in sys.modules if m.startswith('mintage.cli.')))"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, check=True, text=True)
-    assert done.stdout.splitlines()[-1] == "['mintage.cli.main']"
+    assert done.stdout.splitlines()[-1] == "['mintage.cli.main', 'mintage.cli.plain_text']"
 
 
 def test_a_command_that_does_not_exist_is_answered_with_all_that_do() -> None:
@@ -70,7 +70,7 @@ def test_serve_without_settings_says_what_it_needs_and_what_to_try() -> None:
     done = mintage("serve")
     said = done.stderr.decode()
     assert (done.returncode, done.stdout) == (2, b"")
-    assert said.startswith("mintage: mintage.toml: there is no such file. Write your settings")
+    assert said.startswith("mintage: mintage.toml: there is no such file. mintage init writes one")
     assert "mintage demo" in said
     assert "mintage dev --backend http://127.0.0.1:8000/mcp" in said
     example = Path(said.partition("example: ")[2].split("\n")[0])
@@ -84,7 +84,7 @@ def test_serve_without_settings_says_what_it_needs_and_what_to_try() -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["grants", "list"], "mintage.toml: there is no such file; name the file with"),
+        (["grants", "list"], "mintage.toml: there is no such file; `mintage init` writes one"),
         (
             ["serve", "--config"],
             "serve needs a value after --config: The TOML file with the settings",

@@ -127,6 +127,11 @@ def test_a_store_that_several_servers_share_gets_a_secret_that_only_its_owner_re
         (("--preset", "gogle"), "--preset"),
         (("--preset", "entra", "--client-id", "abc", "--allow", "everybody"), "--upstream tenant="),
         ((*OPTIONS, "--upstream", "tenant"), "--upstream"),
+        ((*OPTIONS, "--upstream", "client_secret=hunter2"), "--upstream client_secret="),
+        ((*OPTIONS[:-1], "everyone"), "--allow"),
+        ((*OPTIONS[:-1], "example.com,example.org"), "--allow"),
+        ((*OPTIONS[:-1], "alice@example.com"), "--allow"),
+        (("--preset", "github", "--client-id", "a\x1b[A"), "the answer"),
         ((*OPTIONS, "--upstream", "tenant=x"), "upstream.tenant"),
         ((*OPTIONS, "--issuer", "http://auth.example.com"), "issuer"),
         ((*OPTIONS, "--backend", "localhost:8000"), "resource[0].backend"),
@@ -162,12 +167,16 @@ def test_a_person_is_asked_and_shown_where_to_click_first(tmp_path: Path) -> Non
     seen = ""
     for question, answer in (
         ("reach Mintage? [http://127.0.0.1:8080]: ", ""),
-        ("Your identity provider (oidc, ", "google"),
+        ("Your identity provider (oidc, ", "gogle"),
+        ("did you mean 'google'?", None),
+        ("Your identity provider (oidc, ", "Google"),
         ("Authorized redirect URIs, Add URI: http://127.0.0.1:8080/callback", None),
         ("client_id: ", "abc"),
         ("Your server [http://127.0.0.1:8000/mcp]: ", ""),
         ("Store [sqlite://mintage.db]: ", ""),
-        ("an e-mail domain, or everybody: ", "example.com"),
+        ("an e-mail domain, or everybody: ", "everyone"),
+        ("write one domain, like example.com, or everybody", None),
+        ("an e-mail domain, or everybody: ", "@Example.com"),
     ):
         seen = _until(terminal, question, seen)
         if answer is not None:
@@ -211,3 +220,17 @@ async def test_what_it_writes_serves_a_login(
         ):
             client = await OAuthClient(issuer, http, f"{issuer}/mcp").register()
             assert (await client.tokens(browser))["access_token"]
+
+
+def test_the_end_of_input_ends_it_and_nothing_is_written(tmp_path: Path) -> None:
+    terminal, end = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "mintage", "init"],
+        cwd=tmp_path, stdin=end, stdout=end, stderr=end, env=os.environ,
+    )  # fmt: skip
+    os.close(end)
+    _until(terminal, "reach Mintage?", "")
+    os.write(terminal, b"\x04")
+    assert child.wait(timeout=30) == 130
+    os.close(terminal)
+    assert list(tmp_path.iterdir()) == []

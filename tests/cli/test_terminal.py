@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,6 +13,7 @@ from mintage.cli.grants import shown
 from mintage.cli.terminal import harmless, print_table
 from mintage.grants.admission import AllowRule
 from mintage.grants.states import Identity
+from tests.support.command import mintage
 
 NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eecila\r\nroot\x00\u200b"
 
@@ -70,3 +72,38 @@ def test_where_no_terminal_is_a_list_is_lines_with_tabs(capsys: pytest.CaptureFi
     heading, line = capsys.readouterr().out.splitlines()
     assert heading.split("\t")[:4] == ["grant", "subject", "name", "client"]
     assert line.split("\t")[:4] == ["3wd67", r"a\tb", "", "IDE"]
+
+
+@pytest.mark.parametrize("command", [("schema",), ("keys", "new")])
+def test_a_full_disk_is_one_line(command: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mintage", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"mintage: the output can't be written: No space left on device\n"
+
+
+def test_an_output_that_is_closed_is_no_traceback() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m mintage schema >&-"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_attack_e18_the_name_of_a_setting_can_not_forge_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "mintage.toml"
+    file.write_text('"\\u001b[31mfoo\\nok       all is fine" = 1\n')
+    for command in ("check", "serve"):
+        done = mintage(command, "--config", str(file))
+        assert done.returncode == 2
+        printed = (done.stdout + done.stderr).decode()
+        assert "\x1b[31mfoo" not in printed
+        assert "ok       all is fine" not in [line.strip() for line in printed.splitlines()]

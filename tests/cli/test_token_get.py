@@ -5,13 +5,14 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx2
 import pytest
 
 from mintage.testing.browser import Browser
 from mintage.testing.nanoidp import free_port
-from tests.support.world import World
+from tests.support.world import THE_BACKEND, World
 
 
 @asynccontextmanager
@@ -58,12 +59,27 @@ async def test_a_script_gets_the_whole_answer(world: World) -> None:
     assert {"access_token", "refresh_token", "expires_in"} <= found.keys()
 
 
+class TestScopes:
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        resource = {"path": "/mcp", "backend": THE_BACKEND, "scopes": ["read"],
+                    "optional_scopes": ["write"]}  # fmt: skip
+        return {"resource": [resource]}
+
+    async def test_those_that_are_asked_for_come_with_the_token(self, world: World) -> None:
+        async with getting(world.resource, "--scope", "write", "--json") as (child, url):
+            await decided(url, "approve")
+            output, _ = await child.communicate()
+        assert set(json.loads(output)["scope"].split()) == {"read", "write"}
+
+
 async def test_who_denies_gets_no_token_and_hears_so(world: World) -> None:
     async with getting(world.resource) as (child, url):
         await decided(url, "deny")
         output, errors = await child.communicate()
     assert (child.returncode, output) == (1, b"")
-    assert errors.decode().startswith("mintage: the login was refused: ")
+    *_, last = errors.decode().splitlines()
+    assert last.startswith("mintage: the login was refused: ")
     assert "Traceback" not in errors.decode()
 
 

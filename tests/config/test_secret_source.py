@@ -14,12 +14,25 @@ from mintage.secret_source import generate_once, resolve
 
 def test_from_the_environment_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("  from the file\n")
-    environ = {"NAME": "from outside", "RAW": "\udcff"}
+    environ = {"NAME": "from outside", "RAW": "\udcff", "ENDED": "from a shell\r\n"}
     found = [
         resolve(spec, key="k", environ=environ, base=tmp_path).reveal()
-        for spec in ("env:NAME", "env:RAW", "file:secret", f"file:{tmp_path}/secret")
+        for spec in ("env:NAME", "env:RAW", "env:ENDED", "file:secret", f"file:{tmp_path}/secret")
     ]
-    assert found == [b"from outside", b"\xff", b"from the file", b"from the file"]
+    assert found == [
+        b"from outside", b"\xff", b"from a shell", b"from the file", b"from the file",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [(None, "is not set"), ("", "is empty"), ("\n", "is empty")]
+)
+def test_a_variable_that_holds_nothing_is_told_from_one_that_is_not_there(
+    value: str | None, why: str
+) -> None:
+    environ = {} if value is None else {"NAME": value}
+    with pytest.raises(ConfigError, match=why):
+        resolve("env:NAME", key="k", environ=environ, base=Path())
 
 
 def test_one_is_made_for_its_owner_alone_and_kept(tmp_path: Path) -> None:

@@ -254,3 +254,13 @@ def test_a_redirect_within_the_backend_stays_within_the_resource(
     assert to_client([(b"Location", location.encode("latin-1"))], **places) == [
         (b"location", seen.encode("latin-1"))
     ]
+
+
+def test_a_response_has_one_date_which_the_server_adds() -> None:
+    passed = to_client(
+        [(b"Date", b"Mon, 30 Nov 2026 00:00:00 GMT"), (b"Content-Type", b"text/plain")],
+        asked="http://backend/mcp",
+        backend="http://backend",
+        public="https://auth.example.com",
+    )
+    assert passed == [(b"content-type", b"text/plain")]

@@ -228,8 +228,8 @@ async def test_the_openapi_document_shows_the_login_and_the_scopes(house: Open) 
         assert flow["tokenUrl"] == flow["refreshUrl"] == metadata.json()["token_endpoint"]
         assert flow["scopes"].keys() == {"read", "write", "admin"}
         paths = document["paths"]
-        assert paths["/api/me"]["get"]["security"] == [{"login": []}]
-        assert paths["/api/notes"]["post"]["security"] == [{"login": ["write"]}]
+        assert paths["/api/me"]["get"]["security"] == [{"login": ["read"]}]
+        assert paths["/api/notes"]["post"]["security"] == [{"login": ["read", "write"]}]
 
 
 async def test_what_the_document_shows_is_what_is_asked_for(house: Open) -> None:

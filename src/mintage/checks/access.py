@@ -12,9 +12,8 @@ from mintage.settings.load import Config
 async def check_access(config: Config) -> AsyncIterator[Finding]:
     """The rules about users, and the permissions of files."""
     yield who_may_log_in(config)
-    for about, path in (("secret", config.secret_file), ("store", _store_file(config))):
-        if path is not None and path.exists() and (finding := _rights(about, path)) is not None:
-            yield finding
+    if (finding := _rights("store", _store_file(config))) is not None:
+        yield finding
 
 
 def who_may_log_in(config: Config) -> Finding:
@@ -38,8 +37,14 @@ def _store_file(config: Config) -> Path | None:
     return Path(path) if scheme == "sqlite" else None
 
 
-def _rights(about: str, path: Path) -> Finding | None:
-    if os.name != "posix" or not path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+def _rights(about: str, path: Path | None) -> Finding | None:
+    try:
+        if os.name != "posix" or path is None or not path.is_file():
+            return None
+        everybody = path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH)
+    except OSError:  # the name is too long, say: the check of the store says so
+        return None
+    if not everybody:
         return None
     return warning(
         about,

@@ -30,9 +30,9 @@ async def check_backends(config: Config) -> AsyncIterator[Finding]:
                 if config.gateway.forward_auth is None:
                     yield warning(
                         key,
-                        f"nothing serves {resource.path}: it has no backend and no command, and "
-                        "no proxy asks at /verify",
-                        'add backend = "http://127.0.0.1:8000/mcp", or set gateway.forward_auth',
+                        f"nothing serves {resource.path} unless Mintage is inside your application",
+                        "otherwise add backend or command, or let another proxy ask "
+                        "(gateway.forward_auth)",
                     )
 
 
@@ -56,7 +56,7 @@ async def _address(target: HttpTarget, key: str) -> Finding:
         return error(
             key,
             f"{where}: {_said(failure)}",
-            "start the backend, and check the address and the port",
+            "start the backend, and check the address, the port, and http or https",
         )
     finally:
         pool.close()

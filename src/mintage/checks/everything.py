@@ -1,14 +1,16 @@
 """All checks of one configuration file, one after the other."""
 
+import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from mintage.checks.access import check_access
 from mintage.checks.addresses import check_addresses
 from mintage.checks.backends import check_backends
-from mintage.checks.findings import Finding
+from mintage.checks.findings import Finding, warning
 from mintage.checks.stores import check_store
 from mintage.checks.upstreams import check_upstreams
 from mintage.settings.environment import check_environment
@@ -31,7 +33,29 @@ async def check_file(path: Path) -> AsyncIterator[Finding]:
     Raises `ConfigError` for a file with which no server can start.
     """
     check_environment(os.environ)
-    config = load(path, writes=False)
+    with _heard() as shared:
+        config = load(path, writes=False)
+    for key, file in shared:
+        yield warning(key, f"every user of this machine can read {file}", f"chmod o-r {file}")
     for check in CHECKS:
         async for finding in check(config):
             yield finding
+
+
+@contextmanager
+def _heard() -> Iterator[list[tuple[str, Path]]]:
+    """(setting, file) of each secret that everybody can read, in place of a line in the log."""
+    found: list[tuple[str, Path]] = []
+
+    def hear(record: logging.LogRecord) -> bool:
+        shared: tuple[str, Path] | None = getattr(record, "shared_secret", None)
+        if shared is not None:
+            found.append(shared)
+        return shared is None
+
+    log = logging.getLogger("mintage")
+    log.addFilter(hear)
+    try:
+        yield found
+    finally:
+        log.removeFilter(hear)

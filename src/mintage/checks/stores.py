@@ -40,17 +40,16 @@ async def check_store(config: Config) -> AsyncIterator[Finding]:
     try:
         store = await open_store(config.store, clock=time.time, existing=True)
     except MissingExtra as missing:
-        yield error("store", f"its driver is not installed: {missing}", "install it")
+        yield error("store", f"its driver is not installed: {missing.advice}", "install it")
         return
     except StoreUnusable as unusable:
-        yield error(
-            "store",
-            str(unusable).removeprefix("store: "),
-            "a new one is made by: mintage store init --config FILE",
-        )
+        yield error("store", str(unusable).removeprefix("store: "), _remedy(scheme))
         return
     except StoreError as away:
         yield error("store", f"it can't be reached: {away}", "check its address and the network")
+        return
+    except (OSError, ValueError, OverflowError) as wrong:  # of the driver, about the URL
+        yield error("store", f"its URL can't be used: {wrong}", "correct the URL")
         return
     try:
         async for finding in _open(config, store):
@@ -61,10 +60,24 @@ async def check_store(config: Config) -> AsyncIterator[Finding]:
         await store.close()
 
 
+def _remedy(scheme: str) -> str:
+    if scheme == "sqlite":
+        return (
+            "let the server's user read and write the file and its directory; if it is no "
+            "database of Mintage, name another file"
+        )
+    return "correct the URL; if the tables are missing, make them with: mintage store init"
+
+
 def _new_file(path: Path) -> Finding | None:
-    """Whether the file can be created; None: it exists."""
-    if path.exists():
-        return None
+    """Whether the file can be created; None: it is there."""
+    try:
+        if path.is_dir():
+            return error("store", f"{path} is a directory", "write the path of a file")
+        if path.exists():
+            return None
+    except OSError as wrong:  # the name is too long, say
+        return error("store", str(wrong.strerror), "write a shorter path")
     if not path.parent.is_dir():
         return error(
             "store", f"the directory {path.parent} does not exist", f"mkdir -p {path.parent}"

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from mintage.checks.findings import Finding, error, ok, warning
-from mintage.errors import UpstreamError
+from mintage.errors import UpstreamError, UpstreamUnavailable
 from mintage.settings.load import Config
 from mintage.upstream.answers import No, Unknown, Yes
 from mintage.upstream.client import HttpUpstreamClient
@@ -64,10 +64,13 @@ async def _check(config: Config, upstream: Upstream, key: str) -> AsyncGenerator
                 f"{key}.issuer",
                 f"the provider {upstream.title} does not answer as it should: {failure}",
                 "check the address, the network and its proxies, and the certificates that this "
-                "machine trusts (SSL_CERT_FILE)",
+                "machine trusts (SSL_CERT_FILE)"
+                if isinstance(failure, UpstreamUnavailable)
+                else "write the issuer exactly as the provider's discovery document has it",
             )
             return
-        yield ok(key, f"{upstream.title} answers")
+        if upstream.discovery:
+            yield ok(key, f"{upstream.title} answers")
         yield await _credentials(client, upstream.title, redirect_uri, key)
         if transport.ahead is not None and abs(transport.ahead) > _CLOCKS_DIFFER:
             side = "ahead of" if transport.ahead > 0 else "behind"
@@ -101,8 +104,8 @@ async def _credentials(
             return error(
                 about,
                 f"{title} refuses the client_id or its credentials ({word})",
-                "copy both again from the provider's console; a secret there has an end date, and "
-                "auth_method must be what the provider expects",
+                "copy both again from the provider's console, without spaces around them; a secret "
+                "there has an end date, and auth_method must be what the provider expects",
             )
         case Unknown(reason):
             return warning(

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mintage.checks.everything import check_file
 from mintage.checks.findings import Finding, Level, error
+from mintage.cli.plain_text import as_text
 from mintage.cli.settings_file import HERE, SettingsFile
 from mintage.cli.terminal import counted, harmless
 from mintage.errors import ConfigError
@@ -73,7 +74,7 @@ def _counted(found: list[Finding], level: Level) -> str:
 
 def _print(finding: Finding, console: Console) -> None:
     mark, style = _MARKS[finding.level]
-    line = Text.assemble((mark, style), "  ", (finding.about, "bold"), "  ")
+    line = Text.assemble((mark, style), "  ", (as_text(finding.about), "bold"), "  ")
     console.print(line + harmless(finding.found))
     if finding.remedy:
         console.print(Text("         → ", style="dim") + harmless(finding.remedy))

@@ -1,7 +1,8 @@
 """``mintage init``: questions, and a file of settings that works."""
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -9,11 +10,11 @@ from cyclopts import Parameter
 
 from mintage.cli import new_settings
 from mintage.cli.new_settings import Answers
+from mintage.cli.plain_text import as_text
 from mintage.cli.settings_file import HERE, SettingsFile
 from mintage.errors import ConfigError
 from mintage.secret_source import generate_once
 from mintage.settings.words import none_of
-from mintage.upstream.preset import Preset
 from mintage.upstream.presets import PRESETS
 
 _SECRET: Final = "mintage.secret"  # noqa: S105
@@ -25,16 +26,38 @@ class _Person:
 
     there: bool
 
-    def asked(self, question: str, *, option: str, usual: str | None = None) -> str:
-        """The answer to *question*, which *option* would have given. Raises `ConfigError`."""
+    def asked(
+        self,
+        question: str,
+        given: str | None,
+        *,
+        option: str,
+        usual: str | None = None,
+        read: Callable[[str], str] = new_settings.printable,
+    ) -> str:
+        """What *read* makes of the answer to *question*, or of *given*, the value of *option*.
+
+        A person is asked again until the answer is right. Raises `ConfigError` where nobody can be.
+        """
+        if given is not None:
+            return read(given)
         if not self.there:
             if usual is None:
                 raise ConfigError(option, f"is needed where nobody can be asked: {question}")
             return usual
         shown = f"{question} [{usual}]: " if usual else f"{question}: "
-        while not (answer := input(shown).strip() or usual or ""):
-            pass
-        return answer
+        while True:
+            try:
+                answer = input(shown).strip() or usual
+            except EOFError:  # Ctrl-D
+                print()  # noqa: T201
+                raise KeyboardInterrupt from None
+            if not answer:
+                continue
+            try:
+                return read(answer)
+            except ConfigError as wrong:
+                print(f"  {as_text(wrong.advice)}")  # noqa: T201
 
 
 def init(
@@ -43,7 +66,9 @@ def init(
     issuer: Annotated[
         str | None, Parameter(help="Where clients reach Mintage: https://auth.example.com")
     ] = None,
-    preset: Annotated[str | None, Parameter(help="The kind of identity provider.")] = None,
+    preset: Annotated[
+        str | None, Parameter(help=f"The kind of identity provider: {', '.join(PRESETS)}.")
+    ] = None,
     upstream: Annotated[
         tuple[str, ...],
         Parameter(
@@ -53,7 +78,9 @@ def init(
     ] = (),
     client_id: Annotated[str | None, Parameter(help="Mintage's client_id there.")] = None,
     backend: Annotated[str | None, Parameter(help="Your server: http://127.0.0.1:8000/mcp")] = None,
-    store: Annotated[str | None, Parameter(help="Where logins are kept.")] = None,
+    store: Annotated[
+        str | None, Parameter(help="Where logins are kept; a SQLite file, unless you say.")
+    ] = None,
     allow: Annotated[
         str | None, Parameter(help="E-mail domain of those who may log in, or everybody.")
     ] = None,
@@ -66,28 +93,43 @@ def init(
     """
     if config.exists():
         raise ConfigError("--config", f"{config} is there already; nothing was changed")
+    if not os.access(config.parent, os.W_OK):
+        raise ConfigError("--config", f"{config.parent} can't be written to")
     person = _Person(sys.stdin.isatty() and sys.stdout.isatty())
-    issuer = issuer or person.asked(
-        "Where will clients reach Mintage?", option="--issuer", usual="http://127.0.0.1:8080"
+    issuer = person.asked(
+        "Where will clients reach Mintage?",
+        issuer,
+        option="--issuer",
+        usual="http://127.0.0.1:8080",
+        read=new_settings.read_issuer,
     )
-    kind = _preset(preset or person.asked(_choice(), option="--preset"))
+    question = f"Your identity provider ({', '.join(PRESETS)})"
+    kind = PRESETS[person.asked(question, preset, option="--preset", read=_read_preset)]
     given = _given(upstream)
     for name in new_settings.needed(kind):
-        if name not in given:
-            question = f"{name} of {kind.title}"
-            given[name] = person.asked(question, option=f"--upstream {name}=")
+        asked = f"{name} of {kind.title}"
+        given[name] = person.asked(asked, given.get(name), option=f"--upstream {name}=")
     if person.there:
         _say(new_settings.steps(kind, issuer))
     answers = Answers(
         issuer=issuer,
         preset=kind.name,
         upstream=given,
-        client_id=client_id or person.asked("client_id", option="--client-id"),
-        backend=backend
-        or person.asked("Your server", option="--backend", usual="http://127.0.0.1:8000/mcp"),
-        store=store or person.asked("Store", option="--store", usual="sqlite://mintage.db"),
-        allow=allow
-        or person.asked("Who may log in: an e-mail domain, or everybody", option="--allow"),
+        client_id=person.asked("client_id", client_id, option="--client-id"),
+        backend=person.asked(
+            "Your server",
+            backend,
+            option="--backend",
+            usual="http://127.0.0.1:8000/mcp",
+            read=new_settings.read_backend,
+        ),
+        store=person.asked("Store", store, option="--store", usual="sqlite://mintage.db"),
+        allow=person.asked(
+            "Who may log in: an e-mail domain, or everybody",
+            allow,
+            option="--allow",
+            read=new_settings.read_allow,
+        ),
     )
     text = new_settings.text(answers)
     new_settings.check(text, config.parent)
@@ -105,14 +147,11 @@ def _say(lines: Sequence[str]) -> None:
     print("\n" + "\n".join(lines) + "\n")  # noqa: T201
 
 
-def _choice() -> str:
-    return f"Your identity provider ({', '.join(PRESETS)})"
-
-
-def _preset(name: str) -> Preset:
-    if name not in PRESETS:
+def _read_preset(name: str) -> str:
+    found = name.lower()
+    if found not in PRESETS:
         raise ConfigError("--preset", none_of(name, list(PRESETS)))
-    return PRESETS[name]
+    return found
 
 
 def _given(pairs: Sequence[str]) -> dict[str, str]:
@@ -121,5 +160,7 @@ def _given(pairs: Sequence[str]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals or not value:
             raise ConfigError("--upstream", "write it as NAME=VALUE, like tenant=common")
+        if name in new_settings.OWN_QUESTIONS:
+            raise ConfigError(f"--upstream {name}=", "has an option of its own, or is a secret")
         found[name] = value
     return found

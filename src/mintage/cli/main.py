@@ -3,16 +3,19 @@
 130: a command that asks or waits was interrupted with Ctrl-C. 141: nobody reads its output.
 """
 
+import errno
 import inspect
 import os
 import sys
 from collections.abc import Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import Final
 
 from cyclopts import App, CycloptsError, Parameter
 
 import mintage
+from mintage.cli.plain_text import as_text
 from mintage.errors import ConfigError, MintageError
 
 _PIPE_CLOSED: Final = 141
@@ -84,6 +87,8 @@ for _name, _place, _summary in COMMANDS:
 
 def main() -> None:
     """Run the command in ``sys.argv``. A wrong setting is one line with its key, exit code 2."""
+    if sys.stdout is None:  # it was closed: mintage … >&-
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     try:
         unfold(sys.argv[1:])
         result = app(exit_on_error=False, print_error=False)
@@ -97,15 +102,27 @@ def main() -> None:
     except CycloptsError as error:
         from mintage.cli.mistakes import explained
 
-        print(f"mintage: {explained(error)}", file=sys.stderr)  # noqa: T201
+        _complain(explained(error))
         sys.exit(2)
     except ConfigError as error:
-        print(f"mintage: {error}", file=sys.stderr)  # noqa: T201
+        _complain(f"{as_text(error.key)}: {error.advice}")
         sys.exit(2)
     except MintageError as error:
-        print(f"mintage: {error}", file=sys.stderr)  # noqa: T201
+        _complain(str(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _complain(f"the output can't be written: {error.strerror}")
         sys.exit(1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _complain(text: str) -> None:
+    """To standard error. A setting's name may hold what would steer the terminal."""
+    shown = "\n".join(as_text(line) for line in text.split("\n"))
+    print(f"mintage: {shown}", file=sys.stderr)  # noqa: T201
 
 
 def unfold(words: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError
 EXAMPLE: Final = Path(__file__).with_name("example.toml")
 
 NO_SETTINGS: Final = f"""\
-there is no such file. Write your settings into it, or name another file with --config or
+there is no such file. mintage init writes one, by questions. Or name another file with --config or
 MINTAGE_CONFIG. An example: {EXAMPLE}
 To see it work without a file: mintage demo
 For development, in front of your own server: mintage dev --backend http://127.0.0.1:8000/mcp"""

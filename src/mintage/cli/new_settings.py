@@ -1,6 +1,7 @@
 """A file of settings, made of answers; and what its operator has to do besides."""
 
 import json
+import re
 import secrets
 import tomllib
 from collections.abc import Mapping
@@ -10,13 +11,50 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from mintage.settings.load import parse
+from mintage.errors import ConfigError
+from mintage.settings.load import check_issuer, parse
+from mintage.site.targets import HttpTarget
 from mintage.upstream.preset import Preset
 
 _STEPS: Final = Path(__file__).with_name("registration_steps.toml")
 _VARIABLE: Final = "UPSTREAM_SECRET"
 _EVERYBODY: Final = "everybody"
 _PLAIN_OAUTH: Final = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
+
+
+OWN_QUESTIONS: Final = ("preset", "client_id", "client_secret", "client_key")
+"""Settings of ``[upstream]`` that have another option, or that no command line may hold."""
+
+
+def printable(value: str) -> str:
+    """*value*, unless it holds what no setting does. Raises `ConfigError`."""
+    if not value.isprintable():
+        raise ConfigError("the answer", "holds a control character, of an arrow key perhaps")
+    return value
+
+
+def read_issuer(value: str) -> str:
+    """The issuer, as the file of settings takes it. Raises `ConfigError`."""
+    issuer = value.rstrip("/")
+    check_issuer(issuer, "issuer")
+    return issuer
+
+
+def read_backend(value: str) -> str:
+    """The address of a backend. Raises `ConfigError`."""
+    HttpTarget.parse(value, "resource[0].backend")
+    return value
+
+
+def read_allow(value: str) -> str:
+    """An e-mail domain, without what people write around it; or ``everybody``."""
+    word = value.strip().lower()
+    if word == _EVERYBODY:
+        return word
+    domain = word.removeprefix("*").removeprefix("@")
+    if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain):
+        raise ConfigError("--allow", "write one domain, like example.com, or everybody")
+    return domain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

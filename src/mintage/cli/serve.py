@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import uvicorn
 from cyclopts import Parameter
@@ -33,6 +34,7 @@ from mintage.site.targets import Command
 from mintage.upstream.registry import Upstreams
 
 _GRACE_SECONDS: Final = 20
+_PORT: Final = 8080
 
 log = logging.getLogger("mintage")
 
@@ -46,7 +48,9 @@ def serve(
             help="Address to listen on; may be repeated. :: is both IPv6 and IPv4.", negative=""
         ),
     ] = ("127.0.0.1",),
-    port: Annotated[int, Parameter(help="Port to listen on.")] = 8080,
+    port: Annotated[
+        int | None, Parameter(help="Port to listen on: 8080, or the issuer's on this machine.")
+    ] = None,
     unix_socket: Annotated[Path | None, Parameter(help="Listen there instead.")] = None,
     workers: Annotated[int, Parameter(help="How many processes.")] = 1,
     force: Annotated[
@@ -82,13 +86,37 @@ def serve(
     settings = load(config, command=command)
     _check_workers(workers, settings)
     _check_programs(settings, command)
-    with listening(host, port, unix_socket) as sockets:
+    with listening(host, _port(port, settings), unix_socket) as sockets:
         check_secrets(settings, force=force)
         introduce(settings)
+        _compare_ports(None if unix_socket else port, settings)
         if workers == 1:
             return run(settings, sockets)
         listen(sockets)
         return Workers(workers, lambda parent: run(settings, sockets, parent=parent)).run()
+
+
+def _port(given: int | None, settings: Config) -> int:
+    """The port to listen on: by default the one that an issuer on this machine names."""
+    return (_named_port(settings) or _PORT) if given is None else given
+
+
+def _named_port(settings: Config) -> int | None:
+    parts = urlsplit(settings.issuer)
+    return parts.port if parts.scheme == "http" else None  # https ends at another server
+
+
+def _compare_ports(given: int | None, settings: Config) -> None:
+    """Warn if clients look for this server at a port that it does not listen on."""
+    named = _named_port(settings)
+    if given not in (None, 0, named) and named is not None:
+        log.warning(
+            "the issuer %s names port %d, and this server listens on port %d: clients reach it "
+            "only if something forwards the one to the other",
+            settings.issuer,
+            named,
+            given,
+        )
 
 
 def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mintage.cli.plain_text import as_text
+
 _ENDLESS: Final = 100_000  # columns
 
 
@@ -31,5 +33,5 @@ def counted(number: int, what: str) -> str:
 
 
 def harmless(value: str) -> Text:
-    """*value* as text, with control characters and changes of direction escaped."""
-    return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in value))
+    """*value* as text (see `as_text`), and never as markup."""
+    return Text(as_text(value))

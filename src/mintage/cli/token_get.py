@@ -8,6 +8,7 @@ import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import httpx2
 import uvicorn
@@ -71,7 +72,9 @@ async def _log_in(url: str, scopes: tuple[str, ...], *, opens: bool) -> OAuthTok
     async with _callback() as (redirect_uri, answer):
 
         async def redirect(page: str) -> None:
+            page = _asking_for(page, scopes)
             print(f"Log in here: {page}", file=sys.stderr)  # noqa: T201
+            print(f"Waiting for it {_SECONDS / 60:.0f} minutes; Ctrl-C ends.", file=sys.stderr)  # noqa: T201
             if opens:
                 await asyncio.to_thread(webbrowser.open, page)
 
@@ -102,7 +105,20 @@ async def _log_in(url: str, scopes: tuple[str, ...], *, opens: bool) -> OAuthTok
             raise LoginFailed(f"{url}: {str(error) or type(error).__name__}") from None
     if memory.tokens is None:
         raise LoginFailed(f"{url} answered {response.status_code} and asked for no login")
+    granted = (memory.tokens.scope or " ".join(scopes)).split()
+    if missing := [scope for scope in scopes if scope not in granted]:
+        print(f"These scopes were not granted: {' '.join(missing)}", file=sys.stderr)  # noqa: T201
     return memory.tokens
+
+
+def _asking_for(page: str, scopes: tuple[str, ...]) -> str:
+    """*page* with *scopes* in the request too: the client asks for those of the challenge alone."""
+    parts = urlsplit(page)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    asked = dict.fromkeys((*query.get("scope", "").split(), *scopes))
+    if asked:
+        query["scope"] = " ".join(asked)
+    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 @asynccontextmanager

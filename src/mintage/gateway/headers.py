@@ -100,8 +100,10 @@ def to_client(
     """The backend's headers for the client, without cookies that have the names of Mintage's own.
 
     *asked* is the URL that was requested from the backend; clients know *backend* as *public*.
+    There is no ``Date``: the server that answers the client sends its own, and there is one only
+    (RFC 9110 §6.6.1).
     """
-    passed = _without_hop_by_hop(headers)
+    passed = [header for header in _without_hop_by_hop(headers) if header[0] != b"date"]
     if _REWRITTEN.isdisjoint([name for name, _ in passed]):
         return passed
     return [

@@ -54,7 +54,7 @@ class Declined(Exception):
         response.raw_headers += [
             header
             for header in to_client(headers, asked=base + rest, backend=base, public=public)
-            if header[0] not in (b"content-length", b"date")
+            if header[0] != b"content-length"
         ]
         return response
 
@@ -101,7 +101,7 @@ class WebSocketProxy:
         passed = [
             (name, value)
             for name, value in to_client(headers, asked="", backend="", public="")
-            if not name.startswith(_HANDSHAKE) and name not in (b"date", b"server")
+            if not name.startswith(_HANDSHAKE) and name != b"server"
         ]
         await self.send(
             {"type": "websocket.accept", "subprotocol": theirs.subprotocol, "headers": passed}

@@ -4,6 +4,7 @@ A rule matches if each of its conditions does, and one matching rule admits the 
 rules, every user of the provider may log in.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from string import ascii_uppercase
@@ -17,6 +18,7 @@ from mintage.access.json_pointers import parse_pointer
 from mintage.errors import ConfigError, HalfKnown, NotAdmitted
 from mintage.grants.states import Identity
 
+_DOMAIN: Final = re.compile(r"[^\s@,]*[.*][^\s@,]*|localhost")  # with * and ? for any characters
 _SMALL: Final = {ord(letter): letter.lower() for letter in ascii_uppercase}
 
 Words: TypeAlias = str | tuple[str, ...]
@@ -131,13 +133,22 @@ def check_rules(rules: Sequence[AllowRule]) -> None:
                 parse_pointer(pointer)
             except ValueError:
                 raise ConfigError(f"{key}.claims", "holds JSON pointers, like /groups") from None
-        teams = (rule.teams,) if isinstance(rule.teams, str) else rule.teams
-        if not all("/" in team for team in teams):
+        if not all("/" in team for team in _each(rule.teams)):
             raise ConfigError(f"{key}.teams", "holds teams like organization/team")
+        if not all(map(_DOMAIN.fullmatch, _each(rule.email_domains))):
+            raise ConfigError(
+                f"{key}.email_domains", "holds domains like example.com, without an @ in front"
+            )
+        if not all("@" in email for email in _each(rule.emails)):
+            raise ConfigError(f"{key}.emails", "holds addresses like alice@example.com")
+
+
+def _each(words: Words) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else words
 
 
 def _any_fits(have: Iterable[str], wanted: Words, *, fold: bool) -> bool:
-    patterns = (wanted,) if isinstance(wanted, str) else wanted
+    patterns = _each(wanted)
     if fold:  # addresses differ in case where people do not
         have, patterns = map(_lower, have), tuple(map(_lower, patterns))
     return any(word and fnmatchcase(word, pattern) for word in have for pattern in patterns)

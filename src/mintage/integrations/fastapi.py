@@ -27,6 +27,7 @@ from mintage.endpoints import AUTHORIZE, TOKEN
 from mintage.integrations.asgi import Login
 from mintage.integrations.starlette import user_of
 from mintage.integrations.user import User
+from mintage.site.targets import External
 
 __all__ = ["Login", "User", "require", "user_of"]
 
@@ -48,8 +49,9 @@ def require(*scopes: str, login: Login | None = None) -> Callable[..., Awaitable
         What ``Depends`` takes. It gives the `User`.
     """
     scheme = _Scheme(login)
+    shown = list(dict.fromkeys((*_of_every_request(login), *scopes)))
 
-    async def required(user: Annotated[User, Security(scheme, scopes=list(scopes))]) -> User:
+    async def required(user: Annotated[User, Security(scheme, scopes=shown)]) -> User:
         user.require(*scopes)
         return user
 
@@ -67,6 +69,14 @@ class _Scheme(SecurityBase):
         return user_of(connection)
 
 
+def _of_every_request(login: Login | None) -> tuple[str, ...]:
+    """The scopes that the middleware asks for, if the application serves one resource."""
+    if login is None:
+        return ()
+    own = [one for one in login.mintage.config.resources if isinstance(one.target, External)]
+    return own[0].scopes if len(own) == 1 else ()
+
+
 def _flow(login: Login) -> OAuth2:
     config = login.mintage.config
     named = [scope for one in config.resources for scope in one.all_scopes]
@@ -75,6 +85,6 @@ def _flow(login: Login) -> OAuth2:
         authorizationUrl=f"{config.issuer}/{AUTHORIZE.name}",
         tokenUrl=token_url,
         refreshUrl=token_url,
-        scopes=dict.fromkeys(named, ""),
+        scopes={scope: config.scopes.texts.get(scope, "") for scope in named},
     )
     return OAuth2(flows=OAuthFlows(authorizationCode=code))

@@ -218,17 +218,19 @@ def _without_credentials(file: File) -> File:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except FileNotFoundError:
-        raise ConfigError(
-            str(path), "there is no such file; name the file with the settings"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"can't be read: {error}") from error
+        raise ConfigError(str(path), "there is no such file; `mintage init` writes one") from None
+    except OSError as error:
+        raise ConfigError(str(path), f"can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), f"is not text in UTF-8: {error.reason}") from error
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), f"is not valid TOML: {error}") from error
+    except RecursionError:
+        raise ConfigError(str(path), "is nested too deeply") from None
 
 
 def _put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
@@ -301,7 +303,7 @@ def _resources(file: File, base: Path, resolve: Resolve | None) -> tuple[Resourc
 
     *resolve*: None if no secret may be read.
     """
-    _check_issuer(file.issuer, "issuer")
+    check_issuer(file.issuer, "issuer")
     _check_store(file.store)
     resources = read_resources(
         file.resource,
@@ -378,7 +380,7 @@ def _signing_keys(
     return tuple(keys)
 
 
-def _check_issuer(issuer: str, key: str) -> None:
+def check_issuer(issuer: str, key: str) -> None:
     """RFC 8414 §2: an https URL without query or fragment; http only on this machine."""
     parts = whole_url(issuer, key, example="https://auth.example.com")
     check_https(parts, key)

@@ -1,0 +1,6 @@
+"""Text of others as text, without the packages that draw tables."""
+
+
+def as_text(value: str) -> str:
+    """*value* with control characters and changes of direction spelled out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
