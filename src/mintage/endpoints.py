@@ -24,6 +24,7 @@ class Endpoint:
 AUTHORIZE: Final = Endpoint("authorize", "authorization_endpoint", page=True)
 CONSENT: Final = Endpoint("consent", page=True)
 CALLBACK: Final = Endpoint("callback", page=True)
+ACCOUNT: Final = Endpoint("account", page=True)
 TOKEN: Final = Endpoint("token", "token_endpoint")
 REVOKE: Final = Endpoint("revoke", "revocation_endpoint")
 INTROSPECT: Final = Endpoint("introspect", "introspection_endpoint")
@@ -38,6 +39,7 @@ ENDPOINTS: Final = (
     AUTHORIZE,
     CONSENT,
     CALLBACK,
+    ACCOUNT,
     TOKEN,
     REVOKE,
     INTROSPECT,

@@ -47,8 +47,9 @@ def alone(parameters: Any) -> bool:
 
 # What tells the reader to do something, or what it takes.
 ADVICE = re.compile(
-    r"\b(use|send|write|try|log in|register|must|may hold|may have|may not go|leave|ask|correct"
-    r"|clear|go back|allow|shorten|check|tell|name one|are https)\b"
+    r"\b(use|send|write|try|log in|sign in|open (the page|it) again|register|must"
+    r"|may hold|may have|may not go|leave|ask|correct|clear"
+    r"|go back|allow|shorten|check|tell|name one|are https)\b"
 )
 LATER: Final = {
     "ten minutes later": 601,
@@ -138,6 +139,11 @@ class Desk:
         await self._client()
         page = await browser.open(self.client.authorization().url)
         self.form = page.form().fields | {"decision": "approve"}
+        self.headers = self.world.cookies_of(browser)
+
+    async def account(self, browser: Browser) -> None:
+        page = await browser.open(f"{self.world.issuer}/account")
+        self.form = page.form().fields | {"upstream": "oidc"}
         self.headers = self.world.cookies_of(browser)
 
     async def callback(self, browser: Browser) -> None:

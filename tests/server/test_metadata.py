@@ -10,7 +10,7 @@ from tests.server.ways_back import told
 from tests.support.world import World
 
 # Nobody's client calls these.
-UNADVERTISED = {"/consent", "/callback", "/healthz", "/readyz", "/branding/icon.svg"}
+UNADVERTISED = {"/account", "/consent", "/callback", "/healthz", "/readyz", "/branding/icon.svg"}
 
 
 async def metadata_of(world: World) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Every path of the authorization server, and the handler for it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from mintage.clients.registration import ClientIds
 from mintage.crypto.derivation import purpose_keys
 from mintage.crypto.sealing import BoxKey
 from mintage.endpoints import (
+    ACCOUNT,
     AUTHORIZE,
     BRANDING,
     CONSENT,
@@ -29,6 +30,9 @@ from mintage.endpoints import (
 from mintage.grant_tokens import Tokens
 from mintage.jwt.keyring import KeyRing
 from mintage.server.about import About, for_page
+from mintage.server.account import AccountEndpoint
+from mintage.server.account_callback import AccountCallback
+from mintage.server.account_session import AccountCookies
 from mintage.server.authorize import AuthorizeEndpoint
 from mintage.server.branding import picture, pictures
 from mintage.server.callback import CallbackEndpoint
@@ -98,7 +102,7 @@ def page_routes(
         clock=clock,
         random_bytes=random_bytes,
     )
-    callbacks = {
+    callbacks: dict[str, Handler] = {
         upstream.callback.lstrip("/"): CallbackEndpoint(
             site=site,
             upstream=upstream,
@@ -112,18 +116,76 @@ def page_routes(
         )
         for upstream in upstreams
     }
+    for_people = callbacks
+    if site.account:
+        account_cookies = AccountCookies(cookies, cookie_keys, site.issuer, random_bytes)
+        for_people = _account(
+            config,
+            site,
+            pages,
+            callbacks,
+            account_cookies,
+            directory=directory,
+            upstreams=upstreams,
+            vault=vault,
+            clock=clock,
+            random_bytes=random_bytes,
+        )
     return {
         AUTHORIZE.name: for_browsers(authorize, random_bytes, pages, of_application=True),
         CONSENT.name: for_browsers(consent, random_bytes, pages),
         **{
             path: for_browsers(callback, random_bytes, pages)
-            for path, callback in callbacks.items()
+            for path, callback in for_people.items()
         },
         **{
             f"{BRANDING.name}/{name}": for_clients(picture(logo), random_bytes)
             for name, logo in pictures(config.branding).items()
         },
     }
+
+
+def _account(
+    config: Config,
+    site: Site,
+    pages: Pages,
+    callbacks: Mapping[str, Handler],
+    cookies: AccountCookies,
+    *,
+    directory: Directory,
+    upstreams: Upstreams,
+    vault: Vault,
+    clock: Clock,
+    random_bytes: RandomBytes,
+) -> dict[str, Handler]:
+    """The page of the connected apps, and the *callbacks* with those of its logins."""
+    found: dict[str, Handler] = {
+        ACCOUNT.name: AccountEndpoint(
+            site=site,
+            directory=directory,
+            upstreams=upstreams,
+            vault=vault,
+            cookies=cookies,
+            pages=pages,
+            scope_texts=config.scopes.texts,
+            clock=clock,
+            random_bytes=random_bytes,
+        )
+    }
+    for upstream in upstreams:
+        path = upstream.callback.lstrip("/")
+        found[path] = AccountCallback(
+            otherwise=callbacks[path],
+            site=site,
+            upstream=upstream,
+            vault=vault,
+            cookies=cookies,
+            allow=config.allow,
+            pages=pages,
+            clock=clock,
+            random_bytes=random_bytes,
+        )
+    return found
 
 
 def token_routes(

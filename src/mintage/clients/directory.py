@@ -27,6 +27,10 @@ class Directory:
     published: Published | None = None
     key_is_missing: KeyIsMissing | None = None
 
+    def known(self, client_id: str) -> Client | None:
+        """The client of that id, if Mintage knows it without a request to another server."""
+        return self.configured.get(client_id) or self.client_ids.read(client_id)
+
     async def find(self, client_id: str) -> Client:
         """The client of that id.
 

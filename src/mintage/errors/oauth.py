@@ -6,7 +6,7 @@ from mintage.errors.base import MintageError
 
 Stage: TypeAlias = Literal[
     "request", "client", "consent", "login", "upstream", "token", "grant", "scope",
-    "resource", "rules", "store", "backend",
+    "resource", "rules", "store", "backend", "account",
 ]  # fmt: skip
 """Which check refused a request. It is in the log."""
 

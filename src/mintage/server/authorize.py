@@ -4,7 +4,6 @@ Until the user agrees, nothing is stored anywhere. The checked request is in the
 encrypted.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from mintage.errors import MethodNotAllowed, OAuthError
 from mintage.server.choosing import choices
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.consent_page import consent_values
-from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
+from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin, digest_of
 from mintage.server.pages import Pages
 from mintage.server.requests import (
     AuthorizationRequest,
@@ -94,7 +93,7 @@ class AuthorizeEndpoint:
         sealed = self.seal.seal(
             ConsentForm(
                 request=wanted,
-                browser=hashlib.sha256(browser.encode()).digest(),
+                browser=digest_of(browser),
                 expires_at=int(self.clock()) + LOGIN_SECONDS,
                 upstreams=tuple(upstream.name for upstream in offered),
             )

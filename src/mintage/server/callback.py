@@ -5,7 +5,6 @@ the upstream's code is redeemed, so that a page that is loaded twice, on any rep
 it twice.
 """
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,27 +17,20 @@ from starlette.responses import Response
 
 from mintage.errors import (
     AccessDenied,
-    InvalidRequest,
     MethodNotAllowed,
-    NotAdmitted,
     OAuthError,
     StoreError,
     TemporarilyUnavailable,
     UpstreamError,
     UpstreamMisconfigured,
-    UpstreamRefused,
 )
-from mintage.grants.admission import AllowRule, admit
-from mintage.grants.states import Consent, Identity
+from mintage.grants.admission import AllowRule
+from mintage.grants.states import Consent
 from mintage.server.consent import login_request
 from mintage.server.cookies import Cookies, PendingLogin
 from mintage.server.done import Done
-from mintage.server.login_errors import (
-    CookieMissing,
-    LoginEnded,
-    LoginFinished,
-    LoginNotAccepted,
-)
+from mintage.server.login_errors import CookieMissing, LoginEnded
+from mintage.server.login_leg import LoginLeg, TurnedAway, as_seen_here, name_of
 from mintage.server.pages import Pages, with_headers_of
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.upstream_revoker import UpstreamRevoker
@@ -72,11 +64,12 @@ class CallbackEndpoint:
             raise self._stranger(request)
         try:
             response = await self._finish(request, form, login)
-        except _TurnedAway as refusal:
+        except TurnedAway as refusal:
+            self.revoker(refusal.tokens)
             response = self._turned_away(request, login.request, refusal)
         except (UpstreamError, StoreError) as error:
             failure = failure_of(
-                _as_seen_here(error), request, self.random_bytes, level=logging.WARNING
+                as_seen_here(error), request, self.random_bytes, level=logging.WARNING
             )
             lasts = isinstance(error, UpstreamMisconfigured)
             again = None if lasts else self._again(login.request)
@@ -102,18 +95,7 @@ class CallbackEndpoint:
         )
 
     async def _finish(self, request: Request, form: Form, login: PendingLogin) -> Response:
-        if login.upstream != self.upstream.name:
-            raise InvalidRequest(
-                "this login began at another identity provider; go back to the application",
-                reason="callback of another identity provider",
-            )
-        await self.upstream.check_issuer(optional(form, "iss"))
-        name = hashlib.sha256(login.state.encode()).digest()
-        if not await self.vault.claim(name, expires_at=login.expires_at):
-            raise LoginFinished(
-                "this login was finished already; go back to the application",
-                reason="callback replayed",
-            )
+        await self._leg.claim(form, login)
         if (error := optional(form, "error")) is not None:
             return self._refused(request, error, login.request)
         code = await self._complete(one(form, "code"), login)
@@ -121,14 +103,9 @@ class CallbackEndpoint:
 
     async def _complete(self, upstream_code: str, login: PendingLogin) -> str:
         now = int(self.clock())
-        tokens, identity = await self.upstream.redeem(
+        tokens, identity = await self._leg.identify(
             upstream_code, login_request(login, self.upstream, self.site), now=now
         )
-        try:
-            admit(self.allow, identity)
-        except NotAdmitted as refusal:
-            self.revoker(tokens)
-            raise _TurnedAway(identity, refusal) from refusal
         wanted = login.request
         return await self.vault.create(
             Consent(
@@ -146,7 +123,7 @@ class CallbackEndpoint:
         )
 
     def _turned_away(
-        self, request: Request, wanted: AuthorizationRequest, refused: "_TurnedAway"
+        self, request: Request, wanted: AuthorizationRequest, refused: TurnedAway
     ) -> Response:
         """A page, because only the user can do something about it; it links to the client."""
         told = AccessDenied(
@@ -160,13 +137,17 @@ class CallbackEndpoint:
             status=told.status,
             ui_locales=wanted.ui_locales,
             provider=self.upstream.title,
-            user=_name_of(refused.identity),
+            user=name_of(refused.identity),
             another=self._again(replace(wanted, parameters=other_account)),
             back=self._done.refusal_url(wanted, told),
             advice=told.advice,
             reference=failure.reference,
         )
         return with_headers_of(failure, response)
+
+    @property
+    def _leg(self) -> LoginLeg:
+        return LoginLeg(self.upstream, self.vault, self.allow)
 
     @property
     def _done(self) -> Done:
@@ -210,26 +191,3 @@ class CallbackEndpoint:
         )
         query |= {name: value for name, value in sent.items() if value is not None}
         return f"{self.site.base_path}/authorize?{urlencode(query, doseq=True)}"
-
-
-def _as_seen_here(error: Exception) -> Exception:
-    """The error for the user. If the upstream refuses a code, the user must log in again."""
-    if isinstance(error, UpstreamRefused):
-        return LoginNotAccepted(
-            "the identity provider did not accept this login; try again", reason=str(error)
-        )
-    return error
-
-
-class _TurnedAway(Exception):
-    """No rule lets *identity* in."""
-
-    def __init__(self, identity: Identity, why: NotAdmitted) -> None:
-        super().__init__(str(why))
-        self.identity = identity
-
-
-def _name_of(identity: Identity) -> str:
-    """How a person recognizes the account, at the provider that they logged in at."""
-    names = (identity.claims.get(name) for name in ("email", "preferred_username", "name"))
-    return next((name for name in names if isinstance(name, str) and name), identity.subject)

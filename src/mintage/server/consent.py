@@ -4,8 +4,6 @@ Only when the user approves, the login moves into a cookie of this browser. Then
 the identity provider with nothing but a random state.
 """
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -19,6 +17,7 @@ from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
 from mintage.server.done import Done
 from mintage.server.login_errors import CookieMissing, PageExpired
 from mintage.server.pages import Pages
+from mintage.server.same_site import refuse_other_sites
 from mintage.site.site import Site
 from mintage.upstream.protocol import LoginRequest
 from mintage.upstream.registry import RegisteredUpstream, Upstreams
@@ -39,7 +38,7 @@ class ConsentEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         form = await read_form(request)
-        _refuse_other_sites(request)
+        refuse_other_sites(request, stage="consent")
         consent = self.seal.open(one(form, "request"))
         self._check_browser(request, consent)
         if int(self.clock()) >= consent.expires_at:
@@ -92,9 +91,7 @@ class ConsentEndpoint:
 
     def _check_browser(self, request: Request, consent: ConsentForm) -> None:
         """The form must come from the browser that it was shown in."""
-        names = self.cookies.browsers(request)
-        hashes = [hashlib.sha256(name.encode()).digest() for name in names]
-        if not any(hmac.compare_digest(each, consent.browser) for each in hashes):
+        if not self.cookies.is_from(request, consent.browser):
             raise CookieMissing(
                 "this browser did not send back the cookie that the page came with; allow "
                 "cookies for this site, or open the login in your usual browser",
@@ -117,13 +114,3 @@ def login_request(login: PendingLogin, upstream: RegisteredUpstream, site: Site)
         parameters=wanted.parameters,
         scopes=site.upstream_scopes_for(wanted.scopes, upstream.upstream.more_scopes),
     )
-
-
-def _refuse_other_sites(request: Request) -> None:
-    """Refuse a form that another site sent: the user did not decide it (Fetch Metadata)."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise AccessDenied(
-            "the answer came from another site; go back to the application and log in again",
-            reason="cross-site consent form",
-            stage="consent",
-        )

@@ -8,6 +8,7 @@ On https they have the ``__Host-`` prefix. Plain http, allowed only for loopback
 """
 
 import hashlib
+import hmac
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,24 +54,29 @@ class Cookies:
 
     def browsers(self, request: Request) -> tuple[str, ...]:
         """The names that Mintage gave this browser."""
-        start = self._name("browser-")
-        found = (value for name, value in _cookies(request).items() if name.startswith(start))
+        start = self.name("browser-")
+        found = (value for name, value in cookies_of(request).items() if name.startswith(start))
         return tuple(sorted(filter(_is_browser, found)))
 
     def name_browser(self, request: Request, response: Response) -> str:
         """The name of this browser, valid for a while from now; a new one if needed."""
         names = self.browsers(request)
         name = names[0] if names else self._new_browser()
-        self._set(response, self._browser_name(name), name, seconds=_BROWSER_SECONDS)
+        self.set(response, self._browser_name(name), name, seconds=_BROWSER_SECONDS)
         for surplus in names[_MAX_BROWSERS:]:
-            self._expire(response, self._browser_name(surplus))
+            self.expire(response, self._browser_name(surplus))
         return name
+
+    def is_from(self, request: Request, browser: bytes) -> bool:
+        """Whether *request* comes from the browser whose name has the digest *browser*."""
+        found = [digest_of(name) for name in self.browsers(request)]
+        return any(hmac.compare_digest(each, browser) for each in found)
 
     def _new_browser(self) -> str:
         return encode_text(self.random_bytes(_BROWSER_BYTES))
 
     def _browser_name(self, name: str) -> str:
-        return self._name(f"browser-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
+        return self.name(f"browser-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
 
     def seal_login(self, login: PendingLogin) -> str:
         """*login* as a cookie's value. Raises `InvalidRequest` if it is too long for a cookie."""
@@ -87,13 +93,13 @@ class Cookies:
     def set_login(self, request: Request, response: Response, login: PendingLogin) -> None:
         """Set *login* as a cookie. The oldest logins are removed if all are too long together."""
         value = self.seal_login(login)
-        start, room = self._name("login-"), _MAX_LOGINS - len(value)
-        others = [name for name in _cookies(request) if name.startswith(start)]
+        start, room = self.name("login-"), _MAX_LOGINS - len(value)
+        others = [name for name in cookies_of(request) if name.startswith(start)]
         for name in sorted(others, key=lambda name: self._ends(request, name), reverse=True):
-            room -= len(name) + len(_cookies(request)[name])
+            room -= len(name) + len(cookies_of(request)[name])
             if room < 0:
-                self._expire(response, name)
-        self._set(response, self._login_name(login.state), value, seconds=LOGIN_SECONDS)
+                self.expire(response, name)
+        self.set(response, self._login_name(login.state), value, seconds=LOGIN_SECONDS)
 
     def _ends(self, request: Request, name: str) -> int:
         login = self._open_login(request, name)
@@ -107,7 +113,7 @@ class Cookies:
         return login if login.state == state and now < login.expires_at else None
 
     def _open_login(self, request: Request, name: str) -> PendingLogin | None:
-        value = _cookies(request).get(name)
+        value = cookies_of(request).get(name)
         if value is None:
             return None
         try:
@@ -116,22 +122,30 @@ class Cookies:
             return None
 
     def clear_login(self, response: Response, state: str) -> None:
-        self._expire(response, self._login_name(state))
+        self.expire(response, self._login_name(state))
 
     def _login_name(self, state: str) -> str:
         digest = hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest()
-        return self._name(f"login-{digest[:16]}")
+        return self.name(f"login-{digest[:16]}")
 
-    def _name(self, name: str) -> str:
+    def name(self, name: str) -> str:
+        """The whole name of the cookie *name*."""
         return f"__Host-mintage-{name}" if self.secure else f"mintage-{name}"
 
-    def _set(self, response: Response, name: str, value: str, *, seconds: int) -> None:
+    def set(self, response: Response, name: str, value: str, *, seconds: int) -> None:
+        """Set a cookie whose whole name is *name*."""
         response.set_cookie(
             name, value, max_age=seconds, secure=self.secure, httponly=True, samesite="lax"
         )
 
-    def _expire(self, response: Response, name: str) -> None:
+    def expire(self, response: Response, name: str) -> None:
+        """Remove the cookie whose whole name is *name*."""
         response.delete_cookie(name, secure=self.secure, httponly=True, samesite="lax")
+
+
+def digest_of(browser: str) -> bytes:
+    """What forms hold about a browser, which may not hold its name."""
+    return hashlib.sha256(browser.encode()).digest()
 
 
 def _is_browser(value: str) -> bool:
@@ -141,6 +155,6 @@ def _is_browser(value: str) -> bool:
         return False
 
 
-def _cookies(request: Request) -> dict[str, str]:
+def cookies_of(request: Request) -> dict[str, str]:
     """Cookies by their exact names: Starlette's reader strips a byte A0 before ``__Host-…``."""
     return only_cookies(value for name, value in request.scope["headers"] if name == b"cookie")

@@ -17,6 +17,12 @@ class CookieMissing(AccessDenied):
     """The browser did not send back the cookie that it got."""
 
 
+class AccountRefused(InvalidRequest):
+    """The page of the connected apps must be opened again."""
+
+    stage = "account"
+
+
 class LoginEnded(AccessDenied):
     """The login began in another browser, or too long ago."""
 

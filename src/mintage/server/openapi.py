@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from mintage.clients.assertions import TYPE
 from mintage.clients.client import AUTH_METHODS
 from mintage.endpoints import (
+    ACCOUNT,
     AUTHORIZE,
     BRANDING,
     CONSENT,
@@ -83,6 +84,8 @@ def describe(site: Site, accepted: ClientsAccepted, *, keys: bool = False) -> Js
         f"{base}/{READYZ.name}": {"get": _ready()},
         f"{base}/{BRANDING.name}/icon.svg": {"get": _icon()},
     }
+    if site.account:
+        paths[f"{base}/{ACCOUNT.name}"] = {"get": _account(), "post": _account_post(site)}
     if accepted.registration:
         paths[f"{base}/{REGISTER.name}"] = {"post": _register()}
     if keys:
@@ -139,6 +142,27 @@ def _consent(site: Site) -> Json:
         "summary": "The person's answer, from the page of /authorize",
         "requestBody": _form(fields, needed),
         "responses": _pages(200, refusals=(400, 403, 502, 503)),
+    }
+
+
+def _account() -> Json:
+    return {
+        "summary": "The page of the person's connected apps",
+        "responses": _pages(200, refusals=(400, 503)),
+    }
+
+
+def _account_post(site: Site) -> Json:
+    fields: Json = {
+        "form": _TEXT,
+        "upstream": {"enum": list(site.upstreams)} if site.upstreams else _TEXT,
+        "grant": _TEXT,
+        "action": {"enum": ["disconnect_all", "sign_out"]},
+    }
+    return {
+        "summary": "A button of that page: sign in, disconnect, sign out",
+        "requestBody": _form(fields, ("form",)),
+        "responses": _pages(200, 303, refusals=(400, 403, 502, 503)),
     }
 
 
@@ -349,7 +373,7 @@ def _refusals(statuses: Iterable[int]) -> Json:
 def _pages(*good: int, refusals: Iterable[int]) -> Json:
     """Pages and redirects. What is too large for any endpoint is refused as JSON."""
     html = {"headers": _REFERENCE, "content": {"text/html": {"schema": _TEXT}}}
-    onward = {"description": "Back to the client", "headers": _REFERENCE}
+    onward = {"description": "On to another page", "headers": _REFERENCE}
     pages: Json = {
         str(status): {"description": "A page for a person"} | html for status in (*refusals, 405)
     }

@@ -63,6 +63,12 @@ class GrantsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     unanswered_seconds: Annotated[int, Meta(ge=0, le=30 * 86400)] = 14_400
 
 
+class AccountSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[account]``: whether users may see and disconnect their apps at ``/account``."""
+
+    enabled: bool = True
+
+
 class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     issuer: str
     upstream: UpstreamSection | tuple[UpstreamSection, ...]
@@ -79,6 +85,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cimd: CimdSection = CimdSection()
     allow: tuple[AllowRule, ...] | Literal["everybody"] = ()
     branding: BrandingSection = BrandingSection()
+    account: AccountSection = AccountSection()
 
 
 def convert(data: dict[str, Any]) -> File:

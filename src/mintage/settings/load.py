@@ -27,7 +27,14 @@ from mintage.settings.clients import (
     read_policy,
     read_registration,
 )
-from mintage.settings.file import File, GrantsSection, ScopesSection, TokensSection, convert
+from mintage.settings.file import (
+    AccountSection,
+    File,
+    GrantsSection,
+    ScopesSection,
+    TokensSection,
+    convert,
+)
 from mintage.settings.gateway import GatewaySection, check_gateway
 from mintage.settings.resources import read_resources
 from mintage.settings.root_secrets import root_secrets, secret_file
@@ -66,6 +73,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         allow: The rules of ``[[allow]]``.
         allow_everybody: Whether the file says ``allow = "everybody"``.
         branding: ``[branding]``: how the pages look.
+        account: ``[account]``: the page of the connected apps.
         secret_file: The file with the root secret, if it is in one.
     """
 
@@ -86,13 +94,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[AllowRule, ...] = ()
     allow_everybody: bool = False
     branding: Branding = Branding()
+    account: AccountSection = AccountSection()
     secret_file: Path | None = None
 
     @property
     def site(self) -> Site:
         """The server's name, resources and URLs."""
         callbacks = {upstream.name: upstream.callback for upstream in self.upstreams}
-        return _site(self.issuer, self.resources, self.scopes, callbacks)
+        return _site(self.issuer, self.resources, self.scopes, callbacks, self.account)
 
     @property
     def lifetimes(self) -> Lifetimes:
@@ -172,6 +181,7 @@ def load_outline(path: Path) -> Outline:
             _resources(file, path.parent, None),
             file.scopes,
             callbacks(file.upstream),
+            file.account,
         ),
         registration=file.registration.mode != "off",
         documents=read_policy(file.cimd, environ=os.environ).enabled,
@@ -282,6 +292,7 @@ def parse(
         allow=_rules(file),
         allow_everybody=file.allow == _EVERYBODY,
         branding=read_branding(file.branding, base),
+        account=file.account,
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,
@@ -330,6 +341,7 @@ def _site(
     resources: tuple[Resource, ...],
     scopes: ScopesSection,
     callbacks: Mapping[str, str],
+    account: AccountSection,
 ) -> Site:
     """*callbacks*: the redirect URI at each provider, by its name."""
     return Site(
@@ -338,6 +350,7 @@ def _site(
         hierarchy=Hierarchy(scopes.implies),
         callbacks=tuple(callbacks.values()),
         upstreams=tuple(callbacks) if len(callbacks) > 1 else (),
+        account=account.enabled,
     )
 
 

@@ -14,7 +14,7 @@ class Site:
     """*issuer*: the server's public base URL, as in tokens and metadata.
 
     *callbacks*: the redirect URIs at the identity providers. *upstreams*: the names of the
-    providers, if there are several.
+    providers, if there are several. *account*: whether users see their connected apps.
     """
 
     issuer: str
@@ -22,6 +22,7 @@ class Site:
     hierarchy: Hierarchy = FLAT
     callbacks: tuple[str, ...] = ("/callback",)
     upstreams: tuple[str, ...] = ()
+    account: bool = True
 
     @property
     def base_path(self) -> str:

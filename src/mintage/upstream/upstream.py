@@ -68,6 +68,11 @@ class Upstream:
         """The path of its callback, below the issuer."""
         return callback_of(self.name, legacy_default=self.legacy_default)
 
+    def names_of(self, issuer: str) -> tuple[str, ...]:
+        """*issuer*, and the other names under which the same provider knows the same users."""
+        own = (self.issuer, *self.former_issuers, *self.quirks.issuer_aliases)
+        return tuple(dict.fromkeys((issuer, *(own if issuer in own else ()))))
+
     def issued(self, issuer: str | None) -> bool:
         """Whether it issued tokens of *issuer*, one of its tenants included."""
         quirks, template = self.quirks, self.quirks.issuer_template

@@ -11,7 +11,7 @@ from mintage.grants import handles, records
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Active, Consent, Grant, Identity, Reason, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write
-from mintage.values import ClientId, GrantId
+from mintage.values import ClientId, GrantId, Scopes
 
 Renew: TypeAlias = Callable[[UpstreamTokens, Identity], Awaitable[Renewed]]
 """Asks the provider for new tokens, and who the user is by now. Raises `UpstreamError`."""
@@ -63,7 +63,8 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     """What lists show about a grant. *name*: an e-mail address or the like, if one is known.
 
     *order*: a number above those of the user's earlier grants at this client, whatever the clocks
-    of the servers say. New members come at the end: older versions ignore them.
+    of the servers say. *resources*: what the app may use, with *scopes*; empty for a grant of an
+    earlier version. New members come at the end: older versions ignore them.
     """
 
     issuer: str
@@ -72,13 +73,24 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     created_at: int
     name: str | None = None
     order: int | None = None
+    scopes: Scopes = ()
+    resources: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, login: Consent, order: int | None = None) -> Self:
         who, claims = login.identity, login.identity.claims
         names = (claims.get(claim) for claim in ("email", "preferred_username", "name"))
         name = next((name for name in names if isinstance(name, str)), None)
-        return cls(who.issuer, who.subject, login.client_id, login.created_at, name, order)
+        return cls(
+            who.issuer,
+            who.subject,
+            login.client_id,
+            login.created_at,
+            name,
+            order,
+            login.scopes,
+            (login.resource, *login.more_resources),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from mintage.grants.states import (
     Reason,
     Revoked,
     UpstreamTokens,
+    bound_tokens,
 )
 from mintage.grants.transitions import Keep, Redemption, Refreshment, Write
 from mintage.stores.protocol import EVERYTHING, Store
@@ -39,6 +40,7 @@ from mintage.vault.stored_grants import StoredGrants
 from mintage.vault.values import (
     Decision,
     Lifetimes,
+    Listed,
     OpenGrant,
     Prepare,
     Refused,
@@ -115,6 +117,7 @@ class Vault:
         )
         self._rotations = Rotations(steady)
         self._max_grants = max_grants
+        self._report = ended
         self.listing = Listing(store, names, self._grants.ended, changed=self._changed)
         self._renewal = Renewal(
             self._grants,
@@ -128,13 +131,17 @@ class Vault:
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
         """Claim *name* until *expires_at*. Returns whether it was free."""
-        # No secret goes into it: replicas must agree on it while a secret is replaced.
-        key = hashlib.sha256(b"mintage claim\0" + name).digest()
         try:
-            await self._grants.insert_once(key, self._random_bytes(_CLAIM_BYTES), None, expires_at)
+            await self._grants.insert_once(
+                _claim_key(name), self._random_bytes(_CLAIM_BYTES), None, expires_at
+            )
         except Exists:
             return False
         return True
+
+    async def is_claimed(self, name: bytes) -> bool:
+        """Whether *name* was claimed, and the claim has not ended."""
+        return await self._store.load(_claim_key(name)) is not None
 
     async def create(
         self, login: Consent, upstream: UpstreamTokens, *, code_challenge: str, redirect_uri: str
@@ -260,6 +267,21 @@ class Vault:
         assert isinstance(outcome, Refused)  # noqa: S101  (revoke never opens)
         return outcome
 
+    async def end(self, grant: Listed) -> None:
+        """End a grant that `listing` found.
+
+        Its upstream tokens are reported only if its client used it here a moment ago, so that it is
+        still decrypted in the cache. Otherwise nobody can read them without a token of the client.
+        """
+        known = self._cache.last_known(grant.key)
+        await self.listing.end(grant)
+        if known is not None:
+            self._report(bound_tokens(known))
+
+    def renewed_at(self, grant: Listed) -> int:
+        """When the client of *grant* last got tokens, if the lifetimes were the same then."""
+        return grant.expires_at - self._lifetimes.refresh
+
     async def watch(self) -> None:
         """Drop from the cache what other processes change. It runs until it is cancelled."""
         self._anything_changed()  # changes from before it listened
@@ -321,6 +343,11 @@ class Vault:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def _claim_key(name: bytes) -> bytes:
+    # No secret goes into it: replicas must agree on it while a secret is replaced.
+    return hashlib.sha256(b"mintage claim\0" + name).digest()
 
 
 def _store_is_behind(key: bytes, request: Refreshment, grant: Active) -> None:

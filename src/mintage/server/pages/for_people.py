@@ -11,6 +11,7 @@ from mintage.errors import (
     TemporarilyUnavailable,
 )
 from mintage.server.login_errors import (
+    AccountRefused,
     CookieMissing,
     LoginEnded,
     LoginFinished,
@@ -21,13 +22,14 @@ from mintage.server.login_errors import (
 from mintage.web.edge import SHORTLY, RightsUnknown, ServerFault
 
 Explanation: TypeAlias = Literal[
-    "app", "away", "cookie", "ended", "expired", "fault", "finished", "missing", "provider",
-    "redirect", "restart", "rights", "setup", "unknown", "wait",
+    "account", "app", "away", "cookie", "ended", "expired", "fault", "finished", "missing",
+    "provider", "redirect", "restart", "rights", "setup", "unknown", "wait",
 ]  # fmt: skip
 
 
 _BY_ERROR: Final[Mapping[type[OAuthError], Explanation]] = {
     UnregisteredRedirectUri: "redirect",
+    AccountRefused: "account",
     PageExpired: "expired",
     CookieMissing: "cookie",
     LoginEnded: "ended",

@@ -1,0 +1,225 @@
+"""``/account``: the user's connected apps, to look at and to disconnect.
+
+Everything happens by a form of this page, so that no other site can do it in the user's name: not
+even begin the login.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from mintage.clients.directory import Directory
+from mintage.crypto.base64url import encode_text
+from mintage.endpoints import ACCOUNT
+from mintage.errors import (
+    AccessDenied,
+    InvalidRequest,
+    MethodNotAllowed,
+    OAuthError,
+    StoreError,
+    UpstreamError,
+)
+from mintage.server.account_page import AccountPage, ConnectedApp
+from mintage.server.account_session import (
+    SESSION_SECONDS,
+    AccountCookies,
+    AccountForm,
+    AccountLogin,
+    AccountSession,
+)
+from mintage.server.cookies import LOGIN_SECONDS, digest_of
+from mintage.server.login_errors import AccountRefused, CookieMissing
+from mintage.server.pages import Pages
+from mintage.server.same_site import refuse_other_sites
+from mintage.site.site import Site
+from mintage.upstream.protocol import LoginParameters, LoginRequest
+from mintage.upstream.registry import RegisteredUpstream, Upstreams
+from mintage.values import Clock, RandomBytes
+from mintage.vault.values import Listed
+from mintage.vault.vault import Vault
+from mintage.web.edge import NO_STORE, failure_of, read_form
+from mintage.web.forms import Form, one, optional
+
+_BUTTONS: Final = ("upstream", "grant", "action")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountEndpoint:
+    site: Site
+    directory: Directory
+    upstreams: Upstreams
+    vault: Vault
+    cookies: AccountCookies
+    pages: Pages
+    scope_texts: Mapping[str, str] = field(repr=False)
+    clock: Clock
+    random_bytes: RandomBytes
+
+    async def __call__(self, request: Request) -> Response:
+        """The page; or what one of its buttons does."""
+        if request.method not in ("GET", "HEAD", "POST"):
+            raise MethodNotAllowed("use GET or POST", allow="GET, HEAD, POST")
+        try:
+            return await (self._act if request.method == "POST" else self._show)(request)
+        except (OAuthError, UpstreamError, StoreError) as error:
+            failure = failure_of(error, request, self.random_bytes, level=logging.WARNING)
+            return self.pages.error(request, failure, retry=account_path(self.site))
+
+    async def _show(self, request: Request) -> Response:
+        now, fresh = int(self.clock()), Response()
+        session = await self._session(request)
+        browser = self.cookies.cookies.name_browser(request, fresh)
+        form = AccountForm(
+            browser=digest_of(browser),
+            session=None if session is None else session.id,
+            expires_at=now + SESSION_SECONDS,
+        )
+        apps = [] if session is None else [app async for app in self._apps(session)]
+        response = self.pages.show(
+            request,
+            "account",
+            action=account_path(self.site),
+            sealed=self.cookies.seal_form(form),
+            session=session,
+            upstreams=[{"name": one.name, "title": one.title} for one in self.upstreams],
+            apps=AccountPage(self.site, self.scope_texts).rows(apps, now=now),
+            minutes=SESSION_SECONDS // 60,
+        )
+        response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
+        return response
+
+    async def _act(self, request: Request) -> Response:
+        form = await read_form(request)
+        refuse_other_sites(request, stage="account")
+        self._check_origin(request)
+        session = await self._session(request)
+        self._check_form(request, one(form, "form"), session)
+        if sum(optional(form, name) is not None for name in _BUTTONS) != 1:
+            raise InvalidRequest(f"send one of: {', '.join(_BUTTONS)}", stage="account")
+        if (name := optional(form, "upstream")) is not None:
+            return await self._sign_in(request, name)
+        if session is None:
+            raise AccountRefused("sign in first", reason="not signed in")
+        return await self._change(form, session)
+
+    async def _sign_in(self, request: Request, name: str) -> Response:
+        upstream = self.upstreams.find(name)
+        if upstream is None:
+            raise InvalidRequest("upstream must be one of those on the page", stage="account")
+        login = AccountLogin(
+            state=self._random(),
+            nonce=self._random(),
+            code_verifier=self._random(),
+            expires_at=int(self.clock()) + LOGIN_SECONDS,
+            upstream=upstream.name,
+        )
+        url = await upstream.authorization_url(account_login(login, upstream, self.site))
+        response = self.pages.onward(request, url, to=upstream.title)
+        self.cookies.set_login(response, login)
+        return response
+
+    async def _change(self, form: Form, session: AccountSession) -> Response:
+        """Disconnect one app or all, or sign out; and then show the page again."""
+        response = RedirectResponse(account_path(self.site), status_code=303, headers=NO_STORE)
+        if (grant := optional(form, "grant")) is not None:
+            await self._disconnect(session, grant)
+            return response
+        match one(form, "action"):
+            case "disconnect_all":
+                await self._disconnect(session, None)
+            case "sign_out":
+                # Before the cookie goes: a copy of it is then useless too.
+                await self.vault.claim(session.end, expires_at=session.expires_at)
+                self.cookies.clear_session(response)
+            case _:
+                raise InvalidRequest("action must be disconnect_all or sign_out", stage="account")
+        return response
+
+    async def _disconnect(self, session: AccountSession, name: str | None) -> None:
+        """End the user's own grant *name*, or all of them. One that is not there has ended."""
+        for grant in [grant async for grant in self._grants(session)]:
+            if name is None or grant.id == name:
+                await self.vault.end(grant)
+
+    async def _apps(self, session: AccountSession) -> AsyncGenerator[ConnectedApp, None]:
+        async for grant in self._grants(session):
+            if grant.summary is not None:
+                client = self.directory.known(grant.summary.client_id)
+                renewed_at = self.vault.renewed_at(grant)
+                yield ConnectedApp(grant, grant.summary, client, renewed_at)
+
+    async def _grants(self, session: AccountSession) -> AsyncGenerator[Listed, None]:
+        """The user's grants, under each name of the provider."""
+        for issuer in session.issuers:
+            async for grant in self.vault.listing.find(subject=(issuer, session.subject)):
+                yield grant
+
+    async def _session(self, request: Request) -> AccountSession | None:
+        """Who is signed in. A session that was ended by signing out is none."""
+        session = self.cookies.session(request, now=int(self.clock()))
+        if session is None or await self.vault.is_claimed(session.end):
+            return None
+        return session
+
+    def _check_form(self, request: Request, text: str, session: AccountSession | None) -> None:
+        """The form must be from this page, this browser and this session, and not too old."""
+        form = self.cookies.open_form(text)
+        if form is None:
+            raise AccountRefused(
+                "this server did not make this form; open the page again", reason="foreign form"
+            )
+        if not self.cookies.cookies.is_from(request, form.browser):
+            raise CookieMissing(
+                "this browser did not send back the cookie that the page came with; allow "
+                "cookies for this site",
+                reason="account form without its browser's cookie",
+                stage="account",
+            )
+        if int(self.clock()) >= form.expires_at:
+            raise AccountRefused(
+                "this page was open for too long; open it again", reason="expired form"
+            )
+        if form.session is not None and (session is None or form.session != session.id):
+            raise AccountRefused(
+                "you signed out, or signed in again, after this page was shown; open it again",
+                reason="form of another session",
+            )
+
+    def _check_origin(self, request: Request) -> None:
+        """Refuse another site's form, also from a browser without Fetch Metadata.
+
+        Pages of Mintage are sent without a referrer, so that browsers say "null" for them.
+        """
+        origin = request.headers.get("origin", "null")
+        if origin not in ("null", self.site.issuer.removesuffix(self.site.base_path)):
+            raise AccessDenied(
+                "the answer came from another site; open the page again",
+                reason="form with another origin",
+                stage="account",
+            )
+
+    def _random(self) -> str:
+        return encode_text(self.random_bytes(32))
+
+
+def account_path(site: Site) -> str:
+    """The path of the page."""
+    return f"{site.base_path}/{ACCOUNT.name}"
+
+
+def account_login(login: AccountLogin, upstream: RegisteredUpstream, site: Site) -> LoginRequest:
+    """The login as it is requested from the provider.
+
+    The person chooses the account there: it decides whose apps the page shows.
+    """
+    return LoginRequest(
+        redirect_uri=site.issuer + upstream.callback,
+        state=login.state,
+        nonce=login.nonce,
+        code_verifier=login.code_verifier,
+        parameters=LoginParameters(prompt="select_account"),
+    )

@@ -1,0 +1,88 @@
+"""What ``/account`` says about each connected app. Pure."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from mintage.clients.client import Client
+from mintage.clients.documents import is_document_url
+from mintage.clients.known import known_client
+from mintage.clients.redirects import display_host
+from mintage.site.site import Site
+from mintage.vault.values import Listed, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedApp:
+    """A live grant of the user.
+
+    *client*: None if Mintage does not know it any more, or would have to ask its host. *renewed_at*
+    is in seconds since the epoch.
+    """
+
+    grant: Listed
+    summary: Summary
+    client: Client | None
+    renewed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """*scope_texts*: what scopes allow, in words."""
+
+    site: Site
+    scope_texts: Mapping[str, str] = field(repr=False)
+
+    def rows(self, apps: Iterable[ConnectedApp], *, now: int) -> list[dict[str, Any]]:
+        """The apps for the template, the newest first."""
+        newest = sorted(apps, key=lambda app: app.summary.created_at, reverse=True)
+        return [self._row(app, now) for app in newest]
+
+    def _row(self, app: ConnectedApp, now: int) -> dict[str, Any]:
+        summary = app.summary
+        resources = [self.site.resource(name) or name for name in summary.resources]
+        known = summary.created_at <= app.renewed_at <= now
+        return _who(app) | {
+            "id": app.grant.id,
+            "since": _time(summary.created_at),
+            "renewed": _time(app.renewed_at) if known else None,
+            "until": _time(app.grant.expires_at),
+            "resources": [
+                {"name": None, "identifier": each}
+                if isinstance(each, str)
+                else {"name": each.name, "identifier": each.identifier}
+                for each in resources
+            ],
+            "scopes": [
+                {"name": scope, "text": self.scope_texts.get(scope)} for scope in summary.scopes
+            ],
+        }
+
+
+def _who(app: ConnectedApp) -> dict[str, Any]:
+    """The app's name, how Mintage knows it, and the addresses that it registered."""
+    client, client_id = app.client, app.summary.client_id
+    if client is None:
+        published = is_document_url(client_id)
+        host = urlsplit(client_id).netloc if published else None
+        return {
+            "app": host,
+            "standing": "published" if published else "unknown",
+            "addresses": [client_id] if published else [],
+        }
+    uris = [uri.text for uri in client.redirect_uris]
+    addresses = list(dict.fromkeys(map(display_host, uris)))
+    if client.vouched:
+        return {"app": client.name, "standing": "vouched", "addresses": addresses}
+    names = {known_client(uri) for uri in uris}
+    if len(names) == 1 and (name := names.pop()) is not None:
+        return {"app": name, "standing": "known", "addresses": addresses}
+    return {"app": client.name, "standing": "claimed", "addresses": addresses}
+
+
+def _time(seconds: int) -> dict[str, str]:
+    """A time for people, in UTC, and for programs."""
+    moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
+    return {"shown": moment.strftime("%Y-%m-%d %H:%M UTC"), "exact": moment.isoformat()}

@@ -1,0 +1,88 @@
+"""A login at an identity provider and the way back from it, whatever it is for."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mintage.errors import InvalidRequest, NotAdmitted, UpstreamRefused
+from mintage.grants.admission import AllowRule, admit
+from mintage.grants.states import Identity, UpstreamTokens
+from mintage.server.login_errors import LoginFinished, LoginNotAccepted
+from mintage.upstream.protocol import LoginRequest
+from mintage.upstream.registry import RegisteredUpstream
+from mintage.vault.vault import Vault
+from mintage.web.forms import Form, optional
+
+
+class LoginInProgress(Protocol):
+    """What this browser keeps of a login that it began at *upstream*."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def expires_at(self) -> int: ...
+    @property
+    def upstream(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLeg:
+    """Checks what comes back from *upstream*. *allow*: who may log in."""
+
+    upstream: RegisteredUpstream
+    vault: Vault
+    allow: Sequence[AllowRule]
+
+    async def claim(self, form: Form, login: LoginInProgress) -> None:
+        """Check that the callback *form* is the provider's answer to *login*, and the first one."""
+        if login.upstream != self.upstream.name:
+            raise InvalidRequest(
+                "this login began at another identity provider; go back to the application",
+                reason="callback of another identity provider",
+            )
+        await self.upstream.check_issuer(optional(form, "iss"))
+        name = hashlib.sha256(login.state.encode()).digest()
+        if not await self.vault.claim(name, expires_at=login.expires_at):
+            raise LoginFinished(
+                "this login was finished already; go back to the application",
+                reason="callback replayed",
+            )
+
+    async def identify(
+        self, code: str, wanted: LoginRequest, *, now: int
+    ) -> tuple[UpstreamTokens, Identity]:
+        """The tokens for the provider's *code*, and who logged in.
+
+        Raises `TurnedAway` for a user whom no rule admits.
+        """
+        tokens, identity = await self.upstream.redeem(code, wanted, now=now)
+        try:
+            admit(self.allow, identity)
+        except NotAdmitted as refusal:
+            raise TurnedAway(tokens, identity, refusal) from refusal
+        return tokens, identity
+
+
+class TurnedAway(Exception):
+    """No rule admits *identity*, who has got *tokens* from the provider."""
+
+    def __init__(self, tokens: UpstreamTokens, identity: Identity, why: NotAdmitted) -> None:
+        super().__init__(str(why))
+        self.tokens = tokens
+        self.identity = identity
+
+
+def as_seen_here(error: Exception) -> Exception:
+    """The error for the user. If the upstream refuses a code, the user must log in again."""
+    if isinstance(error, UpstreamRefused):
+        return LoginNotAccepted(
+            "the identity provider did not accept this login; try again", reason=str(error)
+        )
+    return error
+
+
+def name_of(identity: Identity) -> str:
+    """How a person recognizes the account, at the provider that they logged in at."""
+    names = (identity.claims.get(name) for name in ("email", "preferred_username", "name"))
+    return next((name for name in names if isinstance(name, str) and name), identity.subject)
