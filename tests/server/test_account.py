@@ -6,12 +6,19 @@ from typing import Any
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 from playwright.async_api import Page as Tab
 
+from mintage.clients.client import Client
+from mintage.clients.redirects import RedirectUri
 from mintage.errors import StoreUnavailable
+from mintage.server.account_page import AccountPage, ConnectedApp
+from mintage.site.site import Site
 from mintage.testing.browser import Browser, Page
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
+from mintage.values import ClientId
+from mintage.vault.values import Listed, Summary
 from tests.server.test_pages_in_a_browser import CURSOR, checked
 from tests.server.test_several_upstreams import log_in, section
 from tests.support.world import World, every_store, opened_world
@@ -351,3 +358,86 @@ async def test_a_session_of_another_issuer_with_the_same_secret_is_none(
         sent = page.form().fields | {"action": "sign_out"}
         answer = await other.http.post(f"{other.issuer}/account", data=sent, headers=cookies)
         assert (answer.status_code, complaint(answer)) == (400, "Open this page again")
+
+
+async def test_apps_from_before_the_provider_was_renamed_are_shown(
+    clock: ManualClock, upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    store = {"store": f"sqlite://{tmp_path}/mintage.db"}
+    async with opened_world(clock, upstream, tmp_path, store, {}) as world:
+        client, port = await world.client(), world.port
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser)
+    before, upstream.issuer = upstream.issuer, upstream.url.replace("127.0.0.1", "localhost")
+    moved = store | {"upstream": section(upstream, "oidc", former_issuers=[before])}
+    async with opened_world(clock, upstream, tmp_path, moved, {}, port=port) as world:
+        client.http = world.http
+        async with world.browser() as browser:
+            page = await sign_in(world, browser)
+            (grant,) = grants_on(page)
+            await browser.submit(page, {"grant": grant})
+        assert (await client.call(tokens["access_token"])).status_code == 401
+
+
+async def test_the_page_of_the_server_leads_to_it(world: World) -> None:
+    async with world.browser() as browser:
+        assert 'href="/account"' in (await browser.open(f"{world.issuer}/")).text
+
+
+class TestRows:
+    """What is said about an app, by how Mintage knows it."""
+
+    @staticmethod
+    def row(client: Client | None, *, renewed_at: int = 150, **more: Any) -> dict[str, Any]:
+        summary = Summary("https://idp.example", "alice", ClientId("x"), 100)
+        summary = replace(summary, **more)
+        grant = Listed(bytes(32), summary, 1000, b"", b"")
+        page = AccountPage(Site(issuer="https://auth.example", resources=()), {})
+        (row,) = page.rows([ConnectedApp(grant, summary, client, renewed_at)], now=200)
+        return row
+
+    @staticmethod
+    def client(*uris: str, vouched: bool = False) -> Client:
+        return Client(
+            client_id=ClientId("x"),
+            name="Claims",
+            redirect_uris=tuple(map(RedirectUri, uris)),
+            auth_method="none",
+            grant_types=("authorization_code",),
+            vouched=vouched,
+        )
+
+    @pytest.mark.parametrize(
+        ("uris", "vouched", "app", "standing", "addresses"),
+        [
+            (["https://app.example/cb"], True, "Claims", "vouched", ["app.example"]),
+            (["https://app.example/cb"], False, "Claims", "claimed", ["app.example"]),
+            ([CURSOR], False, "Cursor", "known", ["cursor:"]),
+            ([CURSOR, "https://a.example/"], False, "Claims", "claimed", ["cursor:", "a.example"]),
+        ],
+    )  # fmt: skip
+    def test_a_name_is_the_apps_own_unless_its_addresses_prove_it(
+        self, uris: list[str], app: str, standing: str, addresses: list[str], *, vouched: bool
+    ) -> None:
+        row = self.row(self.client(*uris, vouched=vouched))
+        assert (row["app"], row["standing"], row["addresses"]) == (app, standing, addresses)
+
+    def test_a_document_is_named_by_its_host_and_not_fetched(self) -> None:
+        url = "https://app.example/client.json"
+        row = self.row(None, client_id=url)
+        assert (row["app"], row["standing"]) == ("app.example", "published")
+        assert row["addresses"] == [url]
+
+    def test_a_client_that_is_not_known_any_more(self) -> None:
+        row = self.row(None, client_id="mc1.AAAA")
+        assert (row["app"], row["standing"]) == (None, "unknown")
+
+    @pytest.mark.parametrize(("renewed_at", "shown"), [(99, False), (100, True), (201, False)])
+    def test_a_time_that_can_not_be_is_not_shown(self, renewed_at: int, *, shown: bool) -> None:
+        """The lifetime of refresh tokens was changed, or the app has no tokens yet."""
+        assert (self.row(None, renewed_at=renewed_at)["renewed"] is not None) == shown
+
+    def test_a_resource_that_is_gone_keeps_its_address(self) -> None:
+        row = self.row(None, resources=("https://auth.example/old",), scopes=("a",))
+        assert row["resources"] == [{"name": None, "identifier": "https://auth.example/old"}]
+        assert row["scopes"] == [{"name": "a", "text": None}]

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.server.account import account_path
 from mintage.server.pages import Pages
 from mintage.site.resource import Resource
 from mintage.site.site import Site
@@ -25,7 +26,12 @@ class About:
         """The page about the whole server."""
         places = [_place(resource) for resource in self.site.resources]
         return self.pages.show(
-            request, "about", kind="server", title=self.pages.server_name, places=places
+            request,
+            "about",
+            kind="server",
+            title=self.pages.server_name,
+            places=places,
+            account=account_path(self.site) if self.site.account else None,
         )
 
     def resource(self, request: Request, resource: Resource, refusal: Response) -> Response:
@@ -39,6 +45,7 @@ class About:
             kind="resource",
             title=resource.name or self.pages.server_name,
             places=[_place(resource)],
+            account=None,
         )
         for name in ("www-authenticate", "x-request-id"):
             if (value := refusal.headers.get(name)) is not None:
