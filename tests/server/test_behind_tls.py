@@ -78,3 +78,31 @@ async def test_attack_d04_headers_change_no_address(
     assert page.headers["set-cookie"].startswith("__Host-mintage-browser-")
     for answer in (metadata, refused, page):
         assert "evil" not in answer.text + str(answer.headers)
+
+
+async def test_the_account_page_has_host_cookies_and_knows_its_own_origin(
+    world: World, inside: httpx2.ASGITransport, http: httpx2.AsyncClient
+) -> None:
+    set_cookies: list[str] = []
+
+    def watch(response: httpx2.Response) -> None:
+        set_cookies.extend(response.headers.get_list("set-cookie"))
+
+    async with Browser(on_response=watch, mounts={ISSUER: inside}) as browser:
+        page = await browser.open(f"{ISSUER}/account")
+        signed_in = await browser.submit(page, {"upstream": "oidc"})
+        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    for name in ("account-login", "account"):
+        (cookie,) = [
+            c
+            for c in set_cookies
+            if c.startswith(f"__Host-mintage-{name}=") and "Max-Age=0" not in c
+        ]
+        assert {"Secure", "HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
+    for origin, status in ((ISSUER, 303), ("null", 303), ("https://example.com", 403)):
+        answer = await http.post(
+            f"{ISSUER}/account",
+            data=signed_in.form().fields | {"action": "disconnect_all"},
+            headers={"origin": origin, "cookie": cookies},
+        )
+        assert answer.status_code == status, origin
