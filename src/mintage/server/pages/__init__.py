@@ -65,6 +65,7 @@ def templates(directory: str | None) -> Environment:
         loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,  # it would look at each template's file for each page
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -13,6 +13,8 @@ from markupsafe import Markup
 
 from mintage.web.preferences import weighted
 
+_ISOLATED: Final = Markup("<bdi>{}</bdi>")
+
 
 @dataclass(frozen=True, slots=True)
 class Texts:
@@ -20,23 +22,25 @@ class Texts:
 
     language: str
     direction: str
-    by_name: Mapping[str, str] = field(repr=False)
+    by_name: Mapping[str, Markup] = field(repr=False)
 
     def __call__(self, name: str, /, **values: object) -> Markup:
         """The text *name* as HTML. Each of *values* is escaped, and keeps its own direction."""
-        isolated = {key: Markup("<bdi>{}</bdi>").format(value) for key, value in values.items()}
-        return Markup(self.by_name[name]).format(**isolated)  # noqa: S704  (escapes its values)
+        text = self.by_name[name]
+        if not values and "{" not in text:
+            return text
+        return text.format(**{key: _ISOLATED.format(value) for key, value in values.items()})
 
     def plain(self, name: str, /, **values: object) -> str:
         """The text *name*, not as HTML: for a title."""
-        return self.by_name[name].format(**values)
+        return str(self.by_name[name]).format(**values)
 
 
 def _read(language: str) -> Texts:
     source = files(__name__).joinpath(f"{language}.toml").read_text(encoding="utf-8")
     table = tomllib.loads(source)
     by_name = {
-        f"{section}.{name}": text
+        f"{section}.{name}": Markup(text)  # noqa: S704  (it is part of Mintage)
         for section, texts in table.items()
         if isinstance(texts, dict)
         for name, text in texts.items()
