@@ -13,7 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 from pydantic import AnyUrl
 
-from mintage.demo.walk import Memory
+from mintage.demo.memory import Memory
 from mintage.network.tls import trusted
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of
 from tests.support.client_hosts import ClientHost, Names, client_host, fetch_from_tests

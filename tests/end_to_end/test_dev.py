@@ -18,8 +18,9 @@ from mcp.shared.auth import OAuthClientMetadata
 from mcp_types import TextContent
 from pydantic import AnyUrl
 
+from mintage.demo.memory import Memory
 from mintage.demo.stage import process
-from mintage.demo.walk import CALLBACK, Memory, User
+from mintage.demo.walk import CALLBACK, User
 from mintage.testing.browser import Browser, Page
 from mintage.testing.nanoidp import free_port, nanoidp
 from tests.support.command import children, is_gone, mintage

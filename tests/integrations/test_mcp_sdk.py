@@ -15,7 +15,7 @@ from mcp_types import TextContent
 from pydantic import AnyUrl
 from starlette.types import ASGIApp
 
-from mintage.demo.walk import Memory
+from mintage.demo.memory import Memory
 from mintage.errors import StoreUnavailable
 from mintage.integrations.mcp_sdk import McpLogin, current_user
 from mintage.testing.browser import Browser

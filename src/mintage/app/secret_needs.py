@@ -1,12 +1,14 @@
 """Counts the live grants that need each root secret, and ends those whose secret is lost."""
 
 import logging
+import secrets
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mintage.app.opening import vault_keys
+from mintage.app.opening import open_vault, vault_keys
 from mintage.clients.registration import ClientIds, key_id
 from mintage.crypto.derivation import purpose_keys
 from mintage.settings.load import Config
@@ -14,7 +16,7 @@ from mintage.stores.protocol import Store
 from mintage.values import Clock
 from mintage.vault.secret_register import SecretRegister
 from mintage.vault.values import Listed
-from mintage.vault.vault import Vault
+from mintage.vault.vault import Vault, ask_nobody, forget
 
 log = logging.getLogger("mintage")
 
@@ -140,3 +142,25 @@ class SecretNeeds:
             yield "registered", {ids[number]}
         elif (unknown := self.client_ids.unknown_key(client_id)) in client_keys and unknown:
             yield "registered", {client_keys[unknown]}
+
+
+def open_needs(config: Config, store: Store) -> SecretNeeds:
+    """What the grants in *store* need, for a command that runs beside the servers.
+
+    Its vault asks no provider, and reports nothing to one.
+    """
+    vault = open_vault(
+        config,
+        store,
+        clock=time.time,
+        steady=time.monotonic,
+        random_bytes=secrets.token_bytes,
+        renew=ask_nobody,
+        ended=forget,
+    )
+    return SecretNeeds(
+        config=config,
+        vault=vault,
+        client_ids=ClientIds(*purpose_keys(config.secrets, "client-id")),
+        register=register_of(config, store, clock=time.time, steady=time.monotonic),
+    )

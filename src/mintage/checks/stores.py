@@ -7,19 +7,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from mintage.app.opening import open_vault, vault_keys
-from mintage.app.secret_needs import SecretNeeds, register_of
+from mintage.app.opening import vault_keys
+from mintage.app.secret_needs import open_needs
 from mintage.app.store_watch import clock_warning
 from mintage.checks.findings import Finding, error, ok, warning
-from mintage.clients.registration import ClientIds
-from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError, StoreError, StoreUnusable
 from mintage.extras import MissingExtra
 from mintage.settings.load import Config
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.vault import installation
-from mintage.vault.vault import ask_nobody, forget
 
 _PROBE_SECONDS: Final = 60
 
@@ -117,22 +114,7 @@ async def _open(config: Config, store: Store) -> AsyncIterator[Finding]:
 
 
 async def _secrets(config: Config, store: Store) -> Finding:
-    vault = open_vault(
-        config,
-        store,
-        clock=time.time,
-        steady=time.monotonic,
-        random_bytes=secrets.token_bytes,
-        renew=ask_nobody,
-        ended=forget,
-    )
-    needs = SecretNeeds(
-        config=config,
-        vault=vault,
-        client_ids=ClientIds(*purpose_keys(config.secrets, "client-id")),
-        register=register_of(config, store, clock=time.time, steady=time.monotonic),
-    )
-    missing = await needs.missing()
+    missing = await open_needs(config, store).missing()
     if missing:
         named = ", ".join(f"{need.secret_id} ({need.grants} logins)" for need in missing)
         return error(

@@ -105,7 +105,7 @@ def main() -> None:
         _complain(explained(error))
         sys.exit(2)
     except ConfigError as error:
-        _complain(f"{as_text(error.key)}: {error.advice}")
+        _complain(str(error).replace(error.key, as_text(error.key), 1))
         sys.exit(2)
     except MintageError as error:
         _complain(str(error))

@@ -1,21 +1,19 @@
 """Opens the store for the commands that work on it."""
 
-import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mintage.app.opening import open_vault, vault_keys
-from mintage.app.secret_needs import SecretNeeds, register_of
+from mintage.app.opening import vault_keys
+from mintage.app.secret_needs import SecretNeeds, open_needs
 from mintage.clients.registration import ClientIds
-from mintage.crypto.derivation import purpose_keys
 from mintage.errors import ConfigError
 from mintage.settings.load import Config, load_for_the_store
 from mintage.stores.opening import open_store
 from mintage.vault import installation
-from mintage.vault.vault import Vault, ask_nobody, forget
+from mintage.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +50,7 @@ async def opened_with(config: Config, *, existing: bool = False) -> AsyncIterato
     try:
         ids = [keys.id for keys in vault_keys(config.secrets)]
         await installation.check(store, config.issuer, ids)
-        vault = open_vault(
-            config,
-            store,
-            clock=time.time,
-            steady=time.monotonic,
-            random_bytes=secrets.token_bytes,
-            renew=ask_nobody,
-            ended=forget,
-        )
-        needs = SecretNeeds(
-            config=config,
-            vault=vault,
-            client_ids=ClientIds(*purpose_keys(config.secrets, "client-id")),
-            register=register_of(config, store, clock=time.time, steady=time.monotonic),
-        )
-        yield OpenInstallation(config, vault, needs)
+        needs = open_needs(config, store)
+        yield OpenInstallation(config, needs.vault, needs)
     finally:
         await store.close()

@@ -27,11 +27,12 @@ with extra("mcp"):
     from mcp.client.auth import OAuthClientProvider, OAuthFlowError
     from mcp.shared.auth import (
         AuthorizationCodeResult,
-        OAuthClientInformationFull,
         OAuthClientMetadata,
         OAuthToken,
     )
     from pydantic import AnyUrl
+
+    from mintage.demo.memory import Memory
 
 _SECONDS: Final = 300.0  # for a person to log in
 
@@ -68,7 +69,7 @@ def get(
 
 
 async def _log_in(url: str, scopes: tuple[str, ...], *, opens: bool) -> OAuthToken:
-    memory = _Memory()
+    memory = Memory()
     async with _callback() as (redirect_uri, answer):
 
         async def redirect(page: str) -> None:
@@ -144,23 +145,3 @@ async def _callback() -> AsyncIterator[tuple[str, asyncio.Future[dict[str, str]]
         yield f"http://127.0.0.1:{port}/callback", answer
     finally:
         await server.shutdown()
-
-
-class _Memory:
-    """What the client knows; it is gone with this process."""
-
-    def __init__(self) -> None:
-        self.tokens: OAuthToken | None = None
-        self.client: OAuthClientInformationFull | None = None
-
-    async def get_tokens(self) -> OAuthToken | None:
-        return self.tokens
-
-    async def set_tokens(self, tokens: OAuthToken) -> None:
-        self.tokens = tokens
-
-    async def get_client_info(self) -> OAuthClientInformationFull | None:
-        return self.client
-
-    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
-        self.client = client_info

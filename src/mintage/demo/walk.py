@@ -12,7 +12,6 @@ from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import (
     AuthorizationCodeResult,
-    OAuthClientInformationFull,
     OAuthClientMetadata,
     OAuthToken,
 )
@@ -21,6 +20,7 @@ from pydantic import AnyUrl
 
 from mintage.crypto.derivation import purpose_key
 from mintage.crypto.sealing import record_key
+from mintage.demo.memory import Memory
 from mintage.demo.show import Show
 from mintage.demo.stage import Stage
 from mintage.errors import SealError
@@ -40,26 +40,6 @@ _TITLES: Final = {
     ("POST", "/consent", 200): "Consent: only now does the browser go to the login provider",
     ("POST", "/token", 200): "Token",
 }
-
-
-@dataclass
-class Memory:
-    """The client's storage for its tokens and its registration."""
-
-    tokens: OAuthToken | None = None
-    client: OAuthClientInformationFull | None = None
-
-    async def get_tokens(self) -> OAuthToken | None:
-        return self.tokens
-
-    async def set_tokens(self, tokens: OAuthToken) -> None:
-        self.tokens = tokens
-
-    async def get_client_info(self) -> OAuthClientInformationFull | None:
-        return self.client
-
-    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
-        self.client = client_info
 
 
 @dataclass
