@@ -1,4 +1,4 @@
-"""``mintage check``: what each broken set-up is told, and what a good one is."""
+"""``mintage check``: its finding for each broken set-up, and for one that is right."""
 
 import asyncio
 import json

@@ -42,6 +42,7 @@ async def test_a_program_reads_an_object_a_line(tmp_path: Path) -> None:
         assert server.stderr is not None
         rest = (await server.stderr.read()).splitlines()
     lines = [json.loads(line) for line in rest]
+    assert "Shutting down" in [line["message"] for line in lines]
     assert all(line.keys() >= {"time", "level", "logger", "message"} for line in lines)
 
 

@@ -35,9 +35,10 @@ def check(
     """Find what is wrong with the settings and all that they name.
 
     That is the store, the providers, the backends and the public address. Run it before the
-    start, or beside a running server: nothing of a server is changed. Each provider is asked for
-    its metadata, and is sent one invented code: its answer tells whether it takes the client's
-    credentials. Each finding names the setting, what is wrong, and what to do.
+    start, or beside a running server. It creates no secret and no store; a store of an older
+    format is upgraded, as by every command. Each provider is asked for its metadata, and is sent
+    one invented code: its answer tells whether it takes the client's credentials. Each finding
+    names the setting, what is wrong, and what to do.
 
     Exit code 0 if there is no error (there may be warnings), 1 if there is one, 2 if the file
     itself is wrong.

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from mintage.cli.plain_text import as_text
 from mintage.demo.browsers import has_browser
 from mintage.errors import MintageError
 from mintage.extras import extra
@@ -64,7 +65,11 @@ def get(
     token = asyncio.run(
         _log_in(url, scope, opens=browser and has_browser(os.environ, sys.platform))
     )
-    print(token.model_dump_json(exclude_none=True, indent=2) if json else token.access_token)  # noqa: T201
+    # Text of the server's: it may not steer the terminal.
+    shown = (
+        token.model_dump_json(exclude_none=True, indent=2) if json else as_text(token.access_token)
+    )
+    print(shown)  # noqa: T201
     return 0
 
 
@@ -74,7 +79,7 @@ async def _log_in(url: str, scopes: tuple[str, ...], *, opens: bool) -> OAuthTok
 
         async def redirect(page: str) -> None:
             page = _asking_for(page, scopes)
-            print(f"Log in here: {page}", file=sys.stderr)  # noqa: T201
+            print(f"Log in here: {as_text(page)}", file=sys.stderr)  # noqa: T201
             print(f"Waiting for it {_SECONDS / 60:.0f} minutes; Ctrl-C ends.", file=sys.stderr)  # noqa: T201
             if opens:
                 await asyncio.to_thread(webbrowser.open, page)
