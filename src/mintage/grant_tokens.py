@@ -12,6 +12,7 @@ from typing import Any
 from mintage.crypto.base64url import decode_segment
 from mintage.errors import TokenError, UnknownKey, WrongAudience, WrongTokenUse
 from mintage.grants.handles import Handle, Kind, make_jti, parse_jti
+from mintage.grants.lifetimes import ends_at
 from mintage.grants.states import Active
 from mintage.jwt import claims as claims_
 from mintage.jwt.claims import Claims
@@ -19,7 +20,7 @@ from mintage.jwt.issuer import JWTIssuer
 from mintage.jwt.jws import MAX_TOKEN
 from mintage.jwt.keyring import KeyRing
 from mintage.values import Clock, Scopes
-from mintage.vault.values import Lifetimes, OpenGrant
+from mintage.vault.values import CLOCK_LEEWAY, Lifetimes, OpenGrant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class Tokens:
         access_keys: KeyRing | None = None,
         lifetimes: Lifetimes,
         clock: Clock,
-        leeway: int = 5,
+        leeway: int = CLOCK_LEEWAY,
     ) -> None:
         if min(lifetimes.access, lifetimes.refresh) < 1:
             # The issuer would make such a token: it has ended before its client has it.
@@ -97,8 +98,9 @@ class Tokens:
 
         They depend on the grant alone, not on the clock, so a second call gives the same bytes. A
         client that lost a response thus gets the very same tokens again. *resource* is the
-        audience, None for the grant's own; *claims* are the provider's claims to include. No token
-        outlives the login.
+        audience, None for the grant's own; *claims* are the provider's claims to include. No access
+        token outlives the login. A refresh token may: then its use ends the grant at the provider
+        too (see `grants.lifetimes`).
         """
         grant = opened.grant
         granted = list(grant.login.scopes if scopes is None else scopes)
@@ -116,7 +118,7 @@ class Tokens:
             grant.login.client_id,
             list(grant.login.scopes),
             make_jti(opened.secret, grant.generation, "refresh"),
-            self._until_the_end(grant, self._lifetimes.refresh),
+            self._lifetimes.refresh,
             issued_at=grant.rotated_at,
         )
         age = int(self._clock()) - grant.rotated_at
@@ -129,10 +131,8 @@ class Tokens:
 
     def _until_the_end(self, grant: Active, lifetime: int) -> int:
         """*lifetime*, but not longer than the login lasts; at least a second."""
-        session = self._lifetimes.session
-        if session is None:
-            return lifetime
-        return max(1, min(lifetime, grant.login.created_at + session - grant.rotated_at))
+        end = ends_at(grant, session=self._lifetimes.session)
+        return max(1, int(min(lifetime, end - grant.rotated_at)))
 
     def read_refresh(self, token: str) -> Handle:
         """The handle of a refresh token. The grant knows its user. Raises `TokenError`."""

@@ -66,9 +66,11 @@ def live(config: Path, *logins: OpenGrant) -> list[bool]:
     return on(config, look)
 
 
-def log_in(config: Path, *users: str, at: int = 0) -> list[OpenGrant]:
+def log_in(config: Path, *users: str, at: int | None = None) -> list[OpenGrant]:
+    since = int(time.time()) if at is None else at
+
     async def each(vault: Vault) -> list[OpenGrant]:
-        return [await logged_in(vault, user, at=at) for user in users]
+        return [await logged_in(vault, user, at=since) for user in users]
 
     return on(config, each)
 

@@ -225,6 +225,13 @@ def test_whom_to_trust_is_said_of_a_backend(setting: str) -> None:
     assert caught.value.key == "resource[0].backend"
 
 
+@pytest.mark.parametrize("seconds", [1, 3600])
+def test_a_login_may_not_be_idle_before_its_client_refreshes(seconds: int) -> None:
+    with pytest.raises(ConfigError, match=r"tokens\.access_token_lifetime") as caught:
+        read(changed("grants", {"idle_lifetime": seconds}))
+    assert caught.value.key == "grants.idle_lifetime"
+
+
 @pytest.mark.parametrize("key", ["resource.scopes", "resource.optional_scopes"])
 def test_spec022_offline_access_is_no_scope_of_a_resource(key: str) -> None:
     """It would stand in every challenge and metadata document; it only asks for a refresh token."""

@@ -393,7 +393,7 @@ class TestRows:
         summary = replace(summary, **more)
         grant = Listed(bytes(32), summary, 1000, b"", b"")
         page = AccountPage(Site(issuer="https://auth.example", resources=()), {})
-        (row,) = page.rows([ConnectedApp(grant, summary, client, renewed_at)], now=200)
+        (row,) = page.rows([ConnectedApp(grant, summary, client, renewed_at, 300)], now=200)
         return row
 
     @staticmethod

@@ -213,7 +213,7 @@ async def _find(
 
 
 def _row(here: OpenInstallation, grant: Listed) -> dict[str, Any]:
-    row: dict[str, Any] = {"grant": grant.id, "until": grant.expires_at}
+    row: dict[str, Any] = {"grant": grant.id, "until": here.vault.lasts_until(grant)}
     if grant.foreign:
         row["needs_secret"] = grant.sealed_under.hex()
     if grant.unread is not None:

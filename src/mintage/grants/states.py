@@ -164,6 +164,7 @@ class Reason(StrEnum):
     NOT_ADMITTED = "not_admitted"
     UPSTREAM_EXPIRED = "upstream_expired"
     SESSION_OVER = "session_lifetime_over"
+    IDLE = "idle_lifetime_over"
 
 
 def bound_tokens(grant: Pending | Active) -> UpstreamTokens:

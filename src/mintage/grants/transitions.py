@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from mintage.grants.lifetimes import over
 from mintage.grants.pkce import s256
 from mintage.grants.states import (
     Active,
@@ -114,10 +115,12 @@ def refresh(
     grace: int,
     age: float | None = None,
     session: int | None = None,
+    idle: int | None = None,
 ) -> Write | Keep | Refuse | Revoke:
     """The decision about a refresh token (RFC 6749 §6, RFC 9700 §4.14.2).
 
-    *session*: how many seconds after the login the grant ends in any case; None: never.
+    *session*: how many seconds after the login the grant ends in any case; None: never. *idle*: how
+    many seconds after the last refresh; None: never.
 
     The current generation rotates. A client that did not get the response sends the previous token
     again. That is not theft, and within *grace* seconds it gets the same new token again. An older
@@ -140,8 +143,9 @@ def refresh(
         return Refuse(Reason.WRONG_RESOURCE)
     if not grant.login.covers_scopes(request.scopes):
         return Refuse(Reason.SCOPE_WIDENED)
-    if session is not None and now >= grant.login.created_at + session:
-        return _revoke(grant, Reason.SESSION_OVER, now)
+    late = over(grant, request.generation, now=now, session=session, idle=idle)
+    if late is not None:
+        return _revoke(grant, late, now)
     if request.generation >= grant.generation:
         return Write(replace(grant, generation=request.generation + 1, rotated_at=now))
     age = now - grant.rotated_at if age is None else age
@@ -165,5 +169,5 @@ def end(grant: Active, reason: Reason, *, now: int) -> Revoke:
 
 
 def _revoke(grant: Pending | Active, reason: Reason, now: int) -> Revoke:
-    over = Revoked(reason=reason, client_id=grant.login.client_id, at=now)
-    return Revoke(over, bound_tokens(grant))
+    revoked = Revoked(reason=reason, client_id=grant.login.client_id, at=now)
+    return Revoke(revoked, bound_tokens(grant))

@@ -18,7 +18,7 @@ from mintage.grant_tokens import Tokens
 from mintage.grants.handles import store_key
 from mintage.site.resource import Resource
 from mintage.values import Clock, Scopes
-from mintage.vault.values import OpenGrant, Refused
+from mintage.vault.values import CLOCK_LEEWAY, OpenGrant, Refused
 from mintage.vault.vault import Vault
 
 _MAX_KNOWN: Final = 2000
@@ -126,9 +126,10 @@ class Bearer:
                 stage="grant",
             )
         secret = verified.handle.secret
-        known = _Known(secret, verified.scopes, resource, store_key(secret), verified.ends_at)
+        ends_at = min(verified.ends_at, self.vault.ends_at(outcome.grant) + CLOCK_LEEWAY)
+        known = _Known(secret, verified.scopes, resource, store_key(secret), ends_at)
         self._known[token] = known
-        return Access(outcome, verified.scopes, verified.ends_at)
+        return Access(outcome, verified.scopes, ends_at)
 
 
 def _accepted(access: Access, resource: Resource, calls: Sequence[Call]) -> bool:

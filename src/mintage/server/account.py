@@ -149,8 +149,8 @@ class AccountEndpoint:
         async for grant in self._grants(session):
             if grant.summary is not None:
                 client = self.directory.known(grant.summary.client_id)
-                renewed_at = self.vault.renewed_at(grant)
-                yield ConnectedApp(grant, grant.summary, client, renewed_at)
+                times = self.vault.renewed_at(grant), self.vault.lasts_until(grant)
+                yield ConnectedApp(grant, grant.summary, client, *times)
 
     async def _grants(self, session: AccountSession) -> AsyncGenerator[Listed, None]:
         """The user's grants, under each name of the provider."""

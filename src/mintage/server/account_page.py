@@ -19,13 +19,14 @@ class ConnectedApp:
     """A live grant of the user.
 
     *client*: None if Mintage does not know it any more, or would have to ask its host. *renewed_at*
-    is in seconds since the epoch.
+    and *until* are in seconds since the epoch.
     """
 
     grant: Listed
     summary: Summary
     client: Client | None
     renewed_at: int
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class AccountPage:
             "id": app.grant.id,
             "since": _time(summary.created_at),
             "renewed": _time(app.renewed_at) if known else None,
-            "until": _time(app.grant.expires_at),
+            "until": _time(app.until),
             "resources": [
                 {"name": None, "identifier": each}
                 if isinstance(each, str)

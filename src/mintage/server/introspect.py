@@ -76,7 +76,8 @@ class IntrospectEndpoint:
             return f"stage grant: {outcome.reason.value}"
         if handle.kind == "refresh" and handle.generation != outcome.grant.generation:
             return "stage grant: an older refresh token"
-        return _body(claims, outcome)
+        ends_at = min(claims.exp, self.vault.ends_at(outcome.grant))
+        return _body(claims, outcome) | {"exp": int(ends_at)}
 
 
 def _body(claims: Claims, opened: OpenGrant) -> dict[str, Any]:
@@ -88,7 +89,6 @@ def _body(claims: Claims, opened: OpenGrant) -> dict[str, Any]:
         "sub": identity.subject,
         "aud": claims.aud,
         "iss": claims.iss,
-        "exp": claims.exp,
         "iat": claims.iat,
         "jti": claims.jti,
     }

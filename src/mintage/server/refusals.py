@@ -38,6 +38,7 @@ def token_error(reason: Reason) -> OAuthError:
             | Reason.NOT_ADMITTED
             | Reason.UPSTREAM_EXPIRED
             | Reason.SESSION_OVER
+            | Reason.IDLE
         ):
             # One sentence for all: telling them apart would only help a guesser.
             return InvalidGrant(

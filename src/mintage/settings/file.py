@@ -53,6 +53,8 @@ class GrantsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """``[grants]``: how many logins a user may have, how long they last, and how long caches do.
 
     *session_lifetime*: seconds from the login to its end, however often it is refreshed.
+    *idle_lifetime*: seconds from the last refresh to the end of the login; None: as long as the
+    refresh token.
     *unanswered_seconds*: how long a login continues while the provider can't be asked about it.
     """
 
@@ -60,6 +62,7 @@ class GrantsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cache_seconds: Annotated[float, Meta(ge=0, le=300)] = 5.0
     outage_seconds: Annotated[float, Meta(ge=0, le=3600)] = 30.0
     session_lifetime: _Seconds = 7_776_000
+    idle_lifetime: _Seconds | None = None
     unanswered_seconds: Annotated[int, Meta(ge=0, le=30 * 86400)] = 14_400
 
 
@@ -86,6 +89,17 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     allow: tuple[AllowRule, ...] | Literal["everybody"] = ()
     branding: BrandingSection = BrandingSection()
     account: AccountSection = AccountSection()
+
+
+def check_idle_lifetime(file: File) -> None:
+    """Raises `ConfigError` if logins would end before their clients refresh them."""
+    idle, access = file.grants.idle_lifetime, file.tokens.access_token_lifetime
+    if idle is not None and idle <= access:
+        raise ConfigError(
+            "grants.idle_lifetime",
+            f"must be longer than tokens.access_token_lifetime ({access}): a client refreshes when "
+            "its access token ends, and only refreshes count as use",
+        )
 
 
 def convert(data: dict[str, Any]) -> File:

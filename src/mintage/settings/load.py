@@ -33,6 +33,7 @@ from mintage.settings.file import (
     GrantsSection,
     ScopesSection,
     TokensSection,
+    check_idle_lifetime,
     convert,
 )
 from mintage.settings.gateway import GatewaySection, check_gateway
@@ -106,10 +107,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lifetimes(self) -> Lifetimes:
         """How long codes, tokens and logins last, in seconds."""
-        grants = self.grants
+        grants, lifetimes = self.grants, self.tokens.lifetimes()
         return replace(
-            self.tokens.lifetimes(),
+            lifetimes,
             session=grants.session_lifetime,
+            idle=min(lifetimes.refresh, grants.idle_lifetime or lifetimes.refresh),
             unanswered=grants.unanswered_seconds,
         )
 
@@ -324,6 +326,7 @@ def _resources(file: File, base: Path, resolve: Resolve | None) -> tuple[Resourc
         resolve=resolve,
     )
     check_gateway(file.gateway, resources)
+    check_idle_lifetime(file)
     _check_texts(file.scopes.texts, resources)
     check_rules(_rules(file))
     return resources

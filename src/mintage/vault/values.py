@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import msgspec
 
@@ -25,12 +25,17 @@ Prepare: TypeAlias = "Callable[[OpenGrant], object]"
 """Makes the answer for a grant as it would be after a write. It raises where there is none."""
 
 
+CLOCK_LEEWAY: Final = 5
+"""Seconds that the clocks of two replicas may differ."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
     """All in seconds. *upstream_margin*: how long before its end an upstream token is renewed.
 
-    *session*: how long a login lasts in all; None: as long as it is refreshed. *unanswered*: how
-    long it continues while the provider does not say whether it may.
+    *session*: how long a login lasts in all; None: as long as it is refreshed. *idle*: how long it
+    lasts without a refresh; None: as long as its refresh token. *unanswered*: how long it continues
+    while the provider does not say whether it may.
     """
 
     code: int = 60
@@ -38,6 +43,7 @@ class Lifetimes:
     refresh: int = 2_592_000
     grace: int = 60
     session: int | None = None
+    idle: int | None = None
     unanswered: int = 14_400
     upstream_margin: int = 60
     lease: int = 20

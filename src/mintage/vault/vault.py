@@ -7,6 +7,7 @@ report the tokens that the upstream is to revoke.
 import asyncio
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,6 +16,7 @@ from mintage.errors import Exists, StoreUnavailable, UpstreamUnavailable
 from mintage.grants import handles, transitions
 from mintage.grants.handles import Handle
 from mintage.grants.lease import Renewed
+from mintage.grants.lifetimes import ends_at
 from mintage.grants.states import (
     Active,
     Consent,
@@ -38,6 +40,7 @@ from mintage.vault.renewal import Renewal, Rotation
 from mintage.vault.rotations import Rotations
 from mintage.vault.stored_grants import StoredGrants
 from mintage.vault.values import (
+    CLOCK_LEEWAY,
     Decision,
     Lifetimes,
     Listed,
@@ -203,6 +206,7 @@ class Vault:
                 grace=self._lifetimes.grace,
                 age=self._rotations.age(key, grant),
                 session=self._lifetimes.session,
+                idle=self._lifetimes.idle,
             )
             written = outcome.grant if isinstance(outcome, Write) else None
             return _prepared(outcome, secret, prepare)
@@ -233,7 +237,10 @@ class Vault:
         return found[1].login.client_id == client_id
 
     async def authenticate(self, handle: Handle) -> OpenGrant | Refused:
-        """The live grant of an access token, from the cache while that is fresh."""
+        """The live grant of an access token, from the cache while that is fresh.
+
+        One whose absolute lifetime is over is refused. Its client's next refresh ends it.
+        """
         key = handles.store_key(handle.secret)
         grant = self._cache.get(key)
         if grant is None:
@@ -244,7 +251,13 @@ class Vault:
                 revoked = not isinstance(found, Pending)
                 return Refused(Reason.REVOKED if revoked else Reason.NOT_ACTIVE)
             grant = found
+        if self._clock() >= self.ends_at(grant) + CLOCK_LEEWAY:
+            return Refused(Reason.SESSION_OVER)
         return OpenGrant(handle.secret, grant)
+
+    def ends_at(self, grant: Active) -> float:
+        """When *grant* ends, however often it is refreshed, in seconds since the epoch."""
+        return ends_at(grant, session=self._lifetimes.session)
 
     def fresh(self, key: bytes) -> Active | None:
         """The live grant under store key *key*, if it is cached and still fresh."""
@@ -281,6 +294,15 @@ class Vault:
     def renewed_at(self, grant: Listed) -> int:
         """When the client of *grant* last got tokens, if the lifetimes were the same then."""
         return grant.expires_at - self._lifetimes.refresh
+
+    def lasts_until(self, grant: Listed) -> int:
+        """When *grant*, which `listing` found, ends if its client does not refresh it."""
+        if grant.summary is None:
+            return grant.expires_at
+        since, limits = grant.summary.created_at, self._lifetimes
+        used = max(since, self.renewed_at(grant))
+        session, idle = limits.session or math.inf, limits.idle or math.inf
+        return int(min(grant.expires_at, since + session, used + idle))
 
     async def watch(self) -> None:
         """Drop from the cache what other processes change. It runs until it is cancelled."""
