@@ -1,6 +1,7 @@
 """The gateway that a configuration describes: a backend for each resource, and the guard."""
 
 from mintage.errors import ConfigError
+from mintage.events.event import Emit, ignore
 from mintage.gateway.access_guard import AccessGuard
 from mintage.gateway.backend import Backend
 from mintage.gateway.credentials import BackendCredentials, Exchanger, IdentitySigner
@@ -29,6 +30,7 @@ def open_gateway(
     steady: Clock,
     random_bytes: RandomBytes,
     page: PageAbout,
+    emit: Emit = ignore,
 ) -> Gateway:
     """The gateway of *config* on *site*. It has no connection to a backend yet.
 
@@ -43,6 +45,7 @@ def open_gateway(
         exchange,
         signer,
         group_bytes=config.gateway.max_group_bytes,
+        emit=emit,
     )
     origins = Origins(
         own=origin_of(config.issuer),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from mintage.crypto.derivation import purpose_key, purpose_keys
+from mintage.events.event import Emit, ignore
 from mintage.grant_tokens import Tokens
 from mintage.grants.states import UpstreamTokens
 from mintage.jwt.keyring import KeyRing
@@ -24,6 +25,7 @@ def open_vault(
     renew: Renew,
     ended: ReportEnded,
     knows: Callable[[UpstreamTokens], bool] = lambda _: True,
+    emit: Emit = ignore,
 ) -> Vault:
     """The vault that *config* describes, on a *store* that is open. See `Clocks`."""
     keys, *former = vault_keys(config.secrets)
@@ -41,6 +43,7 @@ def open_vault(
         renew=renew,
         ended=ended,
         knows=knows,
+        emit=emit,
     )
 
 

@@ -7,6 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mintage.app.requests import Requests
+from mintage.endpoints import VERIFY
 from mintage.errors import NotFound, OAuthError
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
@@ -15,6 +17,7 @@ from mintage.server.about import About, for_page
 from mintage.server.queries import kept_from_logs
 from mintage.values import RandomBytes
 from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
+from mintage.web.current_request import RESOURCE, note_endpoint
 from mintage.web.edge import Handler, error_response, failure_of
 from mintage.web.limits import check_size
 
@@ -32,6 +35,7 @@ class Router:
     peers: Peers
     forward_auth: ForwardAuth | None
     about: About
+    requests: Requests
     random_bytes: RandomBytes
 
     def answers_at(self, path: str) -> bool:
@@ -41,9 +45,13 @@ class Router:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an HTTP request or a WebSocket."""
+        await self.requests(self._answer, scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             return await self._websocket(scope, receive, send)
         if self.forward_auth is not None and self.forward_auth.is_asked(scope):
+            note_endpoint(VERIFY.name)
             return await self.forward_auth(scope, receive, send)
         asked, scope = scope, self._from_the_client(scope)
         endpoint = self.endpoints.get(scope["path"])
@@ -67,6 +75,7 @@ class Router:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Only the gateway has any; elsewhere it is closed with the code 1008."""
         scope = self._from_the_client(scope)
+        note_endpoint(RESOURCE)
         try:
             check_size(scope)
             found = self.gateway.find(scope.get("raw_path") or scope["path"].encode())
@@ -79,6 +88,7 @@ class Router:
     async def _endpoint(
         self, endpoint: Handler, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        note_endpoint(scope["path"].removeprefix(self.about.site.base_path).lstrip("/"))
         try:
             check_size(scope)
             response = await endpoint(Request(scope, receive))
@@ -88,6 +98,7 @@ class Router:
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on to the gateway, which sets CORS headers for each resource itself."""
+        note_endpoint(RESOURCE)
         try:
             check_size(scope)
             raw_path = scope.get("raw_path") or scope["path"].encode()

@@ -27,6 +27,7 @@ from mintage.endpoints import (
     REVOKE,
     TOKEN,
 )
+from mintage.events.event import Emit
 from mintage.grant_tokens import Tokens
 from mintage.jwt.keyring import KeyRing
 from mintage.server.about import About, for_page
@@ -77,6 +78,7 @@ def page_routes(
     revoker: UpstreamRevoker,
     clock: Clock,
     random_bytes: RandomBytes,
+    emit: Emit,
 ) -> dict[str, Handler]:
     """The pages of a login, by their names below the issuer."""
     cookie_keys = tuple(map(BoxKey, purpose_keys(config.secrets, "cookie")))
@@ -101,6 +103,7 @@ def page_routes(
         pages=pages,
         clock=clock,
         random_bytes=random_bytes,
+        emit=emit,
     )
     callbacks: dict[str, Handler] = {
         upstream.callback.lstrip("/"): CallbackEndpoint(
@@ -113,6 +116,7 @@ def page_routes(
             pages=pages,
             clock=clock,
             random_bytes=random_bytes,
+            emit=emit,
         )
         for upstream in upstreams
     }
@@ -130,6 +134,7 @@ def page_routes(
             vault=vault,
             clock=clock,
             random_bytes=random_bytes,
+            emit=emit,
         )
     return {
         AUTHORIZE.name: for_browsers(authorize, random_bytes, pages, of_application=True),
@@ -157,6 +162,7 @@ def _account(
     vault: Vault,
     clock: Clock,
     random_bytes: RandomBytes,
+    emit: Emit,
 ) -> dict[str, Handler]:
     """The page of the connected apps, and the *callbacks* with those of its logins."""
     found: dict[str, Handler] = {
@@ -184,6 +190,7 @@ def _account(
             pages=pages,
             clock=clock,
             random_bytes=random_bytes,
+            emit=emit,
         )
     return found
 
@@ -196,11 +203,12 @@ def token_routes(
     vault: Vault,
     tokens: Tokens,
     random_bytes: RandomBytes,
+    emit: Emit,
 ) -> dict[str, Handler]:
     """The endpoints for tokens: issue, revoke, introspect. *clients*: the configured ones."""
     grant_types: list[GrantType] = [
-        AuthorizationCode(site=site, vault=vault, tokens=tokens),
-        RefreshToken(site=site, vault=vault, tokens=tokens),
+        AuthorizationCode(site=site, vault=vault, tokens=tokens, emit=emit),
+        RefreshToken(site=site, vault=vault, tokens=tokens, emit=emit),
     ]
     revoke = RevokeEndpoint(authenticate=authenticate, vault=vault, tokens=tokens)
     introspect = IntrospectEndpoint(
@@ -235,7 +243,7 @@ def health_routes(
 
 
 def registration_routes(
-    config: Config, client_ids: ClientIds, clock: Clock, random_bytes: RandomBytes
+    config: Config, client_ids: ClientIds, clock: Clock, random_bytes: RandomBytes, emit: Emit
 ) -> dict[str, Handler]:
     endpoint = RegisterEndpoint(
         client_ids=client_ids,
@@ -243,6 +251,7 @@ def registration_routes(
         clock=clock,
         random_bytes=random_bytes,
         token=config.registration.token,
+        emit=emit,
     )
     return {REGISTER.name: for_clients(endpoint, random_bytes)}
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mintage.app.router import Router
 from mintage.app.secret_needs import SecretNeeds
+from mintage.events.listeners import Listeners
 from mintage.gateway.gateway import Gateway
 from mintage.grant_tokens import Tokens
 from mintage.resource.bearer import Bearer
@@ -23,6 +24,7 @@ class Running:
         vault: The grants. ``vault.listing`` lists and ends them.
         tokens: What issues and verifies the tokens of all resources.
         revoker: What revokes tokens at the identity provider.
+        events: The security events. ``events.attach(listener)`` passes them to a function.
         site, bearer, upstreams, secret_needs, gateway, router: Private, and may change.
     """
 
@@ -34,6 +36,7 @@ class Running:
     upstreams: Upstreams
     revoker: UpstreamRevoker
     secret_needs: SecretNeeds
+    events: Listeners
     gateway: Gateway
     router: Router
 

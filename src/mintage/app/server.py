@@ -10,6 +10,7 @@ from mintage.app.chores import beside, chores
 from mintage.app.clocks import Clocks, StoreClock
 from mintage.app.gateway import open_gateway
 from mintage.app.opening import access_keys, open_vault, tokens_of, vault_keys
+from mintage.app.requests import Requests
 from mintage.app.router import Router
 from mintage.app.routes import (
     document_routes,
@@ -31,6 +32,8 @@ from mintage.clients.registration import ClientIds
 from mintage.crypto.derivation import purpose_keys
 from mintage.endpoints import VERIFY
 from mintage.errors import StoreUnavailable
+from mintage.events.event import Emit
+from mintage.events.listeners import Listeners
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.peers import Peers, read_networks
@@ -53,6 +56,7 @@ from mintage.upstream.registry import Upstreams
 from mintage.upstream.transport import HttpTransport
 from mintage.values import Clock, RandomBytes
 from mintage.vault import installation
+from mintage.web.current_request import current_origin
 
 log = logging.getLogger("mintage")
 
@@ -77,7 +81,8 @@ async def open_server(
             ]
         )
         stack.push_async_callback(upstreams.close)
-        published = _published(config, fetch, accept_client, steady, stack)
+        emit = Listeners(current_origin, upstreams.name_of)
+        published = _published(config, fetch, accept_client, steady, stack, emit)
         revoker = UpstreamRevoker(upstreams)
         stack.push_async_callback(revoker.drain)
 
@@ -97,6 +102,7 @@ async def open_server(
             renew=renew,
             ended=revoker,
             knows=upstreams.issued,
+            emit=emit,
         )
         stack.push_async_callback(vault.drain)
         tokens, ring = tokens_of(config, clock), access_keys(config)
@@ -131,6 +137,7 @@ async def open_server(
             steady=steady,
             random_bytes=random_bytes,
             page=about.resource,
+            emit=emit,
         )
         stack.push_async_callback(gateway.close)
         endpoints = page_routes(
@@ -143,6 +150,7 @@ async def open_server(
             revoker=revoker,
             clock=clock,
             random_bytes=random_bytes,
+            emit=emit,
         )
         endpoints |= token_routes(
             site,
@@ -151,10 +159,11 @@ async def open_server(
             vault=vault,
             tokens=tokens,
             random_bytes=random_bytes,
+            emit=emit,
         )
         endpoints |= health_routes(store, upstreams, clocks.now, random_bytes)
         if config.registration.enabled:
-            endpoints |= registration_routes(config, client_ids, clock, random_bytes)
+            endpoints |= registration_routes(config, client_ids, clock, random_bytes, emit)
         peers = Peers(read_networks(config.gateway.trusted_proxies))
         router = Router(
             endpoints={f"{site.base_path}/{name}": each for name, each in endpoints.items()}
@@ -164,6 +173,7 @@ async def open_server(
             peers=peers,
             forward_auth=_forward_auth(config, gateway, peers, site.base_path),
             about=about,
+            requests=Requests(peers=peers, random_bytes=random_bytes, emit=emit),
             random_bytes=random_bytes,
         )
         is_shared = config.store != "memory://"  # no other server can look into that one
@@ -181,6 +191,7 @@ async def open_server(
             upstreams=upstreams,
             revoker=revoker,
             secret_needs=secret_needs,
+            events=emit,
             gateway=gateway,
             router=router,
         )
@@ -210,6 +221,7 @@ def _published(
     accept: AcceptClient | None,
     steady: Clock,
     stack: AsyncExitStack,
+    emit: Emit,
 ) -> Published:
     """What clients publish; *stack* closes the HTTP client for it."""
     if config.documents.why_off:
@@ -217,7 +229,7 @@ def _published(
     if fetch is None:
         fetch = GuardedFetch(proxies=Proxies.of(os.environ))
         stack.callback(fetch.close)
-    published = Published(fetch, policy=config.documents, clock=steady, accept=accept)
+    published = Published(fetch, policy=config.documents, clock=steady, accept=accept, emit=emit)
     stack.push_async_callback(published.drain)
     return published
 

@@ -11,6 +11,8 @@ from mintage.clients.fetch_cache import Fetch, FetchCache
 from mintage.clients.keys import MAX_KEYS, parse_client_keys
 from mintage.clients.metadata import check_fetchable
 from mintage.clients.policy import AcceptClient, DocumentPolicy
+from mintage.clients.redirects import hosts_of
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import (
     BadKeySet,
     FetchFailed,
@@ -18,9 +20,12 @@ from mintage.errors import (
     InvalidClient,
     TemporarilyUnavailable,
 )
+from mintage.events.clients import ClientFirstSeen
+from mintage.events.event import Emit, Party, ignore
 from mintage.values import Clock
 
 _MAX_KEYS: Final = 64 * 1024  # bytes of a JWK set
+_MAX_SEEN: Final = 10_000  # clients; one that is forgotten is seen for the first time again
 _REFETCH_SECONDS: Final = 10  # between two looks for a key that the set does not hold
 
 
@@ -34,12 +39,13 @@ class Published:
         policy: DocumentPolicy,
         clock: Clock,
         accept: AcceptClient | None = None,
+        emit: Emit = ignore,
     ) -> None:
         self._policy = policy
         self._accept = accept
-        self._documents = FetchCache(
-            fetch, parse_document, limit=MAX_DOCUMENT, size=1000, clock=clock
-        )
+        self._emit = emit
+        self._seen: BoundedMemory[str, None] = BoundedMemory(_MAX_SEEN)
+        self._documents = FetchCache(fetch, self._read, limit=MAX_DOCUMENT, size=1000, clock=clock)
         self._keys = FetchCache(fetch, _parse_keys, limit=_MAX_KEYS, size=200, clock=clock)
 
     async def client(self, url: str) -> Client:
@@ -85,6 +91,15 @@ class Published:
             ) from None
         except FetchFailed as error:
             raise _unavailable("the jwks_uri of this client", error) from None
+
+    def _read(self, url: str, body: bytes) -> Client:
+        client = parse_document(url, body)
+        if url not in self._seen:
+            self._seen[url] = None
+            party = Party(client_id=client.client_id)
+            hosts = hosts_of(client.redirect_uris)
+            self._emit(ClientFirstSeen(party=party, redirect_hosts=hosts))
+        return client
 
     async def drain(self) -> None:
         """Wait for fetches under way."""

@@ -7,6 +7,7 @@ the client registered it without a port.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
@@ -145,6 +146,11 @@ def display_host(text: str) -> str:
     if parts.scheme in ("http", "https"):
         return parts.netloc
     return f"{parts.scheme}:"
+
+
+def hosts_of(uris: Iterable[RedirectUri]) -> tuple[str, ...]:
+    """Where *uris* lead, each place once (see `display_host`)."""
+    return tuple(dict.fromkeys(display_host(uri.text) for uri in uris))
 
 
 def append_query(uri: str, parameters: dict[str, str]) -> str:

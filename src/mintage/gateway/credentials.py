@@ -10,6 +10,8 @@ from mintage.access.emails import verified_email
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import AccessDenied, UpstreamRefused
+from mintage.events.event import Emit, Party, ignore
+from mintage.events.tokens import TokenExchanged, TokenExchangeRefused
 from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
 from mintage.grants.handles import store_key
 from mintage.grants.states import Identity, UpstreamTokens
@@ -83,6 +85,7 @@ class BackendCredentials:
     exchanger: Exchanger
     signer: IdentitySigner | None = None
     group_bytes: int = MAX_GROUP_BYTES
+    emit: Emit = ignore
     _signed: BoundedMemory[tuple[bytes, str], _Kept] = field(
         default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
     )
@@ -138,13 +141,16 @@ class BackendCredentials:
         kept = self._exchanged.get(key)
         if kept is not None and kept.made_of == tokens and self.steady() < kept.until:
             return kept.token
+        party = opened.party(resource.identifier)
         flight = key[0] + msgspec.msgpack.encode((tokens.access_token, resource.exchange))
-        return await self._flights.join(flight, lambda: self._ask(key, tokens))
+        return await self._flights.join(flight, lambda: self._ask(key, tokens, party))
 
-    async def _ask(self, key: tuple[bytes, Exchange], tokens: UpstreamTokens) -> str:
+    async def _ask(self, key: tuple[bytes, Exchange], tokens: UpstreamTokens, party: Party) -> str:
         try:
             given = await self.exchanger(tokens, key[1])
         except UpstreamRefused as refusal:
+            reason, audience = refusal.error, key[1].audience
+            self.emit(TokenExchangeRefused(party=party, reason=reason, audience=audience))
             raise AccessDenied(
                 "the identity provider gives this user no token for the backend; ask the "
                 "operator of this server",
@@ -155,4 +161,5 @@ class BackendCredentials:
         if given.expires_at is not None:
             left = given.expires_at - _MARGIN - self.clock()
         self._exchanged[key] = _Kept(given.access_token, tokens, self.steady() + left)
+        self.emit(TokenExchanged(party=party, audience=key[1].audience))
         return given.access_token

@@ -87,6 +87,12 @@ def parse_code(code: str) -> tuple[bytes, bytes] | None:
     return None if raw is None else (raw[:SECRET_BYTES], code_hash(raw))
 
 
+def name_of_code(code: str) -> GrantId | None:
+    """The public name of the grant that *code* opens; None if it can't be a code."""
+    parsed = parse_code(code)
+    return None if parsed is None else grant_id(store_key(parsed[0]))
+
+
 def code_hash(raw: bytes) -> bytes:
     return hashlib.sha256(b"mintage code\0" + raw).digest()
 

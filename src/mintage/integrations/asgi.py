@@ -30,6 +30,7 @@ from mintage.settings.load import load
 from mintage.site.resource import Resource
 from mintage.site.targets import External
 from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
+from mintage.web.current_request import RESOURCE, note_endpoint
 from mintage.web.edge import error_response, failure_of
 from mintage.web.limits import check_size
 
@@ -246,6 +247,9 @@ class Guard:
             return await lifespan_within(
                 partial(self._lifespan, scope), self.app, scope, receive, send
             )
+        return await self.login.running.router.requests(self._answer, scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         running = self.login.running
         self.login.tell_of_shadows(scope)
         if scope["type"] == "http" and running.answers_at(public_path(scope)):
@@ -271,6 +275,7 @@ class Guard:
     async def _guarded(
         self, running: Running, found: Match[Resource], scope: Scope, receive: Receive, send: Send
     ) -> None:
+        note_endpoint(RESOURCE)
         if scope["type"] == "http" and is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)
         resource, guard = found.target, running.gateway.guard

@@ -14,12 +14,14 @@ from mintage.errors import (
     OAuthError,
     TokenError,
 )
+from mintage.events.event import Party
 from mintage.grant_tokens import Tokens
 from mintage.grants.handles import store_key
 from mintage.site.resource import Resource
 from mintage.values import Clock, Scopes
 from mintage.vault.values import CLOCK_LEEWAY, OpenGrant, Refused
 from mintage.vault.vault import Vault
+from mintage.web.current_request import note_caller
 
 _MAX_KNOWN: Final = 2000
 
@@ -39,6 +41,11 @@ class Access:
     opened: OpenGrant = field(repr=False)
     scopes: Scopes
     ends_at: float  # of the token, in seconds since the epoch
+
+    @property
+    def party(self) -> Party:
+        """Whom events about the request are about."""
+        return self.opened.party()
 
     @property
     def user(self) -> tuple[str, str]:
@@ -82,6 +89,7 @@ class Bearer:
         `StoreUnavailable` if nothing is known, which is no refusal.
         """
         access = await self.read(bearer_token(headers), resource)
+        note_caller(access)
         wanted = needed(resource.scopes, resource.rules, calls)
         if not self.hierarchy.covers(access.scopes, wanted):
             raise InsufficientScope(wanted)

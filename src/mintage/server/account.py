@@ -143,7 +143,7 @@ class AccountEndpoint:
         """End the user's own grant *name*, or all of them. One that is not there has ended."""
         for grant in [grant async for grant in self._grants(session)]:
             if name is None or grant.id == name:
-                await self.vault.end(grant)
+                await self.vault.end(grant, by="user", reason="disconnected_by_user")
 
     async def _apps(self, session: AccountSession) -> AsyncGenerator[ConnectedApp, None]:
         async for grant in self._grants(session):

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from mintage.errors import AccessDenied, OAuthError, StoreError, UpstreamError
+from mintage.events.event import Emit, Party, Subject, ignore
+from mintage.events.logins import LoggedIn, LoginRefused
 from mintage.grants.admission import AllowRule
 from mintage.grants.states import Identity
 from mintage.server.account import account_login, account_path
@@ -20,7 +22,7 @@ from mintage.server.account_session import (
     AccountSession,
 )
 from mintage.server.login_errors import LoginFinished, LoginNotAccepted
-from mintage.server.login_leg import LoginLeg, TurnedAway, as_seen_here, name_of
+from mintage.server.login_leg import LoginLeg, TurnedAway, as_seen_here, name_of, reason_of
 from mintage.server.pages import Pages, with_headers_of
 from mintage.site.site import Site
 from mintage.upstream.registry import RegisteredUpstream
@@ -49,6 +51,7 @@ class AccountCallback:
     pages: Pages
     clock: Clock
     random_bytes: RandomBytes
+    emit: Emit = ignore
 
     async def __call__(self, request: Request) -> Response:
         if request.method != "GET":
@@ -65,10 +68,13 @@ class AccountCallback:
         try:
             return await self._finish(form, login)
         except TurnedAway as refusal:
+            self._emit_refused("login", str(refusal), refusal.identity)
             return self._turned_away(request, refusal)
         except LoginFinished:  # the page was loaded again
             return self._to_the_page()
         except (OAuthError, UpstreamError, StoreError) as error:
+            if not isinstance(error, OAuthError):
+                self._emit_refused("upstream", reason_of(error))
             failure = failure_of(
                 as_seen_here(error), request, self.random_bytes, level=logging.WARNING
             )
@@ -78,12 +84,23 @@ class AccountCallback:
         leg = LoginLeg(self.upstream, self.vault, self.allow)
         await leg.claim(form, login)
         if optional(form, "error") is not None:
+            self._emit_refused("upstream", "the provider answered access_denied")
             raise LoginNotAccepted("you did not sign in at the identity provider; try again")
         wanted, now = account_login(login, self.upstream, self.site), int(self.clock())
         _, identity = await leg.identify(one(form, "code"), wanted, now=now)
         response = self._to_the_page()
         self.cookies.set_session(response, self._session(identity, now))
+        self.emit(LoggedIn(party=self._party(identity), purpose="account"))
         return response
+
+    def _party(self, who: Identity | None) -> Party:
+        subject = None if who is None else Subject(who.issuer, who.subject)
+        return Party(subject=subject, provider=self.upstream.name)
+
+    def _emit_refused(self, stage: str, reason: str, who: Identity | None = None) -> None:
+        self.emit(
+            LoginRefused(party=self._party(who), stage=stage, reason=reason, purpose="account")
+        )
 
     def _session(self, identity: Identity, now: int) -> AccountSession:
         return AccountSession(

@@ -24,13 +24,16 @@ from mintage.errors import (
     UpstreamError,
     UpstreamMisconfigured,
 )
+from mintage.events.event import Emit, Party, Subject, ignore
+from mintage.events.logins import LoggedIn, LoginRefused
 from mintage.grants.admission import AllowRule
-from mintage.grants.states import Consent
+from mintage.grants.handles import name_of_code
+from mintage.grants.states import Consent, Identity
 from mintage.server.consent import login_request
 from mintage.server.cookies import Cookies, PendingLogin
 from mintage.server.done import Done
 from mintage.server.login_errors import CookieMissing, LoginEnded
-from mintage.server.login_leg import LoginLeg, TurnedAway, as_seen_here, name_of
+from mintage.server.login_leg import LoginLeg, TurnedAway, as_seen_here, name_of, reason_of
 from mintage.server.pages import Pages, with_headers_of
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.upstream_revoker import UpstreamRevoker
@@ -53,6 +56,7 @@ class CallbackEndpoint:
     pages: Pages
     clock: Clock
     random_bytes: RandomBytes
+    emit: Emit = ignore
 
     async def __call__(self, request: Request) -> Response:
         if request.method != "GET":
@@ -66,8 +70,10 @@ class CallbackEndpoint:
             response = await self._finish(request, form, login)
         except TurnedAway as refusal:
             self.revoker(refusal.tokens)
+            self._emit_refused(login.request, "login", str(refusal), refusal.identity)
             response = self._turned_away(request, login.request, refusal)
         except (UpstreamError, StoreError) as error:
+            self._emit_refused(login.request, "upstream", reason_of(error))
             failure = failure_of(
                 as_seen_here(error), request, self.random_bytes, level=logging.WARNING
             )
@@ -107,7 +113,7 @@ class CallbackEndpoint:
             upstream_code, login_request(login, self.upstream, self.site), now=now
         )
         wanted = login.request
-        return await self.vault.create(
+        code = await self.vault.create(
             Consent(
                 client_id=wanted.client_id,
                 resource=wanted.resource,
@@ -121,6 +127,22 @@ class CallbackEndpoint:
             code_challenge=wanted.code_challenge,
             redirect_uri=wanted.redirect_uri,
         )
+        party = replace(self._party(wanted, identity), grant=name_of_code(code))
+        self.emit(LoggedIn(party=party, scopes=wanted.scopes))
+        return code
+
+    def _party(self, wanted: AuthorizationRequest, who: Identity | None) -> Party:
+        return Party(
+            subject=None if who is None else Subject(who.issuer, who.subject),
+            client_id=wanted.client_id,
+            resource=wanted.resource,
+            provider=self.upstream.name,
+        )
+
+    def _emit_refused(
+        self, wanted: AuthorizationRequest, stage: str, reason: str, who: Identity | None = None
+    ) -> None:
+        self.emit(LoginRefused(party=self._party(wanted, who), stage=stage, reason=reason))
 
     def _turned_away(
         self, request: Request, wanted: AuthorizationRequest, refused: TurnedAway
@@ -171,6 +193,7 @@ class CallbackEndpoint:
                     stage="upstream",
                 )
         log_refusal(refusal, request)
+        self._emit_refused(wanted, "upstream", f"the provider answered {refusal.code}")
         return self._done.failed(request, wanted, refusal, self.upstream.title)
 
     def _again(self, wanted: AuthorizationRequest) -> str:

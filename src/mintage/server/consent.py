@@ -12,6 +12,8 @@ from starlette.responses import Response
 
 from mintage.crypto.base64url import encode_text
 from mintage.errors import AccessDenied, InvalidRequest
+from mintage.events.event import Emit, Party, ignore
+from mintage.events.logins import ConsentDenied, ConsentGiven
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
 from mintage.server.done import Done
@@ -35,6 +37,7 @@ class ConsentEndpoint:
     pages: Pages
     clock: Clock
     random_bytes: RandomBytes
+    emit: Emit = ignore
 
     async def __call__(self, request: Request) -> Response:
         form = await read_form(request)
@@ -80,6 +83,8 @@ class ConsentEndpoint:
             request, url, to=upstream.title, ui_locales=consent.request.ui_locales
         )
         self.cookies.set_login(request, response, login)
+        party = _party(consent, upstream.name)
+        self.emit(ConsentGiven(party=party, scopes=consent.request.scopes))
         return response
 
     def _deny(self, request: Request, consent: ConsentForm) -> Response:
@@ -87,6 +92,7 @@ class ConsentEndpoint:
             "the user did not agree; log in again to ask once more", stage="consent"
         )
         log_refusal(refusal, request)
+        self.emit(ConsentDenied(party=_party(consent)))
         return Done(self.pages, self.site.issuer).denied(request, consent.request, refusal)
 
     def _check_browser(self, request: Request, consent: ConsentForm) -> None:
@@ -101,6 +107,11 @@ class ConsentEndpoint:
 
     def _random(self) -> str:
         return encode_text(self.random_bytes(32))
+
+
+def _party(consent: ConsentForm, provider: str | None = None) -> Party:
+    wanted = consent.request
+    return Party(client_id=wanted.client_id, resource=wanted.resource, provider=provider)
 
 
 def login_request(login: PendingLogin, upstream: RegisteredUpstream, site: Site) -> LoginRequest:

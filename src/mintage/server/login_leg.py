@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mintage.errors import InvalidRequest, NotAdmitted, UpstreamRefused
+from mintage.errors import (
+    InvalidRequest,
+    NotAdmitted,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
 from mintage.grants.admission import AllowRule, admit
 from mintage.grants.states import Identity, UpstreamTokens
 from mintage.server.login_errors import LoginFinished, LoginNotAccepted
@@ -80,6 +86,19 @@ def as_seen_here(error: Exception) -> Exception:
             "the identity provider did not accept this login; try again", reason=str(error)
         )
     return error
+
+
+def reason_of(error: Exception) -> str:
+    """Why a login came to nothing, in a few words that no stranger wrote."""
+    match error:
+        case UpstreamRefused():
+            return "the provider did not accept the code"
+        case UpstreamUnavailable():
+            return "the provider was not available"
+        case UpstreamError():
+            return "the provider's answer could not be used"
+        case _:
+            return "the store was not available"
 
 
 def name_of(identity: Identity) -> str:

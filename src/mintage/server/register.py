@@ -7,8 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.clients.policy import DocumentPolicy
+from mintage.clients.redirects import hosts_of
 from mintage.clients.registration import ClientIds, parse_registration
 from mintage.errors import InvalidClientMetadata, InvalidToken
+from mintage.events.clients import ClientRegistered
+from mintage.events.event import Emit, Party, ignore
 from mintage.values import Clock, RandomBytes, Secret
 from mintage.web.edge import NO_STORE, authorization_of, json_response, read_json
 
@@ -25,6 +28,7 @@ class RegisterEndpoint:
     clock: Clock
     random_bytes: RandomBytes
     token: Secret | None = None
+    emit: Emit = ignore
 
     async def __call__(self, request: Request) -> Response:
         self._check_token(authorization_of(request))
@@ -35,6 +39,13 @@ class RegisterEndpoint:
             )
         registered = self.client_ids.issue(
             registration, now=int(self.clock()), salt=self.random_bytes(8)
+        )
+        client = registered.client
+        self.emit(
+            ClientRegistered(
+                party=Party(client_id=client.client_id),
+                redirect_hosts=hosts_of(client.redirect_uris),
+            )
         )
         return json_response(registered.response(), status=201, headers=NO_STORE)
 

@@ -133,6 +133,13 @@ class Upstreams:
         """The provider of that name."""
         return next((one for one in self._all if one.name == name), None)
 
+    def name_of(self, subject: str) -> str | None:
+        """The name of the provider of a user called *subject* here."""
+        named = self.find(subject.partition("|")[0])
+        if named is None or not named.prefix:
+            named = next((one for one in self._all if not one.prefix), None)
+        return None if named is None else named.name
+
     def issued(self, tokens: UpstreamTokens) -> bool:
         """Whether one of them issued *tokens*. It is called for each request that needs a token."""
         key = tokens.provider, tokens.issuer

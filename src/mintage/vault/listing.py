@@ -4,6 +4,8 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 
 from mintage.errors import StoreUnavailable
+from mintage.events.event import Emit, Party, Subject, ignore
+from mintage.events.grants import EndedBy, GrantEnded
 from mintage.grants.handles import parse_grant_id
 from mintage.grants.states import Consent
 from mintage.stores.protocol import Cursor, Store
@@ -22,16 +24,23 @@ class Listing:
     provider: decrypting and so revoking them takes a token of the client.
 
     Args:
-        store, names, ended, changed: Private, and may change.
+        store, names, ended, changed, emit: Private, and may change.
     """
 
     def __init__(
-        self, store: Store, names: GrantNames, ended: Ended, *, changed: Callable[[bytes], None]
+        self,
+        store: Store,
+        names: GrantNames,
+        ended: Ended,
+        *,
+        changed: Callable[[bytes], None],
+        emit: Emit = ignore,
     ) -> None:
         self._store = store
         self._names = names
         self._ended = ended
         self._changed = changed
+        self._emit = emit
 
     async def find(
         self, *, subject: tuple[str, str] | None = None, client: ClientId | None = None
@@ -81,19 +90,26 @@ class Listing:
         prefix = parse_grant_id(name)
         return None if prefix is None else await self._first(prefix)
 
-    async def end(self, grant: Listed) -> None:
+    async def end(
+        self, grant: Listed, *, by: EndedBy = "operator", reason: str = "ended_from_the_list"
+    ) -> None:
         """End a grant, here and on every replica. Its client must log in again.
 
         Args:
             grant: What `find` or `get` returned.
+            by: Who ends it, for the audit trail.
+            reason: Why, in one word for the audit trail.
 
         Raises:
             StoreUnavailable: The store can't be written just now.
         """
         await self._store.delete(grant.key)
+        again = grant.key in self._ended
         self._ended.remember(grant.key)
         self._changed(grant.key)
         log.info("grant %s: ended from the list", grant.id)
+        if not again:
+            self._emit(GrantEnded(party=_party(grant), by=by, reason=reason))
 
     async def next_order(self, login: Consent) -> int:
         """A number above those of all grants that this user has at this client. Private.
@@ -125,7 +141,7 @@ class Listing:
         try:
             grants = sorted(await self._of(login), key=_order)
             for grant in grants[: max(len(grants) - limit, 0)]:
-                await self.end(grant)
+                await self.end(grant, by="lifetime", reason="too_many_grants")
         except StoreUnavailable as error:
             log.warning("old grants were not looked for: %s", error)  # the next login will
 
@@ -153,6 +169,18 @@ class Listing:
         page = await self._store.list(after=Cursor(prefix), limit=1)
         entry = next(iter(page.entries), None)
         return self._names.read(entry) if entry and entry.key.startswith(prefix) else None
+
+
+def _party(grant: Listed) -> Party:
+    who = grant.summary
+    if who is None:
+        return Party(grant=grant.id)
+    return Party(
+        subject=Subject(who.issuer, who.subject),
+        client_id=who.client_id,
+        resource=next(iter(who.resources), None),
+        grant=grant.id,
+    )
 
 
 def _order(grant: Listed) -> tuple[int, bytes]:

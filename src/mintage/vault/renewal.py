@@ -18,8 +18,11 @@ from mintage.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
+from mintage.events.event import Emit, ignore
+from mintage.events.grants import RenewalRefused, RenewalUnknown, UpstreamRenewed
 from mintage.grants import handles, lease, states, transitions
 from mintage.grants.lease import Renewed
+from mintage.grants.parties import party_of
 from mintage.grants.states import Active, Grant, Reason, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Write
 from mintage.values import Clock, RandomBytes
@@ -75,10 +78,12 @@ class Renewal:
         lifetimes: Lifetimes,
         renew: Renew,
         knows: Callable[[UpstreamTokens], bool],
+        emit: Emit = ignore,
     ) -> None:
         self._grants = grants
         self._ask = renew
         self._knows = knows
+        self._emit = emit
         self._clock = clock
         self._steady = steady
         self._random_bytes = random_bytes
@@ -176,6 +181,7 @@ class Renewal:
     ) -> OpenGrant | Refused:
         """Ask the upstream, and save its answer."""
         key = handles.store_key(secret)
+        party = party_of(leased.grant, key)
         try:
             identity = leased.grant.login.identity
             outcome = await self._ask(states.bound_tokens(leased.grant), identity)
@@ -183,12 +189,16 @@ class Renewal:
             reason, why = Reason.UPSTREAM_REFUSED, refusal.error
             if isinstance(refusal, NotAdmitted):
                 reason, why = Reason.NOT_ADMITTED, str(refusal)
+            self._emit(RenewalRefused(party=party, reason=why))
             log.info("grant %s: upstream refused: %s", handles.grant_id(key), why)
             return await self._end(secret, reason, leased.grant.upstream)
         except (UpstreamUnavailable, UpstreamMisbehaved) as failure:
             self._remember_failure(key, leased.grant, failure)
+            down = isinstance(failure, UpstreamUnavailable)
+            self._emit(RenewalUnknown(party=party, reason="unavailable" if down else "misbehaved"))
             await self._leases.release(secret, holder)
             raise
+        self._emit(UpstreamRenewed(party=party))
         return await self._save(secret, outcome, rotation)
 
     async def _save(

@@ -16,11 +16,15 @@ from mintage.errors import (
     Stale,
     StoreUnavailable,
 )
+from mintage.events.event import Emit, ignore
 from mintage.grants import handles
+from mintage.grants.endings import ending
+from mintage.grants.parties import party_of
 from mintage.grants.states import (
     Active,
     Consent,
     Grant,
+    Pending,
     Reason,
     Revoked,
     UpstreamTokens,
@@ -71,6 +75,7 @@ class StoredGrants:
         changed: Callable[[bytes], None],
         report: ReportEnded,
         outage: Outage,
+        emit: Emit = ignore,
     ) -> None:
         self._store = store
         self._codec = codec
@@ -80,6 +85,7 @@ class StoredGrants:
         self._changed = changed
         self._report = report
         self._outage = outage
+        self._emit = emit
         self._unconfirmed = UnconfirmedWrites()
         self.ended = Ended()
 
@@ -181,7 +187,14 @@ class StoredGrants:
             case Revoke(grant=revoked, upstream=upstream):
                 await self._replace(secret, seen, grant, revoked)
                 self._report(upstream)
+                self._emit_end(secret, grant, revoked.reason)
                 return Refused(revoked.reason)
+
+    def _emit_end(self, secret: bytes, grant: Grant, reason: Reason) -> None:
+        """Report that *grant*, as it was before, has ended for *reason*."""
+        if isinstance(grant, Pending | Active):
+            for event in ending(party_of(grant, handles.store_key(secret)), reason):
+                self._emit(event)
 
     def _refused(self, reason: Reason, orphan: UpstreamTokens | None) -> Refused:
         if orphan is not None:
@@ -244,6 +257,7 @@ class StoredGrants:
             before = self._unconfirmed.written(key, seen.record)
             if before is not None:  # it was not reported when the write got no answer
                 self._report(bound_tokens(before))
+                self._emit_end(secret, before, grant.reason)
         elif was_over:
             log.error(
                 "grant %s ended, and an older record of it is in the store again: it stays "

@@ -7,8 +7,10 @@ from typing import Final, Self, TypeAlias
 
 import msgspec
 
+from mintage.events.event import Party
 from mintage.grants import handles, records
 from mintage.grants.lease import Renewed
+from mintage.grants.parties import party_of
 from mintage.grants.states import Active, Consent, Grant, Identity, Reason, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write
 from mintage.values import ClientId, GrantId, Scopes
@@ -134,6 +136,10 @@ class OpenGrant:
 
     secret: bytes = field(repr=False)
     grant: Active = field(repr=False)
+
+    def party(self, resource: str | None = None) -> Party:
+        """Whom events about it are about. *resource*: None for the grant's own."""
+        return party_of(self.grant, handles.store_key(self.secret), resource=resource)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from typing import Final
 
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import Exists, StoreUnavailable, UpstreamUnavailable
+from mintage.events.event import Emit, ignore
+from mintage.events.grants import EndedBy
 from mintage.grants import handles, transitions
 from mintage.grants.handles import Handle
 from mintage.grants.lease import Renewed
@@ -80,7 +82,7 @@ class Vault:
     oldest. *renew* asks the provider for new tokens; see `Renew`. *ended* gets the upstream tokens
     of each grant that ends, and those that came when their grant had ended; see `ReportEnded`.
     *knows*: whether the provider that issued upstream tokens is configured; no other provider gets
-    them.
+    them. *emit* gets the security events.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Vault:
         former_keys: Sequence[VaultKeys] = (),
         max_grants: int = DEFAULT_MAX_GRANTS,
         knows: Callable[[UpstreamTokens], bool] = lambda _: True,
+        emit: Emit = ignore,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -117,11 +120,12 @@ class Vault:
             changed=self._changed,
             report=ended,
             outage=self._outage,
+            emit=emit,
         )
         self._rotations = Rotations(steady)
         self._max_grants = max_grants
         self._report = ended
-        self.listing = Listing(store, names, self._grants.ended, changed=self._changed)
+        self.listing = Listing(store, names, self._grants.ended, changed=self._changed, emit=emit)
         self._renewal = Renewal(
             self._grants,
             clock=clock,
@@ -130,6 +134,7 @@ class Vault:
             lifetimes=self._lifetimes,
             renew=renew,
             knows=knows,
+            emit=emit,
         )
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
@@ -280,14 +285,16 @@ class Vault:
         assert isinstance(outcome, Refused)  # noqa: S101  (revoke never opens)
         return outcome
 
-    async def end(self, grant: Listed) -> None:
+    async def end(
+        self, grant: Listed, *, by: EndedBy = "operator", reason: str = "ended_from_the_list"
+    ) -> None:
         """End a grant that `listing` found.
 
         Its upstream tokens are reported only if its client used it here a moment ago, so that it is
         still decrypted in the cache. Otherwise nobody can read them without a token of the client.
         """
         known = self._cache.last_known(grant.key)
-        await self.listing.end(grant)
+        await self.listing.end(grant, by=by, reason=reason)
         if known is not None:
             self._report(bound_tokens(known))
 

@@ -30,6 +30,7 @@ from mintage.errors import (
     UpstreamUnavailable,
 )
 from mintage.values import RandomBytes
+from mintage.web.current_request import note_refusal
 from mintage.web.forms import Form, parse_form, parse_query
 
 log = logging.getLogger("mintage.server")
@@ -50,7 +51,7 @@ _NOT_IN_A_QUERY: Final = frozenset(
     }
 )
 SHORTLY: Final = 30  # seconds
-_REFERENCE: Final = "mintage.reference"
+REFERENCE: Final = "mintage.reference"
 NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 
 
@@ -160,17 +161,18 @@ class RightsUnknown(TemporarilyUnavailable):
 def reference_of(request: Request, random_bytes: RandomBytes) -> str:
     """The request's id, which Mintage makes when it is first needed. It is never the client's."""
     scope = request.scope
-    if (reference := scope.get(_REFERENCE)) is None:
-        reference = scope[_REFERENCE] = random_bytes(6).hex()
+    if (reference := scope.get(REFERENCE)) is None:
+        reference = scope[REFERENCE] = random_bytes(6).hex()
     return str(reference)
 
 
 def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INFO) -> None:
     """The line in the log that says which check refused, and why. Clients don't see the reason."""
+    note_refusal(stage=error.stage, code=error.code, status=error.status)
     log.log(
         level,
         "%s %s: %d %s, stage %s: %s",
-        request.scope.get(_REFERENCE, "-"),
+        request.scope.get(REFERENCE, "-"),
         _where(request),
         error.status,
         error.code,
@@ -181,7 +183,7 @@ def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INF
 
 def log_reason(request: Request, what: str) -> None:
     """Log *what* about a request that is answered with 200 all the same (RFC 7009, RFC 7662)."""
-    log.info("%s %s: %s", request.scope.get(_REFERENCE, "-"), _where(request), _one_line(what))
+    log.info("%s %s: %s", request.scope.get(REFERENCE, "-"), _where(request), _one_line(what))
 
 
 def failure_of(
@@ -193,7 +195,16 @@ def failure_of(
     *level*: of the line about a client's or a user's mistake. It is WARNING if a user reads the
     reference: Python prints that level even if logging is not configured.
     """
-    reference, where = reference_of(request, random_bytes), _where(request)
+    reference = reference_of(request, random_bytes)
+    refusal = _refusal_of(error, request, reference, level)
+    note_refusal(stage=refusal.stage, code=refusal.code, status=refusal.status)
+    return Failure(refusal, reference)
+
+
+def _refusal_of(error: Exception, request: Request, reference: str, level: int) -> OAuthError:
+    """What the client reads. The line in the log is written here."""
+    where = _where(request)
+    refusal: OAuthError
     match error:
         case OAuthError():
             refusal = error
@@ -203,20 +214,26 @@ def failure_of(
                 "this server lacks a key that this login needs: keep your tokens, and tell the "
                 "operator",
                 retry_after=60,
+                stage="store",
             )
             log.error("%s %s: 503, stage store: %s", reference, where, _one_line(str(error)))
         case StoreError():
-            refusal = TemporarilyUnavailable("the store is not available; try again shortly")
+            refusal = TemporarilyUnavailable(
+                "the store is not available; try again shortly", stage="store"
+            )
             log.error("%s %s: 503, stage store: %s", reference, where, _one_line(str(error)))
         case HalfKnown():
             refusal = RightsUnknown(
                 "the identity provider did not name all of your groups and organizations, so this "
                 "server can't know whether you may log in; ask its operator",
                 retry_after=error.retry_after,
+                stage="upstream",
             )
             log.warning("%s %s: 503, stage upstream: %s", reference, where, _one_line(str(error)))
         case UpstreamUnavailable():
-            refusal = TemporarilyUnavailable(_when_to_return(error), retry_after=error.retry_after)
+            refusal = TemporarilyUnavailable(
+                _when_to_return(error), retry_after=error.retry_after, stage="upstream"
+            )
             log.warning("%s %s: 503, stage upstream: %s", reference, where, _one_line(str(error)))
         case UpstreamMisconfigured():
             refusal = BadUpstream(
@@ -232,9 +249,10 @@ def failure_of(
             log.error("%s %s: 502, stage upstream: %s", reference, where, _one_line(str(error)))
         case _:
             log.error("%s %s: failed", reference, where, exc_info=error)
-            fault = ServerFault(f"this server failed: tell its operator the reference {reference}")
-            return Failure(fault, reference)
-    return Failure(refusal, reference)
+            refusal = ServerFault(
+                f"this server failed: tell its operator the reference {reference}"
+            )
+    return refusal
 
 
 def _when_to_return(error: UpstreamUnavailable) -> str:

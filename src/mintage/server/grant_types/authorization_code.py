@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mintage.clients.client import Client
+from mintage.events.event import Emit, ignore
+from mintage.events.tokens import TokenIssued
 from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.handles import parse_code
 from mintage.grants.states import Reason
@@ -22,6 +24,7 @@ class AuthorizationCode:
     site: Site
     vault: Vault
     tokens: Tokens
+    emit: Emit = ignore
 
     name: ClassVar[str] = "authorization_code"
 
@@ -48,4 +51,7 @@ class AuthorizationCode:
         outcome = await self.vault.redeem(secret, redemption, answer)
         if isinstance(outcome, Refused):
             raise token_error(outcome.reason)
-        return answer(outcome)
+        response, party = answer(outcome), outcome.party(request.resource)
+        scopes = tuple(response.scope.split())
+        self.emit(TokenIssued(party=party, grant_type=self.name, scopes=scopes))
+        return response

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from mintage.clients.client import Client
 from mintage.errors import TokenError
+from mintage.events.event import Emit, ignore
+from mintage.events.tokens import TokenRefreshed
 from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Refreshment
@@ -22,6 +24,7 @@ class RefreshToken:
     site: Site
     vault: Vault
     tokens: Tokens
+    emit: Emit = ignore
 
     name: ClassVar[str] = "refresh_token"
 
@@ -58,4 +61,6 @@ class RefreshToken:
         outcome = await self.vault.rotate(handle.secret, refreshment, answer)
         if isinstance(outcome, Refused):
             raise token_error(outcome.reason)
-        return answer(outcome)
+        response, party = answer(outcome), outcome.party(request.resource)
+        self.emit(TokenRefreshed(party=party, scopes=tuple(response.scope.split())))
+        return response
