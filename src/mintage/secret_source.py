@@ -1,4 +1,4 @@
-"""Reads secrets from the environment or a file, or generates them."""
+"""Reads secrets from where the settings say they are, or generates them."""
 
 import base64
 import contextlib
@@ -8,8 +8,10 @@ import secrets
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from mintage.errors import ConfigError
+from mintage.secret_command import output_of
 from mintage.values import Secret
 
 log = logging.getLogger("mintage")
@@ -18,8 +20,35 @@ Resolve = Callable[[str, str], Secret]
 """(where a secret stands, the key that says so) → the secret. Raises `ConfigError`."""
 
 
+_CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
+
+
+class Sources:
+    """Reads the secrets of one load of the settings: it is a `Resolve`.
+
+    Each command runs once, however many settings name it. Relative paths are relative to *base*.
+    """
+
+    def __init__(self, environ: Mapping[str, str], base: Path) -> None:
+        self._environ = environ
+        self._base = base
+        self._printed: dict[str, Secret] = {}
+
+    def __call__(self, spec: str, key: str) -> Secret:
+        found = self._printed.get(spec)
+        if found is None:
+            found = resolve(spec, key=key, environ=self._environ, base=self._base)
+        if spec.startswith("command:"):
+            self._printed[spec] = found
+        return found
+
+
 def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> Secret:
-    """The secret that *spec* names: ``env:NAME`` or ``file:PATH`` (relative to *base*).
+    """The secret that *spec* names.
+
+    ``env:NAME``: an environment variable. ``file:PATH``: a file, relative to *base*.
+    ``credential:NAME``: what systemd has loaded for the service (``LoadCredential=``).
+    ``command:PROGRAM ARGUMENTS``: what a program prints.
 
     Raises `ConfigError` under *key*. A secret in the settings file itself is refused: configuration
     is copied, printed and committed.
@@ -36,8 +65,30 @@ def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> S
             return Secret(os.fsencode(value))
         case "file" if name:
             return _read(base / name, key)
+        case "credential" if name:
+            return _read(_credential(name, key, environ), key)
+        case "command" if name:
+            return Secret(output_of(name, key=key, environ=environ, base=base))
         case _:
-            raise ConfigError(key, "write it as env:NAME or file:PATH, never the secret itself")
+            raise ConfigError(
+                key,
+                "write it as env:NAME, file:PATH, credential:NAME or command:PROGRAM ARGUMENTS, "
+                "never the secret itself",
+            )
+
+
+def _credential(name: str, key: str, environ: Mapping[str, str]) -> Path:
+    """The file of the credential *name* (systemd.exec(5), LoadCredential=)."""
+    directory = environ.get(_CREDENTIALS)
+    if not directory:
+        raise ConfigError(
+            key,
+            f"credential:{name} needs {_CREDENTIALS}, which systemd sets for a unit with "
+            f"LoadCredential={name}:PATH",
+        )
+    if "/" in name or name in (".", ".."):
+        raise ConfigError(key, "names a credential, without slashes: credential:NAME")
+    return Path(directory) / name
 
 
 def lines(value: Secret) -> tuple[Secret, ...]:

@@ -143,11 +143,11 @@ def test_a_database_in_a_directory_that_may_not_be_written(open_path: Path) -> N
     assert f"SQLite keeps its log beside the database, and {data} can't be written" in line
 
 
-@pytest.mark.parametrize("secret", ["", 'secret = "env:MINTAGE_TEST_SECRET"\n'])
+@pytest.mark.parametrize("secret", ["", 'secret = "env:MINTAGE_SECRET_OF_A_TEST"\n'])
 def test_a_directory_that_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:
-    monkeypatch.setenv("MINTAGE_TEST_SECRET", GOOD)
+    monkeypatch.setenv("MINTAGE_SECRET_OF_A_TEST", GOOD)
     file = write(tmp_path, f"sqlite://{tmp_path}/none/mintage.db", secret=secret)
     done = mintage("serve", "--config", str(file), "--port", "0")
     assert done.returncode in (1, 2)

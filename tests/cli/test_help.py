@@ -52,7 +52,9 @@ def test_a_list_loads_none_of_the_commands() -> None:
         "finally: print(sorted(m for m in sys.modules if m.startswith('mintage.cli.')))"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, check=True, text=True)
-    assert done.stdout.splitlines()[-1] == "['mintage.cli.main', 'mintage.cli.plain_text']"
+    assert done.stdout.splitlines()[-1] == (
+        "['mintage.cli.main', 'mintage.cli.plain_text', 'mintage.cli.settings_file']"
+    )
 
 
 def test_a_command_that_does_not_exist_is_answered_with_all_that_do() -> None:

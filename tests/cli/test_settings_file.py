@@ -105,3 +105,41 @@ def test_editors_get_a_schema_that_fits_the_settings(tmp_path: Path) -> None:
         {name: value for name, value in example.items() if name != "upstream"},
     ):
         assert not schema.is_valid(wrong), wrong
+
+
+def test_an_empty_name_in_the_environment_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "mintage.toml").write_text('issuer = "not a url"')
+    done = run(tmp_path, "check", "--json", MINTAGE_CONFIG="")
+    assert json.loads(done.stdout)[0]["about"] == "upstream"
+    assert run(tmp_path, "openapi", MINTAGE_CONFIG="").returncode == 0
+
+
+@pytest.mark.parametrize("command", [("openapi",), ("token", "inspect", "e30.e30.e30")])
+def test_the_environment_names_the_file_of_commands_that_need_none(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = run(tmp_path, *command, MINTAGE_CONFIG="missing.toml")
+    assert done.returncode == 2
+    assert "missing.toml: there is no such file" in done.stderr
+
+
+def test_a_variable_that_names_no_setting_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mintage.toml").write_text(EXAMPLE.read_text())
+    done = run(tmp_path, "openapi", MINTAGE_CONFIG="mintage.toml", MINTAGE_ALOW="x")
+    assert done.returncode == 2
+    assert done.stderr.startswith("mintage: MINTAGE_ALOW: there is no setting alow; did you mean")
+
+
+def test_a_server_starts_from_variables_alone(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        "check",
+        "--json",
+        MINTAGE_ISSUER="http://127.0.0.1:8080",
+        MINTAGE_UPSTREAM__PRESET="github",
+        MINTAGE_UPSTREAM__CLIENT_ID="x",
+        MINTAGE_UPSTREAM__CLIENT_SECRET="a secret in its setting",
+        MINTAGE_RESOURCE__0__PATH="/mcp",
+    )
+    (found,) = json.loads(done.stdout)
+    assert found["about"] == "upstream.client_secret in MINTAGE_UPSTREAM__CLIENT_SECRET"

@@ -8,6 +8,7 @@ import pytest
 
 from mintage.clients.client import Client
 from mintage.errors import ConfigError
+from mintage.secret_source import Sources
 from mintage.settings.clients import (
     CimdSection,
     ClientSection,
@@ -25,7 +26,7 @@ URI = "https://a.example/cb"
 def read(*sections: dict[str, Any]) -> tuple[Client, ...]:
     parsed = [msgspec.convert({"redirect_uris": [URI]} | one, ClientSection) for one in sections]
     environ = {"SECRET": SECRET, "SHORT": "short", "BYTES": "\udcff" * 20}
-    return read_clients(parsed, environ=environ, base=Path("/nowhere"))
+    return read_clients(parsed, Sources(environ, Path("/nowhere")))
 
 
 def test_the_method_follows_from_the_credentials() -> None:
@@ -107,7 +108,7 @@ def test_an_id_stands_for_one_client() -> None:
 )
 def test_a_registration_token_goes_with_its_mode(section: RegistrationSection) -> None:
     with pytest.raises(ConfigError) as caught:
-        read_registration(section, environ={"SECRET": SECRET, "SHORT": "x"}, base=Path())
+        read_registration(section, Sources({"SECRET": SECRET, "SHORT": "x"}, Path()))
     assert caught.value.key == "registration.token"
 
 

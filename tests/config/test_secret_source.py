@@ -1,15 +1,18 @@
 """Where secrets come from."""
 
+import os
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from mintage import secret_command
 from mintage.errors import ConfigError
-from mintage.secret_source import generate_once, resolve
+from mintage.secret_source import Sources, generate_once, resolve
 
 
 def test_from_the_environment_or_a_file(tmp_path: Path) -> None:
@@ -93,3 +96,102 @@ def test_an_empty_file_is_no_secret(tmp_path: Path) -> None:
     (tmp_path / "secret").touch()
     with pytest.raises(ConfigError, match="is empty"):
         generate_once(tmp_path / "secret", key="secret")
+
+
+def asked(command: str, base: Path, **environ: str) -> bytes:
+    environ = {"PATH": os.environ["PATH"]} | environ
+    return resolve(f"command:{command}", key="k", environ=environ, base=base).reveal()
+
+
+def refused(command: str, base: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        asked(command, base)
+    assert caught.value.key == "k"
+    return caught.value.advice
+
+
+def test_a_command_prints_it(tmp_path: Path) -> None:
+    (tmp_path / "vault").write_text('#!/bin/sh\necho "$1-$TOKEN"\n')
+    (tmp_path / "vault").chmod(0o700)
+    assert asked("./vault 'two words'", tmp_path, TOKEN="x") == b"two words-x"
+    assert asked("echo '$HOME' ; echo two", tmp_path) == b"$HOME ; echo two"  # no shell
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("sh -c 'echo SECRET; echo denied: no token >&2; echo more >&2; exit 3'",
+         "the command 'sh' failed with exit code 3: denied: no token"),
+        ("sh -c 'echo SECRET; exit 3'", "the command 'sh' failed with exit code 3"),
+        ("sh -c 'echo SECRET; kill -9 $$'", "the command 'sh' was ended by signal 9"),
+        ("sh -c 'printf \"\\033[2J\" >&2; exit 1'", "failed with exit code 1: \ufffd[2J"),
+        ("true SECRET", "the command 'true' printed nothing"),
+        ("yes SECRET", "the command 'yes' printed more than 65536 bytes"),
+        ("sh -c 'yes SECRET >&2 & sleep 0.2; kill $!; exit 1'", "failed with exit code 1: SECRET"),
+        ("no-such-program SECRET", "the command 'no-such-program' can't be started: No such file"),
+        ("'half a SECRET", "is no command line: no closing quotation"),
+        ("''", "names no command"),
+    ],
+)  # fmt: skip
+def test_a_command_that_gives_none_is_named_with_what_it_complained_about(
+    tmp_path: Path, command: str, why: str
+) -> None:
+    advice = refused(command, tmp_path)
+    assert why in advice
+    assert "more" not in advice or "more than" in advice
+    assert advice.count("SECRET") == why.count("SECRET")  # no argument, and no standard output
+
+
+def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    line = f"sh -c 'sleep 60 & echo $! > {tmp_path}/pid; cat /dev/zero > /dev/null'"
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match="'sh' ran longer than"):
+        secret_command.output_of(line, key="k", environ=os.environ, base=tmp_path, timeout=0.5)
+    assert time.monotonic() - started < 10
+    child = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 5
+    while is_running(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    """Whether *pid* is a process that has not ended; one that nobody waited for has."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_a_command_runs_once_in_a_load(tmp_path: Path) -> None:
+    sources = Sources(os.environ, tmp_path)
+    line = f"command:sh -c 'echo ran >> {tmp_path}/log; echo value'"
+    assert [sources(line, key).reveal() for key in ("a", "b")] == [b"value"] * 2
+    assert (tmp_path / "log").read_text() == "ran\n"
+
+
+def test_a_credential_of_systemd_is_read(tmp_path: Path) -> None:
+    (tmp_path / "upstream").write_text("s3\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    found = resolve("credential:upstream", key="k", environ=environ, base=Path("/"))
+    assert found.reveal() == b"s3"
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("credential:missing", "missing can't be read: No such file"),
+        ("credential:../other", "without slashes"),
+        ("credential:..", "without slashes"),
+    ],
+)
+def test_a_credential_that_is_not_there_is_named(tmp_path: Path, spec: str, why: str) -> None:
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path / "c")}
+    with pytest.raises(ConfigError, match=why):
+        resolve(spec, key="k", environ=environ, base=tmp_path)
+
+
+def test_without_systemd_a_credential_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="LoadCredential=upstream:PATH"):
+        resolve("credential:upstream", key="k", environ={}, base=tmp_path)

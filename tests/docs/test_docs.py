@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from mintage.cli.main import app
-from mintage.settings.load import parse
+from mintage.settings.load import load, parse
+from mintage.settings.reading import HERE
 from tests.support.forge import P256, pem
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ ENVIRON = {
     "DASHBOARD_SECRET": SECRET,
     "REGISTRATION_TOKEN": SECRET,
     "MCP_SERVER_SECRET": SECRET,
-    "MINTAGE_SIGNING_KEY": pem(P256).decode(),
+    "MINTAGE_SECRET_SIGNING_KEY": pem(P256).decode(),
 }
 
 
@@ -103,7 +104,27 @@ def test_settings_are_accepted(block: Block, tmp_path: Path) -> None:
         data["secret"] = "env:MINTAGE_SECRET"
     if (logo := data.get("branding", {}).get("logo")) is not None:
         (tmp_path / logo).write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
-    parse(data, base=tmp_path, environ=ENVIRON)
+    parse(data, base=tmp_path, environ=ENVIRON | sources(block.text, tmp_path))
+
+
+def sources(settings: str, directory: Path) -> dict[str, str]:
+    """The environment in which the credentials and the commands of *settings* are there."""
+    for name in re.findall(r'"credential:(\w+)"', settings):
+        (directory / name).write_text(SECRET)
+    for program in re.findall(r'"command:(\w+) ', settings):
+        (directory / program).write_text(f"#!/bin/sh\necho {SECRET}\n")
+        (directory / program).chmod(0o700)
+    return {"CREDENTIALS_DIRECTORY": str(directory), "PATH": f"{directory}:{os.defpath}"}
+
+
+@pytest.mark.parametrize("block", [b for b in of("text") if "MINTAGE_ISSUER" in b.text], ids=str)
+def test_settings_in_variables_are_accepted(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = (line.partition("=") for line in block.text.splitlines())
+    environ = {name: value for name, _, value in lines}
+    assert load(HERE, environ=environ).issuer == environ["MINTAGE_ISSUER"]
 
 
 @pytest.mark.parametrize("block", of("console"), ids=str)
@@ -121,7 +142,7 @@ def test_commands_exist_with_their_options(block: Block) -> None:
 
 @pytest.mark.parametrize("block", of("ini"), ids=str)
 def test_units_parse(block: Block) -> None:
-    parser = configparser.ConfigParser()
+    parser = configparser.ConfigParser(strict=False)  # systemd lets settings be repeated
     parser.read_string(block.text)
     assert "ExecStart" in parser["Service"]
 

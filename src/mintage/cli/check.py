@@ -14,9 +14,10 @@ from rich.text import Text
 from mintage.checks.everything import check_file
 from mintage.checks.findings import Finding, Level, error
 from mintage.cli.plain_text import as_text
-from mintage.cli.settings_file import HERE, SettingsFile
+from mintage.cli.settings_file import SettingsFile
 from mintage.cli.terminal import counted, harmless
 from mintage.errors import ConfigError
+from mintage.settings.reading import HERE
 
 _MARKS: Final[dict[Level, tuple[str, str]]] = {
     "ok": ("ok     ", "green"),

@@ -14,7 +14,12 @@ from mintage.settings.environment import check_environment
 
 
 def dev(
-    *command: Annotated[str, Parameter(help="After --: your server, if it speaks MCP over stdio.")],
+    *command: Annotated[
+        str,
+        Parameter(
+            help="Your server, if it speaks MCP over stdio. Write -- before it if it has options."
+        ),
+    ],
     backend: Annotated[str | None, Parameter(help="Your server's URL, if it speaks HTTP.")] = None,
     port: Annotated[int, Parameter(help="Port to listen on, on loopback.")] = 8080,
 ) -> int:

@@ -14,10 +14,11 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from mintage.cli.opening import OpenInstallation, opened
-from mintage.cli.settings_file import HERE, SettingsFile
+from mintage.cli.settings_file import SettingsFile
 from mintage.cli.terminal import counted, harmless, print_table
 from mintage.errors import ConfigError
 from mintage.grants.handles import grant_id
+from mintage.settings.reading import HERE
 from mintage.values import ClientId
 from mintage.vault.values import Listed
 

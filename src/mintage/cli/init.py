@@ -11,9 +11,10 @@ from cyclopts import Parameter
 from mintage.cli import new_settings
 from mintage.cli.new_settings import Answers
 from mintage.cli.plain_text import as_text
-from mintage.cli.settings_file import HERE, SettingsFile
+from mintage.cli.settings_file import SettingsFile
 from mintage.errors import ConfigError
 from mintage.secret_source import generate_once
+from mintage.settings.reading import HERE
 from mintage.settings.words import none_of
 from mintage.upstream.presets import PRESETS
 

@@ -10,10 +10,11 @@ from cyclopts import Parameter
 
 from mintage.app.secret_needs import Need
 from mintage.cli.opening import OpenInstallation, opened
-from mintage.cli.settings_file import HERE, SettingsFile
+from mintage.cli.settings_file import SettingsFile
 from mintage.cli.terminal import counted
 from mintage.errors import ConfigError
 from mintage.settings.load import Config, load_for_the_store
+from mintage.settings.reading import HERE
 from mintage.settings.secret_file import SecretFile
 
 

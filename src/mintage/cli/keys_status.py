@@ -10,9 +10,10 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from mintage.cli.opening import opened
-from mintage.cli.settings_file import HERE, SettingsFile
+from mintage.cli.settings_file import SettingsFile
 from mintage.cli.terminal import counted, print_table
 from mintage.settings.load import Config
+from mintage.settings.reading import HERE
 from mintage.settings.secret_file import SecretFile
 
 

@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 import mintage
 from mintage.cli.plain_text import as_text
+from mintage.cli.settings_file import VARIABLE
 from mintage.errors import ConfigError, MintageError
 
 _PIPE_CLOSED: Final = 141
@@ -90,6 +91,8 @@ def main() -> None:
     if sys.stdout is None:  # it was closed: mintage … >&-
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     try:
+        if not os.environ.get(VARIABLE, "…"):
+            del os.environ[VARIABLE]  # an empty one would name this directory
         unfold(sys.argv[1:])
         result = app(exit_on_error=False, print_error=False)
         sys.stdout.flush()

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import msgspec
 from cyclopts import Parameter
 
+from mintage.cli.settings_file import VARIABLE
 from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
 from mintage.settings.load import Outline, load_outline
@@ -18,7 +19,10 @@ _EXAMPLE: Final = "https://auth.example.com"
 def openapi(
     *,
     config: Annotated[
-        Path | None, Parameter(help="Describe the server with these settings, not an example.")
+        Path | None,
+        Parameter(
+            env_var=VARIABLE, help="Describe the server with these settings, not an example."
+        ),
     ] = None,
 ) -> int:
     """Print an OpenAPI 3.1 document of all endpoints.

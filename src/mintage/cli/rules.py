@@ -8,13 +8,14 @@ from rich.console import Console
 
 from mintage.access.rule_explanation import explain as explained
 from mintage.access.scopes import Call
-from mintage.cli.settings_file import HERE, SettingsFile
+from mintage.cli.settings_file import SettingsFile
 from mintage.cli.terminal import harmless
 from mintage.cli.token_inspect import READS_STANDARD_INPUT, standard_input
 from mintage.errors import ConfigError, InvalidRequest
 from mintage.gateway.paths import Match, route
 from mintage.jwt.inspection import payload_of
 from mintage.settings.load import Outline, load_outline
+from mintage.settings.reading import HERE
 from mintage.site.resource import Resource
 
 _Words: TypeAlias = tuple[str, ...]

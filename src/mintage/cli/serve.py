@@ -24,11 +24,12 @@ from mintage.cli.introduction import introduce
 from mintage.cli.logs import Format, start_log
 from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.mistakes import NO_SETTINGS
-from mintage.cli.settings_file import HERE, SettingsFile
+from mintage.cli.settings_file import SettingsFile
 from mintage.cli.workers import STOPPING, Workers
 from mintage.errors import ConfigError
 from mintage.settings.environment import check_environment
 from mintage.settings.load import Config, load
+from mintage.settings.reading import HERE, is_written
 from mintage.settings.resources import check_program
 from mintage.site.targets import Command
 from mintage.upstream.registry import Upstreams
@@ -81,7 +82,7 @@ def serve(
         signal.signal(number, _leave)  # until the server minds them itself
     start_log(log_level, log_format)
     check_environment(os.environ)
-    if not config.exists():
+    if not is_written(config, os.environ):
         raise ConfigError(str(config), NO_SETTINGS)
     settings = load(config, command=command)
     _check_workers(workers, settings)

@@ -5,9 +5,8 @@ from typing import Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
-HERE: Final = Path("mintage.toml")
-"""The file that is read without ``--config`` and without ``MINTAGE_CONFIG``."""
+VARIABLE: Final = "MINTAGE_CONFIG"
 
 SettingsFile: TypeAlias = Annotated[
-    Path, Parameter(env_var="MINTAGE_CONFIG", help="The TOML file with the settings.")
+    Path, Parameter(env_var=VARIABLE, help="The TOML file with the settings.")
 ]

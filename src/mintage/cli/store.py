@@ -12,9 +12,10 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from mintage.app.opening import vault_keys
-from mintage.cli.settings_file import HERE, SettingsFile
+from mintage.cli.settings_file import SettingsFile
 from mintage.errors import ConfigError
 from mintage.settings.load import load_for_the_store
+from mintage.settings.reading import HERE
 from mintage.stores import copying
 from mintage.stores.opening import check_store_url, open_store
 from mintage.vault import installation

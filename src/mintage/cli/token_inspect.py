@@ -14,6 +14,7 @@ from rich.text import Text
 
 from mintage.app.opening import tokens_of
 from mintage.cli.opening import opened
+from mintage.cli.settings_file import VARIABLE
 from mintage.cli.terminal import for_tables, harmless
 from mintage.errors import ConfigError, StoreError, TokenError
 from mintage.grants.handles import Handle, grant_id, store_key
@@ -43,7 +44,8 @@ def inspect(
     ] = "-",  # noqa: S107
     *,
     config: Annotated[
-        Path | None, Parameter(help="Also ask each stage of the server with this file.")
+        Path | None,
+        Parameter(env_var=VARIABLE, help="Also ask each stage of the server with this file."),
     ] = None,
 ) -> int:
     """Decode a token, and say why it is refused.

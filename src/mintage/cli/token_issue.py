@@ -21,8 +21,8 @@ _Audience: TypeAlias = Annotated[str, Parameter(help="The aud of the token: the 
 _Key: TypeAlias = Annotated[
     str,
     Parameter(
-        help="env:NAME or file:PATH: a key of HS256 as it is, or a private key in PEM. Never the "
-        "key itself: it would stay in the shell's history."
+        help="env:NAME, file:PATH or command:PROGRAM: a key of HS256 as it is, or a private key in "
+        "PEM. Never the key itself: it would stay in the shell's history."
     ),
 ]
 _PEM: Final = b"-----BEGIN"

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from mintage.app import Mintage
 from mintage.app.serving import uvicorn_config
 from mintage.demo.request_log import RequestLog
 from mintage.settings.load import Config, load
+from mintage.settings.variables import PREFIX
 from mintage.testing.nanoidp import NanoIDP, free_port, nanoidp
 from mintage.testing.serving import serving
 
@@ -87,9 +89,14 @@ async def stage(*, grace: int) -> AsyncIterator[Stage]:
                 new_group=True,
             )
         )  # fmt: skip
-        config, requests = load(file), RequestLog()
+        config, requests = load(file, environ=_without_settings(os.environ)), RequestLog()
         await stack.enter_async_context(gateway(config, port, requests))
         yield Stage(issuer, directory, config, provider, requests)
+
+
+def _without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """*environ* without the settings of another server."""
+    return {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
 
 
 @asynccontextmanager

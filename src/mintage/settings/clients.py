@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
@@ -13,7 +12,7 @@ from mintage.clients.policy import DocumentPolicy
 from mintage.clients.redirects import RedirectUri
 from mintage.errors import ConfigError, OAuthError
 from mintage.network.proxies import Proxies
-from mintage.secret_source import resolve
+from mintage.secret_source import Resolve
 from mintage.values import ClientId, Secret, check_scopes
 
 _CLIENT_ID: Final = re.compile(r"[!-~]{1,255}")
@@ -58,28 +57,24 @@ class RegistrationSettings(msgspec.Struct, frozen=True, kw_only=True):
     token: Secret | None = None
 
 
-def read_clients(
-    sections: Sequence[ClientSection], *, environ: Mapping[str, str], base: Path
-) -> tuple[Client, ...]:
+def read_clients(sections: Sequence[ClientSection], resolve: Resolve) -> tuple[Client, ...]:
     """The configured clients. Raises `ConfigError`."""
     clients: dict[str, Client] = {}
     for number, section in enumerate(sections):
         key = f"client[{number}]"
         if section.client_id in clients:
             raise ConfigError(f"{key}.client_id", "another client has this id already")
-        clients[section.client_id] = _client(section, key, environ=environ, base=base)
+        clients[section.client_id] = _client(section, key, resolve)
     return tuple(clients.values())
 
 
-def read_registration(
-    section: RegistrationSection, *, environ: Mapping[str, str], base: Path
-) -> RegistrationSettings:
+def read_registration(section: RegistrationSection, resolve: Resolve) -> RegistrationSettings:
     key = "registration.token"
     if (section.mode == "token") != (section.token is not None):
         raise ConfigError(key, 'is needed with mode = "token", and with no other')
     token = None
     if section.token is not None:
-        token = resolve(section.token, key=key, environ=environ, base=base)
+        token = resolve(section.token, key)
         _check_length(token, key)
     return RegistrationSettings(enabled=section.mode != "off", token=token)
 
@@ -114,7 +109,7 @@ def _a_proxy(environ: Mapping[str, str]) -> str:
     )
 
 
-def _client(section: ClientSection, key: str, *, environ: Mapping[str, str], base: Path) -> Client:
+def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
     if not _CLIENT_ID.fullmatch(section.client_id):
         raise ConfigError(f"{key}.client_id", "is 1 to 255 printable ASCII characters, no spaces")
     method = section.token_endpoint_auth_method or _usual_method(section)
@@ -126,7 +121,7 @@ def _client(section: ClientSection, key: str, *, environ: Mapping[str, str], bas
             redirect_uris=_redirect_uris(section),
             auth_method=method,
             grant_types=metadata.grant_types(section.grant_types, ("code",)),
-            secret=_secret(section, method, key, environ=environ, base=base),
+            secret=_secret(section, method, key, resolve),
             jwks=keys.jwks,
             jwks_uri=keys.jwks_uri,
             scopes=None if section.scopes is None else check_scopes(section.scopes),
@@ -151,15 +146,13 @@ def _usual_method(section: ClientSection) -> AuthMethod:
     return "none" if section.client_secret is None else "client_secret_basic"
 
 
-def _secret(
-    section: ClientSection, method: AuthMethod, key: str, *, environ: Mapping[str, str], base: Path
-) -> str | None:
+def _secret(section: ClientSection, method: AuthMethod, key: str, resolve: Resolve) -> str | None:
     key = f"{key}.client_secret"
     if (section.client_secret is not None) != method.startswith("client_secret"):
         raise ConfigError(key, f"does not go with {method}")
     if section.client_secret is None:
         return None
-    secret = resolve(section.client_secret, key=key, environ=environ, base=base)
+    secret = resolve(section.client_secret, key)
     _check_length(secret, key)
     try:
         return secret.reveal().decode()

@@ -4,8 +4,8 @@ The file is read once. Each part of the program gets the section that it needs, 
 """
 
 import os
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from mintage.clients.policy import DocumentPolicy
 from mintage.errors import ConfigError
 from mintage.grants.admission import AllowRule, check_rules
 from mintage.jwt.keyring import TokenKey
-from mintage.secret_source import Resolve, resolve
+from mintage.secret_source import Resolve, Sources
 from mintage.serving.settings import ServerSection
 from mintage.settings.branding import read_branding
 from mintage.settings.clients import (
@@ -37,6 +37,7 @@ from mintage.settings.file import (
     convert,
 )
 from mintage.settings.gateway import GatewaySection, check_gateway
+from mintage.settings.reading import read_settings
 from mintage.settings.resources import read_resources
 from mintage.settings.root_secrets import root_secrets, secret_file
 from mintage.settings.upstreams import callbacks, read_upstreams
@@ -141,8 +142,9 @@ def load(
     """Read a configuration.
 
     Args:
-        path: The TOML file.
-        environ: The environment variables for ``env:`` values. None: the process's own.
+        path: The TOML file. There may be no ``mintage.toml`` if the environment has settings.
+        environ: The environment variables: those that are settings, and those that ``env:`` values
+            name. None: the process's own.
         command: A program and its arguments. Mintage runs it for the one resource without a
             ``backend``, or for ``/mcp`` if the file names no resource.
         existing: Whether the server must have started before. If so, a missing secret is an error;
@@ -155,11 +157,21 @@ def load(
     Raises:
         ConfigError: A setting is missing or wrong. It names the key, and what to write.
     """
-    data = _read(path)
-    if command:
-        _put_behind(data, command)
     environ = dict(os.environ if environ is None else environ)
-    return parse(data, base=path.parent, environ=environ, existing=existing, writes=writes)
+    with _written(path, environ) as data:
+        if command:
+            _put_behind(data, command)
+        return parse(data, base=path.parent, environ=environ, existing=existing, writes=writes)
+
+
+@contextmanager
+def _written(path: Path, environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The settings as they are written. An error in the block names the variable it is about."""
+    written = read_settings(path, environ)
+    try:
+        yield written.data
+    except ConfigError as error:
+        raise written.origins.named(error) from None
 
 
 def schema() -> dict[str, Any]:
@@ -176,11 +188,15 @@ def schema() -> dict[str, Any]:
 
 def load_outline(path: Path) -> Outline:
     """What the TOML file *path* says, without reading any secret. Raises `ConfigError`."""
-    file = convert(_read(path))
+    with _written(path, os.environ) as data:
+        return _outline(convert(data), path.parent)
+
+
+def _outline(file: File, base: Path) -> Outline:
     return Outline(
         site=_site(
             file.issuer,
-            _resources(file, path.parent, None),
+            _resources(file, base, None),
             file.scopes,
             callbacks(file.upstream),
             file.account,
@@ -198,23 +214,25 @@ def load_for_the_store(path: Path, *, existing: bool = True) -> Config:
     no other. The result has no clients, no signing keys, and no credentials of a provider. Raises
     `ConfigError`.
     """
-    file = convert(_read(path))
-    store = _located(file.store, path.parent)
+    with _written(path, os.environ) as data:
+        return _for_the_store(convert(data), path.parent, existing=existing)
+
+
+def _for_the_store(file: File, base: Path, *, existing: bool) -> Config:
+    store = _located(file.store, base)
     return Config(
         issuer=file.issuer,
         store=store,
-        secret_file=secret_file(file.secret, store, path.parent),
+        secret_file=secret_file(file.secret, store, base),
         upstreams=_upstreams(_without_credentials(file), lambda *_: Secret(b"not read")),
-        resources=_resources(file, path.parent, None),
+        resources=_resources(file, base, None),
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,
         clients=(),
         registration=RegistrationSettings(),
         documents=DocumentPolicy(),
-        secrets=root_secrets(
-            file.secret, store, base=path.parent, environ=os.environ, existing=existing
-        ),
+        secrets=root_secrets(file.secret, store, Sources(os.environ, base), existing=existing),
     )
 
 
@@ -226,23 +244,6 @@ def _without_credentials(file: File) -> File:
         for one in each
     )
     return msgspec.structs.replace(file, upstream=bare)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
-    except FileNotFoundError:
-        raise ConfigError(str(path), "there is no such file; `mintage init` writes one") from None
-    except OSError as error:
-        raise ConfigError(str(path), f"can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"is not text in UTF-8: {error.reason}") from error
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), f"is not valid TOML: {error}") from error
-    except RecursionError:
-        raise ConfigError(str(path), "is nested too deeply") from None
 
 
 def _put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
@@ -280,16 +281,14 @@ def parse(
     """The configuration in *data*; relative paths are relative to *base*. See `load`."""
     file = convert(data)
 
-    def resolved(spec: str, key: str) -> Secret:
-        return resolve(spec, key=key, environ=environ, base=base)
-
-    resources = _resources(file, base, resolved)
+    resolve = Sources(environ, base)
+    resources = _resources(file, base, resolve)
     store = _located(file.store, base)
     return Config(
         issuer=file.issuer,
         store=store,
         secret_file=secret_file(file.secret, store, base),
-        upstreams=_upstreams(file, resolved),
+        upstreams=_upstreams(file, resolve),
         resources=resources,
         allow=_rules(file),
         allow_everybody=file.allow == _EVERYBODY,
@@ -300,14 +299,12 @@ def parse(
         scopes=file.scopes,
         gateway=file.gateway,
         server=file.server,
-        signing_keys=_signing_keys(file.tokens.signing_key, base=base, environ=environ),
-        clients=read_clients(file.client, environ=environ, base=base),
-        registration=read_registration(file.registration, environ=environ, base=base),
+        signing_keys=_signing_keys(file.tokens.signing_key, resolve),
+        clients=read_clients(file.client, resolve),
+        registration=read_registration(file.registration, resolve),
         documents=read_policy(file.cimd, environ=environ),
         # Last: what is wrong elsewhere leaves no new secret behind.
-        secrets=root_secrets(
-            file.secret, store, base=base, environ=environ, existing=existing, writes=writes
-        ),
+        secrets=root_secrets(file.secret, store, resolve, existing=existing, writes=writes),
     )
 
 
@@ -380,13 +377,11 @@ def _located(store: str, base: Path) -> str:
     return f"sqlite://{(base / path).absolute()}" if scheme == "sqlite" else store
 
 
-def _signing_keys(
-    specs: str | tuple[str, ...], *, base: Path, environ: dict[str, str]
-) -> tuple[TokenKey, ...]:
+def _signing_keys(specs: str | tuple[str, ...], resolve: Resolve) -> tuple[TokenKey, ...]:
     """The keys of access tokens that other programs verify too. The first one signs."""
     keys = []
     for spec in (specs,) if isinstance(specs, str) else specs:
-        pem = resolve(spec, key="tokens.signing_key", environ=environ, base=base)
+        pem = resolve(spec, "tokens.signing_key")
         try:
             keys.append(TokenKey.from_pem(pem.reveal()))
         except ValueError as error:

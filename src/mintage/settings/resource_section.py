@@ -38,7 +38,7 @@ class RuleSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class CommandSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[resource.command]``: a server that speaks over stdio.
 
-    *env*: its environment variables, each ``env:NAME`` or ``file:PATH``.
+    *env*: its environment variables, each a source of a secret: ``env:NAME``.
     """
 
     run: tuple[str, ...]

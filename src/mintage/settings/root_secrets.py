@@ -1,13 +1,12 @@
 """The root secrets, and where they are stored."""
 
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from mintage.crypto.derivation import check_secret
 from mintage.errors import ConfigError
-from mintage.secret_source import generate_once, lines, resolve
+from mintage.secret_source import Resolve, generate_once, lines
 from mintage.stores.missing import no_store_at
 from mintage.values import Secret
 
@@ -27,9 +26,8 @@ def secret_file(spec: str | tuple[str, ...] | None, store: str, base: Path) -> P
 def root_secrets(
     spec: str | tuple[str, ...] | None,
     store: str,
+    resolve: Resolve,
     *,
-    base: Path,
-    environ: Mapping[str, str],
     existing: bool,
     writes: bool = True,
 ) -> tuple[Secret, ...]:
@@ -45,7 +43,7 @@ def root_secrets(
         found = tuple(
             secret
             for one in ((spec,) if isinstance(spec, str) else spec)
-            for secret in lines(resolve(one, key="secret", environ=environ, base=base))
+            for secret in lines(resolve(one, "secret"))
         )
     if not found:
         raise ConfigError("secret", "holds no secret")
@@ -77,7 +75,9 @@ def _generated_secrets(store: str, *, existing: bool, writes: bool) -> tuple[Sec
     if scheme == "memory":
         return (Secret(secrets.token_bytes(32)),)
     raise ConfigError(
-        "secret", "is needed with a store that several machines share: env:NAME or file:PATH"
+        "secret",
+        "is needed with a store that several machines share: env:NAME, file:PATH, credential:NAME "
+        "or command:PROGRAM ARGUMENTS",
     )
 
 
