@@ -4,6 +4,7 @@
 # make coverage    the fast part, and the share of the package's lines and branches that it runs
 # make dist        wheel, sdist, list of components (SBOM) and licences, in dist/
 # make lock        write the locks anew from pyproject.toml; make upgrade also takes the newest versions
+# make docs        the documentation as a site of static pages, in build/site
 # make newest      the integration and token tests with the newest versions that pyproject.toml admits
 # make oldest      ... and with the lowest
 PYTHON ?= python3
@@ -15,7 +16,7 @@ LOCKS ?= requirements
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
 LOCKED := $(PIP) --require-hashes --only-binary :all:
 
-.PHONY: demo test quick coverage lint bench docs lock upgrade clean setup dist figures pictures newest oldest ranges
+.PHONY: demo test quick coverage lint bench docs pages lock upgrade clean setup dist figures pictures newest oldest ranges
 
 demo: $(VENV)/ready-demo
 	@$(BIN)/python -m tools.foreground $(BIN)/mintage demo
@@ -95,12 +96,19 @@ RANGES := tests/tokens tests/integrations tests/server/test_login.py tests/serve
   tests/gateway/test_proxy.py tests/gateway/test_websocket.py tests/gateway/test_commands.py \
   tests/upstream/test_oidc.py tests/cli tests/end_to_end/test_demo.py --ignore tests/tokens/test_fuzz_guided.py
 
+# The documentation as a site of static pages, in build/site.
+docs: setup
+	$(BIN)/python -m tools.docs_site
+
 bench: setup
 	$(BIN)/python -m benchmarks
 
-docs: setup
+# The pages that are made from the source: errors, the Python API, commands, endpoints, the rooms.
+pages: setup
 	$(BIN)/python -m tests.docs.error_page
 	$(BIN)/python -m tools.api
+	$(BIN)/python -m tools.commands
+	$(BIN)/python -m tools.http_api
 	$(BIN)/python -m tools.rooms
 	$(BIN)/pytest -q tests/docs
 

@@ -1,7 +1,7 @@
 """``mintage openapi``: the endpoints, described for other programs."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -30,14 +30,16 @@ def openapi(
     It lists the requests and every kind of response of each endpoint. The server
     itself does not serve it.
     """
-    if config is None:
-        resource = Resource(path="/mcp", identifier=f"{_EXAMPLE}/mcp", scopes=())
-        site = Site(issuer=_EXAMPLE, resources=(resource,))
-        found = describe(site, ClientsAccepted(registration=True, documents=True), keys=True)
-    else:
-        found = _of(load_outline(config))
+    found = example() if config is None else _of(load_outline(config))
     print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())  # noqa: T201
     return 0
+
+
+def example() -> dict[str, Any]:
+    """The endpoints of a server with one resource and all that may be on."""
+    resource = Resource(path="/mcp", identifier=f"{_EXAMPLE}/mcp", scopes=())
+    site = Site(issuer=_EXAMPLE, resources=(resource,))
+    return describe(site, ClientsAccepted(registration=True, documents=True), keys=True)
 
 
 def _of(outline: Outline) -> dict[str, object]:
