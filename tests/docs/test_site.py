@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -59,6 +60,18 @@ class Links(HTMLParser):
 def test_generated_pages_say_what_the_program_says() -> None:
     assert commands.PAGE.read_text() == commands.page(), "run python -m tools.commands"
     assert http_api.PAGE.read_text() == http_api.page(), "run python -m tools.http_api"
+
+
+def test_every_page_has_its_place_in_the_order_of_pages() -> None:
+    contents = tomllib.loads((ROOT / "tools/docs_site/contents.toml").read_text(encoding="utf-8"))
+    placed = {name for section in contents["section"] for name in section["pages"]}
+    docs = {
+        str(page.relative_to(ROOT / "docs").with_suffix(""))
+        for page in (ROOT / "docs").rglob("*.md")
+        if page.parent.name != "providers"
+    }
+    missing = docs - placed - {"index"}
+    assert missing == set(), "name them in tools/docs_site/contents.toml"
 
 
 def test_every_page_of_docs_is_on_the_site_as_it_is_now(pages: list[Path]) -> None:

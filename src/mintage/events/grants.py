@@ -32,7 +32,7 @@ class RenewalRefused(Event, frozen=True, kw_only=True):
 
 
 class RenewalUnknown(Event, frozen=True, kw_only=True):
-    """The provider gave no answer that says yes or no. The grant goes on for a time."""
+    """The provider gave no answer that says yes or no. The grant continues for a time."""
 
     action: ClassVar[str] = "upstream_unknown"
 
