@@ -10,6 +10,7 @@ with extra("server"):
     from mintage.app.application import Mintage, create_app
     from mintage.app.running import Running
     from mintage.clients.client import Client
+    from mintage.events.event import Event
     from mintage.settings.load import Config
     from mintage.settings.load import load as load_config
     from mintage.vault.listing import Listing
@@ -18,6 +19,7 @@ with extra("server"):
 __all__ = [
     "Client",
     "Config",
+    "Event",
     "Listed",
     "Listing",
     "Mintage",

@@ -1,6 +1,6 @@
 """Every path of the authorization server, and the handler for it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -228,14 +228,22 @@ def token_routes(
 
 
 def health_routes(
-    store: Store, upstreams: Upstreams, machine: Clock, random_bytes: RandomBytes
+    store: Store,
+    upstreams: Upstreams,
+    machine: Clock,
+    random_bytes: RandomBytes,
+    more: Callable[[], Mapping[str, str | float]],
 ) -> dict[str, Handler]:
-    """*machine*: this machine's own clock."""
+    """*machine*: this machine's own clock. *more*: further notes for ``/readyz``."""
     probes: dict[str, Probe] = {"store": lambda: store.load(b"readyz")}
     for upstream in upstreams:
         name = "upstream" if len(upstreams) == 1 else f"upstream {upstream.name}"
         probes[name] = upstream.check
-    readiness = Readiness(probes, lambda: look(store, machine))
+
+    async def notes() -> Mapping[str, str | float]:
+        return {**await look(store, machine), **more()}
+
+    readiness = Readiness(probes, notes)
     return {
         HEALTHZ.name: for_clients(alive, random_bytes),
         READYZ.name: for_clients(readiness, random_bytes),

@@ -11,6 +11,7 @@ from typing import Final
 from mintage.app.opening import open_vault, vault_keys
 from mintage.clients.registration import ClientIds, key_id
 from mintage.crypto.derivation import purpose_keys
+from mintage.events.event import Emit, ignore
 from mintage.settings.load import Config
 from mintage.stores.protocol import Store
 from mintage.values import Clock
@@ -117,7 +118,7 @@ class SecretNeeds:
         ended = 0
         async for grant in self.vault.listing.find():
             if {grant.sealed_under, grant.signed_with} & set(names):
-                await self.vault.listing.end(grant)
+                await self.vault.listing.end(grant, reason="secret_lost")
                 ended += 1
         await self.register.strike_out(names)
         return ended
@@ -144,10 +145,10 @@ class SecretNeeds:
             yield "registered", {client_keys[unknown]}
 
 
-def open_needs(config: Config, store: Store) -> SecretNeeds:
+def open_needs(config: Config, store: Store, emit: Emit = ignore) -> SecretNeeds:
     """What the grants in *store* need, for a command that runs beside the servers.
 
-    Its vault asks no provider, and reports nothing to one.
+    Its vault asks no provider, and reports nothing to one. *emit* gets the ends of grants.
     """
     vault = open_vault(
         config,
@@ -157,6 +158,7 @@ def open_needs(config: Config, store: Store) -> SecretNeeds:
         random_bytes=secrets.token_bytes,
         renew=ask_nobody,
         ended=forget,
+        emit=emit,
     )
     return SecretNeeds(
         config=config,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
+from mintage.app.auditing import attach_audit, notes_of
 from mintage.app.chores import beside, chores
 from mintage.app.clocks import Clocks, StoreClock
 from mintage.app.gateway import open_gateway
@@ -34,6 +35,7 @@ from mintage.endpoints import VERIFY
 from mintage.errors import StoreUnavailable
 from mintage.events.event import Emit
 from mintage.events.listeners import Listeners
+from mintage.events.operation import SettingsLoaded
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.peers import Peers, read_networks
@@ -82,6 +84,7 @@ async def open_server(
         )
         stack.push_async_callback(upstreams.close)
         emit = Listeners(current_origin, upstreams.name_of)
+        auditor = attach_audit(config, emit, clock=clock, random_bytes=random_bytes, stack=stack)
         published = _published(config, fetch, accept_client, steady, stack, emit)
         revoker = UpstreamRevoker(upstreams)
         stack.push_async_callback(revoker.drain)
@@ -161,7 +164,9 @@ async def open_server(
             random_bytes=random_bytes,
             emit=emit,
         )
-        endpoints |= health_routes(store, upstreams, clocks.now, random_bytes)
+        endpoints |= health_routes(
+            store, upstreams, clocks.now, random_bytes, lambda: notes_of(auditor)
+        )
         if config.registration.enabled:
             endpoints |= registration_routes(config, client_ids, clock, random_bytes, emit)
         peers = Peers(read_networks(config.gateway.trusted_proxies))
@@ -182,6 +187,7 @@ async def open_server(
         await stack.enter_async_context(
             beside(*chores(store, vault, clock, secret_needs if is_shared else None))
         )
+        emit(SettingsLoaded())
         yield Running(
             site=site,
             store=store,

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from cyclopts import Parameter
 from rich.table import Table
 
+from mintage.cli.auditing import action
 from mintage.cli.opening import OpenInstallation, opened
 from mintage.cli.settings_file import SettingsFile
 from mintage.cli.terminal import counted, harmless, print_table
@@ -140,10 +141,11 @@ class _Wanted:
 
 
 async def _end_named(path: Path, names: tuple[str, ...], wanted: _Wanted) -> int:
-    async with opened(path) as here:
+    async with opened(path, acts=True) as here:
         looked_up = [await here.vault.listing.get(name) for name in names]
         found = [grant for grant in looked_up if grant is not None]
         skipped = await _end_all(here, found, wanted)
+        here.emit(action("grants end", count=len(found) - len(skipped)))
     print(f"{counted(len(found) - len(skipped), 'grant')} ended.")  # noqa: T201
     for name, one in zip(names, looked_up, strict=True):
         if one is None:
@@ -155,7 +157,7 @@ async def _end_named(path: Path, names: tuple[str, ...], wanted: _Wanted) -> int
 async def _end(path: Path, wanted: _Wanted) -> int:
     """End grants until none is found: users may log in while the command runs."""
     ended, skipped = 0, dict[bytes, str]()
-    async with opened(path) as here:
+    async with opened(path, acts=True) as here:
         for _ in range(_LOOKS):
             looked = _find(here, wanted.subject, wanted.client)
             found = [grant async for grant in looked if not wanted.leaves(grant)]
@@ -163,7 +165,8 @@ async def _end(path: Path, wanted: _Wanted) -> int:
             ended += len(found) - len(skipped)
             if len(found) == len(skipped):
                 break
-        else:
+        here.emit(action("grants end", count=ended))
+        if len(found) > len(skipped):
             print("Logins keep coming: run it again.", file=sys.stderr)  # noqa: T201
             return 1
     print(f"{counted(ended, 'grant')} ended.")  # noqa: T201

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mintage.app.secret_needs import Need
+from mintage.cli.auditing import action, audited, keys_changed
 from mintage.cli.opening import OpenInstallation, opened
 from mintage.cli.settings_file import SettingsFile
 from mintage.cli.terminal import counted
@@ -31,12 +32,18 @@ def rotate(
     servers must know a secret before one of them uses it: rotate with --stage, restart them all,
     rotate without it, restart them all again.
     """
-    file = _file(load_for_the_store(config))
+    settings = load_for_the_store(config, audited=True)
+    file = _file(settings)
     if stage:
-        file.stage(secrets.token_urlsafe(32)).write()
+        with audited(settings) as emit:
+            file.stage(secrets.token_urlsafe(32)).write()
+            emit(action("keys rotate --stage"))
         print(f"A new secret is staged in {file.path}. Restart all servers, then rotate.")  # noqa: T201
         return 0
-    file.rotate(secrets.token_urlsafe(32)).write()
+    with audited(settings) as emit:
+        file.rotate(secrets.token_urlsafe(32)).write()
+        emit(action("keys rotate"))
+        emit(keys_changed(load_for_the_store(config)))
     print(  # noqa: T201
         f"A new secret is first in {file.path}. Restart the servers; `mintage keys status` "
         "tells how many grants still need the old one, `mintage keys retire` removes it."
@@ -61,7 +68,7 @@ def retire(
 
 
 async def _retire(path: Path, *, force: bool) -> int:
-    async with opened(path) as here:
+    async with opened(path, acts=True) as here:
         file = _file(here.config)
         if not force and (unread := await here.needs.unread()):
             print(  # noqa: T201
@@ -72,11 +79,11 @@ async def _retire(path: Path, *, force: bool) -> int:
             )
             return 1
         former = (await here.needs.count())[1 : len(file.used)]
-        return await _remove(here, file, former, force=force)
+        return await _remove(path, here, file, former, force=force)
 
 
 async def _remove(
-    here: OpenInstallation, file: SecretFile, former: list[Need], *, force: bool
+    path: Path, here: OpenInstallation, file: SecretFile, former: list[Need], *, force: bool
 ) -> int:
     kept = [need.grants > 0 and not force for need in former]
     for need, stays in zip(former, kept, strict=True):
@@ -86,6 +93,8 @@ async def _remove(
         print("Nothing was removed.")  # noqa: T201
     else:
         file.keep(kept).write()
+        here.emit(action("keys retire", count=kept.count(False)))
+        here.emit(keys_changed(load_for_the_store(path)))
         print(f"{file.path} was changed. Restart the servers.")  # noqa: T201
         gone = {
             bytes.fromhex(need.secret_id)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from mintage.app.secret_needs import Need
+from mintage.cli.auditing import action
 from mintage.cli.opening import opened_with
 from mintage.cli.terminal import counted
 from mintage.errors import ConfigError
@@ -23,7 +24,7 @@ def check_secrets(config: Config, *, force: bool) -> None:
 
 
 async def _check(config: Config, *, force: bool) -> None:
-    async with opened_with(config) as here:
+    async with opened_with(config, acts=force) as here:
         missing = await here.needs.missing()
         if not missing:
             return
@@ -35,6 +36,7 @@ async def _check(config: Config, *, force: bool) -> None:
                 "users log in again",
             )
         ended = await here.needs.give_up([bytes.fromhex(need.secret_id) for need in missing])
+        here.emit(action("serve --force", count=ended))
         log.warning("--force: %s ended; %s", counted(ended, "grant"), _named(missing))
 
 

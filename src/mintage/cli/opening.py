@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from mintage.app.opening import vault_keys
 from mintage.app.secret_needs import SecretNeeds, open_needs
+from mintage.cli.auditing import audited
 from mintage.clients.registration import ClientIds
 from mintage.errors import ConfigError
+from mintage.events.event import Emit, ignore
 from mintage.settings.load import Config, load_for_the_store
 from mintage.stores.opening import open_store
 from mintage.vault import installation
@@ -18,11 +20,15 @@ from mintage.vault.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class OpenInstallation:
-    """A configuration, the vault on its store, and what its grants need."""
+    """A configuration, the vault on its store, and what its grants need.
+
+    *emit*: what the command reports to the audit trail.
+    """
 
     config: Config
     vault: Vault
     needs: SecretNeeds
+    emit: Emit = ignore
 
     @property
     def client_ids(self) -> ClientIds:
@@ -31,18 +37,21 @@ class OpenInstallation:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[OpenInstallation]:
+async def opened(path: Path, *, acts: bool = False) -> AsyncIterator[OpenInstallation]:
     """The vault of the configuration file *path*. Servers may be running on the same store.
 
     If no server has created the store yet, this does not create it: it raises `ConfigError` or
-    `StoreUnusable`.
+    `StoreUnusable`. *acts*: whether the command changes anything, which is then audited.
     """
-    async with opened_with(load_for_the_store(path), existing=True) as here:
+    config = load_for_the_store(path, audited=acts)
+    async with opened_with(config, existing=True, acts=acts) as here:
         yield here
 
 
 @asynccontextmanager
-async def opened_with(config: Config, *, existing: bool = False) -> AsyncIterator[OpenInstallation]:
+async def opened_with(
+    config: Config, *, existing: bool = False, acts: bool = False
+) -> AsyncIterator[OpenInstallation]:
     """`opened`, for settings that are already loaded."""
     if config.store == "memory://":
         raise ConfigError("store", "is in a server's memory: no other process can look into it")
@@ -50,7 +59,8 @@ async def opened_with(config: Config, *, existing: bool = False) -> AsyncIterato
     try:
         ids = [keys.id for keys in vault_keys(config.secrets)]
         await installation.check(store, config.issuer, ids)
-        needs = open_needs(config, store)
-        yield OpenInstallation(config, needs.vault, needs)
+        with audited(config) if acts else nullcontext(ignore) as emit:
+            needs = open_needs(config, store, emit)
+            yield OpenInstallation(config, needs.vault, needs, emit)
     finally:
         await store.close()

@@ -50,9 +50,15 @@ NOWHERE: Final = Origin()
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """The root of all security events. *origin*: the emitter that `open_server` makes fills it in.
+    """The root of all security events. A listener gets one (``running.events.attach``).
 
-    *action* is the event's name in records and metrics. It never changes.
+    Its ``action`` is its name in records and metrics, as ``login``. It never changes.
+
+    Args:
+        party: Whom it is about, as far as it is known: ``subject`` (``issuer``, ``subject``),
+            ``client_id``, ``resource``, ``provider``, and ``grant``, the public id of the login.
+        origin: Where it comes from: ``address``, ``reference`` (of the request), ``trace_id``. The
+            server fills it in.
     """
 
     action: ClassVar[str]

@@ -9,6 +9,7 @@ from msgspec import Meta
 from mintage.errors import ConfigError
 from mintage.grants.admission import AllowRule
 from mintage.serving.settings import ServerSection
+from mintage.settings.audit import AuditSection
 from mintage.settings.branding import BrandingSection
 from mintage.settings.clients import CimdSection, ClientSection, RegistrationSection
 from mintage.settings.gateway import GatewaySection
@@ -89,6 +90,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     allow: tuple[AllowRule, ...] | Literal["everybody"] = ()
     branding: BrandingSection = BrandingSection()
     account: AccountSection = AccountSection()
+    audit: AuditSection | None = None
 
 
 def check_idle_lifetime(file: File) -> None:

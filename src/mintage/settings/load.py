@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from mintage.access.scopes import Hierarchy
+from mintage.audit.auditor import AuditSettings
 from mintage.clients.client import Client
 from mintage.clients.policy import DocumentPolicy
 from mintage.errors import ConfigError
@@ -20,6 +21,7 @@ from mintage.grants.admission import AllowRule, check_rules
 from mintage.jwt.keyring import TokenKey
 from mintage.secret_source import Resolve, Sources
 from mintage.serving.settings import ServerSection
+from mintage.settings.audit import read_audit
 from mintage.settings.branding import read_branding
 from mintage.settings.clients import (
     RegistrationSettings,
@@ -76,6 +78,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         allow_everybody: Whether the file says ``allow = "everybody"``.
         branding: ``[branding]``: how the pages look.
         account: ``[account]``: the page of the connected apps.
+        audit: ``[audit]``: the audit trail. None: there is none.
         secret_file: The file with the root secret, if it is in one.
     """
 
@@ -97,6 +100,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allow_everybody: bool = False
     branding: Branding = Branding()
     account: AccountSection = AccountSection()
+    audit: AuditSettings | None = None
     secret_file: Path | None = None
 
     @property
@@ -207,19 +211,19 @@ def _outline(file: File, base: Path) -> Outline:
     )
 
 
-def load_for_the_store(path: Path, *, existing: bool = True) -> Config:
+def load_for_the_store(path: Path, *, existing: bool = True, audited: bool = False) -> Config:
     """What the TOML file *path* says about the store and its grants, for commands on the store.
 
     *existing*: see `load`. No secret but the root secret is read, because an administrator may have
-    no other. The result has no clients, no signing keys, and no credentials of a provider. Raises
-    `ConfigError`.
+    no other; and those of the audit trail, if the command is *audited*. The result has no clients,
+    no signing keys, and no credentials of a provider. Raises `ConfigError`.
     """
     with _written(path, os.environ) as data:
-        return _for_the_store(convert(data), path.parent, existing=existing)
+        return _for_the_store(convert(data), path.parent, existing=existing, audited=audited)
 
 
-def _for_the_store(file: File, base: Path, *, existing: bool) -> Config:
-    store = _located(file.store, base)
+def _for_the_store(file: File, base: Path, *, existing: bool, audited: bool) -> Config:
+    store, resolve = _located(file.store, base), Sources(os.environ, base)
     return Config(
         issuer=file.issuer,
         store=store,
@@ -229,10 +233,11 @@ def _for_the_store(file: File, base: Path, *, existing: bool) -> Config:
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,
+        audit=read_audit(file.audit, base=base, resolve=resolve) if audited else None,
         clients=(),
         registration=RegistrationSettings(),
         documents=DocumentPolicy(),
-        secrets=root_secrets(file.secret, store, Sources(os.environ, base), existing=existing),
+        secrets=root_secrets(file.secret, store, resolve, existing=existing),
     )
 
 
@@ -303,6 +308,7 @@ def parse(
         clients=read_clients(file.client, resolve),
         registration=read_registration(file.registration, resolve),
         documents=read_policy(file.cimd, environ=environ),
+        audit=read_audit(file.audit, base=base, resolve=resolve),
         # Last: what is wrong elsewhere leaves no new secret behind.
         secrets=root_secrets(file.secret, store, resolve, existing=existing, writes=writes),
     )

@@ -1,0 +1,57 @@
+"""Listens to security events, and puts a record for each into the trail."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from mintage.audit.record import Recorder
+from mintage.audit.trail import Trail
+from mintage.events.event import Event
+from mintage.events.requests import RequestRefused
+from mintage.values import Clock, RandomBytes, Secret
+
+Refusals: TypeAlias = Literal["signed_in", "all", "none"]
+"""Of which requests that were refused there are records: of those with a live grant, by default."""
+
+_ID_BYTES: Final = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """``[audit]``, checked. *to*: the path of a file, ``stdout``, or the URL of a webhook."""
+
+    to: Path | str
+    hashed: bool = False
+    refusals: Refusals = "signed_in"
+    authorization: Secret | None = None
+    signing_secret: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auditor:
+    """An `Emit`. *clock* is the time of day."""
+
+    trail: Trail
+    recorder: Recorder
+    refusals: Refusals
+    clock: Clock
+    random_bytes: RandomBytes
+
+    def __call__(self, event: Event) -> None:
+        """Put a record for *event* into the trail, if it is to have one."""
+        if not self._is_wanted(event):
+            return
+        at, record_id = self.clock(), self.random_bytes(_ID_BYTES).hex()
+
+        def make(dropped: int) -> dict[str, Any]:
+            record = self.recorder.record(event, at=at, record_id=record_id)
+            if dropped:
+                record["mintage"]["dropped"] = dropped
+            return record
+
+        self.trail.put(make)
+
+    def _is_wanted(self, event: Event) -> bool:
+        if not isinstance(event, RequestRefused) or self.refusals == "all":
+            return True
+        return self.refusals == "signed_in" and event.party.grant is not None

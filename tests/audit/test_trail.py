@@ -1,0 +1,331 @@
+"""The audit trail never waits for where it writes, and loses nothing without saying so."""
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mintage.audit.file import FileSink, StreamSink
+from mintage.audit.trail import NotWritten, Trail
+from mintage.audit.webhook import WebhookSink
+from mintage.values import Secret
+
+_FIRST_PAUSE = 0.01
+
+
+@dataclass
+class Sink:
+    """Writes to a list, if *works*. *told* is set at each attempt."""
+
+    name: str = "the sink"
+    works: bool = True
+    problem: NotWritten = field(default_factory=lambda: NotWritten("no space"))
+    lines: list[bytes] = field(default_factory=list)
+    told: threading.Event = field(default_factory=threading.Event)
+    closed: bool = False
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        works = self.works
+        if works:
+            self.lines.extend(lines)
+        self.told.set()
+        if not works:
+            raise self.problem
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+
+def numbered(number: int) -> Callable[[int], dict[str, Any]]:
+    return lambda dropped: {"number": number} | ({"dropped": dropped} if dropped else {})
+
+
+def put(trail: Trail, *numbers: int) -> None:
+    for number in numbers:
+        trail.put(numbered(number))
+
+
+def test_records_are_written_in_their_order() -> None:
+    sink = Sink()
+    trail = Trail(sink)
+    put(trail, *range(1000))
+    trail.close()
+    assert [record["number"] for record in sink.records] == list(range(1000))
+    assert sink.closed
+
+
+def test_what_has_no_room_is_counted_in_the_next_record(caplog: pytest.LogCaptureFixture) -> None:
+    sink = Sink(works=False)
+    trail = Trail(sink, size=3, first_pause=_FIRST_PAUSE)
+    put(trail, *range(10))
+    sink.works = True
+    until(lambda: len(sink.lines) == 3)
+    put(trail, 10, 11)
+    trail.close()
+    assert sink.records == [
+        {"number": 0},
+        {"number": 1},
+        {"number": 2},
+        {"number": 10, "dropped": 7},
+        {"number": 11},
+    ]
+    assert caplog.text.count("too many records wait") == 1
+
+
+def test_a_failure_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    sink = Sink(works=False)
+    trail = Trail(sink, first_pause=_FIRST_PAUSE)
+    put(trail, 1)
+    for _ in range(3):
+        sink.told.clear()
+        assert sink.told.wait(5)
+    assert trail.problem == "no space"
+    sink.works = True
+    until(lambda: trail.problem is None)
+    trail.close()
+    assert sink.records == [{"number": 1}]
+    assert caplog.messages == [
+        "the sink: records can't be written: no space",
+        "the sink: records are written again",
+    ]
+
+
+def test_records_that_are_never_accepted_do_not_stop_those_behind_them() -> None:
+    sink = Sink(works=False, problem=NotWritten("it answered 400", refused=1))
+    trail = Trail(sink, first_pause=_FIRST_PAUSE)
+    put(trail, 1)
+    until(lambda: trail.problem is not None)
+    sink.works = True
+    put(trail, 2)
+    trail.close()
+    assert sink.records == [{"number": 2, "dropped": 1}]
+
+
+def test_a_stop_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    sink = Sink(works=False)
+    trail = Trail(sink, first_pause=_FIRST_PAUSE)
+    put(trail, 1, 2)
+    began = time.monotonic()
+    trail.close(seconds=0.1)
+    assert time.monotonic() - began < 5
+    assert "2 records were not written before the stop" in caplog.text
+
+
+def test_a_sink_that_hangs_stops_nobody() -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    class Hangs(Sink):
+        def write(self, lines: Sequence[bytes]) -> None:
+            entered.set()
+            release.wait(10)
+
+    trail = Trail(Hangs(), size=10)
+    put(trail, 1)
+    assert entered.wait(5)
+    began = time.monotonic()
+    put(trail, *range(100))
+    assert time.monotonic() - began < 1
+    release.set()
+    trail.close()
+
+
+class TestFile:
+    def test_that_was_renamed_is_begun_anew(self, tmp_path: Path) -> None:
+        path, rotated = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1"
+        sink = FileSink(path)
+        sink.write([b"1\n", b"2\n"])
+        path.rename(rotated)
+        sink.write([b"3\n"])
+        sink.close()
+        assert (rotated.read_bytes(), path.read_bytes()) == (b"1\n2\n", b"3\n")
+
+    def test_that_was_truncated_has_no_hole(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        sink = FileSink(path)
+        sink.write([b"1\n"])
+        os.truncate(path, 0)
+        sink.write([b"2\n"])
+        sink.close()
+        assert path.read_bytes() == b"2\n"
+
+    def test_others_do_not_read(self, tmp_path: Path) -> None:
+        sink = FileSink(tmp_path / "audit.jsonl")
+        sink.close()
+        assert (tmp_path / "audit.jsonl").stat().st_mode & 0o007 == 0
+
+    def test_of_several_processes_has_whole_lines(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        spawn = multiprocessing.get_context("spawn")
+        workers = [spawn.Process(target=_append, args=(path, number)) for number in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+            assert worker.exitcode == 0
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert len(lines) == 4 * 500
+        assert {(line["of"], line["number"]) for line in lines} == {
+            (of, number) for of in range(4) for number in range(500)
+        }
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_on_a_full_disk_keeps_the_record_for_later(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        path.symlink_to("/dev/full")
+        trail = Trail(FileSink(path), first_pause=_FIRST_PAUSE)
+        put(trail, 1)
+        until(lambda: trail.problem is not None)
+        assert trail.problem == "No space left on device"
+        path.unlink()
+        until(lambda: trail.problem is None)
+        trail.close()
+        assert json.loads(path.read_text()) == {"number": 1}
+
+
+def _same(record: dict[str, Any], _: int) -> dict[str, Any]:
+    return record
+
+
+def _append(path: Path, of: int) -> None:
+    trail = Trail(FileSink(path))
+    for number in range(500):
+        record = {"of": of, "number": number, "pad": "x" * 2000}
+        trail.put(partial(_same, record))
+    trail.close(30)
+
+
+def test_records_on_a_stream() -> None:
+    reading, writing = os.pipe()
+    trail = Trail(StreamSink(writing))
+    put(trail, 1, 2)
+    trail.close()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        assert stream.read() == b'{"number":1}\n{"number":2}\n'
+
+
+@dataclass
+class Receiver:
+    """A web service that takes records. *status*: what it answers."""
+
+    status: int = 204
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    url: str = ""
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for _, body in self.requests for line in body.splitlines()]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            found.requests.append((headers, body))
+            self.send_response(found.status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    found.url = f"http://127.0.0.1:{server.server_port}/in"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield found
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class TestWebhook:
+    SECRET = b"a secret for signatures, long enough"
+
+    def trail(self, receiver: Receiver) -> Trail:
+        sink = WebhookSink(
+            receiver.url,
+            clock=lambda: 1_800_000_000.5,
+            authorization=Secret(b"Bearer of-the-receiver"),
+            signing_secret=Secret(self.SECRET),
+        )
+        return Trail(sink, first_pause=_FIRST_PAUSE)
+
+    def test_gets_signed_batches(self, receiver: Receiver) -> None:
+        trail = self.trail(receiver)
+        put(trail, 1, 2)
+        trail.close()
+        assert [record["number"] for record in receiver.records] == [1, 2]
+        for headers, body in receiver.requests:
+            signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+            mac = hmac.new(self.SECRET, signed, hashlib.sha256).digest()
+            assert headers["webhook-signature"] == f"v1,{base64.b64encode(mac).decode()}"
+            assert headers["webhook-timestamp"] == "1800000000"
+            assert headers["authorization"] == "Bearer of-the-receiver"
+            assert headers["content-type"] == "application/x-ndjson"
+
+    def test_that_fails_gets_the_same_batch_again(self, receiver: Receiver) -> None:
+        receiver.status = 503
+        trail = self.trail(receiver)
+        put(trail, 1)
+        until(lambda: len(receiver.requests) >= 2)
+        put(trail, 2)
+        receiver.status = 200
+        trail.close()
+        first, again, *_ = receiver.requests
+        assert first == again
+        assert receiver.records[-2:] == [{"number": 1}, {"number": 2}]
+
+    def test_that_refuses_a_batch_for_good_is_told_how_many_it_misses(
+        self, receiver: Receiver
+    ) -> None:
+        receiver.status = 422
+        trail = self.trail(receiver)
+        put(trail, 1)
+        until(lambda: trail.problem is not None)
+        receiver.status = 200
+        put(trail, 2)
+        trail.close()
+        assert receiver.records == [{"number": 1}, {"number": 2, "dropped": 1}]
+
+    def test_that_is_not_there_is_named_without_secrets(
+        self, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sink = WebhookSink(
+            "http://127.0.0.1:9/in/a-path", clock=time.time, authorization=Secret(b"hidden")
+        )
+        trail = Trail(sink, first_pause=_FIRST_PAUSE)
+        put(trail, 1)
+        until(lambda: trail.problem is not None)
+        trail.close(0.1)
+        assert "audit webhook at 127.0.0.1:9: records can't be written" in caplog.text
+        assert "hidden" not in caplog.text
+        assert "a-path" not in caplog.text
+
+
+def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until *holds*; a thread works on it."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.002)
