@@ -44,9 +44,12 @@ from mintage.server.grant_types.authorization_code import AuthorizationCode
 from mintage.server.grant_types.refresh_token import RefreshToken
 from mintage.server.health import Probe, Readiness, alive
 from mintage.server.introspect import IntrospectEndpoint
+from mintage.server.login_start import LoginStart
 from mintage.server.metadata import ClientsAccepted, documents
 from mintage.server.pages import Pages, for_browsers
 from mintage.server.register import RegisterEndpoint
+from mintage.server.remembered_cookie import HintCookie
+from mintage.server.remembering import Remembering
 from mintage.server.revoke import RevokeEndpoint
 from mintage.server.token import GrantType, TokenEndpoint
 from mintage.server.upstream_revoker import UpstreamRevoker
@@ -84,11 +87,23 @@ def page_routes(
     cookie_keys = tuple(map(BoxKey, purpose_keys(config.secrets, "cookie")))
     cookies = Cookies(cookie_keys, site.secure, random_bytes)
     seal = ConsentSeal(cookie_keys, random_bytes)
+    start = LoginStart(
+        site=site, cookies=cookies, pages=pages, clock=clock, random_bytes=random_bytes
+    )
+    remembering = Remembering(
+        seconds=config.consent.remember_seconds,
+        site=site,
+        consents=vault.consents,
+        cookie=HintCookie(cookies, cookie_keys, site.issuer, random_bytes),
+        clock=clock,
+    )
     authorize = AuthorizeEndpoint(
         site=site,
         directory=directory,
         cookies=cookies,
         seal=seal,
+        remembering=remembering,
+        start=start,
         upstreams=upstreams,
         pages=pages,
         scope_texts=config.scopes.texts,
@@ -100,9 +115,9 @@ def page_routes(
         upstreams=upstreams,
         cookies=cookies,
         seal=seal,
+        start=start,
         pages=pages,
         clock=clock,
-        random_bytes=random_bytes,
         emit=emit,
     )
     callbacks: dict[str, Handler] = {
@@ -111,6 +126,7 @@ def page_routes(
             upstream=upstream,
             vault=vault,
             cookies=cookies,
+            remembering=remembering,
             revoker=revoker,
             allow=config.allow,
             pages=pages,
@@ -129,6 +145,7 @@ def page_routes(
             pages,
             callbacks,
             account_cookies,
+            remembering,
             directory=directory,
             upstreams=upstreams,
             vault=vault,
@@ -156,6 +173,7 @@ def _account(
     pages: Pages,
     callbacks: Mapping[str, Handler],
     cookies: AccountCookies,
+    remembering: Remembering,
     *,
     directory: Directory,
     upstreams: Upstreams,
@@ -172,6 +190,7 @@ def _account(
             upstreams=upstreams,
             vault=vault,
             cookies=cookies,
+            remembering=remembering,
             pages=pages,
             scope_texts=config.scopes.texts,
             clock=clock,

@@ -34,17 +34,19 @@ from mintage.server.account_session import (
 from mintage.server.cookies import LOGIN_SECONDS, digest_of
 from mintage.server.login_errors import AccountRefused, CookieMissing
 from mintage.server.pages import Pages
+from mintage.server.remembering import Remembering
 from mintage.server.same_site import refuse_other_sites
 from mintage.site.site import Site
 from mintage.upstream.protocol import LoginParameters, LoginRequest
 from mintage.upstream.registry import RegisteredUpstream, Upstreams
 from mintage.values import Clock, RandomBytes
+from mintage.vault.consents import StoredConsent
 from mintage.vault.values import Listed
 from mintage.vault.vault import Vault
 from mintage.web.edge import NO_STORE, failure_of, read_form
 from mintage.web.forms import Form, one, optional
 
-_BUTTONS: Final = ("upstream", "grant", "action")
+_BUTTONS: Final = ("upstream", "grant", "forget", "action")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class AccountEndpoint:
     upstreams: Upstreams
     vault: Vault
     cookies: AccountCookies
+    remembering: Remembering
     pages: Pages
     scope_texts: Mapping[str, str] = field(repr=False)
     clock: Clock
@@ -79,6 +82,7 @@ class AccountEndpoint:
             expires_at=now + SESSION_SECONDS,
         )
         apps = [] if session is None else [app async for app in self._apps(session)]
+        page = AccountPage(self.site, self.scope_texts)
         response = self.pages.show(
             request,
             "account",
@@ -86,7 +90,15 @@ class AccountEndpoint:
             sealed=self.cookies.seal_form(form),
             session=session,
             upstreams=[{"name": one.name, "title": one.title} for one in self.upstreams],
-            apps=AccountPage(self.site, self.scope_texts).rows(apps, now=now),
+            apps=page.rows(apps, now=now),
+            remembered=page.remembered(
+                (
+                    stored,
+                    self.directory.known(stored.consent.client_id),
+                    self.remembering.ends(stored.consent),
+                )
+                for stored in await self._remembered(session)
+            ),
             minutes=SESSION_SECONDS // 60,
         )
         response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
@@ -104,7 +116,7 @@ class AccountEndpoint:
             return await self._sign_in(request, name)
         if session is None:
             raise AccountRefused("sign in first", reason="not signed in")
-        return await self._change(form, session)
+        return await self._change(request, form, session)
 
     async def _sign_in(self, request: Request, name: str) -> Response:
         upstream = self.upstreams.find(name)
@@ -122,11 +134,17 @@ class AccountEndpoint:
         self.cookies.set_login(response, login)
         return response
 
-    async def _change(self, form: Form, session: AccountSession) -> Response:
-        """Disconnect one app or all, or sign out; and then show the page again."""
+    async def _change(self, request: Request, form: Form, session: AccountSession) -> Response:
+        """Disconnect apps, forget an answer, or sign out; and then show the page again."""
         response = RedirectResponse(account_path(self.site), status_code=303, headers=NO_STORE)
         if (grant := optional(form, "grant")) is not None:
             await self._disconnect(session, grant)
+            return response
+        if (answer := optional(form, "forget")) is not None:
+            for stored in await self._remembered(session):
+                if stored.id == answer:
+                    await self.remembering.consents.forget(stored)
+                    self.remembering.forget_here(request, response, [stored.key])
             return response
         match one(form, "action"):
             case "disconnect_all":
@@ -135,15 +153,28 @@ class AccountEndpoint:
                 # Before the cookie goes: a copy of it is then useless too.
                 await self.vault.claim(session.end, expires_at=session.expires_at)
                 self.cookies.clear_session(response)
+                self.remembering.cookie.clear(response)
             case _:
                 raise InvalidRequest("action must be disconnect_all or sign_out", stage="account")
         return response
 
     async def _disconnect(self, session: AccountSession, name: str | None) -> None:
-        """End the user's own grant *name*, or all of them. One that is not there has ended."""
-        for grant in [grant async for grant in self._grants(session)]:
-            if name is None or grant.id == name:
-                await self.vault.end(grant, by="user", reason="disconnected_by_user")
+        """End the user's own grant *name*, or all of them. One that is not there has ended.
+
+        The app must ask again, so what is remembered of it goes first.
+        """
+        grants = [grant async for grant in self._grants(session) if name in (None, grant.id)]
+        clients = {grant.summary.client_id for grant in grants if grant.summary is not None}
+        for stored in await self._remembered(session):
+            if name is None or stored.consent.client_id in clients:
+                await self.remembering.consents.forget(stored)
+        for grant in grants:
+            await self.vault.end(grant, by="user", reason="disconnected_by_user")
+
+    async def _remembered(self, session: AccountSession | None) -> list[StoredConsent]:
+        if session is None:
+            return []
+        return await self.remembering.of(session.issuers, session.subject)
 
     async def _apps(self, session: AccountSession) -> AsyncGenerator[ConnectedApp, None]:
         async for grant in self._grants(session):

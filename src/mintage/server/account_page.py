@@ -11,6 +11,8 @@ from mintage.clients.documents import is_document_url
 from mintage.clients.known import known_client
 from mintage.clients.redirects import display_host
 from mintage.site.site import Site
+from mintage.values import Scopes
+from mintage.vault.consents import RememberedConsent, StoredConsent
 from mintage.vault.values import Listed, Summary
 
 
@@ -41,24 +43,41 @@ class AccountPage:
         newest = sorted(apps, key=lambda app: app.summary.created_at, reverse=True)
         return [self._row(app, now) for app in newest]
 
+    def remembered(
+        self, found: Iterable[tuple[StoredConsent, Client | None, int]]
+    ) -> list[dict[str, Any]]:
+        """The remembered answers for the template: each with its client and its end."""
+        return [
+            _who_asks(one.consent, client)
+            | self._access(one.consent.resources, one.consent.scopes)
+            | {"id": one.id, "until": _time(end)}
+            for one, client, end in found
+        ]
+
     def _row(self, app: ConnectedApp, now: int) -> dict[str, Any]:
         summary = app.summary
-        resources = [self.site.resource(name) or name for name in summary.resources]
         known = summary.created_at <= app.renewed_at <= now
-        return _who(app) | {
-            "id": app.grant.id,
-            "since": _time(summary.created_at),
-            "renewed": _time(app.renewed_at) if known else None,
-            "until": _time(app.until),
+        return (
+            _who(app)
+            | self._access(summary.resources, summary.scopes)
+            | {
+                "id": app.grant.id,
+                "since": _time(summary.created_at),
+                "renewed": _time(app.renewed_at) if known else None,
+                "until": _time(app.until),
+            }
+        )
+
+    def _access(self, named: Scopes, scopes: Scopes) -> dict[str, Any]:
+        resources = [self.site.resource(name) or name for name in named]
+        return {
             "resources": [
                 {"name": None, "identifier": each}
                 if isinstance(each, str)
                 else {"name": each.name, "identifier": each.identifier}
                 for each in resources
             ],
-            "scopes": [
-                {"name": scope, "text": self.scope_texts.get(scope)} for scope in summary.scopes
-            ],
+            "scopes": [{"name": scope, "text": self.scope_texts.get(scope)} for scope in scopes],
         }
 
 
@@ -81,6 +100,13 @@ def _who(app: ConnectedApp) -> dict[str, Any]:
     if len(names) == 1 and (name := names.pop()) is not None:
         return {"app": name, "standing": "known", "addresses": addresses}
     return {"app": client.name, "standing": "claimed", "addresses": addresses}
+
+
+def _who_asks(consent: RememberedConsent, client: Client | None) -> dict[str, Any]:
+    """The app's name as the consent page proves it, and where the answers go."""
+    published = urlsplit(consent.client_id).netloc if is_document_url(consent.client_id) else None
+    app = client.name if client is not None else known_client(consent.redirect_uri) or published
+    return {"app": app, "addresses": [display_host(consent.redirect_uri)]}
 
 
 def _time(seconds: int) -> dict[str, str]:

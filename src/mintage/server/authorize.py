@@ -19,7 +19,9 @@ from mintage.server.choosing import choices
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.consent_page import consent_values
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin, digest_of
+from mintage.server.login_start import LoginStart
 from mintage.server.pages import Pages
+from mintage.server.remembering import MOST_NAMES, Remembering
 from mintage.server.requests import (
     AuthorizationRequest,
     parse_authorization,
@@ -40,6 +42,8 @@ class AuthorizeEndpoint:
     directory: Directory
     cookies: Cookies
     seal: ConsentSeal
+    remembering: Remembering
+    start: LoginStart
     upstreams: Upstreams
     pages: Pages
     scope_texts: Mapping[str, str]
@@ -47,7 +51,10 @@ class AuthorizeEndpoint:
     random_bytes: RandomBytes
 
     async def __call__(self, request: Request) -> Response:
-        """The consent page; or a refusal, which a configured client gets at its own address."""
+        """The consent page; or a refusal, which a configured client gets at its own address.
+
+        If the user let Mintage remember the consent, the browser goes to the provider at once.
+        """
         match request.method:
             case "GET" | "HEAD":
                 form = read_query(request)
@@ -61,13 +68,19 @@ class AuthorizeEndpoint:
             wanted = parse_authorization(form, client, redirect_uri, self.site)
             self._check_it_fits(wanted)
             offered = choices(self.upstreams, wanted, self.site)
+            terms = self.remembering.terms(wanted, client, offered)
         except OAuthError as refusal:
             target = error_redirect(redirect_uri, state_of(form), refusal, issuer=self.site.issuer)
             if not client.vouched:
                 return self._tell(request, refusal, redirect_uri, target)
             log_refusal(refusal, request)
             return RedirectResponse(target, status_code=303, headers=NO_STORE)
-        return self._ask(request, wanted, client, offered)
+        known = self.remembering.known(request, wanted, offered, terms)
+        if known is not None:
+            return await self.start(
+                request, wanted, known.upstream, terms=known.terms, remembered=known.names
+            )
+        return self._ask(request, wanted, client, offered, terms)
 
     def _tell(
         self, request: Request, refusal: OAuthError, redirect_uri: str, target: str
@@ -87,6 +100,7 @@ class AuthorizeEndpoint:
         wanted: AuthorizationRequest,
         client: Client,
         offered: Sequence[RegisteredUpstream],
+        terms: tuple[bytes, ...],
     ) -> Response:
         fresh = Response()
         browser = self.cookies.name_browser(request, fresh)
@@ -96,6 +110,7 @@ class AuthorizeEndpoint:
                 browser=digest_of(browser),
                 expires_at=int(self.clock()) + LOGIN_SECONDS,
                 upstreams=tuple(upstream.name for upstream in offered),
+                terms=terms,
             )
         )
         response = self.pages.show(
@@ -104,6 +119,7 @@ class AuthorizeEndpoint:
             ui_locales=wanted.ui_locales,
             action=f"{self.site.base_path}/consent",
             sealed=sealed,
+            remember_days=self.remembering.days if terms else None,
             **consent_values(wanted, client, offered, self.site, self.scope_texts),
         )
         response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
@@ -119,5 +135,7 @@ class AuthorizeEndpoint:
                 code_verifier="-" * 43,
                 expires_at=0,
                 upstream="-" * 32,
+                terms=bytes(32) if self.remembering.seconds else b"",
+                remembered=(bytes(16),) * (MOST_NAMES if self.remembering.seconds else 0),
             )
         )

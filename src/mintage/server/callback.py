@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from mintage.errors import (
     AccessDenied,
@@ -28,20 +28,21 @@ from mintage.events.event import Emit, Party, Subject, ignore
 from mintage.events.logins import LoggedIn, LoginRefused
 from mintage.grants.admission import AllowRule
 from mintage.grants.handles import name_of_code
-from mintage.grants.states import Consent, Identity
-from mintage.server.consent import login_request
+from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.server.cookies import Cookies, PendingLogin
 from mintage.server.done import Done
 from mintage.server.login_errors import CookieMissing, LoginEnded
 from mintage.server.login_leg import LoginLeg, TurnedAway, as_seen_here, name_of, reason_of
+from mintage.server.login_start import login_request
 from mintage.server.pages import Pages, with_headers_of
+from mintage.server.remembering import Remembering
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site.site import Site
 from mintage.upstream.registry import RegisteredUpstream
 from mintage.values import Clock, RandomBytes
 from mintage.vault.vault import Vault
-from mintage.web.edge import ServerFault, failure_of, log_refusal, read_query
+from mintage.web.edge import NO_STORE, ServerFault, failure_of, log_refusal, read_query
 from mintage.web.forms import Form, one, optional
 
 
@@ -51,6 +52,7 @@ class CallbackEndpoint:
     upstream: RegisteredUpstream
     vault: Vault
     cookies: Cookies
+    remembering: Remembering
     revoker: UpstreamRevoker
     allow: Sequence[AllowRule]
     pages: Pages
@@ -104,15 +106,31 @@ class CallbackEndpoint:
         await self._leg.claim(form, login)
         if (error := optional(form, "error")) is not None:
             return self._refused(request, error, login.request)
-        code = await self._complete(one(form, "code"), login)
-        return self._done.logged_in(request, login.request, code)
-
-    async def _complete(self, upstream_code: str, login: PendingLogin) -> str:
         now = int(self.clock())
         tokens, identity = await self._leg.identify(
-            upstream_code, login_request(login, self.upstream, self.site), now=now
+            one(form, "code"), login_request(login, self.upstream, self.site), now=now
         )
-        wanted = login.request
+        if not await self.remembering.agreed(login, identity):
+            return self._ask_after_all(request, login)
+        code = await self._create(login.request, tokens, identity, now)
+        response = self._done.logged_in(request, login.request, code)
+        await self.remembering.keep(request, response, login, identity)
+        return response
+
+    def _ask_after_all(self, request: Request, login: PendingLogin) -> Response:
+        """The page that this browser left out: another user logged in, or the consent is gone.
+
+        Nothing is issued. The provider's tokens are forgotten, and not revoked, because many
+        providers would then end the user's other logins through Mintage too (RFC 7009 §2.1).
+        """
+        headers = NO_STORE | {"referrer-policy": "no-referrer"}
+        response = RedirectResponse(self._again(login.request), status_code=303, headers=headers)
+        self.remembering.forget_here(request, response, login.remembered)
+        return response
+
+    async def _create(
+        self, wanted: AuthorizationRequest, tokens: UpstreamTokens, identity: Identity, now: int
+    ) -> str:
         code = await self.vault.create(
             Consent(
                 client_id=wanted.client_id,

@@ -6,26 +6,24 @@ the identity provider with nothing but a random state.
 
 from dataclasses import dataclass
 
-from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.crypto.base64url import encode_text
 from mintage.errors import AccessDenied, InvalidRequest
 from mintage.events.event import Emit, Party, ignore
 from mintage.events.logins import ConsentDenied, ConsentGiven
 from mintage.server.consent_form import ConsentForm, ConsentSeal
-from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
+from mintage.server.cookies import Cookies
 from mintage.server.done import Done
 from mintage.server.login_errors import CookieMissing, PageExpired
+from mintage.server.login_start import LoginStart
 from mintage.server.pages import Pages
 from mintage.server.same_site import refuse_other_sites
 from mintage.site.site import Site
-from mintage.upstream.protocol import LoginRequest
 from mintage.upstream.registry import RegisteredUpstream, Upstreams
-from mintage.values import Clock, RandomBytes
+from mintage.values import Clock
 from mintage.web.edge import log_refusal, read_form
-from mintage.web.forms import one, optional
+from mintage.web.forms import Form, one, optional
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +32,9 @@ class ConsentEndpoint:
     upstreams: Upstreams
     cookies: Cookies
     seal: ConsentSeal
+    start: LoginStart
     pages: Pages
     clock: Clock
-    random_bytes: RandomBytes
     emit: Emit = ignore
 
     async def __call__(self, request: Request) -> Response:
@@ -52,7 +50,12 @@ class ConsentEndpoint:
         # Where there is a choice, the button of a provider means yes, and nothing else is sent.
         match optional(form, "decision") or ("approve" if upstream else one(form, "decision")):
             case "approve":
-                return await self._approve(request, consent, self._chosen(upstream, consent))
+                chosen = self._chosen(upstream, consent)
+                terms = self._terms(form, consent, chosen.name)
+                response = await self.start(request, consent.request, chosen, terms=terms)
+                party = _party(consent, chosen.name)
+                self.emit(ConsentGiven(party=party, scopes=consent.request.scopes))
+                return response
             case "deny":
                 return self._deny(request, consent)
             case _:
@@ -67,25 +70,11 @@ class ConsentEndpoint:
             raise InvalidRequest("upstream must be one of those on the page")
         return chosen
 
-    async def _approve(
-        self, request: Request, consent: ConsentForm, upstream: RegisteredUpstream
-    ) -> Response:
-        login = PendingLogin(
-            request=replace(consent.request, client_name=""),  # shown already: room for others
-            state=self._random(),
-            nonce=self._random(),
-            code_verifier=self._random(),
-            expires_at=int(self.clock()) + LOGIN_SECONDS,
-            upstream=upstream.name,
-        )
-        url = await upstream.authorization_url(login_request(login, upstream, self.site))
-        response = self.pages.onward(
-            request, url, to=upstream.title, ui_locales=consent.request.ui_locales
-        )
-        self.cookies.set_login(request, response, login)
-        party = _party(consent, upstream.name)
-        self.emit(ConsentGiven(party=party, scopes=consent.request.scopes))
-        return response
+    def _terms(self, form: Form, consent: ConsentForm, upstream: str) -> bytes:
+        """What is to be remembered, if the page offered that and the user wants it."""
+        if optional(form, "remember") != "yes" or not consent.terms:
+            return b""
+        return consent.terms[consent.upstreams.index(upstream)]
 
     def _deny(self, request: Request, consent: ConsentForm) -> Response:
         refusal = AccessDenied(
@@ -105,23 +94,7 @@ class ConsentEndpoint:
                 stage="consent",
             )
 
-    def _random(self) -> str:
-        return encode_text(self.random_bytes(32))
-
 
 def _party(consent: ConsentForm, provider: str | None = None) -> Party:
     wanted = consent.request
     return Party(client_id=wanted.client_id, resource=wanted.resource, provider=provider)
-
-
-def login_request(login: PendingLogin, upstream: RegisteredUpstream, site: Site) -> LoginRequest:
-    """The login as it is requested from the provider."""
-    wanted = login.request
-    return LoginRequest(
-        redirect_uri=site.issuer + upstream.callback,
-        state=login.state,
-        nonce=login.nonce,
-        code_verifier=login.code_verifier,
-        parameters=wanted.parameters,
-        scopes=site.upstream_scopes_for(wanted.scopes, upstream.upstream.more_scopes),
-    )

@@ -17,13 +17,15 @@ _CONTEXT: Final = b"consent form"
 class ConsentForm(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What was shown, to which browser (a hash of its cookie), and until when it is valid.
 
-    *upstreams*: the names of the providers to choose from.
+    *upstreams*: the names of the providers to choose from. *terms*: what would be remembered for
+    each of them; empty if nothing may be.
     """
 
     request: AuthorizationRequest
     browser: bytes
     expires_at: int
     upstreams: tuple[str, ...]
+    terms: tuple[bytes, ...] = ()
 
 
 _decoder: msgspec.msgpack.Decoder[ConsentForm] = msgspec.msgpack.Decoder(ConsentForm)

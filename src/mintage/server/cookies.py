@@ -33,7 +33,11 @@ _BROWSER_BYTES: Final = 16
 
 
 class PendingLogin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """An approved login on its way to *upstream* and back. The browser keeps it, encrypted."""
+    """An approved login on its way to *upstream* and back. The browser keeps it, encrypted.
+
+    *terms*: a hash of what the user agreed to, if that is to be remembered or was. *remembered*:
+    under which names it was, by what this browser says; empty: the user agreed on the page.
+    """
 
     request: AuthorizationRequest
     state: str
@@ -41,6 +45,8 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     code_verifier: str
     expires_at: int
     upstream: str
+    terms: bytes = b""
+    remembered: tuple[bytes, ...] = ()
 
 
 _logins: msgspec.msgpack.Decoder[PendingLogin] = msgspec.msgpack.Decoder(PendingLogin)

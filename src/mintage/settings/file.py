@@ -67,6 +67,15 @@ class GrantsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     unanswered_seconds: Annotated[int, Meta(ge=0, le=30 * 86400)] = 14_400
 
 
+class ConsentSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[consent]``: whether users may let Mintage remember what they agreed to.
+
+    *remember_seconds*: for how long, in whole days; 0: every login asks.
+    """
+
+    remember_seconds: Annotated[int, Meta(ge=0, le=365 * 86400, multiple_of=86400)] = 0
+
+
 class AccountSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[account]``: whether users may see and disconnect their apps at ``/account``."""
 
@@ -90,6 +99,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     allow: tuple[AllowRule, ...] | Literal["everybody"] = ()
     branding: BrandingSection = BrandingSection()
     account: AccountSection = AccountSection()
+    consent: ConsentSection = ConsentSection()
     audit: AuditSection | None = None
 
 

@@ -31,6 +31,7 @@ from mintage.settings.clients import (
 )
 from mintage.settings.file import (
     AccountSection,
+    ConsentSection,
     File,
     GrantsSection,
     ScopesSection,
@@ -78,6 +79,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         allow_everybody: Whether the file says ``allow = "everybody"``.
         branding: ``[branding]``: how the pages look.
         account: ``[account]``: the page of the connected apps.
+        consent: ``[consent]``: whether consents may be remembered.
         audit: ``[audit]``: the audit trail. None: there is none.
         secret_file: The file with the root secret, if it is in one.
     """
@@ -100,6 +102,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allow_everybody: bool = False
     branding: Branding = Branding()
     account: AccountSection = AccountSection()
+    consent: ConsentSection = ConsentSection()
     audit: AuditSettings | None = None
     secret_file: Path | None = None
 
@@ -299,6 +302,7 @@ def parse(
         allow_everybody=file.allow == _EVERYBODY,
         branding=read_branding(file.branding, base),
         account=file.account,
+        consent=file.consent,
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,

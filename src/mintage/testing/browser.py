@@ -15,6 +15,7 @@ import httpx2
 from mintage.network.tls import trusted
 
 _MAX_HOPS: Final = 20
+_CHOICES: Final = ("checkbox", "radio")
 
 
 @dataclass(slots=True)
@@ -104,11 +105,13 @@ class Browser:
         """The browser's cookies."""
         return self._client.cookies
 
-    async def open(self, url: str) -> Page:
-        """Open a URL as if a person had typed it, and follow its redirects.
+    async def open(self, url: str, *, link_on: str | None = None) -> Page:
+        """Open a URL, and follow its redirects.
 
         Args:
             url: The URL.
+            link_on: The page of another site with the link that a person clicked. None: as if the
+                person had typed the URL.
 
         Returns:
             The page at the end.
@@ -116,7 +119,8 @@ class Browser:
         Raises:
             AssertionError: There were more than 20 redirects.
         """
-        return await self._go("GET", url, None, site="none")
+        site = "none" if link_on is None else "cross-site"
+        return await self._go("GET", url, None, site=site, referer=link_on)
 
     async def submit(
         self, page: Page, fields: dict[str, str] | None = None, *, form: Form | None = None
@@ -140,19 +144,35 @@ class Browser:
             form.method.upper(), target, form.fields | (fields or {}), site="same-origin"
         )
 
-    async def _go(self, method: str, url: str, form: dict[str, str] | None, *, site: str) -> Page:
+    async def _go(
+        self,
+        method: str,
+        url: str,
+        form: dict[str, str] | None,
+        *,
+        site: str,
+        referer: str | None = None,
+    ) -> Page:
         for _ in range(_MAX_HOPS):
             if url.startswith(self.stop_at) if self.stop_at else False:
                 return Page(url, 0, httpx2.Headers(), "")
-            page = await self._fetch(method, url, form, site)
+            page = await self._fetch(method, url, form, site, referer)
             onward = page.headers.get("location") if 300 <= page.status < 400 else page.refresh  # noqa: PLR2004
             if onward is None:
                 return page
+            if page.refresh is not None:
+                referer = None  # the pages of Mintage send none
             method, url, form, site = "GET", urljoin(page.url, onward), None, "cross-site"
         raise AssertionError(f"more than {_MAX_HOPS} redirects, last to {url}")
 
-    async def _fetch(self, method: str, url: str, form: dict[str, str] | None, site: str) -> Page:
-        headers = {"sec-fetch-site": site, "sec-fetch-mode": "navigate"}
+    async def _fetch(
+        self, method: str, url: str, form: dict[str, str] | None, site: str, referer: str | None
+    ) -> Page:
+        headers = {
+            "sec-fetch-site": site,
+            "sec-fetch-mode": "navigate",
+            "sec-fetch-dest": "document",
+        } | ({} if referer is None else {"referer": referer})
         if method == "GET":
             response = await self._client.get(url, params=form, headers=headers)
         else:
@@ -185,7 +205,7 @@ class _PageParser(HTMLParser):
         match tag:
             case "form":
                 self.forms.append(Form(values.get("action", ""), values.get("method", "get")))
-            case "input" if values.get("type") == "radio" and "checked" not in values:
+            case "input" if values.get("type") in _CHOICES and "checked" not in values:
                 pass
             case "input" if self.forms and values.get("name"):
                 self.forms[-1].fields[values["name"]] = values.get("value", "")

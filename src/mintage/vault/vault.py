@@ -35,6 +35,7 @@ from mintage.stores.protocol import EVERYTHING, Store
 from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.cache import GrantCache
 from mintage.vault.codec import GrantCodec
+from mintage.vault.consents import Consents
 from mintage.vault.listing import Listing
 from mintage.vault.names import GrantNames
 from mintage.vault.outage import Outage
@@ -125,6 +126,7 @@ class Vault:
         self._rotations = Rotations(steady)
         self._max_grants = max_grants
         self._report = ended
+        self.consents = Consents(store, (keys, *former_keys), random_bytes)
         self.listing = Listing(store, names, self._grants.ended, changed=self._changed, emit=emit)
         self._renewal = Renewal(
             self._grants,
