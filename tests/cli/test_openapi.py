@@ -14,6 +14,9 @@ secret = "file:secret"
 issuer = "https://login.example.org"
 client_id = "mintage"
 
+[branding]
+logo = "logo.svg"
+
 [registration]
 mode = "off"
 
@@ -26,7 +29,9 @@ backend = "http://127.0.0.1:1/"
 def test_without_settings_it_describes_an_example() -> None:
     found = json.loads(mintage("openapi").stdout)
     assert found["openapi"] == "3.1.0"
-    assert {"/authorize", "/token", "/register", "/jwks", "/mcp"} <= found["paths"].keys()
+    assert {"/authorize", "/token", "/register", "/jwks", "/mcp", "/branding/logo"} <= found[
+        "paths"
+    ].keys()
 
 
 def test_with_settings_it_describes_that_server(tmp_path: Path) -> None:
@@ -34,5 +39,5 @@ def test_with_settings_it_describes_that_server(tmp_path: Path) -> None:
     (tmp_path / "mintage.toml").write_text(SETTINGS)
     found = json.loads(mintage("openapi", "--config", str(tmp_path / "mintage.toml")).stdout)
     assert found["servers"] == [{"url": "https://mint.example.org"}]
-    assert {"/auth/token", "/auth/tools"} <= found["paths"].keys()
+    assert {"/auth/token", "/auth/tools", "/auth/branding/logo"} <= found["paths"].keys()
     assert "/auth/register" not in found["paths"]

@@ -232,6 +232,46 @@ async def test_the_openapi_document_shows_the_login_and_the_scopes(house: Open) 
         assert paths["/api/notes"]["post"]["security"] == [{"login": ["read", "write"]}]
 
 
+def with_refusals(login: Login) -> fastapi.FastAPI:
+    from mintage.integrations.fastapi import require as shown
+    from mintage.integrations.fastapi import show_refusals
+
+    made = documented(login)
+
+    @made.get("/public")
+    async def public() -> str:
+        return "for all"
+
+    @made.get("/api/own", responses={403: {"description": "mine"}})
+    async def own(user: Annotated[User, fastapi.Depends(shown("write", login=login))]) -> str:
+        return user.subject
+
+    show_refusals(made)
+    return made
+
+
+async def test_the_openapi_document_shows_the_refusals(house: Open) -> None:
+    """And they are what a client gets."""
+    async with house(with_refusals) as home:
+        for _ in range(2):  # FastAPI keeps the first
+            document = (await home.http.get(f"{home.issuer}/openapi.json")).json()
+        paths = document["paths"]
+        assert paths["/public"]["get"]["responses"].keys() == {"200"}
+        assert paths["/api/own"]["get"]["responses"]["403"]["description"] == "mine"
+        reader = await home.log_in()
+        for path, method in (("/api/me", "get"), ("/api/by-token", "get"), ("/api/notes", "post")):
+            shown = paths[path][method]["responses"]
+            assert {"200", "401", "403"} <= shown.keys()
+        url = f"{home.issuer}/api/notes"
+        for headers, status in (({}, 401), (reader.headers, 403)):
+            answer = await home.http.post(url, headers=headers)
+            assert answer.status_code == status
+            described = paths["/api/notes"]["post"]["responses"][str(status)]
+            body = described["content"]["application/json"]["schema"]
+            assert set(body["required"]) == answer.json().keys()
+            assert {name.lower() for name in described["headers"]} <= answer.headers.keys()
+
+
 async def test_what_the_document_shows_is_what_is_asked_for(house: Open) -> None:
     async with house(documented) as home:
         reader = await home.log_in()

@@ -9,18 +9,24 @@ from mintage.server.openapi import describe
 from tests.support.forge import P256, pem
 from tests.support.world import World
 
+KINDS = ["plain", "signed", "closed", "several", "branded"]
 CLOSED = {"registration": {"mode": "off"}, "cimd": {"enabled": False}}
 
 
 @pytest.fixture
 def overrides(request: pytest.FixtureRequest, tmp_path: Any) -> dict[str, Any]:
     (tmp_path / "signing.pem").write_bytes(pem(P256))
+    (tmp_path / "logo.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     signed = {"tokens": {"signing_key": "file:signing.pem"}}
     one = {"issuer": "https://idp.example", "client_id": "x"}
     several = {"upstream": [one | {"name": "a", "legacy_default": True}, one | {"name": "b"}]}
     found: dict[str, dict[str, Any]] = {
-        "plain": {}, "signed": signed, "closed": CLOSED, "several": several
-    }  # fmt: skip
+        "plain": {},
+        "signed": signed,
+        "closed": CLOSED,
+        "several": several,
+        "branded": {"branding": {"logo": "logo.png"}},
+    }
     return found[getattr(request, "param", "plain")]
 
 
@@ -28,18 +34,18 @@ def description(world: World) -> dict[str, Any]:
     accepted = ClientsAccepted(
         registration=world.config.registration.enabled, documents=world.config.documents.enabled
     )
-    keys = bool(world.config.signing_keys)
-    return describe(world.running.site, accepted, keys=keys)
+    keys, logo = bool(world.config.signing_keys), world.config.branding.logo is not None
+    return describe(world.running.site, accepted, keys=keys, logo=logo)
 
 
-@pytest.mark.parametrize("overrides", ["plain", "signed", "closed", "several"], indirect=True)
+@pytest.mark.parametrize("overrides", KINDS, indirect=True)
 async def test_each_route_is_described_and_nothing_else(world: World) -> None:
     backends = world.running.gateway.resources
     resources = {path for path, backend in backends.items() if backend.answers}
     assert set(description(world)["paths"]) == set(world.running.router.endpoints) | resources
 
 
-@pytest.mark.parametrize("overrides", ["plain", "signed", "closed", "several"], indirect=True)
+@pytest.mark.parametrize("overrides", KINDS, indirect=True)
 async def test_each_described_method_is_taken_and_no_other(world: World) -> None:
     for path, operations in description(world)["paths"].items():
         if path in world.running.gateway.resources:
@@ -49,7 +55,7 @@ async def test_each_described_method_is_taken_and_no_other(world: World) -> None
             assert (answer.status_code != 405) == (method in operations), (path, method)
 
 
-@pytest.mark.parametrize("overrides", ["plain", "signed", "closed", "several"], indirect=True)
+@pytest.mark.parametrize("overrides", KINDS, indirect=True)
 async def test_the_metadata_name_described_endpoints(world: World) -> None:
     paths = description(world)["paths"]
     where = f"{world.issuer}/.well-known/oauth-authorization-server"

@@ -719,6 +719,17 @@ class TestWhatTheClientWishesOfTheLogin:
         assert (query["prompt"], query["max_age"]) == ("login", "300")
         assert query["login_hint"] == "alice@example.com"
 
+    async def test_has_the_languages_of_its_pages_if_the_provider_speaks_openid_connect(
+        self, stage: Stage
+    ) -> None:
+        login = replace(LOGIN, ui_locales="ar fr-CA")
+        await stage.ask(stage.open(), login)
+        assert stage.provider.queries[-1]["ui_locales"] == "ar fr-CA"
+        await stage.ask(stage.open(), LOGIN)
+        assert "ui_locales" not in stage.provider.queries[-1]
+        await stage.ask(stage.plain(), login)
+        assert "ui_locales" not in stage.provider.queries[-1]
+
     async def test_is_left_out_if_the_provider_does_not_know_it(self, stage: Stage) -> None:
         query = await self.asked(stage, Quirks(prompts={}, max_age=False, login_hint=None))
         assert not {"prompt", "max_age", "login_hint"} & query.keys()

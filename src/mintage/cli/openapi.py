@@ -39,9 +39,10 @@ def example() -> dict[str, Any]:
     """The endpoints of a server with one resource and all that may be on."""
     resource = Resource(path="/mcp", identifier=f"{_EXAMPLE}/mcp", scopes=())
     site = Site(issuer=_EXAMPLE, resources=(resource,))
-    return describe(site, ClientsAccepted(registration=True, documents=True), keys=True)
+    accepted = ClientsAccepted(registration=True, documents=True)
+    return describe(site, accepted, keys=True, logo=True)
 
 
 def _of(outline: Outline) -> dict[str, object]:
     accepted = ClientsAccepted(registration=outline.registration, documents=outline.documents)
-    return describe(outline.site, accepted, keys=outline.others_verify)
+    return describe(outline.site, accepted, keys=outline.others_verify, logo=outline.logo)

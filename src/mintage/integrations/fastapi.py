@@ -12,14 +12,14 @@
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from mintage.extras import extra
 
 with extra("server"):
     from starlette.requests import HTTPConnection
 
-from fastapi import Security
+from fastapi import FastAPI, Security
 from fastapi.openapi.models import HTTPBearer, OAuth2, OAuthFlowAuthorizationCode, OAuthFlows
 from fastapi.security.base import SecurityBase
 
@@ -29,7 +29,20 @@ from mintage.integrations.starlette import user_of
 from mintage.integrations.user import User
 from mintage.site.targets import External
 
-__all__ = ["Login", "User", "require", "user_of"]
+__all__ = ["Login", "User", "require", "show_refusals", "user_of"]
+
+_BY_TOKEN: Final = "token"  # noqa: S105  (a name)
+_BY_LOGIN: Final = "login"
+_TEXT: Final = {"type": "string"}
+_BODY: Final = {
+    "type": "object",
+    "properties": {"error": _TEXT, "error_description": _TEXT},
+    "required": ["error", "error_description"],
+}
+_REFUSALS: Final = {
+    "401": "No access token, or one that does not count here (RFC 6750 §3.1)",
+    "403": "The access token lacks a scope, or a rule forbids the request (RFC 6750 §3.1)",
+}
 
 
 def require(*scopes: str, login: Login | None = None) -> Callable[..., Awaitable[User]]:
@@ -58,11 +71,49 @@ def require(*scopes: str, login: Login | None = None) -> Callable[..., Awaitable
     return required
 
 
+def show_refusals(app: FastAPI) -> None:
+    """Show the responses 401 and 403 in the OpenAPI document of *app*.
+
+    Each operation with `require` gets them. FastAPI lets no dependency do so itself. A response
+    that you describe yourself stays as you wrote it.
+
+    Args:
+        app: The application.
+    """
+    of_fastapi = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = of_fastapi()
+        for path in document.get("paths", {}).values():
+            for operation in path.values():
+                if _needs_user(operation):
+                    _add_refusals(operation)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _needs_user(operation: object) -> bool:
+    security = operation.get("security", ()) if isinstance(operation, dict) else ()
+    return any({_BY_TOKEN, _BY_LOGIN} & one.keys() for one in security)
+
+
+def _add_refusals(operation: dict[str, Any]) -> None:
+    for status, description in _REFUSALS.items():
+        challenge = {"description": "What to ask for, and where", "schema": _TEXT}
+        refusal = {
+            "description": description,
+            "headers": {"WWW-Authenticate": challenge},
+            "content": {"application/json": {"schema": _BODY}},
+        }
+        operation["responses"].setdefault(status, refusal)
+
+
 class _Scheme(SecurityBase):
     """A security scheme of the document; as a dependency, the user whom the middleware found."""
 
     def __init__(self, login: Login | None) -> None:
-        self.scheme_name = "token" if login is None else "login"
+        self.scheme_name = _BY_TOKEN if login is None else _BY_LOGIN
         self.model: Any = HTTPBearer(bearerFormat="JWT") if login is None else _flow(login)
 
     async def __call__(self, connection: HTTPConnection) -> User:

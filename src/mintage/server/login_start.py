@@ -68,4 +68,5 @@ def login_request(login: PendingLogin, upstream: RegisteredUpstream, site: Site)
         code_verifier=login.code_verifier,
         parameters=wanted.parameters,
         scopes=site.upstream_scopes_for(wanted.scopes, upstream.upstream.more_scopes),
+        ui_locales=wanted.ui_locales,
     )

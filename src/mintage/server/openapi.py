@@ -52,6 +52,7 @@ _AUTHORIZATION: Final[Json] = {
     "max_age": _TEXT | {"pattern": "^[0-9]{1,9}$"},
     "login_hint": _TEXT | {"maxLength": 320},
     "acr_values": _TEXT,
+    "ui_locales": _TEXT,
 }
 _ASKED: Final = ("client_id", "response_type", "code_challenge", "code_challenge_method")
 _CODES: Final = (
@@ -70,8 +71,10 @@ _REFERENCE: Final[Json] = {
 _TOO_LARGE: Final = (413, 414, 431)
 
 
-def describe(site: Site, accepted: ClientsAccepted, *, keys: bool = False) -> Json:
-    """The document for the server *site*; *keys*: whether it serves public keys."""
+def describe(
+    site: Site, accepted: ClientsAccepted, *, keys: bool = False, logo: bool = False
+) -> Json:
+    """The document for the server *site*; *keys*, *logo*: whether it serves public keys, a logo."""
     base = site.base_path
     paths: Json = {
         f"{base}/{AUTHORIZE.name}": {"get": _authorize_get(), "post": _authorize_post()},
@@ -82,8 +85,10 @@ def describe(site: Site, accepted: ClientsAccepted, *, keys: bool = False) -> Js
         f"{base}/{INTROSPECT.name}": {"post": _introspect()},
         f"{base}/{HEALTHZ.name}": {"get": _document("Whether the process answers", _HEALTH)},
         f"{base}/{READYZ.name}": {"get": _ready()},
-        f"{base}/{BRANDING.name}/icon.svg": {"get": _icon()},
+        f"{base}/{BRANDING.name}/icon.svg": {"get": _picture("icon", "image/svg+xml")},
     }
+    if logo:
+        paths[f"{base}/{BRANDING.name}/logo"] = {"get": _picture("logo", "image/*")}
     if site.account:
         paths[f"{base}/{ACCOUNT.name}"] = {"get": _account(), "post": _account_post(site)}
     if accepted.registration:
@@ -135,6 +140,7 @@ def _authorize_post() -> Json:
 def _consent(site: Site) -> Json:
     fields: Json = {"request": _TEXT, "decision": {"enum": ["approve", "deny"]}}
     needed = tuple(fields)
+    fields["remember"] = {"const": "yes"}
     if site.upstreams:
         needed = ("request",)  # a provider's button means yes
         fields["upstream"] = {"enum": list(site.upstreams)}
@@ -157,10 +163,11 @@ def _account_post(site: Site) -> Json:
         "form": _TEXT,
         "upstream": {"enum": list(site.upstreams)} if site.upstreams else _TEXT,
         "grant": _TEXT,
+        "forget": _TEXT,
         "action": {"enum": ["disconnect_all", "sign_out"]},
     }
     return {
-        "summary": "A button of that page: sign in, disconnect, sign out",
+        "summary": "A button of that page: sign in, disconnect, forget an answer, sign out",
         "requestBody": _form(fields, ("form",)),
         "responses": _pages(200, 303, refusals=(400, 403, 502, 503)),
     }
@@ -175,10 +182,10 @@ def _callback() -> Json:
     }
 
 
-def _icon() -> Json:
-    image = {"image/svg+xml": {"schema": _TEXT}}
+def _picture(name: str, media_type: str) -> Json:
+    image = {media_type: {"schema": _TEXT}}
     return {
-        "summary": "The icon of the pages",
+        "summary": f"The {name} of the pages",
         "responses": {"200": {"description": "A picture", "headers": _REFERENCE, "content": image}}
         | _refusals(()),
     }

@@ -136,6 +136,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     registration: bool
     documents: bool
     others_verify: bool
+    logo: bool
 
 
 def load(
@@ -211,6 +212,7 @@ def _outline(file: File, base: Path) -> Outline:
         registration=file.registration.mode != "off",
         documents=read_policy(file.cimd, environ=os.environ).enabled,
         others_verify=bool(file.tokens.signing_key),
+        logo=file.branding.logo is not None,
     )
 
 

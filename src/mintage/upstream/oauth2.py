@@ -25,7 +25,10 @@ _MAX_LIFETIME: Final = 10 * 365 * 86400
 def authorization_url(
     endpoint: str, client_id: str, login: LoginRequest, upstream: Upstream, *, nonce: bool
 ) -> str:
-    """Where to send the browser (RFC 6749 §4.1.1, RFC 7636 §4.3)."""
+    """Where to send the browser (RFC 6749 §4.1.1, RFC 7636 §4.3).
+
+    *nonce*: whether the provider speaks OpenID Connect, and so knows ``nonce`` and ``ui_locales``.
+    """
     quirks = upstream.quirks
     query = dict(quirks.parameters)
     asked = tuple(dict.fromkeys((*upstream.scopes, *login.scopes)))
@@ -44,6 +47,8 @@ def authorization_url(
         query[quirks.scope_parameter] = quirks.scope_separator.join(asked)
     if nonce:
         query["nonce"] = login.nonce
+        if login.ui_locales is not None:
+            query["ui_locales"] = login.ui_locales
     if quirks.pkce:
         query |= {
             "code_challenge": s256(login.code_verifier),

@@ -62,7 +62,8 @@ class LoginParameters(msgspec.Struct, frozen=True, kw_only=True, array_like=True
 class LoginRequest:
     """One login at the provider, where Mintage is the client (RFC 9700 §2.1).
 
-    *scopes*: on top of those that are always asked for.
+    *scopes*: on top of those that are always asked for. *ui_locales*: the languages that the client
+    wants the pages to have.
     """
 
     redirect_uri: str
@@ -71,6 +72,7 @@ class LoginRequest:
     code_verifier: str = field(repr=False)
     parameters: LoginParameters = field(default=LoginParameters(), repr=False)
     scopes: tuple[str, ...] = ()
+    ui_locales: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
