@@ -11,7 +11,14 @@ from mintage.clients.published import Published
 from mintage.events.clients import ClientFirstSeen, ClientRegistered
 from mintage.events.event import Event, Subject
 from mintage.events.grants import GrantEnded, RenewalRefused, RenewalUnknown, UpstreamRenewed
-from mintage.events.logins import ConsentDenied, ConsentGiven, LoggedIn, LoginRefused
+from mintage.events.logins import (
+    ConsentDenied,
+    ConsentForgotten,
+    ConsentGiven,
+    ConsentRemembered,
+    LoggedIn,
+    LoginRefused,
+)
 from mintage.events.requests import RequestRefused
 from mintage.events.tokens import (
     TokenExchanged,
@@ -23,6 +30,7 @@ from mintage.events.tokens import (
 from mintage.testing.clock import ManualClock
 from mintage.testing.oauth_client import OAuthClient, approve
 from tests.server.test_account import grants_on, sign_in
+from tests.server.test_remembered_consent import APP, agree, answers_on, app_of
 from tests.support.world import THE_BACKEND, World
 
 URL = "https://client.example/oauth/client.json"
@@ -330,3 +338,22 @@ async def test_a_listener_that_fails_stops_no_request_and_no_other(
     assert events == later
     assert len(later) == 1
     assert "a listener failed on client_registered" in caplog.text
+
+
+class TestARememberedConsent:
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        return {"consent": {"remember_seconds": 86400}, "client": [APP]}
+
+    async def test_is_reported_and_so_is_its_end(self, world: World, events: list[Event]) -> None:
+        async with world.browser() as browser:
+            await agree(world, browser, app_of(world).authorization().url)
+            page = await sign_in(world, browser)
+            (answer,) = answers_on(page)
+            await browser.submit(page, {"forget": answer})
+        (remembered,) = [event for event in events if isinstance(event, ConsentRemembered)]
+        (forgotten,) = [event for event in events if isinstance(event, ConsentForgotten)]
+        assert remembered.scopes == ("tools",)
+        assert remembered.party == forgotten.party
+        assert remembered.party.subject == Subject(world.upstream.issuer, "alice")
+        assert (remembered.party.client_id, remembered.party.resource) == ("portal", world.resource)

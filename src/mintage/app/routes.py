@@ -96,6 +96,7 @@ def page_routes(
         consents=vault.consents,
         cookie=HintCookie(cookies, cookie_keys, site.issuer, random_bytes),
         clock=clock,
+        emit=emit,
     )
     authorize = AuthorizeEndpoint(
         site=site,

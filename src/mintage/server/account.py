@@ -143,7 +143,7 @@ class AccountEndpoint:
         if (answer := optional(form, "forget")) is not None:
             for stored in await self._remembered(session):
                 if stored.id == answer:
-                    await self.remembering.consents.forget(stored)
+                    await self.remembering.forget(stored)
                     self.remembering.forget_here(request, response, [stored.key])
             return response
         match one(form, "action"):
@@ -167,7 +167,7 @@ class AccountEndpoint:
         clients = {grant.summary.client_id for grant in grants if grant.summary is not None}
         for stored in await self._remembered(session):
             if name is None or stored.consent.client_id in clients:
-                await self.remembering.consents.forget(stored)
+                await self.remembering.forget(stored)
         for grant in grants:
             await self.vault.end(grant, by="user", reason="disconnected_by_user")
 

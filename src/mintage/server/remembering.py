@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from mintage.clients.client import Client
 from mintage.errors import StoreError
+from mintage.events.event import Emit, Party, Subject, ignore
+from mintage.events.logins import ConsentForgotten, ConsentRemembered
 from mintage.grants.states import Identity
 from mintage.server.consent_terms import began_at_the_client, terms_at_each
 from mintage.server.cookies import PendingLogin
@@ -44,6 +46,7 @@ class Remembering:
     consents: Consents
     cookie: HintCookie
     clock: Clock
+    emit: Emit = ignore
 
     @property
     def days(self) -> int:
@@ -120,6 +123,12 @@ class Remembering:
             return
         hint = Hint(login.terms[:PART_BYTES], name[:PART_BYTES], consent.expires_at)
         self.cookie.add(request, response, hint, now=now)
+        self.emit(ConsentRemembered(party=_party(consent), scopes=consent.scopes))
+
+    async def forget(self, stored: StoredConsent) -> None:
+        """Ask the user again, in every browser."""
+        await self.consents.forget(stored)
+        self.emit(ConsentForgotten(party=_party(stored.consent)))
 
     def forget_here(self, request: Request, response: Response, names: Sequence[bytes]) -> None:
         """Ask in this browser again, whatever the store says about the consents *names*."""
@@ -142,3 +151,11 @@ class Remembering:
 
     def _now(self) -> int:
         return int(self.clock())
+
+
+def _party(consent: RememberedConsent) -> Party:
+    return Party(
+        subject=Subject(consent.issuer, consent.subject),
+        client_id=consent.client_id,
+        resource=consent.resources[0],
+    )
