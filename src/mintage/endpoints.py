@@ -34,6 +34,8 @@ HEALTHZ: Final = Endpoint("healthz")
 READYZ: Final = Endpoint("readyz")
 VERIFY: Final = Endpoint("verify")
 BRANDING: Final = Endpoint("branding")
+SIGN_IN: Final = Endpoint("mintage/sign-in", page=True)
+SIGN_OUT: Final = Endpoint("mintage/sign-out", page=True)
 
 ENDPOINTS: Final = (
     AUTHORIZE,
@@ -49,9 +51,13 @@ ENDPOINTS: Final = (
     READYZ,
     VERIFY,
     BRANDING,
+    SIGN_IN,
+    SIGN_OUT,
 )
 
-RESERVED: Final = frozenset({".well-known", *(endpoint.name for endpoint in ENDPOINTS)})
+RESERVED: Final = frozenset(
+    {".well-known", *(endpoint.name.partition("/")[0] for endpoint in ENDPOINTS)}
+)
 """First segments below the issuer that no resource may begin with, also of what is not served."""
 
 

@@ -45,7 +45,7 @@ def test_a_login_cookie_set_before_is_read_after() -> None:
 
     def read_with(*keys: BoxKey) -> PendingLogin | None:
         cookies = Cookies(keys, secure=True, random_bytes=secrets.token_bytes)
-        header = f"{cookies._login_name('state')}={value}".encode()
+        header = f"{cookies._logins._name('state')}={value}".encode()
         request = Request({"type": "http", "headers": [(b"cookie", header)]})
         return cookies.login(request, "state", now=0)
 

@@ -46,7 +46,7 @@ def test_a_page_of_another_version_sends_the_user_back(asked: Former) -> None:
 @pytest.mark.parametrize("asked", FORMER, ids=str)
 def test_a_login_cookie_of_another_version_is_as_if_there_were_none(asked: Former) -> None:
     cookies = Cookies((KEY,), secure=True, random_bytes=secrets.token_bytes)
-    name = cookies._login_name("state")
+    name = cookies._logins._name("state")
     login = [former_request(asked), "state", "nonce", "v" * 43, NOW + 600, "oidc"]
     header = (b"cookie", f"{name}={sealed(login, name.encode())}".encode())
     request = Request({"type": "http", "headers": [header]})

@@ -1,5 +1,6 @@
 """The gateway that a configuration describes: a backend for each resource, and the guard."""
 
+from mintage.app.browsers import BrowserDoor
 from mintage.errors import ConfigError
 from mintage.events.event import Emit, ignore
 from mintage.gateway.access_guard import AccessGuard
@@ -31,6 +32,7 @@ def open_gateway(
     random_bytes: RandomBytes,
     page: PageAbout,
     emit: Emit = ignore,
+    browsers: BrowserDoor | None = None,
 ) -> Gateway:
     """The gateway of *config* on *site*. It has no connection to a backend yet.
 
@@ -55,8 +57,11 @@ def open_gateway(
     return Gateway(
         {resource.request_path: _backend(resource) for resource in site.resources},
         Proxy(credentials),
-        AccessGuard(site, bearer, origins, random_bytes),
+        AccessGuard(
+            site, bearer, origins, random_bytes, None if browsers is None else browsers.sessions
+        ),
         page,
+        None if browsers is None else browsers.answers,
     )
 
 

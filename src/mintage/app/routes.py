@@ -32,7 +32,7 @@ from mintage.grant_tokens import Tokens
 from mintage.jwt.keyring import KeyRing
 from mintage.server.about import About, for_page
 from mintage.server.account import AccountEndpoint
-from mintage.server.account_callback import AccountCallback
+from mintage.server.account_callback import AccountSignIn
 from mintage.server.account_session import AccountCookies
 from mintage.server.authorize import AuthorizeEndpoint
 from mintage.server.branding import picture, pictures
@@ -51,6 +51,7 @@ from mintage.server.register import RegisterEndpoint
 from mintage.server.remembered_cookie import HintCookie
 from mintage.server.remembering import Remembering
 from mintage.server.revoke import RevokeEndpoint
+from mintage.server.sign_in import SignInCallback
 from mintage.server.token import GrantType, TokenEndpoint
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.settings.load import Config
@@ -58,7 +59,7 @@ from mintage.site.site import Site
 from mintage.stores.protocol import Store
 from mintage.upstream.registry import Upstreams
 from mintage.values import Clock, RandomBytes
-from mintage.vault.vault import Vault
+from mintage.vault.vault import Vault, forget
 from mintage.web.edge import Handler, check_get, for_clients, json_response
 
 _DOCUMENT: Final = {"cache-control": "public, max-age=300", "vary": "accept"}
@@ -200,13 +201,19 @@ def _account(
     }
     for upstream in upstreams:
         path = upstream.callback.lstrip("/")
-        found[path] = AccountCallback(
+        found[path] = SignInCallback(
             otherwise=callbacks[path],
-            site=site,
+            sign_in=AccountSignIn(
+                site=site,
+                upstream=upstream,
+                cookies=cookies,
+                random_bytes=random_bytes,
+                emit=emit,
+            ),
             upstream=upstream,
             vault=vault,
-            cookies=cookies,
             allow=config.allow,
+            turned_away=forget,
             pages=pages,
             clock=clock,
             random_bytes=random_bytes,

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 from mintage.app.auditing import attach_audit, notes_of
+from mintage.app.browsers import browser_door
 from mintage.app.chores import beside, chores
 from mintage.app.clocks import Clocks, StoreClock
 from mintage.app.gateway import open_gateway
@@ -130,6 +131,9 @@ async def open_server(
         )
         pages = Pages(site, config.branding)
         about = About(site, pages)
+        browsers = browser_door(
+            config, site, pages, vault=vault, bearer=bearer, random_bytes=random_bytes
+        )
         gateway = open_gateway(
             config,
             site,
@@ -141,6 +145,7 @@ async def open_server(
             random_bytes=random_bytes,
             page=about.resource,
             emit=emit,
+            browsers=browsers,
         )
         stack.push_async_callback(gateway.close)
         endpoints = page_routes(
@@ -155,6 +160,17 @@ async def open_server(
             random_bytes=random_bytes,
             emit=emit,
         )
+        if browsers is not None:
+            endpoints |= browsers.routes(
+                endpoints,
+                gateway,
+                upstreams=upstreams,
+                vault=vault,
+                revoker=revoker,
+                clock=clock,
+                random_bytes=random_bytes,
+                emit=emit,
+            )
         endpoints |= token_routes(
             site,
             config.clients,

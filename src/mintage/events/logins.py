@@ -5,8 +5,8 @@ from typing import ClassVar, Literal, TypeAlias
 from mintage.events.event import Event
 from mintage.values import Scopes
 
-Purpose: TypeAlias = Literal["app", "account"]
-"""What a user logs in for: an app, or the page of the connected apps."""
+Purpose: TypeAlias = Literal["app", "account", "site"]
+"""What a user logs in for: an app, the page of the connected apps, or a site in the browser."""
 
 
 class LoggedIn(Event, frozen=True, kw_only=True):

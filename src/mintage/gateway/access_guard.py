@@ -4,12 +4,12 @@ In the gateway it protects the backends, and in an integration the application's
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from mintage.access.scopes import Call, reads_messages
 from mintage.errors import (
@@ -19,6 +19,7 @@ from mintage.errors import (
     InvalidToken,
     OAuthError,
 )
+from mintage.gateway.browser_sessions import BrowserSessions
 from mintage.gateway.header_names import check_connection
 from mintage.gateway.headers import RawHeaders, check_framing
 from mintage.gateway.incoming import Incoming
@@ -45,14 +46,19 @@ _USUAL_CONNECTIONS: Final = frozenset({b"keep-alive", b"close"})
 _JUDGED: Final = MCP_HEADERS | {b"connection", b"content-length", b"transfer-encoding"}
 
 
+PageOf: TypeAlias = Callable[[Failure, Request, Resource], Response | None]
+Check: TypeAlias = Callable[[RawHeaders, Resource, Sequence[Call]], Awaitable[Access]]
+
+
 @dataclass(frozen=True, slots=True)
 class AccessGuard:
-    """One object for all resources of a server."""
+    """One object for all resources of a server. *browsers*: None if no resource is for them."""
 
     site: Site
     bearer: Bearer
     origins: Origins
     random_bytes: RandomBytes
+    browsers: BrowserSessions | None = None
 
     async def admit(
         self,
@@ -63,14 +69,19 @@ class AccessGuard:
         path: str,
         incoming: Incoming | None,
         websocket: bool = False,
+        again: bool = False,
     ) -> Access:
         """The access of a request; *path* is relative to the resource's own.
 
         Raises `MintageError` to refuse it. It checks the page that the request comes from, its
         headers, its token and the rules of *resource*, in this order. *incoming*: its body, which
-        is read if a rule needs the MCP message; None if another proxy has the body.
+        is read if a rule needs the MCP message; None if another proxy has the body. *again*: it was
+        admitted before, and its response is under way.
         """
-        if not self.origins.accept(headers):
+        check: Check = self.bearer.check
+        if self.browsers is not None and self.browsers.serve(headers, resource):
+            check = self.browsers.at(method, websocket=websocket, counts=not again)
+        elif not self.origins.accept(headers):
             raise AccessDenied(
                 "pages of this origin may not call this server; its operator may allow them",
                 reason="unknown Origin",
@@ -78,10 +89,10 @@ class AccessGuard:
             )
         _check_head(headers, method)
         if not resource.rules:
-            return await self.bearer.check(headers, resource)
+            return await check(headers, resource, ())
         call = Call(method=method, path=path)
         if not reads_messages(resource.rules, call):
-            return await self.bearer.check(headers, resource, (call,))
+            return await check(headers, resource, (call,))
         if websocket:
             raise AccessDenied(
                 "no WebSocket may be opened here: use MCP's Streamable HTTP",
@@ -89,16 +100,18 @@ class AccessGuard:
                 stage="rules",
             )
         if incoming is None:
-            return await self._by_headers(headers, resource, call)
+            return await self._by_headers(check, headers, resource, call)
         # A client without access can't make Mintage read a body.
-        access = await self.bearer.check(headers, resource, (call,))
+        access = await check(headers, resource, (call,))
         if method != "POST":
             await incoming.check_empty()
             return access
         calls = await _calls(headers, resource, call, incoming)
-        return await self.bearer.check(headers, resource, calls)
+        return await check(headers, resource, calls)
 
-    async def _by_headers(self, headers: RawHeaders, resource: Resource, call: Call) -> Access:
+    async def _by_headers(
+        self, check: Check, headers: RawHeaders, resource: Resource, call: Call
+    ) -> Access:
         """The calls of a request whose body another proxy keeps."""
         if not resource.trusts_mcp_headers:
             raise AccessDenied(
@@ -108,7 +121,7 @@ class AccessGuard:
             )
         operation, name = mirrored(headers, method=call.method)
         named = call.naming(operation, () if name is None else (name,))
-        return await self.bearer.check(headers, resource, (named,))
+        return await check(headers, resource, (named,))
 
     def may_call(self, access: Access, resource: Resource, path: str) -> Callable[[str, str], bool]:
         """A function that tells whether *access* allows a call by MCP method and name.
@@ -121,11 +134,23 @@ class AccessGuard:
         )
 
     def refusal(
-        self, error: Exception, request: Request, resource: Resource, *, slash: bool
+        self,
+        error: Exception,
+        request: Request,
+        resource: Resource,
+        *,
+        slash: bool,
+        page: PageOf | None = None,
     ) -> Response:
-        """The response for *error*. *slash*: the request's path was the resource's and a slash."""
+        """The response for *error*. *slash*: the request's path was the resource's and a slash.
+
+        *page*: the response for a person, if one sent the request.
+        """
         failure = failure_of(error, request, self.random_bytes)
-        response = _as_json_rpc(failure) or error_response(failure)
+        response = None if page is None else page(failure, request, resource)
+        response = response or _as_json_rpc(failure) or error_response(failure)
+        if isinstance(response, RedirectResponse):
+            return response
         if isinstance(failure.error, NoToken | InvalidToken | InsufficientScope | InvalidRequest):
             named: OAuthError | None = failure.error
             if isinstance(failure.error, NoToken):

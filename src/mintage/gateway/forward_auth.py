@@ -6,7 +6,8 @@ Only the headers that they leave as the client sent them (``Authorization``, ``O
 are the client's own.
 
 The answer is 200 with the headers for the backend; 401 or 403 with the challenge for the client; or
-5xx if nothing is known, which is no refusal. Proxies understand no other status.
+5xx if nothing is known, which is no refusal. Proxies understand no other status, except for the
+redirect of a browser to its login.
 """
 
 import logging
@@ -16,14 +17,14 @@ from http import HTTPStatus
 from typing import Final, Literal, TypeAlias
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from mintage.errors import AccessDenied, OAuthError
 from mintage.gateway.backend import Backend
 from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.gateway import Gateway
-from mintage.gateway.headers import TELLING, RawHeaders
+from mintage.gateway.headers import TELLING, RawHeaders, other_cookies
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.paths import Match, check_needs_no_decoding
 from mintage.gateway.peers import Peers, is_local
@@ -47,6 +48,9 @@ ANSWERED: Final = (
     IDENTITY_HEADER,
     "authorization",
 )
+# Where a person signs in, for nginx.
+SIGN_IN_HEADER: Final = "x-mintage-sign-in"
+_COOKIE: Final = "cookie"
 # What the manual's configurations hold, less what HTTP and the cookies of a front need.
 MAX_ANSWER: Final = 60 * 1024  # bytes of all names and values
 _NOTABLE: Final = 3 * 1024  # nginx holds 4 KiB in all, unless its configuration says otherwise
@@ -81,6 +85,9 @@ class ForwardAuth:
         self._check_peer = lru_cache(maxsize=256)(self._look_at_peer)
         self._find = lru_cache(maxsize=512)(self._look_up)
         self._largest: dict[str, int] = {}
+        self._empty = dict.fromkeys(ANSWERED, "")
+        if any(backend.resource.browser for backend in gateway.resources.values()):
+            self._empty[_COOKIE] = ""  # its proxy copies it, whatever resource it asks about
 
     def answers_at(self, path: str) -> bool:
         """Whether *path* is its own. Envoy appends the path that it asks about."""
@@ -100,7 +107,7 @@ class ForwardAuth:
             check_size(scope)
             client = scope.get("client")
             self._check_peer(client[0] if client else None)
-            asked = method, path = self._question(scope)
+            asked = method, path, _ = self._question(scope)
             if method in NEVER_PASSED:
                 raise AccessDenied(f"use another method than {method}", stage="request")
             found = self._find(path)
@@ -117,12 +124,15 @@ class ForwardAuth:
                 access, backend.resource
             )
             told = identity | ({} if authorization is None else {"authorization": authorization})
+            if access.by_cookie:
+                told[_COOKIE] = other_cookies(scope["headers"])
             self._measure(told, backend)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             request = Request(scope if asked is None else self._in_question(scope, *asked))
             response = self._gateway.refusal(error, request, backend)
-            return await _known_to_proxies(response)(scope, receive, for_any_origin(send))
-        answered = dict.fromkeys(ANSWERED, "") | told
+            known = _known_to_proxies(response, self._asker)
+            return await known(scope, receive, for_any_origin(send))
+        answered = self._empty | told
         headers = [(name.encode(), value.encode("latin-1")) for name, value in answered.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers + _NOTHING})
         return await send({"type": "http.response.body", "body": b""})
@@ -166,11 +176,11 @@ class ForwardAuth:
                 stage="request",
             )
 
-    def _question(self, scope: Scope) -> tuple[str, bytes]:
-        """(method, path as it was sent) of the request in question."""
+    def _question(self, scope: Scope) -> tuple[str, bytes, bytes]:
+        """(method, path and query as they were sent) of the request in question."""
         if self._asker == "envoy":
             path = (scope.get("raw_path") or scope["path"].encode())[len(self._path) :]
-            return scope["method"], path
+            return scope["method"], path, scope.get("query_string", b"")
         if scope["method"] != "GET":
             raise NotDescribed("a proxy asks with GET; this request came from elsewhere")
         for_method, for_target = _HEADERS[self._asker]
@@ -185,12 +195,19 @@ class ForwardAuth:
                 f"the proxy must send {for_method.decode()} and {for_target.decode()}, each once: "
                 "copy its configuration from the manual"
             )
-        return methods[0].decode("latin-1"), targets[0].partition(b"?")[0]
+        path, _, query = targets[0].partition(b"?")
+        return methods[0].decode("latin-1"), path, query
 
-    def _in_question(self, scope: Scope, method: str, path: bytes) -> Scope:
-        """A scope for the log: the request in question, not the question."""
+    def _in_question(self, scope: Scope, method: str, path: bytes, query: bytes) -> Scope:
+        """A scope for the refusal and the log: the request in question, not the question."""
         client = self._peers.client_of(None, scope["headers"])  # who may ask is believed
-        asked = {**scope, "method": method, "path": path.decode("latin-1"), "raw_path": path}
+        asked = {
+            **scope,
+            "method": method,
+            "path": path.decode("latin-1"),
+            "raw_path": path,
+            "query_string": query,
+        }
         return asked if client is None else {**asked, "client": (client, 0)}
 
     def _look_up(self, path: bytes) -> Match[Backend]:
@@ -209,8 +226,17 @@ def _opens_a_websocket(headers: RawHeaders) -> bool:
     return any(name.startswith(b"sec-websocket-") or name == b"upgrade" for name, _ in headers)
 
 
-def _known_to_proxies(response: Response) -> Response:
-    """*response* with 403 for every other client error: nginx takes those for server errors."""
+def _known_to_proxies(response: Response, asker: Asker) -> Response:
+    """*response* with 403 for every other client error: nginx takes those for server errors.
+
+    The way to the login is a redirect, which the other proxies pass on. nginx knows none: its
+    configuration makes one of a header.
+    """
+    if isinstance(response, RedirectResponse):
+        if asker != "nginx":
+            return response
+        headers = {SIGN_IN_HEADER: response.headers["location"], "cache-control": "no-store"}
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers=headers)
     ours = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
     if not ours and response.status_code != HTTPStatus.UNAUTHORIZED:
         response.status_code = HTTPStatus.FORBIDDEN

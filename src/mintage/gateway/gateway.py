@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import NotFound
-from mintage.gateway.access_guard import AccessGuard
+from mintage.gateway.access_guard import AccessGuard, PageOf
 from mintage.gateway.backend import Backend, Sessions
 from mintage.gateway.headers import RawHeaders, to_backend
 from mintage.gateway.http1.connection import BackendError
@@ -39,13 +39,15 @@ _MAX_FOUND: Final = 512  # paths whose resource is remembered: most requests go 
 class Gateway:
     """An ASGI app for the paths of its *resources*; `find` tells which of those it serves.
 
-    *page*: what a browser without a token gets to see in place of a refusal.
+    *page*: what a browser without a token gets to see in place of a refusal. *for_people*: the same
+    at resources that people use with a browser.
     """
 
     resources: Mapping[str, Backend]
     proxy: Proxy
     guard: AccessGuard
     page: PageAbout | None = None
+    for_people: PageOf | None = None
     _found: BoundedMemory[bytes, Match[Backend]] = field(
         default_factory=lambda: BoundedMemory(_MAX_FOUND), init=False, repr=False
     )
@@ -102,7 +104,7 @@ class Gateway:
         incoming, outward = Incoming(receive), send
 
         async def still_good() -> None:
-            await self._access(scope, found, incoming)
+            await self._access(scope, found, incoming, again=True)
 
         try:
             access = await self._access(scope, found, incoming)
@@ -127,13 +129,15 @@ class Gateway:
                 headers=headers,
                 user=access.user,
                 check=still_good,
+                by_cookie=access.by_cookie,
             )
         except ClientGone:
             return None
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             request = Request(scope)
             response = self.refusal(error, request, found.target)
-            if isinstance(error, NoToken) and self.page is not None:
+            for_apps = not found.target.resource.browser
+            if isinstance(error, NoToken) and self.page is not None and for_apps:
                 response = self.page(request, found.target.resource, response)
             await response(scope, receive, for_any_origin(outward))
 
@@ -145,7 +149,7 @@ class Gateway:
         websocket = WebSocketProxy(scope, receive, send)
 
         async def still_good() -> None:
-            await self._access(asked, found, None)
+            await self._access(asked, found, None, again=True)
 
         try:
             access = await self._access(asked, found, None)
@@ -159,9 +163,14 @@ class Gateway:
             await websocket.refuse(self.refusal(error, Request(asked), found.target))
 
     async def _access(
-        self, scope: Scope, found: Match[Backend], incoming: Incoming | None
+        self,
+        scope: Scope,
+        found: Match[Backend],
+        incoming: Incoming | None,
+        *,
+        again: bool = False,
     ) -> Access:
-        """*incoming*: None for a WebSocket."""
+        """*incoming*: None for a WebSocket. *again*: its response is under way."""
         return await self.guard.admit(
             scope["headers"],
             found.target.resource,
@@ -169,6 +178,7 @@ class Gateway:
             path=found.rest,
             incoming=incoming,
             websocket=incoming is None,
+            again=again,
         )
 
     def _filtering(
@@ -204,7 +214,8 @@ class Gateway:
             return error_response(failure_of(error, request, self.guard.random_bytes))
         at = urlsplit(backend.resource.identifier).path
         slash = request.scope["path"] == f"{at}/"
-        response = self.guard.refusal(error, request, backend.resource, slash=slash)
+        page = self.for_people if backend.resource.browser else None
+        response = self.guard.refusal(error, request, backend.resource, slash=slash, page=page)
         if isinstance(error, BackendError):
             response.headers["retry-after"] = "5"
         return response

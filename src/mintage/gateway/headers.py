@@ -69,9 +69,8 @@ def to_backend(
     lets, hop_free = passing.lets, _without_hop_by_hop(headers)
     kept = [header for header in hop_free if header[0] != b"cookie" and lets[header[0]]]
     ours = [(name.encode(), value.encode("latin-1")) for name, value in identity.items()]
-    sent = [value for name, value in hop_free if name == b"cookie"]
-    if sent and lets[b"cookie"] and (cookies := _other_cookies(sent)):
-        ours.append((b"cookie", cookies))
+    if lets[b"cookie"] and (cookies := other_cookies(hop_free)):
+        ours.append((b"cookie", cookies.encode("latin-1")))
     if authorization is not None:
         ours.append((b"authorization", authorization.encode("latin-1")))
     return [*kept, *ours, *_way(client_host, scheme, host)]
@@ -207,10 +206,14 @@ def _without_hop_by_hop(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     return [header for header in kept if header[0] not in named] if named else kept
 
 
-def _other_cookies(values: list[bytes]) -> bytes:
-    """The cookies for the backend, without those of Mintage's own pages."""
-    return b"; ".join(
+def other_cookies(headers: RawHeaders) -> str:
+    """The cookies for the backend, without those of Mintage itself."""
+    sent = [value for name, value in headers if name == b"cookie"]
+    if not sent:
+        return ""
+    kept = [
         b"%b=%b" % (name, value)
-        for name, value in cookie_pairs(values)
+        for name, value in cookie_pairs(sent)
         if not name.lower().startswith(_OUR_COOKIES)
-    )
+    ]
+    return b"; ".join(kept).decode("latin-1")

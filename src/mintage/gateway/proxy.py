@@ -22,7 +22,7 @@ from mintage.gateway.http1.pool import Pool, User
 from mintage.gateway.http1.request import BackendRequest, Body, ClientGone
 from mintage.gateway.watch import END_OF_BODY, Check, Ended, Watch, is_event_stream
 from mintage.site.resource import Resource
-from mintage.web.cors import readable
+from mintage.web.cors import private, readable
 
 # A backend that shows what it was sent would show the client what is only for the backend.
 NEVER_PASSED: Final = frozenset({"TRACE", "TRACK", "CONNECT"})
@@ -54,11 +54,13 @@ class Proxy:
         headers: RawHeaders,
         user: User,
         check: Check,
+        by_cookie: bool = False,
     ) -> None:
         """Relay until the response is complete, the client disconnects, or *check* refuses.
 
-        *rest*: the backend's part of the path. *check*: see `Watch`. Raises `MintageError` only
-        before anything was sent to the client.
+        *rest*: the backend's part of the path. *check*: see `Watch`. *by_cookie*: a browser's
+        session brought the request, so that the response is for that browser alone. Raises
+        `MintageError` only before anything was sent to the client.
         """
         if scope["method"] in NEVER_PASSED:
             raise MethodNotAllowed(f"use another method than {scope['method']}", allow=_ALLOW)
@@ -68,7 +70,7 @@ class Proxy:
         ended = False
         try:
             async with exchange as answer:
-                await send(_start(answer, pool, resource, rest))
+                await send(_start(answer, pool, resource, rest, by_cookie=by_cookie))
                 try:
                     if answer.complete:
                         await self._relay(answer, pool, send, endless=False)
@@ -121,7 +123,9 @@ class Proxy:
             stream.stop()
 
 
-def _start(answer: Connection, pool: Pool, resource: Resource, rest: str) -> Message:
+def _start(
+    answer: Connection, pool: Pool, resource: Resource, rest: str, *, by_cookie: bool
+) -> Message:
     base = pool.base
     headers = to_client(
         answer.headers,
@@ -132,7 +136,8 @@ def _start(answer: Connection, pool: Pool, resource: Resource, rest: str) -> Mes
     if answer.status in _WITHOUT_CONTENT:
         # It may state the length of another response; servers here rely on it.
         headers = [header for header in headers if header[0] != b"content-length"]
-    return {"type": "http.response.start", "status": answer.status, "headers": readable(headers)}
+    headers = private(headers) if by_cookie else readable(headers)
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}
 
 
 def _is_event_stream(headers: RawHeaders) -> bool:

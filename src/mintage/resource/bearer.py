@@ -36,11 +36,15 @@ class NoToken(OAuthError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A request with a valid token: the live grant, and the token's scopes."""
+    """A request with a valid token or session: the live grant, and its scopes.
+
+    *by_cookie*: whether it is a browser's session.
+    """
 
     opened: OpenGrant = field(repr=False)
     scopes: Scopes
     ends_at: float  # of the token, in seconds since the epoch
+    by_cookie: bool = False
 
     @property
     def party(self) -> Party:
@@ -90,6 +94,11 @@ class Bearer:
         """
         access = await self.read(bearer_token(headers), resource)
         note_caller(access)
+        self.judge(access, resource, calls)
+        return access
+
+    def judge(self, access: Access, resource: Resource, calls: Sequence[Call]) -> None:
+        """Refuse what *access* does not allow; see `check`."""
         wanted = needed(resource.scopes, resource.rules, calls)
         if not self.hierarchy.covers(access.scopes, wanted):
             raise InsufficientScope(wanted)
@@ -97,7 +106,6 @@ class Bearer:
             raise AccessDenied(
                 "this user may not do this here; ask the operator of this server", stage="rules"
             )
-        return access
 
     def allows(self, access: Access, resource: Resource, call: Call) -> bool:
         """Whether `check` would allow *call* with *access*."""

@@ -16,7 +16,6 @@ from mintage.clients.directory import Directory
 from mintage.crypto.base64url import encode_text
 from mintage.endpoints import ACCOUNT
 from mintage.errors import (
-    AccessDenied,
     InvalidRequest,
     MethodNotAllowed,
     OAuthError,
@@ -35,7 +34,7 @@ from mintage.server.cookies import LOGIN_SECONDS, digest_of
 from mintage.server.login_errors import AccountRefused, CookieMissing
 from mintage.server.pages import Pages
 from mintage.server.remembering import Remembering
-from mintage.server.same_site import refuse_other_sites
+from mintage.server.same_site import refuse_other_origins, refuse_other_sites
 from mintage.site.site import Site
 from mintage.upstream.protocol import LoginParameters, LoginRequest
 from mintage.upstream.registry import RegisteredUpstream, Upstreams
@@ -107,7 +106,7 @@ class AccountEndpoint:
     async def _act(self, request: Request) -> Response:
         form = await read_form(request)
         refuse_other_sites(request, stage="account")
-        self._check_origin(request)
+        refuse_other_origins(request, self.site, stage="account")
         session = await self._session(request)
         self._check_form(request, one(form, "form"), session)
         if sum(optional(form, name) is not None for name in _BUTTONS) != 1:
@@ -218,19 +217,6 @@ class AccountEndpoint:
             raise AccountRefused(
                 "you signed out, or signed in again, after this page was shown; open it again",
                 reason="form of another session",
-            )
-
-    def _check_origin(self, request: Request) -> None:
-        """Refuse another site's form, also from a browser without Fetch Metadata.
-
-        Pages of Mintage are sent without a referrer, so that browsers say "null" for them.
-        """
-        origin = request.headers.get("origin", "null")
-        if origin not in ("null", self.site.issuer.removesuffix(self.site.base_path)):
-            raise AccessDenied(
-                "the answer came from another site; open the page again",
-                reason="form with another origin",
-                stage="account",
             )
 
     def _random(self) -> str:

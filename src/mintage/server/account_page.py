@@ -10,6 +10,7 @@ from mintage.clients.client import Client
 from mintage.clients.documents import is_document_url
 from mintage.clients.known import known_client
 from mintage.clients.redirects import display_host
+from mintage.grants.browser_sessions import is_of_browser
 from mintage.site.site import Site
 from mintage.values import Scopes
 from mintage.vault.consents import RememberedConsent, StoredConsent
@@ -56,6 +57,7 @@ class AccountPage:
 
     def _row(self, app: ConnectedApp, now: int) -> dict[str, Any]:
         summary = app.summary
+        in_a_browser = is_of_browser(summary.client_id)
         known = summary.created_at <= app.renewed_at <= now
         return (
             _who(app)
@@ -63,7 +65,7 @@ class AccountPage:
             | {
                 "id": app.grant.id,
                 "since": _time(summary.created_at),
-                "renewed": _time(app.renewed_at) if known else None,
+                "renewed": _time(app.renewed_at) if known and not in_a_browser else None,
                 "until": _time(app.until),
             }
         )
@@ -84,6 +86,8 @@ class AccountPage:
 def _who(app: ConnectedApp) -> dict[str, Any]:
     """The app's name, how Mintage knows it, and the addresses that it registered."""
     client, client_id = app.client, app.summary.client_id
+    if is_of_browser(client_id):
+        return {"app": None, "standing": "browser", "addresses": []}
     if client is None:
         published = is_document_url(client_id)
         host = urlsplit(client_id).netloc if published else None

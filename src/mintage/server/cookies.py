@@ -10,7 +10,7 @@ On https they have the ``__Host-`` prefix. Plain http, allowed only for loopback
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -52,6 +52,18 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 _logins: msgspec.msgpack.Decoder[PendingLogin] = msgspec.msgpack.Decoder(PendingLogin)
 
 
+class KeptLogin(Protocol):
+    """What every login has that a browser keeps."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def expires_at(self) -> int: ...
+
+
+L = TypeVar("L", bound=KeptLogin)
+
+
 @dataclass(frozen=True, slots=True)
 class Cookies:
     keys: tuple[BoxKey, ...] = field(repr=False)  # the first seals, all open
@@ -85,54 +97,21 @@ class Cookies:
         return self.name(f"browser-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
 
     def seal_login(self, login: PendingLogin) -> str:
-        """*login* as a cookie's value. Raises `InvalidRequest` if it is too long for a cookie."""
-        value = seal_text(
-            login,
-            keys=self.keys,
-            context=self._login_name(login.state).encode(),
-            random_bytes=self.random_bytes,
-        )
-        if len(value) > _MAX_COOKIE:
-            raise InvalidRequest("the request is too long: shorten state or redirect_uri")
-        return value
+        """A client's *login* as a cookie's value: see `LoginCookies`, as for the next three."""
+        return self._logins.seal(login)
 
     def set_login(self, request: Request, response: Response, login: PendingLogin) -> None:
-        """Set *login* as a cookie. The oldest logins are removed if all are too long together."""
-        value = self.seal_login(login)
-        start, room = self.name("login-"), _MAX_LOGINS - len(value)
-        others = [name for name in cookies_of(request) if name.startswith(start)]
-        for name in sorted(others, key=lambda name: self._ends(request, name), reverse=True):
-            room -= len(name) + len(cookies_of(request)[name])
-            if room < 0:
-                self.expire(response, name)
-        self.set(response, self._login_name(login.state), value, seconds=LOGIN_SECONDS)
-
-    def _ends(self, request: Request, name: str) -> int:
-        login = self._open_login(request, name)
-        return 0 if login is None else login.expires_at
+        self._logins.set(request, response, login)
 
     def login(self, request: Request, state: str, *, now: int) -> PendingLogin | None:
-        """The login with this *state*, if this very browser approved it."""
-        login = self._open_login(request, self._login_name(state))
-        if login is None:
-            return None
-        return login if login.state == state and now < login.expires_at else None
-
-    def _open_login(self, request: Request, name: str) -> PendingLogin | None:
-        value = cookies_of(request).get(name)
-        if value is None:
-            return None
-        try:
-            return open_text(value, _logins, keys=self.keys, context=name.encode())
-        except SealError:
-            return None
+        return self._logins.get(request, state, now=now)
 
     def clear_login(self, response: Response, state: str) -> None:
-        self.expire(response, self._login_name(state))
+        self._logins.clear(response, state)
 
-    def _login_name(self, state: str) -> str:
-        digest = hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest()
-        return self.name(f"login-{digest[:16]}")
+    @property
+    def _logins(self) -> "LoginCookies[PendingLogin]":
+        return LoginCookies(self, "login-", _logins)
 
     def name(self, name: str) -> str:
         """The whole name of the cookie *name*."""
@@ -147,6 +126,75 @@ class Cookies:
     def expire(self, response: Response, name: str) -> None:
         """Remove the cookie whose whole name is *name*."""
         response.delete_cookie(name, secure=self.secure, httponly=True, samesite="lax")
+
+
+@dataclass(frozen=True, slots=True)
+class LoginCookies(Generic[L]):
+    """Logins under way in one browser: a cookie for each, named *prefix* and a hash of its state.
+
+    *context*: what they are for, if that is not a client; a login opens for nothing else. *room*:
+    bytes for all of them together.
+    """
+
+    cookies: Cookies
+    prefix: str
+    decoder: msgspec.msgpack.Decoder[L]
+    context: str = ""
+    room: int = _MAX_LOGINS
+
+    def seal(self, login: L) -> str:
+        """*login* as a cookie's value. Raises `InvalidRequest` if it is too long for a cookie."""
+        value = seal_text(
+            login,
+            keys=self.cookies.keys,
+            context=self._context(self._name(login.state)),
+            random_bytes=self.cookies.random_bytes,
+        )
+        if len(value) > _MAX_COOKIE:
+            raise InvalidRequest("the request is too long: shorten state or redirect_uri")
+        return value
+
+    def set(self, request: Request, response: Response, login: L) -> None:
+        """Set *login* as a cookie. The oldest logins are removed if all are too long together."""
+        value = self.seal(login)
+        start, room = self.cookies.name(self.prefix), self.room - len(value)
+        others = [name for name in cookies_of(request) if name.startswith(start)]
+        for name in sorted(others, key=lambda name: self._ends(request, name), reverse=True):
+            room -= len(name) + len(cookies_of(request)[name])
+            if room < 0:
+                self.cookies.expire(response, name)
+        self.cookies.set(response, self._name(login.state), value, seconds=LOGIN_SECONDS)
+
+    def get(self, request: Request, state: str, *, now: int) -> L | None:
+        """The login with this *state*, if it was begun in this very browser."""
+        login = self._open(request, self._name(state))
+        if login is None:
+            return None
+        return login if login.state == state and now < login.expires_at else None
+
+    def clear(self, response: Response, state: str) -> None:
+        self.cookies.expire(response, self._name(state))
+
+    def _ends(self, request: Request, name: str) -> int:
+        login = self._open(request, name)
+        return 0 if login is None else login.expires_at
+
+    def _open(self, request: Request, name: str) -> L | None:
+        value = cookies_of(request).get(name)
+        if value is None:
+            return None
+        try:
+            context = self._context(name)
+            return open_text(value, self.decoder, keys=self.cookies.keys, context=context)
+        except SealError:
+            return None
+
+    def _context(self, name: str) -> bytes:
+        return f"{self.context}{name}".encode()
+
+    def _name(self, state: str) -> str:
+        digest = hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest()
+        return self.cookies.name(f"{self.prefix}{digest[:16]}")
 
 
 def digest_of(browser: str) -> bytes:

@@ -23,6 +23,12 @@ class AccountRefused(InvalidRequest):
     stage = "account"
 
 
+class SignOutRefused(InvalidRequest):
+    """The sign-out page must be opened again."""
+
+    stage = "login"
+
+
 class LoginEnded(AccessDenied):
     """The login began in another browser, or too long ago."""
 

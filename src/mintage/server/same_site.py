@@ -3,6 +3,21 @@
 from starlette.requests import Request
 
 from mintage.errors import AccessDenied, Stage
+from mintage.site.site import Site
+
+
+def refuse_other_origins(request: Request, site: Site, *, stage: Stage) -> None:
+    """Refuse another site's form, also from a browser without Fetch Metadata.
+
+    Pages of Mintage are sent without a referrer, so that browsers say "null" for them.
+    """
+    origin = request.headers.get("origin", "null")
+    if origin not in ("null", site.issuer.removesuffix(site.base_path)):
+        raise AccessDenied(
+            "the answer came from another site; open the page again",
+            reason="form with another origin",
+            stage=stage,
+        )
 
 
 def refuse_other_sites(request: Request, *, stage: Stage) -> None:

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def seal_text(
-    value: msgspec.Struct, *, keys: Sequence[BoxKey], context: bytes, random_bytes: RandomBytes
+    value: object, *, keys: Sequence[BoxKey], context: bytes, random_bytes: RandomBytes
 ) -> str:
     """*value*, encrypted with the first of *keys*. It decrypts only in this *context*."""
     box = seal(

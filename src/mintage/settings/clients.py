@@ -11,6 +11,7 @@ from mintage.clients.client import AuthMethod, Client
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.redirects import RedirectUri
 from mintage.errors import ConfigError, OAuthError
+from mintage.grants.browser_sessions import CLIENT_PREFIX
 from mintage.network.proxies import Proxies
 from mintage.secret_source import Resolve
 from mintage.values import ClientId, Secret, check_scopes
@@ -112,6 +113,10 @@ def _a_proxy(environ: Mapping[str, str]) -> str:
 def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
     if not _CLIENT_ID.fullmatch(section.client_id):
         raise ConfigError(f"{key}.client_id", "is 1 to 255 printable ASCII characters, no spaces")
+    if section.client_id.startswith(CLIENT_PREFIX):
+        raise ConfigError(
+            f"{key}.client_id", f"may not begin with {CLIENT_PREFIX!r}: sessions of browsers do"
+        )
     method = section.token_endpoint_auth_method or _usual_method(section)
     try:
         keys = metadata.keys_of(method, section.jwks, section.jwks_uri)

@@ -11,6 +11,7 @@ from mintage.grants.admission import AllowRule
 from mintage.serving.settings import ServerSection
 from mintage.settings.audit import AuditSection
 from mintage.settings.branding import BrandingSection
+from mintage.settings.browser import BrowserSection
 from mintage.settings.clients import CimdSection, ClientSection, RegistrationSection
 from mintage.settings.gateway import GatewaySection
 from mintage.settings.resource_section import ResourceSection
@@ -100,6 +101,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     branding: BrandingSection = BrandingSection()
     account: AccountSection = AccountSection()
     consent: ConsentSection = ConsentSection()
+    browser: BrowserSection = BrowserSection()
     audit: AuditSection | None = None
 
 

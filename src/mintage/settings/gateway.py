@@ -1,7 +1,7 @@
 """The section ``[gateway]``: settings for all resources."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -12,6 +12,8 @@ from mintage.gateway.headers import MAX_GROUP_BYTES
 from mintage.gateway.peers import read_networks
 from mintage.site.resource import Resource
 from mintage.site.targets import External
+
+_SERVE_BROWSERS: Final = ("nginx", "caddy", "traefik")
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,10 +35,11 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 def check_gateway(section: GatewaySection, resources: tuple[Resource, ...]) -> None:
     """Raises `ConfigError`, which names the key."""
-    _check_origins(section.allowed_origins)
+    check_origins(section.allowed_origins, "gateway.allowed_origins")
     _check_proxies(section.trusted_proxies)
     check_header_names(section.drop_headers, "gateway.drop_headers")
     _check_forward_auth(section, resources)
+    _check_browsers(section, resources)
 
 
 def check_header_names(names: tuple[str, ...], key: str) -> None:
@@ -47,10 +50,10 @@ def check_header_names(names: tuple[str, ...], key: str) -> None:
             raise ConfigError(key, f"{name} never passes: backends take it for a proxy's word")
 
 
-def _check_origins(origins: tuple[str, ...]) -> None:
+def check_origins(origins: tuple[str, ...], key: str) -> None:
     for origin in origins:
         if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?", origin):
-            raise ConfigError("gateway.allowed_origins", "holds origins like https://app.example")
+            raise ConfigError(key, "holds origins like https://app.example")
 
 
 def _check_proxies(proxies: tuple[str, ...]) -> None:
@@ -58,6 +61,19 @@ def _check_proxies(proxies: tuple[str, ...]) -> None:
         read_networks(proxies)
     except ValueError as error:
         raise ConfigError("gateway.trusted_proxies", str(error)) from None
+
+
+def _check_browsers(section: GatewaySection, resources: tuple[Resource, ...]) -> None:
+    """Refuse a resource for browsers where nobody would send them to the login."""
+    for number, resource in enumerate(resources):
+        if not resource.browser or not isinstance(resource.target, External):
+            continue
+        if section.forward_auth not in _SERVE_BROWSERS:
+            raise ConfigError(
+                f"resource[{number}].browser",
+                "needs a backend, or gateway.forward_auth = "
+                + " or ".join(map(repr, _SERVE_BROWSERS)),
+            )
 
 
 def _check_forward_auth(section: GatewaySection, resources: tuple[Resource, ...]) -> None:

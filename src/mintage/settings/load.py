@@ -23,6 +23,7 @@ from mintage.secret_source import Resolve, Sources
 from mintage.serving.settings import ServerSection
 from mintage.settings.audit import read_audit
 from mintage.settings.branding import read_branding
+from mintage.settings.browser import BrowserSection
 from mintage.settings.clients import (
     RegistrationSettings,
     read_clients,
@@ -81,6 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         account: ``[account]``: the page of the connected apps.
         consent: ``[consent]``: whether consents may be remembered.
         audit: ``[audit]``: the audit trail. None: there is none.
+        browser: ``[browser]``: how long browsers stay signed in.
         secret_file: The file with the root secret, if it is in one.
     """
 
@@ -104,6 +106,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     account: AccountSection = AccountSection()
     consent: ConsentSection = ConsentSection()
     audit: AuditSettings | None = None
+    browser: BrowserSection = BrowserSection()
     secret_file: Path | None = None
 
     @property
@@ -121,6 +124,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             session=grants.session_lifetime,
             idle=min(lifetimes.refresh, grants.idle_lifetime or lifetimes.refresh),
             unanswered=grants.unanswered_seconds,
+            browser_idle=self.browser.idle,
+            browser_lifetime=min(self.browser.lifetime, grants.session_lifetime),
         )
 
     @property
@@ -237,6 +242,7 @@ def _for_the_store(file: File, base: Path, *, existing: bool, audited: bool) -> 
         resources=_resources(file, base, None),
         tokens=file.tokens,
         grants=file.grants,
+        browser=file.browser,
         scopes=file.scopes,
         audit=read_audit(file.audit, base=base, resolve=resolve) if audited else None,
         clients=(),
@@ -305,6 +311,7 @@ def parse(
         branding=read_branding(file.branding, base),
         account=file.account,
         consent=file.consent,
+        browser=file.browser,
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,

@@ -75,7 +75,7 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     *answer_seconds*, *silence_seconds*, *max_requests*: see `Limits`. *max_requests_per_user*: None
     for a quarter of *max_requests*. *backend_ca*, *backend_certificate*: see `trust`.
     *pass_headers*: the only headers of a client that the backend gets. *filter_lists*,
-    *max_message_bytes*, *backend_compares_mcp_headers_with_the_body*: see `Resource`.
+    *max_message_bytes*, *backend_compares_mcp_headers_with_the_body*, *browser…*: see `Resource`.
     """
 
     path: str
@@ -102,3 +102,6 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_message_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = MESSAGE_BYTES
     pass_headers: tuple[str, ...] | None = None
     backend_compares_mcp_headers_with_the_body: bool = False
+    browser: bool = False
+    browser_scopes: tuple[str, ...] = ()
+    browser_origins: tuple[str, ...] = ()

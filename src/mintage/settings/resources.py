@@ -10,6 +10,7 @@ from mintage.errors import ConfigError
 from mintage.gateway.paths import begins_like_ours
 from mintage.gateway.trust import trust
 from mintage.secret_source import Resolve
+from mintage.settings.browser import check_browser
 from mintage.settings.gateway import check_header_names
 from mintage.settings.resource_section import CommandSection, ResourceSection, RuleSection
 from mintage.site.resource import Resource, Target
@@ -48,6 +49,7 @@ def read_resources(
         resource = _resource(section, issuer, target)
         if resource.filter_lists and not resource.reads_mcp:
             raise ConfigError(f"{key}.filter_lists", "needs a rule with mcp_methods or mcp_names")
+        check_browser(section, key)
         check_header_names(section.pass_headers or (), f"{key}.pass_headers")
         known = {*section.scopes, *section.optional_scopes}
         for at, rule in enumerate(section.rule):
@@ -72,6 +74,9 @@ def _resource(section: ResourceSection, issuer: str, target: Target) -> Resource
         trusts_mcp_headers=section.backend_compares_mcp_headers_with_the_body,
         credential=section.credential,
         backend_audience=section.backend_audience,
+        browser=section.browser,
+        browser_scopes=section.browser_scopes,
+        browser_origins=section.browser_origins,
         exchange=None if section.exchange is None else section.exchange.exchange(),
         target=target,
     )

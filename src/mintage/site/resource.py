@@ -29,6 +29,10 @@ class Resource:
     if another proxy asks, the MCP headers of a request decide, because the backend compares them
     with the body.
 
+    *browser*: whether people use it with a browser, with a session in a cookie. *browser_scopes*:
+    the optional scopes that such a session has. *browser_origins*: other sites whose pages may send
+    requests with it.
+
     *credential*: what its backend gets about the user. *backend_audience*: the backend's name in
     signed identities; None: the resource's identifier. *exchange*: which other token to request
     from the provider, if *credential* says so.
@@ -47,6 +51,9 @@ class Resource:
     filter_lists: bool = False
     trusts_mcp_headers: bool = False
     credential: Credential = "none"
+    browser: bool = False
+    browser_scopes: Scopes = ()
+    browser_origins: tuple[str, ...] = ()
     backend_audience: str | None = None
     exchange: Exchange | None = None
     target: Target = field(default_factory=External)
@@ -59,6 +66,11 @@ class Resource:
     @property
     def all_scopes(self) -> Scopes:
         return self.scopes + self.optional_scopes
+
+    @property
+    def session_scopes(self) -> Scopes:
+        """What a browser's session is good for: nobody asks the user, who came by themselves."""
+        return self.scopes + self.browser_scopes
 
     @property
     def reads_mcp(self) -> bool:

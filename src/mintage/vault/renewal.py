@@ -139,6 +139,24 @@ class Renewal:
             outcome = opened
         return outcome if isinstance(outcome, Refused) else self._not_overdue(outcome)
 
+    async def rotate(
+        self, secret: bytes, decide: Decide, found: Found | None
+    ) -> OpenGrant | Refused:
+        """Do what *decide* says, and ask the upstream before a write if its token is about to end.
+
+        The new tokens and the write of *decide* are then one. *found*: the grant, which was just
+        read. Raises as `fresh` does; nothing has changed then.
+        """
+        outcome = None if found is None else decide(found[1])
+        if isinstance(outcome, Write):
+            opened, rotation = OpenGrant(secret, outcome.grant), Rotation(decide)
+            renewed = await self.fresh(opened, found=found, rotation=rotation)
+            if rotation.settled or isinstance(renewed, Refused):
+                return renewed
+            if renewed is not opened:
+                found = None  # it has been written since
+        return await self._grants.change(secret, decide, found=found)
+
     def _check_provider(self, tokens: UpstreamTokens) -> None:
         """Send nothing to a provider that was removed or replaced by another.
 

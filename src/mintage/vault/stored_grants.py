@@ -40,6 +40,7 @@ from mintage.vault.outage import Outage
 from mintage.vault.unconfirmed_writes import UnconfirmedWrites
 from mintage.vault.values import (
     Decide,
+    Lifetimes,
     OpenGrant,
     Refused,
     ReportEnded,
@@ -71,7 +72,7 @@ class StoredGrants:
         names: GrantNames,
         *,
         clock: Clock,
-        refresh_lifetime: int,
+        lifetimes: Lifetimes,
         changed: Callable[[bytes], None],
         report: ReportEnded,
         outage: Outage,
@@ -81,7 +82,7 @@ class StoredGrants:
         self._codec = codec
         self._names = names
         self._clock = clock
-        self._refresh_lifetime = refresh_lifetime
+        self._lifetimes = lifetimes
         self._changed = changed
         self._report = report
         self._outage = outage
@@ -203,9 +204,10 @@ class StoredGrants:
 
     async def _replace(self, secret: bytes, seen: Versioned, before: Grant, grant: Grant) -> None:
         key = handles.store_key(secret)
-        expires_at = int(self._clock()) + self._refresh_lifetime
         if isinstance(grant, Active):
-            expires_at = grant.rotated_at + self._refresh_lifetime
+            expires_at = self._lifetimes.end_of(grant)
+        else:
+            expires_at = int(self._clock()) + self._lifetimes.refresh
         record = self._codec.seal_next(
             grant, secret=secret, key=key, record=seen.record, before=before
         )

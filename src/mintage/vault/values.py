@@ -9,6 +9,12 @@ import msgspec
 
 from mintage.events.event import Party
 from mintage.grants import handles, records
+from mintage.grants.browser_sessions import (
+    DEFAULT_IDLE,
+    DEFAULT_LIFETIME,
+    SessionLimits,
+    is_of_browser,
+)
 from mintage.grants.lease import Renewed
 from mintage.grants.parties import party_of
 from mintage.grants.states import Active, Consent, Grant, Identity, Reason, UpstreamTokens
@@ -37,7 +43,8 @@ class Lifetimes:
 
     *session*: how long a login lasts in all; None: as long as it is refreshed. *idle*: how long it
     lasts without a refresh; None: as long as its refresh token. *unanswered*: how long it continues
-    while the provider does not say whether it may.
+    while the provider does not say whether it may. *browser_idle*, *browser_lifetime*: see
+    `SessionLimits`.
     """
 
     code: int = 60
@@ -49,6 +56,19 @@ class Lifetimes:
     unanswered: int = 14_400
     upstream_margin: int = 60
     lease: int = 20
+    browser_idle: int = DEFAULT_IDLE
+    browser_lifetime: int = DEFAULT_LIFETIME
+
+    @property
+    def browser(self) -> SessionLimits:
+        """The limits of browsers' sessions."""
+        return SessionLimits(self.browser_idle, self.browser_lifetime)
+
+    def end_of(self, grant: Active) -> int:
+        """When *grant* ends if it is not used any more, in seconds since the epoch."""
+        if is_of_browser(grant.login.client_id):
+            return self.browser.end_of(grant)
+        return grant.rotated_at + self.refresh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

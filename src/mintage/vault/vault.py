@@ -16,6 +16,7 @@ from mintage.errors import Exists, StoreUnavailable, UpstreamUnavailable
 from mintage.events.event import Emit, ignore
 from mintage.events.grants import EndedBy
 from mintage.grants import handles, transitions
+from mintage.grants.browser_sessions import is_of_browser
 from mintage.grants.handles import Handle
 from mintage.grants.lease import Renewed
 from mintage.grants.lifetimes import ends_at
@@ -39,8 +40,9 @@ from mintage.vault.consents import Consents
 from mintage.vault.listing import Listing
 from mintage.vault.names import GrantNames
 from mintage.vault.outage import Outage
-from mintage.vault.renewal import Renewal, Rotation
+from mintage.vault.renewal import Renewal
 from mintage.vault.rotations import Rotations
+from mintage.vault.sessions import Sessions
 from mintage.vault.stored_grants import StoredGrants
 from mintage.vault.values import (
     CLOCK_LEEWAY,
@@ -117,7 +119,7 @@ class Vault:
             GrantCodec((keys, *former_keys), random_bytes),
             names,
             clock=clock,
-            refresh_lifetime=self._lifetimes.refresh,
+            lifetimes=self._lifetimes,
             changed=self._changed,
             report=ended,
             outage=self._outage,
@@ -137,6 +139,17 @@ class Vault:
             renew=renew,
             knows=knows,
             emit=emit,
+        )
+        self.sessions = Sessions(
+            self._grants,
+            self._renewal,
+            self.listing,
+            clock=clock,
+            random_bytes=random_bytes,
+            lifetimes=self._lifetimes,
+            max_grants=max_grants,
+            outage=self._outage,
+            authenticate=self.authenticate,
         )
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
@@ -221,17 +234,7 @@ class Vault:
         found = await self._grants.load_patiently(secret)
         if found and isinstance(found[1], Active) and request.generation > found[1].generation:
             _store_is_behind(key, request, found[1])
-        rotated: OpenGrant | Refused | None = None
-        outcome = None if found is None else decision(found[1])
-        if isinstance(outcome, Write):
-            opened, rotation = OpenGrant(secret, outcome.grant), Rotation(decision)
-            renewed = await self._renewal.fresh(opened, found=found, rotation=rotation)
-            if rotation.settled or isinstance(renewed, Refused):
-                rotated = renewed
-            elif renewed is not opened:
-                found = None  # it has been written since
-        if rotated is None:
-            rotated = await self._grants.change(secret, decision, found=found)
+        rotated = await self._renewal.rotate(secret, decision, found)
         if isinstance(rotated, OpenGrant) and rotated.grant is written:
             self._rotations.note(key, rotated.grant)
         return rotated
@@ -306,7 +309,7 @@ class Vault:
 
     def lasts_until(self, grant: Listed) -> int:
         """When *grant*, which `listing` found, ends if its client does not refresh it."""
-        if grant.summary is None:
+        if grant.summary is None or is_of_browser(grant.summary.client_id):
             return grant.expires_at
         since, limits = grant.summary.created_at, self._lifetimes
         used = max(since, self.renewed_at(grant))

@@ -49,6 +49,19 @@ def readable(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [h for h in headers if not h[0].startswith(b"access-control-")] + _ANYBODY
 
 
+def private(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The *headers* of a response to a cookie: for that browser, and for its own pages alone.
+
+    A page of another origin that could read it would need no more than the browser's own cache. No
+    shared cache keeps it, unless the backend says that it may.
+    """
+    kept = [h for h in headers if not h[0].startswith(b"access-control-")]
+    kept.append((b"vary", b"Cookie"))
+    if not any(name == b"cache-control" for name, _ in headers):
+        kept.append((b"cache-control", b"private"))
+    return kept
+
+
 def for_any_origin(send: Send) -> Send:
     """*send*, with each response `readable` from any page."""
 

@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from mintage.endpoints import BRANDING
 from mintage.server.pages.colors import readable_on, text_on
-from mintage.server.pages.for_people import explanation
+from mintage.server.pages.for_people import Explanation, explanation
 from mintage.server.pages.texts import texts_for
 from mintage.site.branding import Branding
 from mintage.site.site import Site
@@ -132,19 +132,21 @@ class Pages:
         back_host: str | None = None,
         ui_locales: str | None = None,
         of_application: bool = False,
+        kind: Explanation | None = None,
     ) -> Response:
         """What went wrong, what to do, and the reference for the operator's log.
 
         *retry*: where to try again; *back*: where the client waits for its response. *back_host*:
         the host of *back*, if the operator did not configure the client. *of_application*: an
-        application made the request, so its developer can correct it and the user can't.
+        application made the request, so its developer can correct it and the user can't. *kind*:
+        the text for the person; None for the usual one of the refusal.
         """
         response = self.show(
             request,
             "error",
             status=failure.error.status,
             ui_locales=ui_locales,
-            kind=explanation(failure.error, of_application=of_application),
+            kind=kind or explanation(failure.error, of_application=of_application),
             minutes=minutes_of(getattr(failure.error, "retry_after", 0)),
             advice=failure.error.advice,
             reference=failure.reference,

@@ -17,19 +17,21 @@ from mintage.server.login_errors import (
     LoginFinished,
     LoginNotAccepted,
     PageExpired,
+    SignOutRefused,
     UnregisteredRedirectUri,
 )
 from mintage.web.edge import SHORTLY, RightsUnknown, ServerFault
 
 Explanation: TypeAlias = Literal[
-    "account", "app", "away", "cookie", "ended", "expired", "fault", "finished", "missing",
-    "provider", "redirect", "restart", "rights", "setup", "unknown", "wait",
+    "account", "app", "away", "cookie", "ended", "expired", "fault", "finished", "forbidden",
+    "missing", "provider", "redirect", "restart", "rights", "session", "setup", "unknown", "wait",
 ]  # fmt: skip
 
 
 _BY_ERROR: Final[Mapping[type[OAuthError], Explanation]] = {
     UnregisteredRedirectUri: "redirect",
     AccountRefused: "account",
+    SignOutRefused: "account",
     PageExpired: "expired",
     CookieMissing: "cookie",
     LoginEnded: "ended",
