@@ -1,7 +1,8 @@
 """What a browser says about who made a request: ``Sec-Fetch-…`` and ``Origin``. Pure.
 
-A cookie comes with a request whoever made the browser send it. So a request that is allowed because
-of a cookie must be one that a page of the same origin made, or the user, by going to the address.
+A browser sends a cookie with each request, also with one that a page of another site made. So a
+request that is allowed because of a cookie must come from a page of the same origin, or from the
+user, who went to the address.
 """
 
 from collections.abc import Collection, Iterable
