@@ -25,6 +25,7 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "fastmcp": (*_SERVER, "fastmcp"),
         "postgres": (*_SERVER, "asyncpg"),
         "redis": (*_SERVER, "redis"),
+        "metrics": (*_SERVER, "prometheus_client"),
         "demo": (*_SERVER, "mcp", "nanoidp"),
     }
 )

@@ -57,7 +57,7 @@ import sys
 from mintage.cli.workers import Workers
 from mintage.errors import ConfigError, StoreUnavailable
 
-def work(parent):
+def work(parent, number):
     raise {error}
 
 sys.exit(Workers(2, work).run())

@@ -161,7 +161,7 @@ def _declared(extra: str) -> set[str]:
             continue
         if one.marker.evaluate({"extra": ""}):
             continue
-        found |= {one.name} if one.name != "mintage" else set()
+        found |= {one.name.replace("-", "_")} if one.name != "mintage" else set()
         for other in one.extras if one.name == "mintage" else ():
             found |= _declared(other)
     return found - {"uvloop"}

@@ -16,6 +16,7 @@ from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.settings.environment import check_environment
 from mintage.settings.load import Config
+from mintage.telemetry.telemetry import OFF, Telemetry
 from mintage.values import Clock, RandomBytes
 
 
@@ -33,6 +34,7 @@ class Mintage:
         accept_client: As in `create_app`.
         steady: A clock for pauses, in seconds. None: the system's monotonic clock, or *clock* if
             you gave one.
+        telemetry: Private, and may change: who gets the metrics and traces.
     """
 
     config: Config
@@ -41,6 +43,7 @@ class Mintage:
     fetch: GuardedFetch | None = None
     accept_client: AcceptClient | None = None
     steady: Clock | None = None
+    telemetry: Telemetry = OFF
     _running: Running | None = field(default=None, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +51,7 @@ class Mintage:
             case "lifespan":
                 await self._lifespan(receive, send)
             case "http" | "websocket" if self._running is not None:
-                await self._running.router(scope, receive, send)
+                await self._running.entry(scope, receive, send)
             case _:
                 raise RuntimeError("the application was not started: run it with lifespan on")
 
@@ -71,6 +74,7 @@ class Mintage:
             random_bytes=self.random_bytes,
             fetch=self.fetch,
             accept_client=self.accept_client,
+            telemetry=self.telemetry,
         ) as running:
             self._running = running
             try:

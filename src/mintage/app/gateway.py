@@ -10,7 +10,7 @@ from mintage.gateway.gateway import Gateway, PageAbout
 from mintage.gateway.header_names import Passing
 from mintage.gateway.http1.pool import Pool
 from mintage.gateway.origins import Origins, origin_of
-from mintage.gateway.proxy import Proxy
+from mintage.gateway.proxy import Ask, Proxy, ask
 from mintage.resource.bearer import Bearer
 from mintage.settings.load import Config
 from mintage.site.resource import Resource
@@ -33,6 +33,7 @@ def open_gateway(
     page: PageAbout,
     emit: Emit = ignore,
     browsers: BrowserDoor | None = None,
+    ask: Ask = ask,
 ) -> Gateway:
     """The gateway of *config* on *site*. It has no connection to a backend yet.
 
@@ -56,7 +57,7 @@ def open_gateway(
     )
     return Gateway(
         {resource.request_path: _backend(resource) for resource in site.resources},
-        Proxy(credentials),
+        Proxy(credentials, ask),
         AccessGuard(
             site, bearer, origins, random_bytes, None if browsers is None else browsers.sessions
         ),

@@ -26,8 +26,12 @@ def open_vault(
     ended: ReportEnded,
     knows: Callable[[UpstreamTokens], bool] = lambda _: True,
     emit: Emit = ignore,
+    cache: Callable[..., GrantCache] = GrantCache,
 ) -> Vault:
-    """The vault that *config* describes, on a *store* that is open. See `Clocks`."""
+    """The vault that *config* describes, on a *store* that is open. See `Clocks`.
+
+    *cache* makes its cache: see `Telemetry.cache`.
+    """
     keys, *former = vault_keys(config.secrets)
     grants = config.grants
     return Vault(
@@ -37,7 +41,7 @@ def open_vault(
         steady=steady,
         random_bytes=random_bytes,
         lifetimes=config.lifetimes,
-        cache=GrantCache(clock=steady, ttl=grants.cache_seconds, outage=grants.outage_seconds),
+        cache=cache(clock=steady, ttl=grants.cache_seconds, outage=grants.outage_seconds),
         former_keys=former,
         max_grants=grants.max_per_user_and_client,
         renew=renew,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from starlette.types import ASGIApp
+
 from mintage.app.router import Router
 from mintage.app.secret_needs import SecretNeeds
 from mintage.events.listeners import Listeners
@@ -25,7 +27,7 @@ class Running:
         tokens: What issues and verifies the tokens of all resources.
         revoker: What revokes tokens at the identity provider.
         events: The security events. ``events.attach(listener)`` passes them to a function.
-        site, bearer, upstreams, secret_needs, gateway, router: Private, and may change.
+        site, bearer, upstreams, secret_needs, gateway, router, entry: Private, and may change.
     """
 
     site: Site
@@ -39,6 +41,7 @@ class Running:
     events: Listeners
     gateway: Gateway
     router: Router
+    entry: ASGIApp
 
     def answers_at(self, path: str) -> bool:
         """Whether one of Mintage's own endpoints answers at a path.

@@ -53,10 +53,12 @@ from mintage.stores import copying
 from mintage.stores.alone import alone
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
+from mintage.telemetry.telemetry import OFF, Telemetry
 from mintage.upstream.opening import open_upstream
-from mintage.upstream.protocol import Exchange
+from mintage.upstream.protocol import Exchange, UpstreamClient
 from mintage.upstream.registry import Upstreams
 from mintage.upstream.transport import HttpTransport
+from mintage.upstream.upstream import Upstream
 from mintage.values import Clock, RandomBytes
 from mintage.vault import installation
 from mintage.web.current_request import current_origin
@@ -72,20 +74,19 @@ async def open_server(
     random_bytes: RandomBytes,
     fetch: GuardedFetch | None = None,
     accept_client: AcceptClient | None = None,
+    telemetry: Telemetry = OFF,
 ) -> AsyncIterator[Running]:
     """The server that *config* describes, open for the length of the block."""
     clock, steady, site = StoreClock(clocks), clocks.steady, config.site
     async with AsyncExitStack() as stack:
-        store = await _store(config, clock, random_bytes, stack)
+        store = telemetry.store(await _store(config, clock, random_bytes, stack))
         upstreams = Upstreams(
-            [
-                (each, open_upstream(each, HttpTransport(), clocks.now, steady))
-                for each in config.upstreams
-            ]
+            [(each, _client(each, clocks, telemetry)) for each in config.upstreams]
         )
         stack.push_async_callback(upstreams.close)
         emit = Listeners(current_origin, upstreams.name_of)
         auditor = attach_audit(config, emit, clock=clock, random_bytes=random_bytes, stack=stack)
+        telemetry.listen(emit)
         published = _published(config, fetch, accept_client, steady, stack, emit)
         revoker = UpstreamRevoker(upstreams)
         stack.push_async_callback(revoker.drain)
@@ -107,6 +108,7 @@ async def open_server(
             ended=revoker,
             knows=upstreams.issued,
             emit=emit,
+            cache=telemetry.cache,
         )
         stack.push_async_callback(vault.drain)
         tokens, ring = tokens_of(config, clock), access_keys(config)
@@ -146,6 +148,7 @@ async def open_server(
             page=about.resource,
             emit=emit,
             browsers=browsers,
+            ask=telemetry.ask(),
         )
         stack.push_async_callback(gateway.close)
         endpoints = page_routes(
@@ -186,13 +189,15 @@ async def open_server(
         if config.registration.enabled:
             endpoints |= registration_routes(config, client_ids, clock, random_bytes, emit)
         peers = Peers(read_networks(config.gateway.trusted_proxies))
+        forward_auth = _forward_auth(config, gateway, peers, site.base_path)
+        by_path = {f"{site.base_path}/{name}": each for name, each in endpoints.items()}
+        by_path |= document_routes(config, site, about, ring, random_bytes)
         router = Router(
-            endpoints={f"{site.base_path}/{name}": each for name, each in endpoints.items()}
-            | document_routes(config, site, about, ring, random_bytes),
+            endpoints=by_path,
             pages=page_paths(site),
             gateway=gateway,
             peers=peers,
-            forward_auth=_forward_auth(config, gateway, peers, site.base_path),
+            forward_auth=forward_auth,
             about=about,
             requests=Requests(peers=peers, random_bytes=random_bytes, emit=emit),
             random_bytes=random_bytes,
@@ -201,7 +206,10 @@ async def open_server(
         if is_shared:
             await _enter_secrets(secret_needs)
         await stack.enter_async_context(
-            beside(*chores(store, vault, clock, secret_needs if is_shared else None))
+            beside(
+                *chores(store, vault, clock, secret_needs if is_shared else None),
+                *telemetry.chores(vault, gateway),
+            )
         )
         emit(SettingsLoaded())
         yield Running(
@@ -216,7 +224,20 @@ async def open_server(
             events=emit,
             gateway=gateway,
             router=router,
+            entry=telemetry.router(
+                router,
+                paths=by_path,
+                base_path=site.base_path,
+                gateway=gateway,
+                forward_auth=forward_auth,
+            ),
         )
+
+
+def _client(upstream: Upstream, clocks: Clocks, telemetry: Telemetry) -> UpstreamClient:
+    transport = telemetry.transport(HttpTransport(), upstream.name)
+    client = open_upstream(upstream, transport, clocks.now, clocks.steady)
+    return telemetry.client(client, upstream.name)
 
 
 async def _store(

@@ -7,7 +7,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -22,6 +24,7 @@ from mintage.app.listening import addresses, listen, listening
 from mintage.app.serving import uvicorn_config
 from mintage.cli.introduction import introduce
 from mintage.cli.logs import Format, start_log
+from mintage.cli.metrics import MetricsPage, measured, metrics_page
 from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.mistakes import NO_SETTINGS
 from mintage.cli.settings_file import SettingsFile
@@ -87,14 +90,21 @@ def serve(
     settings = load(config, command=command)
     _check_workers(workers, settings)
     _check_programs(settings, command)
-    with listening(host, _port(port, settings), unix_socket) as sockets:
+    with (
+        listening(host, _port(port, settings), unix_socket) as sockets,
+        metrics_page(settings, workers=workers) as page,
+    ):
         check_secrets(settings, force=force)
         introduce(settings)
         _compare_ports(None if unix_socket else port, settings)
         if workers == 1:
-            return run(settings, sockets)
+            return run(settings, sockets, page=page)
         listen(sockets)
-        return Workers(workers, lambda parent: run(settings, sockets, parent=parent)).run()
+
+        def work(parent: int, number: int) -> int:
+            return run(settings, sockets, page=page, parent=parent, number=number)
+
+        return Workers(workers, work, None if page is None else page.work).run()
 
 
 def _port(given: int | None, settings: Config) -> int:
@@ -144,12 +154,23 @@ def _check_programs(settings: Config, given: Sequence[str]) -> None:
             check_program(command, "--" if is_given else f"resource[{number}].command.run")
 
 
-def run(settings: Config, sockets: Sequence[socket.socket], *, parent: int | None = None) -> int:
+def run(
+    settings: Config,
+    sockets: Sequence[socket.socket],
+    *,
+    page: MetricsPage | None = None,
+    parent: int | None = None,
+    number: int = 0,
+) -> int:
     """Serve on bound *sockets* until a signal comes; returns the exit code.
 
-    *parent*: a pipe that ends with the parent process. Then this process stops too.
+    *parent*: a pipe that ends with the parent process. Then this process stops too. *number*: which
+    of the workers this is.
     """
-    server = GracefulServer(create_app(settings))
+    own = measured(page, number)
+    app = create_app(settings)
+    app.telemetry = own.telemetry
+    server = GracefulServer(app, beside=partial(own.beside, page))
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         return runner.run(server.work(list(sockets), parent))
 
@@ -162,9 +183,13 @@ class GracefulServer(uvicorn.Server):
     something.
     """
 
-    def __init__(self, app: Mintage) -> None:
+    def __init__(
+        self, app: Mintage, beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    ) -> None:
+        """*beside* makes a context for as long as the application is open."""
         super().__init__(uvicorn_config(app, app.config, grace=_GRACE_SECONDS))
         self._app = app
+        self._beside = beside
         self._start: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
 
     async def work(self, sockets: list[socket.socket], parent: int | None) -> int:
@@ -176,7 +201,11 @@ class GracefulServer(uvicorn.Server):
                 stack.callback(loop.remove_reader, parent)
             self._start = (loop, _this_task())
             try:
-                async with self._app.running() as running, _asking(running.upstreams):
+                async with (
+                    self._app.running() as running,
+                    _asking(running.upstreams),
+                    self._beside(),
+                ):
                     self._start = None
                     listen(sockets)
                     await self._serve(sockets)

@@ -20,64 +20,81 @@ STOPPING: Final = tuple(
 _WRONG_SETTING: Final = 2  # the exit code of a process that can't start as it is configured
 _TOO_SOON: Final = 2.0  # seconds: a worker that ends sooner will end again
 _MAX_TOO_SOON: Final = 5
+_HELPER: Final = -1  # its number
 
 
 class Workers:
     """Keeps *count* processes of *work* running until a signal says to stop.
 
     *work* gets the reading end of a pipe. Only the parent has the writing end, so the pipe ends
-    with the parent, however that ends.
+    with the parent, however that ends. It also gets a number below *count*, which no other process
+    that is running has. *helper*: the work of one process more, which the server can do without.
     """
 
-    def __init__(self, count: int, work: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        count: int,
+        work: Callable[[int, int], int],
+        helper: Callable[[int], int] | None = None,
+    ) -> None:
         if not hasattr(os, "fork"):
             raise ConfigError("--workers", "this system can't fork; start one process")
         self._count = count
         self._work = work
-        self._started: dict[int, float] = {}
+        self._helper = helper
+        self._started: dict[int, tuple[int, float]] = {}  # pid: (number, when)
         self._stopping = False
         self._too_soon = 0
+        self._helper_too_soon = 0
 
     def run(self) -> int:
         """The exit code: 0 after a stop that was asked for, 2 for a wrong setting, else 1."""
         self._alive, self._held = os.pipe()
         for number in STOPPING:
             signal.signal(number, self._stop)
-        for _ in range(self._count):
-            self._start()
+        for number in range(self._count):
+            self._start(number)
+        if self._helper is not None:
+            self._start(_HELPER)
         status = 0
         while self._started:
             pid, raw = os.waitpid(-1, 0)
-            lived = time.monotonic() - self._started.pop(pid, time.monotonic())
+            number, since = self._started.pop(pid)
+            lived = time.monotonic() - since
             code = os.waitstatus_to_exitcode(raw)
             if self._stopping:
                 # A worker that was still starting may have ended by the signal itself.
                 asked_to = (0, *(-number for number in STOPPING))
-                status = status or (0 if code in asked_to else 1)
+                status = status or (0 if code in asked_to or number == _HELPER else 1)
+            elif number == _HELPER:
+                self._helper_ended(pid, code, lived)
             elif self._may_return(pid, code, lived):
-                self._start()
+                self._start(number)
             else:
                 status = code if code == _WRONG_SETTING else 1
         return status
 
-    def _start(self) -> None:
+    def _start(self, number: int) -> None:
         # A signal between the fork and the note of it would miss the new child.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         pid = os.fork()
         if pid == 0:
-            self._be_a_worker()
-        self._started[pid] = time.monotonic()
+            self._be_a_worker(number)
+        self._started[pid] = (number, time.monotonic())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
-    def _be_a_worker(self) -> None:
+    def _be_a_worker(self, number: int) -> None:
         """Run as a worker. It never returns, so only the parent closes what the parent opened."""
         code = 1
         try:
-            for number in STOPPING:
-                signal.signal(number, signal.SIG_DFL)
+            for stop in STOPPING:
+                signal.signal(stop, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             os.close(self._held)
-            code = self._work(self._alive)
+            if number == _HELPER and self._helper is not None:
+                code = self._helper(self._alive)
+            else:
+                code = self._work(self._alive, number)
         except ConfigError as error:
             log.error("worker %d: %s", os.getpid(), error)  # noqa: TRY400  (a sentence, no trace)
             code = _WRONG_SETTING
@@ -89,6 +106,14 @@ class Workers:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+
+    def _helper_ended(self, pid: int, code: int, lived: float) -> None:
+        self._helper_too_soon = self._helper_too_soon + 1 if lived < _TOO_SOON else 0
+        if self._helper_too_soon <= _MAX_TOO_SOON:
+            log.error("the process %d of the metrics ended with %d after %.0f s", pid, code, lived)
+            self._start(_HELPER)
+        else:
+            log.error("the process of the metrics does not stay up; there are no metrics")
 
     def _may_return(self, pid: int, code: int, lived: float) -> bool:
         log.error("worker %d ended with %d after %.0f s", pid, code, lived)

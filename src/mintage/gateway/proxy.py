@@ -6,8 +6,10 @@ disconnected too.
 
 import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -32,12 +34,27 @@ _EVENT_STREAM: Final = b"text/event-stream"
 
 log = logging.getLogger("mintage.gateway")
 
+Ask: TypeAlias = Callable[
+    [Resource, Pool, str, bytes, RawHeaders, Body, User], AbstractAsyncContextManager[Connection]
+]
+"""Makes a request to a resource's backend: from its pool, method, target, headers, body and user.
+
+Inside the context the head of the response is there.
+"""
+
+
+def ask(
+    _: Resource, pool: Pool, method: str, target: bytes, headers: RawHeaders, body: Body, user: User
+) -> BackendRequest:
+    return BackendRequest(pool, method, target, headers, body, user)
+
 
 @dataclass(slots=True)
 class Proxy:
     """Forwards one authenticated request to its backend, and the response back."""
 
     credentials: BackendCredentials
+    ask: Ask = ask
     watch: Watch = field(default_factory=Watch)
     _streams: set[Connection] = field(default_factory=set)
     _draining: bool = False
@@ -66,7 +83,7 @@ class Proxy:
             raise MethodNotAllowed(f"use another method than {scope['method']}", allow=_ALLOW)
         target = pool.target.at(rest, scope.get("query_string", b""))
         body = Body.of(scope["headers"], receive)
-        exchange = BackendRequest(pool, scope["method"], target, headers, body, user)
+        exchange = self.ask(resource, pool, scope["method"], target, headers, body, user)
         ended = False
         try:
             async with exchange as answer:

@@ -41,6 +41,7 @@ from mintage.settings.file import (
     convert,
 )
 from mintage.settings.gateway import GatewaySection, check_gateway
+from mintage.settings.metrics import MetricsAddress, read_metrics
 from mintage.settings.reading import read_settings
 from mintage.settings.resources import read_resources
 from mintage.settings.root_secrets import root_secrets, secret_file
@@ -83,6 +84,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         consent: ``[consent]``: whether consents may be remembered.
         audit: ``[audit]``: the audit trail. None: there is none.
         browser: ``[browser]``: how long browsers stay signed in.
+        metrics: ``[metrics]``: where `mintage serve` shows its metrics. None: nowhere.
         secret_file: The file with the root secret, if it is in one.
     """
 
@@ -107,6 +109,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     consent: ConsentSection = ConsentSection()
     audit: AuditSettings | None = None
     browser: BrowserSection = BrowserSection()
+    metrics: MetricsAddress | None = None
     secret_file: Path | None = None
 
     @property
@@ -312,6 +315,7 @@ def parse(
         account=file.account,
         consent=file.consent,
         browser=file.browser,
+        metrics=read_metrics(file.metrics),
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,

@@ -2,7 +2,9 @@
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, TypeAlias
 from urllib.parse import quote_plus
 
@@ -17,11 +19,19 @@ from joserfc.errors import JoseError
 
 from mintage.crypto.base64url import encode_text
 from mintage.upstream.preset import AuthMethod
-from mintage.upstream.protocol import HttpRequest
+from mintage.upstream.protocol import About, HttpRequest
 from mintage.values import Secret
 
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS: Final = 60
+_ABOUT: Final[Mapping[str, About]] = MappingProxyType(
+    {
+        "authorization_code": "code",
+        "refresh_token": "refresh",
+        "urn:ietf:params:oauth:grant-type:token-exchange": "exchange",
+    }
+)
+"""What a request is about, by its ``grant_type``."""
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN (CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
 _PRIVATE_KEY: Final = re.compile(rb"-----BEGIN ([A-Z ]*KEY)-----.*?-----END \1-----", re.DOTALL)
 _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "Ed25519"}
@@ -105,6 +115,7 @@ class ClientCredentials:
         return HttpRequest(
             method="POST",
             url=url,
+            about=_ABOUT.get(form.get("grant_type", ""), "introspection"),
             headers=self.header(),
             form=form | self._fields(audience=audience, jti=jti, now=now),
         )

@@ -12,7 +12,7 @@ from mintage.errors import UpstreamError, UpstreamMisbehaved
 from mintage.upstream import id_token
 from mintage.upstream.answers import believed, to_a_document
 from mintage.upstream.members import Member, flag, members, text, url, words
-from mintage.upstream.protocol import HttpRequest, Transport
+from mintage.upstream.protocol import About, HttpRequest, Transport
 from mintage.upstream.upstream import Upstream
 from mintage.values import Clock
 
@@ -118,7 +118,7 @@ class Documents:
                 known = keys is not newer_than or age < _REFETCH_SECONDS
                 if age < _KEYS_SECONDS and known:
                     return keys, False
-            keys = await self._document(str(found.jwks_uri), id_token.read_keys)
+            keys = await self._document(str(found.jwks_uri), id_token.read_keys, "keys")
             self._keys = (self._clock(), keys)
             return keys, True
 
@@ -134,9 +134,10 @@ class Documents:
                 keys=upstream.id_token,
                 plain=upstream.plain,
             ),
+            "discovery",
         )
 
-    async def _document(self, where: str, read: Callable[[dict[str, Any]], T]) -> T:
+    async def _document(self, where: str, read: Callable[[dict[str, Any]], T], about: About) -> T:
         """What *read* makes of the document at *where*.
 
         Callers that queue behind a failing fetch need not each wait for the same outage: for a
@@ -146,7 +147,8 @@ class Documents:
         if failure is not None and self._clock() < until:
             raise failure
         try:
-            response = await self._transport.send(HttpRequest(method="GET", url=where, safe=True))
+            request = HttpRequest(method="GET", url=where, about=about, safe=True)
+            response = await self._transport.send(request)
             return read(believed(to_a_document(response, where)))
         except UpstreamError as error:
             self._failures[where] = (self._clock() + _FAILURE_SECONDS, error)

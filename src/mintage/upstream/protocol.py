@@ -6,12 +6,17 @@ them. The rest of the program uses `UpstreamClient`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, UpstreamTokens
+
+About: TypeAlias = Literal[
+    "discovery", "keys", "code", "refresh", "exchange", "introspection", "user", "revocation"
+]
+"""What a request to the provider is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +25,7 @@ class HttpRequest:
 
     method: Literal["GET", "POST", "DELETE"]
     url: str
+    about: About = "user"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     json: Mapping[str, str] | None = field(default=None, repr=False)

@@ -1,5 +1,6 @@
 """How a token is revoked at a provider: by the standard (RFC 7009), or in its own way. Pure."""
 
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -34,17 +35,18 @@ def revocation_request(
     match quirks.revocation:
         case "rfc7009":
             form = oauth2.revocation_form(tokens)
-            return credentials.post(endpoint, form, audience=audience, jti=jti, now=now)
+            request = credentials.post(endpoint, form, audience=audience, jti=jti, now=now)
         case "delete_token":
             # As an API's own call: Basic whatever the token endpoint takes, the token as JSON.
-            return HttpRequest(
+            request = HttpRequest(
                 method="DELETE",
                 url=endpoint.replace("{client_id}", quote(credentials.client_id, safe="")),
                 headers={**quirks.api_headers, **credentials.basic()},
                 json={"access_token": tokens.access_token},
             )
         case "bearer":
-            return bearer_request(endpoint, tokens, quirks.api_headers)
+            request = bearer_request(endpoint, tokens, quirks.api_headers)
+    return replace(request, about="revocation")
 
 
 def is_done(response: HttpResponse, quirks: Quirks) -> bool:

@@ -39,6 +39,11 @@ class GrantCache:
         self._tickets: dict[bytes, object] = {}
         self._era = object()
 
+    @property
+    def size(self) -> int:
+        """How many grants are decrypted in it, fresh or not."""
+        return len(self._grants)
+
     def get(self, key: bytes) -> Active | None:
         """The grant under *key*, if it is fresh."""
         known = self._grants.get(key)

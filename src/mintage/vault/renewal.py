@@ -179,6 +179,12 @@ class Renewal:
     def _is_overdue(self, grant: Active) -> bool:
         return lease.is_overdue(grant, now=self._now(), limit=self._lifetimes.unanswered)
 
+    @property
+    def paused(self) -> int:
+        """For how many grants the provider failed a moment ago, so that it is not asked again."""
+        now = self._steady()
+        return sum(now < until for until, _ in self._failures.values())
+
     async def drain(self) -> None:
         """Wait for renewals under way: what the upstream issues must be saved."""
         await self._flights.drain()

@@ -167,3 +167,17 @@ class Refused:
     """Why not."""
 
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a vault is doing.
+
+    *cached*: grants that are decrypted in memory. *store_resting*: whether it leaves the store
+    alone for a moment, because that did not answer. *renewals_paused*: grants for which the
+    provider failed a moment ago, so that it is not asked again yet.
+    """
+
+    cached: int
+    store_resting: bool
+    renewals_paused: int

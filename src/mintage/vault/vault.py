@@ -46,6 +46,7 @@ from mintage.vault.sessions import Sessions
 from mintage.vault.stored_grants import StoredGrants
 from mintage.vault.values import (
     CLOCK_LEEWAY,
+    Condition,
     Decision,
     Lifetimes,
     Listed,
@@ -328,6 +329,14 @@ class Vault:
     async def with_fresh_upstream(self, opened: OpenGrant) -> OpenGrant | Refused:
         """*opened* with an upstream token that is valid for a while (see `Renewal.fresh`)."""
         return await self._renewal.fresh(opened)
+
+    def condition(self) -> Condition:
+        """How it is doing, in numbers."""
+        return Condition(
+            cached=self._cache.size,
+            store_resting=self._outage.is_resting(),
+            renewals_paused=self._renewal.paused,
+        )
 
     async def drain(self) -> None:
         """Wait for renewals under way (see `Renewal.drain`)."""

@@ -40,6 +40,11 @@ class Pool:
         self.base = target.url
         self._authority = target.authority.encode("ascii")
 
+    @property
+    def taken(self) -> int:
+        """How many requests and streams are open."""
+        return self._taken
+
     def head(
         self, method: str, target: bytes, headers: RawHeaders, *, chunked: bool = False
     ) -> bytes:

@@ -1,0 +1,107 @@
+"""What metrics and traces cost a request through the gateway: the same server with and without.
+
+One process each, in front of the same backend, in turn. The figure that counts is the processor
+time of a request: it does not depend on what else the machine does.
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from benchmarks.gateway import CLIENTS, System, rate
+from benchmarks.systems import mintage, provider
+from benchmarks.timing import machine
+from mintage.demo.stage import process
+from mintage.testing.nanoidp import free_port
+
+GOAL: Final = 0.05
+OFF: Final = "off"
+
+
+@asynccontextmanager
+async def server(name: str, backend: int, more: str, workers: int) -> AsyncIterator[System]:
+    """Mintage with the settings *more*. *workers*: 2 to measure the counting of several."""
+    with tempfile.TemporaryDirectory() as made:
+        directory = Path(made)
+        async with _server(name, backend, directory, more, workers) as system:
+            yield system
+
+
+@asynccontextmanager
+async def _server(
+    name: str, backend: int, directory: Path, more: str, workers: int
+) -> AsyncIterator[System]:
+    async with provider(directory, lifetime=3600) as upstream:
+        store = f"sqlite://{directory}/mintage.db"
+        servers = mintage(
+            directory / "mintage", upstream, store, backend=f"http://127.0.0.1:{backend}"
+        )
+        servers.file.write_text(servers.file.read_text() + more)
+        async with servers.serving(workers=workers) as child:
+            bench_client = servers.bench_client()
+            await bench_client.register()
+            session = await bench_client.redeem(await bench_client.log_in())
+            bench_client.close()
+            headers = {"authorization": f"Bearer {session.access_token}"}
+            yield System(name, servers.ports[0], child.pid, "/mcp", headers)
+
+
+async def run(rounds: int, seconds: float, directory: Path) -> list[System]:
+    async with AsyncExitStack() as stack:
+        enter, port = stack.enter_async_context, free_port()
+        await enter(
+            process(
+                "benchmarks.proxies", "backend", str(port), "0",
+                ready=f"http://127.0.0.1:{port}/x", log=directory / "backend.log",
+            )
+        )  # fmt: skip
+        metrics = f'[metrics]\nlisten = "127.0.0.1:{free_port()}"\n'
+        systems = [
+            await enter(server(name, port, more, 1))
+            for name, more in ((OFF, ""), ("metrics", metrics))
+        ]
+        for system in systems:
+            await rate(system, "warm", system.asking(), seconds)
+        for number in range(rounds):
+            for system in systems if number % 2 else reversed(systems):
+                await rate(system, "GET", system.asking(), seconds)
+        return systems
+
+
+def report(systems: list[System]) -> None:
+    off = next(system for system in systems if system.name == OFF)
+    print("| | requests/s | CPU µs each | against off | goal |")
+    print("|---|---:|---:|---:|---:|")
+    for system in systems:
+        pairs = zip(system.figures["GET, µs"], off.figures["GET, µs"], strict=True)
+        more = statistics.median(ours / theirs for ours, theirs in pairs)
+        goal = "" if system is off else f"{1 + GOAL:.2f} ×"
+        print(
+            f"| {system.name} | {system.median('GET'):,.0f} | {system.median('GET, µs'):.0f} "
+            f"| {more:.3f} × | {goal} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.metrics")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        systems = runner.run(run(options.rounds, options.seconds, Path(directory)))
+    print(f"{CLIENTS} clients, {options.rounds} rounds ({machine()})\n")
+    report(systems)
+
+
+if __name__ == "__main__":
+    main()
