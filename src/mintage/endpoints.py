@@ -25,6 +25,7 @@ AUTHORIZE: Final = Endpoint("authorize", "authorization_endpoint", page=True)
 CONSENT: Final = Endpoint("consent", page=True)
 CALLBACK: Final = Endpoint("callback", page=True)
 ACCOUNT: Final = Endpoint("account", page=True)
+BACKCHANNEL_LOGOUT: Final = Endpoint("backchannel-logout")
 TOKEN: Final = Endpoint("token", "token_endpoint")
 REVOKE: Final = Endpoint("revoke", "revocation_endpoint")
 INTROSPECT: Final = Endpoint("introspect", "introspection_endpoint")
@@ -42,6 +43,7 @@ ENDPOINTS: Final = (
     CONSENT,
     CALLBACK,
     ACCOUNT,
+    BACKCHANNEL_LOGOUT,
     TOKEN,
     REVOKE,
     INTROSPECT,
@@ -59,6 +61,11 @@ RESERVED: Final = frozenset(
     {".well-known", *(endpoint.name.partition("/")[0] for endpoint in ENDPOINTS)}
 )
 """First segments below the issuer that no resource may begin with, also of what is not served."""
+
+
+def logout_path(callback: str) -> str:
+    """Where the provider with the path *callback* sends its logout tokens, below the issuer."""
+    return callback.replace(f"/{CALLBACK.name}", f"/{BACKCHANNEL_LOGOUT.name}", 1)
 
 
 def members(issuer: str, features: Collection[Feature]) -> dict[str, str]:

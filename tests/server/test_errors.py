@@ -26,6 +26,7 @@ from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient, answer_of
 from mintage.vault.cache import GrantCache
 from tests.server.ways_back import told
+from tests.support.logout_tokens import logout_token
 from tests.support.world import SECRET, World, opened_world
 
 TABLE: dict[str, list[dict[str, Any]]] = tomllib.loads(
@@ -67,7 +68,11 @@ FAILURES: Final = {
     "the store is away": StoreUnavailable("the disk is gone"),
     "a bug": ZeroDivisionError("a detail"),
 }
-BEFORE: Final = {"finished before": "/callback", "redeemed before": "/token"}
+BEFORE: Final = {
+    "finished before": "/callback",
+    "redeemed before": "/token",
+    "sent before": "/backchannel-logout",
+}
 _LONG: Final = re.compile(r"<(\d+)(?: (.))?>")
 
 
@@ -125,7 +130,7 @@ class Desk:
 
     async def send(self, endpoint: str) -> httpx2.Response:
         async with self.world.browser() as browser:
-            await getattr(self, endpoint)(browser)
+            await getattr(self, endpoint.replace("-", "_"))(browser)
             for state in self.row.get("given", ()):
                 await self.happen(state)
             return await self._changed(self.row.get("path", f"/{endpoint}"))
@@ -166,6 +171,9 @@ class Desk:
             "code_verifier": login.verifier,
             "redirect_uri": self.client.redirect_uri,
         }
+
+    async def backchannel_logout(self, _: Browser) -> None:
+        self.form = {"logout_token": logout_token(self.world.upstream)}
 
     async def revoke(self, browser: Browser) -> None:
         await self._client()

@@ -10,7 +10,15 @@ from tests.server.ways_back import told
 from tests.support.world import World
 
 # Nobody's client calls these.
-UNADVERTISED = {"/account", "/consent", "/callback", "/healthz", "/readyz", "/branding/icon.svg"}
+UNADVERTISED = {
+    "/account",
+    "/backchannel-logout",
+    "/branding/icon.svg",
+    "/callback",
+    "/consent",
+    "/healthz",
+    "/readyz",
+}
 
 
 async def metadata_of(world: World) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from mintage.endpoints import (
     REGISTER,
     REVOKE,
     TOKEN,
+    logout_path,
 )
 from mintage.events.event import Emit
 from mintage.grant_tokens import Tokens
@@ -35,6 +36,7 @@ from mintage.server.account import AccountEndpoint
 from mintage.server.account_callback import AccountSignIn
 from mintage.server.account_session import AccountCookies
 from mintage.server.authorize import AuthorizeEndpoint
+from mintage.server.backchannel_logout import BackchannelLogout
 from mintage.server.branding import picture, pictures
 from mintage.server.callback import CallbackEndpoint
 from mintage.server.consent import ConsentEndpoint
@@ -251,6 +253,18 @@ def token_routes(
         TOKEN.name: for_clients(TokenEndpoint(authenticate, grant_types), random_bytes),
         REVOKE.name: for_clients(revoke, random_bytes),
         INTROSPECT.name: for_clients(introspect, random_bytes),
+    }
+
+
+def logout_routes(
+    upstreams: Upstreams, vault: Vault, clock: Clock, random_bytes: RandomBytes
+) -> dict[str, Handler]:
+    """Where each provider says that a user has logged out there."""
+    return {
+        logout_path(each.callback).lstrip("/"): for_clients(
+            BackchannelLogout(each, vault, clock), random_bytes
+        )
+        for each in upstreams
     }
 
 

@@ -17,6 +17,7 @@ from mintage.app.router import Router
 from mintage.app.routes import (
     document_routes,
     health_routes,
+    logout_routes,
     page_paths,
     page_routes,
     registration_routes,
@@ -183,6 +184,7 @@ async def open_server(
             random_bytes=random_bytes,
             emit=emit,
         )
+        endpoints |= logout_routes(upstreams, vault, clock, random_bytes)
         endpoints |= health_routes(
             store, upstreams, clocks.now, random_bytes, lambda: notes_of(auditor)
         )

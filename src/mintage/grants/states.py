@@ -25,7 +25,8 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     token has no end, and *expires_at* is when the provider must be asked about it again. *ends_at*:
     its real end, if the provider is asked about it before that. *provider*: its name, if there are
     several. *issuer*: the provider that issued them; they are sent to no other. *replaced*: the
-    provider revokes this access token when it issues the next one.
+    provider revokes this access token when it issues the next one. *sid*: the provider's session in
+    which the user logged in, if the id_token names it.
     """
 
     access_token: str
@@ -38,6 +39,7 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     issuer: str | None = None
     ends_at: int | None = None
     replaced: bool = False
+    sid: str | None = None
 
     @property
     def renewable(self) -> bool:

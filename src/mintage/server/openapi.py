@@ -21,6 +21,7 @@ from mintage.endpoints import (
     REGISTER,
     REVOKE,
     TOKEN,
+    logout_path,
 )
 from mintage.server.metadata import ClientsAccepted, documents
 from mintage.site.site import Site
@@ -80,6 +81,7 @@ def describe(
         f"{base}/{AUTHORIZE.name}": {"get": _authorize_get(), "post": _authorize_post()},
         f"{base}/{CONSENT.name}": {"post": _consent(site)},
         **{base + path: {"get": _callback()} for path in site.callbacks},
+        **{base + logout_path(path): {"post": _logout()} for path in site.callbacks},
         f"{base}/{TOKEN.name}": {"post": _token()},
         f"{base}/{REVOKE.name}": {"post": _revoke()},
         f"{base}/{INTROSPECT.name}": {"post": _introspect()},
@@ -179,6 +181,15 @@ def _callback() -> Json:
         "summary": "The person is back from the identity provider (RFC 6749 §4.1.2)",
         "parameters": _query(fields, ("state",)),
         "responses": _pages(200, 303, refusals=(400, 403, 502, 503)),
+    }
+
+
+def _logout() -> Json:
+    done = {"description": "The logins that the token names have ended", "headers": _REFERENCE}
+    return {
+        "summary": "The user has logged out at the provider (OpenID Connect Back-Channel Logout)",
+        "requestBody": _form({"logout_token": _TEXT}, ("logout_token",)),
+        "responses": {"200": done} | _refusals((400, 502, 503)),
     }
 
 

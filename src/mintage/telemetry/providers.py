@@ -9,6 +9,7 @@ from mintage.grants.states import Identity, UpstreamTokens
 from mintage.telemetry.metrics import PROVIDER_HTTP_SECONDS, PROVIDER_SECONDS, PROVIDER_UP
 from mintage.telemetry.steps import Kind, Probe
 from mintage.telemetry.words import status_class
+from mintage.upstream.logout_token import LogoutToken
 from mintage.upstream.protocol import (
     Exchange,
     HttpRequest,
@@ -79,6 +80,10 @@ class MeasuredClient(UpstreamClient):
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         await self._ask("revoke", self._client.revoke(tokens))
+
+    async def read_logout(self, token: str, *, now: int) -> LogoutToken:
+        # Not measured: anyone may send a token, and a bad one says nothing about the provider.
+        return await self._client.read_logout(token, now=now)
 
     async def check(self) -> None:
         await self._ask("discovery", self._client.check())

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from joserfc import jwk
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamRefused
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, UpstreamTokens
-from mintage.upstream import id_token, identity, oauth2, user
+from mintage.upstream import id_token, identity, logout_token, oauth2, user
 from mintage.upstream.answers import (
     Answer,
     No,
@@ -33,12 +33,15 @@ from mintage.upstream.answers import (
 from mintage.upstream.authentication import ClientCredentials
 from mintage.upstream.discovery import Documents, Metadata
 from mintage.upstream.identity import is_text
+from mintage.upstream.logout_token import BadLogoutToken, LogoutToken
 from mintage.upstream.oauth2 import Asking
 from mintage.upstream.preset import AuthMethod, Lookup
 from mintage.upstream.protocol import Exchange, HttpResponse, Judge, LoginRequest, Transport
 from mintage.upstream.revocation import is_done, revocation_request
 from mintage.upstream.upstream import Upstream
 from mintage.values import Clock
+
+T = TypeVar("T")
 
 log = logging.getLogger("mintage.upstream")
 
@@ -87,6 +90,7 @@ class HttpUpstreamClient:
         if not self._upstream.id_token:
             return self._of(tokens, await self._by_lookups(found, tokens, now=now))
         claims = await self._verify(body.get("id_token"), login.nonce, tokens, now)
+        tokens = replace(tokens, sid=logout_token.session_id(claims))
         max_age = login.parameters.max_age
         if max_age is not None and self._upstream.quirks.max_age:
             id_token.check_login_time(claims, max_age, now=now)
@@ -112,7 +116,7 @@ class HttpUpstreamClient:
             raise UpstreamRefused("the provider does not know the token any more")
         form = oauth2.refresh_form(tokens.refresh_token, self._upstream)
         new, body = await self._tokens(found, form, now=now, before=tokens)
-        new = replace(new, issuer=tokens.issuer)
+        new = replace(new, issuer=tokens.issuer, sid=tokens.sid)
         signed = body.get("id_token") or None
         who = partial(self._who_now, found, new, signed, None, now=now)
         return await self._judged(new, who, judge, complete=signed is not None)
@@ -200,6 +204,17 @@ class HttpUpstreamClient:
         response = await self._transport.send(request)
         if not is_done(response, self._upstream.quirks):
             raise UpstreamMisbehaved(f"revocation was answered with {response.status}")
+
+    async def read_logout(self, token: str, *, now: int) -> LogoutToken:
+        if not self._upstream.id_token:
+            raise BadLogoutToken("the provider has no id_tokens, and so no logout tokens")
+        found = await self._documents.metadata()
+        return await self._with_keys(
+            lambda keys: logout_token.verify(
+                token, keys, issuer=found.issuer, client_id=self._upstream.client_id,
+                now=now, aliases=self._upstream.quirks.issuer_aliases,
+            )
+        )  # fmt: skip
 
     async def check(self) -> None:
         await self._documents.metadata()
@@ -394,7 +409,7 @@ class HttpUpstreamClient:
             )
         )  # fmt: skip
 
-    async def _with_keys(self, verify: Callable[[jwk.KeySet], dict[str, Any]]) -> dict[str, Any]:
+    async def _with_keys(self, verify: Callable[[jwk.KeySet], T]) -> T:
         """What *verify* returns. If no key fits, the keys are fetched again, once."""
         keys, fresh = await self._documents.keys(newer_than=None)
         while True:

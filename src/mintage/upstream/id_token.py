@@ -60,16 +60,11 @@ def verify(
     *issuer* may contain ``{tenantid}``, which is replaced by the token's own ``tid``. *aliases* are
     other spellings of it; in the result ``iss`` is *issuer*.
     """
-    header, claims = _signed(token, keys, "the id_token")
+    header, claims = signed(token, keys, "the id_token")
     claims = {name: value for name, value in claims.items() if value not in _NOTHING}
-    if claims.get("iss") in aliases:
-        claims["iss"] = issuer
-    if "{tenantid}" in issuer:
-        issuer = _issuer_of_tenant(issuer, claims, header, keys)
-    if claims.get("iss") != issuer:
-        raise UpstreamMisbehaved("the id_token is of another issuer")
-    _check_audience(claims, client_id)
-    _check_times(claims, now)
+    check_issuer(claims, header, keys, issuer=issuer, aliases=aliases)
+    check_audience(claims, client_id)
+    check_times(claims, now)
     if nonce is not None and not _same(claims.get("nonce"), nonce):
         raise UpstreamMisbehaved("the id_token has another nonce")
     subject = claims.get("sub")
@@ -92,14 +87,14 @@ def verify_userinfo(
             "userinfo is encrypted, which Mintage can't read: turn encryption off at the provider "
             "(userinfo_encrypted_response_alg), or set userinfo = false in [upstream]"
         )
-    _, claims = _signed(token, keys, "userinfo")
+    _, claims = signed(token, keys, "userinfo")
     claims = {name: value for name, value in claims.items() if value not in _NOTHING}
     if "iss" in claims and not _is_from(claims["iss"], issuer, aliases):
         raise UpstreamMisbehaved("userinfo is of another issuer")
     audience = claims.get("aud", client_id)
     if client_id not in (audience if isinstance(audience, list) else [audience]):
         raise UpstreamMisbehaved("userinfo is for another client")
-    if now >= _time(claims.get("exp", now + 1)) + LEEWAY:
+    if now >= time_of(claims.get("exp", now + 1)) + LEEWAY:
         raise UpstreamMisbehaved("userinfo has expired")
     return claims
 
@@ -119,7 +114,7 @@ def is_issuer(iss: str, issuer: str, aliases: tuple[str, ...]) -> bool:
 
 def check_login_time(claims: dict[str, Any], max_age: int, *, now: int) -> None:
     """Refuse a login that is older than requested (§3.1.2.1: ``auth_time`` must be there)."""
-    if now - _time(claims.get("auth_time")) > max_age + LEEWAY:
+    if now - time_of(claims.get("auth_time")) > max_age + LEEWAY:
         raise UpstreamMisbehaved("the user logged in longer ago than max_age allows")
 
 
@@ -132,17 +127,17 @@ def _issuer_of_tenant(
     """
     tenant = claims.get("tid")
     if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
-        raise UpstreamMisbehaved("the id_token names no tenant")
+        raise UpstreamMisbehaved("the token names no tenant")
     issuer = template.replace("{tenantid}", tenant)
     for key in keys.keys:
         if key.kid is not None and key.kid == header.get("kid"):
             bound = key.as_dict(private=False).get("issuer", template)
             if str(bound).replace("{tenantid}", tenant) != issuer:
-                raise UpstreamMisbehaved("the id_token's key is not its tenant's")
+                raise UpstreamMisbehaved("the token's key is not its tenant's")
     return issuer
 
 
-def _signed(token: object, keys: jwk.KeySet, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def signed(token: object, keys: jwk.KeySet, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """(header, claims) of *token*, verified with one of *keys*. *what* names it in the log."""
     if not isinstance(token, str) or token.count(".") != 2:  # noqa: PLR2004
         raise UpstreamMisbehaved(f"{what} is not there, or not signed")
@@ -178,28 +173,43 @@ def _may_sign(key: jwk.Key, algorithm: str) -> bool:
     return said.get("use", "sig") == "sig" and said.get("alg", algorithm) == algorithm
 
 
-def _check_audience(claims: dict[str, Any], client_id: str) -> None:
+def check_issuer(
+    claims: dict[str, Any], header: dict[str, Any], keys: jwk.KeySet, *,
+    issuer: str, aliases: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Refuse a token of another issuer. An alias in *claims* becomes *issuer* (see `verify`)."""
+    if claims.get("iss") in aliases:
+        claims["iss"] = issuer
+    if "{tenantid}" in issuer:
+        issuer = _issuer_of_tenant(issuer, claims, header, keys)
+    if claims.get("iss") != issuer:
+        raise UpstreamMisbehaved("the token is of another issuer")
+
+
+def check_audience(claims: dict[str, Any], client_id: str) -> None:
+    """Refuse a token for another client."""
     audience = claims.get("aud")
     several = audience if isinstance(audience, list) else [audience]
     if client_id not in several:
-        raise UpstreamMisbehaved("the id_token is for another client")
+        raise UpstreamMisbehaved("the token is for another client")
     if (len(several) > 1 or "azp" in claims) and claims.get("azp") != client_id:
-        raise UpstreamMisbehaved("the id_token was issued to another client")
+        raise UpstreamMisbehaved("the token was issued to another client")
 
 
-def _check_times(claims: dict[str, Any], now: int) -> None:
-    if now >= _time(claims.get("exp")) + LEEWAY:
-        raise UpstreamMisbehaved("the id_token has expired")
-    if max(_time(claims.get("iat", 0)), _time(claims.get("nbf", 0))) > now + LEEWAY:
-        raise UpstreamMisbehaved("the id_token is from the future; compare the clocks")
+def check_times(claims: dict[str, Any], now: int) -> None:
+    """Refuse a token that has expired, or is from the future."""
+    if now >= time_of(claims.get("exp")) + LEEWAY:
+        raise UpstreamMisbehaved("the token has expired")
+    if max(time_of(claims.get("iat", 0)), time_of(claims.get("nbf", 0))) > now + LEEWAY:
+        raise UpstreamMisbehaved("the token is from the future; compare the clocks")
 
 
-def _time(value: object) -> int:
+def time_of(value: object) -> int:
     """A NumericDate in whole seconds (RFC 7519 §2)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UpstreamMisbehaved("the id_token's times are not numbers")
+        raise UpstreamMisbehaved("the token's times are not numbers")
     if not -_MAX_NUMBER <= value <= _MAX_NUMBER:  # no NaN either: it compares with nothing
-        raise UpstreamMisbehaved("the id_token's times are no times")
+        raise UpstreamMisbehaved("the token's times are no times")
     return int(value)
 
 

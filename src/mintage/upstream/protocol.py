@@ -12,6 +12,7 @@ import msgspec
 
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, UpstreamTokens
+from mintage.upstream.logout_token import LogoutToken
 
 About: TypeAlias = Literal[
     "discovery", "keys", "code", "refresh", "exchange", "introspection", "user", "revocation"
@@ -139,6 +140,12 @@ class UpstreamClient(Protocol):
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         """Revoke the tokens at the provider, in its own way, if it has one (RFC 7009)."""
+
+    async def read_logout(self, token: str, *, now: int) -> LogoutToken:
+        """The provider's verified request to end logins (OpenID Connect Back-Channel Logout §2.6).
+
+        Raises `BadLogoutToken` or `UnknownKid` for a token that is not valid.
+        """
 
     async def check(self) -> None:
         """Returns if the provider's discovery document is cached or can be fetched."""

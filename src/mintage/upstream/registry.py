@@ -17,6 +17,7 @@ from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, UpstreamTokens
+from mintage.upstream.logout_token import LogoutToken
 from mintage.upstream.protocol import Exchange, Judge, LoginRequest, UpstreamClient
 from mintage.upstream.upstream import Upstream
 
@@ -92,6 +93,11 @@ class RegisteredUpstream:
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         await self.client.revoke(tokens)
+
+    async def read_logout(self, token: str, *, now: int) -> LogoutToken:
+        told = await self.client.read_logout(token, now=now)
+        subject = None if told.subject is None else self.prefix + told.subject
+        return dataclasses.replace(told, subject=subject)
 
     async def check(self) -> None:
         await self.client.check()

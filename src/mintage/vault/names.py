@@ -22,14 +22,19 @@ class GrantNames:
         self._active = keys[0]
         self._random_bytes = random_bytes
 
-    def make(self, login: Consent, key: bytes, order: int | None = None) -> Index:
-        """The hashes to find a grant by, and its summary; *order* is its place among its user's."""
+    def make(
+        self, login: Consent, key: bytes, *, sid: str | None, order: int | None = None
+    ) -> Index:
+        """The hashes to find a grant by, and its summary.
+
+        *sid*: the provider's session. *order*: its place among its user's grants.
+        """
         who = login.identity
         return Index(
             subject=self.of_subject(who.issuer, who.subject)[0],
             client=self.of_client(login.client_id)[0],
             summary=seal(
-                msgspec.msgpack.encode(Summary.of(login, order)),
+                msgspec.msgpack.encode(Summary.of(login, order, sid)),
                 key=BoxKey(self._active.seal),
                 context=b"summary\0" + key,
                 nonce=self._random_bytes(NONCE_BYTES),

@@ -49,7 +49,10 @@ class Sessions:
         self._authenticate = authenticate
 
     async def begin(self, login: Consent, upstream: UpstreamTokens) -> bytes:
-        """Store the session of a finished login. Returns its secret."""
+        """Store the session of a finished login. Returns its secret.
+
+        Raises `UpstreamRefused` if the user has logged out at the provider since the login.
+        """
         secret = self._random_bytes(handles.SECRET_BYTES)
         session = begun(login, upstream)
         order = await self._listing.next_order(login)

@@ -15,6 +15,7 @@ from mintage.errors import (
     SecretMissing,
     Stale,
     StoreUnavailable,
+    UpstreamRefused,
 )
 from mintage.events.event import Emit, ignore
 from mintage.grants import handles
@@ -62,7 +63,7 @@ class StoredGrants:
     """*changed* gets the store key of each grant that was written, or may have been.
 
     *report*: see `ReportEnded`. It gets the upstream tokens of each grant that ends here, after the
-    write.
+    write. *join*: notes the provider's session of a login, under the secret in use.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class StoredGrants:
         changed: Callable[[bytes], None],
         report: ReportEnded,
         outage: Outage,
+        join: Callable[[Consent, UpstreamTokens], Awaitable[bool]],
         emit: Emit = ignore,
     ) -> None:
         self._store = store
@@ -87,16 +89,27 @@ class StoredGrants:
         self._report = report
         self._outage = outage
         self._emit = emit
+        self._join = join
         self._unconfirmed = UnconfirmedWrites()
         self.ended = Ended()
 
     async def insert(
-        self, secret: bytes, grant: Grant, login: Consent, expires_at: int, order: int
+        self, secret: bytes, grant: Pending | Active, login: Consent, expires_at: int, order: int
     ) -> None:
-        """Store a new grant until *expires_at*; *order* is its place among its user's."""
+        """Store a new grant until *expires_at*; *order* is its place among its user's.
+
+        Raises `UpstreamRefused` if the user has logged out at the provider since the login.
+        """
         key = handles.store_key(secret)
         record = self._codec.seal_new(grant, secret=secret, key=key)
-        await self.insert_once(key, record, self._names.make(login, key, order), expires_at)
+        index = self._names.make(login, key, sid=grant.upstream.sid, order=order)
+        await self.insert_once(key, record, index, expires_at)
+        # After the grant: a logout at the same time finds the grant, or this finds the logout.
+        if not await self._join(login, grant.upstream):
+            await self._store.delete(key)
+            self._changed(key)
+            self._report(grant.upstream)
+            raise UpstreamRefused("the user has logged out at the provider since this login")
 
     async def insert_once(
         self, key: bytes, record: bytes, index: Index | None, expires_at: int
@@ -213,7 +226,9 @@ class StoredGrants:
         )
         index = UNLISTED if isinstance(grant, Revoked) else None
         if isinstance(grant, Active) and not self._codec.is_current(seen.record):
-            index = self._names.make(grant.login, key)  # its names are made with the old secret
+            # Its names are made with the old secret.
+            index = self._names.make(grant.login, key, sid=grant.upstream.sid)
+            await self._join(grant.login, grant.upstream)
         try:
             await self._store.replace(key, seen, record, expires_at, index)
         except StoreUnavailable:

@@ -92,7 +92,8 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
 
     *order*: a number above those of the user's earlier grants at this client, whatever the clocks
     of the servers say. *resources*: what the app may use, with *scopes*; empty for a grant of an
-    earlier version. New members come at the end: older versions ignore them.
+    earlier version. *sid*: the provider's session in which the user logged in, if it is known. New
+    members come at the end: older versions ignore them.
     """
 
     issuer: str
@@ -103,9 +104,10 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     order: int | None = None
     scopes: Scopes = ()
     resources: tuple[str, ...] = ()
+    sid: str | None = None
 
     @classmethod
-    def of(cls, login: Consent, order: int | None = None) -> Self:
+    def of(cls, login: Consent, order: int | None = None, sid: str | None = None) -> Self:
         who, claims = login.identity, login.identity.claims
         names = (claims.get(claim) for claim in ("email", "preferred_username", "name"))
         name = next((name for name in names if isinstance(name, str)), None)
@@ -118,6 +120,7 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
             order,
             login.scopes,
             (login.resource, *login.more_resources),
+            sid,
         )
 
 

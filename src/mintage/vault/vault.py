@@ -40,6 +40,7 @@ from mintage.vault.consents import Consents
 from mintage.vault.listing import Listing
 from mintage.vault.names import GrantNames
 from mintage.vault.outage import Outage
+from mintage.vault.provider_sessions import ProviderSessions
 from mintage.vault.renewal import Renewal
 from mintage.vault.rotations import Rotations
 from mintage.vault.sessions import Sessions
@@ -115,6 +116,13 @@ class Vault:
         self._loads: SingleFlight[Grant | None] = SingleFlight()
         self._outage = Outage(clock=steady)
         names = GrantNames((keys, *former_keys), random_bytes)
+        self._provider_sessions = ProviderSessions(
+            store,
+            (keys, *former_keys),
+            clock=clock,
+            lifetime=self._lifetimes.session,
+            random_bytes=random_bytes,
+        )
         self._grants = StoredGrants(
             store,
             GrantCodec((keys, *former_keys), random_bytes),
@@ -125,6 +133,7 @@ class Vault:
             report=ended,
             outage=self._outage,
             emit=emit,
+            join=self._provider_sessions.join,
         )
         self._rotations = Rotations(steady)
         self._max_grants = max_grants
@@ -170,7 +179,10 @@ class Vault:
     async def create(
         self, login: Consent, upstream: UpstreamTokens, *, code_challenge: str, redirect_uri: str
     ) -> str:
-        """Store a finished login. Returns the authorization code that opens it."""
+        """Store a finished login. Returns the authorization code that opens it.
+
+        Raises `UpstreamRefused` if the user has logged out at the provider since it began.
+        """
         raw = self._random_bytes(handles.CODE_BYTES)
         secret = raw[: handles.SECRET_BYTES]
         expires_at = self._now() + self._lifetimes.code
@@ -303,6 +315,28 @@ class Vault:
         await self.listing.end(grant, by=by, reason=reason)
         if known is not None:
             self._report(bound_tokens(known))
+
+    async def end_at_provider(
+        self, issuer: str, *, subject: str | None, sid: str | None
+    ) -> list[Listed]:
+        """End the grants of a user who logged out at the provider *issuer*. Returns them.
+
+        *sid*: those of this session; None: all of *subject*. A grant that does not say its session
+        ends with any session of its user.
+        """
+        subjects = {subject} if subject is not None else set()
+        if sid is not None:
+            subjects |= await self._provider_sessions.end(issuer, sid)
+        ended: list[Listed] = []
+        for each in subjects:
+            ended += [
+                grant
+                async for grant in self.listing.find(subject=(issuer, each))
+                if sid is None or grant.summary is None or grant.summary.sid in (None, sid)
+            ]
+        for grant in ended:
+            await self.end(grant, by="provider", reason="backchannel_logout")
+        return ended
 
     def renewed_at(self, grant: Listed) -> int:
         """When the client of *grant* last got tokens, if the lifetimes were the same then."""

@@ -46,6 +46,7 @@ _NOT_IN_A_QUERY: Final = frozenset(
         "code",
         "code_verifier",
         "grant_type",
+        "logout_token",
         "refresh_token",
         "token",
     }
