@@ -110,6 +110,7 @@ pages: setup
 	$(BIN)/python -m tools.commands
 	$(BIN)/python -m tools.http_api
 	$(BIN)/python -m tools.rooms
+	$(BIN)/python -m tools.metric_table
 	$(BIN)/pytest -q tests/docs
 
 # The pictures in the documentation, taken of the pages as they are now.
