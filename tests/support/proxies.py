@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/ask-from-another-proxy.md"
+FOR_SITES = ROOT / "docs/how-to/put-login-before-a-web-site-with-nginx.md"
 _FRAME = """\
 daemon off;
 master_process off;
@@ -33,14 +34,14 @@ http {{
 """
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: Path = PAGE) -> list[str]:
     """The blocks of that *language* on the page."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def block(language: str) -> str:
+def block(language: str, page: Path = PAGE) -> str:
     """The only one."""
-    (found,) = blocks(language)
+    (found,) = blocks(language, page)
     return found
 
 
@@ -62,9 +63,11 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
     return text
 
 
-def nginx_command(directory: Path, *, listen: int, mintage: int, tools: int) -> list[str]:
+def nginx_command(
+    directory: Path, *, listen: int, mintage: int, tools: int, page: Path = PAGE
+) -> list[str]:
     """nginx as on the page, without TLS, on loopback ports: its files are in *directory*."""
-    server = re.sub(r"^ *ssl_certificate.*\n", "", block("nginx"), flags=re.MULTILINE)
+    server = re.sub(r"^ *ssl_certificate.*\n", "", block("nginx", page), flags=re.MULTILINE)
     server = replaced(
         server,
         {
@@ -78,16 +81,19 @@ def nginx_command(directory: Path, *, listen: int, mintage: int, tools: int) -> 
     return [program("nginx"), "-p", str(directory), "-c", str(file)]
 
 
-def caddy_command(directory: Path, *, listen: int, mintage: int, tools: int) -> list[str]:
+def caddy_command(
+    directory: Path, *, listen: int, mintage: int, tools: int, page: Path = PAGE
+) -> list[str]:
     """Caddy as on the page, without TLS."""
+    text = block("caddyfile", page)
     changes = {
-        "auth.example.com {": f"http://127.0.0.1:{listen} {{\n\tbind 127.0.0.1",
+        text.partition("\n")[0]: f"http://127.0.0.1:{listen} {{\n\tbind 127.0.0.1",
         "127.0.0.1:8080": f"127.0.0.1:{mintage}",
         "127.0.0.1:8000": f"127.0.0.1:{tools}",
     }
     options = "{\n\tadmin off\n\tauto_https off\n}\n"
     file = directory / "Caddyfile"
-    file.write_text(options + replaced(block("caddyfile"), changes))
+    file.write_text(options + replaced(text, changes))
     return [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(file)]
 
 
@@ -158,18 +164,22 @@ async def envoy(directory: Path, *, listen: int, mintage: int, tools: int) -> As
 
 
 @asynccontextmanager
-async def nginx(directory: Path, *, listen: int, mintage: int, tools: int) -> AsyncIterator[Path]:
+async def nginx(
+    directory: Path, *, listen: int, mintage: int, tools: int, page: Path = PAGE
+) -> AsyncIterator[Path]:
     """nginx, running; the file of its errors."""
-    command = nginx_command(directory, listen=listen, mintage=mintage, tools=tools)
+    command = nginx_command(directory, listen=listen, mintage=mintage, tools=tools, page=page)
     log = directory / "nginx.log"
     async with running(*command, port=listen, log=log):
         yield log
 
 
 @asynccontextmanager
-async def caddy(directory: Path, *, listen: int, mintage: int, tools: int) -> AsyncIterator[None]:
+async def caddy(
+    directory: Path, *, listen: int, mintage: int, tools: int, page: Path = PAGE
+) -> AsyncIterator[None]:
     """Caddy, running."""
-    command = caddy_command(directory, listen=listen, mintage=mintage, tools=tools)
+    command = caddy_command(directory, listen=listen, mintage=mintage, tools=tools, page=page)
     async with running(*command, port=listen, log=directory / "caddy.log", home=directory):
         yield
 
