@@ -11,7 +11,7 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +41,7 @@ ENVIRON: Final = {"MINTAGE_SECRET": SECRET, "UPSTREAM_SECRET": "of the lab"}
 _NAMES: Final = ("backend", "admin", "files", "mcp")
 ASKED: Final = "/mcp"  # where the manual's configurations have their server
 _NUMBER: Final = re.compile(r"lab=(\w+)")
-_MANUAL: Final = {
+_MANUAL: Final[dict[str, Callable[..., list[str]]]] = {
     "nginx": manual.nginx_command,
     "haproxy": manual.haproxy_command,
     "caddy": manual.caddy_command,
