@@ -18,6 +18,9 @@ _HOW: Final = {
 _PLACES: Final = {
     "documents": "`/.well-known/…` and `/jwks`",
     "resource": "A resource, at the gateway",
+    "sign_in": "`/mintage/sign-in`",
+    "sign_out": "`/mintage/sign-out`",
+    "site": "A resource with `browser = true`, with a session's cookie",
     "anywhere": "Anywhere",
     "connection": "A connection, before there is a request",
 }

@@ -88,6 +88,7 @@ def settings_of(row: dict[str, Any]) -> dict[str, Any]:
         {"path": "/other", "scopes": ["other"]},
         {"path": "/down"},
         {"path": "/ruled", "optional_scopes": ["write"], "rule": rules},
+        {"path": "/site", "browser": True, "rule": rules[1:2]},
     ]
     more: dict[str, Any] = row.get("settings", {})
     return {"resource": [backend | one for one in resources]} | more
@@ -197,6 +198,27 @@ class Desk:
 
     async def documents(self, _: Browser) -> None:
         self.row.setdefault("path", "/.well-known/oauth-authorization-server")
+
+    async def sign_in(self, _: Browser) -> None:
+        self.method, self.form = "GET", {"to": "/site/x"}
+        self.row.setdefault("path", "/mintage/sign-in")
+
+    async def sign_out(self, browser: Browser) -> None:
+        await self._session(browser)
+        page = await browser.open(f"{self.world.issuer}/mintage/sign-out")
+        self.form, self.headers = page.form().fields, self.world.cookies_of(browser)
+        self.row.setdefault("path", "/mintage/sign-out")
+
+    async def site(self, browser: Browser) -> None:
+        await self._session(browser)
+        self.method, self.headers = "GET", self.world.cookies_of(browser)
+        self.row.setdefault("path", "/site/x")
+
+    async def _session(self, browser: Browser) -> None:
+        self.world.clock.advance(60)  # the store may have failed a moment ago
+        browser.stop_at = (f"{self.world.issuer}/site",)
+        await browser.open(f"{self.world.issuer}/mintage/sign-in?to=/site/x")
+        browser.stop_at = ()
 
     async def healthz(self, _: Browser) -> None:
         """Nothing is needed."""
