@@ -9,6 +9,7 @@ from starlette.responses import Response
 from mintage.app.store_watch import look
 from mintage.clients.authentication import Authenticator
 from mintage.clients.client import Client
+from mintage.clients.denied import DeniedClients
 from mintage.clients.directory import Directory
 from mintage.clients.registration import ClientIds
 from mintage.crypto.derivation import purpose_keys
@@ -292,7 +293,12 @@ def health_routes(
 
 
 def registration_routes(
-    config: Config, client_ids: ClientIds, clock: Clock, random_bytes: RandomBytes, emit: Emit
+    config: Config,
+    client_ids: ClientIds,
+    denied: DeniedClients,
+    clock: Clock,
+    random_bytes: RandomBytes,
+    emit: Emit,
 ) -> dict[str, Handler]:
     endpoint = RegisterEndpoint(
         client_ids=client_ids,
@@ -300,6 +306,7 @@ def registration_routes(
         clock=clock,
         random_bytes=random_bytes,
         token=config.registration.token,
+        denied=denied,
         emit=emit,
     )
     return {REGISTER.name: for_clients(endpoint, random_bytes)}

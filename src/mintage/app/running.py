@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
+from mintage.app.client_denials import ClientDenials
 from mintage.app.router import Router
 from mintage.app.secret_needs import SecretNeeds
 from mintage.events.listeners import Listeners
@@ -27,7 +28,8 @@ class Running:
         tokens: What issues and verifies the tokens of all resources.
         revoker: What revokes tokens at the identity provider.
         events: The security events. ``events.attach(listener)`` passes them to a function.
-        site, bearer, upstreams, secret_needs, gateway, router, entry: Private, and may change.
+        site, bearer, upstreams, secret_needs, gateway, router, entry, client_denials: Private,
+            and may change.
     """
 
     site: Site
@@ -42,6 +44,7 @@ class Running:
     gateway: Gateway
     router: Router
     entry: ASGIApp
+    client_denials: ClientDenials
 
     def answers_at(self, path: str) -> bool:
         """Whether one of Mintage's own endpoints answers at a path.

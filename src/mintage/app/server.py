@@ -8,7 +8,8 @@ from functools import partial
 
 from mintage.app.auditing import attach_audit, notes_of
 from mintage.app.browsers import browser_door
-from mintage.app.chores import beside, chores
+from mintage.app.chores import beside, chores, forever
+from mintage.app.client_denials import PAUSE, open_denials
 from mintage.app.clocks import Clocks, StoreClock
 from mintage.app.gateway import open_gateway
 from mintage.app.opening import access_keys, open_vault, tokens_of, vault_keys
@@ -113,8 +114,12 @@ async def open_server(
         )
         stack.push_async_callback(vault.drain)
         tokens, ring = tokens_of(config, clock), access_keys(config)
-        bearer = Bearer(tokens, vault, clock, site.hierarchy)
         client_ids = ClientIds(*purpose_keys(config.secrets, "client-id"))
+        client_denials = open_denials(
+            config, vault, store, client_ids, clock=clock, random_bytes=random_bytes, emit=emit
+        )
+        denied = client_denials.denied
+        bearer = Bearer(tokens, vault, clock, site.hierarchy, denied.covers)
         register = register_of(config, store, clock=clock, steady=steady)
         secret_needs = SecretNeeds(
             config=config, vault=vault, client_ids=client_ids, register=register
@@ -124,6 +129,7 @@ async def open_server(
             {client.client_id: client for client in config.clients},
             published if config.documents.enabled else None,
             register.check_client_key,
+            denied,
         )
         authenticate = Authenticator(
             directory=directory,
@@ -189,7 +195,7 @@ async def open_server(
             store, upstreams, clocks.now, random_bytes, lambda: notes_of(auditor)
         )
         if config.registration.enabled:
-            endpoints |= registration_routes(config, client_ids, clock, random_bytes, emit)
+            endpoints |= registration_routes(config, client_ids, denied, clock, random_bytes, emit)
         peers = Peers(read_networks(config.gateway.trusted_proxies))
         forward_auth = _forward_auth(config, gateway, peers, site.base_path)
         by_path = {f"{site.base_path}/{name}": each for name, each in endpoints.items()}
@@ -207,10 +213,12 @@ async def open_server(
         is_shared = config.store != "memory://"  # no other server can look into that one
         if is_shared:
             await _enter_secrets(secret_needs)
+        await client_denials.start()
         await stack.enter_async_context(
             beside(
                 *chores(store, vault, clock, secret_needs if is_shared else None),
                 *telemetry.chores(vault, gateway),
+                forever("denied clients", client_denials.follow, pause=PAUSE),
             )
         )
         emit(SettingsLoaded())
@@ -233,6 +241,7 @@ async def open_server(
                 gateway=gateway,
                 forward_auth=forward_auth,
             ),
+            client_denials=client_denials,
         )
 
 

@@ -37,7 +37,7 @@ def audited(config: Config) -> Iterator[Emit]:
 
 def action(operation: str, *, count: int | None = None) -> AdminAction:
     """The event of an *operation*, like ``grants end``, by the user who runs this process."""
-    return AdminAction(operation=operation, via="cli", operator=_user(), count=count)
+    return AdminAction(operation=operation, via="cli", operator=user(), count=count)
 
 
 def keys_changed(config: Config) -> KeysChanged:
@@ -45,7 +45,7 @@ def keys_changed(config: Config) -> KeysChanged:
     return KeysChanged(ids=tuple(keys.id.hex() for keys in vault_keys(config.secrets)))
 
 
-def _user() -> str:
+def user() -> str:
     """The user of this process, as the machine names them. The environment could say anything."""
     if os.name != "posix":
         return "unknown"

@@ -1,10 +1,9 @@
-"""``mintage grants list`` and ``end``: list logins and end them."""
+"""``mintage grants list``, ``show`` and ``end``: look at logins, and end them."""
 
 import asyncio
 import datetime as dt
 import json
 import sys
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,16 @@ from rich.table import Table
 
 from mintage.cli.auditing import action
 from mintage.cli.opening import OpenInstallation, opened
+from mintage.cli.plain_text import as_text
 from mintage.cli.settings_file import SettingsFile
-from mintage.cli.terminal import counted, harmless, print_table
+from mintage.cli.terminal import counted, dated, harmless, print_table
 from mintage.errors import ConfigError
 from mintage.grants.handles import grant_id
 from mintage.settings.reading import HERE
-from mintage.values import ClientId
 from mintage.vault.values import Listed
 
 _LOOKS: Final = 20
+_TIMES: Final = frozenset({"since", "until", "refreshed"})
 _Subject: TypeAlias = Annotated[
     str | None, Parameter(help="Of this user: the subject, as the list shows it.")
 ]
@@ -48,8 +48,8 @@ def list_grants(
 
 
 async def _list(path: Path, subject: str | None, client: str | None, *, as_json: bool) -> int:
-    async with opened(path) as here, aclosing(_find(here, subject, client)) as found:
-        rows = [_row(here, grant) async for grant in found]
+    async with opened(path) as here, aclosing(here.described.find(subject, client)) as found:
+        rows = [here.described.row(grant) async for grant in found]
     unread = sum("unread" in row for row in rows)
     if unread:
         print(f"{counted(unread, 'grant')} can't be read whole.", file=sys.stderr)  # noqa: T201
@@ -70,9 +70,44 @@ def shown(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         client = row.get("client") or row.get("client_id")
         who = (row["grant"], row.get("subject", "?"), row.get("name"), client)
-        when = (_date(row.get("since")), _date(row["until"]))
+        when = (dated(row.get("since")), dated(row["until"]))
         table.add_row(*(harmless(cell or "") for cell in (*who, *when)))
     return table
+
+
+def show(
+    grant: Annotated[str, Parameter(help="A grant by its id, as the list and logs show it.")],
+    /,
+    *,
+    config: SettingsFile = HERE,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help="One JSON object.", negative="")
+    ] = False,
+) -> int:
+    """Show one login: all that is known of it without a token.
+
+    The provider's tokens, and when they were last renewed, are in the part of the record that only
+    a token of the client decrypts. Exit code 1 if there is no such grant.
+    """
+    return asyncio.run(_show(config, grant, as_json=as_json))
+
+
+async def _show(path: Path, name: str, *, as_json: bool) -> int:
+    async with opened(path) as here:
+        found = await here.vault.listing.get(name)
+        row = None if found is None else here.described.whole(found)
+    if row is None:
+        print(f"{name}: there is no such grant", file=sys.stderr)  # noqa: T201
+        return 1
+    if as_json:
+        print(json.dumps(row))  # noqa: T201
+        return 0
+    for label, value in row.items():
+        shown = " ".join(value) if isinstance(value, list) else value
+        if label in _TIMES:
+            shown = f"{dated(value)} UTC"
+        print(f"{label.replace('_', ' ')}: {as_text('-' if shown is None else str(shown))}")  # noqa: T201
+    return 0
 
 
 def end(
@@ -159,7 +194,7 @@ async def _end(path: Path, wanted: _Wanted) -> int:
     ended, skipped = 0, dict[bytes, str]()
     async with opened(path, acts=True) as here:
         for _ in range(_LOOKS):
-            looked = _find(here, wanted.subject, wanted.client)
+            looked = here.described.find(wanted.subject, wanted.client)
             found = [grant async for grant in looked if not wanted.leaves(grant)]
             skipped = await _end_all(here, found, wanted)
             ended += len(found) - len(skipped)
@@ -199,42 +234,3 @@ def _time(text: str) -> int:
     except ValueError:
         raise ConfigError("--before", f"{text!r} is no time: 2026-01-31T08:00:00Z") from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp())
-
-
-async def _find(
-    here: OpenInstallation, subject: str | None, client: str | None
-) -> AsyncGenerator[Listed, None]:
-    """Find grants by user and client. A user's name is looked for at every provider."""
-    of_client = None if client is None else ClientId(client)
-    if subject is None:
-        async for found in here.vault.listing.find(subject=None, client=of_client):
-            yield found
-        return
-    issuers = {upstream.issuer for upstream in here.config.upstreams}
-    for issuer in sorted(issuers):
-        async for found in here.vault.listing.find(subject=(issuer, subject), client=of_client):
-            yield found
-
-
-def _row(here: OpenInstallation, grant: Listed) -> dict[str, Any]:
-    row: dict[str, Any] = {"grant": grant.id, "until": here.vault.lasts_until(grant)}
-    if grant.foreign:
-        row["needs_secret"] = grant.sealed_under.hex()
-    if grant.unread is not None:
-        row["unread"] = grant.unread
-    if (who := grant.summary) is None:
-        return row
-    client = here.client_ids.read(who.client_id)
-    return row | {
-        "subject": who.subject,
-        "name": who.name,
-        "client": None if client is None else client.name,
-        "client_id": who.client_id,
-        "since": who.created_at,
-    }
-
-
-def _date(seconds: int | None) -> str | None:
-    if seconds is None:
-        return None
-    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).strftime("%Y-%m-%d %H:%M")

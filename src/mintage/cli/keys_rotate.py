@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mintage.app.client_denials import denials_in
 from mintage.app.secret_needs import Need
 from mintage.cli.auditing import action, audited, keys_changed
 from mintage.cli.opening import OpenInstallation, opened
@@ -92,6 +93,7 @@ async def _remove(
     if all(kept):
         print("Nothing was removed.")  # noqa: T201
     else:
+        await denials_in(here.store, here.config).reseal()
         file.keep(kept).write()
         here.emit(action("keys retire", count=kept.count(False)))
         here.emit(keys_changed(load_for_the_store(path)))

@@ -34,7 +34,19 @@ COMMANDS: Final = (
     ("keys retire", "keys_rotate:retire", "Remove the root secrets that nobody needs."),
     ("keys status", "keys_status:status", "Show which root secrets logins need."),
     ("grants list", "grants:list_grants", "Show who is logged in, with which client, since when."),
+    ("grants show", "grants:show", "Show one login: all that is known of it without a token."),
     ("grants end", "grants:end", "End logins: by id, of a user, of a client, or all."),
+    (
+        "clients list",
+        "clients:list_clients",
+        "Show which applications may be used or are used, and which are denied.",
+    ),
+    (
+        "clients deny",
+        "clients:deny",
+        "Deny a client: nobody can log in with it, and its logins end.",
+    ),
+    ("clients admit", "clients:admit", "Admit a client that was denied. Its users log in again."),
     ("store init", "store:init", "Make the tables or the file that the server needs."),
     ("store copy", "store:copy", "Copy all logins from one store to another of any kind."),
     ("store adopt", "store:adopt", "Take over a store that another installation has given up."),
@@ -78,6 +90,7 @@ app = App(
 app.command(App(name="token", help="Get tokens, and look at them."))
 app.command(App(name="keys", help="Make and replace root secrets."))
 app.command(App(name="grants", help="See who is logged in, and end it."))
+app.command(App(name="clients", help="See which applications are used, and deny them."))
 app.command(App(name="store", help="Prepare the store, and move to another one."))
 app.command(App(name="rules", help="Find out which rule decides."))
 for _name, _place, _summary in COMMANDS:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from mintage.app.described import Described
 from mintage.app.opening import vault_keys
 from mintage.app.secret_needs import SecretNeeds, open_needs
 from mintage.cli.auditing import audited
@@ -14,18 +15,20 @@ from mintage.errors import ConfigError
 from mintage.events.event import Emit, ignore
 from mintage.settings.load import Config, load_for_the_store
 from mintage.stores.opening import open_store
+from mintage.stores.protocol import Store
 from mintage.vault import installation
 from mintage.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class OpenInstallation:
-    """A configuration, the vault on its store, and what its grants need.
+    """A configuration, its store, the vault on it, and what its grants need.
 
     *emit*: what the command reports to the audit trail.
     """
 
     config: Config
+    store: Store
     vault: Vault
     needs: SecretNeeds
     emit: Emit = ignore
@@ -34,6 +37,11 @@ class OpenInstallation:
     def client_ids(self) -> ClientIds:
         """What reads the ids of its clients."""
         return self.needs.client_ids
+
+    @property
+    def described(self) -> Described:
+        """What describes its grants and clients."""
+        return Described(self.config, self.vault, self.client_ids)
 
 
 @asynccontextmanager
@@ -61,6 +69,6 @@ async def opened_with(
         await installation.check(store, config.issuer, ids)
         with audited(config) if acts else nullcontext(ignore) as emit:
             needs = open_needs(config, store, emit)
-            yield OpenInstallation(config, needs.vault, needs, emit)
+            yield OpenInstallation(config, store, needs.vault, needs, emit)
     finally:
         await store.close()

@@ -1,5 +1,6 @@
 """Prints other people's text on an operator's terminal so that it can't control the terminal."""
 
+import datetime as dt
 import sys
 from typing import Final
 
@@ -30,6 +31,13 @@ def print_table(table: Table) -> None:
 def counted(number: int, what: str) -> str:
     """*number* and the noun *what*, in the plural unless the number is 1."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def dated(seconds: int | None) -> str | None:
+    """A time of the day in UTC, for tables that name the zone."""
+    if seconds is None:
+        return None
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def harmless(value: str) -> Text:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mintage.clients.client import Client
+from mintage.clients.denied import DeniedClients
 from mintage.clients.documents import is_document_url
 from mintage.clients.published import Published
 from mintage.clients.registration import ClientIds, is_issued_here
@@ -19,13 +20,15 @@ class Directory:
     """Looks up configured clients first, then metadata documents, then registered clients.
 
     Without *published* a URL is no client_id. *key_is_missing* tells what is known about a key
-    under which clients registered and that is not configured here.
+    under which clients registered and that is not configured here. *denied*: the clients that
+    `find` refuses.
     """
 
     client_ids: ClientIds
     configured: Mapping[str, Client] = field(default_factory=dict)
     published: Published | None = None
     key_is_missing: KeyIsMissing | None = None
+    denied: DeniedClients | None = None
 
     def known(self, client_id: str) -> Client | None:
         """The client of that id, if Mintage knows it without a request to another server."""
@@ -36,8 +39,15 @@ class Directory:
 
         Raises `InvalidClient`, which makes a client register again; `TemporarilyUnavailable` if the
         id is a URL that does not answer; and `SecretMissing` if it was issued under a secret that
-        other servers on this store use and this one lacks.
+        other servers on this store use and this one lacks. Raises `ClientIsDenied` for a client
+        that an operator has denied.
         """
+        client = await self._find(client_id)
+        if self.denied is not None:
+            self.denied.check(client)
+        return client
+
+    async def _find(self, client_id: str) -> Client:
         if (client := self.configured.get(client_id)) is not None:
             return client
         if self.published is not None and is_document_url(client_id):

@@ -22,8 +22,12 @@ class ClientFirstSeen(Event, frozen=True, kw_only=True):
 
 
 class ClientDenied(Event, frozen=True, kw_only=True):
-    """An operator denied a client, or admitted it again."""
+    """An operator denied a client, or admitted it again.
+
+    *name*: what the operator named, a client_id or a host.
+    """
 
     action: ClassVar[str] = "client_denied"
 
+    name: str = ""
     denied: bool = True

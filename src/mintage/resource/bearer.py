@@ -1,6 +1,6 @@
 """Finds the live grant of a request from its headers, or refuses as RFC 6750 says."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from mintage.events.event import Party
 from mintage.grant_tokens import Tokens
 from mintage.grants.handles import store_key
 from mintage.site.resource import Resource
-from mintage.values import Clock, Scopes
+from mintage.values import ClientId, Clock, Scopes
 from mintage.vault.values import CLOCK_LEEWAY, OpenGrant, Refused
 from mintage.vault.vault import Vault
 from mintage.web.current_request import note_caller
@@ -73,13 +73,14 @@ class Bearer:
     """Checks bearer tokens for the resources of one server.
 
     A verified token is not verified again until it expires: the same string has the same signature.
-    Whether its grant is live is asked of the vault each time.
+    Whether its grant is live is asked of the vault each time, and whether its client is *denied*.
     """
 
     tokens: Tokens
     vault: Vault
     clock: Clock
     hierarchy: Hierarchy = FLAT
+    denied: Callable[[ClientId], bool] = lambda _: False
     _known: BoundedMemory[str, "_Known"] = field(
         default_factory=lambda: BoundedMemory(_MAX_KNOWN), init=False, repr=False
     )
@@ -121,7 +122,7 @@ class Bearer:
         known = self._known.get(token)
         if known is not None and known.resource is resource and self.clock() < known.ends_at:
             grant = self.vault.fresh(known.key)
-            if grant is not None:
+            if grant is not None and not self.denied(grant.login.client_id):
                 return Access(OpenGrant(known.secret, grant), known.scopes, known.ends_at)
         return await self._check(token, resource)
 
@@ -140,6 +141,12 @@ class Bearer:
                 "the access token was revoked; log in again",
                 reason=outcome.reason.value,
                 stage="grant",
+            )
+        if self.denied(outcome.grant.login.client_id):
+            raise InvalidToken(
+                "the operator of this server has denied this application",
+                reason="client_denied",
+                stage="client",
             )
         secret = verified.handle.secret
         ends_at = min(verified.ends_at, self.vault.ends_at(outcome.grant) + CLOCK_LEEWAY)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.clients.denied import DeniedClients
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.redirects import hosts_of
 from mintage.clients.registration import ClientIds, parse_registration
@@ -20,7 +21,7 @@ from mintage.web.edge import NO_STORE, authorization_of, json_response, read_jso
 class RegisterEndpoint:
     """*token*: the initial access token (§3) that registration requires; None: all may register.
 
-    *policy*: the hosts that keys may be fetched from.
+    *policy*: the hosts that keys may be fetched from. *denied*: clients that may not register.
     """
 
     client_ids: ClientIds
@@ -28,6 +29,7 @@ class RegisterEndpoint:
     clock: Clock
     random_bytes: RandomBytes
     token: Secret | None = None
+    denied: DeniedClients | None = None
     emit: Emit = ignore
 
     async def __call__(self, request: Request) -> Response:
@@ -41,6 +43,8 @@ class RegisterEndpoint:
             registration, now=int(self.clock()), salt=self.random_bytes(8)
         )
         client = registered.client
+        if self.denied is not None:
+            self.denied.check_registration(client)
         self.emit(
             ClientRegistered(
                 party=Party(client_id=client.client_id),

@@ -228,8 +228,8 @@ def load_for_the_store(path: Path, *, existing: bool = True, audited: bool = Fal
     """What the TOML file *path* says about the store and its grants, for commands on the store.
 
     *existing*: see `load`. No secret but the root secret is read, because an administrator may have
-    no other; and those of the audit trail, if the command is *audited*. The result has no clients,
-    no signing keys, and no credentials of a provider. Raises `ConfigError`.
+    no other; and those of the audit trail, if the command is *audited*. The result has no
+    signing keys, and no credentials of a client or a provider. Raises `ConfigError`.
     """
     with _written(path, os.environ) as data:
         return _for_the_store(convert(data), path.parent, existing=existing, audited=audited)
@@ -248,7 +248,7 @@ def _for_the_store(file: File, base: Path, *, existing: bool, audited: bool) -> 
         browser=file.browser,
         scopes=file.scopes,
         audit=read_audit(file.audit, base=base, resolve=resolve) if audited else None,
-        clients=(),
+        clients=read_clients(file.client, lambda *_: Secret(b"a secret that is not read")),
         registration=RegistrationSettings(),
         documents=DocumentPolicy(),
         secrets=root_secrets(file.secret, store, resolve, existing=existing),

@@ -4,21 +4,20 @@ A server that lacks one of them can thus tell a client that registered under it 
 client id. The record has only ids of the secrets, which give no hint of them.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import msgspec
 
-from mintage.errors import Exists, SecretMissing, Stale, StoreUnavailable
-from mintage.stores.protocol import Store, Versioned
+from mintage.errors import SecretMissing
+from mintage.stores.protocol import Store
 from mintage.values import Clock
+from mintage.vault import shared_record
 
 _KEY: Final = hashlib.sha256(b"mintage secrets in use").digest()
 _LIFETIME: Final = 10 * 365 * 86400  # seconds
 _REREAD: Final = 5.0  # seconds: strangers can cause a read, but no more often
-_ATTEMPTS: Final = 100
 
 
 class Used(msgspec.Struct, frozen=True, array_like=True):
@@ -65,7 +64,7 @@ class SecretRegister:
 
     async def missing(self) -> dict[bytes, Used]:
         """The secrets that other servers used and this one lacks."""
-        _, register = await self._load()
+        register = await self._load()
         return {name: used for name, used in register.items() if name not in self._configured}
 
     async def check_client_key(self, client_key: bytes) -> None:
@@ -76,30 +75,20 @@ class SecretRegister:
 
     async def _recent(self) -> _Register:
         if self._read is None or self._steady() >= self._read[0] + _REREAD:
-            _, register = await self._load()
+            register = await self._load()
             self._read = self._steady(), register
         return self._read[1]
 
-    async def _load(self) -> tuple[Versioned | None, _Register]:
+    async def _load(self) -> _Register:
         seen = await self._store.load(_KEY)
-        return seen, {} if seen is None else _decode(seen.record)
+        return {} if seen is None else _decode(seen.record)
 
     async def _change(self, change: Callable[[_Register], _Register]) -> None:
-        for _ in range(_ATTEMPTS):
-            seen, before = await self._load()
+        def new(record: bytes | None) -> bytes | None:
+            before = {} if record is None else _decode(record)
             after = change(before)
-            if after == before:
-                return
-            record = msgspec.msgpack.encode(after)
-            expires_at = int(self._clock()) + _LIFETIME
-            try:
-                if seen is None:
-                    await self._store.insert(_KEY, record, None, expires_at)
-                else:
-                    await self._store.replace(_KEY, seen, record, expires_at)
-            except (Exists, Stale):
-                await asyncio.sleep(0)
-                continue
-            self._read = None
-            return
-        raise StoreUnavailable("the register of secrets kept changing")
+            return None if after == before else msgspec.msgpack.encode(after)
+
+        expires_at = int(self._clock()) + _LIFETIME
+        await shared_record.change(self._store, _KEY, new, expires_at=expires_at)
+        self._read = None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
+from mintage.clients.denied import ClientIsDenied
 from mintage.errors import (
     BadUpstream,
     InvalidClient,
@@ -23,8 +24,9 @@ from mintage.server.login_errors import (
 from mintage.web.edge import SHORTLY, RightsUnknown, ServerFault
 
 Explanation: TypeAlias = Literal[
-    "account", "app", "away", "cookie", "ended", "expired", "fault", "finished", "forbidden",
-    "missing", "provider", "redirect", "restart", "rights", "session", "setup", "unknown", "wait",
+    "account", "app", "away", "cookie", "denied", "ended", "expired", "fault", "finished",
+    "forbidden", "missing", "provider", "redirect", "restart", "rights", "session", "setup",
+    "unknown", "wait",
 ]  # fmt: skip
 
 
@@ -38,6 +40,7 @@ _BY_ERROR: Final[Mapping[type[OAuthError], Explanation]] = {
     LoginFinished: "finished",
     LoginNotAccepted: "provider",
     InvalidClient: "unknown",
+    ClientIsDenied: "denied",
     RightsUnknown: "rights",
     BadUpstream: "setup",
     ServerFault: "fault",

@@ -1,0 +1,132 @@
+"""Denies clients, and admits them again: on all servers of one store."""
+
+import logging
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from mintage.app.opening import vault_keys
+from mintage.clients.client import Client
+from mintage.clients.denied import DeniedClients
+from mintage.clients.registration import ClientIds
+from mintage.errors import StoreError
+from mintage.events.clients import ClientDenied
+from mintage.events.event import Emit, Party, ignore
+from mintage.settings.load import Config
+from mintage.stores.protocol import Store
+from mintage.values import ClientId, Clock, RandomBytes
+from mintage.vault.denials import Denial, Denials
+from mintage.vault.values import Listed
+from mintage.vault.vault import Vault
+
+log = logging.getLogger("mintage")
+
+PAUSE: Final = 2.0
+"""Seconds between two looks at the denials of other processes."""
+
+KNOWN_EVERYWHERE: Final = 5.0
+"""Seconds after which every server that reaches the store refuses a denied client."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ClientDenials:
+    """*denials* are those in the store, *denied* what this process knows of them."""
+
+    denials: Denials
+    denied: DeniedClients
+    vault: Vault
+    emit: Emit = ignore
+    _fault: str = field(default="", init=False)
+
+    async def start(self) -> None:
+        """Learn the denials before the first request, and encrypt them under the secret in use."""
+        await self.follow()
+        with suppress(StoreError):  # it was logged
+            await self.denials.reseal()
+
+    async def follow(self) -> None:
+        """Learn what other processes changed. A fault is logged once, and the last answer stays."""
+        try:
+            await self.look()
+        except StoreError as error:
+            if str(error) != self._fault:
+                log.warning("denied clients: %s; those that are known stay denied", error)
+            self._fault = str(error)
+        else:
+            self._fault = ""
+
+    async def look(self) -> tuple[Denial, ...]:
+        """All denials, as the store has them. Raises `StoreError`."""
+        found = await self.denials.load()
+        self.denied.update([one.name for one in found])
+        return found
+
+    async def deny(self, name: str, *, by: str | None) -> bool:
+        """Deny the clients that *name* covers. Returns whether that is new.
+
+        *by*: the operator. Call `end_grants` after it.
+        """
+        changed = await self.denials.deny(name, by=by)
+        await self._changed(name, denied=True, changed=changed)
+        return changed
+
+    async def admit(self, name: str) -> bool:
+        """Deny *name* no longer. Returns whether it was denied. Its users log in again."""
+        changed = await self.denials.admit(name)
+        await self._changed(name, denied=False, changed=changed)
+        return changed
+
+    async def end_grants(self) -> int:
+        """End the grants of all denied clients. Returns how many there were.
+
+        A server that does not know of a denial yet can still make a grant: call it again after
+        `KNOWN_EVERYWHERE` seconds.
+        """
+        ended = 0
+        async for grant in self.vault.listing.find():
+            if self.covers(grant):
+                await self.vault.end(grant, reason="client_denied")
+                ended += 1
+        return ended
+
+    def covers(self, grant: Listed) -> bool:
+        """Whether the client of *grant* is denied."""
+        return grant.summary is not None and self.denied.covers(grant.summary.client_id)
+
+    async def _changed(self, name: str, *, denied: bool, changed: bool) -> None:
+        await self.look()
+        if changed:
+            self.emit(ClientDenied(party=Party(client_id=ClientId(name)), name=name, denied=denied))
+
+
+def denials_in(
+    store: Store,
+    config: Config,
+    *,
+    clock: Clock = time.time,
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> Denials:
+    """The list of denied clients in *store*, under the secrets of *config*."""
+    return Denials(store, vault_keys(config.secrets), clock=clock, random_bytes=random_bytes)
+
+
+def open_denials(
+    config: Config,
+    vault: Vault,
+    store: Store,
+    client_ids: ClientIds,
+    *,
+    clock: Clock = time.time,
+    random_bytes: RandomBytes = secrets.token_bytes,
+    emit: Emit = ignore,
+) -> ClientDenials:
+    """The denials in *store*, for the clients that *config* and *client_ids* know."""
+    configured = {client.client_id: client for client in config.clients}
+
+    def known(client_id: str) -> Client | None:
+        return configured.get(ClientId(client_id)) or client_ids.read(client_id)
+
+    denials = denials_in(store, config, clock=clock, random_bytes=random_bytes)
+    return ClientDenials(denials=denials, denied=DeniedClients(known), vault=vault, emit=emit)

@@ -1,0 +1,124 @@
+"""Grants and clients as operators see them: in commands, in the admin API and on its page."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mintage.app.client_denials import ClientDenials
+from mintage.clients.client import Client
+from mintage.clients.denied import places_of
+from mintage.clients.documents import is_document_url
+from mintage.clients.registration import ClientIds
+from mintage.settings.load import Config
+from mintage.values import ClientId
+from mintage.vault.values import Listed
+from mintage.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Describes what *vault* has. Nothing secret is in it: no description has a token."""
+
+    config: Config
+    vault: Vault
+    client_ids: ClientIds
+
+    async def find(self, subject: str | None, client: str | None) -> AsyncGenerator[Listed, None]:
+        """Grants by user and client. *subject* is looked for at every provider."""
+        of_client = None if client is None else ClientId(client)
+        listing = self.vault.listing
+        if subject is None:
+            async for found in listing.find(subject=None, client=of_client):
+                yield found
+            return
+        for issuer in sorted({upstream.issuer for upstream in self.config.upstreams}):
+            async for found in listing.find(subject=(issuer, subject), client=of_client):
+                yield found
+
+    def row(self, grant: Listed) -> dict[str, Any]:
+        """*grant* in a list."""
+        row: dict[str, Any] = {"grant": grant.id, "until": self.vault.lasts_until(grant)}
+        if grant.foreign:
+            row["needs_secret"] = grant.sealed_under.hex()
+        if grant.unread is not None:
+            row["unread"] = grant.unread
+        if (who := grant.summary) is None:
+            return row
+        client = self.client(who.client_id)
+        return row | {
+            "subject": who.subject,
+            "name": who.name,
+            "client": None if client is None else client.name,
+            "client_id": who.client_id,
+            "since": who.created_at,
+        }
+
+    def whole(self, grant: Listed) -> dict[str, Any]:
+        """All that is known of *grant* without a token of its client.
+
+        Its state at the provider is not: the record that has it decrypts only with such a token.
+        """
+        row = self.row(grant)
+        if (who := grant.summary) is None:
+            return row
+        provider = next((each for each in self.config.upstreams if each.issuer == who.issuer), None)
+        return row | {
+            "state": self._state(grant),
+            "issuer": who.issuer,
+            "provider": None if provider is None else provider.name,
+            "resources": list(who.resources),
+            "scopes": list(who.scopes),
+            "refreshed": max(who.created_at, self.vault.renewed_at(grant)),
+            "sealed_under": grant.sealed_under.hex() or None,
+            "signed_with": grant.signed_with.hex() or None,
+        }
+
+    def _state(self, grant: Listed) -> str:
+        """``pending``: the client has not redeemed its code yet."""
+        who = grant.summary
+        if who is not None and grant.expires_at - who.created_at <= self.config.lifetimes.code:
+            return "pending"
+        return "active"
+
+    def client(self, client_id: str) -> Client | None:
+        """The client, if Mintage knows it without a request to another server."""
+        configured = (one for one in self.config.clients if one.client_id == client_id)
+        return next(configured, None) or self.client_ids.read(client_id)
+
+    async def clients(self, denials: ClientDenials) -> list[dict[str, Any]]:
+        """The configured clients, those with live grants, and what is denied besides."""
+        names = {one.name: one for one in await denials.look()}
+        grants: Counter[str] = Counter()
+        async for grant in self.vault.listing.find():
+            if grant.summary is not None:
+                grants[grant.summary.client_id] += 1
+        ids = dict.fromkeys((*(one.client_id for one in self.config.clients), *sorted(grants)))
+        rows = [self._client_row(client_id, grants[client_id], denials) for client_id in ids]
+        used = {row["denied_as"] for row in rows}
+        others: Iterable[str] = (name for name in names if name not in used)
+        rows += [
+            {"client_id": None, "kind": "none", "grants": 0, "denied_as": name} for name in others
+        ]
+        for row in rows:
+            if (denial := names.get(row["denied_as"])) is not None:
+                row |= {"denied_since": denial.since, "denied_by": denial.by}
+        return rows
+
+    def _client_row(self, client_id: str, grants: int, denials: ClientDenials) -> dict[str, Any]:
+        client = self.client(client_id)
+        return {
+            "client_id": client_id,
+            "kind": _kind(client_id, client),
+            "name": None if client is None else client.name,
+            "redirects_to": [] if client is None else list(places_of(client)),
+            "grants": grants,
+            "denied_as": denials.denied.name_covering(ClientId(client_id)),
+        }
+
+
+def _kind(client_id: str, client: Client | None) -> str:
+    """How the client registered. ``unknown``: under a secret that is not here any more."""
+    if client is not None:
+        return "configured" if client.vouched else "registered"
+    return "document" if is_document_url(client_id) else "unknown"

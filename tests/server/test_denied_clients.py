@@ -1,0 +1,115 @@
+"""A client that an operator denied: no login, no refresh, no request; on every replica."""
+
+import secrets
+
+from mintage.app.client_denials import ClientDenials, open_denials
+from mintage.events.clients import ClientDenied
+from mintage.events.event import Event
+from mintage.events.grants import GrantEnded
+from mintage.testing.browser import Page
+from mintage.testing.oauth_client import OAuthClient
+from tests.support.world import World, every_store
+
+
+def elsewhere(world: World) -> ClientDenials:
+    """The same store, as another process uses it."""
+    running = world.running
+    return open_denials(
+        world.config,
+        running.vault,
+        running.store,
+        running.secret_needs.client_ids,
+        clock=world.clock,
+        random_bytes=secrets.token_bytes,
+    )
+
+
+async def at_a_web_address(world: World, host: str = "app.evil.example") -> OAuthClient:
+    client = OAuthClient(
+        world.issuer, world.http, world.resource, redirect_uri=f"https://{host}/callback"
+    )
+    return await client.register()
+
+
+async def asks_to_log_in(world: World, client: OAuthClient) -> Page:
+    async with world.browser() as browser:
+        return await browser.open(client.authorization().url)
+
+
+@every_store
+async def test_a_denied_client_is_refused_at_each_door_of_another_replica(
+    world: World,
+) -> None:
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+        login, code = await client.log_in(browser)
+    assert (await client.call(tokens["access_token"])).status_code == 200
+
+    assert await elsewhere(world).deny(client.client_id, by="alice")
+    await world.running.client_denials.follow()
+
+    assert (await client.call(tokens["access_token"])).status_code == 401
+    for answer in (
+        await client.refresh(tokens["refresh_token"]),
+        await client.redeem(login, code),
+    ):
+        assert answer.status_code == 400
+        assert answer.json()["error"] == "unauthorized_client"
+    page = await asks_to_log_in(world, client)
+    assert page.status == 400
+    assert "This app may not be used here" in page.text
+
+
+async def test_its_grants_end_and_stay_ended_when_it_is_admitted(world: World) -> None:
+    events = list[Event]()
+    world.running.events.attach(events.append)
+    client, other = await world.client(), await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+        others = await other.tokens(browser)
+    here = world.running.client_denials
+    await here.deny(client.client_id, by="alice")
+    assert await here.end_grants() == 1
+    assert await here.end_grants() == 0
+    assert (await other.call(others["access_token"])).status_code == 200
+
+    assert await here.admit(client.client_id)
+    assert not await here.admit(client.client_id)
+    assert (await client.call(tokens["access_token"])).status_code == 401
+    assert (await client.refresh(tokens["refresh_token"])).json()["error"] == "invalid_grant"
+    async with world.browser() as browser:
+        again = await client.tokens(browser)
+    assert (await client.call(again["access_token"])).status_code == 200
+    told = [event for event in events if isinstance(event, ClientDenied)]
+    assert [(event.name, event.denied) for event in told] == [
+        (client.client_id, True),
+        (client.client_id, False),
+    ]
+    (end,) = [event for event in events if isinstance(event, GrantEnded)]
+    assert (end.by, end.reason) == ("operator", "client_denied")
+    assert end.party.client_id == client.client_id
+
+
+async def test_a_denied_host_can_not_come_back_with_a_new_client_id(world: World) -> None:
+    client = await at_a_web_address(world)
+    await world.running.client_denials.deny("app.evil.example", by=None)
+    assert (await asks_to_log_in(world, client)).status == 400
+    refused = await world.http.post(
+        f"{world.issuer}/register",
+        json={"redirect_uris": ["https://app.evil.example/another", "https://good.example/cb"]},
+    )
+    assert refused.status_code == 400
+    assert refused.json()["error"] == "invalid_redirect_uri"
+    assert (
+        await asks_to_log_in(world, await at_a_web_address(world, "good.example"))
+    ).status == 200
+
+
+async def test_what_is_known_stays_denied_while_the_store_does_not_answer(world: World) -> None:
+    client = await world.client()
+    here = world.running.client_denials
+    await here.deny(client.client_id, by=None)
+    await world.running.store.close()
+    await here.follow()
+    assert here.denied.covers(client.client_id)
