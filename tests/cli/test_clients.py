@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_configured_clients_and_those_with_logins_are_listed(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for user in ("alice", "bob"):
-        on(config, lambda vault, user=user: logged_in(vault, user, DOCUMENT))
+        on(config, partial(logged_in, user=user, client=DOCUMENT))
     ide, document = listed(config, capsys)
     assert (ide["client_id"], ide["kind"], ide["grants"]) == ("ide", "configured", 0)
     assert ide["redirects_to"] == ["ide.example"]

@@ -8,6 +8,7 @@ from mintage.events.event import Event
 from mintage.events.grants import GrantEnded
 from mintage.testing.browser import Page
 from mintage.testing.oauth_client import OAuthClient
+from mintage.values import ClientId
 from tests.support.world import World, every_store
 
 
@@ -112,4 +113,4 @@ async def test_what_is_known_stays_denied_while_the_store_does_not_answer(world:
     await here.deny(client.client_id, by=None)
     await world.running.store.close()
     await here.follow()
-    assert here.denied.covers(client.client_id)
+    assert here.denied.covers(ClientId(client.client_id))
