@@ -115,11 +115,10 @@ async def open_server(
         stack.push_async_callback(vault.drain)
         tokens, ring = tokens_of(config, clock), access_keys(config)
         client_ids = ClientIds(*purpose_keys(config.secrets, "client-id"))
-        client_denials = open_denials(
+        denials = open_denials(
             config, vault, store, client_ids, clock=clock, random_bytes=random_bytes, emit=emit
         )
-        denied = client_denials.denied
-        bearer = Bearer(tokens, vault, clock, site.hierarchy, denied.covers)
+        bearer = Bearer(tokens, vault, clock, site.hierarchy, denials.denied.covers)
         register = register_of(config, store, clock=clock, steady=steady)
         secret_needs = SecretNeeds(
             config=config, vault=vault, client_ids=client_ids, register=register
@@ -129,7 +128,7 @@ async def open_server(
             {client.client_id: client for client in config.clients},
             published if config.documents.enabled else None,
             register.check_client_key,
-            denied,
+            denials.denied,
         )
         authenticate = Authenticator(
             directory=directory,
@@ -195,7 +194,9 @@ async def open_server(
             store, upstreams, clocks.now, random_bytes, lambda: notes_of(auditor)
         )
         if config.registration.enabled:
-            endpoints |= registration_routes(config, client_ids, denied, clock, random_bytes, emit)
+            endpoints |= registration_routes(
+                config, client_ids, denials.denied, clock, random_bytes, emit
+            )
         peers = Peers(read_networks(config.gateway.trusted_proxies))
         forward_auth = _forward_auth(config, gateway, peers, site.base_path)
         by_path = {f"{site.base_path}/{name}": each for name, each in endpoints.items()}
@@ -213,12 +214,12 @@ async def open_server(
         is_shared = config.store != "memory://"  # no other server can look into that one
         if is_shared:
             await _enter_secrets(secret_needs)
-        await client_denials.start()
+        await denials.start()
         await stack.enter_async_context(
             beside(
                 *chores(store, vault, clock, secret_needs if is_shared else None),
                 *telemetry.chores(vault, gateway),
-                forever("denied clients", client_denials.follow, pause=PAUSE),
+                forever("denied clients", denials.follow, pause=PAUSE),
             )
         )
         emit(SettingsLoaded())
@@ -241,7 +242,7 @@ async def open_server(
                 gateway=gateway,
                 forward_auth=forward_auth,
             ),
-            client_denials=client_denials,
+            client_denials=denials,
         )
 
 
