@@ -131,7 +131,7 @@ lock:
 	$(COMPILE) $(UPGRADE) --all-extras --group dev pyproject.toml requirements/build.in -o requirements/dev.txt
 	$(SAME) --all-extras --group test pyproject.toml requirements/build.in -o requirements/test.txt
 	$(SAME) --extra demo pyproject.toml requirements/build.in -o requirements/demo.txt
-	$(SAME) --extra server --extra postgres --extra redis --extra metrics pyproject.toml -o requirements/runtime.txt
+	$(SAME) --extra server --extra postgres --extra redis --extra metrics --extra otel pyproject.toml -o requirements/runtime.txt
 	$(SAME) requirements/build.in -o requirements/build.txt
 
 upgrade:

@@ -26,6 +26,12 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "postgres": (*_SERVER, "asyncpg"),
         "redis": (*_SERVER, "redis"),
         "metrics": (*_SERVER, "prometheus_client"),
+        "otel": (
+            *_SERVER,
+            "opentelemetry",
+            "opentelemetry.sdk",
+            "opentelemetry.exporter.otlp.proto.http",
+        ),
         "demo": (*_SERVER, "mcp", "nanoidp"),
     }
 )
@@ -49,8 +55,15 @@ class MissingExtra(ConfigError, ImportError):
 def needs(extra: str) -> None:
     """Return if the packages of *extra* are installed, else raise `MissingExtra`."""
     for package in PACKAGES[extra]:
-        if find_spec(package) is None:
+        if not _is_installed(package):
             raise MissingExtra(extra, package)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # not even what it is part of
+        return False
 
 
 @contextmanager

@@ -153,6 +153,15 @@ def test_the_table_of_extras_is_what_the_package_declares() -> None:
     assert {extra: set(packages) for extra, packages in PACKAGES.items()} == declared
 
 
+MODULES = {
+    "prometheus-client": "prometheus_client",
+    "opentelemetry-api": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry.sdk",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter.otlp.proto.http",
+}
+"""What is imported of packages that are called otherwise."""
+
+
 def _declared(extra: str) -> set[str]:
     found: set[str] = set()
     for line in metadata("mintage").get_all("Requires-Dist") or ():
@@ -161,7 +170,7 @@ def _declared(extra: str) -> set[str]:
             continue
         if one.marker.evaluate({"extra": ""}):
             continue
-        found |= {one.name.replace("-", "_")} if one.name != "mintage" else set()
+        found |= {MODULES.get(one.name, one.name)} if one.name != "mintage" else set()
         for other in one.extras if one.name == "mintage" else ():
             found |= _declared(other)
     return found - {"uvloop"}

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from mintage.app.clocks import Clocks
 from mintage.app.running import Running
 from mintage.app.server import open_server
+from mintage.app.telemetry import with_opentelemetry
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
 from mintage.settings.environment import check_environment
@@ -74,7 +75,7 @@ class Mintage:
             random_bytes=self.random_bytes,
             fetch=self.fetch,
             accept_client=self.accept_client,
-            telemetry=self.telemetry,
+            telemetry=with_opentelemetry(self.telemetry, self.config.opentelemetry),
         ) as running:
             self._running = running
             try:

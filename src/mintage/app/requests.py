@@ -9,7 +9,7 @@ from mintage.events.event import NOBODY, Emit
 from mintage.events.requests import RequestRefused
 from mintage.gateway.peers import Peers
 from mintage.values import RandomBytes
-from mintage.web.current_request import CURRENT, CurrentRequest
+from mintage.web.current_request import CURRENT, TRACE_ID, CurrentRequest
 from mintage.web.edge import REFERENCE
 
 _REFERENCE_BYTES: Final = 6
@@ -38,7 +38,8 @@ class Requests:
     def _begin(self, scope: Scope) -> CurrentRequest:
         reference = scope[REFERENCE] = self.random_bytes(_REFERENCE_BYTES).hex()
         peer = scope["client"][0] if scope.get("client") else None
-        return CurrentRequest(reference, self.peers.client_of(peer, scope["headers"]))
+        address = self.peers.client_of(peer, scope["headers"])
+        return CurrentRequest(reference, address, scope.get(TRACE_ID))
 
     def _end(self, request: CurrentRequest) -> None:
         if (refusal := request.refusal) is not None:

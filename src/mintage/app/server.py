@@ -142,19 +142,21 @@ async def open_server(
         browsers = browser_door(
             config, site, pages, vault=vault, bearer=bearer, random_bytes=random_bytes
         )
-        gateway = open_gateway(
-            config,
-            site,
-            bearer=bearer,
-            vault=vault,
-            exchange=exchange,
-            clock=clock,
-            steady=steady,
-            random_bytes=random_bytes,
-            page=about.resource,
-            emit=emit,
-            browsers=browsers,
-            ask=telemetry.ask(),
+        gateway = telemetry.gateway(
+            open_gateway(
+                config,
+                site,
+                bearer=bearer,
+                vault=vault,
+                exchange=exchange,
+                clock=clock,
+                steady=steady,
+                random_bytes=random_bytes,
+                page=about.resource,
+                emit=emit,
+                browsers=browsers,
+                ask=telemetry.ask(),
+            )
         )
         stack.push_async_callback(gateway.close)
         endpoints = page_routes(
@@ -199,8 +201,9 @@ async def open_server(
             )
         peers = Peers(read_networks(config.gateway.trusted_proxies))
         forward_auth = _forward_auth(config, gateway, peers, site.base_path)
-        by_path = {f"{site.base_path}/{name}": each for name, each in endpoints.items()}
-        by_path |= document_routes(config, site, about, ring, random_bytes)
+        by_path = {
+            f"{site.base_path}/{name}": each for name, each in endpoints.items()
+        } | document_routes(config, site, about, ring, random_bytes)
         router = Router(
             endpoints=by_path,
             pages=page_paths(site),

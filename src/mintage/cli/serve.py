@@ -27,6 +27,7 @@ from mintage.cli.logs import Format, start_log
 from mintage.cli.metrics import MetricsPage, measured, metrics_page
 from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.mistakes import NO_SETTINGS
+from mintage.cli.opentelemetry import opentelemetry
 from mintage.cli.settings_file import SettingsFile
 from mintage.cli.workers import STOPPING, Workers
 from mintage.errors import ConfigError
@@ -171,7 +172,10 @@ def run(
     app = create_app(settings)
     app.telemetry = own.telemetry
     server = GracefulServer(app, beside=partial(own.beside, page))
-    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+    with (
+        opentelemetry(settings.opentelemetry),
+        asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner,
+    ):
         return runner.run(server.work(list(sockets), parent))
 
 

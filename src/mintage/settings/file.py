@@ -15,6 +15,7 @@ from mintage.settings.browser import BrowserSection
 from mintage.settings.clients import CimdSection, ClientSection, RegistrationSection
 from mintage.settings.gateway import GatewaySection
 from mintage.settings.metrics import MetricsSection
+from mintage.settings.opentelemetry import OpenTelemetrySection
 from mintage.settings.resource_section import ResourceSection
 from mintage.settings.upstream_section import UpstreamSection
 from mintage.settings.words import guess, names_beside, none_of, words_for
@@ -105,6 +106,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     browser: BrowserSection = BrowserSection()
     audit: AuditSection | None = None
     metrics: MetricsSection | None = None
+    opentelemetry: OpenTelemetrySection | None = None
 
 
 def check_idle_lifetime(file: File) -> None:

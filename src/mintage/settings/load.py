@@ -42,6 +42,7 @@ from mintage.settings.file import (
 )
 from mintage.settings.gateway import GatewaySection, check_gateway
 from mintage.settings.metrics import MetricsAddress, read_metrics
+from mintage.settings.opentelemetry import OpenTelemetrySection
 from mintage.settings.reading import read_settings
 from mintage.settings.resources import read_resources
 from mintage.settings.root_secrets import root_secrets, secret_file
@@ -85,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         audit: ``[audit]``: the audit trail. None: there is none.
         browser: ``[browser]``: how long browsers stay signed in.
         metrics: ``[metrics]``: where `mintage serve` shows its metrics. None: nowhere.
+        opentelemetry: ``[opentelemetry]``: spans and metrics. None: there are none.
         secret_file: The file with the root secret, if it is in one.
     """
 
@@ -110,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     audit: AuditSettings | None = None
     browser: BrowserSection = BrowserSection()
     metrics: MetricsAddress | None = None
+    opentelemetry: OpenTelemetrySection | None = None
     secret_file: Path | None = None
 
     @property
@@ -316,6 +319,7 @@ def parse(
         consent=file.consent,
         browser=file.browser,
         metrics=read_metrics(file.metrics),
+        opentelemetry=file.opentelemetry,
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,

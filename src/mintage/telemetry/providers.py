@@ -108,7 +108,7 @@ class MeasuredTransport(Transport):
                 self._probe.set(PROVIDER_UP, 0, self._name)
                 raise
             self._probe.set(PROVIDER_UP, 1, self._name)
-            step.outcome = status_class(response.status)
+            step.outcome, step.status = status_class(response.status), response.status
             return response
 
     async def close(self) -> None:

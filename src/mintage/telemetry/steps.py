@@ -68,6 +68,12 @@ class Tracer(Protocol):
     def end(self, step: "Step", error: BaseException | None) -> None:
         """*step* has ended, in the same task; *error*: what it raised."""
 
+    def passed_on(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """*headers* for another server, which continue the trace of the current task."""
+
+    def trace_id(self) -> str | None:
+        """The id of the trace of the current task."""
+
 
 def ok_or_error(error: BaseException | None) -> str:
     """The usual outcome of a step that raised *error*, or None."""
@@ -77,8 +83,8 @@ def ok_or_error(error: BaseException | None) -> str:
 class Kind:
     """A kind of steps: its name in traces, its histogram, and how to call an outcome.
 
-    *metric*: its last label is the outcome; None if only traces show the step. *outcome_of* gets
-    what the step raised, or None.
+    *metric*: its last label is the outcome; None if only traces show the step, with *labels*.
+    *outcome_of* gets what the step raised, or None.
     """
 
     __slots__ = ("labels", "metric", "name", "outcome_of")
@@ -88,10 +94,11 @@ class Kind:
         name: str,
         metric: Metric | None,
         outcome_of: Callable[[BaseException | None], str] = ok_or_error,
+        labels: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.metric = metric
-        self.labels = () if metric is None else metric.labels[:-1]
+        self.labels = labels if metric is None else metric.labels[:-1]
         self.outcome_of = outcome_of
 
 
@@ -99,11 +106,12 @@ class Step:
     """A context. Set *outcome* inside it; otherwise its kind says what it is.
 
     *names* are the values of its kind's labels. *detail* is for the tracer: what the step is about.
-    *span* belongs to the tracer.
+    *status*: of HTTP, if there is one. *span* belongs to the tracer.
     """
 
     __slots__ = (
         "_began", "_is_measured", "_meter", "_tracer", "detail", "kind", "names", "outcome", "span",
+        "status",
     )  # fmt: skip
 
     def __init__(
@@ -117,6 +125,7 @@ class Step:
         self.kind = kind
         self.names = names
         self.outcome = ""
+        self.status = 0
         self.detail = detail
         self.span: Any = None
         self._meter = meter

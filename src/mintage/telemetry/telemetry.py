@@ -1,7 +1,7 @@
 """What an application reports, and to whom. Without anybody to tell, nothing is wrapped."""
 
 from collections.abc import Coroutine, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -19,6 +19,7 @@ from mintage.telemetry.samples import Sampler
 from mintage.telemetry.security import SecurityCounters
 from mintage.telemetry.steps import Meter, Probe, Tracer
 from mintage.telemetry.stores import MeasuredStore
+from mintage.telemetry.traces import TracedGuard, TracedRequests, TracedRouter
 from mintage.upstream.protocol import Transport, UpstreamClient
 from mintage.values import Clock
 from mintage.vault.cache import GrantCache
@@ -57,7 +58,13 @@ class Telemetry:
         return CountedCache(self.meter, clock=clock, ttl=ttl, outage=outage)
 
     def ask(self) -> Ask:
-        return ask if self.meter is None else MeasuredRequests(self.meter)
+        measured = ask if self.meter is None else MeasuredRequests(self.meter)
+        return measured if self.tracer is None else TracedRequests(measured, self.probe)
+
+    def gateway(self, gateway: Gateway) -> Gateway:
+        if self.tracer is None:
+            return gateway
+        return replace(gateway, guard=TracedGuard.of(gateway.guard, self.probe))
 
     def router(
         self,
@@ -69,12 +76,13 @@ class Telemetry:
         forward_auth: ForwardAuth | None,
     ) -> ASGIApp:
         """*paths*: those of the endpoints."""
-        if self.meter is None:
+        if not self.is_on:
             return router
         places = Places(
             names=endpoint_names(paths, base_path), gateway=gateway, forward_auth=forward_auth
         )
-        return MeasuredRouter(router, places, self.meter)
+        measured = router if self.meter is None else MeasuredRouter(router, places, self.meter)
+        return measured if self.tracer is None else TracedRouter(measured, places, self.probe)
 
     def listen(self, events: Listeners) -> None:
         """Count the security events."""

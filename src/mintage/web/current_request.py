@@ -49,6 +49,8 @@ class CurrentRequest:
 
 
 RESOURCE: Final = "resource"
+TRACE_ID: Final = "mintage.trace_id"
+"""In a scope: the id of the request's trace, if there is one."""
 
 CURRENT: Final[ContextVar[CurrentRequest | None]] = ContextVar("mintage_request", default=None)
 

@@ -1,0 +1,145 @@
+"""Spans around the stages of a request: the whole, the check of its token, and the backend."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Final, Self
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mintage.gateway.access_guard import AccessGuard
+from mintage.gateway.header_names import Passing
+from mintage.gateway.headers import RawHeaders
+from mintage.gateway.http1.connection import Connection
+from mintage.gateway.http1.pool import Pool, User
+from mintage.gateway.http1.request import Body
+from mintage.gateway.proxy import Ask
+from mintage.resource.bearer import Access
+from mintage.site.resource import Resource
+from mintage.site.targets import HttpTarget
+from mintage.telemetry.backends import outcome_of
+from mintage.telemetry.requests import Places
+from mintage.telemetry.steps import Kind, Probe, Step
+from mintage.telemetry.words import status_class
+from mintage.web.current_request import TRACE_ID
+
+REQUEST: Final = Kind("request", None, labels=("endpoint", "resource"))
+ADMIT: Final = Kind("admit", None, labels=("resource",))
+BACKEND: Final = Kind("backend", None, labels=("resource",))
+_TRACEPARENT: Final = b"traceparent"
+_NOBODY: Final = Probe()
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRouter:
+    """Passes each request on to *router*, in a span."""
+
+    router: ASGIApp
+    places: Places
+    probe: Probe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint, resource = self.places.of(scope)
+        with self.probe.step(REQUEST, endpoint, resource, detail=scope) as step:
+            step.outcome = "none"
+            if self.probe.tracer is not None:
+                scope[TRACE_ID] = self.probe.tracer.trace_id()
+
+            async def traced(message: Message) -> None:
+                if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                    step.status = message["status"]
+                    step.outcome = status_class(step.status)
+                elif message["type"] == "websocket.accept":
+                    step.outcome = status_class(101)
+                await send(message)
+
+            await self.router(scope, receive, traced)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedGuard(AccessGuard):
+    """Decides in a span. *probe* is set by `of`."""
+
+    probe: Probe = _NOBODY
+
+    @classmethod
+    def of(cls, guard: AccessGuard, probe: Probe) -> Self:
+        names = (name for name in AccessGuard.__dataclass_fields__)
+        return cls(**{name: getattr(guard, name) for name in names}, probe=probe)
+
+    async def admit(self, headers: RawHeaders, resource: Resource, **more: Any) -> Access:
+        with self.probe.step(ADMIT, resource.path):
+            return await AccessGuard.admit(self, headers, resource, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRequests:
+    """Makes the requests of a `Proxy` by *ask*, each in a span that the backend can continue."""
+
+    ask: Ask
+    probe: Probe
+
+    def __call__(
+        self,
+        resource: Resource,
+        pool: Pool,
+        method: str,
+        target: bytes,
+        headers: RawHeaders,
+        body: Body,
+        user: User,
+    ) -> AbstractAsyncContextManager[Connection]:
+        step = self.probe.step(BACKEND, resource.path, detail=(method, pool.target.url))
+        step.__enter__()
+        try:
+            passed = self._passed_on(headers, pool.target)
+            request = self.ask(resource, pool, method, target, passed, body, user)
+        except BaseException as error:
+            _end(step, error)
+            raise
+        return _TracedRequest(request, step)
+
+    def _passed_on(self, headers: RawHeaders, target: HttpTarget) -> RawHeaders:
+        """*headers* with this trace, unless the operator keeps trace headers from the backend."""
+        tracer = self.probe.tracer
+        if tracer is None or not _may_know(target.drop_headers, target.pass_headers):
+            return headers
+        return tracer.passed_on(headers)
+
+
+@lru_cache
+def _may_know(dropped: tuple[str, ...], passed: tuple[str, ...] | None) -> bool:
+    return Passing(dropped, passed).lets[_TRACEPARENT]
+
+
+class _TracedRequest(AbstractAsyncContextManager[Connection]):
+    """*request*; its span ends when the head of the response is there."""
+
+    def __init__(self, request: AbstractAsyncContextManager[Connection], step: Step) -> None:
+        self._request = request
+        self._step = step
+
+    async def __aenter__(self) -> Connection:
+        try:
+            connection = await self._request.__aenter__()
+        except BaseException as error:
+            _end(self._step, error)
+            raise
+        self._step.status = connection.status
+        self._step.outcome = status_class(connection.status)
+        self._step.__exit__(None, None, None)
+        return connection
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._request.__aexit__(kind, error, trace)
+
+
+def _end(step: Step, error: BaseException) -> None:
+    step.outcome = outcome_of(error)
+    step.__exit__(type(error), error, error.__traceback__)
