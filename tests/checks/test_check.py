@@ -109,6 +109,14 @@ async def test_what_is_right_is_said_to_be(set_up: SetUp) -> None:
     assert f"{set_up.url} leads to a server with this issuer" in sentences
 
 
+async def test_the_logout_address_is_told_for_a_provider_that_sends_logouts(set_up: SetUp) -> None:
+    told = "back-channel logout address: "
+    assert not [each for each in await set_up.check() if told in each.found]
+    set_up.upstream.metadata["backchannel_logout_supported"] = True
+    (found,) = [each for each in await set_up.check() if told in each.found]
+    assert found.found.endswith("/backchannel-logout")
+
+
 async def test_nothing_is_left_behind_by_a_check_before_the_first_start(set_up: SetUp) -> None:
     await set_up.check()
     assert [path.name for path in set_up.directory.iterdir()] == ["mintage.toml"]

@@ -83,8 +83,11 @@ def test_the_steps_are_those_of_the_providers_page(preset: str) -> None:
         re.sub(r"\*\*|`", "", step) for step in re.findall(r"^\d+\. (.*)$", there, re.MULTILINE)
     ]
     told = new_settings.steps(PRESETS[preset], "https://auth.example.com")
-    assert [re.sub(r"^ +\d+\. ", "", line) for line in told[1:-2]] == expected
-    assert told[-1] == "The redirect address: https://auth.example.com/callback"
+    numbered = [line for line in told if re.match(r"^ +\d+\. ", line)]
+    assert [re.sub(r"^ +\d+\. ", "", line) for line in numbered] == expected
+    assert "The redirect address: https://auth.example.com/callback" in told
+    logout = "https://auth.example.com/backchannel-logout"
+    assert told[-1].endswith(logout) == (not PRESETS[preset].lookups)
 
 
 def test_options_answer_all_questions(tmp_path: Path) -> None:

@@ -27,6 +27,12 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   },
 })
 
+// It has no page to choose an account, and refuses to be asked for one.
+provider.use((ctx, next) => {
+  const { prompt, ...query } = ctx.query
+  if (prompt === 'select_account') ctx.query = query
+  return next()
+})
 for (const event of ['backchannel.success', 'backchannel.error', 'server_error']) {
   provider.on(event, (_, reason) => console.log(event, reason?.message ?? ''))
 }

@@ -47,3 +47,20 @@ async def test_another_session_of_the_user_goes_on(tmp_path: Path) -> None:
         await pair.provider.log_out(desk)
         await pair.refusals(first, within=SOON)
         assert [await pair.is_accepted(each, second) for each in pair.addresses] == [True] * 2
+
+
+async def test_signing_out_at_the_account_page_logs_out_at_the_provider_and_everywhere(
+    tmp_path: Path,
+) -> None:
+    async with logout_pair(tmp_path) as pair, pair.browser() as browser:
+        client = await pair.client()
+        tokens = await pair.provider.log_in(browser, client, "alice")
+        page = await browser.open(f"{pair.issuer}/account")
+        page = await browser.submit(page, {"upstream": "oidc"})
+        while not page.url.startswith(f"{pair.issuer}/account"):
+            page = await browser.submit(page, pair.provider.filled(page, "alice"))
+        asked = await browser.submit(page, {"action": "sign_out_at_provider"})
+        assert asked.url.startswith(f"{pair.provider.issuer}/session/end?client_id=mintage")
+        back = await pair.provider.confirm(browser, asked)
+        assert back.url.startswith(f"{pair.issuer}/account")
+        assert max(await pair.refusals(tokens, within=SOON)) < SOON

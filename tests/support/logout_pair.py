@@ -26,6 +26,7 @@ allow  = "everybody"
 issuer        = "{provider}"
 client_id     = "mintage"
 client_secret = "file:client.secret"
+returns_after_logout = true
 [[resource]]
 path    = "/mcp"
 backend = "http://127.0.0.1:{backend}/mcp"

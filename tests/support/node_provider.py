@@ -21,25 +21,21 @@ class NodeProvider:
 
     issuer: str
 
-    def settings(self) -> dict[str, Any]:
-        """``[upstream]`` of a server that logs its users in here."""
-        return {
-            "issuer": self.issuer,
-            "client_id": "mintage",
-            "client_secret": "env:UPSTREAM_SECRET",
-            "scopes": ["openid", "email", "offline_access"],
-        }
-
     async def log_in(self, browser: Browser, client: OAuthClient, user: str) -> dict[str, Any]:
         """The tokens that *client* gets for *user*, whose *browser* goes through all pages."""
         login = client.authorization()
         page = await browser.open(login.url)
         page = await browser.submit(page, {"decision": "approve"})
         while not page.url.startswith(REDIRECT_URI):
-            page = await browser.submit(page, _filled(page, user))
+            page = await browser.submit(page, self.filled(page, user))
         answer = await client.redeem(login, answer_of(page)["code"])
         tokens: dict[str, Any] = answer.raise_for_status().json()
         return tokens
+
+    def filled(self, page: Page, user: str) -> dict[str, str]:
+        """What *user* fills in on a page of the provider."""
+        fields = page.form().fields
+        return {"login": user, "password": "any"} if "login" in fields else {}
 
     async def confirmation(self, browser: Browser) -> Page:
         """The page that asks the person in *browser* whether to log out."""
@@ -52,11 +48,6 @@ class NodeProvider:
     async def confirm(self, browser: Browser, page: Page) -> Page:
         """The person agrees to be logged out, on *page*."""
         return await browser.submit(page, {"logout": "yes"})
-
-
-def _filled(page: Page, user: str) -> dict[str, str]:
-    fields = page.form().fields
-    return {"login": user, "password": "any"} if "login" in fields else {}
 
 
 @asynccontextmanager

@@ -68,6 +68,7 @@ class BrowserDoor:
         )
         sign_out = SignOutEndpoint(
             site=self.site,
+            upstreams=upstreams,
             vault=vault,
             cookies=self.cookies,
             pages=self.pages,

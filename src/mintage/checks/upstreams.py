@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from mintage.checks.findings import Finding, error, ok, warning
+from mintage.endpoints import logout_path
 from mintage.errors import UpstreamError, UpstreamUnavailable
 from mintage.settings.load import Config
 from mintage.upstream.answers import No, Unknown, Yes
@@ -81,6 +82,9 @@ async def _check(config: Config, upstream: Upstream, key: str) -> AsyncGenerator
                 "set the clock (NTP)",
             )
         yield ok(key, f"register this redirect address at {upstream.title}: {redirect_uri}")
+        if await client.sends_logouts():
+            address = config.issuer + logout_path(upstream.callback)
+            yield ok(key, f"and this back-channel logout address: {address}")
     finally:
         await client.close()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from mintage.endpoints import BACKCHANNEL_LOGOUT
 from mintage.errors import ConfigError
 from mintage.settings.load import check_issuer, parse
 from mintage.site.targets import HttpTarget
@@ -160,7 +161,16 @@ def steps(preset: Preset, issuer: str) -> list[str]:
         *(f"  {number}. {step}" for number, step in enumerate(told, start=1)),
         "",
         f"The redirect address: {callback}",
+        *_logout_address(preset, issuer),
     ]
+
+
+def _logout_address(preset: Preset, issuer: str) -> list[str]:
+    """A line for providers with id_tokens: others send no logout tokens."""
+    if preset.lookups:
+        return []
+    address = f"{issuer}/{BACKCHANNEL_LOGOUT.name}"
+    return [f"The back-channel logout address, if there is a field for it: {address}"]
 
 
 def next_steps(answers: Answers, file: Path) -> list[str]:

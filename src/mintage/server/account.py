@@ -33,6 +33,7 @@ from mintage.server.account_session import (
 from mintage.server.cookies import LOGIN_SECONDS, digest_of
 from mintage.server.login_errors import AccountRefused, CookieMissing
 from mintage.server.pages import Pages
+from mintage.server.provider_logout import ProviderLogout, provider_logout
 from mintage.server.remembering import Remembering
 from mintage.server.same_site import refuse_other_origins, refuse_other_sites
 from mintage.site.site import Site
@@ -98,6 +99,7 @@ class AccountEndpoint:
                 )
                 for stored in await self._remembered(session)
             ),
+            at_provider=await self._provider_logout(session) is not None,
             minutes=SESSION_SECONDS // 60,
         )
         response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
@@ -135,7 +137,9 @@ class AccountEndpoint:
 
     async def _change(self, request: Request, form: Form, session: AccountSession) -> Response:
         """Disconnect apps, forget an answer, or sign out; and then show the page again."""
-        response = RedirectResponse(account_path(self.site), status_code=303, headers=NO_STORE)
+        response: Response = RedirectResponse(
+            account_path(self.site), status_code=303, headers=NO_STORE
+        )
         if (grant := optional(form, "grant")) is not None:
             await self._disconnect(session, grant)
             return response
@@ -149,13 +153,30 @@ class AccountEndpoint:
             case "disconnect_all":
                 await self._disconnect(session, None)
             case "sign_out":
-                # Before the cookie goes: a copy of it is then useless too.
-                await self.vault.claim(session.end, expires_at=session.expires_at)
-                self.cookies.clear_session(response)
-                self.remembering.cookie.clear(response)
+                await self._sign_out(session, response)
+            case "sign_out_at_provider":
+                if (logout := await self._provider_logout(session)) is not None:
+                    response = self.pages.onward(request, logout.url, to=logout.title)
+                await self._sign_out(session, response)
             case _:
-                raise InvalidRequest("action must be disconnect_all or sign_out", stage="account")
+                raise InvalidRequest(
+                    "action must be disconnect_all, sign_out or sign_out_at_provider",
+                    stage="account",
+                )
         return response
+
+    async def _sign_out(self, session: AccountSession, response: Response) -> None:
+        # Before the cookie goes: a copy of it is then useless too.
+        await self.vault.claim(session.end, expires_at=session.expires_at)
+        self.cookies.clear_session(response)
+        self.remembering.cookie.clear(response)
+
+    async def _provider_logout(self, session: AccountSession | None) -> ProviderLogout | None:
+        """The logout at the provider at which the person signed in."""
+        if session is None:
+            return None
+        upstream = self.upstreams.find(session.provider)
+        return await provider_logout(upstream, back=f"{self.site.issuer}/{ACCOUNT.name}")
 
     async def _disconnect(self, session: AccountSession, name: str | None) -> None:
         """End the user's own grant *name*, or all of them. One that is not there has ended.

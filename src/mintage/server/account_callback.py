@@ -80,4 +80,5 @@ class AccountSignIn:
             name=name_of(who)[:_MAX_NAME],
             upstream=self.upstream.title,
             expires_at=now + SESSION_SECONDS,
+            provider=self.upstream.name,
         )

@@ -39,7 +39,8 @@ class AccountLogin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class AccountSession(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Who is signed in: *subject* under each of *issuers*, the names of one provider.
 
-    *name*: what the person calls the account. *upstream*: the provider's title.
+    *name*: what the person calls the account. *upstream*: the provider's title. *provider*: its
+    name in the settings.
     """
 
     id: bytes
@@ -48,6 +49,7 @@ class AccountSession(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
     name: str
     upstream: str
     expires_at: int
+    provider: str = ""
 
     @property
     def end(self) -> bytes:

@@ -20,10 +20,12 @@ from mintage.server.cookies import digest_of
 from mintage.server.login_errors import CookieMissing, SignOutRefused
 from mintage.server.login_leg import name_of
 from mintage.server.pages import Pages
+from mintage.server.provider_logout import provider_logout
 from mintage.server.same_site import refuse_other_origins, refuse_other_sites
 from mintage.server.sealed_text import open_text, seal_text
 from mintage.site.resource import Resource
 from mintage.site.site import Site
+from mintage.upstream.registry import RegisteredUpstream, Upstreams
 from mintage.values import Clock, RandomBytes
 from mintage.vault.values import OpenGrant
 from mintage.vault.vault import Vault
@@ -51,6 +53,7 @@ class _SignedIn:
     secret: bytes = field(repr=False)
     who: Identity
     party: Party
+    upstream: RegisteredUpstream | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ class SignOutEndpoint:
     """A page with a button, and what the button does. Only a form of this page ends anything."""
 
     site: Site
+    upstreams: Upstreams
     vault: Vault
     cookies: BrowserCookies
     pages: Pages
@@ -98,17 +102,30 @@ class SignOutEndpoint:
         return response
 
     async def _end(self, request: Request) -> Response:
-        form = await read_form(request)
+        form, back = await read_form(request), f"{self.site.issuer}/{SIGN_OUT.name}"
         refuse_other_sites(request, stage="login")
         refuse_other_origins(request, self.site, stage="login")
         self._check_form(request, one(form, "form"))
         # Before the cookies go: a copy of them is then useless too.
+        providers: list[RegisteredUpstream] = []
         async for session in self._sessions(request):
+            if session.upstream is not None and session.upstream not in providers:
+                providers.append(session.upstream)
             client = browser_client(session.resource.path)
             await self.vault.revoke(Handle(session.secret, 0, "access"), client)
             self.emit(SessionEnded(party=session.party, reason="signed_out"))
         response = self.pages.show(
-            request, "sign_out", action=None, sealed=None, sessions=[], ended=True
+            request,
+            "sign_out",
+            action=None,
+            sealed=None,
+            sessions=[],
+            ended=True,
+            logouts=[
+                logout
+                for upstream in providers
+                if (logout := await provider_logout(upstream, back=back)) is not None
+            ],
         )
         for resource in self._resources:
             self.cookies.clear_session(response, resource)
@@ -128,7 +145,8 @@ class SignOutEndpoint:
             found = await self.vault.sessions.use(secret, client, counts=False)
             if isinstance(found, OpenGrant):
                 who = found.grant.login.identity
-                yield _SignedIn(resource, secret, who, found.party())
+                upstream = self.upstreams.owner(found.grant.upstream)
+                yield _SignedIn(resource, secret, who, found.party(), upstream)
 
     def _check_form(self, request: Request, text: str) -> None:
         """The form must be from this page and this browser, and not too old."""

@@ -166,7 +166,7 @@ def _account_post(site: Site) -> Json:
         "upstream": {"enum": list(site.upstreams)} if site.upstreams else _TEXT,
         "grant": _TEXT,
         "forget": _TEXT,
-        "action": {"enum": ["disconnect_all", "sign_out"]},
+        "action": {"enum": ["disconnect_all", "sign_out", "sign_out_at_provider"]},
     }
     return {
         "summary": "A button of that page: sign in, disconnect, forget an answer, sign out",

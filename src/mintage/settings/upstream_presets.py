@@ -87,6 +87,7 @@ def upstream_of(
         recheck_seconds=section.recheck_seconds,
         asks_without_refresh_token=section.without_refresh_token == "ask",  # noqa: S105
         former_issuers=section.former_issuers,
+        returns_after_logout=section.returns_after_logout,
         public=preset.is_public(parameters),
         domains=frozenset(domain.lower().lstrip("@") for domain in section.domains),
         legacy_default=section.legacy_default,

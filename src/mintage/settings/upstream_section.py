@@ -42,6 +42,7 @@ class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     userinfo: bool | None = None
     emails_are_verified: bool | None = None
     without_refresh_token: Literal["ask", "end"] = "ask"  # noqa: S105
+    returns_after_logout: bool = False
     former_issuers: tuple[str, ...] = ()
     pkce: bool | None = None
     recheck_seconds: Annotated[int, Meta(ge=0, le=_MAX_RECHECK)] = RECHECK_SECONDS

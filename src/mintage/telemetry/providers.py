@@ -81,6 +81,9 @@ class MeasuredClient(UpstreamClient):
     async def revoke(self, tokens: UpstreamTokens) -> None:
         await self._ask("revoke", self._client.revoke(tokens))
 
+    async def logout_url(self, back: str) -> str | None:
+        return await self._ask("discovery", self._client.logout_url(back))
+
     async def read_logout(self, token: str, *, now: int) -> LogoutToken:
         # Not measured: anyone may send a token, and a bad one says nothing about the provider.
         return await self._client.read_logout(token, now=now)

@@ -205,6 +205,10 @@ class HttpUpstreamClient:
         if not is_done(response, self._upstream.quirks):
             raise UpstreamMisbehaved(f"revocation was answered with {response.status}")
 
+    async def logout_url(self, back: str) -> str | None:
+        endpoint = (await self._documents.metadata()).end_session_endpoint
+        return None if endpoint is None else oauth2.logout_url(endpoint, self._upstream, back)
+
     async def read_logout(self, token: str, *, now: int) -> LogoutToken:
         if not self._upstream.id_token:
             raise BadLogoutToken("the provider has no id_tokens, and so no logout tokens")
@@ -218,6 +222,11 @@ class HttpUpstreamClient:
 
     async def check(self) -> None:
         await self._documents.metadata()
+
+    async def sends_logouts(self) -> bool:
+        """Whether the provider says that it can send logout tokens. Raises `UpstreamError`."""
+        found = await self._documents.metadata()
+        return self._upstream.id_token and found.backchannel_logout_supported
 
     async def check_client(self, redirect_uri: str) -> Answer[str]:
         """Whether the provider takes our client_id and credentials (see `to_an_invented_code`).

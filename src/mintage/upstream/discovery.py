@@ -36,6 +36,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     jwks_uri: str | None = None
     userinfo_endpoint: str | None = None
     revocation_endpoint: str | None = None
+    end_session_endpoint: str | None = None
+    backchannel_logout_supported: bool = False
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
     authorization_response_iss_parameter_supported: bool = False
 
@@ -62,6 +64,8 @@ def read_discovery(
         Member("jwks_uri", endpoint, needed=keys),
         Member("userinfo_endpoint", endpoint),
         Member("revocation_endpoint", endpoint),
+        Member("end_session_endpoint", url(plain=local)),
+        Member("backchannel_logout_supported", flag),
         Member("token_endpoint_auth_methods_supported", words),
         Member("authorization_response_iss_parameter_supported", flag),
     )

@@ -58,6 +58,18 @@ def authorization_url(
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
 
+def logout_url(endpoint: str, upstream: Upstream, back: str) -> str:
+    """Where the browser logs out (OpenID Connect RP-Initiated Logout §2).
+
+    No id_token is kept that could be a hint: the provider asks the user. *back*: where it sends the
+    browser afterwards, if the operator registered that address there.
+    """
+    query = {"client_id": upstream.client_id}
+    if upstream.returns_after_logout:
+        query["post_logout_redirect_uri"] = back
+    return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+
+
 def _asked_of_the_user(
     login: LoginParameters, quirks: Quirks, prompt: str | None
 ) -> dict[str, str]:

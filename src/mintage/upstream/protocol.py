@@ -141,6 +141,12 @@ class UpstreamClient(Protocol):
     async def revoke(self, tokens: UpstreamTokens) -> None:
         """Revoke the tokens at the provider, in its own way, if it has one (RFC 7009)."""
 
+    async def logout_url(self, back: str) -> str | None:
+        """Where a browser logs out at the provider; None if it has no such page.
+
+        *back*: where the provider may send the browser afterwards.
+        """
+
     async def read_logout(self, token: str, *, now: int) -> LogoutToken:
         """The provider's verified request to end logins (OpenID Connect Back-Channel Logout §2.6).
 

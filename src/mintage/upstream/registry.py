@@ -94,6 +94,9 @@ class RegisteredUpstream:
     async def revoke(self, tokens: UpstreamTokens) -> None:
         await self.client.revoke(tokens)
 
+    async def logout_url(self, back: str) -> str | None:
+        return await self.client.logout_url(back)
+
     async def read_logout(self, token: str, *, now: int) -> LogoutToken:
         told = await self.client.read_logout(token, now=now)
         subject = None if told.subject is None else self.prefix + told.subject
@@ -171,13 +174,16 @@ class Upstreams:
         """As `UpstreamClient.revoke`, at the provider that issued *tokens*."""
         await self._owner(tokens).revoke(tokens)
 
+    def owner(self, tokens: UpstreamTokens) -> RegisteredUpstream | None:
+        """The provider that issued *tokens*, if it is configured."""
+        return next((one for one in self._all if one.owns(tokens)), None)
+
     async def close(self) -> None:
         await asyncio.gather(*(one.close() for one in self._all))
 
     def _owner(self, tokens: UpstreamTokens) -> RegisteredUpstream:
-        for one in self._all:
-            if one.owns(tokens):
-                return one
+        if (owner := self.owner(tokens)) is not None:
+            return owner
         # It may have been taken out by mistake: no reason to end logins.
         name = tokens.provider or tokens.issuer
         raise UpstreamUnavailable(f"the provider of this login is not configured: {name}")

@@ -30,6 +30,8 @@ class Upstream:
     *asks_without_refresh_token*: whether Mintage also asks about a token that has an end and can't
     be renewed. *former_issuers*: its former names; logins under them continue.
 
+    *returns_after_logout*: whether it sends browsers back after a logout there.
+
     *public*: whether anyone can create an account there.
 
     *domains* are those of its users' e-mail addresses. *legacy_default*: logins from the time when
@@ -59,6 +61,7 @@ class Upstream:
     recheck_seconds: int = RECHECK_SECONDS
     asks_without_refresh_token: bool = True
     former_issuers: tuple[str, ...] = ()
+    returns_after_logout: bool = False
     public: bool = False
     domains: frozenset[str] = frozenset()
     legacy_default: bool = True
