@@ -13,10 +13,12 @@ from mintage.clients.client import Client
 from mintage.clients.redirects import RedirectUri
 from mintage.errors import StoreUnavailable
 from mintage.server.account_page import AccountPage, ConnectedApp
+from mintage.server.client_address import KeptAddress, kept_address
 from mintage.site.site import Site
 from mintage.testing.browser import Browser, Page
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
+from mintage.testing.nanoidp import free_port
 from mintage.values import ClientId
 from mintage.vault.values import Listed, Summary
 from tests.server.test_pages_in_a_browser import CURSOR, checked
@@ -441,3 +443,102 @@ class TestRows:
         row = self.row(None, resources=("https://auth.example/old",), scopes=("a",))
         assert row["resources"] == [{"name": None, "identifier": "https://auth.example/old"}]
         assert row["scopes"] == [{"name": "a", "text": None}]
+
+
+class TestWhereAnAppComesFrom:
+    @pytest.fixture
+    def overrides(self, request: pytest.FixtureRequest) -> dict[str, Any]:
+        kept = getattr(request, "param", None)
+        account = {} if kept is None else {"account": {"addresses": kept}}
+        return account | {"gateway": {"trusted_proxies": ["127.0.0.1"]}}
+
+    @pytest.mark.parametrize(
+        ("overrides", "first", "second"),
+        [
+            (None, None, None),
+            ("off", None, None),
+            ("network", "203.0.113.0/24", "2001:db8:1::/48"),
+            ("full", "203.0.113.7", "2001:db8:1:2::3"),
+        ],
+        indirect=["overrides"],
+    )
+    async def test_is_shown_as_the_settings_say(
+        self, world: World, first: str | None, second: str | None
+    ) -> None:
+        client = await world.client()
+        async with world.browser() as browser:
+            login, code = await client.log_in(browser)
+            world.http.headers["x-forwarded-for"] = "203.0.113.7"
+            tokens = (await client.redeem(login, code)).json()
+            page = await sign_in(world, browser)
+            assert used_from(page) == first
+            world.http.headers["x-forwarded-for"] = "2001:db8:1:2::3"
+            await client.refresh(tokens["refresh_token"])
+            page = await browser.open(f"{world.issuer}/account")
+            assert used_from(page) == second
+            (listed,) = [grant async for grant in world.running.vault.listing.find()]
+            assert listed.summary is not None
+            assert listed.summary.used_from == second
+
+    @pytest.mark.parametrize("overrides", ["full"], indirect=True)
+    async def test_costs_no_write_for_a_request(self, world: World) -> None:
+        client = await world.client()
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser)
+        before = [row async for row in world.running.store.rows()]
+        for _ in range(3):
+            await client.call(tokens["access_token"])
+        assert [row async for row in world.running.store.rows()] == before
+
+    @pytest.mark.parametrize("overrides", ["full"], indirect=True)
+    async def test_is_encrypted_in_the_store(self, world: World) -> None:
+        world.http.headers["x-forwarded-for"] = "203.0.113.7"
+        client = await world.client()
+        async with world.browser() as browser:
+            await client.tokens(browser)
+        for row in [row async for row in world.running.store.rows()]:
+            assert b"203.0.113" not in row.record + (row.index.summary if row.index else b"")
+
+    @pytest.mark.parametrize(
+        ("address", "kept", "expected"),
+        [
+            ("192.0.2.200", "network", "192.0.2.0/24"),
+            ("::ffff:192.0.2.200", "network", "192.0.2.0/24"),
+            ("::ffff:192.0.2.200", "full", "192.0.2.200"),
+            ("fe80::1%eth0", "full", "fe80::1"),
+            ("fe80::1%eth0", "network", "fe80::/48"),
+            (None, "full", None),
+            ("testclient", "full", None),
+        ],
+    )
+    def test_is_an_address_or_nothing(
+        self, address: str | None, kept: KeptAddress, expected: str | None
+    ) -> None:
+        assert kept_address(address, kept) == expected
+
+
+def used_from(page: Page) -> str | None:
+    found = re.search(r"From the network address</dt>\s*<dd><code[^>]*>([^<]*)<", page.text)
+    return found[1] if found else None
+
+
+async def test_an_app_is_last_used_when_it_got_tokens_whatever_their_lifetime_is_now(
+    clock: ManualClock, upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    """The time was computed from the lifetime in earlier versions."""
+    store, port = {"store": f"sqlite://{tmp_path}/mintage.db"}, free_port()
+    times: list[list[str]] = []
+    for lifetime in (2_000_000, 5_000_000):
+        settings = store | {"tokens": {"refresh_token_lifetime": lifetime}}
+        async with (
+            opened_world(clock, upstream, tmp_path, settings, {}, port=port) as world,
+            world.browser() as browser,
+        ):
+            if not times:
+                client = await world.client()
+                tokens = await client.tokens(browser)
+                clock.advance(7200)
+                await client.refresh(tokens["refresh_token"])
+            times.append(re.findall(r'datetime="([^"]+)"', (await sign_in(world, browser)).text))
+    assert times[0] == times[1]
+    assert len(times[0]) == 3

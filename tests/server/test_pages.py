@@ -101,6 +101,7 @@ async def test_the_language_that_the_client_asks_for_holds_to_the_end(world: Wor
     ours = [page for page in seen if str(page.url).startswith(world.issuer)]
     assert {page.headers["content-language"] for page in ours} == {"de"}
     assert "Sie sind angemeldet" in ours[-1].text
+    assert world.upstream.queries[-1]["ui_locales"] == "de-CH en"
 
 
 async def test_languages_that_are_none_are_no_error(world: World) -> None:

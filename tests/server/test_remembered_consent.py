@@ -212,6 +212,16 @@ class TestSeveralProviders:
             named = client.authorization(acr_values="idp:staff").url
             assert asks(await browser.open(named, link_on=SITE))
 
+    async def test_the_user_chooses_where_several_are_remembered(self, world: World) -> None:
+        client = app_of(world)
+        async with world.browser() as browser:
+            for name in ("partners", "staff"):
+                url = client.authorization(acr_values=f"idp:{name}").url
+                await agree(world, browser, url, upstream=name)
+                landed = await browser.open(url, link_on=SITE)
+                assert landed.url.startswith(AT)
+            assert asks(await browser.open(client.authorization().url, link_on=SITE))
+
 
 class TestTheAccountPage:
     async def test_shows_what_is_remembered_and_forgets_it(self, world: World) -> None:

@@ -99,21 +99,24 @@ async def test_what_changes_meanwhile_comes_with_the_next_round(
     """Refreshed, ended and new while the servers worked on: nothing that ended comes back."""
     source, target = pair
     before = vault(source)
-    stays, ends, revoked = [await logged_in(before, user) for user in ("a", "b", "c")]
+    users = ("a", "b", "c", "e")
+    stays, ends, revoked, gone = [await logged_in(before, user) for user in users]
     await copying.copy(source, target)
     assert isinstance(await rotate(before, stays, 1), OpenGrant)
     async for grant in before.listing.find(subject=(IDP, "b")):
         await before.listing.end(grant)
     await before.revoke(handles.Handle(revoked.secret, 1, "access"), CLIENT)
+    await source.delete(handles.store_key(gone.secret))
     new = await logged_in(before, "d")
     first, *_, last = await copying.copy(source, target)
-    assert (first.written, first.removed) == (3, 1)
+    assert (first.written, first.removed) == (4, 1)
     assert last.is_quiet
     after = vault(target)
     assert isinstance(await rotate(after, stays, 2), OpenGrant)
     assert isinstance(await use(after, new), OpenGrant)
     assert not isinstance(await use(after, ends), OpenGrant)
     assert not isinstance(await use(after, revoked), OpenGrant)
+    assert not isinstance(await use(after, gone), OpenGrant)
     assert len([grant async for grant in after.listing.find()]) == 2
 
 

@@ -74,7 +74,7 @@ async def test_an_ended_grant_opens_nowhere_at_once(vault: Vault) -> None:
     assert isinstance(await use(vault, logins["bob", IDE]), OpenGrant)  # and is in the cache now
     async for grant in vault.listing.find(subject=(IDP, "bob")):
         await vault.listing.end(grant)
-    assert await use(vault, logins["bob", IDE]) == GONE
+    assert await use(vault, logins["bob", IDE]) == Refused(Reason.REVOKED)
     assert isinstance(await use(vault, logins["alice", IDE]), OpenGrant)
 
 

@@ -40,6 +40,7 @@ from mintage.server.authorize import AuthorizeEndpoint
 from mintage.server.backchannel_logout import BackchannelLogout
 from mintage.server.branding import picture, pictures
 from mintage.server.callback import CallbackEndpoint
+from mintage.server.client_address import KeptAddress
 from mintage.server.consent import ConsentEndpoint
 from mintage.server.consent_form import ConsentSeal
 from mintage.server.cookies import Cookies
@@ -232,6 +233,7 @@ def token_routes(
     authenticate: Authenticator,
     vault: Vault,
     tokens: Tokens,
+    addresses: KeptAddress,
     random_bytes: RandomBytes,
     emit: Emit,
 ) -> dict[str, Handler]:
@@ -251,7 +253,7 @@ def token_routes(
         },
     )
     return {
-        TOKEN.name: for_clients(TokenEndpoint(authenticate, grant_types), random_bytes),
+        TOKEN.name: for_clients(TokenEndpoint(authenticate, grant_types, addresses), random_bytes),
         REVOKE.name: for_clients(revoke, random_bytes),
         INTROSPECT.name: for_clients(introspect, random_bytes),
     }

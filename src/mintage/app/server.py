@@ -188,6 +188,7 @@ async def open_server(
             authenticate=authenticate,
             vault=vault,
             tokens=tokens,
+            addresses=config.account.addresses,
             random_bytes=random_bytes,
             emit=emit,
         )

@@ -10,6 +10,9 @@ bytes   what
 rest    the box
 ======  =================================================================
 
+The record of a grant that was ended without its own secret is such a head, ids and zeros, in front
+of the whole record that it had until then.
+
 The head is plain, so that Mintage can count the grants that need an old secret without their own
 secrets, and so that an older Mintage can tell a newer record from a damaged one. The encryption
 authenticates the head, so nobody can change it.
@@ -59,6 +62,34 @@ class Head:
     @classmethod
     def make(cls, sealed_under: bytes, signed_with: bytes) -> Self:
         return cls(bytes([VERSION]) + sealed_under + signed_with, sealed_under, signed_with)
+
+
+def set_aside(record: bytes) -> bytes:
+    """The record for a grant that ends while nobody can decrypt *record*, which is inside.
+
+    Whoever comes with the grant's secret can still read the upstream tokens, and have them revoked.
+    The record of a grant that has ended is returned as it is. Raises `RecordError` for one that is
+    damaged, or of a format that does not say which secret it is under.
+    """
+    head = Head.of(record)
+    if head.signed_with == NO_TOKENS:
+        return record
+    if not head.sealed_under:
+        raise RecordError("a record of the first format is not set aside")
+    return Head.make(head.sealed_under, NO_TOKENS).raw + record
+
+
+SETTLED: Final = bytes([VERSION]) + bytes(2 * ID_BYTES)
+"""The record of a grant that ended, and whose upstream tokens were reported. It holds nothing."""
+
+
+def inside(record: bytes) -> bytes | None:
+    """What `set_aside` put into *record*; None if it did not make it. Raises `RecordError`."""
+    if Head.of(record).signed_with != NO_TOKENS:
+        return None
+    inner = record[len(SETTLED) :]
+    # An encrypted box would have to begin with these five bytes by chance.
+    return inner if inner[: 1 + ID_BYTES] == record[: 1 + ID_BYTES] else None
 
 
 def encode(grant: Grant, *, head: Head, key: BoxKey, store_key: bytes, nonce: bytes) -> bytes:

@@ -81,6 +81,7 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: int
     more_resources: tuple[str, ...] = ()  # one of these
     left_out: Scopes = ()  # asked for, and no scopes of these resources: not granted
+    order: int | None = None  # above those of the user's earlier grants at this client
 
     def covers(self, resource: str | None) -> bool:
         """Whether the client may ask for tokens for *resource*; None means the default one."""
@@ -117,7 +118,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     """In use. *generation* counts its refresh tokens; with *code_hash* a replayed code is noticed.
 
     *unanswered_since*: when the provider should have said who the user is, if it has not answered
-    since then.
+    since then. *used_from*: from which address the client last got tokens, if that is kept.
     """
 
     login: Consent
@@ -128,6 +129,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     lease: Lease | None = None
     resource: str | None = None  # the one that the code was redeemed for, if it was named
     unanswered_since: int | None = None
+    used_from: str | None = None
 
     @property
     def audience(self) -> str:
@@ -167,6 +169,7 @@ class Reason(StrEnum):
     UPSTREAM_EXPIRED = "upstream_expired"
     SESSION_OVER = "session_lifetime_over"
     IDLE = "idle_lifetime_over"
+    ENDED = "ended_from_a_list"
 
 
 def bound_tokens(grant: Pending | Active) -> UpstreamTokens:

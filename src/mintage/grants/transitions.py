@@ -55,23 +55,31 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redemption:
-    """A token request with a code. *redirect_uri*, *resource*: None if left out."""
+    """A token request with a code. *redirect_uri*, *resource*: None if left out.
+
+    *source*: from which address it came, if that is to be kept.
+    """
 
     client_id: ClientId
     code_hash: bytes
     code_verifier: str
     redirect_uri: str | None
     resource: str | None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refreshment:
-    """A token request with a refresh token of *generation*. *scopes*: None for all."""
+    """A token request with a refresh token of *generation*. *scopes*: None for all.
+
+    *source*: see `Redemption`.
+    """
 
     client_id: ClientId
     generation: int
     scopes: Scopes | None
     resource: str | None
+    source: str | None = None
 
 
 def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | Revoke:
@@ -103,6 +111,7 @@ def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | R
         generation=1,
         rotated_at=now,
         resource=request.resource,
+        used_from=request.source,
     )
     return Write(active)
 
@@ -147,7 +156,10 @@ def refresh(
     if late is not None:
         return _revoke(grant, late, now)
     if request.generation >= grant.generation:
-        return Write(replace(grant, generation=request.generation + 1, rotated_at=now))
+        next_one = replace(
+            grant, generation=request.generation + 1, rotated_at=now, used_from=request.source
+        )
+        return Write(next_one)
     age = now - grant.rotated_at if age is None else age
     if request.generation == grant.generation - 1 and age < grace:
         return Keep(grant)

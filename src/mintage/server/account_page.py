@@ -66,6 +66,7 @@ class AccountPage:
                 "id": app.grant.id,
                 "since": _time(summary.created_at),
                 "renewed": _time(app.renewed_at) if known and not in_a_browser else None,
+                "used_from": summary.used_from,
                 "until": _time(app.until),
             }
         )

@@ -39,6 +39,7 @@ def token_error(reason: Reason) -> OAuthError:
             | Reason.UPSTREAM_EXPIRED
             | Reason.SESSION_OVER
             | Reason.IDLE
+            | Reason.ENDED
         ):
             # One sentence for all: telling them apart would only help a guesser.
             return InvalidGrant(

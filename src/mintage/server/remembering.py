@@ -67,18 +67,20 @@ class Remembering:
     ) -> Known | None:
         """Where to send the browser without the page; None: ask.
 
-        A request with a ``prompt`` wants the user to be asked for something.
+        A request with a ``prompt`` wants the user to be asked for something. Where a consent is
+        remembered at several providers, the user chooses one on the page.
         """
         if not terms or wanted.parameters.prompt is not None:
             return None
         if not began_at_the_client(request, wanted.redirect_uri):
             return None
         hints = self.cookie.read(request, now=self._now())
+        found = []
         for upstream, each in zip(offered, terms, strict=True):
             names = tuple(hint.name for hint in hints if hint.terms == each[:PART_BYTES])
             if names:
-                return Known(upstream, each, names[-MOST_NAMES:])
-        return None
+                found.append(Known(upstream, each, names[-MOST_NAMES:]))
+        return found[0] if len(found) == 1 else None
 
     async def agreed(self, login: PendingLogin, who: Identity) -> bool:
         """Whether the user who logged in has agreed to *login*: on the page, or before.

@@ -11,6 +11,7 @@ from mintage.clients.authentication import Authenticator
 from mintage.clients.client import Client
 from mintage.errors import UnauthorizedClient, UnsupportedGrantType
 from mintage.grant_tokens import TokenResponse
+from mintage.server.client_address import KeptAddress, kept_address
 from mintage.web.edge import NO_STORE, authorization_of, json_response, read_form
 from mintage.web.forms import Form, one
 
@@ -24,13 +25,24 @@ class GrantType(Protocol):
     async def concerns(self, form: Form, client: Client) -> bool:
         """Whether *form* names a grant of *client*, which a login has made."""
 
-    async def issue(self, form: Form, client: Client) -> TokenResponse:
-        """The tokens for *form*. Raises `OAuthError` to refuse."""
+    async def issue(self, form: Form, client: Client, source: str | None) -> TokenResponse:
+        """The tokens for *form*. Raises `OAuthError` to refuse.
+
+        *source*: from which address the request came, if that is to be kept.
+        """
 
 
 class TokenEndpoint:
-    def __init__(self, authenticate: Authenticator, grant_types: Iterable[GrantType]) -> None:
+    """*kept*: what is kept of the addresses from which clients get tokens."""
+
+    def __init__(
+        self,
+        authenticate: Authenticator,
+        grant_types: Iterable[GrantType],
+        kept: KeptAddress = "off",
+    ) -> None:
         self._authenticate = authenticate
+        self._kept = kept
         self._grant_types = {grant_type.name: grant_type for grant_type in grant_types}
 
     async def __call__(self, request: Request) -> Response:
@@ -45,7 +57,8 @@ class TokenEndpoint:
             raise UnauthorizedClient(
                 f"this client did not register the grant type {name}: register again with it"
             )
-        issued = await grant_type.issue(form, client)
+        address = request.client.host if request.client else None
+        issued = await grant_type.issue(form, client, kept_address(address, self._kept))
         return json_response(_body(issued), headers=NO_STORE)
 
 

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from mintage.errors import ConfigError
 from mintage.grants.admission import AllowRule
+from mintage.server.client_address import KeptAddress
 from mintage.serving.settings import ServerSection
 from mintage.settings.audit import AuditSection
 from mintage.settings.branding import BrandingSection
@@ -80,9 +81,13 @@ class ConsentSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class AccountSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[account]``: whether users may see and disconnect their apps at ``/account``."""
+    """``[account]``: whether users may see and disconnect their apps at ``/account``.
+
+    *addresses*: what is kept of the addresses from which apps get tokens.
+    """
 
     enabled: bool = True
+    addresses: KeptAddress = "off"
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -62,6 +62,11 @@ class GrantCache:
             return None
         return known.grant
 
+    def unchanged(self, key: bytes) -> Active | None:
+        """`last_known`, unless a change of it may have been missed."""
+        known = self._grants.get(key)
+        return None if known is None or known.era is not self._era else self.last_known(key)
+
     def ticket(self, key: bytes) -> object:
         """Take it before a load. It is valid until the grant under *key* changes."""
         ticket = object()

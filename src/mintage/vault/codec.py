@@ -2,14 +2,25 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from mintage.crypto.sealing import NONCE_BYTES, record_key
 from mintage.errors import NewerRecord, RecordError, SealError, SecretMissing
 from mintage.grants import handles, records
-from mintage.grants.records import NO_TOKENS, Head
-from mintage.grants.states import Active, Grant
-from mintage.values import RandomBytes
+from mintage.grants.records import NO_TOKENS, SETTLED, Head, inside
+from mintage.grants.states import Active, Grant, Pending, Reason, Revoked
+from mintage.values import ClientId, RandomBytes
 from mintage.vault.values import VaultKeys
+
+
+@dataclass(frozen=True, slots=True)
+class EndedUnread:
+    """A grant that was ended without its own secret.
+
+    *before*: what it was. The provider has not been told that its tokens are not needed any more.
+    """
+
+    before: Pending | Active
 
 
 class GrantCodec:
@@ -43,11 +54,19 @@ class GrantCodec:
         """Whether *record* is encrypted under the secret in use."""
         return Head.of(record).sealed_under == self._active.id
 
-    def open(self, record: bytes, *, secret: bytes, key: bytes) -> Grant:
+    def open(self, record: bytes, *, secret: bytes, key: bytes) -> Grant | EndedUnread:
         """The grant in *record*. Raises `SecretMissing`, `NewerRecord`, `SealError`, `RecordError`.
 
         A record of the first format does not say which secret it is under.
         """
+        if record == SETTLED:
+            return Revoked(reason=Reason.ENDED, client_id=ClientId(""), at=0)
+        if (inner := inside(record)) is not None:
+            before = self._open(inner, secret, key)
+            return before if isinstance(before, Revoked) else EndedUnread(before)
+        return self._open(record, secret, key)
+
+    def _open(self, record: bytes, secret: bytes, key: bytes) -> Grant:
         sealed_under = Head.of(record).sealed_under
         known = self._keys.get(sealed_under)
         if known is not None:

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import AsyncGenerator, Callable
+from typing import Final
 
-from mintage.errors import StoreUnavailable
+from mintage.errors import RecordError, Stale, StoreUnavailable
 from mintage.events.event import Emit, Party, Subject, ignore
 from mintage.events.grants import EndedBy, GrantEnded
 from mintage.grants.handles import parse_grant_id
+from mintage.grants.records import set_aside
 from mintage.grants.states import Consent
-from mintage.stores.protocol import Cursor, Store
+from mintage.stores.protocol import UNLISTED, Cursor, Store
 from mintage.values import ClientId
 from mintage.vault.ended import Ended
 from mintage.vault.names import GrantNames
@@ -16,12 +18,15 @@ from mintage.vault.values import Listed
 
 log = logging.getLogger("mintage.vault")
 
+_ATTEMPTS: Final = 100  # each lost race is another's progress; this many are a fault
+
 
 class Listing:
     """Lists grants and ends them. ``running.vault.listing`` is one; don't construct it.
 
-    A grant that is ended here has ended for its client. The upstream's tokens stay valid at the
-    provider: decrypting and so revoking them takes a token of the client.
+    A grant that is ended here has ended for its client. To decrypt the upstream's tokens, and so to
+    revoke them at the provider, takes a token of the client. So that happens when the client next
+    comes with one.
 
     Args:
         store, names, ended, changed, emit: Private, and may change.
@@ -103,11 +108,50 @@ class Listing:
         Raises:
             StoreUnavailable: The store can't be written just now.
         """
+        try:
+            await self._set_aside(grant)
+        finally:
+            # Also after a failure: whether it was written is then not known.
+            self._changed(grant.key)
+        self._over(grant, by, reason)
+
+    async def _set_aside(self, grant: Listed) -> None:
+        """Put an end to the record. The encrypted part stays, for whoever can decrypt it."""
+        for _ in range(_ATTEMPTS):
+            seen = await self._store.load(grant.key)
+            if seen is None:
+                return
+            try:
+                record = set_aside(seen.record)
+                if record != seen.record:
+                    await self._store.replace(grant.key, seen, record, grant.expires_at, UNLISTED)
+            except Stale:
+                continue
+            except RecordError:  # nobody here could read it later
+                await self._store.delete(grant.key)
+            return
+        raise StoreUnavailable("other requests kept changing the grant")
+
+    async def remove(self, grant: Listed, *, by: EndedBy, reason: str) -> None:
+        """End a grant that gives way to another. Private.
+
+        The provider's tokens stay as they are: many providers would end all of the user's logins
+        with this one (RFC 7009 §2.1).
+
+        Args:
+            grant: What `find` or `get` returned.
+            by: Who ends it, for the audit trail.
+            reason: Why, in one word for the audit trail.
+        """
         await self._store.delete(grant.key)
+        self._changed(grant.key)
+        self._over(grant, by, reason)
+
+    def _over(self, grant: Listed, by: EndedBy, reason: str) -> None:
+        """Remember that *grant* has ended, and report it once."""
         again = grant.key in self._ended
         self._ended.remember(grant.key)
-        self._changed(grant.key)
-        log.info("grant %s: ended from the list", grant.id)
+        log.info("grant %s: ended from the list: %s", grant.id, reason)
         if not again:
             self._emit(GrantEnded(party=_party(grant), by=by, reason=reason))
 
@@ -141,7 +185,7 @@ class Listing:
         try:
             grants = sorted(await self._of(login), key=_order)
             for grant in grants[: max(len(grants) - limit, 0)]:
-                await self.end(grant, by="lifetime", reason="too_many_grants")
+                await self.remove(grant, by="lifetime", reason="too_many_grants")
         except StoreUnavailable as error:
             log.warning("old grants were not looked for: %s", error)  # the next login will
 

@@ -8,7 +8,7 @@ import msgspec
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.errors import RecordError, SealError
 from mintage.grants.records import NO_TOKENS, Head
-from mintage.grants.states import Consent
+from mintage.grants.states import Active, Pending
 from mintage.stores.protocol import Entry, Index
 from mintage.values import ClientId, RandomBytes
 from mintage.vault.values import Listed, Summary, VaultKeys
@@ -22,19 +22,14 @@ class GrantNames:
         self._active = keys[0]
         self._random_bytes = random_bytes
 
-    def make(
-        self, login: Consent, key: bytes, *, sid: str | None, order: int | None = None
-    ) -> Index:
-        """The hashes to find a grant by, and its summary.
-
-        *sid*: the provider's session. *order*: its place among its user's grants.
-        """
-        who = login.identity
+    def make(self, grant: Pending | Active, key: bytes) -> Index:
+        """The hashes to find *grant* by, and its summary."""
+        login, who = grant.login, grant.login.identity
         return Index(
             subject=self.of_subject(who.issuer, who.subject)[0],
             client=self.of_client(login.client_id)[0],
             summary=seal(
-                msgspec.msgpack.encode(Summary.of(login, order, sid)),
+                msgspec.msgpack.encode(Summary.of(grant)),
                 key=BoxKey(self._active.seal),
                 context=b"summary\0" + key,
                 nonce=self._random_bytes(NONCE_BYTES),

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from mintage.errors import StoreUnavailable, UpstreamMisbehaved, UpstreamUnavailable
 from mintage.grants import browser_sessions, handles
 from mintage.grants.browser_sessions import begun
@@ -54,10 +56,9 @@ class Sessions:
         Raises `UpstreamRefused` if the user has logged out at the provider since the login.
         """
         secret = self._random_bytes(handles.SECRET_BYTES)
-        session = begun(login, upstream)
         order = await self._listing.next_order(login)
-        end = self._lifetimes.end_of(session)
-        await self._grants.insert(secret, session, login, end, order)
+        session = begun(replace(login, order=order), upstream)
+        await self._grants.insert(secret, session, self._lifetimes.end_of(session))
         await self._listing.make_room(login, limit=self._max_grants)
         return secret
 
@@ -93,7 +94,7 @@ class Sessions:
         """
         key = handles.store_key(secret)
         former = Listed(key, None, 0, b"", b"", unread=_UNREAD)
-        await self._listing.end(former, by="user", reason="signed_in_again")
+        await self._listing.remove(former, by="user", reason="signed_in_again")
 
     async def _note(
         self, found: OpenGrant, client_id: ClientId, *, may_wait: bool

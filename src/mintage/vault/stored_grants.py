@@ -21,6 +21,7 @@ from mintage.events.event import Emit, ignore
 from mintage.grants import handles
 from mintage.grants.endings import ending
 from mintage.grants.parties import party_of
+from mintage.grants.records import SETTLED, inside
 from mintage.grants.states import (
     Active,
     Consent,
@@ -34,7 +35,7 @@ from mintage.grants.states import (
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write
 from mintage.stores.protocol import UNLISTED, Index, Store, Versioned
 from mintage.values import Clock
-from mintage.vault.codec import GrantCodec
+from mintage.vault.codec import EndedUnread, GrantCodec
 from mintage.vault.ended import Ended
 from mintage.vault.names import GrantNames
 from mintage.vault.outage import Outage
@@ -63,7 +64,9 @@ class StoredGrants:
     """*changed* gets the store key of each grant that was written, or may have been.
 
     *report*: see `ReportEnded`. It gets the upstream tokens of each grant that ends here, after the
-    write. *join*: notes the provider's session of a login, under the secret in use.
+    write. *tells*: whether that tells the provider; otherwise grants that were ended unread stay
+    so, for a process that does. *join*: notes the provider's session of a login, under the secret
+    in use.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class StoredGrants:
         lifetimes: Lifetimes,
         changed: Callable[[bytes], None],
         report: ReportEnded,
+        tells: bool,
         outage: Outage,
         join: Callable[[Consent, UpstreamTokens], Awaitable[bool]],
         emit: Emit = ignore,
@@ -87,25 +91,23 @@ class StoredGrants:
         self._lifetimes = lifetimes
         self._changed = changed
         self._report = report
+        self._tells = tells
         self._outage = outage
         self._emit = emit
         self._join = join
         self._unconfirmed = UnconfirmedWrites()
         self.ended = Ended()
 
-    async def insert(
-        self, secret: bytes, grant: Pending | Active, login: Consent, expires_at: int, order: int
-    ) -> None:
-        """Store a new grant until *expires_at*; *order* is its place among its user's.
+    async def insert(self, secret: bytes, grant: Pending | Active, expires_at: int) -> None:
+        """Store a new grant until *expires_at*.
 
         Raises `UpstreamRefused` if the user has logged out at the provider since the login.
         """
         key = handles.store_key(secret)
         record = self._codec.seal_new(grant, secret=secret, key=key)
-        index = self._names.make(login, key, sid=grant.upstream.sid, order=order)
-        await self.insert_once(key, record, index, expires_at)
+        await self.insert_once(key, record, self._names.make(grant, key), expires_at)
         # After the grant: a logout at the same time finds the grant, or this finds the logout.
-        if not await self._join(login, grant.upstream):
+        if not await self._join(grant.login, grant.upstream):
             await self._store.delete(key)
             self._changed(key)
             self._report(grant.upstream)
@@ -225,10 +227,13 @@ class StoredGrants:
             grant, secret=secret, key=key, record=seen.record, before=before
         )
         index = UNLISTED if isinstance(grant, Revoked) else None
-        if isinstance(grant, Active) and not self._codec.is_current(seen.record):
-            # Its names are made with the old secret.
-            index = self._names.make(grant.login, key, sid=grant.upstream.sid)
-            await self._join(grant.login, grant.upstream)
+        if isinstance(grant, Active):
+            is_current = self._codec.is_current(seen.record)
+            if not is_current or _is_use(before, grant):
+                # Lists show when it was used; and names may be made with an older secret.
+                index = self._names.make(grant, key)
+            if not is_current:
+                await self._join(grant.login, grant.upstream)
         try:
             await self._store.replace(key, seen, record, expires_at, index)
         except StoreUnavailable:
@@ -269,12 +274,15 @@ class StoredGrants:
         except (SealError, RecordError) as error:
             log.error("grant %s: its record is damaged: %s", handles.grant_id(key), error)  # noqa: TRY400
             return None
+        if isinstance(grant, EndedUnread):
+            return seen, await self._settle(secret, seen, grant.before)
         if isinstance(grant, Revoked):
             self.ended.remember(key)
             before = self._unconfirmed.written(key, seen.record)
             if before is not None:  # it was not reported when the write got no answer
                 self._report(bound_tokens(before))
-                self._emit_end(secret, before, grant.reason)
+                if grant.reason is not Reason.ENDED:  # whoever ended it has reported that
+                    self._emit_end(secret, before, grant.reason)
         elif was_over:
             log.error(
                 "grant %s ended, and an older record of it is in the store again: it stays "
@@ -283,6 +291,39 @@ class StoredGrants:
             )
             return None
         return seen, grant
+
+    async def _settle(self, secret: bytes, seen: Versioned, before: Pending | Active) -> Revoked:
+        """Report the upstream tokens of a grant that was ended without its secret, once."""
+        client_id, now = before.login.client_id, int(self._clock())
+        revoked = Revoked(reason=Reason.ENDED, client_id=client_id, at=now)
+        self.ended.remember(handles.store_key(secret))
+        if not self._tells:
+            return revoked
+        try:
+            await self._replace(secret, seen, before, revoked)
+        except Stale:
+            return revoked  # another process reports them
+        except StoreUnavailable as error:
+            log.warning("an ended grant's upstream tokens are reported later: %s", error)
+            return revoked
+        self._report(bound_tokens(before))
+        return revoked
+
+    async def settle_known(self, key: bytes, known: Active) -> None:
+        """The same for a grant that this process has decrypted, if it is one that was so ended."""
+        if not self._tells:
+            return
+        try:
+            seen = await self._store.load(key)
+            if seen is None or inside(seen.record) is None:
+                return
+            await self._store.replace(key, seen, SETTLED, self._lifetimes.end_of(known))
+        except (Stale, RecordError):
+            return
+        except StoreUnavailable as error:
+            log.warning("an ended grant's upstream tokens are reported later: %s", error)
+            return
+        self._report(bound_tokens(known))
 
     async def check_secrets(self, secret: bytes) -> None:
         """Raise `SecretMissing` if the live grant of *secret* needs a secret that is not here.
@@ -297,3 +338,10 @@ class StoredGrants:
             self._codec.check_secrets(seen.record, key)
         except NewerRecord as newer:
             raise StoreUnavailable(str(newer)) from newer
+
+
+def _is_use(before: Grant, after: Active) -> bool:
+    """Whether the client got tokens between the two, or the user was there in a session."""
+    if not isinstance(before, Active):
+        return True
+    return (before.generation, before.rotated_at) != (after.generation, after.rotated_at)

@@ -17,7 +17,7 @@ from mintage.grants.browser_sessions import (
 )
 from mintage.grants.lease import Renewed
 from mintage.grants.parties import party_of
-from mintage.grants.states import Active, Consent, Grant, Identity, Reason, UpstreamTokens
+from mintage.grants.states import Active, Grant, Identity, Pending, Reason, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write
 from mintage.values import ClientId, GrantId, Scopes
 
@@ -92,8 +92,9 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
 
     *order*: a number above those of the user's earlier grants at this client, whatever the clocks
     of the servers say. *resources*: what the app may use, with *scopes*; empty for a grant of an
-    earlier version. *sid*: the provider's session in which the user logged in, if it is known. New
-    members come at the end: older versions ignore them.
+    earlier version. *sid*: the provider's session in which the user logged in, if it is known.
+    *used_at*: when the app last got tokens, and *used_from*: from which address, if that is kept.
+    New members come at the end: older versions ignore them.
     """
 
     issuer: str
@@ -105,9 +106,13 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     scopes: Scopes = ()
     resources: tuple[str, ...] = ()
     sid: str | None = None
+    used_at: int | None = None
+    used_from: str | None = None
 
     @classmethod
-    def of(cls, login: Consent, order: int | None = None, sid: str | None = None) -> Self:
+    def of(cls, grant: Pending | Active) -> Self:
+        login = grant.login
+        used = (grant.rotated_at, grant.used_from) if isinstance(grant, Active) else (None, None)
         who, claims = login.identity, login.identity.claims
         names = (claims.get(claim) for claim in ("email", "preferred_username", "name"))
         name = next((name for name in names if isinstance(name, str)), None)
@@ -117,10 +122,11 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
             login.client_id,
             login.created_at,
             name,
-            order,
+            login.order,
             login.scopes,
             (login.resource, *login.more_resources),
-            sid,
+            grant.upstream.sid,
+            *used,
         )
 
 

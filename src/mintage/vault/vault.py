@@ -9,7 +9,10 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
+
+import msgspec
 
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import Exists, StoreUnavailable, UpstreamUnavailable
@@ -29,7 +32,6 @@ from mintage.grants.states import (
     Reason,
     Revoked,
     UpstreamTokens,
-    bound_tokens,
 )
 from mintage.grants.transitions import Keep, Redemption, Refreshment, Write
 from mintage.stores.protocol import EVERYTHING, Store
@@ -131,13 +133,14 @@ class Vault:
             lifetimes=self._lifetimes,
             changed=self._changed,
             report=ended,
+            tells=ended is not forget,
             outage=self._outage,
             emit=emit,
             join=self._provider_sessions.join,
         )
+        self._settling: SingleFlight[None] = SingleFlight()
         self._rotations = Rotations(steady)
         self._max_grants = max_grants
-        self._report = ended
         self.consents = Consents(store, (keys, *former_keys), random_bytes)
         self.listing = Listing(store, names, self._grants.ended, changed=self._changed, emit=emit)
         self._renewal = Renewal(
@@ -186,16 +189,16 @@ class Vault:
         raw = self._random_bytes(handles.CODE_BYTES)
         secret = raw[: handles.SECRET_BYTES]
         expires_at = self._now() + self._lifetimes.code
+        order = await self.listing.next_order(login)
         pending = Pending(
-            login=login,
+            login=msgspec.structs.replace(login, order=order),
             upstream=upstream,
             code_hash=handles.code_hash(raw),
             code_challenge=code_challenge,
             redirect_uri=redirect_uri,
             code_expires_at=expires_at,
         )
-        order = await self.listing.next_order(login)
-        await self._grants.insert(secret, pending, login, expires_at, order)
+        await self._grants.insert(secret, pending, expires_at)
         await self.listing.make_room(login, limit=self._max_grants)
         return handles.make_code(raw)
 
@@ -308,13 +311,14 @@ class Vault:
     ) -> None:
         """End a grant that `listing` found.
 
-        Its upstream tokens are reported only if its client used it here a moment ago, so that it is
-        still decrypted in the cache. Otherwise nobody can read them without a token of the client.
+        If its client used it here a moment ago, it is still decrypted in the cache, and its
+        upstream tokens are reported. Otherwise nobody can read them without a token of the client.
+        They are reported when the client next comes with one.
         """
-        known = self._cache.last_known(grant.key)
+        known = self._cache.unchanged(grant.key)
         await self.listing.end(grant, by=by, reason=reason)
         if known is not None:
-            self._report(bound_tokens(known))
+            await self._grants.settle_known(grant.key, known)
 
     async def end_at_provider(
         self, issuer: str, *, subject: str | None, sid: str | None
@@ -339,7 +343,12 @@ class Vault:
         return ended
 
     def renewed_at(self, grant: Listed) -> int:
-        """When the client of *grant* last got tokens, if the lifetimes were the same then."""
+        """When the client of *grant* last got tokens.
+
+        For a grant of an earlier version it is right if the lifetimes were the same then.
+        """
+        if grant.summary is not None and grant.summary.used_at is not None:
+            return grant.summary.used_at
         return grant.expires_at - self._lifetimes.refresh
 
     def lasts_until(self, grant: Listed) -> int:
@@ -352,13 +361,20 @@ class Vault:
         return int(min(grant.expires_at, since + session, used + idle))
 
     async def watch(self) -> None:
-        """Drop from the cache what other processes change. It runs until it is cancelled."""
+        """Drop from the cache what other processes change. It runs until it is cancelled.
+
+        If another process ended a grant that it could not decrypt, and it is in this cache, its
+        upstream tokens are reported.
+        """
         self._anything_changed()  # changes from before it listened
         async for key in self._store.changes():
             if key == EVERYTHING:
                 self._anything_changed()
-            else:
-                self._changed(key)
+                continue
+            known = self._cache.unchanged(key)
+            self._changed(key)
+            if known is not None:  # another process may have ended it, and could not read it
+                self._settling.start(key, partial(self._grants.settle_known, key, known))
 
     async def with_fresh_upstream(self, opened: OpenGrant) -> OpenGrant | Refused:
         """*opened* with an upstream token that is valid for a while (see `Renewal.fresh`)."""
@@ -373,7 +389,8 @@ class Vault:
         )
 
     async def drain(self) -> None:
-        """Wait for renewals under way (see `Renewal.drain`)."""
+        """Wait for renewals under way (see `Renewal.drain`), and for what is to be reported."""
+        await self._settling.drain()
         await self._renewal.drain()
 
     def _changed(self, key: bytes) -> None:

@@ -32,7 +32,7 @@ class AuthorizationCode:
         parsed = parse_code(one(form, "code"))
         return parsed is not None and await self.vault.holds(parsed[0], client.client_id)
 
-    async def issue(self, form: Form, client: Client) -> TokenResponse:
+    async def issue(self, form: Form, client: Client, source: str | None) -> TokenResponse:
         request = RedeemCode.parse(form, self.site)
         parsed = parse_code(request.code)
         if parsed is None:
@@ -44,6 +44,7 @@ class AuthorizationCode:
             code_verifier=request.code_verifier,
             redirect_uri=request.redirect_uri,
             resource=request.resource,
+            source=source,
         )
         answer = Answer(
             tokens=self.tokens, site=self.site, client=client, resource=request.resource

@@ -35,7 +35,7 @@ class RefreshToken:
             return False
         return await self.vault.holds(handle.secret, client.client_id)
 
-    async def issue(self, form: Form, client: Client) -> TokenResponse:
+    async def issue(self, form: Form, client: Client, source: str | None) -> TokenResponse:
         request = Refresh.parse(form, self.site)
         try:
             handle = self.tokens.read_refresh(request.refresh_token)
@@ -50,6 +50,7 @@ class RefreshToken:
             generation=handle.generation,
             scopes=request.scopes,
             resource=request.resource,
+            source=source,
         )
         answer = Answer(
             tokens=self.tokens,
