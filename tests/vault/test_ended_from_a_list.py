@@ -1,6 +1,6 @@
 """A grant that ends in a list, where nobody can decrypt it: its upstream tokens are reported later.
 
-Whoever comes with its secret makes that possible: a token of its client, or another process that
+Its secret makes that possible: a token of its client, or another process that
 has it in its cache.
 """
 

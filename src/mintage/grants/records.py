@@ -67,7 +67,7 @@ class Head:
 def set_aside(record: bytes) -> bytes:
     """The record for a grant that ends while nobody can decrypt *record*, which is inside.
 
-    Whoever comes with the grant's secret can still read the upstream tokens, and have them revoked.
+    A request with the grant's secret can still read the upstream tokens, and have them revoked.
     The record of a grant that has ended is returned as it is. Raises `RecordError` for one that is
     damaged, or of a format that does not say which secret it is under.
     """

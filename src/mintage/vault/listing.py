@@ -116,7 +116,7 @@ class Listing:
         self._over(grant, by, reason)
 
     async def _set_aside(self, grant: Listed) -> None:
-        """Put an end to the record. The encrypted part stays, for whoever can decrypt it."""
+        """Put an end to the record. The encrypted part stays: a token of the client opens it."""
         for _ in range(_ATTEMPTS):
             seen = await self._store.load(grant.key)
             if seen is None:
