@@ -18,6 +18,10 @@ from fastmcp.server.auth.jwt_issuer import JWTIssuer as TheirIssuer
 from fastmcp.server.dependencies import get_access_token
 from joserfc.errors import JoseError
 from mcp.shared.auth import AuthorizationCodeResult
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -186,6 +190,22 @@ async def test_a_client_whose_token_has_ended_refreshes_it(home: House) -> None:
         person.context.token_expiry_time = 1  # the client's own clock: the token looks old
         assert (await said(client, "whoami")).startswith("alice")
     assert len(person.landed) == 1, "refreshed, not logged in again"
+
+
+async def test_spans_of_the_login_go_to_the_provider_of_the_server(
+    house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    async with house(alone, opentelemetry={}) as home:
+        token = await home.token()
+        async with Client(f"{home.origin}/mcp", auth=token) as client:
+            await said(client, "whoami")
+    provider.shutdown()
+    names = {span.name for span in exporter.get_finished_spans()}
+    assert {"POST token", "GET callback", "provider login"} <= names
+    assert token not in "".join(span.to_json() for span in exporter.get_finished_spans())
 
 
 async def test_refusals_and_documents_are_ours(home: House) -> None:

@@ -1,14 +1,20 @@
 """What is counted while a server works, in this process."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import websockets
 
 from mintage.events.requests import RequestRefused
+from mintage.stores.protocol import Page
+from mintage.telemetry.grant_count import counted
 from mintage.telemetry.security import SecurityCounters
 from mintage.testing.browser import Browser
+from mintage.testing.counting_store import CountingStore
 from mintage.testing.nanoidp import free_port
+from tests.support.logins import new_code
 from tests.support.raw_backend import RawBackend, access_token
 from tests.support.world import THE_BACKEND, World
 from tests.telemetry.scrape import Numbers, series
@@ -147,11 +153,57 @@ async def test_logins_tokens_refusals_and_renewals_are_counted(
     assert numbers("mintage_grants_ended_total", by="client") == 1
 
 
+async def test_live_grants_are_counted_over_all_pages(world: World) -> None:
+    for number in range(3):
+        await new_code(world.running.vault, f"user-{number}", at=int(world.clock()))
+    store = FewAtOnce(world.running.store)
+    assert await counted(store) == 3
+    assert store.seen["list"] == 3
+
+
+class FewAtOnce(CountingStore):
+    async def list(self, **wanted: Any) -> Page:
+        return await super().list(**wanted | {"limit": 1})
+
+
 async def test_a_word_that_is_not_known_is_no_label(numbers: Numbers) -> None:
     """Whatever a later part of the program reports, labels stay few."""
     count = SecurityCounters(numbers.cells)
     count(RequestRefused(endpoint="/x?code=y", stage="new", code="strange", status=400))
     assert numbers("mintage_refusals_total", endpoint="other", stage="other", error="other") == 1
+
+
+class TestWebSockets:
+    @pytest.fixture
+    async def echo(self) -> AsyncIterator[int]:
+        async def repeat(connection: websockets.ServerConnection) -> None:
+            async for message in connection:
+                await connection.send(message)
+
+        async with websockets.serve(repeat, "127.0.0.1", 0) as server:
+            yield int(next(iter(server.sockets)).getsockname()[1])
+
+    @pytest.fixture
+    def overrides(self, echo: int) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{echo}"
+        return {"resource": [{"path": "/mcp", "backend": url, "credential": "none"}]}
+
+    async def test_an_open_one_is_counted_until_it_closes(
+        self, world: World, numbers: Numbers
+    ) -> None:
+        headers = {"authorization": f"Bearer {await access_token(world)}"}
+        url = f"ws://127.0.0.1:{world.port}/mcp"
+        async with websockets.connect(url, additional_headers=headers) as connection:
+            await connection.send("hello")
+            assert await connection.recv() == "hello"
+            assert numbers("mintage_open_websockets", resource="/mcp") == 1
+        async with asyncio.timeout(10):
+            while numbers("mintage_open_websockets"):
+                await asyncio.sleep(0.01)
+        assert numbers("mintage_request_seconds_count", resource="/mcp", status="1xx") == 1
+        with pytest.raises(websockets.InvalidStatus):
+            await websockets.connect(url)
+        assert numbers("mintage_request_seconds_count", resource="/mcp", status="4xx") == 1
 
 
 class TestStreams:

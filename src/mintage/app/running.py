@@ -14,6 +14,7 @@ from mintage.resource.bearer import Bearer
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site.site import Site
 from mintage.stores.protocol import Store
+from mintage.telemetry.telemetry import Telemetry
 from mintage.upstream.registry import Upstreams
 from mintage.vault.vault import Vault
 
@@ -28,8 +29,8 @@ class Running:
         tokens: What issues and verifies the tokens of all resources.
         revoker: What revokes tokens at the identity provider.
         events: The security events. ``events.attach(listener)`` passes them to a function.
-        site, bearer, upstreams, secret_needs, gateway, router, entry, client_denials: Private,
-            and may change.
+        site, bearer, upstreams, secret_needs, gateway, router: Private, and may change.
+        telemetry, entry, client_denials: Private, and may change.
     """
 
     site: Site
@@ -43,6 +44,7 @@ class Running:
     events: Listeners
     gateway: Gateway
     router: Router
+    telemetry: Telemetry
     entry: ASGIApp
     client_denials: ClientDenials
 

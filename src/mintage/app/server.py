@@ -222,7 +222,7 @@ async def open_server(
         await stack.enter_async_context(
             beside(
                 *chores(store, vault, clock, secret_needs if is_shared else None),
-                *telemetry.chores(vault, gateway),
+                *telemetry.chores(store, vault, gateway),
                 forever("denied clients", denials.follow, pause=PAUSE),
             )
         )
@@ -239,6 +239,7 @@ async def open_server(
             events=emit,
             gateway=gateway,
             router=router,
+            telemetry=telemetry,
             entry=telemetry.router(
                 router,
                 paths=by_path,

@@ -47,4 +47,4 @@ def with_opentelemetry(given: Telemetry, section: OpenTelemetrySection | None) -
         tracer = tracer or OpenTelemetryTracer()
     if section.metrics:
         meter = OpenTelemetryMeter() if meter is None else BothMeters(meter, OpenTelemetryMeter())
-    return Telemetry(meter, tracer)
+    return Telemetry(meter, tracer, given.counts_grants)

@@ -125,4 +125,4 @@ def measured(page: MetricsPage | None, number: int) -> Measured:
         cells = Cells()
         return Measured(Telemetry(cells), cells)
     shared = SharedCells(page.places[number])
-    return Measured(Telemetry(shared.cells), shared=shared)
+    return Measured(Telemetry(shared.cells, counts_grants=number == 0), shared=shared)

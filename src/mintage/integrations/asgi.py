@@ -264,7 +264,9 @@ class Guard:
             return await self.app({**scope, PASSED: True}, receive, send)
         if not isinstance(found.target.target, External):
             return await self.login.mintage(located(scope), receive, send)
-        return await self._guarded(running, found, scope, receive, send)
+        guarded = partial(self._guarded, running, found)
+        await running.telemetry.around(guarded, found.target.path)(scope, receive, send)
+        return None
 
     @asynccontextmanager
     async def _lifespan(self, scope: Scope) -> AsyncIterator[None]:

@@ -88,6 +88,12 @@ CACHE_LOOKUPS: Final = Metric(
     "Grants that were found in the cache (hit) or had to be read from the store (miss).",
     ("result",),
 )
+GRANTS: Final = Metric(
+    "mintage_grants",
+    "gauge",
+    "Live grants in the store, counted every five minutes. Servers on one store show the same.",
+    merge="mostrecent",
+)
 CACHED_GRANTS: Final = Metric(
     "mintage_cached_grants",
     "gauge",
@@ -168,6 +174,7 @@ METRICS: Final = (
     STORE_SECONDS,
     STORE_RESTING,
     CACHE_LOOKUPS,
+    GRANTS,
     CACHED_GRANTS,
     RENEWALS_PAUSED,
     LOGINS,

@@ -1,7 +1,7 @@
 """Requests and WebSockets of clients, measured around the router of the application."""
 
-from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Final
@@ -19,6 +19,9 @@ from mintage.web.current_request import RESOURCE
 
 Place = tuple[str, str]
 """(endpoint, resource): in words that the settings bound."""
+
+PlaceOf = Callable[[Scope], Place]
+TimersByPlace = dict[Place, Timers]
 
 _NOWHERE: Final = ("none", "")
 
@@ -57,17 +60,15 @@ class MeasuredRouter:
     """Passes each request on to *router*, and measures it."""
 
     router: ASGIApp
-    places: Places
+    place_of: PlaceOf
     meter: Meter
-    _timers: dict[Place, Timers] = field(default_factory=dict, init=False)
+    timers: TimersByPlace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        place = self.places.of(scope)
-        timers = self._timers.get(place)
+        place = self.place_of(scope)
+        timers = self.timers.get(place)
         if timers is None:
-            timers = self._timers[place] = Timers(
-                partial(self.meter.timer, REQUEST_SECONDS, *place)
-            )
+            timers = self.timers[place] = Timers(partial(self.meter.timer, REQUEST_SECONDS, *place))
         sending = _Sending(timers, send, self.meter, place[1])
         try:
             await self.router(scope, receive, sending)

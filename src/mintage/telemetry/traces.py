@@ -19,10 +19,10 @@ from mintage.resource.bearer import Access
 from mintage.site.resource import Resource
 from mintage.site.targets import HttpTarget
 from mintage.telemetry.backends import outcome_of
-from mintage.telemetry.requests import Places
+from mintage.telemetry.requests import PlaceOf
 from mintage.telemetry.steps import Kind, Probe, Step
 from mintage.telemetry.words import status_class
-from mintage.web.current_request import TRACE_ID
+from mintage.web.current_request import CURRENT, TRACE_ID
 
 REQUEST: Final = Kind("request", None, labels=("endpoint", "resource"))
 ADMIT: Final = Kind("admit", None, labels=("resource",))
@@ -36,15 +36,17 @@ class TracedRouter:
     """Passes each request on to *router*, in a span."""
 
     router: ASGIApp
-    places: Places
+    place_of: PlaceOf
     probe: Probe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint, resource = self.places.of(scope)
+        endpoint, resource = self.place_of(scope)
         with self.probe.step(REQUEST, endpoint, resource, detail=scope) as step:
             step.outcome = "none"
             if self.probe.tracer is not None:
-                scope[TRACE_ID] = self.probe.tracer.trace_id()
+                scope[TRACE_ID] = trace_id = self.probe.tracer.trace_id()
+                if (request := CURRENT.get()) is not None:  # it began further out
+                    request.trace_id = trace_id
 
             async def traced(message: Message) -> None:
                 if message["type"] in ("http.response.start", "websocket.http.response.start"):
