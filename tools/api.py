@@ -34,6 +34,7 @@ PUBLIC: Final = (
     "mintage.jwt_verifier",
     "mintage.errors",
     "mintage.app",
+    "mintage.logs",
     "mintage.integrations.fastapi",
     "mintage.integrations.fastmcp",
     "mintage.integrations.mcp_sdk",

@@ -28,7 +28,10 @@ RECORDER = Recorder("server-1", 42)
 
 
 def record(event: Event, recorder: Recorder = RECORDER) -> dict[str, Any]:
-    return recorder.record(event, at=1_800_000_000.1234, record_id="id")
+    line = recorder.line(event, at=1_800_000_000.1234, record_id="id")
+    assert line.endswith(b"\n")
+    found: dict[str, Any] = json.loads(line)
+    return found
 
 
 def every_event() -> set[type[Event]]:
@@ -110,8 +113,8 @@ def test_the_manual_shows_a_record_as_it_is() -> None:
     )
     origin = Origin(address="192.0.2.7", reference="0a1b2c3d4e5f")
     event = GrantEnded(party=party, origin=origin, by="client", reason="revoked_by_client")
-    made = Recorder("auth-1", 42).record(event, at=1_800_000_000.123, record_id="5b0c6f0e2d9a")
-    assert json.loads(shown) == made
+    made = Recorder("auth-1", 42).line(event, at=1_800_000_000.123, record_id="5b0c6f0e2d9a")
+    assert json.loads(shown) == json.loads(made)
 
 
 def test_the_manual_names_each_event_and_each_of_its_fields() -> None:

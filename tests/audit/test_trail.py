@@ -53,8 +53,12 @@ class Sink:
         return [json.loads(line) for line in self.lines]
 
 
-def numbered(number: int) -> Callable[[int], dict[str, Any]]:
-    return lambda dropped: {"number": number} | ({"dropped": dropped} if dropped else {})
+def numbered(number: int) -> Callable[[int], bytes]:
+    def line(dropped: int) -> bytes:
+        record = {"number": number} | ({"dropped": dropped} if dropped else {})
+        return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+    return line
 
 
 def put(trail: Trail, *numbers: int) -> None:
@@ -75,8 +79,9 @@ def test_what_has_no_room_is_counted_in_the_next_record(caplog: pytest.LogCaptur
     sink = Sink(works=False)
     trail = Trail(sink, size=3, first_pause=_FIRST_PAUSE)
     put(trail, *range(10))
+    until(lambda: trail.problem is not None)
     sink.works = True
-    until(lambda: len(sink.lines) == 3)
+    until(lambda: trail.problem is None)
     put(trail, 10, 11)
     trail.close()
     assert sink.records == [
@@ -200,15 +205,15 @@ class TestFile:
         assert json.loads(path.read_text()) == {"number": 1}
 
 
-def _same(record: dict[str, Any], _: int) -> dict[str, Any]:
-    return record
+def _same(line: bytes, _: int) -> bytes:
+    return line
 
 
 def _append(path: Path, of: int) -> None:
     trail = Trail(FileSink(path))
     for number in range(500):
         record = {"of": of, "number": number, "pad": "x" * 2000}
-        trail.put(partial(_same, record))
+        trail.put(partial(_same, json.dumps(record).encode() + b"\n"))
     trail.close(30)
 
 

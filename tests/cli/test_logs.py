@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mintage.cli.logs import JsonLines, start_log
+from mintage.cli.logs import start_log
 from mintage.errors import ConfigError
+from mintage.logs import JsonLines
 from mintage.testing.nanoidp import free_port
 from tests.support.command import CONFIG, served
 

@@ -1,54 +1,112 @@
-"""What happens around every request: it gets a reference, and its refusal becomes an event."""
+"""What happens around every request: its reference, its line in the log, and its refusal."""
 
+import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.events.event import NOBODY, Emit
 from mintage.events.requests import RequestRefused
+from mintage.gateway.headers import RawHeaders
 from mintage.gateway.peers import Peers
+from mintage.logs import access
 from mintage.values import RandomBytes
 from mintage.web.current_request import CURRENT, TRACE_ID, CurrentRequest
 from mintage.web.edge import REFERENCE
 
 _REFERENCE_BYTES: Final = 6
+_REQUEST_ID: Final = b"x-request-id"
+_ACCEPTED_ID: Final = re.compile(rb"[A-Za-z0-9._:+/=-]{1,100}")
+# W3C Trace Context, §3.2: version, trace-id, parent-id and flags. All zeros is no trace-id.
+_TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_BEGINNINGS: Final = {
+    "http.response.start": 200,
+    "websocket.http.response.start": 200,
+    "websocket.accept": 101,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """Makes the `CurrentRequest` of each request. *peers*: the proxies whose addresses count."""
+    """Makes the `CurrentRequest` of each request. *peers*: the proxies whose headers count.
+
+    The reference goes to the application and its backends as ``X-Request-ID``, and back to the
+    client.
+    """
 
     peers: Peers
     random_bytes: RandomBytes
     emit: Emit
+    timer: Callable[[], float] = time.perf_counter
 
     async def __call__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Call *app* for a request, unless this is done further out already."""
         if REFERENCE in scope and CURRENT.get() is not None:
             return await app(scope, receive, send)
-        request = self._begin(scope)
+        request, began = self._begin(scope), self.timer()
         token = CURRENT.set(request)
         try:
-            await app(scope, receive, send)
+            await app(scope, receive, _naming(request, send))
         finally:
-            self._end(request)
+            if request.refusal is not None:
+                self._tell_refusal(request)
+            if access.is_on():
+                access.write(scope, request, self.timer() - began)
             CURRENT.reset(token)
 
     def _begin(self, scope: Scope) -> CurrentRequest:
-        reference = scope[REFERENCE] = self.random_bytes(_REFERENCE_BYTES).hex()
+        """The request of *scope*, whose headers get its reference in place of the client's."""
+        headers: RawHeaders = scope["headers"]
         peer = scope["client"][0] if scope.get("client") else None
-        address = self.peers.client_of(peer, scope["headers"])
-        return CurrentRequest(reference, address, scope.get(TRACE_ID))
+        given = _only(headers, _REQUEST_ID, _ACCEPTED_ID) if self.peers.trusts(peer) else None
+        reference = given[0].decode() if given else self.random_bytes(_REFERENCE_BYTES).hex()
+        scope[REFERENCE] = reference
+        scope["headers"] = _with_reference(headers, reference)
+        address = self.peers.client_of(peer, headers)
+        return CurrentRequest(reference, address, scope.get(TRACE_ID) or _trace_of(headers))
 
-    def _end(self, request: CurrentRequest) -> None:
-        if (refusal := request.refusal) is not None:
-            self.emit(
-                RequestRefused(
-                    party=NOBODY if request.caller is None else request.caller.party,
-                    endpoint=request.endpoint,
-                    stage=refusal.stage,
-                    code=refusal.code,
-                    status=refusal.status,
-                )
+    def _tell_refusal(self, request: CurrentRequest) -> None:
+        assert request.refusal is not None  # noqa: S101  (the caller looked)
+        self.emit(
+            RequestRefused(
+                party=NOBODY if request.caller is None else request.caller.party,
+                endpoint=request.endpoint,
+                stage=request.refusal.stage,
+                code=request.refusal.code,
+                status=request.refusal.status,
             )
+        )
+
+
+def _naming(request: CurrentRequest, send: Send) -> Send:
+    """*send*, which notes the status in *request* and adds its reference to the response."""
+
+    async def named(message: Message) -> None:
+        usual = _BEGINNINGS.get(message["type"])
+        if usual is not None:
+            request.status = message.get("status", usual)
+            headers = _with_reference(list(message.get("headers", ())), request.reference)
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return named
+
+
+def _with_reference(headers: RawHeaders, reference: str) -> RawHeaders:
+    kept = [header for header in headers if header[0] != _REQUEST_ID]
+    return [*kept, (_REQUEST_ID, reference.encode())]
+
+
+def _trace_of(headers: RawHeaders) -> str | None:
+    """The id of the trace that the request belongs to, if nobody has begun a span for it."""
+    found = _only(headers, b"traceparent", _TRACE)
+    return None if found is None else found[1].decode()
+
+
+def _only(headers: RawHeaders, name: bytes, form: re.Pattern[bytes]) -> re.Match[bytes] | None:
+    """The one header *name*, if it has the *form*."""
+    values = [value for key, value in headers if key == name]
+    return form.fullmatch(values[0]) if len(values) == 1 else None

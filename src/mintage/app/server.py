@@ -37,6 +37,7 @@ from mintage.crypto.derivation import purpose_keys
 from mintage.endpoints import VERIFY
 from mintage.errors import StoreUnavailable
 from mintage.events.event import Emit
+from mintage.events.lines import log_event
 from mintage.events.listeners import Listeners
 from mintage.events.operation import SettingsLoaded
 from mintage.gateway.forward_auth import ForwardAuth
@@ -87,6 +88,7 @@ async def open_server(
         )
         stack.push_async_callback(upstreams.close)
         emit = Listeners(current_origin, upstreams.name_of)
+        emit.attach(log_event)
         auditor = attach_audit(config, emit, clock=clock, random_bytes=random_bytes, stack=stack)
         telemetry.listen(emit)
         published = _published(config, fetch, accept_client, steady, stack, emit)

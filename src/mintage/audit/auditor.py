@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from mintage.audit.record import Recorder
 from mintage.audit.trail import Trail
@@ -43,13 +43,9 @@ class Auditor:
             return
         at, record_id = self.clock(), self.random_bytes(_ID_BYTES).hex()
 
-        def make(dropped: int) -> dict[str, Any]:
-            record = self.recorder.record(event, at=at, record_id=record_id)
-            if dropped:
-                record["mintage"]["dropped"] = dropped
-            return record
-
-        self.trail.put(make)
+        self.trail.put(
+            lambda dropped: self.recorder.line(event, at=at, record_id=record_id, dropped=dropped)
+        )
 
     def _is_wanted(self, event: Event) -> bool:
         if not isinstance(event, RequestRefused) or self.refusals == "all":

@@ -20,6 +20,7 @@ class FileSink:
     def __init__(self, path: Path) -> None:
         """Open the file, or create it. Raises ``OSError``."""
         self._path = path
+        self._name = str(path)
         self._torn = False
         self._descriptor: int | None = self._open()
 
@@ -51,7 +52,7 @@ class FileSink:
         """The descriptor of the file that has the name now."""
         if self._descriptor is not None:
             try:
-                named = self._path.stat()
+                named = os.stat(self._name)  # noqa: PTH116  (half the time of `Path.stat`)
             except FileNotFoundError:
                 named = None
             if named is not None and os.path.samestat(named, os.fstat(self._descriptor)):

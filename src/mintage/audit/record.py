@@ -4,11 +4,13 @@ import datetime as dt
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from mintage.audit.categories import CATEGORIES, OTHER
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.events.event import Event, Subject
 
 SCHEMA: Final = 1
@@ -16,7 +18,30 @@ SCHEMA: Final = 1
 
 _ECS: Final = "8.17.0"
 _MAX_TEXT: Final = 1000  # characters: a provider's error code may have any length
+_MAX_HASHES: Final = 1000
 _OF_ALL: Final = frozenset({"party", "origin", "reason"})
+
+
+class _What(msgspec.Struct, frozen=True, omit_defaults=True):
+    id: str
+    kind: str
+    dataset: str
+    action: str
+    category: tuple[str, ...]
+    type: tuple[str, ...]
+    outcome: str
+    reason: str | None = None
+
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode(value))
+
+
+_ECS_PART: Final = _raw({"version": _ECS})
+_SERVICE: Final = _raw({"name": "mintage"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,74 +54,70 @@ class Recorder:
     host: str
     pid: int
     hash_key: bytes | None = field(default=None, repr=False)
+    _hashes: BoundedMemory[Subject, str] = field(
+        default_factory=lambda: BoundedMemory(_MAX_HASHES), init=False, repr=False
+    )
 
-    def record(self, event: Event, *, at: float, record_id: str) -> dict[str, Any]:
-        """The record of *event*, which happened *at* that time (seconds since the epoch)."""
+    def line(self, event: Event, *, at: float, record_id: str, dropped: int = 0) -> bytes:
+        """The record of *event*, with the end of its line.
+
+        *at*: when it happened, in seconds since the epoch. *dropped*: how many records before it
+        were dropped. What is not known is left out.
+        """
         kind, party, origin = CATEGORIES.get(event.action, OTHER), event.party, event.origin
-        said = {
-            name: value
-            for name, value in msgspec.structs.asdict(event).items()
-            if name not in _OF_ALL
+        reason = getattr(event, "reason", None)
+        what = _What(
+            record_id, "event", "mintage.audit", event.action, (kind.category,), (kind.type,),
+            kind.outcome, reason and reason[:_MAX_TEXT],
+        )  # fmt: skip
+        record: dict[str, object] = {
+            "@timestamp": _time(at),
+            "ecs": _ECS_PART,
+            "event": what,
+            "service": _SERVICE,
+            "host": {"name": self.host},
+            "process": {"pid": self.pid},
         }
-        return _without_nothing(
-            {
-                "@timestamp": _time(at),
-                "ecs": {"version": _ECS},
-                "event": {
-                    "id": record_id,
-                    "kind": "event",
-                    "dataset": "mintage.audit",
-                    "action": event.action,
-                    "category": [kind.category],
-                    "type": [kind.type],
-                    "outcome": kind.outcome,
-                    "reason": getattr(event, "reason", None),
-                },
-                "service": {"name": "mintage"},
-                "host": {"name": self.host},
-                "process": {"pid": self.pid},
-                "user": None if party.subject is None else self._user(party.subject),
-                "client": {"address": origin.address},
-                "http": {"request": {"id": origin.reference}},
-                "trace": {"id": origin.trace_id},
-                "mintage": {
-                    "schema": SCHEMA,
-                    "client_id": party.client_id,
-                    "resource": party.resource,
-                    "provider": party.provider,
-                    "grant": party.grant,
-                    **said,
-                },
-            }
-        )
+        if party.subject is not None:
+            record["user"] = self._user(party.subject)
+        if origin.address is not None:
+            record["client"] = {"address": origin.address}
+        if origin.reference is not None:
+            record["http"] = {"request": {"id": origin.reference}}
+        if origin.trace_id is not None:
+            record["trace"] = {"id": origin.trace_id}
+        record["mintage"] = _ours(event, dropped)
+        return _encoder.encode(record) + b"\n"
 
     def _user(self, who: Subject) -> dict[str, str]:
         if self.hash_key is None:
             return {"id": who.subject, "domain": who.issuer}
-        named = f"{who.issuer}\0{who.subject}".encode("utf-8", "surrogatepass")
-        return {"hash": hmac.new(self.hash_key, named, hashlib.sha256).hexdigest()[:32]}
+        if (known := self._hashes.get(who)) is None:
+            named = f"{who.issuer}\0{who.subject}".encode("utf-8", "surrogatepass")
+            known = hmac.new(self.hash_key, named, hashlib.sha256).hexdigest()[:32]
+            self._hashes[who] = known
+        return {"hash": known}
 
 
-def _time(at: float) -> str:
-    time = dt.datetime.fromtimestamp(at, dt.UTC)
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _without_nothing(value: dict[str, Any]) -> dict[str, Any]:
-    """*value* without members that say nothing, and with texts of a limited length."""
-    found: dict[str, Any] = {}
-    for name, member in value.items():
-        kept = _limited(member)
-        if kept is not None and kept not in ((), {}, ""):
-            found[name] = kept
+def _ours(event: Event, dropped: int) -> dict[str, Any]:
+    """What ECS has no names for. Texts have a limited length."""
+    found: dict[str, Any] = {"schema": SCHEMA}
+    for part in (event.party, event):
+        for name in part.__struct_fields__:
+            value = getattr(part, name)
+            if value is None or value == () or name in _OF_ALL or name == "subject":
+                continue
+            found[name] = value[:_MAX_TEXT] if isinstance(value, str) else value
+    if dropped:
+        found["dropped"] = dropped
     return found
 
 
-def _limited(member: Any) -> Any:
-    match member:
-        case dict():
-            return _without_nothing(member)
-        case str():
-            return member[:_MAX_TEXT]
-        case _:
-            return member
+def _time(at: float) -> str:
+    seconds, milliseconds = divmod(int(at * 1000), 1000)
+    return f"{_second(seconds)}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}"

@@ -7,9 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, Final, Protocol
-
-import msgspec
+from typing import Final, Protocol
 
 from mintage.concurrency.backoff import pause
 
@@ -19,6 +17,7 @@ _SIZE: Final = 10_000  # records that wait: some 10 MB
 _BATCH: Final = 200
 _FIRST_PAUSE: Final = 0.5  # seconds
 _LONGEST_PAUSE: Final = 30.0
+_GATHERING: Final = 0.1  # seconds: one write for many records costs less than one for each
 _DRAIN_SECONDS: Final = 5.0
 
 
@@ -51,12 +50,21 @@ class Trail:
     """Keeps records until *sink* has them. A thread of its own writes them.
 
     If the sink fails it is tried again, with pauses that grow. Meanwhile at most *size* records
-    wait. Further ones are dropped, and the next record that is kept says how many.
+    wait. Further ones are dropped, and the next record that is kept says how many. *gathering*: how
+    many seconds it waits for more records before it writes.
     """
 
-    def __init__(self, sink: Sink, *, size: int = _SIZE, first_pause: float = _FIRST_PAUSE) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        size: int = _SIZE,
+        gathering: float = _GATHERING,
+        first_pause: float = _FIRST_PAUSE,
+    ) -> None:
         self._sink = sink
         self._size = size
+        self._gathering = gathering
         self._first_pause = first_pause
         self._waiting: deque[bytes] = deque()
         self._dropped = 0
@@ -71,18 +79,19 @@ class Trail:
         """Why records can't be written at present; None if they can."""
         return self._problem
 
-    def put(self, make: Callable[[int], dict[str, Any]]) -> None:
-        """Keep the record that *make* gives for the number of records dropped before it."""
+    def put(self, make: Callable[[int], bytes]) -> None:
+        """Keep the line that *make* gives for the number of records dropped before it."""
         with self._changed:
             if len(self._waiting) >= self._size or self._closing:
                 self._dropped += 1
                 full, self._is_full = self._is_full, True
             else:
                 full = True
-                self._waiting.append(msgspec.json.encode(make(self._dropped)) + b"\n")
+                self._waiting.append(make(self._dropped))
                 self._dropped = 0
                 self._start()
-                self._changed.notify()
+                if len(self._waiting) == 1:
+                    self._changed.notify()
         if not full:
             log.error("%s: too many records wait; new ones are dropped", self._sink.name)
 
@@ -125,12 +134,13 @@ class Trail:
         """The next records to write, when there are some; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
+            self._changed.wait_for(lambda: self._closing, timeout=self._gathering)
             return list(islice(self._waiting, _BATCH))
 
     def _take_out(self, number: int) -> None:
         for _ in range(number):
             self._waiting.popleft()
-        self._is_full = False
+        self._is_full = self._is_full and number == 0
 
     def _written(self, number: int) -> None:
         with self._changed:

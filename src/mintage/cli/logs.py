@@ -1,17 +1,16 @@
 """The log of a server: for people or for programs, to standard error."""
 
-import datetime as dt
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeAlias
 
 from mintage.errors import ConfigError
+from mintage.logs import JsonLines, RequestFilter, TextLines
+from mintage.logs.access import NAME as ACCESS
 
 Format: TypeAlias = Literal["text", "json"]
 
 _OURS: Final = "mintage"
-_TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 _LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -22,35 +21,20 @@ _LEVELS: Final[Mapping[str, int]] = {
 _LOUD: Final = ("httpx2", "httpcore2", "websockets")
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line: ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``message``.
-
-    An exception is in ``exception``, with its lines.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        time = dt.datetime.fromtimestamp(record.created, dt.UTC)
-        line = {
-            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)  # in ASCII: some readers end a line at U+2028
-
-
-def start_log(levels: Iterable[str] = (), form: Format = "text") -> None:
+def start_log(levels: Iterable[str] = (), form: Format = "text", *, access: bool = False) -> None:
     """Log to standard error, without the lines of libraries that hold whole URLs.
 
-    *levels*: ``debug`` for Mintage, or ``mintage.upstream=debug`` for one part of it. Libraries
-    log nothing below ``info``: their details contain tokens. Raises `ConfigError`.
+    *levels*: ``debug`` for Mintage, or ``mintage.upstream=debug`` for one part of it, or several
+    with commas between. Libraries log nothing below ``info``: their details contain tokens.
+    *access*: whether each request has a line. Raises `ConfigError`.
     """
     wanted = _read(levels)  # first: a wrong one leaves everything as it is
+    if access:
+        wanted.setdefault(ACCESS, logging.INFO)
     of_all = wanted.pop(_OURS, logging.INFO)
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT))
+    handler.addFilter(RequestFilter())
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(handlers=[handler])
     logging.getLogger().setLevel(max(of_all, logging.INFO))
     for name in _LOUD:
@@ -63,7 +47,7 @@ def start_log(levels: Iterable[str] = (), form: Format = "text") -> None:
 def _read(levels: Iterable[str]) -> dict[str, int]:
     """Logger → level. Raises `ConfigError`."""
     found = {}
-    for one in levels:
+    for one in (part for given in levels for part in given.split(",")):
         name, _, word = one.rpartition("=")
         if word.lower() not in _LEVELS:
             raise ConfigError(

@@ -70,10 +70,13 @@ def serve(
         tuple[str, ...],
         Parameter(
             help="debug, info, warning or error; or for one logger: mintage.upstream=debug. "
-            "Repeat it.",
+            "Repeat it, or put commas between.",
             negative="",
         ),
     ] = ("info",),
+    access_log: Annotated[
+        bool, Parameter(help="Log each request, without its query.", negative="")
+    ] = False,
 ) -> int:
     """Put login in front of HTTP and MCP servers.
 
@@ -84,7 +87,7 @@ def serve(
     """
     for number in STOPPING:
         signal.signal(number, _leave)  # until the server minds them itself
-    start_log(log_level, log_format)
+    start_log(log_level, log_format, access=access_log)
     check_environment(os.environ)
     if not is_written(config, os.environ):
         raise ConfigError(str(config), NO_SETTINGS)

@@ -212,6 +212,8 @@ class Gateway:
         """The response for *error* to *request*; *backend* is the one it was for, if known."""
         if backend is None:
             return error_response(failure_of(error, request, self.guard.random_bytes))
+        if isinstance(error, BackendError) and backend.pool is not None:
+            error.reason = _told(error, backend.pool)
         at = urlsplit(backend.resource.identifier).path
         slash = request.scope["path"] == f"{at}/"
         page = self.for_people if backend.resource.browser else None
@@ -219,6 +221,13 @@ class Gateway:
         if isinstance(error, BackendError):
             response.headers["retry-after"] = "5"
         return response
+
+
+def _told(error: BackendError, pool: Pool) -> str:
+    """What went wrong with the backend, and at which address, for the log."""
+    cause = error.__cause__
+    because = "" if cause is None else f" ({str(cause) or type(cause).__name__})"
+    return f"{pool.where}: {error.reason or error.advice}{because}"
 
 
 def _way_to(backend: Backend) -> Pool:

@@ -98,7 +98,7 @@ class Proxy:
                     ended = is_event_stream(answer.headers)
                 except MintageError as error:
                     # Headers are out: an answer that ends early is the only way to tell.
-                    log.warning("%s: %s", scope["path"], error)
+                    log.warning("%s: %s: %s", scope["path"], pool.where, error)
         except ClientGone:
             return
         if ended:  # the backend is rid of it already, though the client may be slow to take this

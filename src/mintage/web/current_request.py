@@ -33,7 +33,7 @@ class CurrentRequest:
 
     *endpoint*: the name of what answers it, below the issuer; `RESOURCE` for a protected resource.
     *caller*: after its token was verified. *refusal*:
-    after it was refused.
+    after it was refused. *status*: of the response, after it has begun.
     """
 
     reference: str
@@ -42,6 +42,7 @@ class CurrentRequest:
     endpoint: str = "none"
     caller: Caller | None = None
     refusal: Refusal | None = None
+    status: int | None = None
 
     @property
     def origin(self) -> Origin:

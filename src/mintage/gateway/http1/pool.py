@@ -39,6 +39,7 @@ class Pool:
         self._held: dict[User, int] = {}
         self.base = target.url
         self._authority = target.authority.encode("ascii")
+        self.where = target.authority if target.socket is None else str(target.socket)
 
     @property
     def taken(self) -> int:

@@ -1,0 +1,90 @@
+"""How a line of the log looks, and the request that it names."""
+
+import datetime as dt
+import json
+import logging
+from typing import Final
+
+from mintage.web.current_request import CURRENT
+
+_NONE: Final = "-"
+_TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
+FIELDS: Final = "mintage_fields"
+"""The attribute of a log record with more members for `JsonLines`, as a dict."""
+
+
+class RequestFilter(logging.Filter):
+    """Adds to each log record the request that it was written for. It drops no record.
+
+    The attributes are ``request_id``, the reference of the request, and ``trace_id``, of its
+    ``traceparent``. Each is ``-`` if there is none. Add it to a handler, not to a logger: a
+    logger's filters do not see the records of the loggers below it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the attributes.
+
+        Args:
+            record: The log record. It is changed.
+
+        Returns:
+            True.
+        """
+        request = CURRENT.get()
+        record.request_id = _NONE if request is None else request.reference
+        record.trace_id = (request and request.trace_id) or _NONE
+        return True
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``message``.
+
+    With a `RequestFilter` also ``request_id`` and ``trace_id``, if there is one. An exception is in
+    ``exception``, with its lines. Lines of the access log have more members.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Make the line.
+
+        Args:
+            record: The log record.
+
+        Returns:
+            The line, without its end.
+        """
+        time = dt.datetime.fromtimestamp(record.created, dt.UTC)
+        line = {
+            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= getattr(record, FIELDS, {})
+        for name in ("request_id", "trace_id"):
+            if (value := getattr(record, name, _NONE)) != _NONE:
+                line[name] = value
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)  # in ASCII: some readers end a line at U+2028
+
+
+class TextLines(logging.Formatter):
+    """A line for people: time, level, logger and message, and the request if the message has none.
+
+    It needs a `RequestFilter` on its handler.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_TEXT)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the base's name)
+        """Make the line, without an exception.
+
+        Args:
+            record: The log record.
+
+        Returns:
+            The line.
+        """
+        line, request_id = super().formatMessage(record), getattr(record, "request_id", _NONE)
+        return line if request_id in (_NONE, "") or request_id in line else f"{line} [{request_id}]"
