@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from mintage.errors import StoreUnavailable
+from mintage.telemetry.grant_count import counted
 from mintage.testing.browser import Browser, Page
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
@@ -340,6 +341,7 @@ async def test_no_list_of_grants_shows_one(world: World) -> None:
     found = [grant async for grant in world.running.vault.listing.find()]
     assert len(found) == 1
     assert found[0].unread is None
+    assert await counted(world.running.store) == 1, "in the metrics"
 
 
 async def test_what_a_store_holds_names_nobody(world: World) -> None:

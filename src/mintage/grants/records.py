@@ -64,6 +64,17 @@ class Head:
         return cls(bytes([VERSION]) + sealed_under + signed_with, sealed_under, signed_with)
 
 
+def is_live(record: bytes) -> bool:
+    """Whether a list shows a record with these first bytes as a grant.
+
+    One that has ended is none, and neither is a remembered consent. One that can't be read may be.
+    """
+    try:
+        return Head.of(record).signed_with != NO_TOKENS
+    except RecordError:
+        return True
+
+
 def set_aside(record: bytes) -> bytes:
     """The record for a grant that ends while nobody can decrypt *record*, which is inside.
 

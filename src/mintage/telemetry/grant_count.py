@@ -5,7 +5,8 @@ from contextlib import suppress
 from typing import Final
 
 from mintage.errors import StoreError
-from mintage.stores.protocol import Store
+from mintage.grants.records import is_live
+from mintage.stores.protocol import Page, Store
 from mintage.telemetry.metrics import GRANTS
 from mintage.telemetry.steps import Meter
 
@@ -20,10 +21,15 @@ async def counted(store: Store) -> int:
     """How many grants are listed. Raises `StoreError`."""
     found, page = 0, await store.list(limit=_PAGE)
     while page.next is not None:
-        found += len(page.entries)
+        found += _live(page)
         await asyncio.sleep(_PAUSE)
         page = await store.list(after=page.next, limit=_PAGE)
-    return found + len(page.entries)
+    return found + _live(page)
+
+
+def _live(page: Page) -> int:
+    """How many grants are on *page*, which may list remembered consents too."""
+    return sum(is_live(entry.head) for entry in page.entries)
 
 
 async def keep_counting(store: Store, meter: Meter) -> None:
