@@ -12,6 +12,8 @@ import pytest
 from joserfc import jwk
 
 from mintage.errors import StoreUnavailable
+from mintage.events.event import Event, Subject
+from mintage.events.grants import GrantEnded
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import OAuthClient, approve
 from tests.changes.replicas import Replica, replica
@@ -100,6 +102,7 @@ class TestOverTwoReplicas:
     ) -> None:
         token = logout_token(world.upstream)
         assert (await send(world, token)).status_code == 200
+        world.clock.advance(1)
         again = await log_in(world)
         for at in (None, other):
             refused = await send(world, token, at)
@@ -143,6 +146,19 @@ async def test_the_providers_tokens_are_revoked(world: World) -> None:
     await world.running.revoker.drain()
     assert world.upstream.seen["revoke"] == 1
     assert not any(map(world.upstream.is_live, world.upstream.issued))
+
+
+async def test_each_login_that_ends_is_a_security_event(world: World) -> None:
+    await log_in(world, sid="s1")
+    await log_in(world, sid="s1")
+    events: list[Event] = []
+    world.running.events.attach(events.append)
+    await send(world, logout_token(world.upstream, sid="s1"))
+    assert [type(event) for event in events] == [GrantEnded, GrantEnded]
+    for event in events:
+        assert isinstance(event, GrantEnded)
+        assert (event.by, event.reason) == ("provider", "backchannel_logout")
+        assert event.party.subject == Subject(world.upstream.issuer, "alice")
 
 
 async def test_a_logout_of_somebody_who_is_not_logged_in_succeeds(world: World) -> None:

@@ -64,6 +64,19 @@ async def test_a_grant_that_a_logout_has_overtaken_is_not_made(
     assert isinstance(await log_in(vault, "alice", "s", at=NOW + 6), OpenGrant)
 
 
+async def test_neither_is_one_of_a_user_who_was_logged_out_everywhere(
+    store: MemoryStore, clock: ManualClock
+) -> None:
+    vault = vault_on(store, clock)
+    clock.advance(5)
+    await vault.end_at_provider(IDP, subject="alice", sid=None)
+    for tokens in (UpstreamTokens(access_token="a"), UpstreamTokens(access_token="a", sid="s")):
+        with pytest.raises(UpstreamRefused):
+            await new_code(vault, "alice", at=NOW, upstream=tokens)
+    assert await new_code(vault, "bob", at=NOW)
+    assert await new_code(vault, "alice", at=NOW + 6)
+
+
 async def test_sessions_are_found_while_a_secret_is_replaced_and_after(
     store: MemoryStore, clock: ManualClock
 ) -> None:

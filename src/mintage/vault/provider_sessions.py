@@ -3,8 +3,8 @@
 A logout token may name the session alone. So each login during a session adds its user to a record
 of a few bytes, under a keyed hash of the session's id, and encrypted. Grants are found by the user.
 
-The record also says when the session ended. A login that began before that and comes later, which
-no list of grants contained, is refused.
+The record also says when the session ended. Another one says when all sessions of a user did. A
+login that began before that and comes later, which no list of grants contained, is refused.
 """
 
 import hmac
@@ -25,6 +25,7 @@ _MOST: Final = 50  # users of one session; the oldest leave
 _TEN_YEARS: Final = 10 * 365 * 86_400  # seconds
 _MARK_SECONDS: Final = 600  # for a session in which nobody logged in so far: a login takes less
 
+_Name: TypeAlias = tuple[str, str, str]  # what it is, the provider's issuer, and an id there
 _Found: TypeAlias = "tuple[Versioned | None, _Session]"
 
 
@@ -34,6 +35,14 @@ class _Session(msgspec.Struct, frozen=True, array_like=True):
     subjects: tuple[str, ...] = ()
     until: int = 0
     ended_at: int | None = None
+
+    def ended_after(self, at: int) -> bool:
+        """Whether a login of the time *at* comes too late."""
+        return self.ended_at is not None and at <= self.ended_at
+
+    def joined(self, subject: str, until: int) -> "_Session":
+        others = tuple(each for each in self.subjects if each != subject)
+        return _Session((*others, subject)[-_MOST:], max(self.until, until), self.ended_at)
 
 
 _decoder: msgspec.msgpack.Decoder[_Session] = msgspec.msgpack.Decoder(_Session)
@@ -61,49 +70,54 @@ class ProviderSessions:
         self._random_bytes = random_bytes
 
     async def join(self, login: Consent, tokens: UpstreamTokens) -> bool:
-        """Note who logged in during the session of *tokens*. False if it has ended since then."""
-        until = login.created_at + self._lifetime
+        """Note who logged in during the session of *tokens*.
+
+        False if it has ended since the login, or the user was logged out everywhere.
+        """
+        who, at = login.identity, login.created_at
+        _, user = await self._load(self._keys[0], _user(who.issuer, who.subject))
+        if user.ended_after(at):
+            return False
+        until = at + self._lifetime
         if tokens.sid is None or until <= self._clock():
             return True
-        who, at = login.identity, login.created_at
-        issuer, sid, subject = who.issuer, tokens.sid, who.subject
-
-        def joined(known: _Session) -> _Session | None:
-            if known.ended_at is not None and at <= known.ended_at:
-                return None
-            others = tuple(each for each in known.subjects if each != subject)
-            return _Session((*others, subject)[-_MOST:], max(known.until, until), known.ended_at)
-
-        keys = self._keys[0]
+        name = _session(who.issuer, tokens.sid)
         for _ in range(_ATTEMPTS):
-            found, known = await self._load(keys, issuer, sid)
-            session = joined(known)
-            if session is None:
+            found, known = await self._load(self._keys[0], name)
+            if known.ended_after(at):
                 return False
-            if subject in known.subjects and known.until >= until:
+            if who.subject in known.subjects and known.until >= until:
                 return True
-            if await self._write(keys, issuer, sid, found, session):
+            if await self._write(self._keys[0], name, found, known.joined(who.subject, until)):
                 return True
         raise StoreUnavailable("other logins kept changing the provider's session")
 
     async def end(self, issuer: str, sid: str) -> frozenset[str]:
         """Note that the session has ended. Returns the users who logged in during it."""
+        return await self._end(_session(issuer, sid))
+
+    async def end_all(self, issuer: str, subject: str) -> None:
+        """Note that all sessions of *subject* have ended."""
+        await self._end(_user(issuer, subject))
+
+    async def _end(self, name: _Name) -> frozenset[str]:
+        """Note it under each key: a login may be under way that uses another one."""
         subjects: set[str] = set()
         for keys in self._keys:
-            subjects.update(await self._end(keys, issuer, sid, int(self._clock())))
+            subjects.update(await self._end_under(keys, name, int(self._clock())))
         return frozenset(subjects)
 
-    async def _end(self, keys: VaultKeys, issuer: str, sid: str, at: int) -> tuple[str, ...]:
+    async def _end_under(self, keys: VaultKeys, name: _Name, at: int) -> tuple[str, ...]:
         for _ in range(_ATTEMPTS):
-            found, known = await self._load(keys, issuer, sid)
+            found, known = await self._load(keys, name)
             over = _Session(known.subjects, max(known.until, at + _MARK_SECONDS), at)
-            if await self._write(keys, issuer, sid, found, over):
+            if await self._write(keys, name, found, over):
                 return known.subjects
         raise StoreUnavailable("logins kept changing the provider's session")
 
-    async def _load(self, keys: VaultKeys, issuer: str, sid: str) -> _Found:
+    async def _load(self, keys: VaultKeys, name: _Name) -> _Found:
         """(the record, what it says). A record that can't be read says nothing."""
-        key = _store_key(keys, issuer, sid)
+        key = _store_key(keys, name)
         found = await self._store.load(key)
         if found is None:
             return None, _Session()
@@ -114,10 +128,10 @@ class ProviderSessions:
             return found, _Session()
 
     async def _write(
-        self, keys: VaultKeys, issuer: str, sid: str, found: Versioned | None, session: _Session
+        self, keys: VaultKeys, name: _Name, found: Versioned | None, session: _Session
     ) -> bool:
         """Whether it was written: nobody else has changed the record since it was *found*."""
-        key = _store_key(keys, issuer, sid)
+        key = _store_key(keys, name)
         record = seal(
             msgspec.msgpack.encode(session),
             key=BoxKey(keys.seal),
@@ -134,9 +148,16 @@ class ProviderSessions:
         return True
 
 
-def _store_key(keys: VaultKeys, issuer: str, sid: str) -> bytes:
-    name = msgspec.msgpack.encode(("provider session", issuer, sid))
-    return hmac.digest(keys.index, name, "sha256")
+def _session(issuer: str, sid: str) -> _Name:
+    return "provider session", issuer, sid
+
+
+def _user(issuer: str, subject: str) -> _Name:
+    return "provider user", issuer, subject
+
+
+def _store_key(keys: VaultKeys, name: _Name) -> bytes:
+    return hmac.digest(keys.index, msgspec.msgpack.encode(name), "sha256")
 
 
 def _context(key: bytes) -> bytes:

@@ -60,6 +60,11 @@ class Lifetimes:
     browser_lifetime: int = DEFAULT_LIFETIME
 
     @property
+    def longest(self) -> int | None:
+        """How long any login may last; None: as long as it is refreshed."""
+        return None if self.session is None else max(self.session, self.browser_lifetime)
+
+    @property
     def browser(self) -> SessionLimits:
         """The limits of browsers' sessions."""
         return SessionLimits(self.browser_idle, self.browser_lifetime)

@@ -122,7 +122,7 @@ class Vault:
             store,
             (keys, *former_keys),
             clock=clock,
-            lifetime=self._lifetimes.session,
+            lifetime=self._lifetimes.longest,
             random_bytes=random_bytes,
         )
         self._grants = StoredGrants(
@@ -331,6 +331,8 @@ class Vault:
         subjects = {subject} if subject is not None else set()
         if sid is not None:
             subjects |= await self._provider_sessions.end(issuer, sid)
+        elif subject is not None:
+            await self._provider_sessions.end_all(issuer, subject)
         ended: list[Listed] = []
         for each in subjects:
             ended += [
