@@ -95,6 +95,8 @@ def test_a_part_names_the_extra_that_it_needs(bare: Path, program: str, extra: s
         ("import mintage.integrations.mcp_sdk", "mcp"),
         ("import mintage.stores.postgres", "postgres"),
         ("import mintage.stores.redis", "redis"),
+        ("import mintage.telemetry.prometheus", "metrics"),
+        ("import mintage.telemetry.otel", "otel"),
     ],
 )
 def test_with_the_server_the_others_are_still_named(server: Path, program: str, extra: str) -> None:

@@ -7,19 +7,15 @@ from typing import Any
 import pytest
 import websockets
 
-from mintage.events.requests import RequestRefused
 from mintage.stores.protocol import Page
 from mintage.telemetry.grant_count import counted
-from mintage.telemetry.security import SecurityCounters
 from mintage.testing.browser import Browser
 from mintage.testing.counting_store import CountingStore
 from mintage.testing.nanoidp import free_port
 from tests.support.logins import new_code
 from tests.support.raw_backend import RawBackend, access_token
 from tests.support.world import THE_BACKEND, World
-from tests.telemetry.scrape import Numbers, series
-
-METHODS = ("GET", "PUT", "PROPFIND", "REPORT", "MKCOL", "SEARCH", "LINK", "TRACE")
+from tests.telemetry.scrape import Numbers
 
 
 @pytest.fixture
@@ -115,26 +111,6 @@ async def test_the_store_and_the_cache_are_counted(
     assert claimed == 2  # the claim of the callback, and the grant
 
 
-async def test_a_thousand_strange_requests_make_no_series(world: World, numbers: Numbers) -> None:
-    """Paths, methods, client ids and headers are the client's: none of them is a label."""
-
-    async def ask(number: int) -> None:
-        name = f"strange-{number}"
-        method = METHODS[number % len(METHODS)]
-        await world.http.request(method, f"{world.issuer}/{name}")
-        await world.http.get(f"{world.issuer}/mcp/{name}", headers={name: name})
-        await world.http.get(f"{world.issuer}/authorize", params={"client_id": name})
-
-    await ask(0)
-    await ask(1)
-    before = series(numbers.page)
-    for start in range(0, 1000, 20):
-        await asyncio.gather(*(ask(number) for number in range(start, start + 20)))
-    assert "strange" not in numbers.page
-    assert series(numbers.page) == before
-    assert numbers("mintage_request_seconds_count", endpoint="none") == 1002
-
-
 async def test_logins_tokens_refusals_and_renewals_are_counted(
     world: World, numbers: Numbers, browser: Browser
 ) -> None:
@@ -164,13 +140,6 @@ async def test_live_grants_are_counted_over_all_pages(world: World) -> None:
 class FewAtOnce(CountingStore):
     async def list(self, **wanted: Any) -> Page:
         return await super().list(**wanted | {"limit": 1})
-
-
-async def test_a_word_that_is_not_known_is_no_label(numbers: Numbers) -> None:
-    """Whatever a later part of the program reports, labels stay few."""
-    count = SecurityCounters(numbers.cells)
-    count(RequestRefused(endpoint="/x?code=y", stage="new", code="strange", status=400))
-    assert numbers("mintage_refusals_total", endpoint="other", stage="other", error="other") == 1
 
 
 class TestWebSockets:

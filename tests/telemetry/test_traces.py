@@ -172,25 +172,6 @@ async def test_security_events_of_a_request_name_its_trace(world: World, browser
     assert seen == [TRACE]
 
 
-async def test_no_secret_and_no_user_is_in_a_span(
-    world: World, browser: Browser, exporter: InMemorySpanExporter
-) -> None:
-    client = await world.client()
-    tokens = await client.tokens(browser)
-    for path in (f"/mcp?code={tokens['refresh_token']}", f"/mcp/{tokens['refresh_token']}"):
-        await call(world, tokens["access_token"], path)
-    await client.refresh(tokens["refresh_token"])
-    await client.revoke(tokens["refresh_token"])
-    shown = "".join(span.to_json() for span in exporter.get_finished_spans())
-    secrets = {
-        tokens["access_token"], tokens["refresh_token"], world.upstream.client_secret,
-        *world.upstream.issued, client.client_id, "alice",
-    }  # fmt: skip
-    assert [secret for secret in secrets if secret in shown] == []
-    assert "?" not in shown
-    assert "code=" not in shown
-
-
 class TestInAnApplicationThatHasItsOwnSpans:
     """FastMCP and Starlette applications bring a provider, and may be in a span already."""
 
