@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from mintage.web.edge import REFERENCE
 
 _REFERENCE_BYTES: Final = 6
 _REQUEST_ID: Final = b"x-request-id"
+_READ: Final = frozenset({_REQUEST_ID, b"traceparent"})
 _ACCEPTED_ID: Final = re.compile(rb"[A-Za-z0-9._:+/=-]{1,100}")
 # W3C Trace Context, §3.2: version, trace-id, parent-id and flags. All zeros is no trace-id.
 _TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -59,14 +60,17 @@ class Requests:
 
     def _begin(self, scope: Scope) -> CurrentRequest:
         """The request of *scope*, whose headers get its reference in place of the client's."""
-        headers: RawHeaders = scope["headers"]
         peer = scope["client"][0] if scope.get("client") else None
-        given = _only(headers, _REQUEST_ID, _ACCEPTED_ID) if self.peers.trusts(peer) else None
+        headers: RawHeaders = scope["headers"]
+        named = [header for header in headers if header[0] in _READ]
+        given = None
+        if named and self.peers.trusts(peer):
+            given = _only(named, _REQUEST_ID, _ACCEPTED_ID)
         reference = given[0].decode() if given else self.random_bytes(_REFERENCE_BYTES).hex()
         scope[REFERENCE] = reference
         scope["headers"] = _with_reference(headers, reference)
-        address = self.peers.client_of(peer, headers)
-        return CurrentRequest(reference, address, scope.get(TRACE_ID) or _trace_of(headers))
+        trace_id = scope.get(TRACE_ID) or (_trace_of(named) if named else None)
+        return CurrentRequest(reference, self.peers.client_of(peer, headers), trace_id)
 
     def _tell_refusal(self, request: CurrentRequest) -> None:
         assert request.refusal is not None  # noqa: S101  (the caller looked)
@@ -88,16 +92,17 @@ def _naming(request: CurrentRequest, send: Send) -> Send:
         usual = _BEGINNINGS.get(message["type"])
         if usual is not None:
             request.status = message.get("status", usual)
-            headers = _with_reference(list(message.get("headers", ())), request.reference)
+            headers = _with_reference(message.get("headers", ()), request.reference)
             message = {**message, "headers": headers}
         await send(message)
 
     return named
 
 
-def _with_reference(headers: RawHeaders, reference: str) -> RawHeaders:
-    kept = [header for header in headers if header[0] != _REQUEST_ID]
-    return [*kept, (_REQUEST_ID, reference.encode())]
+def _with_reference(headers: Iterable[tuple[bytes, bytes]], reference: str) -> RawHeaders:
+    found = [header for header in headers if header[0] != _REQUEST_ID]
+    found.append((_REQUEST_ID, reference.encode()))
+    return found
 
 
 def _trace_of(headers: RawHeaders) -> str | None:
