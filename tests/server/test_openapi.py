@@ -7,9 +7,9 @@ import pytest
 from mintage.server.metadata import ClientsAccepted, documents
 from mintage.server.openapi import describe
 from tests.support.forge import P256, pem
-from tests.support.world import World
+from tests.support.world import THE_BACKEND, World
 
-KINDS = ["plain", "signed", "closed", "several", "branded"]
+KINDS = ["plain", "signed", "closed", "several", "branded", "browsers"]
 CLOSED = {"registration": {"mode": "off"}, "cimd": {"enabled": False}}
 
 
@@ -26,6 +26,7 @@ def overrides(request: pytest.FixtureRequest, tmp_path: Any) -> dict[str, Any]:
         "closed": CLOSED,
         "several": several,
         "branded": {"branding": {"logo": "logo.png"}},
+        "browsers": {"resource": [{"path": "/mcp", "backend": THE_BACKEND, "browser": True}]},
     }
     return found[getattr(request, "param", "plain")]
 

@@ -37,7 +37,7 @@ def openapi(
 
 def example() -> dict[str, Any]:
     """The endpoints of a server with one resource and all that may be on."""
-    resource = Resource(path="/mcp", identifier=f"{_EXAMPLE}/mcp", scopes=())
+    resource = Resource(path="/mcp", identifier=f"{_EXAMPLE}/mcp", scopes=(), browser=True)
     site = Site(issuer=_EXAMPLE, resources=(resource,))
     accepted = ClientsAccepted(registration=True, documents=True)
     return describe(site, accepted, keys=True, logo=True)

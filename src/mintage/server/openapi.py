@@ -20,6 +20,8 @@ from mintage.endpoints import (
     READYZ,
     REGISTER,
     REVOKE,
+    SIGN_IN,
+    SIGN_OUT,
     TOKEN,
     logout_path,
 )
@@ -93,6 +95,9 @@ def describe(
         paths[f"{base}/{BRANDING.name}/logo"] = {"get": _picture("logo", "image/*")}
     if site.account:
         paths[f"{base}/{ACCOUNT.name}"] = {"get": _account(), "post": _account_post(site)}
+    if any(resource.browser for resource in site.resources):
+        paths[f"{base}/{SIGN_IN.name}"] = {"get": _sign_in(site)}
+        paths[f"{base}/{SIGN_OUT.name}"] = {"get": _sign_out(), "post": _sign_out_post()}
     if accepted.registration:
         paths[f"{base}/{REGISTER.name}"] = {"post": _register()}
     if keys:
@@ -172,6 +177,34 @@ def _account_post(site: Site) -> Json:
         "summary": "A button of that page: sign in, disconnect, forget an answer, sign out",
         "requestBody": _form(fields, ("form",)),
         "responses": _pages(200, 303, refusals=(400, 403, 502, 503)),
+    }
+
+
+def _sign_in(site: Site) -> Json:
+    fields: Json = {
+        "to": _TEXT,
+        "upstream": {"enum": list(site.upstreams)} if site.upstreams else _TEXT,
+        "account": {"const": "other"},
+    }
+    return {
+        "summary": "A person signs in, and goes to the address `to` of a resource for browsers",
+        "parameters": _query(fields, ("to",)),
+        "responses": _pages(200, 303, refusals=(400, 502, 503)),
+    }
+
+
+def _sign_out() -> Json:
+    return {
+        "summary": "The page that asks whether to sign out of all resources for browsers",
+        "responses": _pages(200, refusals=(503,)),
+    }
+
+
+def _sign_out_post() -> Json:
+    return {
+        "summary": "The button of that page",
+        "requestBody": _form({"form": _TEXT}, ("form",)),
+        "responses": _pages(200, refusals=(400, 403, 503)),
     }
 
 
