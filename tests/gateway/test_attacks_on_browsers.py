@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,14 @@ from websockets.exceptions import InvalidStatus
 from mintage.grants import handles
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import answer_of
-from tests.gateway.browsers import FETCH, NAVIGATION, session_of, signed_in, two_resources
+from tests.gateway.browsers import (
+    FETCH,
+    NAVIGATION,
+    echoing,
+    session_of,
+    signed_in,
+    two_resources,
+)
 from tests.server.test_attacks_on_the_server import handle_of
 from tests.support.world import SECRET, World
 
@@ -136,16 +144,6 @@ class TestB04ForgedRequests:
         link = NAVIGATION | {"sec-fetch-site": "cross-site"} | cookies
         assert (await world.http.get(f"{world.issuer}/site/", headers=link)).status_code == 200
 
-    @pytest.mark.parametrize("origin", [None, OTHER, "null", "http://localhost:9999"])
-    async def test_attack_b04_for_browser_sessions_no_websocket_is_opened(
-        self, world: World, origin: str | None
-    ) -> None:
-        cookies = await session_of(world)
-        url = f"{world.issuer}/site/socket".replace("http:", "ws:")
-        sent = cookies | ({} if origin is None else {"origin": origin})
-        with pytest.raises(InvalidStatus, match="403"):
-            await connect(url, additional_headers=sent, proxy=None)
-
     @pytest.mark.parametrize(
         "headers",
         [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": OTHER}],
@@ -189,6 +187,35 @@ class TestB04ForgedRequests:
         assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
 
 
+class TestB04ForgedWebSockets:
+    @pytest.fixture
+    async def overrides(self) -> AsyncIterator[dict[str, Any]]:
+        async with echoing() as url:
+            yield two_resources(backend=url)
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"origin": OTHER},
+            {"origin": "null"},
+            {"origin": "http://localhost:9999"},
+            {"sec-fetch-site": "cross-site", "sec-fetch-mode": "websocket"},
+            NAVIGATION,
+        ],
+    )
+    async def test_attack_b04_for_browser_sessions_no_websocket_is_opened(
+        self, world: World, headers: dict[str, str]
+    ) -> None:
+        cookies = await session_of(world)
+        url = f"{world.issuer}/site/socket".replace("http:", "ws:")
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(url, additional_headers=headers | cookies, proxy=None)
+        own = cookies | {"origin": world.issuer}
+        async with connect(url, additional_headers=own, proxy=None) as socket:
+            assert await socket.recv() == "alice"
+
+
 async def is_signed_in(world: World, cookies: dict[str, str]) -> bool:
     answer = await world.http.get(f"{world.issuer}/site/", headers=FETCH | cookies)
     return answer.status_code == 200
@@ -203,7 +230,8 @@ class TestB07OpenRedirect:
             "/site/../../evil", "/site//evil.example", "/%2f%2fevil.example", "/site%5c..%5cx",
             "", "site/", "/mcp", "/mcp/x", "/other", "/account", "/", "/site/x#fragment",
             "/site/\u00fc", "/site/" + "a" * 1000, " /site/", "/site/ x", "@evil.example/site/",
-            "/.well-known/x", "/mintage/sign-in?to=/site/",
+            "/.well-known/x", "/mintage/sign-in?to=/site/", "/site/?a b", "/site/?a#b", "/site/?\\",
+            "/site/?\r\nset-cookie: x=y",
         ],
     )  # fmt: skip
     async def test_attack_b07_for_browser_sessions_nobody_is_sent_elsewhere(

@@ -8,8 +8,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
-from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -23,34 +21,17 @@ from mintage.settings.load import parse
 from mintage.stores.memory import MemoryStore
 from mintage.testing.browser import Browser
 from mintage.testing.nanoidp import free_port
-from mintage.testing.serving import serving
-from tests.gateway.browsers import FETCH, SITE, session_of, signed_in, two_resources
+from tests.gateway.browsers import FETCH, SITE, echoing, session_of, signed_in, two_resources
 from tests.support.logout_tokens import logout_token
 from tests.support.world import World
 
 LIMITS = SessionLimits(idle=3600, lifetime=10_000)
 
 
-async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """A WebSocket that says who is calling, and then what it hears."""
-    if scope["type"] != "websocket":
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        return await send({"type": "http.response.body", "body": b"a page"})
-    await receive()
-    await send({"type": "websocket.accept"})
-    user = dict(scope["headers"])[b"x-forwarded-user"]
-    await send({"type": "websocket.send", "text": user.decode()})
-    while (message := await receive())["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": message["text"]})
-    return None
-
-
 @pytest.fixture
 async def overrides() -> AsyncIterator[dict[str, Any]]:
-    port = free_port()
-    config = uvicorn.Config(echo, host="127.0.0.1", port=port, log_config=None, lifespan="off")
-    async with serving(uvicorn.Server(config)):
-        yield two_resources(backend=f"http://127.0.0.1:{port}") | {
+    async with echoing() as url:
+        yield two_resources(backend=url) | {
             "browser": {"idle": LIMITS.idle, "lifetime": LIMITS.lifetime}
         }
 
