@@ -356,6 +356,7 @@ class TestSigningOut:
             assert "alice" in page.text
             after = await browser.submit(page)
             assert (after.status, "You are signed out" in after.text) == (200, True)
+            assert after.headers["clear-site-data"] == '"cache"'
             assert "mintage-session" not in "".join(browser.cookies)
         assert await status(world, copied) == 401
 

@@ -170,6 +170,25 @@ async def test_attack_d08_for_browser_sessions_a_token_takes_no_cookie_along(
     assert "Bearer" not in str(scope["headers"])
 
 
+async def test_a_token_works_at_the_site_too_and_decides_alone(
+    site: World, raw: RawBackend
+) -> None:
+    session = (await session_of(site, "/x"))["cookie"]
+    client = await site.client(scope="site")
+    client.resource = site.issuer
+    site.upstream.user = "bob"
+    async with site.browser() as browser:
+        token = (await client.tokens(browser))["access_token"]
+    raw.seen.clear()
+    sent = {"authorization": f"Bearer {token}", "cookie": f"{session}; a=b"}
+    assert (await site.http.post(f"{site.issuer}/upload", headers=sent)).status_code == 200
+    (scope,) = raw.seen
+    assert headers_of(scope)["x-forwarded-user"] == "bob"
+    assert headers_of(scope)["cookie"] == "a=b"
+    wrong = sent | {"authorization": "Bearer wrong"}
+    assert (await site.http.post(f"{site.issuer}/upload", headers=wrong)).status_code == 401
+
+
 async def test_attack_d08_for_browser_sessions_the_site_hears_nothing_that_is_claimed(
     site: World, raw: RawBackend
 ) -> None:

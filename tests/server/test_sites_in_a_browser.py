@@ -13,11 +13,13 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
+from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from tests.gateway.browsers import FETCH
 from tests.server.test_pages_in_a_browser import checked
+from tests.server.test_several_upstreams import section
 from tests.support.proxies import FOR_SITES, ROOT, caddy, nginx, running
 from tests.support.world import World
 
@@ -25,6 +27,14 @@ pytest.importorskip("flask")
 pytest.importorskip("gunicorn")
 
 FRONTS = {"nginx": nginx, "caddy": caddy}
+SITE = {
+    "path": "/",
+    "name": "The Notes",
+    "scopes": ["notes"],
+    "credential": "identity",
+    "browser": True,
+}
+ADMINS = {"path": "/admin", "claims": {"groups": "admins"}}
 
 
 @pytest.fixture(params=["gateway", *FRONTS])
@@ -40,18 +50,11 @@ def ports() -> tuple[int, int]:
 
 @pytest.fixture
 def overrides(front: str, ports: tuple[int, int], upstream: FakeUpstream) -> dict[str, Any]:
-    resource = {
-        "path": "/",
-        "name": "The Notes",
-        "scopes": ["notes"],
-        "credential": "identity",
-        "browser": True,
-    }
     if front == "gateway":
-        return {"resource": [resource | {"backend": f"http://127.0.0.1:{ports[0]}"}]}
+        return {"resource": [SITE | {"backend": f"http://127.0.0.1:{ports[0]}"}]}
     return {
         "issuer": f"http://127.0.0.1:{ports[1]}",
-        "resource": [resource],
+        "resource": [SITE],
         "gateway": {"forward_auth": front},
     }
 
@@ -175,3 +178,41 @@ async def test_the_pages_are_accessible(tab: Tab, site: World) -> None:
     await checked(tab, "signed-out")
     await tab.goto(f"{site.issuer}/mintage/sign-out")
     await checked(tab, "not-signed-in")
+
+
+class TestSeveralProviders:
+    @pytest.fixture(params=["gateway"])
+    def front(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.fixture
+    async def partner(self, clock: ManualClock) -> AsyncIterator[FakeUpstream]:
+        async with FakeUpstream(clock).running() as running:
+            yield running
+
+    @pytest.fixture
+    def overrides(
+        self, ports: tuple[int, int], upstream: FakeUpstream, partner: FakeUpstream
+    ) -> dict[str, Any]:
+        partner.client_secret = upstream.client_secret
+        site = SITE | {"backend": f"http://127.0.0.1:{ports[0]}", "rule": [ADMINS]}
+        return {
+            "resource": [site],
+            "upstream": [section(upstream, "staff"), section(partner, "partners")],
+        }
+
+    async def test_the_choice_and_the_refusals_are_accessible(self, tab: Tab, site: World) -> None:
+        await tab.goto(f"{site.issuer}/page/one?q=two")
+        await tab.get_by_role("heading", name="Sign in").wait_for()
+        await checked(tab, "site-choice")
+        await tab.locator("a[href*='upstream=partners']").click()
+        await tab.wait_for_url("**/page/one?q=two")
+        assert await tab.inner_text("h1") == "Notes of partners|alice"
+        await tab.goto(f"{site.issuer}/admin")
+        await tab.get_by_role("heading", name="You may not do this here").wait_for()
+        await checked(tab, "site-forbidden")
+        await tab.goto(f"{site.issuer}/page/one")
+        await tab.context.clear_cookies()
+        await tab.get_by_role("button", name="Add").click()
+        await tab.get_by_role("heading", name="You are not signed in").wait_for()
+        await checked(tab, "site-session")

@@ -124,7 +124,7 @@ class ForwardAuth:
                 access, backend.resource
             )
             told = identity | ({} if authorization is None else {"authorization": authorization})
-            if access.by_cookie:
+            if backend.resource.browser:
                 told[_COOKIE] = other_cookies(scope["headers"])
             self._measure(told, backend)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)

@@ -127,6 +127,7 @@ class SignOutEndpoint:
                 if (logout := await provider_logout(upstream, back=back)) is not None
             ],
         )
+        response.headers["clear-site-data"] = '"cache"'  # the pages that "Back" would show again
         for resource in self._resources:
             self.cookies.clear_session(response, resource)
         return response
