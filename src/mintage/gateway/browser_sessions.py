@@ -69,6 +69,12 @@ class _Request:
             raise NoSession(
                 "this browser's session has ended; sign in again", reason=found.reason.value
             )
+        if self.of.bearer.denied(client):
+            raise AccessDenied(
+                "the operator of this server has denied browsers here; ask them",
+                reason="client_denied",
+                stage="client",
+            )
         access = Access(
             found, resource.session_scopes, sessions.end_of(found.grant), by_cookie=True
         )
