@@ -38,7 +38,7 @@ async def asks_to_log_in(world: World, client: OAuthClient) -> Page:
 
 
 @every_store
-async def test_a_denied_client_is_refused_at_each_door_of_another_replica(
+async def test_attack_d20_a_denied_client_is_refused_at_each_door_of_another_replica(
     world: World,
 ) -> None:
     client = await world.client()
@@ -92,7 +92,9 @@ async def test_its_grants_end_and_stay_ended_when_it_is_admitted(world: World) -
     assert end.party.client_id == client.client_id
 
 
-async def test_a_denied_host_can_not_come_back_with_a_new_client_id(world: World) -> None:
+async def test_attack_d20_a_denied_host_does_not_come_back_with_a_new_id(
+    world: World,
+) -> None:
     client = await at_a_web_address(world)
     await world.running.client_denials.deny("app.evil.example", by=None)
     assert (await asks_to_log_in(world, client)).status == 400

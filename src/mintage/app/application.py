@@ -83,6 +83,19 @@ class Mintage:
             finally:
                 self._running = None
 
+    def current(self) -> Running:
+        """The open application, for what is served beside it.
+
+        Returns:
+            The `Running` that answers new requests.
+
+        Raises:
+            RuntimeError: The application was not started.
+        """
+        if self._running is None:
+            raise RuntimeError("the application was not started: run it with lifespan on")
+        return self._running
+
     def drain(self) -> None:
         """End the streams that would never end by themselves: the server is about to stop."""
         if self._running is not None:

@@ -84,6 +84,7 @@ class ClientDenials:
         A server that does not know of a denial yet can still make a grant: call it again after
         `KNOWN_EVERYWHERE` seconds.
         """
+        await self.look()
         ended = 0
         async for grant in self.vault.listing.find():
             if self.covers(grant):

@@ -32,9 +32,22 @@ class Described:
             async for found in listing.find(subject=None, client=of_client):
                 yield found
             return
-        for issuer in sorted({upstream.issuer for upstream in self.config.upstreams}):
+        for issuer in self._issuers():
             async for found in listing.find(subject=(issuer, subject), client=of_client):
                 yield found
+
+    async def page(
+        self, subject: str | None, client: str | None, *, after: str | None, limit: int
+    ) -> tuple[list[Listed], str | None]:
+        """A page of `find`, and where the next one begins (see `Listing.page`)."""
+        subjects = None if subject is None else [(issuer, subject) for issuer in self._issuers()]
+        of_client = None if client is None else ClientId(client)
+        return await self.vault.listing.page(
+            subjects=subjects, client=of_client, after=after, limit=limit
+        )
+
+    def _issuers(self) -> list[str]:
+        return sorted({upstream.issuer for upstream in self.config.upstreams})
 
     def row(self, grant: Listed) -> dict[str, Any]:
         """*grant* in a list."""
@@ -98,11 +111,20 @@ class Described:
         used = {row["denied_as"] for row in rows}
         others: Iterable[str] = (name for name in names if name not in used)
         rows += [
-            {"client_id": None, "kind": "none", "grants": 0, "denied_as": name} for name in others
+            {
+                "client_id": None,
+                "kind": "none",
+                "name": None,
+                "redirects_to": [],
+                "grants": 0,
+                "denied_as": name,
+            }
+            for name in others
         ]
         for row in rows:
-            if (denial := names.get(row["denied_as"])) is not None:
-                row |= {"denied_since": denial.since, "denied_by": denial.by}
+            denial = names.get(row["denied_as"])
+            row["denied_since"] = None if denial is None else denial.since
+            row["denied_by"] = None if denial is None else denial.by
         return rows
 
     def _client_row(self, client_id: str, grants: int, denials: ClientDenials) -> dict[str, Any]:

@@ -60,12 +60,12 @@ def _shown(rows: list[dict[str, Any]]) -> Table:
             *map(
                 harmless,
                 (
-                    row.get("name") or row["client_id"] or "",
+                    row["name"] or row["client_id"] or "",
                     row["kind"],
                     str(row["grants"]),
-                    " ".join(row.get("redirects_to", ())),
+                    " ".join(row["redirects_to"]),
                     row["denied_as"] or "",
-                    dated(row.get("denied_since")) or "",
+                    dated(row["denied_since"]) or "",
                 ),
             )
         )

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import uvicorn
-
-from mintage.app.listening import addresses, bind, listen
-from mintage.app.serving import uvicorn_config
+from mintage.app.listening import addresses, bind
+from mintage.cli.side_server import served
 from mintage.cli.workers import STOPPING
 from mintage.errors import ConfigError
 from mintage.extras import needs
@@ -24,7 +22,6 @@ from mintage.telemetry.telemetry import OFF, Telemetry
 if TYPE_CHECKING:
     from mintage.telemetry.prometheus import Snapshots
 
-_GRACE_SECONDS: Final = 1
 _KEY: Final = "metrics.listen"
 _HERE: Final = ("127.", "::1")
 
@@ -44,16 +41,9 @@ class MetricsPage:
         """In this block the page is served by this process. It shows *snapshots*."""
         from mintage.telemetry.prometheus import page, registry_of
 
-        app = page(registry_of(snapshots))
-        server = uvicorn.Server(uvicorn_config(app, self.settings, grace=_GRACE_SECONDS))
-        listen(self.sockets)
-        task = asyncio.create_task(server._serve(list(self.sockets)))  # noqa: SLF001  (minds no signals)
-        log.info("metrics on %s/metrics", addresses(self.sockets))
-        try:
+        async with served(page(registry_of(snapshots)), self.settings, self.sockets, key=_KEY):
+            log.info("metrics on %s/metrics", addresses(self.sockets))
             yield
-        finally:
-            server.should_exit = True
-            await task
 
     def work(self, parent: int) -> int:
         """Serve the metrics of all processes, until a signal comes or the pipe *parent* ends."""

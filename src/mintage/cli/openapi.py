@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from cyclopts import Parameter
 
+from mintage.admin import openapi as admin_api
 from mintage.cli.settings_file import VARIABLE
 from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
@@ -14,6 +15,7 @@ from mintage.site.resource import Resource
 from mintage.site.site import Site
 
 _EXAMPLE: Final = "https://auth.example.com"
+_ADMIN: Final = "http://127.0.0.1:8081"
 
 
 def openapi(
@@ -24,13 +26,17 @@ def openapi(
             env_var=VARIABLE, help="Describe the server with these settings, not an example."
         ),
     ] = None,
+    admin: Annotated[bool, Parameter(help="Describe the admin API instead.", negative="")] = False,
 ) -> int:
     """Print an OpenAPI 3.1 document of all endpoints.
 
     It lists the requests and every kind of response of each endpoint. The server
     itself does not serve it.
     """
-    found = example() if config is None else _of(load_outline(config))
+    if admin:
+        found = admin_api.describe(_ADMIN)
+    else:
+        found = example() if config is None else _of(load_outline(config))
     print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())  # noqa: T201
     return 0
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from mintage.app import Mintage, create_app
 from mintage.app.chores import beside, until_it_answers
 from mintage.app.listening import addresses, listen, listening
 from mintage.app.serving import uvicorn_config
+from mintage.cli.admin import AdminListener, admin_listener
 from mintage.cli.introduction import introduce
 from mintage.cli.logs import Format, start_log
 from mintage.cli.metrics import MetricsPage, measured, metrics_page
@@ -97,16 +98,17 @@ def serve(
     with (
         listening(host, _port(port, settings), unix_socket) as sockets,
         metrics_page(settings, workers=workers) as page,
+        admin_listener(settings) as admin,
     ):
         check_secrets(settings, force=force)
         introduce(settings)
         _compare_ports(None if unix_socket else port, settings)
         if workers == 1:
-            return run(settings, sockets, page=page)
+            return run(settings, sockets, page=page, admin=admin)
         listen(sockets)
 
         def work(parent: int, number: int) -> int:
-            return run(settings, sockets, page=page, parent=parent, number=number)
+            return run(settings, sockets, page=page, admin=admin, parent=parent, number=number)
 
         return Workers(workers, work, None if page is None else page.work).run()
 
@@ -163,6 +165,7 @@ def run(
     sockets: Sequence[socket.socket],
     *,
     page: MetricsPage | None = None,
+    admin: AdminListener | None = None,
     parent: int | None = None,
     number: int = 0,
 ) -> int:
@@ -174,7 +177,8 @@ def run(
     own = measured(page, number)
     app = create_app(settings)
     app.telemetry = own.telemetry
-    server = GracefulServer(app, beside=partial(own.beside, page))
+    sides = (partial(own.beside, page), partial((admin or AdminListener()).beside, app, number))
+    server = GracefulServer(app, sides)
     with (
         opentelemetry(settings.opentelemetry),
         asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner,
@@ -191,12 +195,12 @@ class GracefulServer(uvicorn.Server):
     """
 
     def __init__(
-        self, app: Mintage, beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+        self, app: Mintage, sides: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = ()
     ) -> None:
-        """*beside* makes a context for as long as the application is open."""
+        """Each of *sides* makes a context for as long as the application is open."""
         super().__init__(uvicorn_config(app, app.config, grace=_GRACE_SECONDS))
         self._app = app
-        self._beside = beside
+        self._sides = sides
         self._start: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
 
     async def work(self, sockets: list[socket.socket], parent: int | None) -> int:
@@ -211,8 +215,10 @@ class GracefulServer(uvicorn.Server):
                 async with (
                     self._app.running() as running,
                     _asking(running.upstreams),
-                    self._beside(),
+                    contextlib.AsyncExitStack() as sides,
                 ):
+                    for beside in self._sides:
+                        await sides.enter_async_context(beside())
                     self._start = None
                     listen(sockets)
                     await self._serve(sockets)

@@ -10,6 +10,7 @@ from mintage.errors import ConfigError
 from mintage.grants.admission import AllowRule
 from mintage.server.client_address import KeptAddress
 from mintage.serving.settings import ServerSection
+from mintage.settings.admin import AdminSection
 from mintage.settings.audit import AuditSection
 from mintage.settings.branding import BrandingSection
 from mintage.settings.browser import BrowserSection
@@ -112,6 +113,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     audit: AuditSection | None = None
     metrics: MetricsSection | None = None
     opentelemetry: OpenTelemetrySection | None = None
+    admin: AdminSection | None = None
 
 
 def check_idle_lifetime(file: File) -> None:

@@ -21,6 +21,7 @@ from mintage.grants.admission import AllowRule, check_rules
 from mintage.jwt.keyring import TokenKey
 from mintage.secret_source import Resolve, Sources
 from mintage.serving.settings import ServerSection
+from mintage.settings.admin import AdminSettings, read_admin
 from mintage.settings.audit import read_audit
 from mintage.settings.branding import read_branding
 from mintage.settings.browser import BrowserSection
@@ -85,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         consent: ``[consent]``: whether consents may be remembered.
         audit: ``[audit]``: the audit trail. None: there is none.
         browser: ``[browser]``: how long browsers stay signed in.
+        admin: ``[admin]``: the API for operators. None: there is none.
         metrics: ``[metrics]``: where `mintage serve` shows its metrics. None: nowhere.
         opentelemetry: ``[opentelemetry]``: spans and metrics. None: there are none.
         secret_file: The file with the root secret, if it is in one.
@@ -113,6 +115,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     browser: BrowserSection = BrowserSection()
     metrics: MetricsAddress | None = None
     opentelemetry: OpenTelemetrySection | None = None
+    admin: AdminSettings | None = None
     secret_file: Path | None = None
 
     @property
@@ -320,6 +323,13 @@ def parse(
         browser=file.browser,
         metrics=read_metrics(file.metrics),
         opentelemetry=file.opentelemetry,
+        admin=read_admin(
+            file.admin,
+            base=base,
+            resolve=resolve,
+            resources=resources,
+            signs=bool(file.tokens.signing_key),
+        ),
         tokens=file.tokens,
         grants=file.grants,
         scopes=file.scopes,

@@ -1,16 +1,16 @@
 """Lists grants and ends them, without their own secrets."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Final
 
 from mintage.errors import RecordError, Stale, StoreUnavailable
 from mintage.events.event import Emit, Party, Subject, ignore
 from mintage.events.grants import EndedBy, GrantEnded
-from mintage.grants.handles import parse_grant_id
+from mintage.grants.handles import grant_id, parse_grant_id
 from mintage.grants.records import set_aside
 from mintage.grants.states import Consent
-from mintage.stores.protocol import UNLISTED, Cursor, Store
+from mintage.stores.protocol import UNLISTED, Cursor, Entry, Store
 from mintage.values import ClientId
 from mintage.vault.ended import Ended
 from mintage.vault.names import GrantNames
@@ -79,6 +79,45 @@ class Listing:
                 if found.key not in seen:
                     yield found
                 seen.add(found.key)
+
+    async def page(
+        self,
+        *,
+        subjects: Sequence[tuple[str, str]] | None = None,
+        client: ClientId | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> tuple[list[Listed], str | None]:
+        """Live grants a page at a time, in one stable order.
+
+        Args:
+            subjects: Only those of these users, each as in `find`.
+            client: Only those of this client id.
+            after: The public id after which the page begins. None: from the start.
+            limit: How many grants the page has at most. It may have fewer, and a next page.
+
+        Returns:
+            The grants, and the *after* of the next page; None if there is none.
+
+        Raises:
+            StoreUnavailable: The store can't be read just now.
+        """
+        start = None if after is None else parse_grant_id(after)
+        found: dict[bytes, Entry] = {}
+        for subject, of_client in self._filters(subjects, client):
+            listed = await self._store.list(
+                subject=subject,
+                client=of_client,
+                after=None if start is None else Cursor(start),
+                limit=limit + 2,  # the one before, and one more
+            )
+            found |= {one.key: one for one in listed.entries}
+        keys = sorted(key for key in found if start is None or not key.startswith(start))
+        grants = (self._names.read(found[key]) for key in keys[:limit])
+        more = len(keys) > limit
+        return [one for one in grants if one is not None], (
+            grant_id(keys[limit - 1]) if more else None
+        )
 
     async def get(self, name: str) -> Listed | None:
         """Find a live grant by its public id.
@@ -188,6 +227,21 @@ class Listing:
                 await self.remove(grant, by="lifetime", reason="too_many_grants")
         except StoreUnavailable as error:
             log.warning("old grants were not looked for: %s", error)  # the next login will
+
+    def _filters(
+        self, subjects: Sequence[tuple[str, str]] | None, client: ClientId | None
+    ) -> Iterator[tuple[bytes | None, bytes | None]]:
+        """The keyed hashes to look for, under each root secret."""
+        clients = None if client is None else self._names.of_client(client)
+        if subjects is None:
+            yield from ((None, one) for one in clients or (None,))
+            return
+        for subject in subjects:
+            of_subject = self._names.of_subject(*subject)
+            if clients is None:
+                yield from ((one, None) for one in of_subject)
+            else:
+                yield from zip(of_subject, clients, strict=True)
 
     async def _of(self, login: Consent) -> list[Listed]:
         """The grants of the same user and client, but none that may be another installation's."""
