@@ -1,6 +1,7 @@
 """``mintage serve`` with ``[admin]``: one listener beside the server, also of several workers."""
 
 import json
+import socket
 from pathlib import Path
 
 import httpx2
@@ -55,9 +56,9 @@ async def test_it_listens_on_a_unix_socket(tmp_path: Path) -> None:
 
 
 async def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
-    port = free_port()
-    file, _ = settings(tmp_path, f"127.0.0.1:{port}")
-    done = mintage("serve", "--config", str(file), "--port", str(port))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        file, port = settings(tmp_path, f"127.0.0.1:{taken.getsockname()[1]}")
+        done = mintage("serve", "--config", str(file), "--port", str(port))
     (line,) = [one for one in done.stderr.decode().splitlines() if "can't listen" in one]
     assert done.returncode == 2
     assert "admin.listen" in line
