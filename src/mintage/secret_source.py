@@ -20,6 +20,9 @@ Resolve = Callable[[str, str], Secret]
 """(where a secret stands, the key that says so) → the secret. Raises `ConfigError`."""
 
 
+SOURCES: Final = ("env", "file", "credential", "command")
+"""The kinds of places: what comes before the colon."""
+
 _CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 
 

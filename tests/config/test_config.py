@@ -381,3 +381,18 @@ def test_the_advice_says_what_to_write(key: str, value: Any, advice: str) -> Non
     with pytest.raises(ConfigError) as refused:
         read(changed(key, value), environ=ENVIRON | {"SHORT": "short"})
     assert advice in refused.value.advice
+
+
+def test_the_url_of_the_store_may_be_a_secret(tmp_path: Path) -> None:
+    """It may hold a password, and containers mount secrets as files."""
+    (tmp_path / "store").write_text("postgresql://mintage:pw@db.example.com/mintage\n")
+    found = read(changed("store", "file:store"), tmp_path)
+    assert found.store == "postgresql://mintage:pw@db.example.com/mintage"
+
+
+@pytest.mark.parametrize("store", ["file:absent", "env:NO_SUCH_NAME", "file:wrong"])
+def test_a_store_in_a_place_that_has_none_is_refused(tmp_path: Path, store: str) -> None:
+    (tmp_path / "wrong").write_text("oracle://x")
+    with pytest.raises(ConfigError) as refused:
+        read(changed("store", store), tmp_path)
+    assert refused.value.key == "store"

@@ -19,7 +19,7 @@ from mintage.clients.policy import DocumentPolicy
 from mintage.errors import ConfigError
 from mintage.grants.admission import AllowRule, check_rules
 from mintage.jwt.keyring import TokenKey
-from mintage.secret_source import Resolve, Sources
+from mintage.secret_source import SOURCES, Resolve, Sources
 from mintage.serving.settings import ServerSection
 from mintage.settings.admin import AdminSettings, read_admin
 from mintage.settings.audit import read_audit
@@ -242,7 +242,8 @@ def load_for_the_store(path: Path, *, existing: bool = True, audited: bool = Fal
 
 
 def _for_the_store(file: File, base: Path, *, existing: bool, audited: bool) -> Config:
-    store, resolve = _located(file.store, base), Sources(os.environ, base)
+    resolve = Sources(os.environ, base)
+    store = _store(file.store, base, resolve)
     return Config(
         issuer=file.issuer,
         store=store,
@@ -308,7 +309,7 @@ def parse(
 
     resolve = Sources(environ, base)
     resources = _resources(file, base, resolve)
-    store = _located(file.store, base)
+    store = _store(file.store, base, resolve)
     return Config(
         issuer=file.issuer,
         store=store,
@@ -351,7 +352,6 @@ def _resources(file: File, base: Path, resolve: Resolve | None) -> tuple[Resourc
     *resolve*: None if no secret may be read.
     """
     check_issuer(file.issuer, "issuer")
-    _check_store(file.store)
     resources = read_resources(
         file.resource,
         issuer=file.issuer,
@@ -408,8 +408,14 @@ def _upstreams(file: File, resolve: Resolve) -> tuple[Upstream, ...]:
     return tuple(replace(u, more_scopes=u.more_scopes or file.scopes.upstream) for u in found)
 
 
-def _located(store: str, base: Path) -> str:
-    """*store* with an absolute path, so that it does not depend on the working directory."""
+def _store(store: str, base: Path, resolve: Resolve) -> str:
+    """The URL of the store, which may be a secret: it may hold a password.
+
+    Its path is absolute, so that it does not depend on the working directory.
+    """
+    if store.partition(":")[0] in SOURCES and "://" not in store:
+        store = resolve(store, "store").reveal().decode("utf-8", "replace")
+    _check_store(store)
     scheme, _, path = store.partition("://")
     return f"sqlite://{(base / path).absolute()}" if scheme == "sqlite" else store
 
