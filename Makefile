@@ -109,6 +109,7 @@ pages: setup
 	$(BIN)/python -m tools.api
 	$(BIN)/python -m tools.commands
 	$(BIN)/python -m tools.http_api
+	$(BIN)/python -m tools.kustomize
 	$(BIN)/python -m tools.rooms
 	$(BIN)/python -m tools.metric_table
 	$(BIN)/pytest -q tests/docs

@@ -1,0 +1,182 @@
+"""What is shipped to deploy Mintage: the image's recipe, compose files, the chart and its base."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from tools import kustomize
+
+from mintage.cli.main import app
+from mintage.settings.load import Config, parse
+from tests.packaging.locks import ROOT
+
+DEPLOY = ROOT / "deploy"
+COMPOSE = sorted(DEPLOY.glob("compose/*/compose.yaml"))
+SECRET = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"
+STORE = "postgresql://mintage:pw@postgres/mintage"
+SQLITE = ("persistence.enabled=true", "replicas=1", "secrets.store=null")
+EVERYTHING = (
+    "ingress.enabled=true",
+    "ingress.tlsSecret=tls",
+    "ingress.className=nginx",
+    "metrics.serviceMonitor.enabled=true",
+    "networkPolicy.ingressFrom[0].namespaceSelector.matchLabels.name=ingress",
+    "secrets.upstream=null",
+)
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("helm", path=Path(sys.executable).parent) is None,
+    reason="needs `make setup` with the newest locks",
+)
+
+
+def installed(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A program of this environment."""
+    command = [str(Path(sys.executable).with_name(name)), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def settings(text: str, base: Path) -> Config:
+    """The settings in *text*, with the secrets that containers mount in *base*."""
+    for name, secret in {"root": SECRET, "upstream": "s", "store": STORE}.items():
+        (base / name).write_text(secret)
+    text = re.sub(r"file:/run/secrets/(?:mintage/)?", "file:", text)
+    return parse(tomllib.loads(text), base=base, environ={})
+
+
+# ── the image ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_image_is_made_of_files_that_are_there() -> None:
+    recipe = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", recipe, re.MULTILINE)
+    assert copied
+    for name in " ".join(copied).split():
+        assert (ROOT / name).exists(), name
+        assert name not in ignored
+
+
+def test_the_image_starts_a_server_that_its_health_check_asks() -> None:
+    recipe = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    found = re.search(r"^CMD (\[.+\])$", recipe, re.MULTILINE)
+    assert found is not None
+    words = json.loads(found[1])
+    app.parse_args(words, exit_on_error=False, print_error=False)
+    assert f"EXPOSE {words[-1]}" in recipe
+    assert f"127.0.0.1:{words[-1]}/healthz" in recipe
+
+
+def test_nobody_in_the_image_is_root() -> None:
+    recipe = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    *_, user = re.findall(r"^USER (\S+)$", recipe, re.MULTILINE)
+    assert user == "10001:0"
+
+
+# ── compose ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.parent.name)
+def test_compose_files_are_what_their_schema_says(file: Path) -> None:
+    done = installed("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(file))
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.parent.name)
+def test_each_mintage_in_them_has_the_secrets_and_files_that_its_settings_name(
+    file: Path, tmp_path: Path
+) -> None:
+    text = (file.parent / "mintage.toml").read_text(encoding="utf-8")
+    settings(text, tmp_path)
+    services = services_of(file)
+    mintages = {name: service for name, service in services.items() if "mintage" in name}
+    assert mintages
+    for service in mintages.values():
+        assert set(re.findall(r"/run/secrets/(\w+)", text)) == set(service["secrets"])
+        assert "./mintage.toml:/etc/mintage/mintage.toml:ro" in service["volumes"]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+    for backend in re.findall(r"http://([\w-]+):", text):
+        assert backend in services
+
+
+def test_the_proxy_in_them_forwards_to_each_mintage() -> None:
+    services = services_of(DEPLOY / "compose/replicas/compose.yaml")
+    proxy = (DEPLOY / "compose/replicas/Caddyfile").read_text(encoding="utf-8")
+    upstreams = set(re.findall(r"([\w-]+):8080", proxy))
+    assert upstreams == {name for name in services if name.startswith("mintage-")}
+
+
+def services_of(file: Path) -> dict[str, Any]:
+    services: dict[str, Any] = YAML(typ="safe").load(file.read_text(encoding="utf-8"))["services"]
+    return services
+
+
+# ── Kubernetes ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_chart_is_one() -> None:
+    done = installed("helm", "lint", "--strict", str(kustomize.CHART))
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("values", [(), SQLITE, EVERYTHING], ids=["default", "sqlite", "all"])
+def test_the_chart_makes_manifests_that_kubernetes_knows_and_settings_that_mintage_knows(
+    values: tuple[str, ...], tmp_path: Path
+) -> None:
+    text = kustomize.rendered(*(f"--set={value}" for value in values))
+    parts = [part for part in YAML(typ="safe").load_all(text) if part]
+    known = [part for part in parts if "monitoring.coreos.com" not in part["apiVersion"]]
+    assert validated("\n---\n".join(map(json.dumps, known)), tmp_path)
+    (config,) = [part for part in parts if part["kind"] == "ConfigMap"]
+    found = settings(config["data"]["mintage.toml"], tmp_path)
+    assert found.metrics is not None
+    (deployment,) = [part for part in parts if part["kind"] == "Deployment"]
+    assert deployment["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert {part["kind"] for part in parts} >= {"Service", "NetworkPolicy"}
+    assert ("PodDisruptionBudget" in {part["kind"] for part in parts}) == (values != SQLITE)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["secrets.store=null"], "say where grants are kept"),
+        (["secrets.store=null", "persistence.enabled=true"], "one replica"),
+        (["settings.issuer=http://auth.example.com"], "issuer"),
+        (["replica=3"], "replica"),
+    ],
+)
+def test_the_chart_refuses_values_that_can_not_work(values: list[str], said: str) -> None:
+    with pytest.raises(RuntimeError, match=said):
+        kustomize.rendered(*(f"--set={value}" for value in values))
+
+
+def test_the_base_says_what_the_chart_says() -> None:
+    there = {path.name: path.read_text(encoding="utf-8") for path in kustomize.BASE.iterdir()}
+    assert there == kustomize.base(), "run python -m tools.kustomize"
+
+
+def test_kustomize_builds_the_base(tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed; neither PyPI nor npm has kustomize itself")
+    done = subprocess.run(
+        ["kubectl", "kustomize", kustomize.BASE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert validated(done.stdout, tmp_path)
+
+
+def validated(manifests: str, directory: Path) -> bool:
+    """Whether Kubernetes' own schemas accept the *manifests*, all of them."""
+    file = directory / "manifests.yaml"
+    file.write_text(manifests)
+    done = installed("kubernetes-validate", "--strict", "--no-warn", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (done.stdout + done.stderr).count(" passed for resource ") >= 3
