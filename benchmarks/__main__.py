@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-ALL = ("kernel", "costs", "vault", "endpoints", "gateway")
+ALL = ("kernel", "costs", "vault", "endpoints", "gateway", "audit")
 
 for name in sys.argv[1:] or ALL:
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)  # noqa: S603

@@ -10,6 +10,7 @@ import pytest
 
 from mintage.cli import grants as command
 from mintage.cli.keys_rotate import retire, rotate
+from mintage.cli.store import adopt
 from mintage.settings.load import load
 from tests.cli.test_grants_end import on
 from tests.cli.test_keys_rotation import CONFIG
@@ -81,6 +82,13 @@ def test_keys_that_are_rotated_and_retired(config: Path) -> None:
     secrets = (config.parent / "mintage.secret").read_text().split()
     trail = (config.parent / "audit.jsonl").read_text()
     assert not any(secret in trail for secret in secrets)
+
+
+def test_a_store_that_is_adopted(config: Path) -> None:
+    on(config, logged_in)
+    adopt(config=config)
+    (record,) = records(config)
+    assert record["mintage"]["operation"] == "store adopt"
 
 
 def test_on_stdout_records_of_commands_go_to_stderr(

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from mintage.app.opening import vault_keys
+from mintage.cli.auditing import action, audited
 from mintage.cli.settings_file import SettingsFile
 from mintage.errors import ConfigError
 from mintage.settings.load import load_for_the_store
@@ -113,11 +114,13 @@ def adopt(*, config: SettingsFile = HERE) -> int:
 
 
 async def _adopt(path: Path) -> None:
-    settings = load_for_the_store(path)
+    settings = load_for_the_store(path, audited=True)
     store = await open_store(settings.store, clock=time.time, existing=True)
     try:
         ids = [keys.id for keys in vault_keys(settings.secrets)]
-        await installation.join(store, settings.issuer, ids, secrets.token_bytes, adopt=True)
+        with audited(settings) as emit:
+            await installation.join(store, settings.issuer, ids, secrets.token_bytes, adopt=True)
+            emit(action("store adopt"))
     finally:
         await store.close()
 
