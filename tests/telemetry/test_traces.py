@@ -165,6 +165,18 @@ async def test_a_failure_is_an_error_and_its_text_is_not_told(
     assert not named(exporter, "GET /down").status.is_ok
 
 
+async def test_a_request_that_the_client_does_not_record_is_passed_on_so(
+    world: World, browser: Browser, exporter: InMemorySpanExporter
+) -> None:
+    token = await token_for(world, browser)
+    exporter.clear()
+    assert await call(world, token, headers=[("traceparent", f"{TRACEPARENT[:-2]}00")]) == 200
+    assert exporter.get_finished_spans() == ()
+    seen = world.backend.requests[-1].headers["traceparent"]
+    assert seen.split("-")[1] == TRACE
+    assert seen.endswith("-00")
+
+
 async def test_security_events_of_a_request_name_its_trace(world: World, browser: Browser) -> None:
     seen: list[str | None] = []
     world.running.events.attach(lambda event: seen.append(event.origin.trace_id))

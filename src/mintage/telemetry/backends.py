@@ -38,33 +38,24 @@ class MeasuredRequests:
         if timers is None:
             timers = Timers(partial(self._meter.timer, BACKEND_SECONDS, resource.path))
             self._timers[resource.path] = timers
-        return _MeasuredRequest(timers, pool, method, target, headers, body, user)
+        request = _MeasuredRequest(pool, method, target, headers, body, user)
+        request.timers = timers
+        return request
 
 
 class _MeasuredRequest(BackendRequest):
-    """Measured until the head of its response is there."""
+    """Measured until the head of its response is there. *timers* is set after it is made."""
 
-    def __init__(
-        self,
-        timers: Timers,
-        pool: Pool,
-        method: str,
-        target: bytes,
-        headers: RawHeaders,
-        body: Body,
-        user: User,
-    ) -> None:
-        super().__init__(pool, method, target, headers, body, user)
-        self._timers = timers
+    timers: Timers
 
     async def __aenter__(self) -> Connection:
         began = perf_counter()
         try:
             connection = await super().__aenter__()
         except BaseException as error:
-            self._timers[outcome_of(error)](perf_counter() - began)
+            self.timers[outcome_of(error)](perf_counter() - began)
             raise
-        self._timers.of_status[connection.status](perf_counter() - began)
+        self.timers.of_status[connection.status](perf_counter() - began)
         return connection
 
 

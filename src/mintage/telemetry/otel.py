@@ -57,7 +57,8 @@ _HEADERS: Final = _Headers()
 class OpenTelemetryTracer(Tracer):
     """Makes spans with *provider*; None: the application's own.
 
-    A stage without a request around it, as a chore's, makes no span.
+    A stage without a request around it, as a chore's, makes no span, and neither does a stage of a
+    request that is not recorded.
     """
 
     def __init__(self, provider: trace.TracerProvider | None = None) -> None:
@@ -67,11 +68,11 @@ class OpenTelemetryTracer(Tracer):
         around: Context | None = None
         if step.kind.name == "request":
             around = _parent_of(step.detail["headers"])
-        elif not trace.get_current_span().get_span_context().is_valid:
+        elif not trace.get_current_span().is_recording():
             return
-        span = self._tracer.start_span(
-            _name_of(step), around, _kind_of(step), attributes=_attributes(step)
-        )
+        span = self._tracer.start_span(_name_of(step), around, _kind_of(step))
+        if span.is_recording():
+            span.set_attributes(_attributes(step))
         step.span = (span, context.attach(trace.set_span_in_context(span, around)))
 
     def end(self, step: Step, error: BaseException | None) -> None:
@@ -79,6 +80,8 @@ class OpenTelemetryTracer(Tracer):
             return
         span, token = step.span
         context.detach(token)
+        if not span.is_recording():
+            return
         span.set_attribute("mintage.outcome", step.outcome)
         if step.status:
             span.set_attribute("http.response.status_code", step.status)
