@@ -1,5 +1,6 @@
 """Small types without behaviour of their own, for all packages."""
 
+import hmac
 from collections.abc import Callable, Iterable
 from typing import Final, NewType, NoReturn, TypeAlias, final
 
@@ -46,6 +47,12 @@ class Secret:
 
     def reveal(self) -> bytes:
         return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value, other.reveal())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
 
     def __repr__(self) -> str:
         return "Secret(…)"

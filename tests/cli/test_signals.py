@@ -17,7 +17,7 @@ from mintage.network.tls import trusted
 from mintage.testing.nanoidp import free_port
 from tests.support.command import WORKERS_CONFIG, children, is_gone
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-import mintage.app.server
+import mintage.app.lasting
 from mintage.stores.opening import open_store
 from mintage.testing.counting_store import CountingStore
 from mintage.values import Clock
@@ -22,7 +22,7 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> list[CountingStore]:
         opened.append(CountingStore(await open_store(url, clock=clock)))
         return opened[-1]
 
-    monkeypatch.setattr(mintage.app.server, "open_store", counting)
+    monkeypatch.setattr(mintage.app.lasting, "open_store", counting)
     return opened
 
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from starlette.types import Receive, Scope, Send
 
 from mintage.app.clocks import Clocks
+from mintage.app.generations import Generations
+from mintage.app.lasting import open_lasting
 from mintage.app.running import Running
-from mintage.app.server import open_server
 from mintage.app.telemetry import with_opentelemetry
 from mintage.clients.fetching import GuardedFetch
 from mintage.clients.policy import AcceptClient
+from mintage.errors import ConfigError
+from mintage.events.operation import SettingsLoaded
 from mintage.settings.environment import check_environment
 from mintage.settings.load import Config
 from mintage.telemetry.telemetry import OFF, Telemetry
@@ -45,14 +48,14 @@ class Mintage:
     accept_client: AcceptClient | None = None
     steady: Clock | None = None
     telemetry: Telemetry = OFF
-    _running: Running | None = field(default=None, init=False)
+    _generations: Generations | None = field(default=None, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "lifespan":
                 await self._lifespan(receive, send)
-            case "http" | "websocket" if self._running is not None:
-                await self._running.entry(scope, receive, send)
+            case "http" | "websocket" if self._generations is not None:
+                await self._generations(scope, receive, send)
             case _:
                 raise RuntimeError("the application was not started: run it with lifespan on")
 
@@ -69,19 +72,49 @@ class Mintage:
         """
         check_environment(os.environ)
         clocks = Clocks.of(self.clock) if self.steady is None else Clocks(self.clock, self.steady)
-        async with open_server(
+        async with open_lasting(
             self.config,
             clocks=clocks,
             random_bytes=self.random_bytes,
             fetch=self.fetch,
             accept_client=self.accept_client,
             telemetry=with_opentelemetry(self.telemetry, self.config.opentelemetry),
-        ) as running:
-            self._running = running
+        ) as lasting:
+            generations = await Generations.open_first(self.config, lasting)
+            lasting.emit(SettingsLoaded())
+            self._generations = generations
             try:
-                yield running
+                yield generations.running
             finally:
-                self._running = None
+                self._generations = None
+                await generations.close()
+
+    async def reload(self, config: Config) -> Running:
+        """Answer new requests as another configuration says. `mintage serve` does this on SIGHUP.
+
+        Requests, streams and WebSockets under way continue, judged by the new rules. If an error is
+        raised, nothing has changed. Inside an application with an integration, restart instead:
+        the integration keeps the `Running` that it was started with.
+
+        Args:
+            config: What `load_config` returned, with the same ``issuer`` and ``store``.
+
+        Returns:
+            The open `Running`, in place of the former one.
+
+        Raises:
+            ConfigError: A setting can't be used.
+            StoreError: The root secrets are others, and the store can't be asked who needs them.
+            RuntimeError: The application was not started.
+        """
+        if self._generations is None:
+            raise RuntimeError("the application was not started: run it with lifespan on")
+        for key in ("issuer", "store"):
+            if getattr(config, key) != getattr(self.config, key):
+                raise ConfigError(key, "can't change while the server runs: restart it")
+        running = await self._generations.replace(config)
+        self.config = config
+        return running
 
     def current(self) -> Running:
         """The open application, for what is served beside it.
@@ -92,14 +125,14 @@ class Mintage:
         Raises:
             RuntimeError: The application was not started.
         """
-        if self._running is None:
+        if self._generations is None:
             raise RuntimeError("the application was not started: run it with lifespan on")
-        return self._running
+        return self._generations.running
 
     def drain(self) -> None:
         """End the streams that would never end by themselves: the server is about to stop."""
-        if self._running is not None:
-            self._running.drain()
+        if self._generations is not None:
+            self._generations.drain()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -108,7 +141,7 @@ class Mintage:
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except Exception as error:
-            if self._running is None:
+            if self._generations is None:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         await send({"type": "lifespan.shutdown.complete"})

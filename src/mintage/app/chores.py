@@ -2,57 +2,20 @@
 
 import asyncio
 import logging
-import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Final
 
-from mintage.app.clocks import StoreClock
 from mintage.app.secret_needs import SecretNeeds
-from mintage.app.store_watch import sweep
-from mintage.concurrency import backoff
-from mintage.errors import StoreError, UpstreamError
-from mintage.stores.protocol import Store
-from mintage.vault.vault import Vault
+from mintage.errors import StoreError
+from mintage.values import Clock
 
-_FIRST_PAUSE: Final = 4.0  # seconds; half of it is how long a failure is remembered
-_LONGEST_PAUSE: Final = 60.0
 _CANCEL_AGAIN: Final = 0.5  # seconds
-_SWEEP: Final = 60  # seconds between two rounds
-_CLOCK: Final = 30
-_REVIEW: Final = 3600
+SWEEP_SECONDS: Final = 60  # between two rounds
+CLOCK_SECONDS: Final = 30
+_REVIEW_SECONDS: Final = 3600
 
 log = logging.getLogger("mintage")
-
-
-async def until_it_answers(name: str, check: Callable[[], Awaitable[None]]) -> None:
-    """Ask the identity provider *name* until it answers, and log why it does not.
-
-    A server starts without its provider: users who have a token can work, and the provider may
-    come back later.
-    """
-    said, failures = "", 0
-    while True:
-        try:
-            await check()
-        except UpstreamError as error:
-            if str(error) != said:
-                said = str(error)
-                log.warning(
-                    "the identity provider %s does not answer as it should: %s. Nobody can log in "
-                    "there until it does; Mintage asks it again",
-                    name,
-                    said,
-                )
-            await asyncio.sleep(
-                backoff.pause(failures, random.random, first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
-            )
-            failures += 1
-        else:
-            if said:
-                log.info("the identity provider %s answers now", name)
-            return
 
 
 async def end(chores: Collection[asyncio.Task[None]]) -> None:
@@ -95,12 +58,6 @@ async def beside(*works: Coroutine[Any, Any, None]) -> AsyncGenerator[None, None
         await end(tasks)
 
 
-def chores(
-    store: Store, vault: Vault, clock: StoreClock, secret_needs: SecretNeeds | None
-) -> Iterator[Coroutine[Any, Any, None]]:
-    """What a server does beside its requests. *secret_needs*: None for a store of its own."""
-    yield forever("changes", vault.watch, pause=1)
-    yield forever("sweep", partial(sweep, store, clock), pause=_SWEEP)
-    yield forever("clock", partial(clock.follow, store), pause=_CLOCK)
-    if secret_needs is not None:
-        yield forever("secrets", lambda: secret_needs.review(now=clock()), pause=_REVIEW)
+def reviewing(secret_needs: SecretNeeds, clock: Clock) -> Coroutine[Any, Any, None]:
+    """Counts again and again what needs which secret, in a store that several servers use."""
+    return forever("secrets", lambda: secret_needs.review(now=clock()), pause=_REVIEW_SECONDS)

@@ -57,6 +57,11 @@ class ClientDenials:
         else:
             self._fault = ""
 
+    def go_on_from(self, former: "ClientDenials") -> None:
+        """Deny what *former* denied, if the store could not be asked."""
+        if self._fault:
+            self.denied.update(former.denied.names)
+
     async def look(self) -> tuple[Denial, ...]:
         """All denials, as the store has them. Raises `StoreError`."""
         found = await self.denials.load()

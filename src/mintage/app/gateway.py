@@ -1,54 +1,54 @@
 """The gateway that a configuration describes: a backend for each resource, and the guard."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
 from mintage.app.browsers import BrowserDoor
+from mintage.app.lasting import Lasting
+from mintage.app.parts import Parts
 from mintage.errors import ConfigError
-from mintage.events.event import Emit, ignore
 from mintage.gateway.access_guard import AccessGuard
-from mintage.gateway.backend import Backend
-from mintage.gateway.credentials import BackendCredentials, Exchanger, IdentitySigner
+from mintage.gateway.backend import Backend, Sessions
+from mintage.gateway.credentials import BackendCredentials, IdentitySigner
 from mintage.gateway.gateway import Gateway, PageAbout
 from mintage.gateway.header_names import Passing
 from mintage.gateway.http1.pool import Pool
 from mintage.gateway.origins import Origins, origin_of
-from mintage.gateway.proxy import Ask, Proxy, ask
+from mintage.gateway.proxy import Proxy
 from mintage.resource.bearer import Bearer
 from mintage.settings.load import Config
 from mintage.site.resource import Resource
 from mintage.site.site import Site
 from mintage.site.targets import Command, External, HttpTarget
-from mintage.values import Clock, RandomBytes
 from mintage.vault.vault import Vault
 
 
-def open_gateway(
+async def open_gateway(
     config: Config,
     site: Site,
     *,
     bearer: Bearer,
     vault: Vault,
-    exchange: Exchanger,
-    clock: Clock,
-    steady: Clock,
-    random_bytes: RandomBytes,
+    lasting: Lasting,
     page: PageAbout,
-    emit: Emit = ignore,
+    stack: AsyncExitStack,
     browsers: BrowserDoor | None = None,
-    ask: Ask = ask,
 ) -> Gateway:
-    """The gateway of *config* on *site*. It has no connection to a backend yet.
+    """The gateway of *config* on *site*. It opens no connection to a backend yet.
 
-    Raises `ConfigError` if a command needs an extra that is not installed.
+    *stack* closes what no other gateway uses. Raises `ConfigError` if a command needs an extra that
+    is not installed.
     """
-    keys = config.signing_keys
-    signer = IdentitySigner(site.issuer, keys[0], clock, random_bytes) if keys else None
+    keys, random_bytes = config.signing_keys, lasting.random_bytes
+    signer = IdentitySigner(site.issuer, keys[0], lasting.clock, random_bytes) if keys else None
     credentials = BackendCredentials(
         vault,
-        clock,
-        steady,
-        exchange,
+        lasting.clock,
+        lasting.steady,
+        lasting.providers.exchange,
         signer,
         group_bytes=config.gateway.max_group_bytes,
-        emit=emit,
+        emit=lasting.emit,
     )
     origins = Origins(
         own=origin_of(config.issuer),
@@ -56,8 +56,11 @@ def open_gateway(
         let_any_web_page_call=config.gateway.let_any_web_page_call,
     )
     return Gateway(
-        {resource.request_path: _backend(resource) for resource in site.resources},
-        Proxy(credentials, ask),
+        {
+            resource.request_path: await _backend(resource, lasting.parts, stack)
+            for resource in site.resources
+        },
+        Proxy(credentials, lasting.telemetry.ask()),
         AccessGuard(
             site, bearer, origins, random_bytes, None if browsers is None else browsers.sessions
         ),
@@ -66,23 +69,54 @@ def open_gateway(
     )
 
 
-def _backend(resource: Resource) -> Backend:
+async def _backend(resource: Resource, parts: Parts, stack: AsyncExitStack) -> Backend:
     match resource.target:
         case HttpTarget() as target:
             passing = Passing(target.drop_headers, target.pass_headers)
-            return Backend(resource=resource, pool=Pool(target), passing=passing)
+            pool = await stack.enter_async_context(_pool(resource, target, parts))
+            return Backend(resource=resource, pool=pool, passing=passing)
         case Command() as command:
-            return _run_here(resource, command)
+            sessions = await stack.enter_async_context(_sessions(resource, command, parts))
+            return Backend(resource=resource, sessions=sessions)
         case External():
             return Backend(resource=resource)
 
 
-def _run_here(resource: Resource, command: Command) -> Backend:
+def _pool(
+    resource: Resource, target: HttpTarget, parts: Parts
+) -> AbstractAsyncContextManager[Pool]:
+    """The connections to *target*. Those with TLS are new: its certificates may have changed."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Pool]:
+        pool = Pool(target)
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+    certificates = object() if target.tls else None
+    return parts.held(("pool", resource.path, target, certificates), opened)
+
+
+def _sessions(
+    resource: Resource, command: Command, parts: Parts
+) -> AbstractAsyncContextManager[Sessions]:
+    """The sessions of *command*, with their processes."""
     try:
         from mintage.gateway.commands import CommandSessions
     except ImportError as error:
         raise ConfigError(
             "resource.command", "needs the SDK: pip install 'mintage[commands]'"
         ) from error
-    sessions = CommandSessions(command, identify=resource.credential == "identity")
-    return Backend(resource=resource, sessions=sessions)
+    identify = resource.credential == "identity"
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Sessions]:
+        sessions = CommandSessions(command, identify=identify)
+        try:
+            yield sessions
+        finally:
+            await sessions.close()
+
+    return parts.held(("command", resource.path, command, identify), opened)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from mintage.crypto.derivation import purpose_key, purpose_keys
 from mintage.events.event import Emit, ignore
 from mintage.grant_tokens import Tokens
-from mintage.grants.states import UpstreamTokens
+from mintage.grants.states import Identity, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.settings.load import Config
 from mintage.stores.protocol import Store
@@ -25,6 +25,7 @@ def open_vault(
     renew: Renew,
     ended: ReportEnded,
     knows: Callable[[UpstreamTokens], bool] = lambda _: True,
+    admits: Callable[[Identity], bool] = lambda _: True,
     emit: Emit = ignore,
     cache: Callable[..., GrantCache] = GrantCache,
 ) -> Vault:
@@ -47,6 +48,7 @@ def open_vault(
         renew=renew,
         ended=ended,
         knows=knows,
+        admits=admits,
         emit=emit,
     )
 

@@ -29,9 +29,9 @@ def rotate(
 ) -> int:
     """Put a new root secret into use.
 
-    The old one is kept: it opens what it has sealed. Restart the server afterwards. Several
-    servers must know a secret before one of them uses it: rotate with --stage, restart them all,
-    rotate without it, restart them all again.
+    The old one is kept: it opens what it has sealed. Reload the server afterwards (SIGHUP).
+    Several servers must know a secret before one of them uses it: rotate with --stage, reload them
+    all, rotate without it, reload them all again.
     """
     settings = load_for_the_store(config, audited=True)
     file = _file(settings)
@@ -39,14 +39,14 @@ def rotate(
         with audited(settings) as emit:
             file.stage(secrets.token_urlsafe(32)).write()
             emit(action("keys rotate --stage"))
-        print(f"A new secret is staged in {file.path}. Restart all servers, then rotate.")  # noqa: T201
+        print(f"A new secret is staged in {file.path}. Reload all servers, then rotate.")  # noqa: T201
         return 0
     with audited(settings) as emit:
         file.rotate(secrets.token_urlsafe(32)).write()
         emit(action("keys rotate"))
         emit(keys_changed(load_for_the_store(config)))
     print(  # noqa: T201
-        f"A new secret is first in {file.path}. Restart the servers; `mintage keys status` "
+        f"A new secret is first in {file.path}. Reload the servers (SIGHUP); `mintage keys status` "
         "tells how many grants still need the old one, `mintage keys retire` removes it."
     )
     return 0
@@ -97,7 +97,7 @@ async def _remove(
         file.keep(kept).write()
         here.emit(action("keys retire", count=kept.count(False)))
         here.emit(keys_changed(load_for_the_store(path)))
-        print(f"{file.path} was changed. Restart the servers.")  # noqa: T201
+        print(f"{file.path} was changed. Reload the servers (SIGHUP).")  # noqa: T201
         gone = {
             bytes.fromhex(need.secret_id)
             for need, stays in zip(former, kept, strict=True)

@@ -19,25 +19,29 @@ import uvicorn
 from cyclopts import Parameter
 
 from mintage.app import Mintage, create_app
-from mintage.app.chores import beside, until_it_answers
+from mintage.app.asking import Asking
 from mintage.app.listening import addresses, listen, listening
 from mintage.app.serving import uvicorn_config
 from mintage.cli.admin import AdminListener, admin_listener
+from mintage.cli.hangups import Hangups
 from mintage.cli.introduction import introduce
 from mintage.cli.logs import Format, start_log
 from mintage.cli.metrics import MetricsPage, measured, metrics_page
 from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.mistakes import NO_SETTINGS
 from mintage.cli.opentelemetry import opentelemetry
+from mintage.cli.reload import Checked, Reloader, Source
 from mintage.cli.settings_file import SettingsFile
+from mintage.cli.supervisor import be_silent, notify, passed_sockets
 from mintage.cli.workers import STOPPING, Workers
 from mintage.errors import ConfigError
+from mintage.serving.stopping import last_requests
 from mintage.settings.environment import check_environment
-from mintage.settings.load import Config, load
+from mintage.settings.load import Config
 from mintage.settings.reading import HERE, is_written
+from mintage.settings.reloading import Loaded
 from mintage.settings.resources import check_program
 from mintage.site.targets import Command
-from mintage.upstream.registry import Upstreams
 
 _GRACE_SECONDS: Final = 20
 _PORT: Final = 8080
@@ -84,33 +88,51 @@ def serve(
     With a command (mintage serve --config mintage.toml -- npx some-server) the login is in front of
     that: the command runs once for each session of each user.
 
-    Stops on Ctrl-C, SIGTERM and SIGHUP: requests under way finish, streams are closed, exit code 0.
+    Stops on Ctrl-C and SIGTERM: requests under way finish, streams are closed, exit code 0. SIGHUP
+    reads the settings and secrets again.
     """
     for number in STOPPING:
         signal.signal(number, _leave)  # until the server minds them itself
+    hangups = Hangups()
+    hangups.listen()
     start_log(log_level, log_format, access=access_log)
     check_environment(os.environ)
     if not is_written(config, os.environ):
         raise ConfigError(str(config), NO_SETTINGS)
-    settings = load(config, command=command)
-    _check_workers(workers, settings)
-    _check_programs(settings, command)
-    with (
-        listening(host, _port(port, settings), unix_socket) as sockets,
-        metrics_page(settings, workers=workers) as page,
-        admin_listener(settings) as admin,
-    ):
+
+    def check(settings: Config) -> None:
+        _check_workers(workers, settings)
+        _check_programs(settings, command)
+
+    source = Source(config, command, check)
+    loaded = source.read()
+    settings = loaded.config
+    with contextlib.ExitStack() as stack:
+        sockets = passed_sockets(os.environ)
+        if passed := bool(sockets):
+            log.info("listening on the sockets of the supervisor")
+        else:
+            bound = listening(host, _port(port, settings), unix_socket)
+            sockets = stack.enter_context(bound)
+        page = stack.enter_context(metrics_page(settings, workers=workers))
+        admin = stack.enter_context(admin_listener(settings))
         check_secrets(settings, force=force)
         introduce(settings)
-        _compare_ports(None if unix_socket else port, settings)
+        _compare_ports(None if unix_socket or passed else port, settings)
         if workers == 1:
-            return run(settings, sockets, page=page, admin=admin)
+            return run(source, loaded, sockets, hangups, page=page, admin=admin)
         listen(sockets)
+        checked = Checked(source, loaded)
 
         def work(parent: int, number: int) -> int:
-            return run(settings, sockets, page=page, admin=admin, parent=parent, number=number)
+            be_silent()
+            return run(
+                source, checked.loaded, sockets, hangups,
+                page=page, admin=admin, parent=parent, number=number,
+            )  # fmt: skip
 
-        return Workers(workers, work, None if page is None else page.work).run()
+        helper = None if page is None else page.work
+        return Workers(workers, work, helper, hangups=hangups, reload=checked.reload).run()
 
 
 def _port(given: int | None, settings: Config) -> int:
@@ -161,8 +183,10 @@ def _check_programs(settings: Config, given: Sequence[str]) -> None:
 
 
 def run(
-    settings: Config,
+    source: Source,
+    loaded: Loaded,
     sockets: Sequence[socket.socket],
+    hangups: Hangups,
     *,
     page: MetricsPage | None = None,
     admin: AdminListener | None = None,
@@ -171,35 +195,43 @@ def run(
 ) -> int:
     """Serve on bound *sockets* until a signal comes; returns the exit code.
 
-    *parent*: a pipe that ends with the parent process. Then this process stops too. *number*: which
-    of the workers this is.
+    *loaded*: what was read from *source*. *parent*: a pipe that ends with the parent process. Then
+    this process stops too. *number*: which of the workers this is.
     """
     own = measured(page, number)
-    app = create_app(settings)
+    app = create_app(loaded.config)
     app.telemetry = own.telemetry
     sides = (partial(own.beside, page), partial((admin or AdminListener()).beside, app, number))
-    server = GracefulServer(app, sides)
+    server = GracefulServer(app, source, loaded, hangups, sides)
     with (
-        opentelemetry(settings.opentelemetry),
+        opentelemetry(loaded.config.opentelemetry),
         asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner,
     ):
         return runner.run(server.work(list(sockets), parent))
 
 
 class GracefulServer(uvicorn.Server):
-    """uvicorn, with three differences.
+    """uvicorn, with some differences.
 
-    When it stops, it ends streams that would never end. It does not raise a signal again that it
-    has obeyed, so that a clean stop gives exit code 0. A signal also stops a start that waits for
-    something.
+    When it stops, it ends streams that would never end, and answers requests that are on their way.
+    It does not raise a signal again that it has obeyed, so that a clean stop gives exit code 0. A
+    signal also stops a start that waits for something. SIGHUP is a reload.
     """
 
     def __init__(
-        self, app: Mintage, sides: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = ()
+        self,
+        app: Mintage,
+        source: Source,
+        loaded: Loaded,
+        hangups: Hangups,
+        sides: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = (),
     ) -> None:
         """Each of *sides* makes a context for as long as the application is open."""
         super().__init__(uvicorn_config(app, app.config, grace=_GRACE_SECONDS))
         self._app = app
+        self._source = source
+        self._loaded = loaded
+        self._hangups = hangups
         self._sides = sides
         self._start: tuple[asyncio.AbstractEventLoop, asyncio.Task[object]] | None = None
 
@@ -214,14 +246,23 @@ class GracefulServer(uvicorn.Server):
             try:
                 async with (
                     self._app.running() as running,
-                    _asking(running.upstreams),
+                    Asking() as asking,
                     contextlib.AsyncExitStack() as sides,
                 ):
                     for beside in self._sides:
                         await sides.enter_async_context(beside())
                     self._start = None
+                    asking.about(running)
                     listen(sockets)
-                    await self._serve(sockets)
+                    reloader = Reloader(
+                        self._app, self._source, self._loaded, running, asking.about
+                    )
+                    self._hangups.pass_to(lambda: loop.call_soon_threadsafe(reloader.ask))
+                    try:
+                        await self._serve(sockets)
+                    finally:
+                        self._hangups.pass_to(None)
+                        await reloader.stop()
             except asyncio.CancelledError:
                 if not self.should_exit:
                     raise
@@ -230,9 +271,14 @@ class GracefulServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         log.info("running on %s (Ctrl-C stops it)", addresses(sockets or []))
+        notify("READY=1")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify("STOPPING=1")
         self._app.drain()
+        for server in self.servers:
+            server.close()
+        await last_requests(self.server_state.connections)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -255,11 +301,6 @@ class GracefulServer(uvicorn.Server):
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-
-
-def _asking(upstreams: Upstreams) -> contextlib.AbstractAsyncContextManager[None]:
-    """Beside the block each provider is asked until it answers."""
-    return beside(*(until_it_answers(one.title, one.check) for one in upstreams))
 
 
 def _this_task() -> asyncio.Task[object]:

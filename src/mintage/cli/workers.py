@@ -9,14 +9,17 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+from mintage.cli.hangups import Hangups
+from mintage.cli.supervisor import notify, notify_reloading
 from mintage.errors import ConfigError, MintageError
 
 log = logging.getLogger("mintage.serve")
 
-STOPPING: Final = tuple(
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+"""The signals that stop a server in good order."""
+_ALL: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
 )
-"""The signals that stop a server in good order."""
 _WRONG_SETTING: Final = 2  # the exit code of a process that can't start as it is configured
 _TOO_SOON: Final = 2.0  # seconds: a worker that ends sooner will end again
 _MAX_TOO_SOON: Final = 5
@@ -29,6 +32,8 @@ class Workers:
     *work* gets the reading end of a pipe. Only the parent has the writing end, so the pipe ends
     with the parent, however that ends. It also gets a number below *count*, which no other process
     that is running has. *helper*: the work of one process more, which the server can do without.
+    *hangups*: at a SIGHUP, *reload* says whether the settings are good; only then the workers get
+    the signal too.
     """
 
     def __init__(
@@ -36,12 +41,18 @@ class Workers:
         count: int,
         work: Callable[[int, int], int],
         helper: Callable[[int], int] | None = None,
+        *,
+        hangups: Hangups | None = None,
+        reload: Callable[[], bool] = lambda: True,
     ) -> None:
         if not hasattr(os, "fork"):
             raise ConfigError("--workers", "this system can't fork; start one process")
         self._count = count
         self._work = work
         self._helper = helper
+        self._hangups = hangups or Hangups()
+        self._reload = reload
+        self._reloading = self._reload_again = False
         self._started: dict[int, tuple[int, float]] = {}  # pid: (number, when)
         self._stopping = False
         self._too_soon = 0
@@ -50,12 +61,14 @@ class Workers:
     def run(self) -> int:
         """The exit code: 0 after a stop that was asked for, 2 for a wrong setting, else 1."""
         self._alive, self._held = os.pipe()
-        for number in STOPPING:
-            signal.signal(number, self._stop)
+        for stop in STOPPING:
+            signal.signal(stop, self._stop)
         for number in range(self._count):
             self._start(number)
         if self._helper is not None:
             self._start(_HELPER)
+        notify("READY=1")
+        self._hangups.pass_to(self._pass_on)
         status = 0
         while self._started:
             pid, raw = os.waitpid(-1, 0)
@@ -76,12 +89,12 @@ class Workers:
 
     def _start(self, number: int) -> None:
         # A signal between the fork and the note of it would miss the new child.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
         pid = os.fork()
         if pid == 0:
             self._be_a_worker(number)
         self._started[pid] = (number, time.monotonic())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ALL)
 
     def _be_a_worker(self, number: int) -> None:
         """Run as a worker. It never returns, so only the parent closes what the parent opened."""
@@ -89,7 +102,9 @@ class Workers:
         try:
             for stop in STOPPING:
                 signal.signal(stop, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+            self._hangups.forget()
+            self._hangups.listen()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ALL)
             os.close(self._held)
             if number == _HELPER and self._helper is not None:
                 code = self._helper(self._alive)
@@ -124,7 +139,29 @@ class Workers:
         self._stop(signal.SIGTERM, None)
         return False
 
+    def _pass_on(self) -> None:
+        """At a SIGHUP: read the settings once, and let the workers read them if they are good.
+
+        A signal that comes meanwhile is one more reload.
+        """
+        self._reload_again = True
+        if self._reloading:
+            return
+        self._reloading = True
+        try:
+            while self._reload_again and not self._stopping:
+                self._reload_again = False
+                notify_reloading()
+                if self._reload():
+                    for pid, (number, _) in self._started.items():
+                        if number != _HELPER:
+                            os.kill(pid, signal.SIGHUP)
+                    notify("READY=1")
+        finally:
+            self._reloading = False
+
     def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._stopping = True
+        notify("STOPPING=1")
         for pid in self._started:
             os.kill(pid, signal.SIGTERM)

@@ -47,8 +47,13 @@ class SingleFlight(Generic[T]):
             log.debug("background work ended with %s", type(error).__name__)
 
     async def drain(self) -> None:
-        """Wait for all work under way."""
+        """Wait for all work under way, and what begins meanwhile."""
         while self._flights:
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Wait for the work that is under way now."""
+        if self._flights:
             await asyncio.wait(list(self._flights.values()))
 
 

@@ -1,6 +1,5 @@
 """The gateway: from a request's path to its backend, through the guard."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -11,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mintage.concurrency.bounded_memory import BoundedMemory
-from mintage.errors import NotFound
+from mintage.errors import AccessDenied, NotFound
 from mintage.gateway.access_guard import AccessGuard, PageOf
 from mintage.gateway.backend import Backend, Sessions
 from mintage.gateway.headers import RawHeaders, to_backend
@@ -51,6 +50,7 @@ class Gateway:
     _found: BoundedMemory[bytes, Match[Backend]] = field(
         default_factory=lambda: BoundedMemory(_MAX_FOUND), init=False, repr=False
     )
+    _later: "list[Gateway]" = field(default_factory=list, init=False, repr=False)
 
     def find(self, raw_path: bytes) -> Match[Backend] | None:
         """The backend of a request path, or None if there is none.
@@ -91,12 +91,16 @@ class Gateway:
         for sessions in self.sessions.values():
             sessions.drain()
 
-    async def close(self) -> None:
-        """End the processes, and close the idle connections to backends."""
-        await asyncio.gather(*(sessions.close() for sessions in self.sessions.values()))
-        for backend in self.resources.values():
-            if backend.pool is not None:
-                backend.pool.close()
+    def hand_over(self, successor: "Gateway") -> None:
+        """Finish responses under way, but judge them by *successor*, which has newer settings.
+
+        Sessions of commands that *successor* does not continue are ended.
+        """
+        self._later.append(successor)
+        kept = list(successor.sessions.values())
+        for sessions in self.sessions.values():
+            if sessions not in kept:
+                sessions.drain()
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
@@ -104,7 +108,7 @@ class Gateway:
         incoming, outward = Incoming(receive), send
 
         async def still_good() -> None:
-            await self._access(scope, found, incoming, again=True)
+            await self._access_now(scope, found, incoming)
 
         try:
             access = await self._access(scope, found, incoming)
@@ -149,7 +153,7 @@ class Gateway:
         websocket = WebSocketProxy(scope, receive, send)
 
         async def still_good() -> None:
-            await self._access(asked, found, None, again=True)
+            await self._access_now(asked, found, None)
 
         try:
             access = await self._access(asked, found, None)
@@ -180,6 +184,24 @@ class Gateway:
             websocket=incoming is None,
             again=again,
         )
+
+    async def _access_now(
+        self, scope: Scope, found: Match[Backend], incoming: Incoming | None
+    ) -> Access:
+        """As `_access`, for a response under way, and by the newest settings."""
+        newest = self
+        while newest._later:
+            newest = newest._later[-1]
+        if newest is self:
+            return await self._access(scope, found, incoming, again=True)
+        there = newest.resource_at(scope.get("raw_path") or scope["path"].encode())
+        if there is None:
+            raise AccessDenied(
+                "this resource is not here any more; ask the operator of this server",
+                reason="the settings have no resource at this path any more",
+                stage="rules",
+            )
+        return await newest._access(scope, there, incoming, again=True)  # noqa: SLF001  (its own kind)
 
     def _filtering(
         self, scope: Scope, receive: Receive, send: Send, found: Match[Backend], access: Access

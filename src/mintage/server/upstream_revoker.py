@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from mintage.errors import UpstreamError
 from mintage.grants.states import UpstreamTokens
-from mintage.upstream.registry import Upstreams
 
 _DRAIN_SECONDS: Final = 5.0
 
@@ -18,7 +18,7 @@ log = logging.getLogger("mintage.server")
 class UpstreamRevoker:
     """Works after the response: the grant has ended here, even if the upstream can't be asked."""
 
-    upstreams: Upstreams
+    revoke: Callable[[UpstreamTokens], Awaitable[None]]
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     def __call__(self, tokens: UpstreamTokens) -> None:
@@ -37,6 +37,6 @@ class UpstreamRevoker:
 
     async def _revoke(self, tokens: UpstreamTokens) -> None:
         try:
-            await self.upstreams.revoke(tokens)
+            await self.revoke(tokens)
         except UpstreamError as error:
             log.warning("upstream tokens of an ended grant were not revoked: %s", error)

@@ -61,6 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
     __slots__ = (
         "_fruitless",
         "_has_place",
+        "_is_last",
         "_phase",
         "_quiet",
         "_read",
@@ -87,6 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._why: Refusal | None = None
         self._upgrading = False
         self._has_place = False
+        self._is_last = False  # whether the next request is the last one
         self._running: RequestResponseCycle | None = None
 
     # The connection
@@ -151,6 +153,15 @@ class BoundedProtocol(HttpToolsProtocol):
         """Close it, and free its place at once."""
         self._leave()
         self.transport.close()
+
+    @property
+    def awaits_request(self) -> bool:
+        """Whether a request may be on its way."""
+        return self._phase in (_NEW, _IDLE, _HEAD) and not self.transport.is_closing()
+
+    def end_after_next(self) -> None:
+        """Close the connection after the next request, and tell the client so."""
+        self._is_last = True
 
     def shutdown(self) -> None:
         if self._phase is _REFUSED:
@@ -229,7 +240,7 @@ class BoundedProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=not plain and self.parser.should_keep_alive(),
+            keep_alive=not (plain or self._is_last) and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
         self._phase, self._waited = _BODY, 0

@@ -182,7 +182,7 @@ def load(
     environ = dict(os.environ if environ is None else environ)
     with _written(path, environ) as data:
         if command:
-            _put_behind(data, command)
+            put_behind(data, command)
         return parse(data, base=path.parent, environ=environ, existing=existing, writes=writes)
 
 
@@ -243,7 +243,7 @@ def load_for_the_store(path: Path, *, existing: bool = True, audited: bool = Fal
 
 def _for_the_store(file: File, base: Path, *, existing: bool, audited: bool) -> Config:
     resolve = Sources(os.environ, base)
-    store = _store(file.store, base, resolve)
+    store = store_url(file.store, base, resolve)
     return Config(
         issuer=file.issuer,
         store=store,
@@ -272,7 +272,8 @@ def _without_credentials(file: File) -> File:
     return msgspec.structs.replace(file, upstream=bare)
 
 
-def _put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
+def put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
+    """Make *command* serve the one resource without a backend. Raises `ConfigError`."""
     resources = data.setdefault("resource", [{"path": "/mcp"}])
     bare = [r for r in resources if isinstance(r, dict) and not {"backend", "command"} & r.keys()]
     if not bare:
@@ -309,7 +310,7 @@ def parse(
 
     resolve = Sources(environ, base)
     resources = _resources(file, base, resolve)
-    store = _store(file.store, base, resolve)
+    store = store_url(file.store, base, resolve)
     return Config(
         issuer=file.issuer,
         store=store,
@@ -408,14 +409,14 @@ def _upstreams(file: File, resolve: Resolve) -> tuple[Upstream, ...]:
     return tuple(replace(u, more_scopes=u.more_scopes or file.scopes.upstream) for u in found)
 
 
-def _store(store: str, base: Path, resolve: Resolve) -> str:
+def store_url(store: str, base: Path, resolve: Resolve) -> str:
     """The URL of the store, which may be a secret: it may hold a password.
 
     Its path is absolute, so that it does not depend on the working directory.
     """
     if store.partition(":")[0] in SOURCES and "://" not in store:
         store = resolve(store, "store").reveal().decode("utf-8", "replace")
-    _check_store(store)
+    check_store(store)
     scheme, _, path = store.partition("://")
     return f"sqlite://{(base / path).absolute()}" if scheme == "sqlite" else store
 
@@ -442,7 +443,8 @@ def check_issuer(issuer: str, key: str) -> None:
         raise ConfigError(key, "write it without the slash at its end")
 
 
-def _check_store(store: str) -> None:
+def check_store(store: str) -> None:
+    """Raise `ConfigError` unless *store* is the URL of one."""
     try:
         check_store_url(store)
     except ValueError as error:

@@ -4,6 +4,7 @@ A grant is *fresh* for a few seconds: that is the upper limit for how late a rev
 It is kept for longer as the *last known* one, for when the store can't be read.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from mintage.concurrency.bounded_memory import BoundedMemory
@@ -89,6 +90,11 @@ class GrantCache:
         """The grant under *key* has changed."""
         self._grants.pop(key, None)
         self._tickets.pop(key, None)
+
+    def drop_unless(self, stays: Callable[[Active], bool]) -> None:
+        """Drop each grant for which *stays* is False."""
+        for key in [key for key, known in self._grants.items() if not stays(known.grant)]:
+            self.drop(key)
 
     def doubt(self) -> None:
         """Anything may have changed: nothing is fresh any more."""

@@ -189,6 +189,10 @@ class Renewal:
         """Wait for renewals under way: what the upstream issues must be saved."""
         await self._flights.drain()
 
+    async def settle(self) -> None:
+        """Wait for the renewals that are under way now, and not for those that begin meanwhile."""
+        await self._flights.settle()
+
     async def _renew(
         self, secret: bytes, found: Found | None = None, rotation: Rotation | None = None
     ) -> OpenGrant | Refused:

@@ -33,7 +33,7 @@ from mintage.grants.states import (
     Revoked,
     UpstreamTokens,
 )
-from mintage.grants.transitions import Keep, Redemption, Refreshment, Write
+from mintage.grants.transitions import Keep, Redemption, Refreshment, Refuse, Revoke, Write
 from mintage.stores.protocol import EVERYTHING, Store
 from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.cache import GrantCache
@@ -89,7 +89,8 @@ class Vault:
     oldest. *renew* asks the provider for new tokens; see `Renew`. *ended* gets the upstream tokens
     of each grant that ends, and those that came when their grant had ended; see `ReportEnded`.
     *knows*: whether the provider that issued upstream tokens is configured; no other provider gets
-    them. *emit* gets the security events.
+    them. *admits*: whether the rules, as they are now, let a user in. *emit* gets the security
+    events.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Vault:
         former_keys: Sequence[VaultKeys] = (),
         max_grants: int = DEFAULT_MAX_GRANTS,
         knows: Callable[[UpstreamTokens], bool] = lambda _: True,
+        admits: Callable[[Identity], bool] = lambda _: True,
         emit: Emit = ignore,
     ) -> None:
         self._store = store
@@ -141,6 +143,7 @@ class Vault:
         self._settling: SingleFlight[None] = SingleFlight()
         self._rotations = Rotations(steady)
         self._max_grants = max_grants
+        self._admits = admits
         self.consents = Consents(store, (keys, *former_keys), random_bytes)
         self.listing = Listing(store, names, self._grants.ended, changed=self._changed, emit=emit)
         self._renewal = Renewal(
@@ -235,6 +238,8 @@ class Vault:
 
         def decision(grant: Grant) -> Decision:
             nonlocal written
+            if (turned_away := self._turned_away(grant)) is not None:
+                return turned_away
             outcome = transitions.refresh(
                 grant,
                 request,
@@ -395,6 +400,30 @@ class Vault:
         await self._settling.drain()
         await self._renewal.drain()
 
+    async def settle(self) -> None:
+        """Wait for the renewals that are under way now."""
+        await self._renewal.settle()
+
+    def judge_again(self) -> None:
+        """The rules have changed: each grant is judged by the new ones before its next use."""
+        self._cache.drop_unless(lambda grant: self._admits(grant.login.identity))
+
+    def _turned_away(self, grant: Grant) -> Revoke | None:
+        """The end of *grant*, if the rules do not let its user in any more."""
+        if not isinstance(grant, Active) or self._admits(grant.login.identity):
+            return None
+        return transitions.end(grant, Reason.NOT_ADMITTED, now=self._now())
+
+    async def _turn_away(self, secret: bytes) -> None:
+        """End the grant of *secret*, unless it has ended, or its user may log in after all."""
+
+        def decision(grant: Grant) -> Decision:
+            if not isinstance(grant, Active):
+                return Refuse(Reason.REVOKED)
+            return self._turned_away(grant) or Keep(grant)
+
+        await self._grants.change(secret, decision)
+
     def _changed(self, key: bytes) -> None:
         """Drop the grant under *key*, and join no load that may have seen it before."""
         self._cache.drop(key)
@@ -430,6 +459,9 @@ class Vault:
         except StoreUnavailable:
             self._cache.give_back(key, ticket)
             raise
+        if found is not None and self._turned_away(found[1]) is not None:
+            await self._turn_away(secret)
+            found = await self._grants.load(secret)
         grant = None if found is None else found[1]
         if isinstance(grant, Active):
             self._cache.put(key, grant, ticket)

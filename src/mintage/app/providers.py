@@ -1,0 +1,60 @@
+"""The identity providers and the rules for users, as the settings have them now.
+
+The vault outlives a reload, and asks through this object. So new rules and new credentials apply to
+existing logins at once.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from mintage.errors import HalfKnown, NotAdmitted
+from mintage.grants.admission import AllowRule, admit, admit_again
+from mintage.grants.lease import Renewed
+from mintage.grants.states import Identity, UpstreamTokens
+from mintage.upstream.protocol import Exchange
+from mintage.upstream.registry import Upstreams
+from mintage.values import Clock
+
+
+class Providers:
+    """None and no rules, until `become` says which."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._upstreams = Upstreams([])
+        self._allow: Sequence[AllowRule] = ()
+
+    def become(self, upstreams: Upstreams, allow: Sequence[AllowRule]) -> None:
+        """Ask *upstreams* from now on, and judge users by the rules *allow*."""
+        self._upstreams, self._allow = upstreams, allow
+
+    async def renew(self, old: UpstreamTokens, who: Identity) -> Renewed:
+        """New tokens from the provider, and who the user is by now (see `Renew`)."""
+        judge = partial(admit_again, self._allow, who)  # may they still log in
+        return await self._upstreams.refresh(old, now=int(self._clock()), judge=judge)
+
+    async def exchange(self, tokens: UpstreamTokens, wanted: Exchange) -> UpstreamTokens:
+        """A token for a backend (RFC 8693)."""
+        return await self._upstreams.exchange(tokens, wanted, now=int(self._clock()))
+
+    async def revoke(self, tokens: UpstreamTokens) -> None:
+        """Revoke *tokens* at the provider that issued them."""
+        await self._upstreams.revoke(tokens)
+
+    def issued(self, tokens: UpstreamTokens) -> bool:
+        """Whether a configured provider issued *tokens*."""
+        return self._upstreams.issued(tokens)
+
+    def name_of(self, subject: str) -> str | None:
+        """The name of the provider of the user *subject*."""
+        return self._upstreams.name_of(subject)
+
+    def admits(self, who: Identity) -> bool:
+        """Whether the rules let *who* in. What the provider has left open is no refusal."""
+        try:
+            admit(self._allow, who)
+        except NotAdmitted:
+            return False
+        except HalfKnown:
+            return True
+        return True
