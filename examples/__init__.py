@@ -1,0 +1,1 @@
+"""Complete examples, each started by one command (see README.md)."""
