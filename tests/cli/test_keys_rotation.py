@@ -196,7 +196,8 @@ def test_secrets_from_the_environment_are_not_the_commands_to_change(
 async def test_grants_are_shown_and_ended(config: Path) -> None:
     async with server(config) as (vault, client_ids):
         client_id = await register(client_ids)
-        alice = await logged_in(vault, "alice", client_id, email="a@example.com")  # type: ignore[arg-type]
+        now = int(time.time())
+        alice = await logged_in(vault, "alice", client_id, at=now, email="a@example.com")  # type: ignore[arg-type]
         bob, carol = await logged_in(vault, "bob"), await logged_in(vault, "carol")
 
         code, shown = run(config, "grants", "list")

@@ -242,6 +242,19 @@ async def test_after_the_secret_was_replaced_they_are_still_reported(clock: Manu
     assert [tokens.access_token for tokens in reported] == ["upstream token of alice"]
 
 
+async def test_without_the_secret_it_is_under_it_has_ended_all_the_same(clock: ManualClock) -> None:
+    """And is reported once the secret is back."""
+    reported: list[UpstreamTokens] = []
+    store = MemoryStore(clock=clock)
+    opened = await logged_in(vault_on(store, clock), at=int(clock()))
+    await end_all(vault_on(store, clock))
+    assert await use(vault_on(store, clock, NEW, ended=reported.append), opened) == ENDED
+    assert reported == []
+    back = vault_on(store, clock, NEW, former_keys=[OLD], ended=reported.append)
+    assert await use(back, opened) == ENDED
+    assert [tokens.access_token for tokens in reported] == ["upstream token of alice"]
+
+
 def test_a_record_that_was_set_aside_is_told_from_all_others() -> None:
     head = records.Head.make(b"abcd", b"efgh").raw
     record = head + bytes(range(60))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from mintage.crypto.sealing import NONCE_BYTES, record_key
 from mintage.errors import NewerRecord, RecordError, SealError, SecretMissing
@@ -11,6 +12,8 @@ from mintage.grants.records import NO_TOKENS, SETTLED, Head, inside
 from mintage.grants.states import Active, Grant, Pending, Reason, Revoked
 from mintage.values import ClientId, RandomBytes
 from mintage.vault.values import VaultKeys
+
+_ENDED: Final = Revoked(reason=Reason.ENDED, client_id=ClientId(""), at=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,12 @@ class GrantCodec:
         A record of the first format does not say which secret it is under.
         """
         if record == SETTLED:
-            return Revoked(reason=Reason.ENDED, client_id=ClientId(""), at=0)
+            return _ENDED
         if (inner := inside(record)) is not None:
-            before = self._open(inner, secret, key)
+            try:
+                before = self._open(inner, secret, key)
+            except SecretMissing:  # it has ended, whatever it was; and it opens once that is back
+                return _ENDED
             return before if isinstance(before, Revoked) else EndedUnread(before)
         return self._open(record, secret, key)
 
