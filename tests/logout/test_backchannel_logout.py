@@ -199,7 +199,7 @@ async def test_an_outage_of_the_store_is_no_refusal_and_the_same_token_works_lat
         raise StoreUnavailable("down")
 
     with monkeypatch.context() as broken:
-        broken.setattr(world.running.store, "delete", fails)
+        broken.setattr(world.running.store, "replace", fails)
         answer = await send(world, token)
         assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
         assert "retry-after" in answer.headers
@@ -281,6 +281,19 @@ class TestB15ForgedLogoutTokens:
         ]
         assert Counter(each.status_code for each in answers) == {400: 5, 413: 1, 405: 1}
         assert {each.headers["cache-control"] for each in answers} == {"no-store"}
+
+    async def test_attack_b15_forged_tokens_cause_few_requests_to_the_provider(
+        self, world: World
+    ) -> None:
+        """Keys are read again for an unknown one, but only once in ten seconds."""
+        await log_in(world)
+        before = world.upstream.seen["jwks"]
+        header = {"kid": "unknown", "alg": "RS256"}
+        for _ in range(20):
+            forged = signed(world.upstream, logout_claims(world.upstream), **header)[:-8] + "A" * 8
+            assert (await send(world, forged)).status_code == 400
+            world.clock.advance(1)
+        assert world.upstream.seen["jwks"] - before <= 3
 
     async def test_attack_b15_ten_at_once_succeed_once(self, world: World) -> None:
         token = logout_token(world.upstream)
