@@ -12,6 +12,7 @@ import pytest
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from tests.gateway.browsers import FETCH, NAVIGATION, SITE, session_of, signed_in, two_resources
+from tests.server.test_denied_clients import elsewhere
 from tests.server.test_several_upstreams import section
 from tests.support.faulty_store import failing
 from tests.support.world import World, every_store
@@ -431,3 +432,16 @@ class TestSeveralProviders:
             assert seen(world)["x-forwarded-user"] == "staff|alice"
             wrong = f"{world.issuer}/mintage/sign-in?to=/office/&upstream=partners"
             assert (await browser.open(wrong)).status == 400
+
+
+async def test_an_operator_may_deny_all_browsers_at_a_site(world: World) -> None:
+    cookies = await session_of(world)
+    assert await elsewhere(world).deny("browser:/site", by="alice")
+    await world.running.client_denials.follow()
+    async with world.browser() as browser:
+        page = await browser.open(f"{world.issuer}/site/x")
+    assert (page.status, "You may not do this here" in page.text) == (403, True)
+    assert await status(world, cookies) in (401, 403)
+    assert await elsewhere(world).admit("browser:/site")
+    await world.running.client_denials.follow()
+    assert await status(world, await session_of(world)) == 200
