@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from mintage.errors import ConfigError
 from mintage.events.event import Event
+from mintage.events.grants import GrantEnded
 from mintage.gateway import websocket
 from mintage.grants.browser_sessions import SessionLimits, browser_client, used
 from mintage.grants.states import Active, Consent, Identity, Reason, UpstreamTokens
@@ -199,6 +200,20 @@ class TestEvents:
             assert event.party.subject is not None
             assert event.party.subject.subject == "alice"
             assert event.party.grant is not None
+
+    async def test_report_a_session_that_another_takes_the_place_of(self, world: World) -> None:
+        async with world.browser() as browser:
+            await signed_in(world, browser)
+            found = listened_to(world)
+            again = f"{world.issuer}/mintage/sign-in?to=/site/"
+            await browser.open(again)
+            (ended,) = [event for event in found if isinstance(event, GrantEnded)]
+            assert (ended.by, ended.reason) == ("user", "signed_in_again")
+            assert ended.party.subject is not None
+            world.clock.advance(LIMITS.idle)
+            found.clear()
+            await browser.open(again)
+            assert [event.action for event in found] == ["login"], "it had ended by itself"
 
 
 class TestBehindTls:

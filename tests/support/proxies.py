@@ -205,7 +205,7 @@ async def running(
             *command, stdout=output, stderr=output, env=environ
         )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):  # on a busy machine a program takes long to start
             while not await _listens(port):
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.02)

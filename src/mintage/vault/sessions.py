@@ -1,7 +1,6 @@
 """The sessions of browsers: grants that no client redeems or refreshes."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,9 +15,7 @@ from mintage.vault.listing import Listing
 from mintage.vault.outage import Outage
 from mintage.vault.renewal import Renewal
 from mintage.vault.stored_grants import StoredGrants
-from mintage.vault.values import Lifetimes, Listed, OpenGrant, Refused
-
-_UNREAD: Final = "not read"
+from mintage.vault.values import Lifetimes, Listed, OpenGrant, Refused, Summary
 
 
 class Sessions:
@@ -92,8 +89,11 @@ class Sessions:
 
         The provider is not told: it may end the user's other logins here with this one.
         """
-        key = handles.store_key(secret)
-        former = Listed(key, None, 0, b"", b"", unread=_UNREAD)
+        found = await self._authenticate(Handle(secret, 0, "access"))
+        if isinstance(found, Refused):
+            return  # it has ended before
+        who = Summary.of(found.grant)
+        former = Listed(handles.store_key(secret), who, self.end_of(found.grant), b"", b"")
         await self._listing.remove(former, by="user", reason="signed_in_again")
 
     async def _note(
