@@ -25,6 +25,11 @@ path       = "/mcp"
 backend    = "{backend}"
 scopes     = ["tools"]
 credential = "upstream"
+[limits]  # counted, and never reached: a benchmark is one user who does not wait
+requests_per_user         = 100000000
+refreshes_per_login       = 100000000
+registrations_per_address = 100000000
+registrations             = 100000000
 """
 
 

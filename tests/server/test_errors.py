@@ -72,6 +72,9 @@ BEFORE: Final = {
     "finished before": "/callback",
     "redeemed before": "/token",
     "sent before": "/backchannel-logout",
+    "refreshed before": "/token",
+    "registered before": "/register",
+    "called before": "/mcp",
 }
 _LONG: Final = re.compile(r"<(\d+)(?: (.))?>")
 

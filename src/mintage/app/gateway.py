@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 from mintage.app.browsers import BrowserDoor
 from mintage.app.lasting import Lasting
+from mintage.app.limits import Limits
 from mintage.app.parts import Parts
 from mintage.errors import ConfigError
 from mintage.gateway.access_guard import AccessGuard
@@ -62,7 +63,12 @@ async def open_gateway(
         },
         Proxy(credentials, lasting.telemetry.ask()),
         AccessGuard(
-            site, bearer, origins, random_bytes, None if browsers is None else browsers.sessions
+            site,
+            bearer,
+            origins,
+            random_bytes,
+            None if browsers is None else browsers.sessions,
+            Limits(config.limits, lasting.steady).requests.check,
         ),
         page,
         None if browsers is None else browsers.answers,

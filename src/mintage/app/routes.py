@@ -6,6 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.app.limits import Limits
 from mintage.app.store_watch import look
 from mintage.clients.authentication import Authenticator
 from mintage.clients.client import Client
@@ -234,13 +235,16 @@ def token_routes(
     vault: Vault,
     tokens: Tokens,
     addresses: KeptAddress,
+    limits: Limits,
     random_bytes: RandomBytes,
     emit: Emit,
 ) -> dict[str, Handler]:
     """The endpoints for tokens: issue, revoke, introspect. *clients*: the configured ones."""
     grant_types: list[GrantType] = [
         AuthorizationCode(site=site, vault=vault, tokens=tokens, emit=emit),
-        RefreshToken(site=site, vault=vault, tokens=tokens, emit=emit),
+        RefreshToken(
+            site=site, vault=vault, tokens=tokens, emit=emit, limit=limits.refreshes.check
+        ),
     ]
     revoke = RevokeEndpoint(authenticate=authenticate, vault=vault, tokens=tokens)
     introspect = IntrospectEndpoint(
@@ -298,6 +302,7 @@ def registration_routes(
     config: Config,
     client_ids: ClientIds,
     denied: DeniedClients,
+    limits: Limits,
     clock: Clock,
     random_bytes: RandomBytes,
     emit: Emit,
@@ -309,6 +314,8 @@ def registration_routes(
         random_bytes=random_bytes,
         token=config.registration.token,
         denied=denied,
+        limit_by_address=limits.registrations_by_address.check,
+        limit=limits.registrations.check,
         emit=emit,
     )
     return {REGISTER.name: for_clients(endpoint, random_bytes)}

@@ -11,6 +11,7 @@ from mintage.app.client_denials import PAUSE, open_denials
 from mintage.app.gateway import open_gateway
 from mintage.app.kept import hold_published, hold_upstream, hold_vault, join
 from mintage.app.lasting import Lasting
+from mintage.app.limits import Limits
 from mintage.app.opening import access_keys, tokens_of
 from mintage.app.requests import Requests
 from mintage.app.router import Router
@@ -131,6 +132,7 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
             vault=vault,
             tokens=tokens,
             addresses=config.account.addresses,
+            limits=Limits(config.limits, steady),
             random_bytes=random_bytes,
             emit=emit,
         )
@@ -140,7 +142,13 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
         )
         if config.registration.enabled:
             endpoints |= registration_routes(
-                config, client_ids, denials.denied, clock, random_bytes, emit
+                config,
+                client_ids,
+                denials.denied,
+                Limits(config.limits, steady),
+                clock,
+                random_bytes,
+                emit,
             )
         peers = Peers(read_networks(config.gateway.trusted_proxies))
         forward_auth = _forward_auth(config, gateway, peers, site.base_path)

@@ -24,6 +24,7 @@
     │   ├── InvalidClientMetadata   400 invalid_client_metadata
     │   ├── InvalidToken            401 invalid_token
     │   ├── InsufficientScope       403 insufficient_scope
+    │   ├── TooManyRequests         429 too_many_requests, with Retry-After
     │   ├── BadUpstream             502 server_error
     │   └── TemporarilyUnavailable  503 temporarily_unavailable, with Retry-After
     ├── StoreError
@@ -82,6 +83,7 @@ from mintage.errors.oauth import (
     OAuthError,
     Stage,
     TemporarilyUnavailable,
+    TooManyRequests,
     UnauthorizedClient,
     UnsupportedGrantType,
     UnsupportedResponseType,
@@ -162,6 +164,7 @@ __all__ = [
     "StoreUnusable",
     "TemporarilyUnavailable",
     "TokenError",
+    "TooManyRequests",
     "UnauthorizedClient",
     "UnknownKey",
     "UnsupportedGrantType",

@@ -6,7 +6,7 @@ from mintage.errors.base import MintageError
 
 Stage: TypeAlias = Literal[
     "request", "client", "consent", "login", "upstream", "token", "grant", "scope",
-    "resource", "rules", "store", "backend", "account",
+    "resource", "rules", "store", "backend", "account", "limits",
 ]  # fmt: skip
 """Which check refused a request. It is in the log."""
 
@@ -193,6 +193,25 @@ class InsufficientScope(OAuthError):
     def __init__(self, needed: tuple[str, ...]) -> None:
         super().__init__("log in again and ask for the scopes: " + " ".join(needed))
         self.needed = needed
+
+
+class TooManyRequests(OAuthError):
+    """A limit was reached: 429 ``too_many_requests`` with Retry-After (RFC 6585 §4).
+
+    OAuth has no code for it. The MCP SDK for TypeScript knows this one, and keeps its tokens.
+
+    Args:
+        advice: For the developer of the client: what to do next.
+        retry_after: Seconds until the client should try again.
+    """
+
+    code = "too_many_requests"
+    status = 429
+    stage = "limits"
+
+    def __init__(self, advice: str, *, retry_after: int) -> None:
+        super().__init__(advice)
+        self.retry_after = retry_after
 
 
 class BadUpstream(OAuthError):

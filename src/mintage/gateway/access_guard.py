@@ -4,7 +4,7 @@ In the gateway it protects the backends, and in an integration the application's
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from mintage.access.scopes import Call, reads_messages
+from mintage.concurrency.rate_limits import no_limit
 from mintage.errors import (
     AccessDenied,
     InsufficientScope,
@@ -59,6 +60,7 @@ class AccessGuard:
     origins: Origins
     random_bytes: RandomBytes
     browsers: BrowserSessions | None = None
+    limit: Callable[[Hashable], None] = no_limit
 
     async def admit(
         self,
@@ -76,8 +78,34 @@ class AccessGuard:
         Raises `MintageError` to refuse it. It checks the page that the request comes from, its
         headers, its token and the rules of *resource*, in this order. *incoming*: its body, which
         is read if a rule needs the MCP message; None if another proxy has the body. *again*: it was
-        admitted before, and its response is under way.
+        admitted before, and its response is under way; it is then not counted again. *limit* counts
+        requests by user and resource.
         """
+        access = await self._judged(
+            headers,
+            resource,
+            method=method,
+            path=path,
+            incoming=incoming,
+            websocket=websocket,
+            again=again,
+        )
+        if not again:
+            who = access.opened.grant.login.identity
+            self.limit((resource.path, who.issuer, who.subject))
+        return access
+
+    async def _judged(
+        self,
+        headers: RawHeaders,
+        resource: Resource,
+        *,
+        method: str,
+        path: str,
+        incoming: Incoming | None,
+        websocket: bool,
+        again: bool,
+    ) -> Access:
         check: Check = self.bearer.check
         if self.browsers is not None and self.browsers.serve(headers, resource):
             check = self.browsers.at(method, websocket=websocket, counts=not again)

@@ -1,10 +1,26 @@
 """From where a client's requests come, in the form that the operator lets Mintage keep. Pure."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 KeptAddress: TypeAlias = Literal["off", "network", "full"]
 """Nothing, the network (/24 for IPv4, /48 for IPv6), or the whole address."""
+
+
+_OF_A_SITE: Final = 64  # bits: one subscriber has at least so many IPv6 addresses
+
+
+def network_of(address: str | None) -> str:
+    """Whom requests from *address* are counted for: an IPv4 address, or an IPv6 network."""
+    try:
+        parsed = ip_address(address or "")
+    except ValueError:
+        return ""  # a Unix socket: all that come through it
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is None:
+            return str(ip_network((IPv6Address(int(parsed)), _OF_A_SITE), strict=False))
+        parsed = parsed.ipv4_mapped
+    return str(parsed)
 
 
 def kept_address(address: str | None, kept: KeptAddress) -> str | None:

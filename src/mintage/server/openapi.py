@@ -63,6 +63,7 @@ _CODES: Final = (
     "unsupported_grant_type", "unsupported_response_type", "invalid_scope", "invalid_target",
     "invalid_redirect_uri", "invalid_client_metadata", "invalid_token", "insufficient_scope",
     "access_denied", "login_required", "not_found", "server_error", "temporarily_unavailable",
+    "too_many_requests",
 )  # fmt: skip
 _REFERENCE: Final[Json] = {
     "X-Request-ID": {
@@ -266,7 +267,7 @@ def _token() -> Json:
         "summary": "A code or refresh token for new tokens (RFC 6749 §4.1.3 and §6)",
         "security": [{}, {"client": []}],
         "requestBody": {"required": True, "content": {_FORM: {"schema": {"anyOf": ways}}}},
-        "responses": _answers(200, answer, refusals=(400, 401, 502, 503)),
+        "responses": _answers(200, answer, refusals=(400, 401, 429, 502, 503)),
     }
 
 
@@ -341,7 +342,7 @@ def _register() -> Json:
         "summary": "Register a client (RFC 7591)",
         "security": [{}, {"bearer": []}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-        "responses": _answers(201, answer, refusals=(400, 401)),
+        "responses": _answers(201, answer, refusals=(400, 401, 429)),
     }
 
 
@@ -368,7 +369,7 @@ def _ready() -> Json:
 
 def _resource() -> Json:
     passed = {"description": "The backend's own answer"}
-    refused = _refusals((400, 401, 403, 502, 503, 504))
+    refused = _refusals((400, 401, 403, 429, 502, 503, 504))
     return {
         "summary": "A request that the gateway passes on to its backend",
         "security": [{"bearer": []}],

@@ -1,6 +1,7 @@
 """``/register`` (RFC 7591), stateless: the ``client_id`` in the response is the registration."""
 
 import hmac
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -10,9 +11,11 @@ from mintage.clients.denied import DeniedClients
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.redirects import hosts_of
 from mintage.clients.registration import ClientIds, parse_registration
+from mintage.concurrency.rate_limits import no_limit
 from mintage.errors import InvalidClientMetadata, InvalidToken
 from mintage.events.clients import ClientRegistered
 from mintage.events.event import Emit, Party, ignore
+from mintage.server.client_address import network_of
 from mintage.values import Clock, RandomBytes, Secret
 from mintage.web.edge import NO_STORE, authorization_of, json_response, read_json
 
@@ -22,6 +25,7 @@ class RegisterEndpoint:
     """*token*: the initial access token (§3) that registration requires; None: all may register.
 
     *policy*: the hosts that keys may be fetched from. *denied*: clients that may not register.
+    *limit_by_address* and *limit* count registrations, by network and in all.
     """
 
     client_ids: ClientIds
@@ -30,10 +34,15 @@ class RegisterEndpoint:
     random_bytes: RandomBytes
     token: Secret | None = None
     denied: DeniedClients | None = None
+    limit_by_address: Callable[[Hashable], None] = no_limit
+    limit: Callable[[Hashable], None] = no_limit
     emit: Emit = ignore
 
     async def __call__(self, request: Request) -> Response:
         self._check_token(authorization_of(request))
+        address = request.client.host if request.client else None
+        self.limit_by_address(network_of(address))
+        self.limit(None)
         registration = parse_registration(await read_json(request))
         if registration.jwks_uri is not None and not self.policy.permits_url(registration.jwks_uri):
             raise InvalidClientMetadata(

@@ -16,6 +16,7 @@ from mintage.settings.branding import BrandingSection
 from mintage.settings.browser import BrowserSection
 from mintage.settings.clients import CimdSection, ClientSection, RegistrationSection
 from mintage.settings.gateway import GatewaySection
+from mintage.settings.limits import LimitsSection
 from mintage.settings.metrics import MetricsSection
 from mintage.settings.opentelemetry import OpenTelemetrySection
 from mintage.settings.resource_section import ResourceSection
@@ -114,6 +115,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     metrics: MetricsSection | None = None
     opentelemetry: OpenTelemetrySection | None = None
     admin: AdminSection | None = None
+    limits: LimitsSection = LimitsSection()
 
 
 def check_idle_lifetime(file: File) -> None:

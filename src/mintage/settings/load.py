@@ -42,6 +42,7 @@ from mintage.settings.file import (
     convert,
 )
 from mintage.settings.gateway import GatewaySection, check_gateway
+from mintage.settings.limits import LimitsSection
 from mintage.settings.metrics import MetricsAddress, read_metrics
 from mintage.settings.opentelemetry import OpenTelemetrySection
 from mintage.settings.reading import read_settings
@@ -86,6 +87,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         consent: ``[consent]``: whether consents may be remembered.
         audit: ``[audit]``: the audit trail. None: there is none.
         browser: ``[browser]``: how long browsers stay signed in.
+        limits: ``[limits]``: how often a user, a login or an address may do something.
         admin: ``[admin]``: the API for operators. None: there is none.
         metrics: ``[metrics]``: where `mintage serve` shows its metrics. None: nowhere.
         opentelemetry: ``[opentelemetry]``: spans and metrics. None: there are none.
@@ -116,6 +118,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     metrics: MetricsAddress | None = None
     opentelemetry: OpenTelemetrySection | None = None
     admin: AdminSettings | None = None
+    limits: LimitsSection = LimitsSection()
     secret_file: Path | None = None
 
     @property
@@ -325,6 +328,7 @@ def parse(
         browser=file.browser,
         metrics=read_metrics(file.metrics),
         opentelemetry=file.opentelemetry,
+        limits=file.limits,
         admin=read_admin(
             file.admin,
             base=base,

@@ -25,6 +25,7 @@ from mintage.errors import (
     SecretMissing,
     StoreError,
     TemporarilyUnavailable,
+    TooManyRequests,
     UpstreamMisbehaved,
     UpstreamMisconfigured,
     UpstreamUnavailable,
@@ -135,7 +136,7 @@ class Failure:
     def headers(self) -> dict[str, str]:
         headers = {**NO_STORE, "x-request-id": self.reference}
         match self.error:
-            case TemporarilyUnavailable(retry_after=seconds):
+            case TemporarilyUnavailable(retry_after=seconds) | TooManyRequests(retry_after=seconds):
                 headers["retry-after"] = str(seconds)
             case MethodNotAllowed(allow=allow):
                 headers["allow"] = allow

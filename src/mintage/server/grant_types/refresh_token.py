@@ -1,13 +1,16 @@
 """``grant_type=refresh_token`` (RFC 6749 §6, with rotation as RFC 9700 §4.14.2 asks)."""
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from mintage.clients.client import Client
+from mintage.concurrency.rate_limits import no_limit
 from mintage.errors import TokenError
 from mintage.events.event import Emit, ignore
 from mintage.events.tokens import TokenRefreshed
 from mintage.grant_tokens import TokenResponse, Tokens
+from mintage.grants.handles import store_key
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Refreshment
 from mintage.server.grant_types.answer import Answer
@@ -21,10 +24,13 @@ from mintage.web.forms import Form, one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshToken:
+    """*limit* counts the refreshes of each login. A refused one changes nothing."""
+
     site: Site
     vault: Vault
     tokens: Tokens
     emit: Emit = ignore
+    limit: Callable[[Hashable], None] = no_limit
 
     name: ClassVar[str] = "refresh_token"
 
@@ -45,6 +51,7 @@ class RefreshToken:
             refusal = token_error(Reason.UNKNOWN)
             refusal.reason = error.error
             raise refusal from None
+        self.limit(store_key(handle.secret))
         refreshment = Refreshment(
             client_id=client.client_id,
             generation=handle.generation,

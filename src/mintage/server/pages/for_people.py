@@ -10,6 +10,7 @@ from mintage.errors import (
     NotFound,
     OAuthError,
     TemporarilyUnavailable,
+    TooManyRequests,
 )
 from mintage.server.login_errors import (
     AccountRefused,
@@ -25,8 +26,8 @@ from mintage.web.edge import SHORTLY, RightsUnknown, ServerFault
 
 Explanation: TypeAlias = Literal[
     "account", "app", "away", "cookie", "denied", "ended", "expired", "fault", "finished",
-    "forbidden", "missing", "provider", "redirect", "restart", "rights", "session", "setup",
-    "unknown", "wait",
+    "forbidden", "missing", "often", "provider", "redirect", "restart", "rights", "session",
+    "setup", "unknown", "wait",
 ]  # fmt: skip
 
 
@@ -41,6 +42,7 @@ _BY_ERROR: Final[Mapping[type[OAuthError], Explanation]] = {
     LoginNotAccepted: "provider",
     InvalidClient: "unknown",
     ClientIsDenied: "denied",
+    TooManyRequests: "often",
     RightsUnknown: "rights",
     BadUpstream: "setup",
     ServerFault: "fault",

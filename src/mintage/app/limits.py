@@ -1,0 +1,35 @@
+"""The limits of one server, as its settings say."""
+
+from typing import Final
+
+from mintage.concurrency.rate_limits import RateLimit
+from mintage.settings.limits import LimitsSection
+from mintage.values import Clock
+
+_TOKENS_STAY: Final = "your tokens stay valid"
+
+
+class Limits:
+    """*clock* cannot be set. Each limit raises `TooManyRequests`."""
+
+    def __init__(self, section: LimitsSection, clock: Clock) -> None:
+        self.requests = RateLimit(
+            section.requests_per_user,
+            f"this user sends too many requests; try again when Retry-After says: {_TOKENS_STAY}",
+            clock=clock,
+        )
+        self.refreshes = RateLimit(
+            section.refreshes_per_login,
+            f"this login is refreshed too often; try again when Retry-After says: {_TOKENS_STAY}",
+            clock=clock,
+        )
+        self.registrations_by_address = RateLimit(
+            section.registrations_per_address,
+            "too many clients register from this address; try again when Retry-After says",
+            clock=clock,
+        )
+        self.registrations = RateLimit(
+            section.registrations,
+            "too many clients register here; try again when Retry-After says",
+            clock=clock,
+        )
