@@ -165,3 +165,12 @@ def test_every_attack_in_the_tables_has_its_tests() -> None:
     for row, file in rows:
         source = (ROOT / file).read_text(encoding="utf-8")
         assert f"def test_attack_{row.lower()}_" in source, (row, file)
+
+
+def test_every_runbook_has_tests_that_are_there() -> None:
+    text = (ROOT / "docs/runbooks.md").read_text(encoding="utf-8")
+    table = text.partition("## Which of these a test tries")[2]
+    tests = re.findall(r"`(tests/[^`]+)`", table)
+    assert len(tests) > 10
+    for name in tests:
+        assert (ROOT / name).exists(), name
