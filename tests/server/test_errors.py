@@ -43,7 +43,11 @@ ROWS = [
 def alone(parameters: Any) -> bool:
     """Whether a row has settings, or a past, that no other row may share."""
     row = parameters.values[1]
-    return "settings" in row or "the provider is away" in row.get("given", ())
+    # A logout at the provider ends what the user began in the same second.
+    return "settings" in row or not UNSHARED.isdisjoint(row.get("given", ()))
+
+
+UNSHARED: Final = frozenset({"the provider is away", "sent before"})
 
 
 # What tells the reader to do something, or what it takes.
