@@ -97,7 +97,7 @@ def test_no_limit_is_off_by_default() -> None:
     assert set(LIMITS) == set(section.__struct_fields__)
 
 
-async def test_a_user_is_limited_at_a_resource_whatever_the_client(world: World) -> None:
+async def test_attack_d24_a_user_floods_a_resource_with_several_clients(world: World) -> None:
     refusals: list[RequestRefused] = []
     world.running.events.attach(
         lambda event: refusals.append(event) if isinstance(event, RequestRefused) else None
@@ -130,7 +130,7 @@ async def test_a_request_that_is_refused_reaches_no_backend(world: World) -> Non
     assert len(world.backend.requests) == 3
 
 
-async def test_a_login_that_is_refreshed_too_often_keeps_its_tokens(world: World) -> None:
+async def test_attack_d24_a_client_refreshes_without_end(world: World) -> None:
     client = await world.client()
     async with world.browser() as browser:
         tokens = await client.tokens(browser)
@@ -148,7 +148,7 @@ async def test_a_login_that_is_refreshed_too_often_keeps_its_tokens(world: World
     assert not is_refused(await client.refresh(newest["refresh_token"]))
 
 
-async def test_registrations_are_limited_by_address_and_in_all(world: World) -> None:
+async def test_attack_d24_registrations_without_end(world: World) -> None:
     async def register(address: str) -> httpx2.Response:
         return await world.http.post(
             f"{world.issuer}/register",
