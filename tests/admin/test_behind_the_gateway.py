@@ -38,6 +38,7 @@ def overrides(port: int, tmp_path: Any) -> dict[str, Any]:
                 "backend": f"http://127.0.0.1:{port}",
                 "scopes": ["admin"],
                 "credential": "identity",
+                "browser": True,
                 "rule": [
                     {"claims": {"groups": ["operators", "support"]}},
                     {"methods": ["PUT", "DELETE"], "claims": {"groups": "operators"}},
@@ -94,6 +95,28 @@ async def test_operators_may_read_and_change_and_support_may_read(listening: Wor
     assert denied.json()["denied"] is True
     (denial,) = (await call(world, operator, "GET", "/denials")).json()["denied"]
     assert denial["by"] == "olga@example.com"
+
+
+async def test_an_operator_reads_the_page_in_a_browser_and_changes_nothing_there(
+    listening: World,
+) -> None:
+    world = listening
+    world.upstream.user = "olga"
+    world.upstream.claims["groups"] = ["operators"]
+    async with world.browser() as browser:
+        page = await browser.open(f"{world.issuer}/admin")
+        assert page.status == 200
+        assert "How this server is doing" in page.text
+        assert "you are <bdi>olga@example.com</bdi>" in page.text
+        assert "browser:/admin</bdi></td><td>browser</td>" in page.text
+        same_site = world.cookies_of(browser) | {
+            "origin": world.issuer,
+            "sec-fetch-site": "same-origin",
+        }
+    url = f"{world.issuer}/admin/grants?subject=olga"
+    refused = await world.http.delete(url, headers=same_site)
+    assert (refused.status_code, refused.json()["error"]) == (403, "access_denied")
+    assert "send changes from a program" in refused.json()["error_description"]
 
 
 async def test_attack_d23_a_user_of_no_such_group_gets_nothing(listening: World) -> None:

@@ -44,7 +44,7 @@ _MORE: Final[Json] = {
 }
 _CLIENT: Final[Json] = {
     "client_id": _MAYBE,
-    "kind": {"enum": ["configured", "registered", "document", "unknown", "none"]},
+    "kind": {"enum": ["configured", "registered", "document", "browser", "unknown", "none"]},
     "name": _MAYBE,
     "redirects_to": _TEXTS,
     "grants": _NUMBER,

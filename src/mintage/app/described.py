@@ -10,6 +10,7 @@ from mintage.clients.client import Client
 from mintage.clients.denied import places_of
 from mintage.clients.documents import is_document_url
 from mintage.clients.registration import ClientIds
+from mintage.grants.browser_sessions import CLIENT_PREFIX
 from mintage.settings.load import Config
 from mintage.values import ClientId
 from mintage.vault.values import Listed
@@ -140,7 +141,12 @@ class Described:
 
 
 def _kind(client_id: str, client: Client | None) -> str:
-    """How the client registered. ``unknown``: under a secret that is not here any more."""
+    """How the client registered. ``unknown``: under a secret that is not here any more.
+
+    ``browser``: it is none, but the sessions of people with a browser at one resource.
+    """
+    if client_id.startswith(CLIENT_PREFIX):
+        return "browser"
     if client is not None:
         return "configured" if client.vouched else "registered"
     return "document" if is_document_url(client_id) else "unknown"
