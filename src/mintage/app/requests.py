@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,14 +63,18 @@ class Requests:
         peer = scope["client"][0] if scope.get("client") else None
         headers: RawHeaders = scope["headers"]
         named = [header for header in headers if header[0] in _READ]
-        given = None
-        if named and self.peers.trusts(peer):
-            given = _only(named, _REQUEST_ID, _ACCEPTED_ID)
+        given = trace = None
+        passed = headers
+        if named:
+            if self.peers.trusts(peer):
+                given = _only(named, _REQUEST_ID, _ACCEPTED_ID)
+            trace = _trace_of(named)
+            passed = _without_reference(headers)
         reference = given[0].decode() if given else self.random_bytes(_REFERENCE_BYTES).hex()
         scope[REFERENCE] = reference
-        scope["headers"] = _with_reference(headers, reference)
-        trace_id = scope.get(TRACE_ID) or (_trace_of(named) if named else None)
-        return CurrentRequest(reference, self.peers.client_of(peer, headers), trace_id)
+        scope["headers"] = [*passed, (_REQUEST_ID, reference.encode())]
+        address = self.peers.client_of(peer, headers)
+        return CurrentRequest(reference, address, scope.get(TRACE_ID) or trace)
 
     def _tell_refusal(self, request: CurrentRequest) -> None:
         assert request.refusal is not None  # noqa: S101  (the caller looked)
@@ -87,22 +91,21 @@ class Requests:
 
 def _naming(request: CurrentRequest, send: Send) -> Send:
     """*send*, which notes the status in *request* and adds its reference to the response."""
+    reference = (_REQUEST_ID, request.reference.encode())
 
-    async def named(message: Message) -> None:
+    def named(message: Message) -> Awaitable[None]:
         usual = _BEGINNINGS.get(message["type"])
         if usual is not None:
             request.status = message.get("status", usual)
-            headers = _with_reference(message.get("headers", ()), request.reference)
+            headers = [*_without_reference(message.get("headers", ())), reference]
             message = {**message, "headers": headers}
-        await send(message)
+        return send(message)
 
     return named
 
 
-def _with_reference(headers: Iterable[tuple[bytes, bytes]], reference: str) -> RawHeaders:
-    found = [header for header in headers if header[0] != _REQUEST_ID]
-    found.append((_REQUEST_ID, reference.encode()))
-    return found
+def _without_reference(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    return [header for header in headers if header[0] != _REQUEST_ID]
 
 
 def _trace_of(headers: RawHeaders) -> str | None:
