@@ -192,6 +192,24 @@ def test_a_person_is_asked_and_shown_where_to_click_first(tmp_path: Path) -> Non
     assert written["upstream"]["preset"] == "google"
 
 
+@pytest.mark.parametrize(
+    ("preset", "name", "wrong", "right"),
+    [
+        ("keycloak", "domain", "https://kc.example.com/realms/a", "kc.example.com"),
+        ("oidc", "issuer", "http://login.example.com", "https://login.example.com"),
+    ],
+)
+def test_what_a_provider_needs_is_checked_when_it_is_answered(
+    preset: str, name: str, wrong: str, right: str, tmp_path: Path
+) -> None:
+    """Not after the last question, when all answers would be lost."""
+    read = new_settings.reader_of(name, PRESETS[preset], {}, tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        read(wrong)
+    assert refused.value.key == f"upstream.{name}"
+    assert read(right) == right
+
+
 def _until(terminal: int, words: str, seen: str) -> str:
     """Read from *terminal* until *words* are there; what comes after them."""
     deadline = time.monotonic() + 60

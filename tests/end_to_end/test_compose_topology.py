@@ -116,6 +116,7 @@ async def test_logins_survive_the_restart_of_each_replica(
             tokens = (await client.refresh(tokens["refresh_token"])).raise_for_status().json()
             assert (await client.call(tokens["access_token"])).text == provider.username
             await first.enter_async_context(mintage(settings, one))
+        await _has_noticed(tmp_path / "caddy.log", two)
         # Now the second one stopped, while the first one has never seen the newest tokens.
         tokens = (await client.refresh(tokens["refresh_token"])).raise_for_status().json()
         assert (await client.call(tokens["access_token"])).text == provider.username

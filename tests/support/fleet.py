@@ -32,6 +32,8 @@ client_id = "mintage"
 path    = "/mcp"
 backend = "http://127.0.0.1:{backend}/mcp"
 scopes  = ["tools"]
+[limits]  # the races are of one login
+refreshes_per_login = 0
 """
 
 

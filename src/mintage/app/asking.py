@@ -41,8 +41,7 @@ async def until_it_answers(name: str, check: Callable[[], Awaitable[None]]) -> N
             )
             failures += 1
         else:
-            if said:
-                log.info("the identity provider %s answers now", name)
+            log.info("the identity provider %s answers%s", name, " now" if said else "")
             return
 
 

@@ -109,7 +109,12 @@ def init(
     given = _given(upstream)
     for name in new_settings.needed(kind):
         asked = f"{name} of {kind.title}"
-        given[name] = person.asked(asked, given.get(name), option=f"--upstream {name}=")
+        given[name] = person.asked(
+            asked,
+            given.get(name),
+            option=f"--upstream {name}=",
+            read=new_settings.reader_of(name, kind, given, config.parent),
+        )
     if person.there:
         _say(new_settings.steps(kind, issuer))
     answers = Answers(

@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -149,6 +149,36 @@ def check(file: str, base: Path) -> None:
         environ={_VARIABLE: secrets.token_urlsafe(32)},
         writes=False,
     )
+
+
+def reader_of(
+    name: str, preset: Preset, given: Mapping[str, str], base: Path
+) -> Callable[[str], str]:
+    """Reads the setting ``upstream.NAME`` of *preset*, and refuses what no server could start with.
+
+    *given*: what was answered already. A fault of another setting is not this one's.
+    """
+
+    def read(answer: str) -> str:
+        value = printable(answer)
+        others = {other: given.get(other, "https://login.example.com") for other in needed(preset)}
+        answers = Answers(
+            issuer="http://127.0.0.1:8080",
+            preset=preset.name,
+            upstream=others | {name: value},
+            client_id="mintage",
+            backend="http://127.0.0.1:8000/mcp",
+            store="memory://",
+            allow=_EVERYBODY,
+        )
+        try:
+            check(text(answers), base)
+        except ConfigError as error:
+            if error.key == f"upstream.{name}":
+                raise
+        return value
+
+    return read
 
 
 def steps(preset: Preset, issuer: str) -> list[str]:

@@ -23,7 +23,7 @@ AT_A_RESTART: Final = (
 
 AT_ONCE: Final = (
     "account", "allow", "branding", "browser", "cimd", "client", "consent", "gateway", "grants",
-    "registration", "resource", "scopes", "secret", "tokens", "upstream",
+    "limits", "registration", "resource", "scopes", "secret", "tokens", "upstream",
 )  # fmt: skip
 """The settings that a reload applies."""
 
