@@ -10,9 +10,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +327,48 @@ class TestWebhook:
         assert "audit webhook at 127.0.0.1:9: records can't be written" in caplog.text
         assert "hidden" not in caplog.text
         assert "a-path" not in caplog.text
+
+    def test_that_drips_its_answer_has_the_records_once_its_status_is_there(self) -> None:
+        with dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n") as url:
+            began = time.monotonic()
+            WebhookSink(url, clock=time.time).write([b"1\n"])
+            assert time.monotonic() - began < 5
+
+    @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nx-long: "])
+    def test_that_never_gets_to_the_end_of_its_headers_has_failed(
+        self, beginning: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with dripping(beginning) as url:
+            trail = Trail(WebhookSink(url, clock=time.time, seconds=0.3), first_pause=_FIRST_PAUSE)
+            put(trail, 1)
+            until(lambda: trail.problem is not None, 5)
+            assert trail.problem == "no answer in 0.3 seconds"
+            trail.close(0.1)
+        assert caplog.text.count("records can't be written") == 1
+
+
+@contextmanager
+def dripping(beginning: bytes) -> Iterator[str]:
+    """The URL of a web service that answers with *beginning*, then with a byte now and then."""
+    stopped = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.wfile.write(beginning)
+            with suppress(OSError):
+                while not stopped.wait(0.1):
+                    self.wfile.write(b"x" if beginning else b"")
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/in"
+    stopped.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 def until(holds: Callable[[], bool], seconds: float = 10) -> None:

@@ -1,5 +1,6 @@
 """Records to a web service, in batches, signed as Standard Webhooks 1.0 says."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -29,7 +30,9 @@ class WebhookSink:
     """Sends records with POST, one in each line. Any 2xx says that they have arrived.
 
     *authorization*: the value of the header of that name. *signing_secret*: signs each batch.
-    *clock*: the time of day. A batch that is sent again has the same ``webhook-id``.
+    *clock*: the time of day. *seconds*: how long an attempt may take in all, however slowly the
+    service answers. The body of an answer is not read. A batch that is sent again has the same
+    ``webhook-id``.
     """
 
     def __init__(
@@ -39,13 +42,14 @@ class WebhookSink:
         clock: Clock,
         authorization: Secret | None = None,
         signing_secret: Secret | None = None,
-        client: httpx2.Client | None = None,
+        seconds: float = _SECONDS,
     ) -> None:
         self._url = url
         self._clock = clock
         self._authorization = authorization
         self._signing_secret = signing_secret
-        self._client = client or httpx2.Client(verify=trusted(), timeout=_SECONDS)
+        self._seconds = seconds
+        self._trusted = trusted()
 
     @property
     def name(self) -> str:
@@ -54,19 +58,30 @@ class WebhookSink:
     def write(self, lines: Sequence[bytes]) -> None:
         body = b"".join(lines)
         try:
-            answer = self._client.post(self._url, content=body, headers=self._headers(body))
+            status = asyncio.run(self._post(body))
+        except TimeoutError:
+            raise NotWritten(f"no answer in {self._seconds:g} seconds") from None
         except httpx2.HTTPError as error:
             # Without the text of the error, which may have the whole URL in it.
             raise NotWritten(f"no answer: {type(error).__name__}") from None
-        if answer.is_success:
+        if httpx2.codes.is_success(status):
             return
-        said = f"it answered {answer.status_code}"
-        if answer.status_code in _NEVER:
+        said = f"it answered {status}"
+        if status in _NEVER:
             raise NotWritten(f"{said}; {len(lines)} records are dropped", refused=len(lines))
         raise NotWritten(said)
 
     def close(self) -> None:
-        self._client.close()
+        """Nothing is open between two attempts."""
+
+    async def _post(self, body: bytes) -> int:
+        """The status of the answer. Timeouts of a client are for each read: this is for all."""
+        async with (
+            asyncio.timeout(self._seconds),
+            httpx2.AsyncClient(verify=self._trusted, timeout=None) as client,
+            client.stream("POST", self._url, content=body, headers=self._headers(body)) as answer,
+        ):
+            return answer.status_code
 
     def _headers(self, body: bytes) -> dict[str, str]:
         message_id = f"msg_{hashlib.sha256(body).hexdigest()[:32]}"
