@@ -11,6 +11,7 @@ from mintage.gateway.browser_sessions import BrowserSessions
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.origins import origin_of
 from mintage.resource.bearer import Bearer
+from mintage.server.account_session import AccountCookies, AccountSessions
 from mintage.server.browser_answers import BrowserAnswers
 from mintage.server.browser_cookies import BrowserCookies
 from mintage.server.browser_sign_in import BrowserSignIn, SignInEndpoint
@@ -18,6 +19,7 @@ from mintage.server.browser_sign_out import SignOutEndpoint
 from mintage.server.cookies import Cookies
 from mintage.server.pages import Pages, for_browsers
 from mintage.server.sign_in import SignInCallback
+from mintage.server.site_sessions import SiteSessions
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.settings.load import Config
 from mintage.site.resource import Resource
@@ -66,15 +68,23 @@ class BrowserDoor:
             clock=clock,
             random_bytes=random_bytes,
         )
+        cookies = self.cookies.cookies
+        account = AccountCookies(cookies, cookies.keys, self.site.issuer, random_bytes)
         sign_out = SignOutEndpoint(
             site=self.site,
             upstreams=upstreams,
-            vault=vault,
-            cookies=self.cookies,
+            sessions=SiteSessions(
+                site=self.site,
+                upstreams=upstreams,
+                vault=vault,
+                cookies=self.cookies,
+                emit=emit,
+            ),
+            account=AccountSessions(account, vault, clock),
+            cookies=cookies,
             pages=self.pages,
             clock=clock,
             random_bytes=random_bytes,
-            emit=emit,
         )
         found: dict[str, Handler] = {SIGN_IN.name: sign_in, SIGN_OUT.name: sign_out}
         for upstream in upstreams:
@@ -113,9 +123,13 @@ def browser_door(
     """None if no resource is for browsers."""
     if not any(resource.browser for resource in site.resources):
         return None
-    keys = tuple(map(BoxKey, purpose_keys(config.secrets, "cookie")))
-    cookies = BrowserCookies(
-        Cookies(keys, site.secure, random_bytes), site.issuer, config.lifetimes.browser.lifetime
-    )
+    cookies = browser_cookies(config, site, random_bytes)
     sessions = BrowserSessions(cookies, vault.sessions, bearer, origin_of(site.issuer))
     return BrowserDoor(config, site, pages, cookies, sessions, BrowserAnswers(site, pages))
+
+
+def browser_cookies(config: Config, site: Site, random_bytes: RandomBytes) -> BrowserCookies:
+    """The cookies of browsers at the resources of *site*."""
+    keys = tuple(map(BoxKey, purpose_keys(config.secrets, "cookie")))
+    cookies = Cookies(keys, site.secure, random_bytes)
+    return BrowserCookies(cookies, site.issuer, config.lifetimes.browser.lifetime)

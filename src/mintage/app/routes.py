@@ -6,6 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.app.browsers import browser_cookies
 from mintage.app.limits import Limits
 from mintage.app.store_watch import look
 from mintage.clients.authentication import Authenticator
@@ -57,6 +58,7 @@ from mintage.server.remembered_cookie import HintCookie
 from mintage.server.remembering import Remembering
 from mintage.server.revoke import RevokeEndpoint
 from mintage.server.sign_in import SignInCallback
+from mintage.server.site_sessions import SiteSessions
 from mintage.server.token import GrantType, TokenEndpoint
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.settings.load import Config
@@ -198,6 +200,13 @@ def _account(
             vault=vault,
             cookies=cookies,
             remembering=remembering,
+            sites=SiteSessions(
+                site=site,
+                upstreams=upstreams,
+                vault=vault,
+                cookies=browser_cookies(config, site, random_bytes),
+                emit=emit,
+            ),
             pages=pages,
             scope_texts=config.scopes.texts,
             clock=clock,

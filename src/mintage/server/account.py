@@ -29,6 +29,7 @@ from mintage.server.account_session import (
     AccountForm,
     AccountLogin,
     AccountSession,
+    AccountSessions,
 )
 from mintage.server.cookies import LOGIN_SECONDS, digest_of
 from mintage.server.login_errors import AccountRefused, CookieMissing
@@ -36,6 +37,7 @@ from mintage.server.pages import Pages
 from mintage.server.provider_logout import ProviderLogout, provider_logout
 from mintage.server.remembering import Remembering
 from mintage.server.same_site import refuse_other_origins, refuse_other_sites
+from mintage.server.site_sessions import SiteSessions
 from mintage.site.site import Site
 from mintage.upstream.protocol import LoginParameters, LoginRequest
 from mintage.upstream.registry import RegisteredUpstream, Upstreams
@@ -57,6 +59,7 @@ class AccountEndpoint:
     vault: Vault
     cookies: AccountCookies
     remembering: Remembering
+    sites: SiteSessions
     pages: Pages
     scope_texts: Mapping[str, str] = field(repr=False)
     clock: Clock
@@ -153,11 +156,11 @@ class AccountEndpoint:
             case "disconnect_all":
                 await self._disconnect(session, None)
             case "sign_out":
-                await self._sign_out(session, response)
+                await self._sign_out(request, session, response)
             case "sign_out_at_provider":
                 if (logout := await self._provider_logout(session)) is not None:
                     response = self.pages.onward(request, logout.url, to=logout.title)
-                await self._sign_out(session, response)
+                await self._sign_out(request, session, response)
             case _:
                 raise InvalidRequest(
                     "action must be disconnect_all, sign_out or sign_out_at_provider",
@@ -165,9 +168,14 @@ class AccountEndpoint:
                 )
         return response
 
-    async def _sign_out(self, session: AccountSession, response: Response) -> None:
-        # Before the cookie goes: a copy of it is then useless too.
-        await self.vault.claim(session.end, expires_at=session.expires_at)
+    async def _sign_out(
+        self, request: Request, session: AccountSession, response: Response
+    ) -> None:
+        """End this session, and those of this browser at resources."""
+        # Before the cookies go: a copy of them is then useless too.
+        await self.sites.end(request)
+        await self._sessions.end(session)
+        self.sites.clear(response)
         self.cookies.clear_session(response)
         self.remembering.cookie.clear(response)
 
@@ -210,11 +218,11 @@ class AccountEndpoint:
                 yield grant
 
     async def _session(self, request: Request) -> AccountSession | None:
-        """Who is signed in. A session that was ended by signing out is none."""
-        session = self.cookies.session(request, now=int(self.clock()))
-        if session is None or await self.vault.is_claimed(session.end):
-            return None
-        return session
+        return await self._sessions.find(request)
+
+    @property
+    def _sessions(self) -> AccountSessions:
+        return AccountSessions(self.cookies, self.vault, self.clock)
 
     def _check_form(self, request: Request, text: str, session: AccountSession | None) -> None:
         """The form must be from this page, this browser and this session, and not too old."""

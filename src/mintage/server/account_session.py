@@ -15,7 +15,8 @@ from mintage.crypto.sealing import BoxKey
 from mintage.errors import SealError
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, cookies_of
 from mintage.server.sealed_text import open_text, seal_text
-from mintage.values import RandomBytes
+from mintage.values import Clock, RandomBytes
+from mintage.vault.vault import Vault
 
 SESSION_SECONDS: Final = 900
 SESSION_ID_BYTES: Final = 16
@@ -130,3 +131,21 @@ class AccountCookies:
 
     def _context(self, name: str) -> bytes:
         return f"account {name} of {self.issuer}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSessions:
+    cookies: AccountCookies
+    vault: Vault
+    clock: Clock
+
+    async def find(self, request: Request) -> AccountSession | None:
+        """Who is signed in. A session that was ended by signing out is none."""
+        session = self.cookies.session(request, now=int(self.clock()))
+        if session is None or await self.vault.is_claimed(session.end):
+            return None
+        return session
+
+    async def end(self, session: AccountSession) -> None:
+        """Make *session* useless, and copies of its cookie too."""
+        await self.vault.claim(session.end, expires_at=session.expires_at)

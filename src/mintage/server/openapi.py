@@ -196,7 +196,7 @@ def _sign_in(site: Site) -> Json:
 
 def _sign_out() -> Json:
     return {
-        "summary": "The page that asks whether to sign out of all resources for browsers",
+        "summary": "The page that asks whether to sign out, of all sessions of this browser",
         "responses": _pages(200, refusals=(503,)),
     }
 
