@@ -13,7 +13,7 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 _LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>(?![a-z]+:|#)[^)]+)\)")
 
-_READING = "## Reading on\n"
+_READING = "## Everything else\n"
 _WHERE = "The files named here and above are in the source archive (sdist)."
 
 

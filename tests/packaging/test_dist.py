@@ -103,17 +103,17 @@ def test_the_readme_has_no_link_that_leads_nowhere_when_shown(dist: Path) -> Non
 def test_with_a_repository_the_links_lead_there() -> None:
     readme = (ROOT / "README.md").read_text()
     text = shown(readme + "\n![The demo](docs/demo.png)", "https://code.example/mintage")
-    assert "[Tutorial](https://code.example/mintage/blob/main/docs/tutorial.md)" in text
+    assert "[The tutorial](https://code.example/mintage/blob/main/docs/tutorial.md)" in text
     assert "![The demo](https://code.example/mintage/raw/main/docs/demo.png)" in text
     assert not re.search(r"\]\((?!https?://|#)", text)
 
 
 def test_without_a_repository_it_is_said_where_the_files_are() -> None:
     text = shown((ROOT / "README.md").read_text(), "")
-    assert "Tutorial (`docs/tutorial.md`)" in text
+    assert "The tutorial (`docs/tutorial.md`)" in text
     assert "The files named here and above are in the source archive (sdist).\n" in text
     named = re.findall(r"\(`((?:docs/)?[^`]*\.md[^`]*)`\)", text)
-    assert len(named) > 20
+    assert len(named) > 15
     assert [file for file in named if not (ROOT / file).is_file()] == []
 
 
