@@ -1,7 +1,6 @@
 """A real server with everything that it writes: no secret in any of it, and each event once.
 
-The server runs as ``mintage serve``, with the most detailed log. What it writes elsewhere, like
-metrics, goes into `Run.written` too.
+The server runs as ``mintage serve``, with the most detailed log, metrics and traces.
 """
 
 import asyncio
@@ -31,6 +30,7 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, approve
 from mintage.testing.serving import serving
+from tests.support.collector import collecting
 from tests.support.command import mintage
 from tests.support.planted import leaks, secrets_of_token
 
@@ -88,6 +88,12 @@ refresh_grace = 0
 [audit]
 to       = "file:audit.jsonl"
 refusals = "all"
+
+[metrics]
+listen = "127.0.0.1:{metrics}"
+
+[opentelemetry]
+metrics = true
 """
 
 
@@ -101,6 +107,8 @@ class Run:
     directory: Path
     caused: Counter[str] = field(default_factory=Counter)
     secrets: set[str] = field(default_factory=set)
+    shown: dict[str, str] = field(default_factory=dict)
+    """What others were given to see: the page of metrics, spans, and answers that refuse."""
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -116,7 +124,7 @@ class Run:
     def written(self) -> dict[str, str]:
         """By name, each thing that leaves the server for an operator's eyes."""
         names = ("audit.jsonl", "stderr", "stdout")
-        return {name: (self.directory / name).read_text() for name in names}
+        return {name: (self.directory / name).read_text() for name in names} | self.shown
 
     def browser(self) -> Browser:
         return Browser(stop_at=(REDIRECT_URI,))
@@ -170,6 +178,8 @@ class Run:
     def refused(self, answer: httpx2.Response, status: int) -> None:
         assert answer.status_code == status, answer.text
         self.caused["request_refused"] += 1
+        said = f"{answer.headers}\n{answer.text}\n"
+        self.shown["refusals"] = self.shown.get("refusals", "") + said
 
 
 async def a_backend(request: Request) -> Response:
@@ -179,9 +189,10 @@ async def a_backend(request: Request) -> Response:
 
 @asynccontextmanager
 async def running(directory: Path) -> AsyncIterator[Run]:
-    port, backend_port = free_port(), free_port()
+    port, backend_port, metrics_port = free_port(), free_port(), free_port()
     issuer = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
+        collector = await stack.enter_async_context(collecting())
         upstream = await stack.enter_async_context(FakeUpstream(time.time).running())
         upstream.exchanges = frozenset({"notes"})
         app = Starlette(routes=[Route("/{path:path}", a_backend, methods=["GET", "POST"])])
@@ -195,6 +206,7 @@ async def running(directory: Path) -> AsyncIterator[Run]:
                 upstream=upstream.issuer,
                 backend=f"http://127.0.0.1:{backend_port}",
                 redirect_uri=REDIRECT_URI,
+                metrics=metrics_port,
             )
         )
         run = Run(issuer, http, upstream, directory)
@@ -204,16 +216,21 @@ async def running(directory: Path) -> AsyncIterator[Run]:
                 sys.executable, "-m", "mintage", "serve",
                 "--config", str(directory / "mintage.toml"), "--port", str(port),
                 "--log-level", "debug", "--log-format", "json", "--access-log",
-                stdout=out, stderr=err, env=environ(upstream),
+                stdout=out, stderr=err,
+                env=environ(upstream) | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url},
             )  # fmt: skip
         try:
             await up(server, http, issuer)
             run.caused["settings_loaded"] += 1
             yield run
+            page = await http.get(f"http://127.0.0.1:{metrics_port}/metrics")
+            run.shown["metrics"] = page.raise_for_status().text
         finally:
             if server.returncode is None:
                 server.terminate()
             assert await server.wait() == 0
+        run.shown["traces"] = b"".join(collector.traces).decode("latin-1")
+        run.shown["exported metrics"] = b"".join(collector.metrics).decode("latin-1")
         run.secrets |= set(upstream.issued)
         for sent in (*upstream.forms, *upstream.queries):
             names = ("code", "code_verifier", "state", "nonce", "refresh_token", "subject_token")
@@ -354,7 +371,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_attack_d07_no_secret_is_in_anything_that_was_written(run: Run) -> None:
     assert len(run.secrets) > 100
+    assert len(run.written) == 7
     for name, text in run.written.items():
+        assert len(text) > 1000 or name == "stdout", name
         assert leaks(text, run.secrets) == [], name
 
 

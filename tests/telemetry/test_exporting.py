@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.collector import collecting
 from tests.support.command import CONFIG, mintage
 from tests.support.raw_backend import RawBackend
-from tests.telemetry.collector import collecting
 from tests.telemetry.live import ROOT, live
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
