@@ -105,3 +105,37 @@ def test_on_stdout_records_of_commands_go_to_stderr(
         "grant_ended",
         "admin_action",
     ]
+
+
+UNUSABLE = {
+    "audit.to: ": 'to = "file:nodir/audit.jsonl"',
+    "audit.signing_secret: ": """to = "https://siem.example.com/in"
+signing_secret = "command:sh -c 'echo no vault >&2; exit 3'"
+""",
+}
+
+
+@pytest.mark.parametrize("key", UNUSABLE)
+def test_without_a_usable_trail_a_command_does_its_work_and_says_that_it_is_not_recorded(
+    config: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    on(config, logged_in)
+    config.write_text(f"{CONFIG}\n[audit]\n{UNUSABLE[key]}\n")
+    before = (config.parent / "mintage.secret").read_text()
+
+    def warned() -> bool:
+        (line,) = capsys.readouterr().err.splitlines()
+        return line.startswith(f"mintage: not in the audit trail: {key}")
+
+    capsys.readouterr()
+    assert command.end(config=config, every=True) == 0
+    assert warned()
+    assert rotate(config=config) == 0
+    assert warned()
+    assert (config.parent / "mintage.secret").read_text() != before
+    assert retire(config=config, force=True) == 0
+    assert warned()
+    adopt(config=config)
+    assert warned()
+    command.list_grants(config=config, as_json=True)
+    assert not capsys.readouterr().err

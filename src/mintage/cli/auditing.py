@@ -3,12 +3,16 @@
 import contextlib
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from typing import Final
 
 from mintage.app.opening import vault_keys
+from mintage.audit.auditor import Auditor
 from mintage.audit.opening import open_audit
+from mintage.cli.plain_text import as_text
+from mintage.errors import ConfigError
 from mintage.events.event import Emit, ignore
 from mintage.events.operation import AdminAction, KeysChanged
 from mintage.settings.load import Config
@@ -18,21 +22,40 @@ _STDERR: Final = 2  # of a command, standard output is its result
 
 @contextlib.contextmanager
 def audited(config: Config) -> Iterator[Emit]:
-    """What a command reports its security events to. They are written when the block ends."""
-    if config.audit is None:
+    """What a command reports its security events to. They are written when the block ends.
+
+    A trail that can't be opened does not stop the command: it may be the answer to an attack.
+    """
+    auditor = _opened(config)
+    if auditor is None:
         yield ignore
         return
-    auditor = open_audit(
-        config.audit,
-        config.secret,
-        clock=time.time,
-        random_bytes=secrets.token_bytes,
-        stdout=_STDERR,
-    )
     try:
         yield auditor
     finally:
         auditor.trail.close()
+
+
+def _opened(config: Config) -> Auditor | None:
+    if config.audit is None:
+        return None
+    try:
+        return open_audit(
+            config.audit,
+            config.secret,
+            clock=time.time,
+            random_bytes=secrets.token_bytes,
+            stdout=_STDERR,
+        )
+    except ConfigError as error:
+        unrecorded(error)
+        return None
+
+
+def unrecorded(error: ConfigError) -> None:
+    """Say on standard error that the audit trail gets no record of this command, and why."""
+    why = as_text(" ".join(str(error).split()))
+    print(f"mintage: not in the audit trail: {why}", file=sys.stderr)  # noqa: T201
 
 
 def action(operation: str, *, count: int | None = None) -> AdminAction:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from mintage.app.client_denials import denials_in
 from mintage.app.secret_needs import Need
-from mintage.cli.auditing import action, audited, keys_changed
+from mintage.cli.auditing import action, audited, keys_changed, unrecorded
 from mintage.cli.opening import OpenInstallation, opened
 from mintage.cli.settings_file import SettingsFile
 from mintage.cli.terminal import counted
@@ -33,7 +33,7 @@ def rotate(
     Several servers must know a secret before one of them uses it: rotate with --stage, reload them
     all, rotate without it, reload them all again.
     """
-    settings = load_for_the_store(config, audited=True)
+    settings = load_for_the_store(config, unrecorded=unrecorded)
     file = _file(settings)
     if stage:
         with audited(settings) as emit:

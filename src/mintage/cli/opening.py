@@ -9,7 +9,7 @@ from pathlib import Path
 from mintage.app.described import Described
 from mintage.app.opening import vault_keys
 from mintage.app.secret_needs import SecretNeeds, open_needs
-from mintage.cli.auditing import audited
+from mintage.cli.auditing import audited, unrecorded
 from mintage.clients.registration import ClientIds
 from mintage.errors import ConfigError
 from mintage.events.event import Emit, ignore
@@ -51,7 +51,7 @@ async def opened(path: Path, *, acts: bool = False) -> AsyncIterator[OpenInstall
     If no server has created the store yet, this does not create it: it raises `ConfigError` or
     `StoreUnusable`. *acts*: whether the command changes anything, which is then audited.
     """
-    config = load_for_the_store(path, audited=acts)
+    config = load_for_the_store(path, unrecorded=unrecorded if acts else None)
     async with opened_with(config, existing=True, acts=acts) as here:
         yield here
 

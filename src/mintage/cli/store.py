@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from mintage.app.opening import vault_keys
-from mintage.cli.auditing import action, audited
+from mintage.cli.auditing import action, audited, unrecorded
 from mintage.cli.settings_file import SettingsFile
 from mintage.errors import ConfigError
 from mintage.settings.load import load_for_the_store
@@ -114,7 +114,7 @@ def adopt(*, config: SettingsFile = HERE) -> int:
 
 
 async def _adopt(path: Path) -> None:
-    settings = load_for_the_store(path, audited=True)
+    settings = load_for_the_store(path, unrecorded=unrecorded)
     store = await open_store(settings.store, clock=time.time, existing=True)
     try:
         ids = [keys.id for keys in vault_keys(settings.secrets)]

@@ -4,7 +4,7 @@ The file is read once. Each part of the program gets the section that it needs, 
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -233,19 +233,34 @@ def _outline(file: File, base: Path) -> Outline:
     )
 
 
-def load_for_the_store(path: Path, *, existing: bool = True, audited: bool = False) -> Config:
+def load_for_the_store(
+    path: Path,
+    *,
+    existing: bool = True,
+    unrecorded: Callable[[ConfigError], None] | None = None,
+) -> Config:
     """What the TOML file *path* says about the store and its grants, for commands on the store.
 
     *existing*: see `load`. No secret but the root secret is read, because an administrator may have
-    no other; and those of the audit trail, if the command is *audited*. The result has no
-    signing keys, and no credentials of a client or a provider. Raises `ConfigError`.
+    no other. *unrecorded*: for a command that is audited. The secrets of the audit trail are then
+    read too; if they or its other settings can't be used, *unrecorded* gets the reason, and the
+    result has no audit trail. The result has no signing keys, and no credentials of a client or a
+    provider. Raises `ConfigError`.
     """
     with _written(path, os.environ) as data:
-        return _for_the_store(convert(data), path.parent, existing=existing, audited=audited)
+        return _for_the_store(convert(data), path.parent, existing=existing, unrecorded=unrecorded)
 
 
-def _for_the_store(file: File, base: Path, *, existing: bool, audited: bool) -> Config:
+def _for_the_store(
+    file: File, base: Path, *, existing: bool, unrecorded: Callable[[ConfigError], None] | None
+) -> Config:
     resolve = Sources(os.environ, base)
+    audit = None
+    if unrecorded is not None:
+        try:
+            audit = read_audit(file.audit, base=base, resolve=resolve)
+        except ConfigError as error:
+            unrecorded(error)
     store = store_url(file.store, base, resolve)
     return Config(
         issuer=file.issuer,
@@ -257,7 +272,7 @@ def _for_the_store(file: File, base: Path, *, existing: bool, audited: bool) -> 
         grants=file.grants,
         browser=file.browser,
         scopes=file.scopes,
-        audit=read_audit(file.audit, base=base, resolve=resolve) if audited else None,
+        audit=audit,
         clients=read_clients(file.client, lambda *_: Secret(b"a secret that is not read")),
         registration=RegistrationSettings(),
         documents=DocumentPolicy(),
