@@ -144,6 +144,23 @@ async def test_nobody_denies_every_desktop_app(admin: httpx2.AsyncClient) -> Non
     assert "deny a client_id" in refused.json()["error_description"]
 
 
+async def test_a_denial_is_kept_as_it_is_compared(admin: httpx2.AsyncClient) -> None:
+    denied = await admin.put("/denials", params={"name": "APP.Example."})
+    assert denied.json()["name"] == "app.example"
+    assert [one["name"] for one in (await get(admin, "/denials"))["denied"]] == ["app.example"]
+    admitted = await admin.delete("/denials", params={"name": "APP.Example."})
+    assert admitted.json()["changed"] is True
+
+
+@pytest.mark.parametrize("name", ["https://", "*", "*.*", "*.", "app.example/x", "mc2.AAAA"])
+async def test_a_denial_that_would_cover_nothing_is_refused(
+    admin: httpx2.AsyncClient, name: str
+) -> None:
+    refused = await admin.put("/denials", params={"name": name})
+    assert refused.status_code == 400
+    assert (await get(admin, "/denials"))["denied"] == []
+
+
 async def test_the_status_says_how_the_parts_are(world: World, admin: httpx2.AsyncClient) -> None:
     client, _ = await logged_in(world)
     await client.refresh("wrong")

@@ -98,8 +98,35 @@ def test_the_audit_trail_has_who_denied_what(config: Path) -> None:
 
 
 def test_nobody_denies_all_desktop_apps_by_mistake(config: Path) -> None:
+    on(config, logged_in)
     with pytest.raises(ConfigError, match="deny a client_id"):
         deny("localhost", config=config)
+
+
+def test_a_denial_is_kept_as_it_is_compared(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on(config, lambda vault: logged_in(vault, "alice", DOCUMENT))
+    assert deny("CDN.Example.", config=config) == 0
+    assert capsys.readouterr().out == "cdn.example is denied. 1 grant ended.\n"
+    assert admit("CDN.Example.", config=config) == 0
+
+
+@pytest.mark.parametrize("name", ["https://", "*", "*.*", "*.", "app.example/x"])
+def test_a_denial_that_would_cover_nothing_is_refused(
+    config: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on(config, logged_in)
+    with pytest.raises(ConfigError, match="name a client_id that is in use here"):
+        deny(name, config=config)
+    assert [row["denied_as"] for row in listed(config, capsys)] == [None, None]
+    assert admit(name, config=config) == 1
+
+
+def test_a_configured_client_is_denied_by_its_id_whatever_it_looks_like(config: Path) -> None:
+    config.write_text(config.read_text().replace('"ide"', '"The/IDE"'))
+    on(config, logged_in)
+    assert deny("The/IDE", config=config) == 0
 
 
 def test_a_login_is_shown_with_all_but_its_secrets(

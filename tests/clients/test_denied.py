@@ -3,7 +3,7 @@
 import pytest
 
 from mintage.clients.client import Client
-from mintage.clients.denied import ClientIsDenied, DeniedClients, check_name
+from mintage.clients.denied import ClientIsDenied, DeniedClients, place_name
 from mintage.clients.redirects import RedirectUri
 from mintage.errors import InvalidRedirectUri
 from mintage.values import ClientId
@@ -86,13 +86,47 @@ def test_what_is_remembered_of_a_client_goes_with_the_next_change() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a b", "ü.example", "x" * 1201, "localhost", "127.0.0.1:80", "[::1]", "::1"]
+    "name",
+    ["", "a b", "ü.example", "x" * 1201, ".", "..", "*", "*.", "*.*", "*.*.example", "*.1.2.3.4",
+     "*.0.0.1", "*.[2001:db8::1]", "app.*", "app..example", "app.example/x", "app.example..",
+     "app.example:0", "app.example:99999", "app.example:x", "https:", "http:", "http://app.example",
+     "https://", "https://app.example", "https://*/c.json", "https://app.example./c.json", ":",
+     "my app:", "mc2.abc", "mc1.abc"],
+)  # fmt: skip
+def test_a_name_that_covers_no_client_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"name a client_id|copy all of it"):
+        place_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["localhost", "127.0.0.1:80", "[::1]", "::1", "LOCALHOST.", "*.localhost"]
 )
-def test_names_that_cover_nothing_or_everybody_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"name a client_id|deny a client_id"):
-        check_name(name)
+def test_a_name_that_covers_the_applications_of_everybody_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="deny a client_id"):
+        place_name(name)
 
 
-@pytest.mark.parametrize("name", ["ide", "*.example", "cursor:", "https://a.example/c.json"])
-def test_names_of_clients_and_hosts_are_taken(name: str) -> None:
-    check_name(name)
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("ide", "ide"),
+        ("app2.example.", "app2.example"),
+        ("APP.Example.", "app.example"),
+        ("*.Example", "*.example"),
+        ("*.server1", "*.server1"),
+        ("app.example:8443", "app.example:8443"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[2001:db8::1]:8443", "[2001:db8::1]:8443"),
+        ("Cursor:", "cursor:"),
+        ("com.example.app:", "com.example.app:"),
+        ("https://a.example/C.json", "https://a.example/C.json"),
+    ],
+)
+def test_a_name_is_denied_as_it_is_compared(name: str, canonical: str) -> None:
+    assert place_name(name) == canonical
+
+
+def test_an_ipv6_address_covers_all_its_ports() -> None:
+    one = client("mc2.abc", "https://[2001:db8::1]:8443/cb")
+    assert denied("[2001:db8::1]").name_of(one) == "[2001:db8::1]"
+    assert denied("[2001:db8::1]:8443").name_of(one) == "[2001:db8::1]:8443"

@@ -13,7 +13,6 @@ from mintage.admin.status import Statuses
 from mintage.app.client_denials import KNOWN_EVERYWHERE
 from mintage.app.described import Described
 from mintage.app.running import Running
-from mintage.clients.denied import check_name
 from mintage.errors import InvalidRequest, NotFound
 from mintage.events.operation import AdminAction
 from mintage.vault.values import Listed
@@ -97,8 +96,11 @@ class Api:
 
     async def deny(self, request: Request, operator: Operator) -> Response:
         """Deny a client."""
-        name = _name(request)
         denials = self.running().client_denials
+        try:
+            name = denials.canonical(_name(request))
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from None
         new = await denials.deny(name, by=operator.name)
         ended = await denials.end_grants()
         self._tell("clients deny", operator, ended)
@@ -144,12 +146,7 @@ class Api:
 
 
 def _name(request: Request) -> str:
-    name = one(_query(request, "name"), "name")
-    try:
-        check_name(name)
-    except ValueError as error:
-        raise InvalidRequest(str(error)) from None
-    return name
+    return one(_query(request, "name"), "name")
 
 
 def _query(request: Request, *names: str) -> Form:

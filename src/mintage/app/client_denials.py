@@ -9,11 +9,12 @@ from typing import Final
 
 from mintage.app.opening import vault_keys
 from mintage.clients.client import Client
-from mintage.clients.denied import DeniedClients
+from mintage.clients.denied import DeniedClients, place_name
 from mintage.clients.registration import ClientIds
 from mintage.errors import StoreError
 from mintage.events.clients import ClientDenied
 from mintage.events.event import Emit, Party, ignore
+from mintage.grants.browser_sessions import browser_client
 from mintage.settings.load import Config
 from mintage.stores.protocol import Store
 from mintage.values import ClientId, Clock, RandomBytes
@@ -32,11 +33,15 @@ KNOWN_EVERYWHERE: Final = 5.0
 
 @dataclass(slots=True, kw_only=True)
 class ClientDenials:
-    """*denials* are those in the store, *denied* what this process knows of them."""
+    """*denials* are those in the store, *denied* what this process knows of them.
+
+    *browsers*: what takes a client's place in the grants of browsers (see `browser_client`).
+    """
 
     denials: Denials
     denied: DeniedClients
     vault: Vault
+    browsers: frozenset[str] = frozenset()
     emit: Emit = ignore
     _fault: str = field(default="", init=False)
 
@@ -68,17 +73,32 @@ class ClientDenials:
         self.denied.update([one.name for one in found])
         return found
 
+    def canonical(self, name: str) -> str:
+        """*name* as it is compared with clients.
+
+        Raises ``ValueError``, with a sentence, for a name under which no client can be denied.
+        """
+        if name in self.browsers or self.denied.known(name) is not None:
+            return name
+        return place_name(name)
+
     async def deny(self, name: str, *, by: str | None) -> bool:
         """Deny the clients that *name* covers. Returns whether that is new.
 
-        *by*: the operator. Call `end_grants` after it.
+        *name*: as `canonical` returns it. *by*: the operator. Call `end_grants` after it.
         """
         changed = await self.denials.deny(name, by=by)
         await self._changed(name, denied=True, changed=changed)
         return changed
 
     async def admit(self, name: str) -> bool:
-        """Deny *name* no longer. Returns whether it was denied. Its users log in again."""
+        """Deny *name* no longer. Returns whether it was denied. Its users log in again.
+
+        *name*: as it is listed, or as it was given to `canonical`.
+        """
+        if name not in {one.name for one in await self.look()}:
+            with suppress(ValueError):  # nothing is denied under it
+                name = self.canonical(name)
         changed = await self.denials.admit(name)
         await self._changed(name, denied=False, changed=changed)
         return changed
@@ -135,4 +155,7 @@ def open_denials(
         return configured.get(ClientId(client_id)) or client_ids.read(client_id)
 
     denials = denials_in(store, config, clock=clock, random_bytes=random_bytes)
-    return ClientDenials(denials=denials, denied=DeniedClients(known), vault=vault, emit=emit)
+    browsers = frozenset(browser_client(one.path) for one in config.resources if one.browser)
+    return ClientDenials(
+        denials=denials, denied=DeniedClients(known), vault=vault, browsers=browsers, emit=emit
+    )

@@ -15,7 +15,6 @@ from mintage.cli.auditing import action, user
 from mintage.cli.opening import OpenInstallation, opened
 from mintage.cli.settings_file import SettingsFile
 from mintage.cli.terminal import counted, dated, harmless, print_table
-from mintage.clients.denied import check_name
 from mintage.errors import ConfigError
 from mintage.settings.reading import HERE
 
@@ -80,15 +79,15 @@ def deny(client: _Name, /, *, config: SettingsFile = HERE) -> int:
     its host helps. Every server refuses the client after at most five seconds; the command waits
     for that, to end what was begun meanwhile.
     """
-    try:
-        check_name(client)
-    except ValueError as error:
-        raise ConfigError("clients deny", str(error)) from None
     return asyncio.run(_deny(config, client))
 
 
 async def _deny(path: Path, name: str) -> int:
     async with _denials(path, acts=True) as (here, denials):
+        try:
+            name = denials.canonical(name)
+        except ValueError as error:
+            raise ConfigError("clients deny", str(error)) from None
         new = await denials.deny(name, by=user())
         ended = await denials.end_grants()
         await asyncio.sleep(KNOWN_EVERYWHERE)

@@ -1,34 +1,82 @@
 """Which clients an operator has denied: by client id, or by where they send their users. Pure."""
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from mintage.clients.client import Client
 from mintage.clients.documents import is_document_url
-from mintage.clients.redirects import LOOPBACK_HOSTS, display_host, hosts_of
+from mintage.clients.metadata import check_fetchable
+from mintage.clients.redirects import (
+    LOOPBACK_HOSTS,
+    display_host,
+    hosts_of,
+    is_app_scheme,
+    is_host,
+)
+from mintage.clients.registration import is_issued_here
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import InvalidRedirectUri, UnauthorizedClient
 from mintage.values import ClientId
 
-_LONGEST: Final = 1200
+_LONGEST: Final = 300
 _REMEMBERED: Final = 4096
 _ANY_BELOW: Final = "*."
+_PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
+_MAY_BE: Final = (
+    "name a client_id that is in use here, a metadata document like https://app.example/c.json, "
+    "a host like app.example or *.app.example, or a scheme like cursor:"
+)
 
 
 class ClientIsDenied(UnauthorizedClient):
     """An operator denied this client: ``unauthorized_client`` (RFC 6749 §5.2)."""
 
 
-def check_name(name: str) -> None:
-    """Raises ``ValueError``, with a sentence, for a *name* under which no client can be denied."""
-    if not name or len(name) > _LONGEST or not all("!" <= c <= "~" for c in name):
-        raise ValueError("name a client_id, or the host of a redirect URI or metadata document")
-    host = name.lower().removeprefix(_ANY_BELOW)
+def place_name(name: str) -> str:
+    """The place that *name* denies, as it is compared: in lower case, without a last dot.
+
+    Raises ``ValueError``, with a sentence, for what covers no client, or those of everybody.
+    """
+    if is_document_url(name):
+        _check_document(name)
+        return name
+    if is_issued_here(name):
+        raise ValueError(f"no secret of this server made the client_id {name}: copy all of it")
+    place = name.lower().removesuffix(".")
+    host = place.removeprefix(_ANY_BELOW)
     if host in ("::1", *LOOPBACK_HOSTS) or host.rpartition(":")[0] in LOOPBACK_HOSTS:
         raise ValueError(
             f"{name} is the address of every application on users' own machines; deny a client_id"
         )
+    if len(place) > _LONGEST or not _is_place(place):
+        raise ValueError(_MAY_BE)
+    return place
+
+
+def _check_document(url: str) -> None:
+    try:
+        check_fetchable(url)
+    except ValueError as error:
+        raise ValueError(f"{url} can't be a metadata document: {error}; {_MAY_BE}") from None
+
+
+def _is_place(place: str) -> bool:
+    if place.startswith(_ANY_BELOW):
+        domain = place.removeprefix(_ANY_BELOW)
+        is_address = domain.startswith("[") or domain.rpartition(".")[2].isdigit()
+        return is_host(domain) and not is_address
+    if place.endswith(":"):
+        return is_app_scheme(place[:-1])
+    host, port = _split(place)
+    return is_host(host) and (not port or (_PORT.fullmatch(port) is not None and int(port) < 2**16))
+
+
+def _split(host: str) -> tuple[str, str]:
+    """*host* without its port, and the port. An IPv6 address has colons of its own."""
+    bare, colon, port = host.rpartition(":")
+    return (host, "") if not colon or port.endswith("]") else (bare, port)
 
 
 @dataclass(slots=True)
@@ -110,7 +158,7 @@ def _names_of_host(host: str) -> Iterator[str]:
     """The names that cover *host*: itself, without its port, and ``*.`` with each domain above."""
     host = host.lower()
     yield host
-    bare = host.partition(":")[0]
+    bare, _ = _split(host)
     if not host.endswith(":"):  # of a scheme nothing is above
         yield bare
     _, *above = bare.split(".")

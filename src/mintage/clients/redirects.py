@@ -65,7 +65,7 @@ def check_redirect_uri(text: str) -> None:
         raise ValueError("a redirect URI has no . or .. segments")
     if scheme in ("http", "https"):
         _check_web(parts, port)
-    elif scheme not in KNOWN_SCHEMES and not _REVERSE_DOMAIN.fullmatch(scheme):
+    elif not is_app_scheme(scheme):
         raise ValueError(
             "a redirect URI is https, http on a loopback address, or a private-use scheme "
             "that holds a dot, like com.example.app:/callback (RFC 8252 §7.1)"
@@ -74,11 +74,16 @@ def check_redirect_uri(text: str) -> None:
         raise ValueError("a redirect URI has no user name")
 
 
+def is_app_scheme(scheme: str) -> bool:
+    """Whether applications on users' own machines may register *scheme*, which is in lower case."""
+    return scheme in KNOWN_SCHEMES or _REVERSE_DOMAIN.fullmatch(scheme) is not None
+
+
 def _check_web(parts: SplitResult, port: int | None) -> None:
     if "@" in parts.netloc:
         raise ValueError("a redirect URI has no user name")
     host = parts.netloc.rsplit(":", 1)[0] if port is not None else parts.netloc
-    if not _is_host(host):
+    if not is_host(host):
         raise ValueError("a redirect URI has a host, in lower case (punycode where needed)")
     if port == 0 or parts.netloc.endswith(":"):
         raise ValueError("a redirect URI has a port from 1 to 65535, or none")
@@ -88,7 +93,7 @@ def _check_web(parts: SplitResult, port: int | None) -> None:
         raise ValueError("a redirect URI on plain http is for loopback addresses only")
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
     """Whether every program reads *host* alike: a plain name, or an address in canonical form."""
     try:
         if _IPV6.fullmatch(host):
