@@ -161,6 +161,15 @@ async def test_a_denial_that_would_cover_nothing_is_refused(
     assert (await get(admin, "/denials"))["denied"] == []
 
 
+@pytest.mark.parametrize("cursor", ["zzz", "a" * 17, "1" * 16])
+async def test_a_cursor_that_no_page_gave_is_refused(
+    admin: httpx2.AsyncClient, cursor: str
+) -> None:
+    refused = await admin.get("/grants", params={"cursor": cursor})
+    assert refused.status_code == 400
+    assert refused.json()["error_description"].startswith("cursor is")
+
+
 async def test_the_status_says_how_the_parts_are(world: World, admin: httpx2.AsyncClient) -> None:
     client, _ = await logged_in(world)
     await client.refresh("wrong")

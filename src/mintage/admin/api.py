@@ -15,6 +15,7 @@ from mintage.app.described import Described
 from mintage.app.running import Running
 from mintage.errors import InvalidRequest, NotFound
 from mintage.events.operation import AdminAction
+from mintage.grants.handles import parse_grant_id
 from mintage.vault.values import Listed
 from mintage.web.edge import NO_STORE, json_response, read_query
 from mintage.web.forms import Form, one, optional
@@ -49,7 +50,7 @@ class Api:
         grants, more = await self.described.page(
             optional(query, "subject"),
             optional(query, "client"),
-            after=optional(query, "cursor"),
+            after=_cursor(optional(query, "cursor")),
             limit=_limit(optional(query, "limit")),
         )
         rows = [self.described.row(grant) for grant in grants]
@@ -161,6 +162,12 @@ def _query(request: Request, *names: str) -> Form:
         if not all(values):
             raise InvalidRequest(f"{name} must not be empty")
     return query
+
+
+def _cursor(text: str | None) -> str | None:
+    if text is not None and parse_grant_id(text) is None:
+        raise InvalidRequest("cursor is the `next` of the page before")
+    return text
 
 
 def _limit(text: str | None) -> int:
