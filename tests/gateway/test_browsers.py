@@ -192,6 +192,15 @@ class TestTheSession:
             answer = await world.http.post(f"{world.issuer}/site/x", headers=headers | cookies)
             assert answer.status_code == 200, headers
 
+    async def test_tells_a_person_when_another_site_sent_a_form(self, world: World) -> None:
+        cookies = await session_of(world)
+        sent = NAVIGATION | {"sec-fetch-site": "cross-site", "origin": "https://evil.example"}
+        answer = await world.http.post(f"{world.issuer}/site/x", headers=sent | cookies)
+        assert answer.status_code == 403
+        assert "Another site may have sent this request" in answer.text
+        assert "It was not carried out" in answer.text
+        assert "no access" not in answer.text, "the account is not at fault"
+
     async def test_is_for_one_resource(self, world: World) -> None:
         cookies = await session_of(world)
         assert (await world.http.get(world.resource, headers=FETCH | cookies)).status_code == 401

@@ -96,3 +96,22 @@ async def test_does_not_claim_to_be_done_during_an_outage_of_the_store(world: Wo
         with failing(world.running.store):
             assert (await browser.submit(page, {"action": "sign_out"})).status == 503
         assert len(sessions_of(browser)) == 2
+
+
+@pytest.mark.parametrize(
+    "headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}]
+)
+@pytest.mark.parametrize("page", ["account", "mintage/sign-out"])
+async def test_says_when_another_site_sent_the_form(
+    world: World, page: str, headers: dict[str, str]
+) -> None:
+    async with world.browser() as browser:
+        cookies = await at_both(world, browser)
+    answer = await world.http.post(
+        f"{world.issuer}/{page}", data={"form": "AAAA"}, headers=headers | cookies
+    )
+    assert answer.status_code == 403
+    assert "Another site may have sent this request" in answer.text
+    assert "Open the page at this site, and use its button" in answer.text
+    assert "Go back to the app" not in answer.text
+    assert await status_at_the_site(world, cookies) == 200

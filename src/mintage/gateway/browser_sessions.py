@@ -9,6 +9,7 @@ from mintage.gateway.headers import RawHeaders
 from mintage.grants.browser_sessions import browser_client
 from mintage.resource.bearer import Access, Bearer, NoToken
 from mintage.server.browser_cookies import BrowserCookies
+from mintage.server.login_errors import FromAnotherSite
 from mintage.site.resource import Resource
 from mintage.vault.sessions import Sessions
 from mintage.vault.values import Refused
@@ -90,7 +91,7 @@ class _Request:
             allowed=resource.browser_origins,
             websocket=self.websocket,
         ):
-            raise AccessDenied(
+            raise FromAnotherSite(
                 "another site may have sent this request in the user's name: go to the address, or "
                 "send the request from a page of this site",
                 reason="a request with a session's cookie from another site, or from nowhere",

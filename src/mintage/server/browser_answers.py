@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from mintage.endpoints import SIGN_IN
 from mintage.server.browser_cookies import MAX_ADDRESS
+from mintage.server.login_errors import FromAnotherSite
 from mintage.server.pages import Pages
 from mintage.site.resource import Resource
 from mintage.site.site import Site
@@ -38,7 +39,7 @@ class BrowserAnswers:
                 return RedirectResponse(url, status_code=303, headers=NO_STORE)
             # What the person sent can't be sent again: they must do so themselves.
             return self.pages.error(request, failure, retry=url, kind="session")
-        if status == _FORBIDDEN:
+        if status == _FORBIDDEN and not isinstance(failure.error, FromAnotherSite):
             return self.pages.error(request, failure, kind="forbidden")
         return self.pages.error(request, failure)
 

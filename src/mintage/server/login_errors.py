@@ -43,3 +43,7 @@ class LoginNotAccepted(InvalidRequest):
     """The identity provider refused the login's code."""
 
     stage = "upstream"
+
+
+class FromAnotherSite(AccessDenied):
+    """Another site may have sent the request: the user did not decide it."""

@@ -15,6 +15,7 @@ from mintage.errors import (
 from mintage.server.login_errors import (
     AccountRefused,
     CookieMissing,
+    FromAnotherSite,
     LoginEnded,
     LoginFinished,
     LoginNotAccepted,
@@ -25,9 +26,9 @@ from mintage.server.login_errors import (
 from mintage.web.edge import SHORTLY, RightsUnknown, ServerFault
 
 Explanation: TypeAlias = Literal[
-    "account", "app", "away", "cookie", "denied", "ended", "expired", "fault", "finished",
-    "forbidden", "missing", "often", "provider", "redirect", "restart", "rights", "session",
-    "setup", "unknown", "wait",
+    "account", "another_site", "app", "away", "cookie", "denied", "ended", "expired", "fault",
+    "finished", "forbidden", "missing", "often", "provider", "redirect", "restart", "rights",
+    "session", "setup", "unknown", "wait",
 ]  # fmt: skip
 
 
@@ -37,6 +38,7 @@ _BY_ERROR: Final[Mapping[type[OAuthError], Explanation]] = {
     SignOutRefused: "account",
     PageExpired: "expired",
     CookieMissing: "cookie",
+    FromAnotherSite: "another_site",
     LoginEnded: "ended",
     LoginFinished: "finished",
     LoginNotAccepted: "provider",
