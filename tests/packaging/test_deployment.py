@@ -119,6 +119,42 @@ def services_of(file: Path) -> dict[str, Any]:
     return services
 
 
+# ── systemd ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_units_are_right(tmp_path: Path) -> None:
+    """systemd reads them; the program that they start is not on this machine."""
+    for file in (DEPLOY / "systemd").iterdir():
+        text = file.read_text(encoding="utf-8")
+        (tmp_path / file.name).write_text(text.replace("/opt/mintage/bin/mintage", "/bin/true"))
+    units = [str(tmp_path / name) for name in ("mintage.service", "mintage.socket")]
+    done = systemd_analyze("verify", "--man=no", *units)
+    assert [line for line in done.stderr.splitlines() if "mintage" in line] == []
+
+
+def test_the_service_has_few_rights() -> None:
+    """From 0 to 10, less is better: most services of a distribution are above 9."""
+    unit = str(DEPLOY / "systemd/mintage.service")
+    done = systemd_analyze("security", "--offline=true", "--threshold=15", unit)
+    assert done.returncode == 0, done.stdout[-200:]
+
+
+def test_the_service_starts_a_command_that_is_there() -> None:
+    text = (DEPLOY / "systemd/mintage.service").read_text(encoding="utf-8")
+    found = re.search(r"^ExecStart=\S+/mintage (.+)$", text, re.MULTILINE)
+    assert found is not None
+    app.parse_args(found[1].split(), exit_on_error=False, print_error=False)
+    assert {"root", "upstream"} == set(re.findall(r"^LoadCredential=(\w+):", text, re.MULTILINE))
+
+
 # ── Kubernetes ───────────────────────────────────────────────────────────────────────────────────
 
 
