@@ -34,7 +34,7 @@ _NEEDED: Final = frozenset(
     }
 )  # fmt: skip
 _NEEDED_PREFIX: Final = (b"accept", b"access-control-", b"content-", b"if-", b"mcp-", b"sec-")
-_NEVER: Final = frozenset(
+NEVER: Final = frozenset(
     {
         b"authorization", b"x-authorization", b"x-identity-token",
         b"client-cert", b"eppn", b"expect", b"forwarded", b"gap-auth", b"host", b"proxy",
@@ -47,7 +47,7 @@ _NEVER: Final = frozenset(
         b"x-username", b"true-client-ip", b"cf-connecting-ip",
     }
 )  # fmt: skip
-_NEVER_PREFIX: Final = (
+NEVER_PREFIX: Final = (
     b"x-forwarded-", b"x-auth-", b"x-authenticated-", b"x-remote-", b"x-user-", b"x-ssl-",
     b"x-client-cert-", b"client-cert-", b"x-amzn-oidc-", b"x-goog-authenticated-",
     b"x-goog-iap-", b"x-ms-client-principal", b"x-ms-token-", b"x-webauth-", b"x-token-",
@@ -73,7 +73,7 @@ def folded(name: bytes) -> bytes:
 def claims_something(name: bytes) -> bool:
     """Whether a backend could take the header for one that the gateway or another proxy set."""
     read = folded(name)
-    if read in _NEVER or (read + b"-").startswith(_NEVER_PREFIX):
+    if read in NEVER or (read + b"-").startswith(NEVER_PREFIX):
         return True
     if read == _SAYS_NOTHING:
         return False
