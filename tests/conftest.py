@@ -12,11 +12,16 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+# A failed assertion of a helper says what it compared, as one of a test does.
+pytest.register_assert_rewrite("tests.support")
+
 pytest_plugins = [
     "tests.support.world",
     "tests.support.engines",
     "tests.support.node",
     "tests.support.raw_backend",
+    "tests.support.stage",
+    "tests.support.tab",
 ]
 
 # A loaded machine is slow, which is no property of the code under test.

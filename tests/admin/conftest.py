@@ -1,4 +1,4 @@
-"""The admin API of a running server, called without a socket; and a real browser."""
+"""The admin API of a running server, called without a socket."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -9,7 +9,6 @@ import pytest
 
 from mintage.admin.activity import Activity
 from mintage.admin.site import AdminSite, open_site
-from tests.server.conftest import tab  # noqa: F401  (a fixture)
 from tests.support.world import World
 
 TOKEN = "d1yT5mQ0xNf8bWcR2vKzHs7Lg4uJpEa9oXi3"

@@ -17,17 +17,9 @@ from mintage.settings.admin import AdminSettings
 from mintage.testing.oauth_client import OAuthClient
 from mintage.values import Secret
 from tests.admin.conftest import TOKEN, calling
-from tests.server.test_http_fuzz import (
-    FULL,
-    Promises,
-    Sent,
-    check,
-    from_description,
-    tokens,  # noqa: F401  (a fixture)
-    wild,
-)
-from tests.server.test_interleaved_logins import Stage, stage  # noqa: F401
 from tests.support.command import mintage
+from tests.support.http_fuzz import Promises, Sent, check, from_description, wild
+from tests.support.stage import FULL, Stage
 
 URL = "http://127.0.0.1:8081"
 DOCUMENT = describe(URL)
@@ -47,7 +39,7 @@ async def test_each_described_method_is_taken_and_no_other(admin: httpx2.AsyncCl
             assert (answer.status_code != 405) == (method in operations), (path, method)
 
 
-def admin_of(stage: Stage) -> AdminSite:  # noqa: F811
+def admin_of(stage: Stage) -> AdminSite:
     world = stage.world
     config = replace(world.config, admin=AdminSettings(token=Secret(TOKEN.encode())))
     activity = Activity(world.clock)
@@ -63,8 +55,8 @@ def admin_of(stage: Stage) -> AdminSite:  # noqa: F811
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=lambda part: part)
 def test_no_request_breaks_the_admin_api(
-    stage: Stage,  # noqa: F811
-    tokens: tuple[OAuthClient, dict[str, str]],  # noqa: F811
+    stage: Stage,
+    tokens: tuple[OAuthClient, dict[str, str]],
     path: str,
     method: str,
 ) -> None:

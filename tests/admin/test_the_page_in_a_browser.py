@@ -9,7 +9,7 @@ from mintage.admin.site import AdminSite
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
 from tests.admin.conftest import TOKEN
-from tests.server.test_pages_in_a_browser import checked
+from tests.support.pages_in_a_browser import checked
 from tests.support.world import World
 
 

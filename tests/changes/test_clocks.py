@@ -10,8 +10,8 @@ from mintage.app.clocks import Clocks, StoreClock
 from mintage.stores.protocol import Status
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
-from tests.changes.replicas import replica
 from tests.support.faulty_store import FaultyStore
+from tests.support.replicas import replica
 from tests.support.world import World, opened_world
 
 

@@ -9,7 +9,7 @@ from mintage.grants.handles import make_jti
 from mintage.jwt.keyring import KeyRing
 from mintage.jwt_issuer import JWTIssuer
 from mintage.testing.oauth_client import OAuthClient
-from tests.changes.replicas import Replica, replica
+from tests.support.replicas import Replica, replica
 from tests.support.world import SECRET, World
 
 NEW = "Xw3dT8pLr0sVbNq5zKfYhC2mJ7gEaU9iO1tRlQxWeZk"

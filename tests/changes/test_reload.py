@@ -19,8 +19,8 @@ from mintage.site.resource import Resource
 from mintage.site.targets import HttpTarget
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import answer_of
-from tests.gateway.test_commands import SERVER, begin, said, session, token
 from tests.support.raw_backend import RawBackend, access_token
+from tests.support.stdio_sessions import SERVER, begin, said, session, token
 from tests.support.world import SECRET, World, every_store, settings
 
 OTHER_SECRET = SECRET[::-1]

@@ -8,7 +8,7 @@ import pytest
 
 from mintage.stores.copying import copy
 from mintage.stores.opening import open_store
-from tests.changes.replicas import replica
+from tests.support.replicas import replica
 from tests.support.world import World
 
 

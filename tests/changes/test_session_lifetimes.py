@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mintage.testing.oauth_client import OAuthClient
-from tests.changes.replicas import replica
+from tests.support.replicas import replica
 from tests.support.world import World
 
 

@@ -27,7 +27,7 @@ from mintage.testing.nanoidp import free_port
 from tests.support.command import CONFIG, mintage, served
 from tests.support.raw_backend import RawBackend, token_for
 
-STDIO_SERVER = str(Path(__file__).parent.with_name("gateway") / "stdio_server.py")
+STDIO_SERVER = str(Path(__file__).parent.with_name("support") / "stdio_server.py")
 
 
 @pytest.mark.parametrize(

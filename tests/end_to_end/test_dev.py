@@ -25,7 +25,7 @@ from mintage.testing.browser import Browser, Page
 from mintage.testing.nanoidp import free_port, nanoidp
 from tests.support.command import children, is_gone, mintage
 
-STDIO_SERVER = str(Path(__file__).parent.with_name("gateway") / "stdio_server.py")
+STDIO_SERVER = str(Path(__file__).parent.with_name("support") / "stdio_server.py")
 NOWHERE = "http://127.0.0.1:9/userinfo"
 
 

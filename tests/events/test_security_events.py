@@ -29,8 +29,8 @@ from mintage.events.tokens import (
 )
 from mintage.testing.clock import ManualClock
 from mintage.testing.oauth_client import OAuthClient, approve
-from tests.server.test_account import grants_on, sign_in
-from tests.server.test_remembered_consent import APP, agree, answers_on, app_of
+from tests.support.account import grants_on, sign_in
+from tests.support.remembered_consent import APP, agree, answers_on, app_of
 from tests.support.world import THE_BACKEND, World
 
 URL = "https://client.example/oauth/client.json"

@@ -13,7 +13,8 @@ from websockets.exceptions import InvalidStatus
 from mintage.grants import handles
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import answer_of
-from tests.gateway.browsers import (
+from tests.support.access_tokens import handle_of
+from tests.support.browsers import (
     FETCH,
     NAVIGATION,
     echoing,
@@ -21,7 +22,6 @@ from tests.gateway.browsers import (
     signed_in,
     two_resources,
 )
-from tests.server.test_attacks_on_the_server import handle_of
 from tests.support.world import SECRET, World
 
 OTHER = "https://evil.example"

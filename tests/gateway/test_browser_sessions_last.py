@@ -22,7 +22,7 @@ from mintage.settings.load import parse
 from mintage.stores.memory import MemoryStore
 from mintage.testing.browser import Browser
 from mintage.testing.nanoidp import free_port
-from tests.gateway.browsers import FETCH, SITE, echoing, session_of, signed_in, two_resources
+from tests.support.browsers import FETCH, SITE, echoing, session_of, signed_in, two_resources
 from tests.support.logout_tokens import logout_token
 from tests.support.world import World
 

@@ -11,10 +11,10 @@ import pytest
 
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
-from tests.gateway.browsers import FETCH, NAVIGATION, SITE, session_of, signed_in, two_resources
-from tests.server.test_denied_clients import elsewhere
-from tests.server.test_several_upstreams import section
+from tests.support.browsers import FETCH, NAVIGATION, SITE, session_of, signed_in, two_resources
 from tests.support.faulty_store import failing
+from tests.support.provider_settings import section
+from tests.support.replicas import elsewhere
 from tests.support.world import World, every_store
 
 

@@ -19,7 +19,7 @@ from mintage.gateway.forward_auth import ANSWERED
 from mintage.settings.load import parse
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
-from tests.gateway.browsers import FETCH, NAVIGATION, session_of
+from tests.support.browsers import FETCH, NAVIGATION, session_of
 from tests.support.faulty_store import failing
 from tests.support.proxies import FOR_SITES, block, caddy, nginx
 from tests.support.raw_backend import RawBackend, raw_answer

@@ -13,8 +13,8 @@ from mintage.errors import InvalidToken, TemporarilyUnavailable
 from mintage.gateway import watch
 from mintage.testing.nanoidp import free_port
 from tests.gateway.scripted import Scripted, scripted
-from tests.gateway.test_commands import INITIALIZE, SERVER
 from tests.support.raw_backend import RawBackend, access_token
+from tests.support.stdio_sessions import INITIALIZE, SERVER
 from tests.support.world import World
 
 HOUR = 3600

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from mintage.gateway.header_names import NEVER, NEVER_PREFIX, claims_something
 from mintage.testing.nanoidp import free_port
-from tests.gateway.browsers import FETCH, session_of
+from tests.support.browsers import FETCH, session_of
 from tests.support.proxies import FOR_SITES, PAGE, block, blocks, caddy, envoy, haproxy, nginx
 from tests.support.raw_backend import RawBackend, access_token, raw_answer
 from tests.support.world import World

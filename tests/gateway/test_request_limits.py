@@ -16,7 +16,7 @@ from mintage.settings.resources import http_target
 from mintage.site.targets import HttpTarget
 from mintage.testing.nanoidp import free_port
 from tests.gateway.scripted import OK, Scripted, scripted
-from tests.gateway.test_commands import token
+from tests.support.stdio_sessions import token
 from tests.support.world import World
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mintage.testing.browser import Browser
-from tests.gateway.browsers import FETCH, signed_in, two_resources
-from tests.server.test_account import sign_in
+from tests.support.account import sign_in
+from tests.support.browsers import FETCH, signed_in, two_resources
 from tests.support.faulty_store import failing
 from tests.support.world import World
 

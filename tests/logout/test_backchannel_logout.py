@@ -16,8 +16,8 @@ from mintage.events.event import Event, Subject
 from mintage.events.grants import GrantEnded
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import OAuthClient, approve
-from tests.changes.replicas import Replica, replica
 from tests.support.logout_tokens import logout_claims, logout_token, signed
+from tests.support.replicas import Replica, replica
 from tests.support.world import World
 
 SHARED = pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mintage.testing.browser import Browser
-from tests.gateway.browsers import signed_in, two_resources
-from tests.server.test_account import sign_in
+from tests.support.account import sign_in
+from tests.support.browsers import signed_in, two_resources
 from tests.support.logout_tokens import logout_token
 from tests.support.world import World
 

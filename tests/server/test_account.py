@@ -15,38 +15,18 @@ from mintage.errors import StoreUnavailable
 from mintage.server.account_page import AccountPage, ConnectedApp
 from mintage.server.client_address import KeptAddress, kept_address
 from mintage.site.site import Site
-from mintage.testing.browser import Browser, Page
+from mintage.testing.browser import Page
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.values import ClientId
 from mintage.vault.values import Listed, Summary
-from tests.server.test_pages_in_a_browser import CURSOR, checked
-from tests.server.test_several_upstreams import log_in, section
+from tests.server.test_pages_in_a_browser import CURSOR
+from tests.server.test_several_upstreams import log_in
+from tests.support.account import PROVIDER, SESSION, complaint, grants_on, sign_in
+from tests.support.pages_in_a_browser import checked
+from tests.support.provider_settings import section
 from tests.support.world import World, every_store, opened_world
-
-SESSION = "mintage-account"
-
-
-PROVIDER = "oidc"
-
-
-async def sign_in(world: World, browser: Browser, upstream: str = PROVIDER) -> Page:
-    """Sign in at the page, and come back to it."""
-    page = await browser.open(f"{world.issuer}/account")
-    landed = await browser.submit(page, {"upstream": upstream})
-    assert landed.url == f"{world.issuer}/account"
-    return landed
-
-
-def grants_on(page: Page) -> list[str]:
-    """The public ids of the apps that *page* shows."""
-    return re.findall(r'<button name="grant" value="([a-z2-7]+)"', page.text)
-
-
-def complaint(page: Page | httpx2.Response) -> str:
-    found = re.search("<h1>(.*?)</h1>", page.text)
-    return found[1] if found else page.text
 
 
 class TestConnectedApps:
@@ -164,7 +144,7 @@ class TestTheSession:
         assert (late.status, complaint(late)) == (400, "Open this page again")
 
     async def test_is_kept_from_scripts_and_from_other_sites(self, world: World) -> None:
-        seen: list[httpx2.Response] = []
+        seen = list[httpx2.Response]()
         async with world.browser() as browser:
             browser._on_response = seen.append
             await sign_in(world, browser)
@@ -224,7 +204,7 @@ class TestTheLogin:
         assert "access_denied" not in stopped.text
 
     async def test_whose_last_page_is_loaded_again(self, world: World) -> None:
-        seen: list[httpx2.Response] = []
+        seen = list[httpx2.Response]()
         async with world.browser() as browser:
             browser._on_response = seen.append
             page = await browser.open(f"{world.issuer}/account")

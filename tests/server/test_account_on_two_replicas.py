@@ -10,7 +10,7 @@ import pytest
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import OAuthClient
-from tests.server.test_account import grants_on, sign_in
+from tests.support.account import grants_on, sign_in
 from tests.support.world import World, opened_world
 
 shared_stores = pytest.mark.parametrize(

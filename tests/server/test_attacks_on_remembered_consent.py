@@ -11,7 +11,7 @@ import pytest
 
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import OAuthClient, answer_of
-from tests.server.test_remembered_consent import (
+from tests.support.remembered_consent import (
     APP,
     AT,
     DAY,

@@ -3,7 +3,7 @@
 import pytest
 
 from mintage.testing.oauth_client import OAuthClient
-from tests.server.test_account import PROVIDER, SESSION, complaint, grants_on, sign_in
+from tests.support.account import PROVIDER, SESSION, complaint, grants_on, sign_in
 from tests.support.world import World
 
 

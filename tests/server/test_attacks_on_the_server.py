@@ -12,18 +12,14 @@ import pytest
 from mintage.crypto.derivation import purpose_key
 from mintage.crypto.sealing import record_key
 from mintage.errors import Exists, SealError
-from mintage.grant_tokens import Tokens
 from mintage.grants import handles, records
 from mintage.grants.states import Active, UpstreamTokens
 from mintage.stores.memory import MemoryStore
 from mintage.testing.oauth_client import OAuthClient
 from mintage.vault.values import OpenGrant
+from tests.support.access_tokens import handle_of
 from tests.support.raw_records import stolen
 from tests.support.world import SECRET, World, every_store
-
-
-def handle_of(tokens: Tokens, access_token: str, resource: str) -> handles.Handle:
-    return tokens.read_access(access_token, resource).handle
 
 
 async def logged_in(world: World) -> tuple[OAuthClient, dict[str, Any], bytes]:

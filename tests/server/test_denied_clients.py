@@ -1,28 +1,13 @@
 """A client that an operator denied: no login, no refresh, no request; on every replica."""
 
-import secrets
-
-from mintage.app.client_denials import ClientDenials, open_denials
 from mintage.events.clients import ClientDenied
 from mintage.events.event import Event
 from mintage.events.grants import GrantEnded
 from mintage.testing.browser import Page
 from mintage.testing.oauth_client import OAuthClient
 from mintage.values import ClientId
+from tests.support.replicas import elsewhere
 from tests.support.world import World, every_store
-
-
-def elsewhere(world: World) -> ClientDenials:
-    """The same store, as another process uses it."""
-    running = world.running
-    return open_denials(
-        world.config,
-        running.vault,
-        running.store,
-        running.secret_needs.client_ids,
-        clock=world.clock,
-        random_bytes=secrets.token_bytes,
-    )
 
 
 async def at_a_web_address(world: World, host: str = "app.evil.example") -> OAuthClient:

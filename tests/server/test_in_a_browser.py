@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page
 
 from mintage.testing.oauth_client import OAuthClient, answer_of
-from tests.server.conftest import screenshot
+from tests.support.tab import screenshot
 from tests.support.world import World
 
 

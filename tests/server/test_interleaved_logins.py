@@ -5,29 +5,17 @@ consented and came back, the same client redeems with its own verifier, a code w
 what has ended stays ended.
 """
 
-import asyncio
-import os
-import tempfile
-from collections import Counter
-from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, rule
 
 from mintage.testing.browser import Browser, Page
-from mintage.testing.clock import ManualClock
-from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import REDIRECT_URI, AuthorizationAttempt, OAuthClient, answer_of
-from tests.support.world import World, opened_world
+from tests.support.stage import FULL, Stage
 
-T = TypeVar("T")
-FULL = os.environ.get("MINTAGE_STRESS") == "full"
 WHO = st.sampled_from(["victim", "attacker"])
 RESOURCES = st.sampled_from(["/mcp", "/other"])
 
@@ -79,26 +67,6 @@ class Tokens:
     generation: int
     access: str = field(repr=False)
     refresh: str = field(repr=False)
-
-
-class Stage:
-    """One running system for all plays."""
-
-    def __init__(self) -> None:
-        self.runner = asyncio.Runner()
-        self.clock = ManualClock()
-        self.succeeded: Counter[str] = Counter()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(work)
-
-    async def open(self, stack: AsyncExitStack, directory: Path) -> None:
-        upstream = await stack.enter_async_context(FakeUpstream(self.clock).running())
-        self.world: World = await stack.enter_async_context(
-            opened_world(
-                self.clock, upstream, directory, {"grants": {"max_per_user_and_client": 1000}}, {}
-            )
-        )
 
 
 class Play(RuleBasedStateMachine):
@@ -271,17 +239,6 @@ class Play(RuleBasedStateMachine):
         assert body["access_token"] not in upstream
         assert body["refresh_token"] not in upstream
         return Tokens(grant, grant.generation, body["access_token"], body["refresh_token"])
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
-    stack = AsyncExitStack()
-    with stage.runner, tempfile.TemporaryDirectory() as directory:
-        stage.run(stage.open(stack, Path(directory)))
-        yield stage
-        stage.run(stack.aclose())
-        stage.run(asyncio.sleep(0.1))  # the servers' last connections are being closed
 
 
 def test_whatever_is_played_what_succeeds_is_right(stage: Stage) -> None:

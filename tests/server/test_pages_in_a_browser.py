@@ -1,25 +1,16 @@
 """The pages in Chromium: in both themes, on a phone, enlarged, by keyboard, and under axe-core."""
 
-from importlib.resources import files
-from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from playwright.async_api import Page
 
 from mintage.testing.oauth_client import OAuthClient
-from tests.server.conftest import screenshot
-from tests.server.test_several_upstreams import section
+from tests.support.pages_in_a_browser import checked, fits
+from tests.support.provider_settings import section
 from tests.support.world import World
 
-pytest.importorskip("axe_playwright_python", reason="needs `make setup` with the newest locks")
-AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 CURSOR = "cursor://anysphere.cursor-mcp/oauth/callback"
-
-Scheme = Literal["light", "dark"]
-SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-WIDTHS = (320, 900)
 
 
 @pytest.fixture
@@ -38,26 +29,6 @@ def world_upstreams(upstream: Any) -> list[dict[str, Any]]:
         section(upstream, "staff", title="Our staff", legacy_default=True),
         section(upstream, "partners", title="Partners"),
     ]
-
-
-async def checked(tab: Page, name: str) -> None:
-    """No violation of WCAG AA on *tab*, and nothing to scroll sideways, in any theme and width."""
-    for scheme, width in product(SCHEMES, WIDTHS):
-        await tab.emulate_media(color_scheme=scheme)
-        await tab.set_viewport_size({"width": width, "height": 900})
-        await screenshot(tab, f"{name}-{scheme}-{width}")
-        found = await tab.evaluate(f"{AXE}; axe.run(document, {RULES!r})")
-        problems = [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
-        assert problems == [], (name, scheme, width)
-        assert {"color-contrast", "html-has-lang"} <= {each["id"] for each in found["passes"]}
-        assert await fits(tab), (name, scheme, width)
-
-
-async def fits(tab: Page) -> bool:
-    fits: bool = await tab.evaluate(
-        "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-    )
-    return fits
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """A consent that the user lets Mintage remember: what is left out then, and when it is not."""
 
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,52 +9,34 @@ import pytest
 
 from mintage.errors import StoreUnavailable
 from mintage.telemetry.grant_count import counted
-from mintage.testing.browser import Browser, Page
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
-from mintage.testing.oauth_client import OAuthClient, answer_of
+from mintage.testing.oauth_client import answer_of
 from mintage.values import ClientId
 from mintage.vault.consents import MOST_CONSENTS, RememberedConsent
-from tests.server.test_account import grants_on, sign_in
-from tests.server.test_several_upstreams import section
+from tests.support.account import grants_on, sign_in
 from tests.support.client_hosts import ClientHost, Names, client_host, fetch_from_tests
+from tests.support.provider_settings import section
+from tests.support.remembered_consent import (
+    APP,
+    AT,
+    CHECKBOX,
+    DAY,
+    HINT,
+    OTHER,
+    SITE,
+    agree,
+    answers_on,
+    app_of,
+    asks,
+)
 from tests.support.world import World, every_store, opened_world
-
-DAY = 86400
-AT = "https://app.example/callback"
-SITE = "https://app.example/"
-APP = {"client_id": "portal", "name": "The Portal", "redirect_uris": [AT, f"{AT}/2"]}
-OTHER = {"client_id": "other", "name": "Another", "redirect_uris": [AT]}
-HINT = "mintage-remembered"
-CHECKBOX = 'name="remember"'
 
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
     return {"consent": {"remember_seconds": 30 * DAY}, "client": [APP, OTHER]}
-
-
-def app_of(world: World, client_id: str = "portal", redirect_uri: str = AT) -> OAuthClient:
-    return OAuthClient(
-        world.issuer, world.http, world.resource, client_id, redirect_uri=redirect_uri
-    )
-
-
-async def agree(world: World, browser: Browser, url: str, **fields: str) -> Page:
-    """Log in through the page, and let Mintage remember it."""
-    page = await browser.open(url, link_on=SITE)
-    assert CHECKBOX in page.text
-    landed = await browser.submit(page, {"decision": "approve", "remember": "yes"} | fields)
-    assert "code" in answer_of(landed)
-    return landed
-
-
-def asks(page: Page | httpx2.Response) -> bool:
-    """Whether *page* is the question, and no way on to the provider."""
-    assert (page.status if isinstance(page, Page) else page.status_code) == 200
-    assert ('http-equiv="refresh"' in page.text) != ('value="deny"' in page.text)
-    return 'value="deny"' in page.text
 
 
 async def test_the_page_offers_it_and_says_how_long(world: World) -> None:
@@ -123,7 +104,7 @@ async def test_a_request_with_a_prompt_asks(world: World, prompt: str) -> None:
 
 
 async def test_the_hint_is_kept_from_scripts_and_names_nobody(world: World) -> None:
-    seen: list[httpx2.Response] = []
+    seen = list[httpx2.Response]()
     async with world.browser() as browser:
         browser._on_response = seen.append
         await agree(world, browser, app_of(world).authorization().url)
@@ -294,11 +275,6 @@ class TestTheAccountPage:
             world.upstream.user = "alice"
             landed = await alices.open(app_of(world).authorization().url, link_on=SITE)
             assert landed.url.startswith(AT)
-
-
-def answers_on(page: Page) -> list[str]:
-    """The ids of the remembered answers that *page* shows."""
-    return re.findall(r'<button name="forget" value="([a-z2-7]+)"', page.text)
 
 
 async def test_a_shorter_time_in_the_settings_ends_earlier_answers(

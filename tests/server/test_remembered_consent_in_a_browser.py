@@ -20,9 +20,9 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient, answer_of
 from mintage.testing.serving import serving
-from tests.server.conftest import screenshot
-from tests.server.test_pages_in_a_browser import checked
 from tests.support.certificates import Authority
+from tests.support.pages_in_a_browser import checked
+from tests.support.tab import screenshot
 from tests.support.world import World, opened_world
 
 DAY = 86400

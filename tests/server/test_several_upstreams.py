@@ -16,8 +16,9 @@ from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import OAuthClient, answer_of
 from mintage.upstream.registry import Upstreams
-from tests.server.conftest import screenshot
 from tests.server.ways_back import told
+from tests.support.provider_settings import section
+from tests.support.tab import screenshot
 from tests.support.world import World
 
 NAMES = ("staff", "partners")
@@ -27,15 +28,6 @@ NAMES = ("staff", "partners")
 async def partner(clock: ManualClock) -> AsyncIterator[FakeUpstream]:
     async with FakeUpstream(clock).running() as running:
         yield running
-
-
-def section(upstream: FakeUpstream, name: str, **more: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "issuer": upstream.issuer,
-        "client_id": upstream.client_id,
-        "client_secret": "env:UPSTREAM_SECRET",
-    } | more
 
 
 @pytest.fixture

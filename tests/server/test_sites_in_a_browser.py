@@ -17,9 +17,9 @@ from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
-from tests.gateway.browsers import FETCH
-from tests.server.test_pages_in_a_browser import checked
-from tests.server.test_several_upstreams import section
+from tests.support.browsers import FETCH
+from tests.support.pages_in_a_browser import checked
+from tests.support.provider_settings import section
 from tests.support.proxies import FOR_SITES, ROOT, caddy, nginx, running
 from tests.support.world import World
 

@@ -14,7 +14,7 @@ from mintage.grants.admission import AllowRule, admit
 from mintage.grants.states import Identity
 from mintage.settings.load import parse
 from mintage.testing.oauth_client import OAuthClient, answer_of
-from tests.server.conftest import screenshot
+from tests.support.tab import screenshot
 from tests.support.world import World
 
 ALICE: dict[str, Any] = {

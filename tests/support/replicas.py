@@ -1,6 +1,7 @@
 """Other replicas on the store of a running world: the same code, with settings of their own."""
 
 import copy
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import httpx2
 
 from mintage.app import Mintage, Running
+from mintage.app.client_denials import ClientDenials, open_denials
 from mintage.settings.load import parse
 from mintage.testing.oauth_client import OAuthClient
 from mintage.values import Clock
@@ -53,3 +55,16 @@ async def replica(
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, trust_env=False) as http:
             yield Replica(running, http, issuer)
+
+
+def elsewhere(world: World) -> ClientDenials:
+    """The denied clients of *world*, as another process on its store has them."""
+    running = world.running
+    return open_denials(
+        world.config,
+        running.vault,
+        running.store,
+        running.secret_needs.client_ids,
+        clock=world.clock,
+        random_bytes=secrets.token_bytes,
+    )
