@@ -82,3 +82,65 @@ def test_a_changed_secret_is_noticed_without_being_named(tmp_path: Path) -> None
     assert found.changed == ("upstream",)
     assert "other" not in repr(found)
     assert found.digest == before.digest
+
+
+ADMIN = EXAMPLE + '[admin]\ntoken = "command:cat token"\n'
+WEBHOOK = (
+    EXAMPLE + '[audit]\nto = "https://siem.example/x"\nauthorization = "file:authorization"\n'
+    'signing_secret = "file:signing"\n'
+)
+
+
+def test_another_admin_token_from_the_same_source_waits_for_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a" * 40)
+    before = again(tmp_path, ADMIN, None)
+    assert again(tmp_path, ADMIN, before).waiting == ()
+    (tmp_path / "token").write_text("b" * 40)
+    found = again(tmp_path, ADMIN, before)
+    assert (found.waiting, found.changed) == (("admin",), ())
+    assert found.config.admin == before.config.admin
+    assert again(tmp_path, ADMIN, found).waiting == ("admin",)  # it still waits
+    assert "bbb" not in repr(found)
+    (tmp_path / "token").write_text("a" * 40)
+    assert again(tmp_path, ADMIN, found).waiting == ()
+
+
+@pytest.mark.parametrize("name", ["authorization", "signing"])
+def test_another_secret_of_the_webhook_waits_for_a_restart(tmp_path: Path, name: str) -> None:
+    for each in ("authorization", "signing"):
+        (tmp_path / each).write_text("one" * 20)
+    before = again(tmp_path, WEBHOOK, None)
+    (tmp_path / name).write_text("other" * 20)
+    found = again(tmp_path, WEBHOOK, before)
+    assert found.waiting == ("audit",)
+    assert found.config.audit == before.config.audit
+
+
+def test_a_new_source_of_the_admin_token_that_fails_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a" * 40)
+    before = again(tmp_path, ADMIN, None)
+    for text, why in (("command:cat none", "exit code 1"), ("file:none", "can't be read")):
+        with pytest.raises(ConfigError, match=why) as caught:
+            again(tmp_path, ADMIN.replace("command:cat token", text), before)
+        assert caught.value.key == "admin.token"
+
+
+def test_a_new_source_of_the_admin_token_takes_the_place_of_one_that_is_gone(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "token").write_text("a" * 40)
+    before = again(tmp_path, ADMIN, None)
+    (tmp_path / "token").rename(tmp_path / "moved")
+    found = again(tmp_path, ADMIN.replace("cat token", "cat moved"), before)
+    assert found.waiting == ("admin",)
+    assert found.config.admin == before.config.admin
+    assert found.written.admin == before.written.admin
+
+
+def test_an_admin_api_that_is_added_or_removed_waits_for_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a" * 40)
+    on, off = again(tmp_path, ADMIN, None), again(tmp_path, EXAMPLE, None)
+    assert again(tmp_path, EXAMPLE, on).waiting == ("admin",)
+    assert again(tmp_path, EXAMPLE, on).config.admin == on.config.admin
+    assert again(tmp_path, ADMIN, off).waiting == ("admin",)
+    assert again(tmp_path, ADMIN, off).config.admin is None

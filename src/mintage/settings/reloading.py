@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +14,16 @@ from mintage.secret_source import Sources
 from mintage.settings.file import File, convert
 from mintage.settings.load import Config, check_issuer, parse, put_behind, store_url
 from mintage.settings.reading import read_settings
+from mintage.values import Secret
 
 AT_A_RESTART: Final = (
     "issuer", "store", "server", "gateway.trusted_proxies", "admin", "audit", "metrics",
     "opentelemetry",
 )  # fmt: skip
 """The settings that a running server keeps: they are in tokens, in sockets and in open files."""
+
+_WITH_SECRETS: Final = ("admin", "audit")
+"""Those among them whose secrets may be others, although the settings name the same sources."""
 
 AT_ONCE: Final = (
     "account", "allow", "branding", "browser", "cimd", "client", "consent", "gateway", "grants",
@@ -67,6 +71,12 @@ def read_again(
     except ConfigError as error:
         raise found.origins.named(error) from None
     written = convert(data)
+    if before is not None:
+        waiting = (*waiting, *_changed_secrets(config, before.config, waiting))
+        written = msgspec.structs.replace(
+            written, **{name: getattr(before.written, name) for name in _WITH_SECRETS}
+        )
+        config = _with_former_secrets(config, before.config)
     if before is not None and config.store != before.config.store:  # its file has another URL
         waiting = (*waiting, "store")
         config = msgspec.structs.replace(config, store=before.config.store)
@@ -77,7 +87,10 @@ def read_again(
 def _keep(
     data: dict[str, Any], before: File, base: Path, environ: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Put what can't change from *before* into *data*. Returns the names of what was another."""
+    """Put what can't change from *before* into *data*. Returns the names of what was another.
+
+    Tables with secrets stay as they are wanted, so that their new sources are read and checked.
+    """
     wanted = convert(data)
     check_issuer(wanted.issuer, "issuer")
     if wanted.store != before.store:
@@ -87,12 +100,40 @@ def _keep(
         old, new = _at(before, name), _at(wanted, name)
         if old != new:
             waiting.append(name)
+        if old != new and name not in _WITH_SECRETS:
             *above, leaf = name.split(".")
             table = data
             for step in above:
                 table = table.setdefault(step, {})
             table[leaf] = msgspec.to_builtins(old)
     return tuple(waiting)
+
+
+def _changed_secrets(config: Config, former: Config, named: Collection[str]) -> list[str]:
+    """Those of `_WITH_SECRETS` that are not *named* yet and whose sources give another secret."""
+    found = {
+        "admin": _token(config) != _token(former),
+        "audit": _of_the_webhook(config) != _of_the_webhook(former),
+    }
+    return [name for name in _WITH_SECRETS if found[name] and name not in named]
+
+
+def _token(config: Config) -> Secret | None:
+    return None if config.admin is None else config.admin.token
+
+
+def _of_the_webhook(config: Config) -> tuple[Secret | None, ...]:
+    found = config.audit
+    return () if found is None else (found.authorization, found.signing_secret)
+
+
+def _with_former_secrets(config: Config, former: Config) -> Config:
+    """*config* with the admin API and the audit trail of *former*, as they run."""
+    admin = former.admin
+    if admin is not None and (used := admin.resource) is not None:
+        resource = next((one for one in config.resources if one.path == used.path), used)
+        admin = msgspec.structs.replace(admin, resource=resource)
+    return msgspec.structs.replace(config, admin=admin, audit=former.audit)
 
 
 def _at(file: File, name: str) -> Any:
