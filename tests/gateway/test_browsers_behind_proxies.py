@@ -221,6 +221,31 @@ async def test_attack_b04_for_browser_sessions_another_site_sends_nothing(
     assert (answer.status_code, raw.seen) == (403, [])
 
 
+async def test_who_sends_a_form_without_a_session_reads_a_page(
+    site: World, raw: RawBackend
+) -> None:
+    sent = NAVIGATION | {"origin": site.issuer}
+    answer = await site.http.post(f"{site.issuer}/form.gif", headers=sent, content=b"a form")
+    assert (answer.status_code, raw.seen) == (401, [])
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["cache-control"] == "no-store"
+    assert "Sign in" in answer.text
+    script = await site.http.post(f"{site.issuer}/upload", headers=FETCH, content=b"a form")
+    assert script.headers["content-type"].startswith("application/json")
+
+
+async def test_who_is_refused_reads_the_reference_that_the_log_has(
+    site: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = NAVIGATION | await session_of(site, "/x") | {"origin": "null"}
+    with caplog.at_level("INFO"):
+        answer = await site.http.post(f"{site.issuer}/upload", headers=sent)
+    reference = answer.headers["x-request-id"]
+    assert answer.status_code == 403
+    assert reference in answer.text
+    assert any(reference in message and "403" in message for message in caplog.messages)
+
+
 async def test_forms_of_the_site_pass(site: World, raw: RawBackend) -> None:
     session = await session_of(site, "/x")
     sent = {"origin": site.issuer, "sec-fetch-site": "same-origin"} | session
