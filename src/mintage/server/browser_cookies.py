@@ -15,13 +15,12 @@ from starlette.responses import Response
 
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import SealError
-from mintage.server.cookies import Cookies, LoginCookies
+from mintage.server.cookies import OF_SITES, Cookies, LoginCookies
 from mintage.server.sealed_text import open_text, seal_text
 from mintage.site.resource import Resource
 from mintage.web.cookie_header import only_cookies
 
-MAX_ADDRESS: Final = 1000  # characters of a path and a query to come back to
-_ROOM: Final = 4000  # bytes of all logins under way
+MAX_ADDRESS: Final = 500  # characters of a path and a query to come back to
 _MAX_VALUE: Final = 200
 _MAX_KNOWN: Final = 2000
 
@@ -65,7 +64,7 @@ class BrowserCookies:
     def logins(self) -> LoginCookies[BrowserLogin]:
         """The logins under way."""
         context = f"browser login of {self.issuer} "
-        return LoginCookies(self.cookies, "site-login-", _logins, context, _ROOM)
+        return LoginCookies(self.cookies, OF_SITES, _logins, context)
 
     def set_session(self, response: Response, resource: Resource, secret: bytes) -> None:
         value = seal_text(

@@ -26,7 +26,10 @@ from mintage.web.cookie_header import only_cookies
 
 LOGIN_SECONDS: Final = 600
 _MAX_COOKIE: Final = 3800  # browsers take 4096 for name, value and attributes
-_MAX_LOGINS: Final = 6000  # bytes of all together; proxies refuse headers beyond 8 KiB
+_MAX_LOGINS: Final = 5700  # bytes of all together; proxies refuse headers beyond 8 KiB
+_OF_APPS: Final = "login-"
+OF_SITES: Final = "site-login-"
+_SIGNS: Final = len("=; ")
 _MAX_BROWSERS: Final = 8
 _BROWSER_SECONDS: Final = 6 * LOGIN_SECONDS
 _BROWSER_BYTES: Final = 16
@@ -111,7 +114,7 @@ class Cookies:
 
     @property
     def _logins(self) -> "LoginCookies[PendingLogin]":
-        return LoginCookies(self, "login-", _logins)
+        return LoginCookies(self, _OF_APPS, _logins)
 
     def name(self, name: str) -> str:
         """The whole name of the cookie *name*."""
@@ -132,15 +135,13 @@ class Cookies:
 class LoginCookies(Generic[L]):
     """Logins under way in one browser: a cookie for each, named *prefix* and a hash of its state.
 
-    *context*: what they are for, if that is not a client; a login opens for nothing else. *room*:
-    bytes for all of them together.
+    *context*: what they are for, if that is not a client; a login opens for nothing else.
     """
 
     cookies: Cookies
     prefix: str
     decoder: msgspec.msgpack.Decoder[L]
     context: str = ""
-    room: int = _MAX_LOGINS
 
     def seal(self, login: L) -> str:
         """*login* as a cookie's value. Raises `InvalidRequest` if it is too long for a cookie."""
@@ -155,12 +156,21 @@ class LoginCookies(Generic[L]):
         return value
 
     def set(self, request: Request, response: Response, login: L) -> None:
-        """Set *login* as a cookie. The oldest logins are removed if all are too long together."""
+        """Set *login* as a cookie, and remove others if all are too long together.
+
+        Those of sites go before those of apps, because any page can begin one; then the oldest.
+        """
         value = self.seal(login)
-        start, room = self.cookies.name(self.prefix), self.room - len(value)
-        others = [name for name in cookies_of(request) if name.startswith(start)]
-        for name in sorted(others, key=lambda name: self._ends(request, name), reverse=True):
-            room -= len(name) + len(cookies_of(request)[name])
+        sent, apps = cookies_of(request), self.cookies.name(_OF_APPS)
+        starts = apps, self.cookies.name(OF_SITES)
+        others = [name for name in reversed(sent) if name.startswith(starts)]  # the newest first
+        room = _MAX_LOGINS - len(self._name(login.state)) - len(value)
+        for name in sorted(
+            others,
+            key=lambda name: (name.startswith(apps), self._ends(request, name)),
+            reverse=True,
+        ):
+            room -= len(name) + len(sent[name]) + _SIGNS
             if room < 0:
                 self.cookies.expire(response, name)
         self.cookies.set(response, self._name(login.state), value, seconds=LOGIN_SECONDS)
