@@ -1,5 +1,6 @@
 """Which settings a running server takes over, and which of them wait for a restart."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 
 from mintage.errors import ConfigError
 from mintage.settings.file import File
+from mintage.settings.load import load
 from mintage.settings.reloading import AT_A_RESTART, AT_ONCE, Loaded, read_again
 from tests.config.test_config import ENVIRON, EXAMPLE
 
@@ -35,7 +37,20 @@ def test_each_setting_applies_at_once_or_at_a_restart() -> None:
 
 def test_nothing_has_changed(tmp_path: Path, before: Loaded) -> None:
     found = again(tmp_path, EXAMPLE, before)
-    assert (found.changed, found.waiting, found.digest) == ((), (), before.digest)
+    assert (found.changed, found.waiting, found.config.digest) == ((), (), before.config.digest)
+
+
+def test_the_digest_is_the_same_however_the_settings_are_read(
+    tmp_path: Path, before: Loaded
+) -> None:
+    config = load(written(tmp_path, EXAMPLE), environ=ENVIRON)
+    assert config.digest == before.config.digest
+
+
+def test_a_variable_that_is_no_utf_8_has_a_digest_too(tmp_path: Path) -> None:
+    environ = ENVIRON | {"MINTAGE_BRANDING__NAME": os.fsdecode(b"caf\xe9")}
+    config = load(written(tmp_path, EXAMPLE), environ=environ)
+    assert config.digest is not None
 
 
 def test_what_applies_at_a_restart_is_kept_and_named(tmp_path: Path, before: Loaded) -> None:
@@ -47,7 +62,7 @@ def test_what_applies_at_a_restart_is_kept_and_named(tmp_path: Path, before: Loa
     found = again(tmp_path, text, before)
     assert found.waiting == ("issuer", "store", "server", "gateway.trusted_proxies")
     assert found.changed == ("gateway",)
-    assert found.digest != before.digest
+    assert found.config.digest != before.config.digest
     for name in ("issuer", "store", "server"):
         assert getattr(found.config, name) == getattr(before.config, name)
     assert found.config.gateway.trusted_proxies == ()
@@ -81,7 +96,7 @@ def test_a_changed_secret_is_noticed_without_being_named(tmp_path: Path) -> None
     found = again(tmp_path, text, before)
     assert found.changed == ("upstream",)
     assert "other" not in repr(found)
-    assert found.digest == before.digest
+    assert found.config.digest == before.config.digest
 
 
 ADMIN = EXAMPLE + '[admin]\ntoken = "command:cat token"\n'

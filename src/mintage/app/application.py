@@ -81,7 +81,7 @@ class Mintage:
             telemetry=with_opentelemetry(self.telemetry, self.config.opentelemetry),
         ) as lasting:
             generations = await Generations.open_first(self.config, lasting)
-            lasting.emit(SettingsLoaded())
+            lasting.emit(SettingsLoaded(digest=self.config.digest))
             self._generations = generations
             try:
                 yield generations.running

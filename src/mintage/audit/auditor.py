@@ -1,10 +1,11 @@
 """Listens to security events, and puts a record for each into the trail."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from mintage.audit.record import Recorder
+from mintage.audit.thinning import Thinning
 from mintage.audit.trail import Trail
 from mintage.events.event import Event
 from mintage.events.requests import RequestRefused
@@ -36,15 +37,24 @@ class Auditor:
     refusals: Refusals
     clock: Clock
     random_bytes: RandomBytes
+    _thinning: Thinning = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_thinning", Thinning(self.clock))
 
     def __call__(self, event: Event) -> None:
         """Put a record for *event* into the trail, if it is to have one."""
         if not self._is_wanted(event):
             return
+        left_out = self._thinning.left_out(event) if isinstance(event, RequestRefused) else 0
+        if left_out is None:
+            return
         at, record_id = self.clock(), self.random_bytes(_ID_BYTES).hex()
 
         self.trail.put(
-            lambda dropped: self.recorder.line(event, at=at, record_id=record_id, dropped=dropped)
+            lambda dropped: self.recorder.line(
+                event, at=at, record_id=record_id, dropped=dropped, left_out=left_out
+            )
         )
 
     def _is_wanted(self, event: Event) -> bool:

@@ -58,11 +58,14 @@ class Recorder:
         default_factory=lambda: BoundedMemory(_MAX_HASHES), init=False, repr=False
     )
 
-    def line(self, event: Event, *, at: float, record_id: str, dropped: int = 0) -> bytes:
+    def line(
+        self, event: Event, *, at: float, record_id: str, dropped: int = 0, left_out: int = 0
+    ) -> bytes:
         """The record of *event*, with the end of its line.
 
         *at*: when it happened, in seconds since the epoch. *dropped*: how many records before it
-        were dropped. What is not known is left out.
+        were dropped. *left_out*: how many refusals of the same user by a limit had none before
+        it. What is not known is left out.
         """
         kind, party, origin = CATEGORIES.get(event.action, OTHER), event.party, event.origin
         reason = getattr(event, "reason", None)
@@ -86,7 +89,7 @@ class Recorder:
             record["http"] = {"request": {"id": origin.reference}}
         if origin.trace_id is not None:
             record["trace"] = {"id": origin.trace_id}
-        record["mintage"] = _ours(event, dropped)
+        record["mintage"] = _ours(event, dropped=dropped, left_out=left_out)
         return _encoder.encode(record) + b"\n"
 
     def _user(self, who: Subject) -> dict[str, str]:
@@ -99,7 +102,7 @@ class Recorder:
         return {"hash": known}
 
 
-def _ours(event: Event, dropped: int) -> dict[str, Any]:
+def _ours(event: Event, **counts: int) -> dict[str, Any]:
     """What ECS has no names for. Texts have a limited length."""
     found: dict[str, Any] = {"schema": SCHEMA}
     for part in (event.party, event):
@@ -108,8 +111,7 @@ def _ours(event: Event, dropped: int) -> dict[str, Any]:
             if value is None or value == () or name in _OF_ALL or name == "subject":
                 continue
             found[name] = value[:_MAX_TEXT] if isinstance(value, str) else value
-    if dropped:
-        found["dropped"] = dropped
+    found.update((name, count) for name, count in counts.items() if count)
     return found
 
 

@@ -123,7 +123,7 @@ class Reloader:
             raise
         before, self._loaded = self._loaded.config, found
         self._opened(running)
-        self._emit(SettingsLoaded(occasion="reload", digest=found.digest))
+        self._emit(SettingsLoaded(occasion="reload", digest=found.config.digest))
         ids = _key_ids(found.config)
         if ids != _key_ids(before):
             self._emit(KeysChanged(ids=ids))

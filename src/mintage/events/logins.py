@@ -61,9 +61,9 @@ class ConsentForgotten(Event, frozen=True, kw_only=True):
 
 
 class SessionEnded(Event, frozen=True, kw_only=True):
-    """A user's session at the provider ended, or the user signed out here.
+    """A user signed out of a browser at a site. *reason*: ``signed_out``.
 
-    *reason*: as ``backchannel_logout`` or ``signed_out``.
+    A logout at the provider ends grants: there is a `GrantEnded` for each, by ``provider``.
     """
 
     action: ClassVar[str] = "session_ended"

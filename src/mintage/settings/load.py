@@ -3,6 +3,8 @@
 The file is read once. Each part of the program gets the section that it needs, never the whole.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -92,6 +94,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         metrics: ``[metrics]``: where `mintage serve` shows its metrics. None: nowhere.
         opentelemetry: ``[opentelemetry]``: spans and metrics. None: there are none.
         secret_file: The file with the root secret, if it is in one.
+        digest: 12 hexadecimal digits of a hash of the settings as they are written.
     """
 
     issuer: str
@@ -120,6 +123,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     admin: AdminSettings | None = None
     limits: LimitsSection = LimitsSection()
     secret_file: Path | None = None
+    digest: str | None = None
 
     @property
     def site(self) -> Site:
@@ -363,7 +367,15 @@ def parse(
         audit=read_audit(file.audit, base=base, resolve=resolve),
         # Last: what is wrong elsewhere leaves no new secret behind.
         secrets=root_secrets(file.secret, store, resolve, existing=existing, writes=writes),
+        digest=digest_of(data),
     )
+
+
+def digest_of(data: dict[str, Any]) -> str:
+    """12 hexadecimal digits of a hash of *data*, settings as they are written."""
+    # In ASCII: a variable of the environment may hold what is no UTF-8.
+    written = json.dumps(data, sort_keys=True, default=str)
+    return hashlib.sha256(written.encode()).hexdigest()[:12]
 
 
 def _resources(file: File, base: Path, resolve: Resolve | None) -> tuple[Resource, ...]:

@@ -1,6 +1,5 @@
 """Reads the settings again while a server runs: what applies at once, and what needs a restart."""
 
-import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ import msgspec
 from mintage.errors import ConfigError
 from mintage.secret_source import Sources
 from mintage.settings.file import File, convert
-from mintage.settings.load import Config, check_issuer, parse, put_behind, store_url
+from mintage.settings.load import Config, check_issuer, digest_of, parse, put_behind, store_url
 from mintage.settings.reading import read_settings
 from mintage.values import Secret
 
@@ -36,12 +35,12 @@ AT_ONCE: Final = (
 class Loaded:
     """*written*: the settings in use, as they are written. *changed*: those that are others now.
 
-    *waiting*: those that were changed too and need a restart. *digest*: of all that is written.
+    *waiting*: those that were changed too and need a restart. The digest of *config* is of all that
+    is written, also of those.
     """
 
     config: Config
     written: File
-    digest: str
     changed: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
 
@@ -65,9 +64,10 @@ def read_again(
     try:
         if command:
             put_behind(data, command)
-        digest = hashlib.sha256(msgspec.json.encode(data, order="deterministic")).hexdigest()[:12]
+        digest = digest_of(data)
         waiting = () if before is None else _keep(data, before.written, path.parent, environ)
         config = parse(data, base=path.parent, environ=environ, existing=before is not None)
+        config = msgspec.structs.replace(config, digest=digest)
     except ConfigError as error:
         raise found.origins.named(error) from None
     written = convert(data)
@@ -81,7 +81,7 @@ def read_again(
         waiting = (*waiting, "store")
         config = msgspec.structs.replace(config, store=before.config.store)
     changed = () if before is None else _changed(written, config, before)
-    return Loaded(config=config, written=written, digest=digest, changed=changed, waiting=waiting)
+    return Loaded(config=config, written=written, changed=changed, waiting=waiting)
 
 
 def _keep(
