@@ -57,10 +57,20 @@ ENDPOINTS: Final = (
     SIGN_OUT,
 )
 
+_NAMES: Final = frozenset(endpoint.name for endpoint in ENDPOINTS)
+
 RESERVED: Final = frozenset(
     {".well-known", *(endpoint.name.partition("/")[0] for endpoint in ENDPOINTS)}
 )
 """First segments below the issuer that no resource may begin with, also of what is not served."""
+
+
+def endpoint_name(path: str) -> str:
+    """What metrics call the endpoint at *path*, which begins below the issuer: ``callback/x`` too.
+
+    It is the name of an endpoint, or else the first part of *path*.
+    """
+    return path if path in _NAMES else path.partition("/")[0]
 
 
 def logout_path(callback: str) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import websockets
 
+from mintage.events.requests import RequestRefused
 from mintage.stores.protocol import Page
 from mintage.telemetry.grant_count import counted
+from mintage.telemetry.security import SecurityCounters
 from mintage.testing.browser import Browser
 from mintage.testing.counting_store import CountingStore
 from mintage.testing.nanoidp import free_port
@@ -29,6 +31,7 @@ def overrides() -> dict[str, Any]:
                 "scopes": ["tools"],
                 "credential": "none",
             },
+            {"path": "/site", "backend": THE_BACKEND, "browser": True},
         ]
     }
 
@@ -127,6 +130,39 @@ async def test_logins_tokens_refusals_and_renewals_are_counted(
     assert numbers("mintage_renewals_total", provider="oidc", outcome="renewed") == 1
     await client.revoke(tokens["refresh_token"])
     assert numbers("mintage_grants_ended_total", by="client") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint", "stage", "error"),
+    [
+        ("/mintage/sign-in?to=/nowhere", "mintage/sign-in", "request", "invalid_request"),
+        ("/callback?state=x", "callback", "login", "access_denied"),
+    ],
+)
+async def test_a_refusal_has_the_same_endpoint_as_its_request(
+    world: World, numbers: Numbers, path: str, endpoint: str, stage: str, error: str
+) -> None:
+    await world.http.get(world.issuer + path)
+    assert numbers("mintage_request_seconds_count", endpoint=endpoint, status="4xx") == 1
+    assert numbers("mintage_refusals_total", endpoint=endpoint, stage=stage, error=error) == 1
+
+
+@pytest.mark.parametrize(
+    ("seen", "label"),
+    [
+        ("admin", "admin"),
+        ("callback/github", "callback"),
+        (".well-known/oauth-authorization-server", ".well-known"),
+        ("mintage/sign-out", "mintage/sign-out"),
+        ("mintage/else", "other"),
+    ],
+)
+def test_a_refusal_is_counted_by_the_endpoint_that_refused(
+    numbers: Numbers, seen: str, label: str
+) -> None:
+    count = SecurityCounters(numbers.cells)
+    count(RequestRefused(endpoint=seen, stage="token", code="invalid_token", status=401))
+    assert numbers("mintage_refusals_total", endpoint=label) == 1
 
 
 async def test_live_grants_are_counted_over_all_pages(world: World) -> None:

@@ -7,10 +7,10 @@ from typing import Any, Final
 from mintage.events.event import Event
 from mintage.events.requests import RequestRefused
 from mintage.values import Clock
+from mintage.web.current_request import ADMIN
 
 _MINUTE: Final = 60
 MINUTES: Final = 60
-_ADMIN: Final = "admin"
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Activity:
         """Count *event*."""
         minute = int(self.clock()) // _MINUTE
         if isinstance(event, RequestRefused):
-            if event.endpoint != _ADMIN:
+            if event.endpoint != ADMIN:
                 _of(self._refusals, minute)[event.stage, event.code] += 1
             return
         _of(self._minutes, minute)[event.action] += 1

@@ -20,7 +20,7 @@ from mintage.errors import AccessDenied, InvalidToken, MethodNotAllowed, NotFoun
 from mintage.gateway.peers import Peers, read_networks
 from mintage.settings.load import Config
 from mintage.values import Clock, RandomBytes
-from mintage.web.current_request import note_endpoint
+from mintage.web.current_request import ADMIN, note_endpoint
 from mintage.web.edge import Failure, error_response, guarded, read_body
 from mintage.web.limits import check_size
 
@@ -49,7 +49,7 @@ class AdminSite:
             await self.requests(self._answer, scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        note_endpoint("admin")
+        note_endpoint(ADMIN)
         handle = guarded(self._handle, self.random_bytes, _refused)
         response = await handle(Request(scope, receive))
         await response(scope, receive, send)

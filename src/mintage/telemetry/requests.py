@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mintage.endpoints import VERIFY
+from mintage.endpoints import VERIFY, endpoint_name
 from mintage.errors import OAuthError
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
@@ -27,11 +27,11 @@ _NOWHERE: Final = ("none", "")
 
 
 def endpoint_names(paths: Iterable[str], base_path: str) -> dict[str, Place]:
-    """The name of the endpoint at each of *paths*: the first part below *base_path*."""
+    """The name of the endpoint at each of *paths*, which may be below *base_path*."""
     names = {}
     for path in paths:
         below = path if path.startswith("/.well-known/") else path.removeprefix(base_path)
-        names[path] = (below.strip("/").partition("/")[0], "")
+        names[path] = (endpoint_name(below.strip("/")), "")
     return names
 
 

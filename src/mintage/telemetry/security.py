@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, get_args
 
-from mintage.endpoints import ENDPOINTS
+from mintage.endpoints import ENDPOINTS, endpoint_name
 from mintage.errors import OAuthError
 from mintage.errors.oauth import Stage
 from mintage.events.event import Event
@@ -21,7 +21,7 @@ from mintage.telemetry.metrics import (
     Metric,
 )
 from mintage.telemetry.steps import Meter
-from mintage.web.current_request import RESOURCE
+from mintage.web.current_request import ADMIN, RESOURCE
 
 OTHER: Final = "other"
 
@@ -33,7 +33,9 @@ def _codes(of: type[OAuthError]) -> Iterator[str]:
 
 
 _STAGES: Final = frozenset(get_args(Stage))
-_ENDPOINTS: Final = frozenset({RESOURCE, "none", ".well-known", *(one.name for one in ENDPOINTS)})
+_ENDPOINTS: Final = frozenset(
+    {RESOURCE, ADMIN, "none", ".well-known", *(one.name for one in ENDPOINTS)}
+)
 
 
 class SecurityCounters:
@@ -52,7 +54,7 @@ class SecurityCounters:
             self._meter.add(metric, 1, *labels)
 
     def _refused(self, event: RequestRefused) -> None:
-        endpoint = _one_of(_ENDPOINTS, event.endpoint)
+        endpoint = _one_of(_ENDPOINTS, endpoint_name(event.endpoint))
         stage, code = _one_of(_STAGES, event.stage), _one_of(self._codes, event.code)
         self._meter.add(REFUSALS, 1, endpoint, stage, code)
 

@@ -31,7 +31,8 @@ class Refusal:
 class CurrentRequest:
     """What is known of a request so far. *reference*: see `edge.reference_of`.
 
-    *endpoint*: the name of what answers it, below the issuer; `RESOURCE` for a protected resource.
+    *endpoint*: the name of what answers it, below the issuer; `RESOURCE` for a protected resource,
+    and `ADMIN` for the admin API.
     *caller*: after its token was verified. *refusal*:
     after it was refused. *status*: of the response, after it has begun.
     """
@@ -50,6 +51,7 @@ class CurrentRequest:
 
 
 RESOURCE: Final = "resource"
+ADMIN: Final = "admin"
 TRACE_ID: Final = "mintage.trace_id"
 """In a scope: the id of the request's trace, if there is one."""
 
