@@ -1,5 +1,6 @@
 """Requests, refreshes and registrations by user, by login and by address: 429, and what goes on."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -119,6 +120,27 @@ async def test_attack_d24_a_user_floods_a_resource_with_several_clients(world: W
     assert not is_refused(await two.call(others["access_token"]))
     world.clock.advance(int(answers[-1].headers["retry-after"]))
     assert not is_refused(await one.call(first["access_token"]))
+
+
+async def test_a_user_who_goes_on_gets_one_line_of_the_log_in_a_minute(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    client = await world.client()
+    async with world.browser() as browser:
+        token = (await client.tokens(browser))["access_token"]
+
+    async def lines(requests: int) -> list[str]:
+        caplog.clear()
+        answers = [await client.call(token) for _ in range(requests)]
+        assert is_refused(answers[-1])
+        return [message for message in caplog.messages if "stage limits" in message]
+
+    (line,) = await lines(8)
+    assert "more" not in line
+    world.clock.advance(60)
+    (line,) = await lines(6)
+    assert "(4 more since the last such line)" in line
 
 
 async def test_a_request_that_is_refused_reaches_no_backend(world: World) -> None:

@@ -29,25 +29,36 @@ class RateLimit:
         self._advice = advice
         self._clock = clock
         # A cell for each key: it is changed in its place, which costs less than to write it anew.
+        # When it is full, when a refusal was last told, and how many were not told since then.
         self._full_at: BoundedMemory[Hashable, list[float]] = BoundedMemory(most)
 
     def check(self, key: Hashable) -> None:
         """Count one for *key*. Raises `TooManyRequests` if that is too many, and then counts none.
 
-        It says after how many seconds there is room for one more.
+        It says after how many seconds there is room for one more. It is *repeated* if another one
+        for *key* was not, less than a minute ago: then nobody needs to read of it.
         """
         if not self._interval:
             return
         now = self._clock()
         cell = self._full_at.get(key)
         if cell is None:
-            self._full_at[key] = [now + self._interval]
+            self._full_at[key] = [now + self._interval, -math.inf, 0]
             return
         full_at = max(now, cell[0]) + self._interval
         if full_at - now > _MINUTE + _ROUNDING:
             wait = math.ceil(full_at - now - _MINUTE)
-            raise TooManyRequests(self._advice, retry_after=max(1, wait))
+            raise self._refusal(cell, now, max(1, wait))
         cell[0] = full_at
+
+    def _refusal(self, cell: list[float], now: float, wait: int) -> TooManyRequests:
+        repeated = now - cell[1] < _MINUTE
+        untold = int(cell[2])
+        cell[1:] = (cell[1], untold + 1) if repeated else (now, 0)
+        refusal = TooManyRequests(self._advice, retry_after=wait, repeated=repeated)
+        if untold and not repeated:
+            refusal.reason = f"{self._advice} ({untold} more since the last such line)"
+        return refusal
 
 
 def no_limit(key: Hashable) -> None:

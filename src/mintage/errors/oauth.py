@@ -203,15 +203,17 @@ class TooManyRequests(OAuthError):
     Args:
         advice: For the developer of the client: what to do next.
         retry_after: Seconds until the client should try again.
+        repeated: Whether the log had a line for the same user a short time ago.
     """
 
     code = "too_many_requests"
     status = 429
     stage = "limits"
 
-    def __init__(self, advice: str, *, retry_after: int) -> None:
+    def __init__(self, advice: str, *, retry_after: int, repeated: bool = False) -> None:
         super().__init__(advice)
         self.retry_after = retry_after
+        self.repeated = repeated
 
 
 class BadUpstream(OAuthError):

@@ -171,6 +171,8 @@ def reference_of(request: Request, random_bytes: RandomBytes) -> str:
 def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INFO) -> None:
     """The line in the log that says which check refused, and why. Clients don't see the reason."""
     note_refusal(stage=error.stage, code=error.code, status=error.status)
+    if isinstance(error, TooManyRequests) and error.repeated:
+        level = logging.DEBUG
     log.log(
         level,
         "%s %s: %d %s, stage %s: %s",
