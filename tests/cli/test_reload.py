@@ -1,6 +1,7 @@
 """SIGHUP: `mintage serve` reads its settings again, and refuses those that it can't use."""
 
 import asyncio
+import json
 import os
 import pty
 import signal
@@ -68,10 +69,15 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    directory: Path, *arguments: str, ready: bytes = b"running on", count: int = 1, **environ: str
+    directory: Path,
+    *arguments: str,
+    ready: bytes = b"running on",
+    count: int = 1,
+    settings: str = SETTINGS,
+    **environ: str,
 ) -> AsyncIterator[Serving]:
     port, file = free_port(), directory / "mintage.toml"
-    file.write_text(SETTINGS.format(port=port, directory=directory))
+    file.write_text(settings.format(port=port, directory=directory))
     (directory / "secret-of-the-provider").write_text("s3")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "mintage", "serve", "--config", str(file), *arguments,
@@ -157,6 +163,27 @@ async def test_workers_reload_after_their_parent_has_checked_the_settings(tmp_pa
         os.kill(min(before), signal.SIGKILL)
         await server.until(b"running on")
         assert {await server.status("/more") for _ in range(20)} == {401}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_the_audit_trail_has_one_record_of_each_refusal(tmp_path: Path, workers: str) -> None:
+    """With workers the parent refuses, and only a worker has the audit trail and the metrics."""
+    page = free_port()
+    more = f'[audit]\nto = "file:audit.jsonl"\n[metrics]\nlisten = "127.0.0.1:{page}"\n'
+    async with serving(
+        tmp_path, "--workers", workers, count=int(workers), settings=SETTINGS + more
+    ) as server:
+        good = server.file.read_text()
+        for resource in ("BAD PATH", "WORSE PATH"):
+            server.file.write_text(good + RESOURCE.format(resource))
+            await server.reload(said=REFUSED)
+        counted = 'mintage_security_events_total{event="settings_refused"} 2'
+        async with asyncio.timeout(10):
+            while counted not in (await server.http.get(f"http://127.0.0.1:{page}/metrics")).text:
+                await asyncio.sleep(0.05)
+    lines = map(json.loads, (tmp_path / "audit.jsonl").read_text().splitlines())
+    refused = [each for each in lines if each["event"]["action"] == "settings_refused"]
+    assert [each["mintage"]["key"] for each in refused] == ["resource[1].path"] * 2
 
 
 async def test_a_signal_that_comes_during_the_start_is_not_lost(tmp_path: Path) -> None:

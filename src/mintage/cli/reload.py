@@ -50,10 +50,14 @@ def applied(found: Loaded) -> None:
 
 
 class Checked:
-    """The settings of a parent of workers: *loaded*, those that a new worker begins with."""
+    """The settings of a parent of workers: *loaded*, those that a new worker begins with.
 
-    def __init__(self, source: Source, loaded: Loaded) -> None:
+    *tell* gets the key of what was wrong in settings that it refuses.
+    """
+
+    def __init__(self, source: Source, loaded: Loaded, tell: Callable[[str], None]) -> None:
         self._source = source
+        self._tell = tell
         self.loaded = loaded
 
     def reload(self) -> bool:
@@ -61,6 +65,8 @@ class Checked:
         try:
             self.loaded = self._source.read(self.loaded)
         except (MintageError, OSError) as error:
+            if isinstance(error, ConfigError):
+                self._tell(error.key)
             refused(error)
             return False
         except Exception:

@@ -30,6 +30,7 @@ from mintage.cli.metrics import MetricsPage, measured, metrics_page
 from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.mistakes import NO_SETTINGS
 from mintage.cli.opentelemetry import opentelemetry
+from mintage.cli.refusals import Refusals
 from mintage.cli.reload import Checked, Reloader, Source
 from mintage.cli.settings_file import SettingsFile
 from mintage.cli.supervisor import be_silent, notify, passed_sockets
@@ -122,13 +123,14 @@ def serve(
         if workers == 1:
             return run(source, loaded, sockets, hangups, page=page, admin=admin)
         listen(sockets)
-        checked = Checked(source, loaded)
+        refusals = stack.enter_context(contextlib.closing(Refusals()))
+        checked = Checked(source, loaded, refusals.tell)
 
         def work(parent: int, number: int) -> int:
             be_silent()
             return run(
                 source, checked.loaded, sockets, hangups,
-                page=page, admin=admin, parent=parent, number=number,
+                page=page, admin=admin, refusals=refusals, parent=parent, number=number,
             )  # fmt: skip
 
         helper = None if page is None else page.work
@@ -190,18 +192,21 @@ def run(
     *,
     page: MetricsPage | None = None,
     admin: AdminListener | None = None,
+    refusals: Refusals | None = None,
     parent: int | None = None,
     number: int = 0,
 ) -> int:
     """Serve on bound *sockets* until a signal comes; returns the exit code.
 
     *loaded*: what was read from *source*. *parent*: a pipe that ends with the parent process. Then
-    this process stops too. *number*: which of the workers this is.
+    this process stops too. *refusals*: those of the parent. *number*: which of the workers this is.
     """
     own = measured(page, number)
     app = create_app(loaded.config)
     app.telemetry = own.telemetry
-    sides = (partial(own.beside, page), partial((admin or AdminListener()).beside, app, number))
+    sides = [partial(own.beside, page), partial((admin or AdminListener()).beside, app, number)]
+    if refusals is not None:
+        sides.append(partial(refusals.beside, app, number))
     server = GracefulServer(app, source, loaded, hangups, sides)
     with (
         opentelemetry(loaded.config.opentelemetry),
