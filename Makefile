@@ -112,6 +112,7 @@ pages: setup
 	$(BIN)/python -m tools.kustomize
 	$(BIN)/python -m tools.rooms
 	$(BIN)/python -m tools.metric_table
+	$(BIN)/python -m tools.docs_site
 	$(BIN)/pytest -q tests/docs
 
 # The pictures in the documentation, taken of the pages as they are now.
