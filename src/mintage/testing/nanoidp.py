@@ -141,6 +141,18 @@ _FIRST_PORT, _PORTS = 20_000, 12_000
 _walks: dict[int, Iterator[int]] = {}  # by process: a child has one of its own
 
 
+def _part() -> tuple[int, int]:
+    """The first port of this process's part of the range, and how many there are.
+
+    Each worker of pytest-xdist has a part of its own: two that walk side by side would now and then
+    find the same port before either has started its server.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    size = _PORTS // workers
+    return _FIRST_PORT + number * size, size
+
+
 def free_port() -> int:
     """A loopback port on which no server listens.
 
@@ -148,9 +160,10 @@ def free_port() -> int:
     started. Each process starts to search at a different place, so that two of them do not find the
     same port.
     """
-    walk = _walks.setdefault(os.getpid(), count(secrets.randbelow(_PORTS)))
+    first, size = _part()
+    walk = _walks.setdefault(os.getpid(), count(secrets.randbelow(size)))
     while True:
-        port = _FIRST_PORT + next(walk) % _PORTS
+        port = first + next(walk) % size
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
