@@ -2,12 +2,17 @@
 
 import asyncio
 import logging
+import signal
+import sys
+from collections.abc import Coroutine
 
+from mintage.app.chores import end
 from mintage.app.secret_needs import Need
 from mintage.cli.auditing import action
 from mintage.cli.opening import opened_with
 from mintage.cli.terminal import counted
-from mintage.errors import ConfigError
+from mintage.cli.workers import STOPPING
+from mintage.errors import ConfigError, MintageError
 from mintage.settings.load import Config
 
 log = logging.getLogger("mintage")
@@ -19,8 +24,37 @@ def check_secrets(config: Config, *, force: bool) -> None:
     *force*: that secret is lost. End those grants, so that their clients register and log in again
     instead of waiting for it.
     """
-    if config.store != "memory://":
-        asyncio.run(_check(config, force=force))
+    if config.store != "memory://" and asyncio.run(_is_stopped(_check(config, force=force))):
+        sys.exit(0)
+
+
+async def _is_stopped(work: Coroutine[None, None, None]) -> bool:
+    """Do *work*; True if a signal ended it first.
+
+    An exception out of a signal handler would end whatever the loop does at that moment, and be
+    logged as a fault of it.
+    """
+    task, ending = asyncio.ensure_future(work), list[asyncio.Task[None]]()
+
+    def stop() -> None:
+        if not ending:
+            ending.append(asyncio.ensure_future(end([task])))
+
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number in STOPPING:
+        loop.add_signal_handler(number, stop)
+    try:
+        await task
+    except (asyncio.CancelledError, MintageError):
+        if not ending:
+            raise
+        await ending[0]
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+    return bool(ending)
 
 
 async def _check(config: Config, *, force: bool) -> None:
