@@ -111,6 +111,7 @@ async def system(
         "issuer": issuer,
         "store": store,
         "secret": "env:SECRET",
+        "limits": {"refreshes_per_login": 0},  # one login refreshes all the time here
         "upstream": {"issuer": "https://idp.example", "client_id": "mintage"},
         "resource": [
             {"path": "/mcp", "backend": f"http://127.0.0.1:{backend}/", "credential": "identity"}
