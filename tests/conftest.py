@@ -31,7 +31,7 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("mintage")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of an installed Chromium. Without one the test skips; in CI it fails."""
     path = shutil.which("chromium") or shutil.which("google-chrome")

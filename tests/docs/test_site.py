@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -105,12 +104,9 @@ def test_agents_find_every_page_as_markdown(pages: list[Path]) -> None:
 
 
 @pytest.fixture(scope="module")
-def tab(pages: list[Path]) -> Iterator[Page]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("Chromium is not installed")
+def tab(pages: list[Path], chromium: str) -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path)
+        browser = playwright.chromium.launch(executable_path=chromium)
         yield browser.new_page()
         browser.close()
 

@@ -111,6 +111,7 @@ async def test_logins_survive_the_restart_of_each_replica(
             await _is_reached(http, issuer)
             client = await OAuthClient(issuer, http, f"{issuer}/mcp").register()
             tokens = await _log_in(client, browser, provider)
+            await _names_its_own_requests(http, issuer)
             await first.aclose()  # the first one stops, and the second one knows the login
             await _has_noticed(tmp_path / "caddy.log", one)
             tokens = (await client.refresh(tokens["refresh_token"])).raise_for_status().json()
@@ -126,6 +127,13 @@ async def _is_reached(http: httpx2.AsyncClient, issuer: str) -> None:
     async with asyncio.timeout(20):
         while (await http.get(f"{issuer}/healthz")).status_code != 200:
             await asyncio.sleep(0.2)
+
+
+async def _names_its_own_requests(http: httpx2.AsyncClient, issuer: str) -> None:
+    """A client behind a trusted proxy would otherwise choose ids that are in the log already."""
+    chosen = {"x-request-id": "chosen-by-a-client"}
+    answer = await http.get(f"{issuer}/healthz", headers=chosen)
+    assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-request-id"])
 
 
 async def _has_noticed(log: Path, port: int) -> None:
