@@ -25,12 +25,17 @@ from mintage.vault.values import CLOCK_LEEWAY, Lifetimes, OpenGrant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenResponse:
-    """A successful response of the token endpoint (RFC 6749 §5.1)."""
+    """A successful response of the token endpoint (RFC 6749 §5.1).
+
+    *issued_token_type*: what the access token is, for a token exchange (RFC 8693 §2.2.1).
+    """
 
     access_token: str = field(repr=False)
     expires_in: int
     scope: str
     refresh_token: str | None = field(default=None, repr=False)
+    token_type: str = "Bearer"  # noqa: S105
+    issued_token_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 
-from mintage.server.metadata import ClientsAccepted
+from mintage.server.capabilities import Capabilities
 from mintage.server.openapi import describe
 from mintage.site.resource import Resource
 from mintage.site.site import Site
@@ -30,7 +30,7 @@ def example() -> dict[str, Any]:
         for path, scope in (("/mcp", "tools"), ("/other", "other"))
     )
     site = Site(issuer=issuer, resources=resources)
-    return describe(site, ClientsAccepted(registration=True, documents=True))
+    return describe(site, Capabilities(registration=True, documents=True))
 
 
 OPERATIONS = [
@@ -39,8 +39,7 @@ OPERATIONS = [
 
 
 def described(world: World) -> dict[str, Any]:
-    accepted = ClientsAccepted(registration=True, documents=True)
-    return describe(world.running.site, accepted)
+    return describe(world.running.site, world.config.capabilities)
 
 
 def with_known(part: Any, known: dict[str, list[str]]) -> Any:

@@ -145,3 +145,10 @@ async def test_each_scope_that_it_names_is_granted_somewhere(world: World) -> No
 async def refused(world: World, client: OAuthClient, parameters: dict[str, str]) -> dict[str, str]:
     async with world.browser() as browser:
         return told(await browser.open(client.authorization(**parameters).url))
+
+
+async def test_the_grant_types_that_it_names_are_those_of_the_token_endpoint(world: World) -> None:
+    answer = await world.http.post(f"{world.issuer}/token", data={"grant_type": "none"})
+    description = answer.json()["error_description"]
+    served = description.removeprefix("grant_type must be one of: ").split(", ")
+    assert served == (await metadata_of(world))["grant_types_supported"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mintage.server.metadata import ClientsAccepted, documents
+from mintage.server.metadata import documents
 from mintage.server.openapi import describe
 from tests.support.forge import P256, pem
 from tests.support.world import THE_BACKEND, World
@@ -32,11 +32,8 @@ def overrides(request: pytest.FixtureRequest, tmp_path: Any) -> dict[str, Any]:
 
 
 def description(world: World) -> dict[str, Any]:
-    accepted = ClientsAccepted(
-        registration=world.config.registration.enabled, documents=world.config.documents.enabled
-    )
-    keys, logo = bool(world.config.signing_keys), world.config.branding.logo is not None
-    return describe(world.running.site, accepted, keys=keys, logo=logo)
+    logo = world.config.branding.logo is not None
+    return describe(world.running.site, world.config.capabilities, logo=logo)
 
 
 @pytest.mark.parametrize("overrides", KINDS, indirect=True)
@@ -68,8 +65,7 @@ async def test_the_metadata_name_described_endpoints(world: World) -> None:
 
 
 async def test_the_documents_are_the_ones_that_are_served(world: World) -> None:
-    accepted = ClientsAccepted(registration=True, documents=True)
     described = description(world)["paths"]
-    for path in documents(world.running.site, accepted):
+    for path in documents(world.running.site, world.config.capabilities):
         schema = described[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert (await world.http.get(world.issuer + path)).json() == schema["const"]

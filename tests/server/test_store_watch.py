@@ -10,7 +10,6 @@ import pytest
 
 from mintage.app.chores import end, forever
 from mintage.app.store_watch import clock_warning, greet, sweep
-from mintage.server.metadata import ClientsAccepted
 from mintage.server.openapi import describe
 from mintage.stores.protocol import SWEEP_MARGIN, Status
 from mintage.testing.clock import ManualClock
@@ -86,7 +85,7 @@ async def test_readyz_has_the_numbers_also_when_all_is_well(
 
 
 def _declared(world: World) -> Any:
-    document = describe(world.running.site, ClientsAccepted(registration=True, documents=True))
+    document = describe(world.running.site, world.config.capabilities)
     said = document["paths"]["/readyz"]["get"]["responses"]["200"]
     return said["content"]["application/json"]["schema"]
 

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.app.browsers import browser_cookies
+from mintage.app.grant_types import grant_types
 from mintage.app.limits import Limits
 from mintage.app.store_watch import look
 from mintage.clients.authentication import Authenticator
@@ -46,12 +47,10 @@ from mintage.server.client_address import KeptAddress
 from mintage.server.consent import ConsentEndpoint
 from mintage.server.consent_form import ConsentSeal
 from mintage.server.cookies import Cookies
-from mintage.server.grant_types.authorization_code import AuthorizationCode
-from mintage.server.grant_types.refresh_token import RefreshToken
 from mintage.server.health import Probe, Readiness, alive
 from mintage.server.introspect import IntrospectEndpoint
 from mintage.server.login_start import LoginStart
-from mintage.server.metadata import ClientsAccepted, documents
+from mintage.server.metadata import documents
 from mintage.server.pages import Pages, for_browsers
 from mintage.server.register import RegisterEndpoint
 from mintage.server.remembered_cookie import HintCookie
@@ -59,7 +58,7 @@ from mintage.server.remembering import Remembering
 from mintage.server.revoke import RevokeEndpoint
 from mintage.server.sign_in import SignInCallback
 from mintage.server.site_sessions import SiteSessions
-from mintage.server.token import GrantType, TokenEndpoint
+from mintage.server.token import TokenEndpoint
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.settings.load import Config
 from mintage.site.site import Site
@@ -249,12 +248,7 @@ def token_routes(
     emit: Emit,
 ) -> dict[str, Handler]:
     """The endpoints for tokens: issue, revoke, introspect. *clients*: the configured ones."""
-    grant_types: list[GrantType] = [
-        AuthorizationCode(site=site, vault=vault, tokens=tokens, emit=emit),
-        RefreshToken(
-            site=site, vault=vault, tokens=tokens, emit=emit, limit=limits.refreshes.check
-        ),
-    ]
+    accepted = grant_types(site, vault=vault, tokens=tokens, limits=limits, emit=emit)
     revoke = RevokeEndpoint(authenticate=authenticate, vault=vault, tokens=tokens)
     introspect = IntrospectEndpoint(
         authenticate=authenticate,
@@ -266,7 +260,7 @@ def token_routes(
         },
     )
     return {
-        TOKEN.name: for_clients(TokenEndpoint(authenticate, grant_types, addresses), random_bytes),
+        TOKEN.name: for_clients(TokenEndpoint(authenticate, accepted, addresses), random_bytes),
         REVOKE.name: for_clients(revoke, random_bytes),
         INTROSPECT.name: for_clients(introspect, random_bytes),
     }
@@ -334,10 +328,7 @@ def document_routes(
     config: Config, site: Site, about: About, ring: KeyRing | None, random_bytes: RandomBytes
 ) -> dict[str, Handler]:
     """The documents, by their paths. *ring*: the keys with which other programs verify tokens."""
-    accepted = ClientsAccepted(
-        registration=config.registration.enabled, documents=config.documents.enabled
-    )
-    found = documents(site, accepted, keys=ring is not None)
+    found = documents(site, config.capabilities)
     if ring is not None:
         found[f"{site.base_path}/{JWKS.name}"] = dict(ring.jwks())
     return {

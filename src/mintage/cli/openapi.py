@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from mintage.admin import openapi as admin_api
 from mintage.cli.settings_file import VARIABLE
-from mintage.server.metadata import ClientsAccepted
+from mintage.server.capabilities import Capabilities
 from mintage.server.openapi import describe
 from mintage.settings.load import Outline, load_outline
 from mintage.site.resource import Resource
@@ -45,10 +45,9 @@ def example() -> dict[str, Any]:
     """The endpoints of a server with one resource and all that may be on."""
     resource = Resource(path="/mcp", identifier=f"{_EXAMPLE}/mcp", scopes=(), browser=True)
     site = Site(issuer=_EXAMPLE, resources=(resource,))
-    accepted = ClientsAccepted(registration=True, documents=True)
-    return describe(site, accepted, keys=True, logo=True)
+    everything = Capabilities(registration=True, documents=True, keys=True)
+    return describe(site, everything, logo=True)
 
 
 def _of(outline: Outline) -> dict[str, object]:
-    accepted = ClientsAccepted(registration=outline.registration, documents=outline.documents)
-    return describe(outline.site, accepted, keys=outline.others_verify, logo=outline.logo)
+    return describe(outline.site, outline.capabilities, logo=outline.logo)

@@ -50,7 +50,7 @@ from mintage.integrations.user import Table, User, config_of
 from mintage.jwt.issuer import JWTIssuer
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import bearer_token
-from mintage.server.metadata import ClientsAccepted, documents
+from mintage.server.metadata import documents
 from mintage.settings.load import load
 from mintage.site.resource import Resource
 from mintage.site.targets import HttpTarget
@@ -280,10 +280,7 @@ class MintageAuth(AuthProvider):
         """
         self.get_routes(mcp_path)
         config = self.login.mintage.config
-        accepted = ClientsAccepted(
-            registration=config.registration.enabled, documents=config.documents.enabled
-        )
-        paths = documents(config.site, accepted, keys=bool(config.signing_keys))
+        paths = documents(config.site, config.capabilities)
         found = [path for path in paths if path.startswith("/.well-known/")]
         return [Route(path, endpoint=_Document(self)) for path in found]
 

@@ -4,41 +4,31 @@ The documents are built once. Each is served at every path where the RFCs, and c
 them differently, look for it.
 """
 
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from mintage.clients.client import AUTH_METHODS
 from mintage.clients.keys import ALGORITHMS
 from mintage.endpoints import Feature, members
+from mintage.server.capabilities import Capabilities
 from mintage.site.resource import Resource
 from mintage.site.site import Site
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientsAccepted:
-    """How clients may register: by a request, by a metadata document, or both."""
-
-    registration: bool
-    documents: bool
-
-
-def authorization_server(
-    site: Site, clients: ClientsAccepted, *, keys: bool = False
-) -> dict[str, Any]:
+def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, Any]:
     """RFC 8414 §2, RFC 9207 §3, CIMD, and the PKCE methods that MCP requires."""
     methods, algorithms = list(AUTH_METHODS), list(ALGORITHMS)
     features: set[Feature] = set()
-    if keys:
+    if capabilities.keys:
         features.add("public_keys")
-    if clients.registration:
+    if capabilities.registration:
         features.add("registration")
     document: dict[str, Any] = {
         "issuer": site.issuer,
         **members(site.issuer, features),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": list(capabilities.grant_types),
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
@@ -46,7 +36,7 @@ def authorization_server(
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": [m for m in methods if m != "none"],
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
-        "client_id_metadata_document_supported": clients.documents,
+        "client_id_metadata_document_supported": capabilities.documents,
         "authorization_response_iss_parameter_supported": True,
         "protected_resources": [resource.identifier for resource in site.resources],
     }
@@ -71,15 +61,10 @@ def protected_resource(site: Site, resource: Resource) -> dict[str, Any]:
     return document
 
 
-def documents(
-    site: Site, clients: ClientsAccepted, *, keys: bool = False
-) -> dict[str, dict[str, Any]]:
-    """Every path at which a metadata document is served, with the document.
-
-    *keys*: whether public keys are published.
-    """
+def documents(site: Site, capabilities: Capabilities) -> dict[str, dict[str, Any]]:
+    """Every path at which a metadata document is served, with the document."""
     base = site.base_path
-    server = authorization_server(site, clients, keys=keys)
+    server = authorization_server(site, capabilities)
     found = {
         f"/.well-known/oauth-authorization-server{base}": server,
         f"/.well-known/openid-configuration{base}": server,

@@ -25,7 +25,8 @@ from mintage.endpoints import (
     TOKEN,
     logout_path,
 )
-from mintage.server.metadata import ClientsAccepted, documents
+from mintage.server.capabilities import Capabilities
+from mintage.server.metadata import documents
 from mintage.site.site import Site
 
 Json: TypeAlias = dict[str, Any]
@@ -75,10 +76,8 @@ _REFERENCE: Final[Json] = {
 _TOO_LARGE: Final = (413, 414, 431)
 
 
-def describe(
-    site: Site, accepted: ClientsAccepted, *, keys: bool = False, logo: bool = False
-) -> Json:
-    """The document for the server *site*; *keys*, *logo*: whether it serves public keys, a logo."""
+def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> Json:
+    """The document for the server *site*; *logo*: whether it serves one."""
     base = site.base_path
     paths: Json = {
         f"{base}/{AUTHORIZE.name}": {"get": _authorize_get(), "post": _authorize_post()},
@@ -99,12 +98,12 @@ def describe(
     if any(resource.browser for resource in site.resources):
         paths[f"{base}/{SIGN_IN.name}"] = {"get": _sign_in(site)}
         paths[f"{base}/{SIGN_OUT.name}"] = {"get": _sign_out(), "post": _sign_out_post()}
-    if accepted.registration:
+    if capabilities.registration:
         paths[f"{base}/{REGISTER.name}"] = {"post": _register()}
-    if keys:
+    if capabilities.keys:
         key_set = _closed({"keys": {"type": "array", "items": _OBJECT}})
         paths[f"{base}/{JWKS.name}"] = {"get": _document("The public keys (RFC 7517)", key_set)}
-    for path, content in documents(site, accepted, keys=keys).items():
+    for path, content in documents(site, capabilities).items():
         summary = "Metadata of a resource (RFC 9728)"
         if "issuer" in content:
             summary = "Metadata of this server (RFC 8414)"

@@ -16,6 +16,7 @@ from mintage.settings.branding import BrandingSection
 from mintage.settings.browser import BrowserSection
 from mintage.settings.clients import CimdSection, ClientSection, RegistrationSection
 from mintage.settings.gateway import GatewaySection
+from mintage.settings.grant_types import GrantTypesSection
 from mintage.settings.limits import LimitsSection
 from mintage.settings.metrics import MetricsSection
 from mintage.settings.opentelemetry import OpenTelemetrySection
@@ -100,6 +101,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     secret: str | tuple[str, ...] | None = None
     tokens: TokensSection = TokensSection()
     grants: GrantsSection = GrantsSection()
+    grant_types: GrantTypesSection = GrantTypesSection()
     scopes: ScopesSection = ScopesSection()
     gateway: GatewaySection = GatewaySection()
     server: ServerSection = ServerSection()

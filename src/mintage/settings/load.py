@@ -22,6 +22,7 @@ from mintage.errors import ConfigError
 from mintage.grants.admission import AllowRule, check_rules
 from mintage.jwt.keyring import TokenKey
 from mintage.secret_source import SOURCES, Resolve, Sources
+from mintage.server.capabilities import Capabilities
 from mintage.serving.settings import ServerSection
 from mintage.settings.admin import AdminSettings, read_admin
 from mintage.settings.audit import read_audit
@@ -44,6 +45,7 @@ from mintage.settings.file import (
     convert,
 )
 from mintage.settings.gateway import GatewaySection, check_gateway
+from mintage.settings.grant_types import GrantTypesSection
 from mintage.settings.limits import LimitsSection
 from mintage.settings.metrics import MetricsAddress, read_metrics
 from mintage.settings.opentelemetry import OpenTelemetrySection
@@ -78,6 +80,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         registration: ``[registration]`` (RFC 7591).
         documents: ``[cimd]``: which client id metadata documents are accepted.
         grants: ``[grants]``.
+        grant_types: ``[grant_types]``: the grant types that are on, beside those of a login.
         scopes: ``[scopes]``.
         gateway: ``[gateway]``.
         server: ``[server]``.
@@ -107,6 +110,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     registration: RegistrationSettings
     documents: DocumentPolicy
     grants: GrantsSection
+    grant_types: GrantTypesSection = GrantTypesSection()
     scopes: ScopesSection = ScopesSection()
     gateway: GatewaySection = GatewaySection()
     server: ServerSection = ServerSection()
@@ -132,6 +136,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return _site(self.issuer, self.resources, self.scopes, callbacks, self.account)
 
     @property
+    def capabilities(self) -> Capabilities:
+        """What the server can do, for its metadata."""
+        return Capabilities(
+            registration=self.registration.enabled,
+            documents=self.documents.enabled,
+            keys=bool(self.signing_keys),
+            grant_types=self.grant_types.names,
+        )
+
+    @property
     def lifetimes(self) -> Lifetimes:
         """How long codes, tokens and logins last, in seconds."""
         grants, lifetimes = self.grants, self.tokens.lifetimes()
@@ -154,9 +168,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     """The public part of a configuration. To make it no secret is read, and none is created."""
 
     site: Site
-    registration: bool
-    documents: bool
-    others_verify: bool
+    capabilities: Capabilities
     logo: bool
 
 
@@ -230,9 +242,12 @@ def _outline(file: File, base: Path) -> Outline:
             callbacks(file.upstream),
             file.account,
         ),
-        registration=file.registration.mode != "off",
-        documents=read_policy(file.cimd, environ=os.environ).enabled,
-        others_verify=bool(file.tokens.signing_key),
+        capabilities=Capabilities(
+            registration=file.registration.mode != "off",
+            documents=read_policy(file.cimd, environ=os.environ).enabled,
+            keys=bool(file.tokens.signing_key),
+            grant_types=file.grant_types.names,
+        ),
         logo=file.branding.logo is not None,
     )
 
@@ -357,6 +372,7 @@ def parse(
         ),
         tokens=file.tokens,
         grants=file.grants,
+        grant_types=file.grant_types,
         scopes=file.scopes,
         gateway=file.gateway,
         server=file.server,

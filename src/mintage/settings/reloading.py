@@ -25,8 +25,9 @@ _WITH_SECRETS: Final = ("admin", "audit")
 """Those among them whose secrets may be others, although the settings name the same sources."""
 
 AT_ONCE: Final = (
-    "account", "allow", "branding", "browser", "cimd", "client", "consent", "gateway", "grants",
-    "limits", "registration", "resource", "scopes", "secret", "tokens", "upstream",
+    "account", "allow", "branding", "browser", "cimd", "client", "consent", "gateway",
+    "grant_types", "grants", "limits", "registration", "resource", "scopes", "secret",
+    "tokens", "upstream",
 )  # fmt: skip
 """The settings that a reload applies."""
 

@@ -1,1 +1,1 @@
-"""The grants of RFC 6749, one file each: a name, a pure parse, and `issue`."""
+"""The grants of the token endpoint, one file each: a name, a pure parse, and `issue`."""

@@ -11,6 +11,7 @@ from mintage.grants.handles import parse_code
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Redemption
 from mintage.server.grant_types.answer import Answer
+from mintage.server.grant_types.grant_type import TokenRequest
 from mintage.server.refusals import token_error
 from mintage.server.requests import RedeemCode
 from mintage.site.site import Site
@@ -32,27 +33,27 @@ class AuthorizationCode:
         parsed = parse_code(one(form, "code"))
         return parsed is not None and await self.vault.holds(parsed[0], client.client_id)
 
-    async def issue(self, form: Form, client: Client, source: str | None) -> TokenResponse:
-        request = RedeemCode.parse(form, self.site)
-        parsed = parse_code(request.code)
+    async def issue(self, request: TokenRequest) -> TokenResponse:
+        asked = RedeemCode.parse(request.form, self.site)
+        parsed = parse_code(asked.code)
         if parsed is None:
             raise token_error(Reason.UNKNOWN)
         secret, code_hash = parsed
         redemption = Redemption(
-            client_id=client.client_id,
+            client_id=request.client.client_id,
             code_hash=code_hash,
-            code_verifier=request.code_verifier,
-            redirect_uri=request.redirect_uri,
-            resource=request.resource,
-            source=source,
+            code_verifier=asked.code_verifier,
+            redirect_uri=asked.redirect_uri,
+            resource=asked.resource,
+            source=request.source,
         )
         answer = Answer(
-            tokens=self.tokens, site=self.site, client=client, resource=request.resource
+            tokens=self.tokens, site=self.site, client=request.client, resource=asked.resource
         )
         outcome = await self.vault.redeem(secret, redemption, answer)
         if isinstance(outcome, Refused):
             raise token_error(outcome.reason)
-        response, party = answer(outcome), outcome.party(request.resource)
+        response, party = answer(outcome), outcome.party(asked.resource)
         scopes = tuple(response.scope.split())
         self.emit(TokenIssued(party=party, grant_type=self.name, scopes=scopes))
         return response

@@ -14,6 +14,7 @@ from mintage.grants.handles import store_key
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Refreshment
 from mintage.server.grant_types.answer import Answer
+from mintage.server.grant_types.grant_type import TokenRequest
 from mintage.server.refusals import token_error
 from mintage.server.requests import Refresh
 from mintage.site.site import Site
@@ -41,34 +42,34 @@ class RefreshToken:
             return False
         return await self.vault.holds(handle.secret, client.client_id)
 
-    async def issue(self, form: Form, client: Client, source: str | None) -> TokenResponse:
-        request = Refresh.parse(form, self.site)
+    async def issue(self, request: TokenRequest) -> TokenResponse:
+        asked = Refresh.parse(request.form, self.site)
         try:
-            handle = self.tokens.read_refresh(request.refresh_token)
+            handle = self.tokens.read_refresh(asked.refresh_token)
         except TokenError as error:
-            unverified = self.tokens.named_by_unknown_key(request.refresh_token, error)
+            unverified = self.tokens.named_by_unknown_key(asked.refresh_token, error)
             await self.vault.check_secrets(unverified)
             refusal = token_error(Reason.UNKNOWN)
             refusal.reason = error.error
             raise refusal from None
         self.limit(store_key(handle.secret))
         refreshment = Refreshment(
-            client_id=client.client_id,
+            client_id=request.client.client_id,
             generation=handle.generation,
-            scopes=request.scopes,
-            resource=request.resource,
-            source=source,
+            scopes=asked.scopes,
+            resource=asked.resource,
+            source=request.source,
         )
         answer = Answer(
             tokens=self.tokens,
             site=self.site,
-            client=client,
-            resource=request.resource,
-            scopes=request.scopes,
+            client=request.client,
+            resource=asked.resource,
+            scopes=asked.scopes,
         )
         outcome = await self.vault.rotate(handle.secret, refreshment, answer)
         if isinstance(outcome, Refused):
             raise token_error(outcome.reason)
-        response, party = answer(outcome), outcome.party(request.resource)
+        response, party = answer(outcome), outcome.party(asked.resource)
         self.emit(TokenRefreshed(party=party, scopes=tuple(response.scope.split())))
         return response

@@ -1,0 +1,20 @@
+"""What a server can do by its settings: for its metadata and its OpenAPI document."""
+
+from dataclasses import dataclass
+from typing import Final
+
+CORE_GRANT_TYPES: Final = ("authorization_code", "refresh_token")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """*registration*, *documents*: how clients may register (RFC 7591, CIMD).
+
+    *keys*: whether it publishes public keys, with which other programs verify its access tokens.
+    *grant_types*: those of its token endpoint, by their names.
+    """
+
+    registration: bool
+    documents: bool
+    keys: bool = False
+    grant_types: tuple[str, ...] = CORE_GRANT_TYPES

@@ -1,0 +1,33 @@
+"""What the token endpoint asks of a grant type, and what it gives to one."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mintage.clients.client import Client
+from mintage.grant_tokens import TokenResponse
+from mintage.web.forms import Form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest:
+    """A token request whose client has authenticated, and may use the grant type.
+
+    *source*: from which address it came, if that is to be kept.
+    """
+
+    form: Form = field(repr=False)
+    client: Client
+    source: str | None = None
+
+
+class GrantType(Protocol):
+    """One way to get a token. *name* is its ``grant_type`` (RFC 6749 §4)."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def concerns(self, form: Form, client: Client) -> bool:
+        """Whether *form* names a grant of *client*, which a login has made."""
+
+    async def issue(self, request: TokenRequest) -> TokenResponse:
+        """The tokens for *request*. Raises `OAuthError` to refuse."""
