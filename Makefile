@@ -103,7 +103,7 @@ docs: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# The pages that are made from the source: errors, the Python API, commands, endpoints, the rooms.
+# The pages that are made from the source: errors, the Python API, commands, endpoints, the rooms, settings.
 pages: setup
 	$(BIN)/python -m tests.docs.error_page
 	$(BIN)/python -m tools.api
@@ -112,6 +112,7 @@ pages: setup
 	$(BIN)/python -m tools.kustomize
 	$(BIN)/python -m tools.rooms
 	$(BIN)/python -m tools.metric_table
+	$(BIN)/python -m tools.settings
 	$(BIN)/python -m tools.docs_site
 	$(BIN)/pytest -q tests/docs
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
-from tools import commands, http_api
+from tools import commands, http_api, settings
 
 from mintage import __version__
 
@@ -59,6 +59,10 @@ class Links(HTMLParser):
 def test_generated_pages_say_what_the_program_says() -> None:
     assert commands.PAGE.read_text() == commands.page(), "run python -m tools.commands"
     assert http_api.PAGE.read_text() == http_api.page(), "run python -m tools.http_api"
+    found = settings.versions(settings.known_versions())
+    reference = settings.PAGE.read_text()
+    assert reference == settings.written(reference, found), "run python -m tools.settings"
+    assert settings.NAMES.read_text() == settings.names_file(found), "run python -m tools.settings"
 
 
 def test_every_page_has_its_place_in_the_order_of_pages() -> None:

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from mintage.settings.load import schema as schema_of_the_settings
+from mintage.settings.descriptions import schema as schema_of
+from mintage.settings.file import File
 
 
 def schema() -> int:
@@ -12,6 +13,6 @@ def schema() -> int:
     file, and write ``#:schema ./mintage.schema.json`` as the first line of mintage.toml (Taplo,
     Even Better TOML).
     """
-    found = schema_of_the_settings()
+    found = schema_of(File, title="mintage.toml")
     print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())  # noqa: T201
     return 0

@@ -28,18 +28,30 @@ Words: TypeAlias = str | tuple[str, ...]
 class AllowRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[[allow]]``: admits users who match all of its conditions.
 
-    *claims*: by JSON pointer (RFC 6901) into the provider's claims. An e-mail address counts only
-    if the provider says that it is verified, unless *accept_unverified_emails*.
+    Each condition has a word or several, of which one is enough; ``*`` and ``?`` match any
+    characters: [who may log in](how-to/say-who-may-log-in.md).
     """
 
     emails: Words = ()
+    """E-mail addresses, in any case. One counts only if the provider says that it is verified."""
     email_domains: Words = ()
+    """Domains of e-mail addresses, under the same condition."""
     subjects: Words = ()
+    """The users' permanent ids at the provider. With several providers they begin with the
+    provider's name.
+    """
     groups: Words = ()
+    """Groups or roles that the provider lists."""
     organizations: Words = ()
+    """GitHub's organizations. Request the scope `read:org` from the provider."""
     teams: Words = ()
+    """GitHub's teams, as `organization/team`; the same scope."""
     claims: dict[str, Words] = {}
+    """Any claim of the provider, by JSON pointer (RFC 6901); of a list, any member."""
     accept_unverified_emails: bool = False
+    """Accepts an address that the provider has not verified. The risk: a user may enter another
+    person's address.
+    """
 
     @property
     def asks(self) -> bool:

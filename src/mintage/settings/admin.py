@@ -20,12 +20,22 @@ _LEAST: Final = 32  # characters of a token
 
 
 class AdminSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[admin]``: the admin API is on if the file has this table."""
+    """``[admin]``: the admin API is on if the file has this table.
+
+    [Its page](how-to/administer-a-server.md#the-admin-api) has more.
+    """
 
     listen: str = "127.0.0.1:8081"
+    """Where the admin API listens: an address of this machine and a port, or `unix:PATH`."""
     token: str | None = None
+    """Where the token is that its callers send: `env:NAME`, `file:PATH`, …; at least 32 characters.
+    """
     resource: str | None = None
+    """The path of the resource through which operators use it: [behind a
+    group](how-to/administer-a-server.md#behind-a-group). Give this, a token, or both.
+    """
     unencrypted_and_reachable_from_other_machines: bool = False
+    """Whether `admin.listen` may be an address that other machines reach."""
 
 
 class AdminSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,18 +12,21 @@ from mintage.urls import check_https, whole_url
 
 
 class AuditSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[audit]``: where the audit trail goes, and what it says.
+    """``[audit]``: the audit trail is on if the file has this table.
 
-    *to*: ``file:PATH``, ``stdout``, or the URL of a webhook. *subject*: how users are named.
-    *refusals*: of which refused requests there are records. *authorization*, *signing_secret*:
-    where the secrets of a webhook are.
+    [Keep an audit trail](how-to/keep-an-audit-trail.md) has more.
     """
 
     to: str
+    """Where the records go: `file:PATH`, `stdout`, or the URL of a webhook."""
     subject: Literal["plain", "hashed"] = "plain"
+    """How records name users: as the provider does, or by a hash."""
     refusals: Refusals = "signed_in"
+    """Records of refused requests: of those with a live grant, of all, or of none."""
     authorization: str | None = None
+    """Where the header `Authorization` is that a webhook gets, as `Bearer …`."""
     signing_secret: str | None = None
+    """Where the secret is that signs each batch that a webhook gets."""
 
 
 def read_audit(

@@ -23,16 +23,24 @@ _TYPES: Final = {
 
 
 class BrandingSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[branding]``. *logo*: the path of a picture. *color*: like ``#0b57d0``.
+    """``[branding]``: how the pages look that people see.
 
-    *templates*: the path of a directory.
+    [Brand the pages](how-to/brand-the-pages.md) has more.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=80)] | None = None
+    """What the pages call this server.
+
+    Default: the issuer's host
+    """
     logo: str | None = None
+    """A picture for the pages: a GIF, JPEG, PNG, SVG or WebP file of at most 256 KiB."""
     support: Annotated[str, Meta(min_length=1, max_length=300)] | None = None
+    """Whom to ask, on all pages: words, an e-mail address, or an https URL."""
     color: str = COLOR
+    """The colour of buttons and links, as six hexadecimal digits."""
     templates: str | None = None
+    """A directory with [your own templates](how-to/brand-the-pages.md#your-own-templates)."""
 
 
 def read_branding(section: BrandingSection, base: Path) -> Branding:

@@ -14,13 +14,17 @@ _Seconds = Annotated[int, Meta(ge=60, le=90 * 86400)]
 
 
 class BrowserSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[browser]``: how long a browser stays signed in at a resource, in seconds.
+    """``[browser]``: how long a browser's session lasts.
 
-    *idle*: without a request; *lifetime*: from the login on.
+    [Login before a web site](how-to/put-login-before-a-web-site.md) has more.
     """
 
     idle: _Seconds = DEFAULT_IDLE
+    """Seconds without a request after which a browser's session ends."""
     lifetime: _Seconds = DEFAULT_LIFETIME
+    """Seconds from the login after which a browser's session ends; at most
+    `grants.session_lifetime`.
+    """
 
 
 def check_browser(section: ResourceSection, key: str) -> None:

@@ -21,34 +21,76 @@ _GLOB: Final = re.compile(r"[a-z0-9.*?-]+")
 
 
 class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[client]]``: a client that the operator configures."""
+    """``[[client]]``: a client that you configure.
+
+    [Choose how clients register](how-to/choose-how-clients-register.md) has more.
+    """
 
     client_id: str
+    """1 to 255 printable ASCII characters, no spaces."""
     redirect_uris: tuple[str, ...] = ()
+    """1 to 10 of them. A client that only introspects tokens needs none.
+
+    Default: needed
+    """
     name: str | None = None
+    """Its name on the consent page.
+
+    Default: its id
+    """
     client_secret: str | None = None
+    """Where it is, as for `secret`; at least 16 characters."""
     token_endpoint_auth_method: AuthMethod | None = None
+    """How it authenticates at `/token`.
+
+    Default: `client_secret_basic` with a secret, `private_key_jwt` with keys, else `none`
+    """
     jwks: dict[str, Any] | None = None
+    """Its public keys, as a table (RFC 7517)."""
     jwks_uri: str | None = None
+    """The https URL of its public keys."""
     scopes: tuple[str, ...] | None = None
+    """Scopes that it may ask for.
+
+    Default: all
+    """
     grant_types: tuple[str, ...] = ("authorization_code", "refresh_token")
+    """The grant types that it may use."""
     introspects: tuple[str, ...] = ()
+    """Paths of the resources whose tokens it may introspect, as their server. It then needs no
+    `redirect_uris`.
+    """
 
 
 class RegistrationSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[registration]``: whether clients may register themselves (RFC 7591)."""
 
     mode: Literal["open", "token", "off"] = "open"
+    """Which clients may register: all, those with the registration token, or none."""
     token: str | None = None
+    """Where the registration token is, as for `secret`; at least 16 characters. It goes with `mode
+    = "token"`.
+    """
 
 
 class CimdSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[cimd]``: which hosts' client id metadata documents are accepted."""
 
     enabled: bool = True
+    """Whether a `client_id` may be the URL of a metadata document."""
     allow: tuple[str, ...] = ()
+    """The only host names from which Mintage fetches documents and keys; `*` matches any
+    characters.
+
+    Default: all
+    """
     deny: tuple[str, ...] = ()
+    """Host names from which Mintage fetches no documents and keys; `*` matches any characters."""
     the_environments_proxy_refuses_inner_addresses: bool = False
+    """Set it if the proxy in `HTTPS_PROXY` or `ALL_PROXY` refuses to connect to addresses of your
+    own network. Behind a proxy, documents are off unless you set this: the proxy resolves the
+    names, so Mintage can't check where a URL leads.
+    """
 
 
 class RegistrationSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,24 +30,29 @@ _Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86400)]
 
 
 class ScopesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[scopes]``: how scopes relate.
-
-    *implies*: the scopes that a scope includes. *upstream*: which scopes to request from the
-    provider. *texts*: what it allows, in words for the consent page.
-    """
+    """``[scopes]``: how scopes relate, and what they are called."""
 
     implies: dict[str, tuple[str, ...]] = {}
+    """Which scopes a scope includes."""
     upstream: dict[str, tuple[str, ...]] = {}
+    """Which scopes to request from the provider when Mintage grants a scope."""
     texts: dict[str, Annotated[str, Meta(min_length=1, max_length=200)]] = {}
+    """What a scope allows, in words for the consent page."""
 
 
 class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[tokens]``: lifetimes in seconds, and the keys of tokens that other programs verify."""
+    """``[tokens]``: lifetimes, and the keys of tokens that other programs verify."""
 
     access_token_lifetime: _Seconds = 3600
+    """How many seconds an access token is valid."""
     refresh_token_lifetime: _Seconds = 2_592_000
+    """A session ends after so many seconds without use."""
     refresh_grace: Annotated[int, Meta(ge=0, le=3600)] = 60
+    """For how many seconds the previous refresh token still gets the same new tokens."""
     signing_key: str | tuple[str, ...] = ()
+    """Private keys (PEM) for [access tokens that others verify](how-to/verify-tokens-elsewhere.md):
+    where they are, as for `secret`, or a list. The first one signs.
+    """
 
     def lifetimes(self) -> Lifetimes:
         return Lifetimes(
@@ -58,47 +63,77 @@ class TokensSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class GrantsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[grants]``: how many logins a user may have, how long they last, and how long caches do.
-
-    *session_lifetime*: seconds from the login to its end, however often it is refreshed.
-    *idle_lifetime*: seconds from the last refresh to the end of the login; None: as long as the
-    refresh token.
-    *unanswered_seconds*: how long a login continues while the provider can't be asked about it.
-    """
+    """``[grants]``: how many logins a user may have, how long they last, and how long caches do."""
 
     max_per_user_and_client: Annotated[int, Meta(ge=1, le=1000)] = 20
+    """Active logins of one user at one client. A further login ends the oldest."""
     cache_seconds: Annotated[float, Meta(ge=0, le=300)] = 5.0
+    """For how many seconds a process may use a grant from memory without reading it again. No
+    process accepts a revoked grant for longer than this.
+    """
     outage_seconds: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    """For how many more seconds it may do so while the store does not answer; 0: not at all."""
     session_lifetime: _Seconds = 7_776_000
+    """A session ends so many seconds after its login, even if the client keeps refreshing. With 90
+    days a daily user logs in four times a year, and a forgotten login ends within three months.
+    """
     idle_lifetime: _Seconds | None = None
+    """A session ends so many seconds after its last refresh. It must be longer than
+    `tokens.access_token_lifetime`: [how long a login
+    lasts](how-to/end-logins.md#how-long-a-login-lasts).
+
+    Default: as the refresh token
+    """
     unanswered_seconds: Annotated[int, Meta(ge=0, le=30 * 86400)] = 14_400
+    """For how many seconds a login stays valid while the provider does not say whether it still
+    accepts the user. Four hours are longer than the period of a quota and most outages, and shorter
+    than a working day for a user who lost access.
+    """
 
 
 class ConsentSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[consent]``: whether users may let Mintage remember what they agreed to.
-
-    *remember_seconds*: for how long, in whole days; 0: every login asks.
-    """
+    """``[consent]``: whether users may let Mintage remember what they agreed to."""
 
     remember_seconds: Annotated[int, Meta(ge=0, le=365 * 86400, multiple_of=86400)] = 0
+    """For how long users may let Mintage [leave out the consent page](how-to/remember-consents.md),
+    in whole days; 0: never.
+    """
 
 
 class AccountSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[account]``: whether users may see and disconnect their apps at ``/account``.
-
-    *addresses*: what is kept of the addresses from which apps get tokens.
-    """
+    """``[account]``: whether users may see and disconnect their apps at ``/account``."""
 
     enabled: bool = True
+    """Whether users [see and disconnect their apps](how-to/let-users-disconnect-apps.md) at
+    `/account`.
+    """
     addresses: KeptAddress = "off"
+    """What Mintage keeps of the [addresses from which apps get
+    tokens](how-to/let-users-disconnect-apps.md#keep-the-addresses): nothing, the network (/24 for
+    IPv4, /48 for IPv6), or the whole address.
+    """
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``mintage.toml``: the settings of one server."""
+
     issuer: str
+    """The public base URL, without a slash at its end. The redirect URI at the provider is this and
+    `/callback`.
+    """
     upstream: UpstreamSection | tuple[UpstreamSection, ...]
     resource: tuple[ResourceSection, ...]
     store: str = "sqlite://mintage.db"
+    """Where Mintage keeps grants: the URL of one of [the stores](#stores), or [where the URL
+    is](how-to/give-it-its-secrets.md) if it holds a password.
+    """
     secret: str | tuple[str, ...] | None = None
+    """[Where the root secret is](how-to/give-it-its-secrets.md): `env:NAME`, `file:PATH`,
+    `credential:NAME` or `command:PROGRAM ARGUMENTS`, or a list of them. Each secret has at least 32
+    bytes and its own line. Mintage signs and encrypts with the first one, and accepts the others.
+
+    Default: created once
+    """
     tokens: TokensSection = TokensSection()
     grants: GrantsSection = GrantsSection()
     grant_types: GrantTypesSection = GrantTypesSection()
@@ -109,6 +144,11 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     registration: RegistrationSection = RegistrationSection()
     cimd: CimdSection = CimdSection()
     allow: tuple[AllowRule, ...] | Literal["everybody"] = ()
+    """Rules for [who may log in](how-to/say-who-may-log-in.md), each an `[[allow]]`. `allow =
+    "everybody"` says that none is meant.
+
+    Default: everybody, with a warning
+    """
     branding: BrandingSection = BrandingSection()
     account: AccountSection = AccountSection()
     consent: ConsentSection = ConsentSection()

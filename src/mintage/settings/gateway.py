@@ -17,20 +17,26 @@ _SERVE_BROWSERS: Final = ("nginx", "caddy", "traefik")
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[gateway]``: settings for all resources.
-
-    *trusted_proxies*: the proxies whose forwarded client addresses Mintage trusts. *forward_auth*:
-    the kind of proxy that may ask at ``/verify`` whether a request may pass; None: none.
-    *drop_headers*: more headers of clients that no backend gets. *max_group_bytes*: the longest
-    header with a user's groups.
-    """
+    """``[gateway]``: settings for all resources."""
 
     allowed_origins: tuple[str, ...] = ()
+    """Origins whose pages may call the resources, besides loopback and this server."""
     let_any_web_page_call: bool = False
+    """Accept every origin."""
     trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of the proxies in front. Mintage trusts their `X-Forwarded-For` or
+    `Forwarded`, and lets them ask at `/verify`.
+    """
     forward_auth: Literal["nginx", "traefik", "caddy", "haproxy", "envoy"] | None = None
+    """The kind of [the proxy that asks Mintage](how-to/ask-from-another-proxy.md) at `/verify`
+    whether a request may pass.
+    """
     drop_headers: tuple[str, ...] = ()
+    """Further client headers to drop for all backends; `*` at the end matches any ending."""
     max_group_bytes: Annotated[int, Meta(ge=256, le=32 * 1024)] = MAX_GROUP_BYTES
+    """The largest length of `X-Forwarded-Groups`. Mintage leaves out groups beyond it, and a header
+    says so.
+    """
 
 
 def check_gateway(section: GatewaySection, resources: tuple[Resource, ...]) -> None:

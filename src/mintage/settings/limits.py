@@ -9,14 +9,16 @@ _PerMinute = Annotated[int, Meta(ge=0, le=100_000_000)]
 
 
 class LimitsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[limits]``: per minute, and for each process. 0: no limit.
+    """``[limits]``: how often a user, a login or an address may do something.
 
-    *requests_per_user*: of one user at one resource, with all clients. *refreshes_per_login*: of
-    one user's login with one client. *registrations_per_address*, *registrations*: of clients that
-    register themselves, from one address and in all.
+    They hold for each process: [limits](how-to/limit-requests.md).
     """
 
     requests_per_user: _PerMinute = 60_000
+    """Requests of one user at one resource in a minute, with all clients; 0: no limit."""
     refreshes_per_login: _PerMinute = 300
+    """Refreshes of one login (a user with a client) in a minute; 0: no limit."""
     registrations_per_address: _PerMinute = 1_200
+    """Registrations from one address in a minute; 0: no limit."""
     registrations: _PerMinute = 12_000
+    """Registrations in a minute, from all addresses; 0: no limit."""

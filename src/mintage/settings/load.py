@@ -215,18 +215,6 @@ def _written(path: Path, environ: Mapping[str, str]) -> Iterator[dict[str, Any]]
         raise written.origins.named(error) from None
 
 
-def schema() -> dict[str, Any]:
-    """A JSON Schema (2020-12) of the file: each setting, its type, and the words it may have."""
-    found = msgspec.json.schema(File)
-    tables = found["$defs"]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **tables.pop(File.__name__),
-        "title": "mintage.toml",
-        "$defs": tables,
-    }
-
-
 def load_outline(path: Path) -> Outline:
     """What the TOML file *path* says, without reading any secret. Raises `ConfigError`."""
     with _written(path, os.environ) as data:

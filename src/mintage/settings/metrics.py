@@ -14,6 +14,9 @@ class MetricsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """``[metrics]``: the page for Prometheus is on if the file has this table."""
 
     listen: str = "127.0.0.1:9464"
+    """Where Prometheus reads [the metrics](how-to/watch-an-installation.md): an address of this
+    machine and a port.
+    """
 
 
 class MetricsAddress(msgspec.Struct, frozen=True):

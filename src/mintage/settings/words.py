@@ -40,7 +40,7 @@ def _kinds(file: type[msgspec.Struct], path: str) -> list[Any]:
         kinds = [
             field.type
             for kind in kinds
-            for part in _structs(kind)
+            for part in structs_in(kind)
             for field in msgspec.structs.fields(part)
             if field.encode_name == name
         ]
@@ -49,10 +49,11 @@ def _kinds(file: type[msgspec.Struct], path: str) -> list[Any]:
 
 def _tables(file: type[msgspec.Struct], path: str) -> Iterator[type[msgspec.Struct]]:
     for kind in _kinds(file, path):
-        yield from _structs(kind)
+        yield from structs_in(kind)
 
 
-def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
+def structs_in(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    """The tables that a setting of type *kind* may be, or hold."""
     for part in _within(kind):
         if isinstance(part, type) and issubclass(part, msgspec.Struct):
             yield part
