@@ -131,7 +131,7 @@ class Tokens:
             access_token=access_token,
             expires_in=max(lifetime - age, 0),
             scope=" ".join(granted),
-            refresh_token=refresh_token if refreshable else None,
+            refresh_token=refresh_token if refreshable and grant.ends_at is None else None,
         )
 
     def _until_the_end(self, grant: Active, lifetime: int) -> int:

@@ -18,6 +18,7 @@ from mintage.integrations.mcp_sdk import McpLogin
 from mintage.integrations.starlette import Login, user_of
 from tests.integrations.conftest import House, Open
 from tests.integrations.test_mcp_sdk import notes
+from tests.support.grant_states import upstream_of
 
 RESOURCES = [{"path": path, "scopes": ["read"]} for path in ("/api", "/other")]
 
@@ -94,7 +95,7 @@ async def test_attack_a09_starlette_and_mcp_sdk_the_upstreams_own_token_opens_no
     opened = await home.login.running.bearer.read(
         session.tokens["access_token"], home.login.running.site.resources[0]
     )
-    session.tokens["access_token"] = opened.opened.grant.upstream.access_token
+    session.tokens["access_token"] = upstream_of(opened.opened.grant).access_token
     assert (await session.get("/api/x")).status_code == 401
     assert seen == []
 

@@ -18,6 +18,7 @@ from mintage.stores.memory import MemoryStore
 from mintage.testing.oauth_client import OAuthClient
 from mintage.vault.values import OpenGrant
 from tests.support.access_tokens import handle_of
+from tests.support.grant_states import upstream_of
 from tests.support.raw_records import stolen
 from tests.support.world import SECRET, World, every_store
 
@@ -204,7 +205,7 @@ class TestD06StolenDatabase:
         seal_key = purpose_key(world.config.secret, "seal")
         grant = records.decode(seen.record, key=record_key(seal_key, handle.secret), store_key=key)
         assert isinstance(grant, Active)
-        assert grant.upstream.access_token in world.upstream.issued
+        assert upstream_of(grant).access_token in world.upstream.issued
 
     async def test_attack_d06_the_database_names_nobody(self, world: World) -> None:
         client, _, _ = await logged_in(world)

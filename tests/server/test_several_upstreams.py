@@ -17,6 +17,7 @@ from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.oauth_client import OAuthClient, answer_of
 from mintage.upstream.registry import Upstreams
 from tests.server.ways_back import told
+from tests.support.grant_states import upstream_of
 from tests.support.provider_settings import section
 from tests.support.tab import screenshot
 from tests.support.world import World
@@ -185,7 +186,7 @@ async def test_each_providers_tokens_are_renewed_and_ended_there(
     token = await log_in(world, client, "partners")
     _, grant = await who(world, token)
     upstreams = world.running.upstreams
-    renewed = await upstreams.refresh(grant.upstream, now=int(world.clock()))
+    renewed = await upstreams.refresh(upstream_of(grant), now=int(world.clock()))
     assert (upstream.seen["refresh_token"], partner.seen["refresh_token"]) == (0, 1)
     assert renewed.tokens.provider == "partners"
     await client.revoke(token)
@@ -201,7 +202,7 @@ async def test_a_provider_that_was_taken_out_ends_no_login(
     _, grant = await who(world, await log_in(world, client, "partners"))
     only_staff = Upstreams([(m.upstream, m.client) for m in world.running.upstreams][:1])
     with pytest.raises(UpstreamUnavailable, match="partners"):
-        await only_staff.refresh(grant.upstream, now=int(clock()))
+        await only_staff.refresh(upstream_of(grant), now=int(clock()))
 
 
 def broken(*sections: dict[str, Any]) -> str:

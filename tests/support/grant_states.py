@@ -39,3 +39,9 @@ PENDING = Pending(
 )
 ACTIVE = Active(login=LOGIN, upstream=TOKENS, code_hash=CODE_HASH, generation=5, rotated_at=NOW)
 REVOKED = Revoked(reason=Reason.CLIENT_REVOKED, client_id=CLIENT, at=NOW)
+
+
+def upstream_of(grant: Active) -> UpstreamTokens:
+    """The provider's tokens of a grant that a login has made."""
+    assert grant.upstream is not None
+    return grant.upstream

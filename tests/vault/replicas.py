@@ -21,6 +21,7 @@ from mintage.values import ClientId
 from mintage.vault.cache import GrantCache
 from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew
 from mintage.vault.vault import Vault
+from tests.support.grant_states import upstream_of
 from tests.support.logins import CLIENT, OLD, REDIRECT, RESOURCE, VERIFIER, new_code, redeem
 from tests.vault.reference import (
     CACHED,
@@ -217,7 +218,7 @@ async def _opened(place: str, clock: ManualClock) -> Store:
 
 def _told(outcome: OpenGrant | Refused) -> Answer:
     if isinstance(outcome, OpenGrant):
-        return Open(outcome.grant.generation, _number(outcome.grant.upstream))
+        return Open(outcome.grant.generation, _number(upstream_of(outcome.grant)))
     return No(outcome.reason)
 
 

@@ -14,6 +14,7 @@ from mintage.grants.states import Active, Grant, Reason
 from mintage.grants.transitions import Keep, Refuse, Write
 from mintage.vault import renewal, stored_grants
 from mintage.vault.values import OpenGrant, Refused
+from tests.support.grant_states import upstream_of
 from tests.vault.login import UPSTREAM, Login
 
 
@@ -29,7 +30,7 @@ async def login() -> Login:
 def told(outcome: OpenGrant | Refused) -> tuple[int, str]:
     """(generation, upstream token)"""
     assert isinstance(outcome, OpenGrant)
-    return outcome.grant.generation, outcome.grant.upstream.access_token
+    return outcome.grant.generation, upstream_of(outcome.grant).access_token
 
 
 async def under_way(login: Login, generation: int = 1) -> "asyncio.Task[OpenGrant | Refused]":
@@ -45,7 +46,7 @@ async def test_reads_twice_and_writes_twice(login: Login) -> None:
     assert told(await login.refresh()) == (2, "a1")
     assert login.store.seen == {"load": 2, "replace": 2}
     stored = await login.stored()
-    assert (stored.generation, stored.upstream.access_token, stored.lease) == (2, "a1", None)
+    assert (stored.generation, upstream_of(stored).access_token, stored.lease) == (2, "a1", None)
 
 
 async def test_of_ten_at_once_one_asks_and_all_get_one_successor(login: Login) -> None:
@@ -109,7 +110,7 @@ async def test_a_provider_that_has_not_answered_for_too_long_uses_no_refresh_tok
     with pytest.raises(UpstreamUnavailable):
         await login.refresh()
     stored = await login.stored()
-    assert (stored.generation, stored.upstream.access_token) == (1, "a1")
+    assert (stored.generation, upstream_of(stored).access_token) == (1, "a1")
 
 
 class TestAnAnswerThatCannotBeMade:
@@ -123,13 +124,13 @@ class TestAnAnswerThatCannotBeMade:
 
     async def test_for_the_user_by_now_costs_neither_token(self, login: Login) -> None:
         def prepare(opened: OpenGrant) -> None:
-            if opened.grant.upstream.access_token == "a1":
+            if upstream_of(opened.grant).access_token == "a1":
                 raise ValueError("too many groups")
 
         with pytest.raises(ValueError, match="too many groups"):
             await login.refresh(prepare=prepare)
         stored = await login.stored()
-        assert (stored.generation, stored.upstream.access_token) == (1, "a1")
+        assert (stored.generation, upstream_of(stored).access_token) == (1, "a1")
         assert told(await login.refresh()) == (2, "a1")
 
 
@@ -141,7 +142,7 @@ async def test_a_client_that_went_away_keeps_its_refresh_token(login: Login) -> 
     login.provider.arrive.set()
     await login.vault.drain()
     stored = await login.stored()
-    assert (stored.generation, stored.upstream.access_token) == (1, "a1")
+    assert (stored.generation, upstream_of(stored).access_token) == (1, "a1")
     login.clock.advance(300)  # beyond the grace for a repeated refresh
     assert told(await login.refresh()) == (2, "a1")
     assert login.provider.asked == 1
@@ -162,7 +163,7 @@ class TestARaceThatIsLost:
         await self.changed(login, generation=2, rotated_at=int(login.clock()))
         login.provider.arrive.set()
         assert told(await refreshing) == (2, "a1")
-        assert (await login.stored()).upstream.access_token == "a1"
+        assert upstream_of(await login.stored()).access_token == "a1"
         assert login.reported == []
 
     async def test_to_two_refreshes_ends_the_grant_and_reports_the_new_tokens(

@@ -26,6 +26,7 @@ from mintage.upstream.transport import HttpTransport
 from mintage.upstream.upstream import Upstream
 from mintage.values import Secret
 from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew
+from tests.support.grant_states import upstream_of
 
 PROCESSES, OPENINGS, REQUESTS = 4, 2, 50  # eight replicas with fifty requests each
 LEASE = 2  # seconds, where its holder is killed
@@ -34,6 +35,7 @@ SLACK = 15  # seconds that a busy machine may add
 LOGIN = LoginRequest(
     redirect_uri="http://127.0.0.1:9/callback", state="s", nonce="n", code_verifier="v" * 43
 )
+
 Gone = Literal["before it asked", "after the answer"]
 
 
@@ -119,13 +121,13 @@ class Process:
         if isinstance(outcome, OpenGrant):
             outcome = await replica.vault.with_fresh_upstream(outcome)
         if isinstance(outcome, OpenGrant):
-            return outcome.grant.upstream.access_token
+            return upstream_of(outcome.grant).access_token
         return outcome.reason
 
     async def _refresh(self, replica: Replica, secret: bytes) -> str:
         outcome = await replica.refresh(secret, 1)
         if isinstance(outcome, OpenGrant):
-            return f"{outcome.grant.generation} {outcome.grant.upstream.access_token}"
+            return f"{outcome.grant.generation} {upstream_of(outcome.grant).access_token}"
         return outcome.reason
 
     async def _renew(self, tokens: UpstreamTokens, who: Identity) -> Renewed:

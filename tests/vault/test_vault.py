@@ -15,6 +15,7 @@ from mintage.testing.clock import ManualClock
 from mintage.vault.values import OpenGrant, Refused, Renew
 from mintage.vault.vault import Vault
 from tests.support.faulty_store import FOREVER, FaultyStore
+from tests.support.grant_states import upstream_of
 from tests.support.logins import CLIENT, logged_in, vault_on
 
 
@@ -116,9 +117,9 @@ class TestRenewal:
         opened = await logged_in(vault, upstream=upstream.tokens())
         clock.advance(600)
         outcomes = await asyncio.gather(*(use(vault, opened) for _ in range(50)))
-        assert {o.grant.upstream.access_token for o in outcomes if isinstance(o, OpenGrant)} == {
-            "a1"
-        }
+        assert {
+            upstream_of(o.grant).access_token for o in outcomes if isinstance(o, OpenGrant)
+        } == {"a1"}
         assert (upstream.calls, len(outcomes)) == (1, 50)
 
     async def test_goes_on_behind_those_whose_token_still_holds(
@@ -129,12 +130,12 @@ class TestRenewal:
         upstream.gate.clear()
         outcome = await use(vault, opened)
         assert isinstance(outcome, OpenGrant)
-        assert outcome.grant.upstream.access_token == "a0"
+        assert upstream_of(outcome.grant).access_token == "a0"
         upstream.gate.set()
         await vault.drain()
         outcome = await use(vault, opened)
         assert isinstance(outcome, OpenGrant)
-        assert outcome.grant.upstream.access_token == "a1"
+        assert upstream_of(outcome.grant).access_token == "a1"
 
     async def test_is_saved_though_its_caller_went_away(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
@@ -149,7 +150,7 @@ class TestRenewal:
         await vault.drain()
         outcome = await use(vault, opened)
         assert isinstance(outcome, OpenGrant)
-        assert (outcome.grant.upstream.access_token, upstream.calls) == ("a1", 1)
+        assert (upstream_of(outcome.grant).access_token, upstream.calls) == ("a1", 1)
 
     async def test_is_saved_through_a_short_outage_of_the_store(
         self, vault: Vault, store: FaultyStore, upstream: Upstream, clock: ManualClock
@@ -165,7 +166,7 @@ class TestRenewal:
         store.failing = 0
         outcome = await caller
         assert isinstance(outcome, OpenGrant)
-        assert (outcome.grant.upstream.access_token, upstream.calls) == ("a1", 1)
+        assert (upstream_of(outcome.grant).access_token, upstream.calls) == ("a1", 1)
 
     async def test_that_fails_is_not_tried_again_at_once(
         self, vault: Vault, upstream: Upstream, clock: ManualClock
@@ -228,9 +229,9 @@ class TestReplicas:
         outcomes = await asyncio.gather(
             *(use(vault, opened) for vault in replicas for _ in range(25))
         )
-        assert {o.grant.upstream.access_token for o in outcomes if isinstance(o, OpenGrant)} == {
-            "a1"
-        }
+        assert {
+            upstream_of(o.grant).access_token for o in outcomes if isinstance(o, OpenGrant)
+        } == {"a1"}
         assert (upstream.calls, len(outcomes)) == (1, 100)
 
     async def test_hear_of_a_revocation(self, replicas: list[Vault], upstream: Upstream) -> None:
@@ -264,7 +265,7 @@ class TestReplicas:
         clock.advance(20)
         outcome = await waiting
         assert isinstance(outcome, OpenGrant)
-        assert (outcome.grant.upstream.access_token, upstream.calls) == ("a1", 1)
+        assert (upstream_of(outcome.grant).access_token, upstream.calls) == ("a1", 1)
         end.set()
         with pytest.raises(UpstreamUnavailable):
             await dead
@@ -288,4 +289,4 @@ class TestReplicas:
         late.set()
         outcome = await slow
         assert isinstance(outcome, OpenGrant)
-        assert outcome.grant.upstream.access_token == "a1"
+        assert upstream_of(outcome.grant).access_token == "a1"

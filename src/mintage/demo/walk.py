@@ -138,7 +138,8 @@ class Walk:
             "the row and the server's secret alone do not open it",
         )
         grant = records.decode(row, key=record_key(self._seal_key(), handle.secret), store_key=key)
-        upstream = grant.upstream.access_token if isinstance(grant, Active) else ""
+        tokens = grant.upstream if isinstance(grant, Active) else None
+        upstream = "" if tokens is None else tokens.access_token
         self.show.check(bool(upstream), f"with the token's jti it opens: {upstream[:16]}…")
         self.show.check(upstream not in token, "that upstream token is nowhere in the client's")
         self.show.check(upstream.encode() not in row, "nor in the database, unsealed")

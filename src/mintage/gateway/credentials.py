@@ -97,8 +97,8 @@ class BackendCredentials:
     async def of(self, access: Access, resource: Resource) -> tuple[dict[str, str], str | None]:
         """(identity headers, Authorization) for a backend.
 
-        Raises `InvalidToken` if the upstream has ended the login, `AccessDenied` if it issues no
-        token for the backend, and `UpstreamError` if it can't be asked.
+        Raises `InvalidToken` if the upstream has ended the login, `AccessDenied` if nobody logged
+        in there or it issues no token for the backend, and `UpstreamError` if it can't be asked.
         """
         match resource.credential:
             case "none":
@@ -106,8 +106,7 @@ class BackendCredentials:
             case "identity":
                 return self._identity(access, resource), None
             case "upstream":
-                opened = await fresh_upstream(access.opened, self.vault)
-                token = opened.grant.upstream.access_token
+                token = (await fresh_upstream(access.opened, self.vault)).access_token
             case "exchange":
                 token = await self._exchange(access, resource)
         return self._identity(access, resource), f"Bearer {token}"
@@ -135,13 +134,13 @@ class BackendCredentials:
         """A token for the backend's audience (RFC 8693), cached while it is valid."""
         if resource.exchange is None:
             raise ValueError("there are no settings for the exchange")
-        opened = await fresh_upstream(access.opened, self.vault)
+        tokens = await fresh_upstream(access.opened, self.vault)
         # The key is the whole question: two resources may differ in the scope alone.
-        tokens, key = opened.grant.upstream, (store_key(opened.secret), resource.exchange)
+        key = store_key(access.opened.secret), resource.exchange
         kept = self._exchanged.get(key)
         if kept is not None and kept.made_of == tokens and self.steady() < kept.until:
             return kept.token
-        party = opened.party(resource.identifier)
+        party = access.opened.party(resource.identifier)
         flight = key[0] + msgspec.msgpack.encode((tokens.access_token, resource.exchange))
         return await self._flights.join(flight, lambda: self._ask(key, tokens, party))
 

@@ -16,8 +16,10 @@ class Wait:
     lease: Lease
 
 
-def is_due(tokens: UpstreamTokens, *, now: int, margin: int) -> bool:
-    """Whether the upstream's access token ends within *margin* seconds."""
+def is_due(tokens: UpstreamTokens | None, *, now: int, margin: int) -> bool:
+    """Whether the upstream's access token ends within *margin* seconds. Without one: no."""
+    if tokens is None:
+        return False
     return tokens.expires_at is not None and now + margin >= tokens.expires_at
 
 
@@ -76,6 +78,8 @@ def renewed(grant: Active, outcome: Renewed, *, now: int) -> Active:
 
 def unanswered_since(grant: Active) -> int | None:
     """Since when an answer of the upstream is due; None if none is."""
+    if grant.upstream is None:
+        return None
     return grant.unanswered_since or grant.upstream.expires_at
 
 
@@ -87,7 +91,9 @@ def is_overdue(grant: Active, *, now: int, limit: int) -> bool:
 def may_go_on(grant: Active, *, now: int, limit: int) -> bool:
     """Whether a token without an end may be used although the upstream does not answer."""
     since = unanswered_since(grant)
-    return grant.upstream.recheck and since is not None and now < since + limit
+    if since is None or grant.upstream is None:
+        return False
+    return grant.upstream.recheck and now < since + limit
 
 
 def prolong(grant: Active, holder: bytes, *, now: int, duration: int) -> Keep | Write:

@@ -1,6 +1,7 @@
 """When a login ends by itself: its absolute lifetime, and its idle lifetime. Pure.
 
-Both are settings, and not part of the grant. So a shorter one applies to existing logins too.
+Both are settings, and not part of the grant. So a shorter one applies to existing logins too. A
+grant for which nobody logged in has an end of its own besides (`Active.ends_at`).
 """
 
 import math
@@ -11,9 +12,11 @@ from mintage.grants.states import Active, Reason
 def ends_at(grant: Active, *, session: int | None) -> float:
     """When *grant* ends, however often it is refreshed, in seconds since the epoch.
 
-    *session*: how many seconds after the login; None: never.
+    *session*: how many seconds after the login; None: never. A grant may have an earlier end of its
+    own.
     """
-    return math.inf if session is None else grant.login.created_at + session
+    of_login = math.inf if session is None else grant.login.created_at + session
+    return of_login if grant.ends_at is None else min(of_login, grant.ends_at)
 
 
 def over(

@@ -5,6 +5,8 @@
     Pending ──redeem──▶ Active(1) ──refresh──▶ Active(2) ──refresh──▶ …
        └──────────────────┴── replay, reuse, revocation, upstream's no ──▶ Revoked
 
+A grant for which nobody logs in begins as Active(1) and is never refreshed (`grants.direct`).
+
 `mintage.grants.transitions` and `mintage.grants.lease` say what may follow.
 """
 
@@ -54,13 +56,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, di
     """The user, as the upstream *issuer* describes them. *claims*: e-mail, name, groups, …
 
     *incomplete* names lists that the provider did not return in full. A value that is missing there
-    may still be true.
+    may still be true. *machine*: it is no user, but a client or a workload that acts for itself.
     """
 
     issuer: str
     subject: str
     claims: dict[str, Any] = {}
     incomplete: tuple[str, ...] = ()
+    machine: bool = False
 
     @cached_property
     def derived(self) -> dict[str, Any]:
@@ -117,12 +120,14 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, tag="pending"):
 class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defaults=True):
     """In use. *generation* counts its refresh tokens; with *code_hash* a replayed code is noticed.
 
-    *unanswered_since*: when the provider should have said who the user is, if it has not answered
-    since then. *used_from*: from which address the client last got tokens, if that is kept.
+    *upstream*: None if nobody logged in at a provider for this grant. *unanswered_since*: when the
+    provider should have said who the user is, if it has not answered since then. *used_from*: from
+    which address the client last got tokens, if that is kept. *ends_at*: when it ends in any case,
+    in seconds since the epoch, if it has an end of its own; such a grant has no refresh token.
     """
 
     login: Consent
-    upstream: UpstreamTokens
+    upstream: UpstreamTokens | None
     code_hash: bytes
     generation: int
     rotated_at: int
@@ -130,6 +135,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     resource: str | None = None  # the one that the code was redeemed for, if it was named
     unanswered_since: int | None = None
     used_from: str | None = None
+    ends_at: int | None = None
 
     @property
     def audience(self) -> str:
@@ -170,12 +176,16 @@ class Reason(StrEnum):
     SESSION_OVER = "session_lifetime_over"
     IDLE = "idle_lifetime_over"
     ENDED = "ended_from_a_list"
+    ASSERTION_REPLAYED = "assertion_replayed"
+    LOGGED_OUT = "logged_out_at_the_provider"
 
 
-def bound_tokens(grant: Pending | Active) -> UpstreamTokens:
-    """The upstream tokens of *grant*, bound to the provider that issued them.
+def bound_tokens(grant: Pending | Active) -> UpstreamTokens | None:
+    """The upstream tokens of *grant*, bound to the provider that issued them. None: it has none.
 
     Grants of earlier versions do not name that provider in the tokens, but in the identity.
     """
     tokens = grant.upstream
+    if tokens is None:
+        return None
     return replace(tokens, issuer=tokens.issuer or grant.login.identity.issuer)

@@ -47,10 +47,13 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """Refused, and the grant ends. *upstream*: tokens that may still be valid at the provider."""
+    """Refused, and the grant ends. *upstream*: tokens that may still be valid at the provider.
+
+    None: the grant has none.
+    """
 
     grant: Revoked
-    upstream: UpstreamTokens
+    upstream: UpstreamTokens | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

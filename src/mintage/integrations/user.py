@@ -165,6 +165,8 @@ class User:
             The token.
 
         Raises:
+            AccessDenied: Nobody logged in at the provider for this token: a client or a workload
+                acts for itself, or another provider asserted who the user is.
             InvalidToken: The login has ended at the provider: the user must log in again.
             UpstreamError: The provider can't be asked just now.
             StoreError: The store can't be read just now.

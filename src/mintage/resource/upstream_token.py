@@ -1,21 +1,24 @@
 """The user's token at the identity provider, for programs that call it on the user's behalf."""
 
-from mintage.errors import InvalidToken
+from mintage.errors import AccessDenied, InvalidToken
+from mintage.grants.states import UpstreamTokens
 from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
 
 
 async def upstream_token(opened: OpenGrant, vault: Vault) -> str:
     """A token that is valid for a while. Raises as `fresh_upstream` does."""
-    return (await fresh_upstream(opened, vault)).grant.upstream.access_token
+    return (await fresh_upstream(opened, vault)).access_token
 
 
-async def fresh_upstream(opened: OpenGrant, vault: Vault) -> OpenGrant:
-    """The grant with such a token, renewed if it was about to expire.
+async def fresh_upstream(opened: OpenGrant, vault: Vault) -> UpstreamTokens:
+    """The provider's tokens of a grant, renewed if they were about to expire.
 
-    Raises `InvalidToken` if the provider has ended the login, and `UpstreamError` if the provider
-    must be asked and can't be.
+    Raises `AccessDenied` if nobody logged in at the provider for this grant, `InvalidToken` if the
+    provider has ended the login, and `UpstreamError` if the provider must be asked and can't be.
     """
+    if opened.grant.upstream is None:
+        raise _no_tokens()
     outcome = await vault.with_fresh_upstream(opened)
     if isinstance(outcome, Refused):
         raise InvalidToken(
@@ -23,4 +26,15 @@ async def fresh_upstream(opened: OpenGrant, vault: Vault) -> OpenGrant:
             reason=outcome.reason.value,
             stage="upstream",
         )
-    return outcome
+    if outcome.grant.upstream is None:
+        raise _no_tokens()
+    return outcome.grant.upstream
+
+
+def _no_tokens() -> AccessDenied:
+    return AccessDenied(
+        "this needs the user's token at the identity provider, and nobody logged in there for this "
+        "access token: log in with a browser",
+        reason="the grant has no upstream tokens",
+        stage="upstream",
+    )

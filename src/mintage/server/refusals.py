@@ -40,6 +40,8 @@ def token_error(reason: Reason) -> OAuthError:
             | Reason.SESSION_OVER
             | Reason.IDLE
             | Reason.ENDED
+            | Reason.ASSERTION_REPLAYED
+            | Reason.LOGGED_OUT
         ):
             # One sentence for all: telling them apart would only help a guesser.
             return InvalidGrant(

@@ -48,7 +48,8 @@ class SiteSessions:
             found = await self.vault.sessions.use(secret, client, counts=False)
             if isinstance(found, OpenGrant):
                 who = found.grant.login.identity
-                upstream = self.upstreams.owner(found.grant.upstream)
+                tokens = found.grant.upstream
+                upstream = None if tokens is None else self.upstreams.owner(tokens)
                 yield SiteSession(resource, secret, who, found.party(), upstream)
 
     async def end(self, request: Request) -> list[RegisteredUpstream]:

@@ -222,7 +222,9 @@ class Listing:
             limit: How many grants stay.
         """
         try:
-            grants = sorted(await self._of(login), key=_order)
+            # Those with an end of their own are many copies of a program, or many short visits.
+            found = [one for one in await self._of(login) if not _ends_by_itself(one)]
+            grants = sorted(found, key=_order)
             for grant in grants[: max(len(grants) - limit, 0)]:
                 await self.remove(grant, by="lifetime", reason="too_many_grants")
         except StoreUnavailable as error:
@@ -279,6 +281,10 @@ def _party(grant: Listed) -> Party:
         resource=next(iter(who.resources), None),
         grant=grant.id,
     )
+
+
+def _ends_by_itself(grant: Listed) -> bool:
+    return grant.summary is not None and grant.summary.ends_at is not None
 
 
 def _order(grant: Listed) -> tuple[int, bytes]:

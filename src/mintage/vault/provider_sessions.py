@@ -69,17 +69,20 @@ class ProviderSessions:
         self._lifetime = lifetime or _TEN_YEARS
         self._random_bytes = random_bytes
 
-    async def join(self, login: Consent, tokens: UpstreamTokens) -> bool:
-        """Note who logged in during the session of *tokens*.
+    async def join(
+        self, login: Consent, tokens: UpstreamTokens | None, since: int | None = None
+    ) -> bool:
+        """Note who logged in during the session of *tokens*, if they name one.
 
-        False if it has ended since the login, or the user was logged out everywhere.
+        False if it has ended since the login, or the user was logged out everywhere. *since*: when
+        the provider asserted who the user is, if that was before the login.
         """
-        who, at = login.identity, login.created_at
+        who, at = login.identity, login.created_at if since is None else since
         _, user = await self._load(self._keys[0], _user(who.issuer, who.subject))
         if user.ended_after(at):
             return False
         until = at + self._lifetime
-        if tokens.sid is None or until <= self._clock():
+        if tokens is None or tokens.sid is None or until <= self._clock():
             return True
         name = _session(who.issuer, tokens.sid)
         for _ in range(_ATTEMPTS):

@@ -97,7 +97,7 @@ class Renewal:
     async def fresh(
         self, opened: OpenGrant, *, found: Found | None = None, rotation: Rotation | None = None
     ) -> OpenGrant | Refused:
-        """*opened* with an upstream token that is valid for a while.
+        """*opened* with an upstream token that is valid for a while; unchanged if it has none.
 
         One process asks once for all callers. While the old token is still valid nobody waits: it
         is renewed in the background. But if the provider ends the old token when it issues the new
@@ -109,11 +109,14 @@ class Renewal:
         caller waits for them and is the one for whom they are requested.
         """
         tokens, now = opened.grant.upstream, self._now()
+        bound = states.bound_tokens(opened.grant)
+        if tokens is None or bound is None:
+            return opened
         self._check_provider(tokens)
         if not lease.is_due(tokens, now=now, margin=self._lifetimes.upstream_margin):
             return self._not_overdue(opened)
         # Grants of earlier versions are bound here, before anything is sent for the first time.
-        self._check_provider(states.bound_tokens(opened.grant))
+        self._check_provider(bound)
         key = handles.store_key(opened.secret)
         expired = lease.is_due(tokens, now=now, margin=0)
         if not tokens.renewable:
@@ -210,16 +213,18 @@ class Renewal:
         """Ask the upstream, and save its answer."""
         key = handles.store_key(secret)
         party = party_of(leased.grant, key)
+        tokens, bound = leased.grant.upstream, states.bound_tokens(leased.grant)
+        if tokens is None or bound is None:
+            return leased
         try:
-            identity = leased.grant.login.identity
-            outcome = await self._ask(states.bound_tokens(leased.grant), identity)
+            outcome = await self._ask(bound, leased.grant.login.identity)
         except UpstreamRefused as refusal:
             reason, why = Reason.UPSTREAM_REFUSED, refusal.error
             if isinstance(refusal, NotAdmitted):
                 reason, why = Reason.NOT_ADMITTED, str(refusal)
             self._emit(RenewalRefused(party=party, reason=why))
             log.info("grant %s: upstream refused: %s", handles.grant_id(key), why)
-            return await self._end(secret, reason, leased.grant.upstream)
+            return await self._end(secret, reason, tokens)
         except (UpstreamUnavailable, UpstreamMisbehaved) as failure:
             self._remember_failure(key, leased.grant, failure)
             down = isinstance(failure, UpstreamUnavailable)

@@ -81,7 +81,7 @@ class StoredGrants:
         report: ReportEnded,
         tells: bool,
         outage: Outage,
-        join: Callable[[Consent, UpstreamTokens], Awaitable[bool]],
+        join: Callable[[Consent, UpstreamTokens | None, int | None], Awaitable[bool]],
         emit: Emit = ignore,
     ) -> None:
         self._store = store
@@ -98,20 +98,30 @@ class StoredGrants:
         self._unconfirmed = UnconfirmedWrites()
         self.ended = Ended()
 
-    async def insert(self, secret: bytes, grant: Pending | Active, expires_at: int) -> None:
+    async def insert(
+        self, secret: bytes, grant: Pending | Active, expires_at: int, *, since: int | None = None
+    ) -> None:
         """Store a new grant until *expires_at*.
 
-        Raises `UpstreamRefused` if the user has logged out at the provider since the login.
+        Raises `UpstreamRefused` if the user has logged out at the provider since the login, which
+        was at *since* (seconds since the epoch; None: when the grant was made).
         """
         key = handles.store_key(secret)
         record = self._codec.seal_new(grant, secret=secret, key=key)
         await self.insert_once(key, record, self._names.make(grant, key), expires_at)
+        if grant.login.identity.machine:
+            return
         # After the grant: a logout at the same time finds the grant, or this finds the logout.
-        if not await self._join(grant.login, grant.upstream):
-            await self._store.delete(key)
-            self._changed(key)
-            self._report(grant.upstream)
+        if not await self._join(grant.login, grant.upstream, since):
+            await self.delete(secret)
+            self._report_tokens(grant.upstream)
             raise UpstreamRefused("the user has logged out at the provider since this login")
+
+    async def delete(self, secret: bytes) -> None:
+        """Delete a grant of which no client has a token yet."""
+        key = handles.store_key(secret)
+        await self._store.delete(key)
+        self._changed(key)
 
     async def insert_once(
         self, key: bytes, record: bytes, index: Index | None, expires_at: int
@@ -202,7 +212,7 @@ class StoredGrants:
                 return OpenGrant(secret, active)
             case Revoke(grant=revoked, upstream=upstream):
                 await self._replace(secret, seen, grant, revoked)
-                self._report(upstream)
+                self._report_tokens(upstream)
                 self._emit_end(secret, grant, revoked.reason)
                 return Refused(revoked.reason)
 
@@ -221,6 +231,8 @@ class StoredGrants:
         key = handles.store_key(secret)
         if isinstance(grant, Active):
             expires_at = self._lifetimes.end_of(grant)
+        elif isinstance(before, Active) and before.ends_at is not None:
+            expires_at = self._lifetimes.end_of(before)  # its one token is refused until then
         else:
             expires_at = int(self._clock()) + self._lifetimes.refresh
         record = self._codec.seal_next(
@@ -232,8 +244,8 @@ class StoredGrants:
             if not is_current or _is_use(before, grant):
                 # Lists show when it was used; and names may be made with an older secret.
                 index = self._names.make(grant, key)
-            if not is_current:
-                await self._join(grant.login, grant.upstream)
+            if not is_current and not grant.login.identity.machine:
+                await self._join(grant.login, grant.upstream, None)
         try:
             await self._store.replace(key, seen, record, expires_at, index)
         except StoreUnavailable:
@@ -280,7 +292,7 @@ class StoredGrants:
             self.ended.remember(key)
             before = self._unconfirmed.written(key, seen.record)
             if before is not None:  # it was not reported when the write got no answer
-                self._report(bound_tokens(before))
+                self._report_tokens(bound_tokens(before))
                 if grant.reason is not Reason.ENDED:  # whoever ended it has reported that
                     self._emit_end(secret, before, grant.reason)
         elif was_over:
@@ -306,7 +318,7 @@ class StoredGrants:
         except StoreUnavailable as error:
             log.warning("an ended grant's upstream tokens are reported later: %s", error)
             return revoked
-        self._report(bound_tokens(before))
+        self._report_tokens(bound_tokens(before))
         return revoked
 
     async def settle_known(self, key: bytes, known: Active) -> None:
@@ -323,7 +335,12 @@ class StoredGrants:
         except StoreUnavailable as error:
             log.warning("an ended grant's upstream tokens are reported later: %s", error)
             return
-        self._report(bound_tokens(known))
+        self._report_tokens(bound_tokens(known))
+
+    def _report_tokens(self, tokens: UpstreamTokens | None) -> None:
+        """Report the upstream tokens of a grant that has ended, if it has some."""
+        if tokens is not None:
+            self._report(tokens)
 
     async def check_secrets(self, secret: bytes) -> None:
         """Raise `SecretMissing` if the live grant of *secret* needs a secret that is not here.

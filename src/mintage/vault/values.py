@@ -71,6 +71,8 @@ class Lifetimes:
 
     def end_of(self, grant: Active) -> int:
         """When *grant* ends if it is not used any more, in seconds since the epoch."""
+        if grant.ends_at is not None:
+            return grant.ends_at + CLOCK_LEEWAY  # its token is valid for as long
         if is_of_browser(grant.login.client_id):
             return self.browser.end_of(grant)
         return grant.rotated_at + self.refresh
@@ -99,7 +101,8 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     of the servers say. *resources*: what the app may use, with *scopes*; empty for a grant of an
     earlier version. *sid*: the provider's session in which the user logged in, if it is known.
     *used_at*: when the app last got tokens, and *used_from*: from which address, if that is kept.
-    New members come at the end: older versions ignore them.
+    *ends_at*: its own end, if it has one and is never refreshed. *machine*: the login of no
+    user. New members come at the end: older versions ignore them.
     """
 
     issuer: str
@@ -113,11 +116,15 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     sid: str | None = None
     used_at: int | None = None
     used_from: str | None = None
+    ends_at: int | None = None
+    machine: bool = False
 
     @classmethod
     def of(cls, grant: Pending | Active) -> Self:
         login = grant.login
-        used = (grant.rotated_at, grant.used_from) if isinstance(grant, Active) else (None, None)
+        used: tuple[int | None, str | None, int | None] = (None, None, None)
+        if isinstance(grant, Active):
+            used = (grant.rotated_at, grant.used_from, grant.ends_at)
         who, claims = login.identity, login.identity.claims
         names = (claims.get(claim) for claim in ("email", "preferred_username", "name"))
         name = next((name for name in names if isinstance(name, str)), None)
@@ -130,8 +137,9 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
             login.order,
             login.scopes,
             (login.resource, *login.more_resources),
-            grant.upstream.sid,
+            None if grant.upstream is None else grant.upstream.sid,
             *used,
+            who.machine,
         )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import Exists, StoreUnavailable, UpstreamUnavailable
 from mintage.events.event import Emit, ignore
@@ -39,6 +40,7 @@ from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.cache import GrantCache
 from mintage.vault.codec import GrantCodec
 from mintage.vault.consents import Consents
+from mintage.vault.direct_grants import DirectGrants
 from mintage.vault.listing import Listing
 from mintage.vault.names import GrantNames
 from mintage.vault.outage import Outage
@@ -65,6 +67,7 @@ log = logging.getLogger("mintage.vault")
 
 DEFAULT_MAX_GRANTS: Final = 20
 _CLAIM_BYTES: Final = 8
+_MAX_UNSURE: Final = 10_000
 _SLOW: Final = 1.0  # seconds
 
 
@@ -142,6 +145,7 @@ class Vault:
         )
         self._settling: SingleFlight[None] = SingleFlight()
         self._rotations = Rotations(steady)
+        self._unsure_claims: BoundedMemory[bytes, bytes] = BoundedMemory(_MAX_UNSURE)
         self._max_grants = max_grants
         self._admits = admits
         self.consents = Consents(store, (keys, *former_keys), random_bytes)
@@ -167,20 +171,44 @@ class Vault:
             outage=self._outage,
             authenticate=self.authenticate,
         )
+        self.direct = DirectGrants(
+            self._grants,
+            random_bytes=random_bytes,
+            lifetimes=self._lifetimes,
+            claim=self.claim,
+            is_claimed=self.is_claimed,
+        )
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
-        """Claim *name* until *expires_at*. Returns whether it was free."""
+        """Claim *name* until *expires_at*. Returns whether it was free.
+
+        If the store failed and may have written the claim, the next call for *name* in this process
+        finds out, and the claim is that call's.
+        """
+        key, record = _claim_key(name), self._random_bytes(_CLAIM_BYTES)
         try:
-            await self._grants.insert_once(
-                _claim_key(name), self._random_bytes(_CLAIM_BYTES), None, expires_at
-            )
+            await self._grants.insert_once(key, record, None, expires_at)
         except Exists:
-            return False
+            return await self._is_unsure_claim(key)
+        except StoreUnavailable:
+            self._unsure_claims[key] = record
+            raise
         return True
 
+    async def _is_unsure_claim(self, key: bytes) -> bool:
+        """Whether the claim at *key* is one of this process that got no answer. True once."""
+        if key not in self._unsure_claims:
+            return False
+        seen = await self._store.load(key)
+        return seen is not None and seen.record == self._unsure_claims.pop(key, None)
+
     async def is_claimed(self, name: bytes) -> bool:
-        """Whether *name* was claimed, and the claim has not ended."""
-        return await self._store.load(_claim_key(name)) is not None
+        """Whether *name* was claimed, and the claim has not ended.
+
+        No, if this process made the claim and got no answer: `claim` may still succeed.
+        """
+        key = _claim_key(name)
+        return await self._store.load(key) is not None and key not in self._unsure_claims
 
     async def create(
         self, login: Consent, upstream: UpstreamTokens, *, code_challenge: str, redirect_uri: str
@@ -362,6 +390,8 @@ class Vault:
         """When *grant*, which `listing` found, ends if its client does not refresh it."""
         if grant.summary is None or is_of_browser(grant.summary.client_id):
             return grant.expires_at
+        if grant.summary.ends_at is not None:
+            return min(grant.summary.ends_at, grant.expires_at)
         since, limits = grant.summary.created_at, self._lifetimes
         used = max(since, self.renewed_at(grant))
         session, idle = limits.session or math.inf, limits.idle or math.inf
