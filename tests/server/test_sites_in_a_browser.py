@@ -1,10 +1,10 @@
 """A real web site, a real browser, and the login between: by the gateway, and behind proxies."""
 
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import uvicorn
@@ -26,7 +26,10 @@ from tests.support.world import World
 pytest.importorskip("flask")
 pytest.importorskip("gunicorn")
 
-FRONTS = {"nginx": nginx, "caddy": caddy}
+FRONTS: Final[dict[str, Callable[..., AbstractAsyncContextManager[object]]]] = {
+    "nginx": nginx,
+    "caddy": caddy,
+}
 SITE = {
     "path": "/",
     "name": "The Notes",

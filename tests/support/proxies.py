@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/ask-from-another-proxy.md"
+KEEPING = ROOT / "docs/how-to/keep-answers-in-nginx.md"
 FOR_SITES = ROOT / "docs/how-to/put-login-before-a-web-site-with-nginx.md"
 _FRAME = """\
 daemon off;
@@ -63,11 +64,39 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
     return text
 
 
+def keeping_answers(server: str, directory: Path) -> str:
+    """*server*, changed as the page about kept answers says: the cache is in *directory*."""
+    before, location, text = block("nginx", KEEPING).partition("    # The question, and")
+    secret = directory / "secret.conf"
+    secret.write_text('map "" $mintage_cache_secret { default a-secret-of-this-test; }\n')
+    before = replaced(
+        before,
+        {
+            "/run/nginx-mintage": str(directory / "kept"),
+            "/etc/nginx/mintage_cache_secret.conf": str(secret),
+        },
+    )
+    question = r"^    # The question\..*?^    }\n"
+    (found,) = re.findall(question, server, re.MULTILINE | re.DOTALL)
+    return before + server.replace(found, location + text)
+
+
 def nginx_command(
-    directory: Path, *, listen: int, mintage: int, tools: int, page: Path = PAGE
+    directory: Path,
+    *,
+    listen: int,
+    mintage: int,
+    tools: int,
+    page: Path = PAGE,
+    keeps: bool = False,
 ) -> list[str]:
-    """nginx as on the page, without TLS, on loopback ports: its files are in *directory*."""
+    """nginx as on the page, without TLS, on loopback ports: its files are in *directory*.
+
+    *keeps*: it keeps answers.
+    """
     server = re.sub(r"^ *ssl_certificate.*\n", "", block("nginx", page), flags=re.MULTILINE)
+    if keeps:
+        server = keeping_answers(server, directory)
     server = replaced(
         server,
         {
@@ -165,10 +194,17 @@ async def envoy(directory: Path, *, listen: int, mintage: int, tools: int) -> As
 
 @asynccontextmanager
 async def nginx(
-    directory: Path, *, listen: int, mintage: int, tools: int, page: Path = PAGE
+    directory: Path,
+    *,
+    listen: int,
+    mintage: int,
+    tools: int,
+    page: Path = PAGE,
+    keeps: bool = False,
 ) -> AsyncIterator[Path]:
     """nginx, running; the file of its errors."""
-    command = nginx_command(directory, listen=listen, mintage=mintage, tools=tools, page=page)
+    ports = {"listen": listen, "mintage": mintage, "tools": tools}
+    command = nginx_command(directory, **ports, page=page, keeps=keeps)
     log = directory / "nginx.log"
     async with running(*command, port=listen, log=log):
         yield log

@@ -34,10 +34,12 @@ from mintage.endpoints import VERIFY
 from mintage.errors import StoreUnavailable
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
+from mintage.gateway.kept_answers import keeping
 from mintage.gateway.peers import Peers, read_networks
 from mintage.resource.bearer import Bearer
 from mintage.server.about import About
 from mintage.server.pages import Pages
+from mintage.settings.limits import DEFAULT_REQUESTS_PER_USER
 from mintage.settings.load import Config
 from mintage.upstream.registry import Upstreams
 
@@ -202,7 +204,12 @@ def _forward_auth(
     asker = config.gateway.forward_auth
     if asker is None:
         return None
-    return ForwardAuth(gateway, peers, asker, f"{base_path}/{VERIFY.name}")
+    allowed = keeping(
+        most=config.gateway.kept_answer_seconds,
+        fresh_for=config.grants.cache_seconds,
+        counts=0 < config.limits.requests_per_user < DEFAULT_REQUESTS_PER_USER,
+    )
+    return ForwardAuth(gateway, peers, asker, f"{base_path}/{VERIFY.name}", allowed)
 
 
 async def _enter_secrets(secret_needs: SecretNeeds) -> None:

@@ -26,9 +26,12 @@ from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.headers import TELLING, RawHeaders, other_cookies
 from mintage.gateway.incoming import Incoming
+from mintage.gateway.kept_answers import KEEPS_NOTHING, WORTH_KEEPING, Keeping
 from mintage.gateway.paths import Match, check_needs_no_decoding
 from mintage.gateway.peers import Peers, is_local
 from mintage.gateway.proxy import NEVER_PASSED
+from mintage.grants.handles import store_key
+from mintage.resource.bearer import Access
 from mintage.web.cors import for_any_origin, is_preflight
 from mintage.web.limits import check_size
 
@@ -54,7 +57,8 @@ _COOKIE: Final = "cookie"
 # What the manual's configurations hold, less what HTTP and the cookies of a front need.
 MAX_ANSWER: Final = 60 * 1024  # bytes of all names and values
 _NOTABLE: Final = 3 * 1024  # nginx holds 4 KiB in all, unless its configuration says otherwise
-_NOTHING: Final = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
+_EMPTY: Final = (b"content-length", b"0")
+_NOT_KEPT: Final = [_EMPTY, (b"cache-control", b"no-store")]
 
 # Envoy's header about a body that `with_request_body` makes it send.
 _PARTIAL: Final = b"x-envoy-auth-partial-body"
@@ -76,11 +80,20 @@ class NotDescribed(OAuthError):
 class ForwardAuth:
     """An ASGI app at *path*. *asker* is the kind of proxy that may ask, *peers* which ones."""
 
-    def __init__(self, gateway: Gateway, peers: Peers, asker: Asker, path: str) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        peers: Peers,
+        asker: Asker,
+        path: str,
+        keeping: Keeping = KEEPS_NOTHING,
+    ) -> None:
         self._gateway = gateway
         self._peers = peers
         self._asker = asker
         self._path = path
+        # Only nginx is known to keep answers by a key that holds what it names.
+        self._keeping = keeping if asker == "nginx" else KEEPS_NOTHING
         # The same few proxies ask about the same few paths. Refusals are not remembered.
         self._check_peer = lru_cache(maxsize=256)(self._look_at_peer)
         self._find = lru_cache(maxsize=512)(self._look_up)
@@ -127,6 +140,9 @@ class ForwardAuth:
             if backend.resource.browser:
                 told[_COOKIE] = other_cookies(scope["headers"])
             self._measure(told, backend)
+            keeps = _NOT_KEPT
+            if self._keeping.may_keep(scope["headers"], backend.resource):
+                keeps = self._kept(access)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             request = Request(scope if asked is None else self._in_question(scope, *asked))
             response = self._gateway.refusal(error, request, backend)
@@ -134,7 +150,7 @@ class ForwardAuth:
             return await known(scope, receive, for_any_origin(send))
         answered = self._empty | told
         headers = [(name.encode(), value.encode("latin-1")) for name, value in answered.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": headers + _NOTHING})
+        await send({"type": "http.response.start", "status": 200, "headers": headers + keeps})
         return await send({"type": "http.response.body", "body": b""})
 
     def _body(self, scope: Scope, receive: Receive) -> Incoming | None:
@@ -148,6 +164,23 @@ class ForwardAuth:
                 reason="Envoy sent a part of the body: raise max_request_bytes",
             )
         return Incoming(receive)
+
+    def _kept(self, access: Access) -> RawHeaders:
+        """What says how long the proxy may keep the answer."""
+        vault, key = self._gateway.proxy.credentials.vault, store_key(access.opened.secret)
+        now, fresh_for = self._gateway.proxy.credentials.clock(), vault.fresh_for(key)
+        seconds = self._keeping.seconds(access, fresh_for=fresh_for, now=now)
+        if not seconds:
+            if fresh_for < WORTH_KEEPING:
+                # So that the next answer can be kept, and not only the one after some more seconds.
+                vault.look_again(key)
+            return _NOT_KEPT
+        # nginx takes the first of these. Any other cache must not keep the answer.
+        return [
+            (b"x-accel-expires", b"%d" % seconds),
+            (b"cache-control", b"private, max-age=%d" % seconds),
+            _EMPTY,
+        ]
 
     def _measure(self, told: Mapping[str, str], backend: Backend) -> None:
         """Raises `AnswerTooLarge`. A large answer is logged each time its size has doubled."""

@@ -37,6 +37,10 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The largest length of `X-Forwarded-Groups`. Mintage leaves out groups beyond it, and a header
     says so.
     """
+    kept_answer_seconds: Annotated[int, Meta(ge=0, le=15)] = 5
+    """For how many seconds at most nginx may [keep an answer](how-to/keep-answers-in-nginx.md) of
+    `/verify`; 0 for none.
+    """
 
 
 def check_gateway(section: GatewaySection, resources: tuple[Resource, ...]) -> None:

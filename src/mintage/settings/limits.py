@@ -1,9 +1,11 @@
 """The section ``[limits]``: how often a user, a login or an address may do something."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
+
+DEFAULT_REQUESTS_PER_USER: Final = 60_000
 
 _PerMinute = Annotated[int, Meta(ge=0, le=100_000_000)]
 
@@ -14,7 +16,7 @@ class LimitsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     They hold for each process: [limits](how-to/limit-requests.md).
     """
 
-    requests_per_user: _PerMinute = 60_000
+    requests_per_user: _PerMinute = DEFAULT_REQUESTS_PER_USER
     """Requests of one user at one resource in a minute, with all clients; 0: no limit."""
     refreshes_per_login: _PerMinute = 300
     """Refreshes of one login (a user with a client) in a minute; 0: no limit."""

@@ -187,6 +187,10 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
     backend_compares_mcp_headers_with_the_body: bool = False
     """If another proxy asks Mintage, decide rules about MCP by the headers."""
+    let_the_proxy_keep_tokens_of_the_provider: bool = False
+    """Let nginx [keep answers](how-to/keep-answers-in-nginx.md) of `/verify` that hold a token of
+    the identity provider.
+    """
     browser: bool = False
     """Whether people use it with a browser: [login by redirect, session in a
     cookie](how-to/put-login-before-a-web-site.md).

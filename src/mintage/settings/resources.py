@@ -72,6 +72,7 @@ def _resource(section: ResourceSection, issuer: str, target: Target) -> Resource
         message_bytes=section.max_message_bytes,
         filter_lists=section.filter_lists,
         trusts_mcp_headers=section.backend_compares_mcp_headers_with_the_body,
+        proxy_keeps_tokens=section.let_the_proxy_keep_tokens_of_the_provider,
         credential=section.credential,
         backend_audience=section.backend_audience,
         browser=section.browser,

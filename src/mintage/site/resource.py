@@ -27,7 +27,8 @@ class Resource:
     `mintage.gateway.paths`). *message_bytes*: the longest body that rules about MCP read.
     *filter_lists*: whether lists of tools show only what the token may call. *trusts_mcp_headers*:
     if another proxy asks, the MCP headers of a request decide, because the backend compares them
-    with the body.
+    with the body. *proxy_keeps_tokens*: a proxy that asks may keep answers with a token of the
+    provider in them.
 
     *browser*: whether people use it with a browser, with a session in a cookie. *browser_scopes*:
     the optional scopes that such a session has. *browser_origins*: other sites whose pages may send
@@ -50,6 +51,7 @@ class Resource:
     message_bytes: int = MESSAGE_BYTES
     filter_lists: bool = False
     trusts_mcp_headers: bool = False
+    proxy_keeps_tokens: bool = False
     credential: Credential = "none"
     browser: bool = False
     browser_scopes: Scopes = ()

@@ -53,6 +53,20 @@ class GrantCache:
         self._grants.move_to_end(key)
         return known.grant
 
+    def fresh_for(self, key: bytes) -> float:
+        """For how many more seconds the grant under *key* is fresh; 0 if it is not."""
+        known = self._grants.get(key)
+        if known is None or known.era is not self._era:
+            return 0.0
+        return max(0.0, known.fresh_until - self._clock())
+
+    def age(self, key: bytes) -> None:
+        """The grant under *key* is no longer fresh, but still known."""
+        known = self._grants.get(key)
+        if known is not None:
+            now = self._clock()
+            self._grants[key] = known._replace(fresh_until=min(now, known.fresh_until))
+
     def last_known(self, key: bytes) -> Active | None:
         """The grant under *key* as it was a short time ago, if no change of it is known."""
         known = self._grants.get(key)

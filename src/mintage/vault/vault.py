@@ -322,6 +322,14 @@ class Vault:
         """The live grant under store key *key*, if it is cached and still fresh."""
         return self._cache.get(key)
 
+    def fresh_for(self, key: bytes) -> float:
+        """For how many seconds the grant under store key *key* need not be read again."""
+        return self._cache.fresh_for(key)
+
+    def look_again(self, key: bytes) -> None:
+        """Read the grant under store key *key* from the store when it is next needed."""
+        self._cache.age(key)
+
     async def check_secrets(self, handle: Handle | None) -> None:
         """Raise `SecretMissing` if the grant that *handle* names needs a secret that is not here.
 
