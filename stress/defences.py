@@ -4,7 +4,7 @@
 
     python -m stress.defences [ROW…]
 
-A row is that of docs/security.md, ``A01`` to ``E23``; without any, all of them. The files in
+A row is that of docs/security.md, ``A01`` to ``F99``; without any, all of them. The files in
 ``defence_changes`` have the changes. Each is made to a copy of the package, and the tests of
 its row run on that copy, one process at a time. A row that stays green has tests that prove
 nothing: exit code 1.
@@ -39,7 +39,7 @@ if here != pathlib.Path(sys.argv[1]):
 sys.exit(pytest.main(sys.argv[2:]))
 """
 
-TABLED: Final = re.compile(r"^\| ([A-E]\d\d) \|.*\| (tests/\S+) \|$", re.MULTILINE)
+TABLED: Final = re.compile(r"^\| ([A-F]\d\d) \|.*\| (tests/\S+) \|$", re.MULTILINE)
 _RED: Final = re.compile(r"^FAILED \S+?::(?:\w+::)?(test_\w+)(.*)$", re.MULTILINE)
 
 

@@ -22,6 +22,7 @@ class Endpoint:
 
 
 AUTHORIZE: Final = Endpoint("authorize", "authorization_endpoint", page=True)
+PAR: Final = Endpoint("par", "pushed_authorization_request_endpoint")
 CONSENT: Final = Endpoint("consent", page=True)
 CALLBACK: Final = Endpoint("callback", page=True)
 ACCOUNT: Final = Endpoint("account", page=True)
@@ -40,6 +41,7 @@ SIGN_OUT: Final = Endpoint("mintage/sign-out", page=True)
 
 ENDPOINTS: Final = (
     AUTHORIZE,
+    PAR,
     CONSENT,
     CALLBACK,
     ACCOUNT,

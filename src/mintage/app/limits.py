@@ -28,6 +28,11 @@ class Limits:
             "too many clients register from this address; try again when Retry-After says",
             clock=clock,
         )
+        self.pushed_requests_by_address = RateLimit(
+            section.pushed_requests_per_address,
+            "too many requests are pushed from this address; try again when Retry-After says",
+            clock=clock,
+        )
         self.registrations = RateLimit(
             section.registrations,
             "too many clients register here; try again when Retry-After says",

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from mintage.app.browsers import browser_cookies
 from mintage.app.grant_types import grant_types
 from mintage.app.limits import Limits
+from mintage.app.pushed_requests import authorization_checks, pushed_seal
 from mintage.app.store_watch import look
 from mintage.clients.authentication import Authenticator
 from mintage.clients.client import Client
@@ -105,14 +106,17 @@ def page_routes(
         clock=clock,
         emit=emit,
     )
+    pushed = pushed_seal(config, random_bytes)
     authorize = AuthorizeEndpoint(
         site=site,
         directory=directory,
+        checks=authorization_checks(config, site, upstreams, random_bytes),
+        pushed=pushed,
+        is_claimed=vault.is_claimed,
         cookies=cookies,
         seal=seal,
         remembering=remembering,
         start=start,
-        upstreams=upstreams,
         pages=pages,
         scope_texts=config.scopes.texts,
         clock=clock,
@@ -135,6 +139,7 @@ def page_routes(
             vault=vault,
             cookies=cookies,
             remembering=remembering,
+            pushed=pushed,
             revoker=revoker,
             allow=config.allow,
             pages=pages,

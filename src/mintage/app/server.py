@@ -13,6 +13,7 @@ from mintage.app.kept import hold_published, hold_upstream, hold_vault, join
 from mintage.app.lasting import Lasting
 from mintage.app.limits import Limits
 from mintage.app.opening import access_keys, tokens_of
+from mintage.app.pushed_requests import pushed_request_routes
 from mintage.app.requests import Requests
 from mintage.app.router import Router
 from mintage.app.routes import (
@@ -137,6 +138,15 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
             limits=Limits(config.limits, steady),
             random_bytes=random_bytes,
             emit=emit,
+        )
+        endpoints |= pushed_request_routes(
+            config,
+            site,
+            upstreams,
+            authenticate=authenticate,
+            limits=Limits(config.limits, steady),
+            clock=clock,
+            random_bytes=random_bytes,
         )
         endpoints |= logout_routes(upstreams, vault, clock, random_bytes)
         endpoints |= health_routes(

@@ -3,14 +3,15 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeAlias
 from urllib.parse import unquote_plus
 
 from mintage.clients import assertions
 from mintage.clients.client import AuthMethod, Client
 from mintage.clients.directory import Directory
 from mintage.clients.published import Published
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import InvalidClient, InvalidGrant, InvalidRequest
 from mintage.values import Clock
 from mintage.web.forms import Form, one, optional
@@ -19,6 +20,23 @@ from mintage.web.forms import Form, one, optional
 class Claim(Protocol):
     async def __call__(self, name: bytes, *, expires_at: int) -> bool:
         """Claim *name*. Returns whether it was free, on all replicas."""
+
+
+_MOST_HERE: Final = 10_000
+
+
+class ClaimsHere:
+    """Claims that this process alone remembers, the newest of them. They cost no write."""
+
+    def __init__(self) -> None:
+        self._ends: BoundedMemory[bytes, int] = BoundedMemory(_MOST_HERE)
+
+    async def __call__(self, name: bytes, *, expires_at: int) -> bool:
+        """See `Claim`. A claim lasts longer than it must: what is claimed has ended by then."""
+        if name in self._ends:
+            return False
+        self._ends[name] = expires_at
+        return True
 
 
 Concerns: TypeAlias = Callable[[Client], Awaitable[bool]]
@@ -40,21 +58,27 @@ class NothingConcerned(InvalidGrant):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticator:
-    """Authenticates clients, in the same way at every endpoint. *issuer* is this server's own."""
+    """Authenticates clients, in the same way at every endpoint. *issuer* is this server's own.
+
+    *claim* is for all replicas, *claim_here* for this process alone.
+    """
 
     directory: Directory
     published: Published
     issuer: str
     claim: Claim
     clock: Clock
+    claim_here: Claim = field(default_factory=ClaimsHere)
 
     async def __call__(
-        self, form: Form, authorization: str | None, *, concerns: Concerns
+        self, form: Form, authorization: str | None, *, concerns: Concerns | None
     ) -> Client:
-        """The client that sent a token, revocation or introspection request.
+        """The client that sent a token, revocation, introspection or other request.
 
         *authorization* is the header's value. *concerns* is called before the jti of an assertion
-        is claimed for a client without an operator's entry. Raises `InvalidClient`;
+        is claimed for a client without an operator's entry. None: a request of this kind names
+        nothing that a login has given, so such a jti is only remembered in this process. Raises
+        `InvalidClient`;
         `InvalidRequest` if the request uses two methods at once (RFC 6749 §2.3);
         `NothingConcerned`.
         """
@@ -77,7 +101,7 @@ class Authenticator:
         except InvalidClient as error:
             raise InvalidClient(error.advice, reason=error.reason, challenge=True) from None
 
-    async def _by_assertion(self, form: Form, assertion: str, concerns: Concerns) -> Client:
+    async def _by_assertion(self, form: Form, assertion: str, concerns: Concerns | None) -> Client:
         """RFC 7521 §4.2. The jti is claimed last, so that an anonymous client causes no write."""
         if one(form, "client_assertion_type") != assertions.TYPE:
             raise InvalidRequest(f"client_assertion_type must be {assertions.TYPE}")
@@ -85,10 +109,12 @@ class Authenticator:
         _check_same_client(form, client_id, "client_assertion")
         client = _check(await self.directory.find(client_id), "private_key_jwt", None)
         verified = await self._verify(client, assertion)
-        if not (client.vouched or await concerns(client)):
+        if not (client.vouched or concerns is None or await concerns(client)):
             raise NothingConcerned
         name = f"client assertion\0{client_id}\0{verified.jti}".encode()
-        if not await self.claim(name, expires_at=verified.expires_at):
+        stored = client.vouched or concerns is not None
+        claim = self.claim if stored else self.claim_here
+        if not await claim(name, expires_at=verified.expires_at):
             raise InvalidClient(
                 "client_assertion was used before; make a new one for each request",
                 reason="client assertion replayed",

@@ -31,6 +31,7 @@ class Client:
         host: The host of its client id metadata document, if it came by one.
         vouched: Whether the operator wrote it into the configuration.
         introspects: The paths of resources whose tokens it may introspect (RFC 7662).
+        pushes: Whether it must push its authorization requests (RFC 9126 §6).
     """
 
     client_id: ClientId
@@ -45,6 +46,7 @@ class Client:
     host: str | None = None
     vouched: bool = False
     introspects: tuple[str, ...] = ()
+    pushes: bool = False
 
     def secret_matches(self, presented: str) -> bool:
         """Compare a client secret in constant time.

@@ -31,6 +31,7 @@ class _Document(msgspec.Struct, frozen=True):
     application_type: str | None = None
     jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
+    require_pushed_authorization_requests: bool = False
     client_secret: Any = None
     client_secret_expires_at: Any = None
 
@@ -76,6 +77,7 @@ def _client(url: str, document: _Document) -> Client:
         jwks=keys.jwks,
         jwks_uri=keys.jwks_uri,
         host=urlsplit(url).netloc,
+        pushes=document.require_pushed_authorization_requests,
     )
 
 

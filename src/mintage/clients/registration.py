@@ -50,6 +50,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     application_type: str | None = None
     jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
+    require_pushed_authorization_requests: bool = False
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -64,6 +65,7 @@ class _Request(msgspec.Struct, frozen=True):
     application_type: str | None = None
     jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
+    require_pushed_authorization_requests: bool = False
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
@@ -78,6 +80,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     salt: bytes
     jwks: bytes | None = None
     jwks_uri: str | None = None
+    pushes: bool = False
 
 
 _stored: msgspec.msgpack.Decoder[_Stored] = msgspec.msgpack.Decoder(_Stored)
@@ -108,6 +111,7 @@ def parse_registration(body: bytes) -> Registration:
         application_type=request.application_type,
         jwks=None if keys.jwks is None else request.jwks,
         jwks_uri=keys.jwks_uri,
+        require_pushed_authorization_requests=request.require_pushed_authorization_requests,
     )
 
 
@@ -156,6 +160,8 @@ class RegisteredClient:
         for name in ("scope", "application_type", "jwks", "jwks_uri"):
             if (value := getattr(self.registration, name)) is not None:
                 body[name] = value
+        if self.registration.require_pushed_authorization_requests:
+            body["require_pushed_authorization_requests"] = True
         if self.client.secret is not None:
             body |= {"client_secret": self.client.secret, "client_secret_expires_at": 0}
         return body
@@ -187,6 +193,7 @@ class ClientIds:
             salt,
             None if registration.jwks is None else msgspec.json.encode(registration.jwks),
             registration.jwks_uri,
+            registration.require_pushed_authorization_requests,
         )
         plain = msgspec.msgpack.encode(stored)
         payload = _compress(plain)
@@ -253,6 +260,7 @@ def _client(key: bytes, client_id: ClientId, stored: _Stored) -> Client:
         secret=secret,
         jwks=stored.jwks,
         jwks_uri=stored.jwks_uri,
+        pushes=stored.pushes,
     )
 
 

@@ -20,6 +20,9 @@
     │   ├── InvalidTarget           400 invalid_target
     │   ├── AccessDenied            403 access_denied
     │   ├── LoginRequired           400 login_required (OpenID Connect Core §3.1.2.6)
+    │   ├── InvalidRequestUri       400 invalid_request_uri (RFC 9101 §7)
+    │   ├── RequestNotSupported     400 request_not_supported (RFC 9101 §7)
+    │   ├── RequestUriNotSupported  400 request_uri_not_supported (RFC 9101 §7)
     │   ├── InvalidRedirectUri      400 invalid_redirect_uri
     │   ├── InvalidClientMetadata   400 invalid_client_metadata
     │   ├── InvalidToken            401 invalid_token
@@ -74,6 +77,7 @@ from mintage.errors.oauth import (
     InvalidGrant,
     InvalidRedirectUri,
     InvalidRequest,
+    InvalidRequestUri,
     InvalidScope,
     InvalidTarget,
     InvalidToken,
@@ -81,6 +85,8 @@ from mintage.errors.oauth import (
     MethodNotAllowed,
     NotFound,
     OAuthError,
+    RequestNotSupported,
+    RequestUriNotSupported,
     Stage,
     TemporarilyUnavailable,
     TooManyRequests,
@@ -141,6 +147,7 @@ __all__ = [
     "InvalidGrant",
     "InvalidRedirectUri",
     "InvalidRequest",
+    "InvalidRequestUri",
     "InvalidScope",
     "InvalidTarget",
     "InvalidToken",
@@ -155,6 +162,8 @@ __all__ = [
     "NotYetValid",
     "OAuthError",
     "RecordError",
+    "RequestNotSupported",
+    "RequestUriNotSupported",
     "SealError",
     "SecretMissing",
     "Stage",

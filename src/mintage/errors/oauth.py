@@ -159,6 +159,24 @@ class LoginRequired(OAuthError):
     code = "login_required"
 
 
+class InvalidRequestUri(OAuthError):
+    """The ``request_uri`` can't be used: ``invalid_request_uri`` (RFC 9101 §7)."""
+
+    code = "invalid_request_uri"
+
+
+class RequestNotSupported(OAuthError):
+    """Request objects are not read: ``request_not_supported`` (RFC 9101 §7)."""
+
+    code = "request_not_supported"
+
+
+class RequestUriNotSupported(OAuthError):
+    """Request objects are not fetched: ``request_uri_not_supported`` (RFC 9101 §7)."""
+
+    code = "request_uri_not_supported"
+
+
 class InvalidRedirectUri(OAuthError):
     """A redirect URI that may not be registered: ``invalid_redirect_uri`` (RFC 7591 §3.2.2)."""
 

@@ -5,8 +5,9 @@ encrypted.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -14,37 +15,44 @@ from starlette.responses import RedirectResponse, Response
 from mintage.clients.client import Client
 from mintage.clients.directory import Directory
 from mintage.clients.redirects import display_host
-from mintage.errors import MethodNotAllowed, OAuthError
-from mintage.server.choosing import choices
+from mintage.errors import InvalidRequest, MethodNotAllowed, OAuthError
+from mintage.server.authorization_checks import AuthorizationChecks
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.consent_page import consent_values
-from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin, digest_of
+from mintage.server.cookies import LOGIN_SECONDS, Cookies, digest_of
+from mintage.server.login_leg import pushed_name
 from mintage.server.login_start import LoginStart
 from mintage.server.pages import Pages
-from mintage.server.remembering import MOST_NAMES, Remembering
+from mintage.server.pushed_requests import PREFIX, PushedRequestExpired, PushedSeal
+from mintage.server.remembering import Remembering
 from mintage.server.requests import (
     AuthorizationRequest,
-    parse_authorization,
+    Pushed,
     redirect_uri_of,
     state_of,
 )
 from mintage.server.responses import error_redirect
 from mintage.site.site import Site
-from mintage.upstream.registry import RegisteredUpstream, Upstreams
+from mintage.upstream.registry import RegisteredUpstream
 from mintage.values import Clock, RandomBytes
 from mintage.web.edge import NO_STORE, failure_of, log_refusal, read_form, read_query
-from mintage.web.forms import one
+from mintage.web.forms import Form, one, optional
+
+IsClaimed: TypeAlias = Callable[[bytes], Awaitable[bool]]
+"""Whether a name was claimed, on whatever replica."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizeEndpoint:
     site: Site
     directory: Directory
+    checks: AuthorizationChecks
+    pushed: PushedSeal
+    is_claimed: IsClaimed
     cookies: Cookies
     seal: ConsentSeal
     remembering: Remembering
     start: LoginStart
-    upstreams: Upstreams
     pages: Pages
     scope_texts: Mapping[str, str]
     clock: Clock
@@ -63,11 +71,10 @@ class AuthorizeEndpoint:
             case _:
                 raise MethodNotAllowed("use GET or POST", allow="GET, HEAD, POST")
         client = await self.directory.find(one(form, "client_id"))
+        form, pushed = await self._pushed(form, client)
         redirect_uri = redirect_uri_of(form, client)
         try:
-            wanted = parse_authorization(form, client, redirect_uri, self.site)
-            self._check_it_fits(wanted)
-            offered = choices(self.upstreams, wanted, self.site)
+            wanted, offered = self.checks.check(form, client, redirect_uri, pushed)
             terms = self.remembering.terms(wanted, client, offered)
         except OAuthError as refusal:
             target = error_redirect(redirect_uri, state_of(form), refusal, issuer=self.site.issuer)
@@ -81,6 +88,26 @@ class AuthorizeEndpoint:
                 request, wanted, known.upstream, terms=known.terms, remembered=known.names
             )
         return self._ask(request, wanted, client, offered, terms)
+
+    async def _pushed(self, form: Form, client: Client) -> tuple[Form, Pushed | None]:
+        """The parameters of the request: those that were pushed, and then no others (RFC 9126 §4).
+
+        A client may send them in the address as well, where they count for nothing (RFC 9101 §5).
+        """
+        request_uri = optional(form, "request_uri")
+        if request_uri is None or not request_uri.startswith(PREFIX):
+            return form, None
+        if form.get("request"):
+            raise InvalidRequest("send request_uri without request (RFC 9101 §5)")
+        kept, pushed = self.pushed.open(
+            request_uri, client_id=client.client_id, now=int(self.clock())
+        )
+        if await self.is_claimed(pushed_name(pushed)):
+            raise PushedRequestExpired(
+                "this request_uri was used before; push the request again",
+                reason="request_uri reused",
+            )
+        return kept, pushed
 
     def _tell(
         self, request: Request, refusal: OAuthError, redirect_uri: str, target: str
@@ -124,18 +151,3 @@ class AuthorizeEndpoint:
         )
         response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
         return response
-
-    def _check_it_fits(self, wanted: AuthorizationRequest) -> None:
-        """Refuse now what would not fit into the login cookie later."""
-        self.cookies.seal_login(
-            PendingLogin(
-                request=wanted,
-                state="-" * 43,
-                nonce="-" * 43,
-                code_verifier="-" * 43,
-                expires_at=0,
-                upstream="-" * 32,
-                terms=bytes(32) if self.remembering.seconds else b"",
-                remembered=(bytes(16),) * (MOST_NAMES if self.remembering.seconds else 0),
-            )
-        )

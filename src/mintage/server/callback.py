@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -29,14 +28,15 @@ from mintage.events.logins import LoggedIn, LoginRefused
 from mintage.grants.admission import AllowRule
 from mintage.grants.handles import name_of_code
 from mintage.grants.states import Consent, Identity, UpstreamTokens
-from mintage.server.cookies import Cookies, PendingLogin
+from mintage.server.cookies import LOGIN_SECONDS, Cookies, PendingLogin
 from mintage.server.done import Done
 from mintage.server.login_errors import CookieMissing, LoginEnded
 from mintage.server.login_leg import LoginLeg, TurnedAway, as_seen_here, name_of, reason_of
 from mintage.server.login_start import login_request
 from mintage.server.pages import Pages, with_headers_of
+from mintage.server.pushed_requests import PushedSeal
 from mintage.server.remembering import Remembering
-from mintage.server.requests import AuthorizationRequest
+from mintage.server.requests import AuthorizationRequest, parameters_of
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site.site import Site
 from mintage.upstream.registry import RegisteredUpstream
@@ -53,6 +53,7 @@ class CallbackEndpoint:
     vault: Vault
     cookies: Cookies
     remembering: Remembering
+    pushed: PushedSeal
     revoker: UpstreamRevoker
     allow: Sequence[AllowRule]
     pages: Pages
@@ -103,7 +104,7 @@ class CallbackEndpoint:
         )
 
     async def _finish(self, request: Request, form: Form, login: PendingLogin) -> Response:
-        await self._leg.claim(form, login)
+        await self._leg.claim(form, login, login.request.pushed)
         if (error := optional(form, "error")) is not None:
             return self._refused(request, error, login.request)
         now = int(self.clock())
@@ -216,19 +217,11 @@ class CallbackEndpoint:
 
     def _again(self, wanted: AuthorizationRequest) -> str:
         """The same request once more: the client still waits for its response."""
-        query: dict[str, str | int | tuple[str, ...]] = {
-            "response_type": "code",
-            "client_id": wanted.client_id,
-            "redirect_uri": wanted.redirect_uri,
-            "scope": " ".join((*wanted.scopes, *wanted.left_out)),
-            "resource": (wanted.resource, *wanted.more_resources),
-            "code_challenge": wanted.code_challenge,
-            "code_challenge_method": "S256",
-        }
-        if wanted.upstream is not None:
-            query["acr_values"] = f"idp:{wanted.upstream}"
-        sent = {"state": wanted.state, "ui_locales": wanted.ui_locales} | msgspec.structs.asdict(
-            wanted.parameters
-        )
-        query |= {name: value for name, value in sent.items() if value is not None}
+        form = parameters_of(wanted)
+        if wanted.pushed is not None:
+            # That one is used up, and no code came of it: it is pushed once more.
+            until = int(self.clock()) + LOGIN_SECONDS
+            uri = self.pushed.seal(form, client_id=wanted.client_id, expires_at=until)
+            form = {"request_uri": (uri,)}
+        query = {"client_id": (wanted.client_id,), **form}
         return f"{self.site.base_path}/authorize?{urlencode(query, doseq=True)}"

@@ -11,10 +11,12 @@ class Capabilities:
     """*registration*, *documents*: how clients may register (RFC 7591, CIMD).
 
     *keys*: whether it publishes public keys, with which other programs verify its access tokens.
-    *grant_types*: those of its token endpoint, by their names.
+    *grant_types*: those of its token endpoint, by their names. *must_push*: whether all clients
+    must push their authorization requests (RFC 9126 §5).
     """
 
     registration: bool
     documents: bool
     keys: bool = False
     grant_types: tuple[str, ...] = CORE_GRANT_TYPES
+    must_push: bool = False

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from mintage.errors import (
     InvalidRequest,
@@ -14,11 +14,16 @@ from mintage.errors import (
 )
 from mintage.grants.admission import AllowRule, admit
 from mintage.grants.states import Identity, UpstreamTokens
+from mintage.server.cookies import LOGIN_SECONDS
 from mintage.server.login_errors import LoginFinished, LoginNotAccepted
+from mintage.server.requests import Pushed
 from mintage.upstream.protocol import LoginRequest
 from mintage.upstream.registry import RegisteredUpstream
 from mintage.vault.vault import Vault
 from mintage.web.forms import Form, optional
+
+_AFTER_A_PUSH: Final = 2 * LOGIN_SECONDS
+"""How long after a ``request_uri`` ends its login may end: the page, and the provider's."""
 
 
 class LoginInProgress(Protocol):
@@ -40,16 +45,21 @@ class LoginLeg:
     vault: Vault
     allow: Sequence[AllowRule]
 
-    async def claim(self, form: Form, login: LoginInProgress) -> None:
-        """Check that the callback *form* is the provider's answer to *login*, and the first one."""
+    async def claim(self, form: Form, login: LoginInProgress, pushed: Pushed | None = None) -> None:
+        """Check that the callback *form* is the provider's answer to *login*, and the first one.
+
+        *pushed*: the pushed request of the login, which only one login may finish.
+        """
         if login.upstream != self.upstream.name:
             raise InvalidRequest(
                 "this login began at another identity provider; go back to the application",
                 reason="callback of another identity provider",
             )
         await self.upstream.check_issuer(optional(form, "iss"))
-        name = hashlib.sha256(login.state.encode()).digest()
-        if not await self.vault.claim(name, expires_at=login.expires_at):
+        name, until = hashlib.sha256(login.state.encode()).digest(), login.expires_at
+        if pushed is not None:
+            name, until = pushed_name(pushed), pushed.expires_at + _AFTER_A_PUSH
+        if not await self.vault.claim(name, expires_at=until):
             raise LoginFinished(
                 "this login was finished already; go back to the application",
                 reason="callback replayed",
@@ -68,6 +78,11 @@ class LoginLeg:
         except NotAdmitted as refusal:
             raise TurnedAway(tokens, identity, refusal) from refusal
         return tokens, identity
+
+
+def pushed_name(pushed: Pushed) -> bytes:
+    """What is claimed of a pushed request when a login with it is finished."""
+    return b"pushed request\0" + pushed.id
 
 
 class TurnedAway(Exception):

@@ -16,7 +16,7 @@ from mintage.site.site import Site
 
 
 def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, Any]:
-    """RFC 8414 §2, RFC 9207 §3, CIMD, and the PKCE methods that MCP requires."""
+    """RFC 8414 §2, RFC 9126 §5, RFC 9207 §3, CIMD, and the PKCE methods that MCP requires."""
     methods, algorithms = list(AUTH_METHODS), list(ALGORITHMS)
     features: set[Feature] = set()
     if capabilities.keys:
@@ -38,6 +38,10 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "client_id_metadata_document_supported": capabilities.documents,
         "authorization_response_iss_parameter_supported": True,
+        # Their defaults say otherwise, and a pushed request_uri needs neither (RFC 9126 §5).
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+        "require_pushed_authorization_requests": capabilities.must_push,
         "protected_resources": [resource.identifier for resource in site.resources],
     }
     if site.upstreams:

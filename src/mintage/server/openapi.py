@@ -17,6 +17,7 @@ from mintage.endpoints import (
     HEALTHZ,
     INTROSPECT,
     JWKS,
+    PAR,
     READYZ,
     REGISTER,
     REVOKE,
@@ -58,11 +59,13 @@ _AUTHORIZATION: Final[Json] = {
     "acr_values": _TEXT,
     "ui_locales": _TEXT,
 }
-_ASKED: Final = ("client_id", "response_type", "code_challenge", "code_challenge_method")
+_PUSHED: Final[Json] = {"request_uri": _TEXT}
+_ASKED: Final = ("response_type", "code_challenge", "code_challenge_method")
 _CODES: Final = (
     "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client",
     "unsupported_grant_type", "unsupported_response_type", "invalid_scope", "invalid_target",
     "invalid_redirect_uri", "invalid_client_metadata", "invalid_token", "insufficient_scope",
+    "invalid_request_uri", "request_not_supported", "request_uri_not_supported",
     "access_denied", "login_required", "not_found", "server_error", "temporarily_unavailable",
     "too_many_requests",
 )  # fmt: skip
@@ -81,6 +84,7 @@ def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> J
     base = site.base_path
     paths: Json = {
         f"{base}/{AUTHORIZE.name}": {"get": _authorize_get(), "post": _authorize_post()},
+        f"{base}/{PAR.name}": {"post": _par()},
         f"{base}/{CONSENT.name}": {"post": _consent(site)},
         **{base + path: {"get": _callback()} for path in site.callbacks},
         **{base + logout_path(path): {"post": _logout()} for path in site.callbacks},
@@ -130,8 +134,8 @@ def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> J
 
 def _authorize_get() -> Json:
     return {
-        "summary": "Begin a login (RFC 6749 §4.1.1, RFC 7636, RFC 8707)",
-        "parameters": _query(_AUTHORIZATION, _ASKED),
+        "summary": "Begin a login (RFC 6749 §4.1.1, RFC 7636, RFC 8707, RFC 9126 §4)",
+        "parameters": _query(_AUTHORIZATION | _PUSHED, ("client_id",)),
         "responses": _pages(200, 303, refusals=(400, 401, 503)),
     }
 
@@ -139,8 +143,19 @@ def _authorize_get() -> Json:
 def _authorize_post() -> Json:
     return {
         "summary": "Begin a login with a request that is too long for a URL",
-        "requestBody": _form(_AUTHORIZATION, _ASKED),
+        "requestBody": _form(_AUTHORIZATION | _PUSHED, ("client_id",)),
         "responses": _pages(200, 303, refusals=(400, 401, 503)),
+    }
+
+
+def _par() -> Json:
+    fields = _AUTHORIZATION | _CLIENT
+    answer = _closed({"request_uri": _TEXT, "expires_in": _SECONDS})
+    return {
+        "summary": "Push an authorization request (RFC 9126)",
+        "security": [{}, {"client": []}],
+        "requestBody": _form(fields, _ASKED),
+        "responses": _answers(201, answer, refusals=(400, 401, 429, 503)),
     }
 
 

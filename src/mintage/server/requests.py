@@ -38,6 +38,13 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _PROMPTS: Final = frozenset({"none", "login", "consent", "select_account", "create"})
 
 
+class Pushed(msgspec.Struct, frozen=True, array_like=True):
+    """The mark of a pushed request (RFC 9126): its *id*, which is claimed once, and its end."""
+
+    id: bytes
+    expires_at: int
+
+
 class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A validated authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 8707 §2.1)."""
 
@@ -53,6 +60,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like
     parameters: LoginParameters = LoginParameters()
     upstream: str | None = None  # which identity provider, where there are several
     ui_locales: str | None = None  # the languages for Mintage's pages
+    pushed: Pushed | None = None  # None: it came in the address
 
 
 def redirect_uri_of(form: Form, client: Client) -> str:
@@ -80,7 +88,7 @@ def state_of(form: Form) -> str | None:
 
 
 def parse_authorization(
-    form: Form, client: Client, redirect_uri: str, site: Site
+    form: Form, client: Client, redirect_uri: str, site: Site, pushed: Pushed | None = None
 ) -> AuthorizationRequest:
     """The rest of the request, after client and redirect URI have been checked."""
     state = optional(form, "state")
@@ -114,7 +122,26 @@ def parse_authorization(
         parameters=_login_parameters(form),
         upstream=_upstream_named_by(optional(form, "acr_values") or ""),
         ui_locales=_languages(optional(form, "ui_locales") or ""),
+        pushed=pushed,
     )
+
+
+def parameters_of(wanted: AuthorizationRequest) -> Form:
+    """The parameters that `parse_authorization` reads as *wanted*, but for ``client_id``."""
+    fields: dict[str, tuple[str, ...]] = {
+        "response_type": ("code",),
+        "redirect_uri": (wanted.redirect_uri,),
+        "scope": (" ".join((*wanted.scopes, *wanted.left_out)),),
+        "resource": (wanted.resource, *wanted.more_resources),
+        "code_challenge": (wanted.code_challenge,),
+        "code_challenge_method": ("S256",),
+    }
+    if wanted.upstream is not None:
+        fields["acr_values"] = (f"idp:{wanted.upstream}",)
+    sent = {"state": wanted.state, "ui_locales": wanted.ui_locales}
+    sent |= msgspec.structs.asdict(wanted.parameters)
+    fields |= {name: (str(value),) for name, value in sent.items() if value is not None}
+    return fields
 
 
 def _login_parameters(form: Form) -> LoginParameters:

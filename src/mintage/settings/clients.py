@@ -60,6 +60,10 @@ class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Paths of the resources whose tokens it may introspect, as their server. It then needs no
     `redirect_uris`.
     """
+    require_pushed_authorization_requests: bool = False
+    """Whether it must [push its authorization requests](how-to/push-authorization-requests.md)
+    (RFC 9126 §6).
+    """
 
 
 class RegistrationSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -174,6 +178,7 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
             scopes=None if section.scopes is None else check_scopes(section.scopes),
             vouched=True,
             introspects=section.introspects,
+            pushes=section.require_pushed_authorization_requests,
         )
     except (OAuthError, ValueError) as error:
         raise ConfigError(key, str(error)) from None

@@ -20,6 +20,7 @@ from mintage.settings.grant_types import GrantTypesSection
 from mintage.settings.limits import LimitsSection
 from mintage.settings.metrics import MetricsSection
 from mintage.settings.opentelemetry import OpenTelemetrySection
+from mintage.settings.pushed_requests import ParSection
 from mintage.settings.resource_section import ResourceSection
 from mintage.settings.upstream_section import UpstreamSection
 from mintage.settings.words import guess, names_beside, none_of, words_for
@@ -158,6 +159,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     opentelemetry: OpenTelemetrySection | None = None
     admin: AdminSection | None = None
     limits: LimitsSection = LimitsSection()
+    par: ParSection = ParSection()
 
 
 def check_idle_lifetime(file: File) -> None:

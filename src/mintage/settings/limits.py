@@ -24,3 +24,5 @@ class LimitsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Registrations from one address in a minute; 0: no limit."""
     registrations: _PerMinute = 12_000
     """Registrations in a minute, from all addresses; 0: no limit."""
+    pushed_requests_per_address: _PerMinute = 1_200
+    """Pushed authorization requests from one address in a minute; 0: no limit."""

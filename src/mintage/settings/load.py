@@ -49,6 +49,7 @@ from mintage.settings.grant_types import GrantTypesSection
 from mintage.settings.limits import LimitsSection
 from mintage.settings.metrics import MetricsAddress, read_metrics
 from mintage.settings.opentelemetry import OpenTelemetrySection
+from mintage.settings.pushed_requests import ParSection
 from mintage.settings.reading import read_settings
 from mintage.settings.resources import read_resources
 from mintage.settings.root_secrets import root_secrets, secret_file
@@ -93,6 +94,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         audit: ``[audit]``: the audit trail. None: there is none.
         browser: ``[browser]``: how long browsers stay signed in.
         limits: ``[limits]``: how often a user, a login or an address may do something.
+        par: ``[par]``: pushed authorization requests (RFC 9126).
         admin: ``[admin]``: the API for operators. None: there is none.
         metrics: ``[metrics]``: where `mintage serve` shows its metrics. None: nowhere.
         opentelemetry: ``[opentelemetry]``: spans and metrics. None: there are none.
@@ -126,6 +128,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     opentelemetry: OpenTelemetrySection | None = None
     admin: AdminSettings | None = None
     limits: LimitsSection = LimitsSection()
+    par: ParSection = ParSection()
     secret_file: Path | None = None
     digest: str | None = None
 
@@ -143,6 +146,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             documents=self.documents.enabled,
             keys=bool(self.signing_keys),
             grant_types=self.grant_types.names,
+            must_push=self.par.required,
         )
 
     @property
@@ -235,6 +239,7 @@ def _outline(file: File, base: Path) -> Outline:
             documents=read_policy(file.cimd, environ=os.environ).enabled,
             keys=bool(file.tokens.signing_key),
             grant_types=file.grant_types.names,
+            must_push=file.par.required,
         ),
         logo=file.branding.logo is not None,
     )
@@ -351,6 +356,7 @@ def parse(
         metrics=read_metrics(file.metrics),
         opentelemetry=file.opentelemetry,
         limits=file.limits,
+        par=file.par,
         admin=read_admin(
             file.admin,
             base=base,

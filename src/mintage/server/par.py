@@ -1,0 +1,49 @@
+"""``/par``: a client pushes its authorization request, and gets a ``request_uri`` (RFC 9126 §2).
+
+The request is checked as ``/authorize`` checks it, and once more when the browser brings it.
+"""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mintage.clients.authentication import Authenticator
+from mintage.concurrency.rate_limits import no_limit
+from mintage.errors import InvalidRequest
+from mintage.server.authorization_checks import AuthorizationChecks
+from mintage.server.client_address import network_of
+from mintage.server.pushed_requests import PushedSeal
+from mintage.server.requests import Pushed, redirect_uri_of
+from mintage.values import Clock
+from mintage.web.edge import NO_STORE, authorization_of, json_response, read_form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushedAuthorizationEndpoint:
+    """*seconds*: how long a ``request_uri`` may be used. *limit_by_address* counts by network."""
+
+    authenticate: Authenticator
+    checks: AuthorizationChecks
+    seal: PushedSeal
+    seconds: int
+    clock: Clock
+    limit_by_address: Callable[[Hashable], None] = no_limit
+
+    async def __call__(self, request: Request) -> Response:
+        address = request.client.host if request.client else None
+        self.limit_by_address(network_of(address))
+        form = await read_form(request)
+        client = await self.authenticate(form, authorization_of(request), concerns=None)
+        if form.get("request_uri"):
+            raise InvalidRequest(
+                "request_uri has no place in a pushed request: push the parameters (RFC 9126 §2.1)"
+            )
+        expires_at = int(self.clock()) + self.seconds
+        pushed = Pushed(bytes(16), expires_at)  # as large as the one that it gets
+        self.checks.check(form, client, redirect_uri_of(form, client), pushed)
+        request_uri = self.seal.seal(form, client_id=client.client_id, expires_at=expires_at)
+        return json_response(
+            {"request_uri": request_uri, "expires_in": self.seconds}, status=201, headers=NO_STORE
+        )
