@@ -32,7 +32,7 @@ async def test_a_strict_client_goes_the_whole_way(
     assert "error" not in found, found
     assert found["server"]["authorization_servers"] == [world.issuer]
     assert found["as"] == found["oidc"]
-    assert "pushed_authorization_request_endpoint" not in found["as"]
+    assert found["as"]["pushed_authorization_request_endpoint"] == f"{world.issuer}/par"
     assert ("client_secret" in found["client"]) == (method != "none")
     assert found["landed"]["iss"] == world.issuer
     assert (found["first"]["token_type"], found["first"]["scope"]) == ("bearer", "tools")

@@ -78,6 +78,7 @@ BEFORE: Final = {
     "sent before": "/backchannel-logout",
     "refreshed before": "/token",
     "registered before": "/register",
+    "pushed before": "/par",
     "called before": "/mcp",
 }
 _LONG: Final = re.compile(r"<(\d+)(?: (.))?>")
@@ -147,6 +148,10 @@ class Desk:
         await self._client()
         self.method = "GET"
         self.form = dict(httpx2.URL(self.client.authorization().url).params)
+
+    async def par(self, browser: Browser) -> None:
+        await self.authorize(browser)
+        self.method = "POST"
 
     async def consent(self, browser: Browser) -> None:
         await self._client()

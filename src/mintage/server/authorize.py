@@ -98,7 +98,7 @@ class AuthorizeEndpoint:
         if request_uri is None or not request_uri.startswith(PREFIX):
             return form, None
         if form.get("request"):
-            raise InvalidRequest("send request_uri without request (RFC 9101 §5)")
+            raise InvalidRequest("send request_uri without request")
         kept, pushed = self.pushed.open(
             request_uri, client_id=client.client_id, now=int(self.clock())
         )

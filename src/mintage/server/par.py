@@ -38,7 +38,7 @@ class PushedAuthorizationEndpoint:
         client = await self.authenticate(form, authorization_of(request), concerns=None)
         if form.get("request_uri"):
             raise InvalidRequest(
-                "request_uri has no place in a pushed request: push the parameters (RFC 9126 §2.1)"
+                "request_uri has no place in a pushed request: push the parameters"
             )
         expires_at = int(self.clock()) + self.seconds
         pushed = Pushed(bytes(16), expires_at)  # as large as the one that it gets
