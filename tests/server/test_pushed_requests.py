@@ -135,7 +135,7 @@ async def test_spec125_the_client_authenticates_as_at_the_token_endpoint(world: 
     assert right.status_code == 201
 
 
-async def test_spec125_a_key_may_be_the_proof_and_costs_no_write(world: World) -> None:
+async def test_attack_e15_an_assertion_with_a_pushed_request_costs_no_write(world: World) -> None:
     """A client that registered itself: its assertion counts once here, and is not stored."""
     client = await world.client(token_endpoint_auth_method="private_key_jwt", jwks=jwks(key()))
     before = world.stored()
