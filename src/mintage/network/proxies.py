@@ -11,6 +11,11 @@ from typing import Final
 _VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
+def names_a_proxy(environ: Mapping[str, str]) -> bool:
+    """Whether *environ* names a proxy for any http or https request."""
+    return any(environ.get(name) for name in (*_VARIABLES, "http_proxy", "HTTP_PROXY"))
+
+
 @dataclass(frozen=True, slots=True)
 class Proxies:
     """*variable* holds the URL *https* of the proxy. Hosts of *direct* are contacted directly."""

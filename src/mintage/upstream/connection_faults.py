@@ -8,6 +8,7 @@ from typing import Final
 import httpx2
 
 from mintage.errors import UpstreamError, UpstreamMisconfigured, UpstreamUnavailable
+from mintage.network.http1 import HttpFault
 
 _DEPTH: Final = 10
 # A proxy's words for an outage behind it: of HTTP's (RFC 9110 §15.6), and SOCKS's (RFC 1928 §6).
@@ -17,7 +18,7 @@ _BEHIND_THE_PROXY: Final = re.compile(
 )
 
 
-def failure(error: httpx2.HTTPError, where: str) -> UpstreamError:
+def failure(error: Exception, where: str) -> UpstreamError:
     """*error* of a request to *where*: an outage, or a fault that only an operator can fix."""
     causes = _causes(error)
     for cause in causes:
@@ -42,13 +43,17 @@ def failure(error: httpx2.HTTPError, where: str) -> UpstreamError:
             return UpstreamUnavailable(f"{where} can't be reached: {_words(error, causes, where)}")
 
 
-def _words(error: httpx2.HTTPError, causes: list[BaseException], where: str) -> str:
+def _words(error: Exception, causes: list[BaseException], where: str) -> str:
     for cause in causes:
         match cause:
             case socket.gaierror():
                 return f"the name {where} is not found ({cause.strerror})"
             case ssl.SSLError():
                 return f"TLS failed ({cause.reason or cause})"
+            case HttpFault():
+                return f"it {cause}"
+            case TimeoutError():
+                return "no connection was made in time"
             case ConnectionRefusedError():
                 return "it refuses connections"
             case OSError() if cause.strerror:

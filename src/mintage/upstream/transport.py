@@ -1,6 +1,7 @@
 """The only HTTP client for the provider: one pool, with limits on time and size."""
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -13,9 +14,12 @@ import httpx2
 
 from mintage.concurrency.backoff import pause
 from mintage.errors import UpstreamMisbehaved, UpstreamMisconfigured, UpstreamUnavailable
+from mintage.network.http1 import HttpFault
+from mintage.network.proxies import names_a_proxy
 from mintage.network.tls import trusted
 from mintage.upstream.answers import about_the_status, believed
 from mintage.upstream.connection_faults import failure
+from mintage.upstream.direct import DirectConnections
 from mintage.upstream.protocol import HttpRequest, HttpResponse
 from mintage.values import Clock
 
@@ -35,7 +39,8 @@ class HttpTransport:
     """*timeout* (seconds) is for a whole request: all its attempts, and the response's body.
 
     Proxies and CA bundles are taken from the environment, as an operator expects of outgoing
-    connections. Redirects are not followed, because a provider's endpoints have none.
+    connections. Redirects are not followed, because a provider's endpoints have none. Where the
+    environment names a proxy, httpx2 makes the requests, otherwise `DirectConnections`.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class HttpTransport:
         self._sleep = sleep
         self._clock = clock
         self._client: httpx2.AsyncClient | None = None
+        self._direct = DirectConnections(connect_seconds=_CONNECT_SECONDS, max_body=MAX_BODY)
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         where = urlsplit(request.url).netloc
@@ -85,15 +91,17 @@ class HttpTransport:
             ) from None
 
     async def close(self) -> None:
+        self._direct.close()
         if self._client is not None:
             await self._client.aclose()
 
     async def _once(self, request: HttpRequest, where: str) -> HttpResponse:
+        exchange = self._by_proxy if names_a_proxy(os.environ) else self._direct.exchange
         try:
-            response = await self._exchange(request)
+            response = await exchange(request)
         except httpx2.InvalidURL:
             raise UpstreamMisbehaved("an endpoint is no URL") from None
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, HttpFault, OSError) as error:
             raise failure(error, where) from None
         unknown = about_the_status(response, where, now=int(self._clock()))
         if unknown is not None:
@@ -102,7 +110,7 @@ class HttpTransport:
             believed(unknown)
         return response
 
-    async def _exchange(self, request: HttpRequest) -> HttpResponse:
+    async def _by_proxy(self, request: HttpRequest) -> HttpResponse:
         if self._client is None:
             self._client = self._open()
         async with self._client.stream(

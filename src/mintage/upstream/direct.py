@@ -1,0 +1,187 @@
+"""Requests to the provider without a proxy between: Mintage's own connections, kept for reuse.
+
+httpx2 needs ten times the time for a request, and each login, renewal and revocation has one. It
+still parses the URLs here, and makes the requests where the environment names a proxy.
+"""
+
+import asyncio
+import re
+import time
+import zlib
+from collections import deque
+from functools import lru_cache
+from typing import Final
+from urllib.parse import urlencode
+
+import httpx2
+import msgspec
+
+from mintage.errors import UpstreamMisbehaved
+from mintage.network.connecting import connected
+from mintage.network.http1 import Connection
+from mintage.network.tls import trusted
+from mintage.upstream.protocol import HttpRequest, HttpResponse
+
+_WARM_SECONDS: Final = 4.0  # many servers hang up after five
+_MAX_WARM: Final = 20  # for each provider
+_MAX_OPEN: Final = 100
+_FORM: Final = "application/x-www-form-urlencoded"
+_HOST: Final = re.compile(rb"[A-Za-z0-9._:-]+")  # a name, or an address without its brackets
+_TARGET: Final = re.compile(rb"/[!-~]*")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a URL leads. *authority* and *target* are as the request has them."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: bytes
+    target: bytes
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        return self.scheme, self.host, self.port
+
+
+@lru_cache(maxsize=256)
+def place_of(url: str) -> Place:
+    """Raises `httpx2.InvalidURL` or `httpx2.UnsupportedProtocol`."""
+    parsed = httpx2.URL(url)
+    if parsed.scheme not in _PORTS:
+        raise httpx2.UnsupportedProtocol("neither http nor https")
+    if not _HOST.fullmatch(parsed.raw_host) or not _TARGET.fullmatch(parsed.raw_path):
+        raise httpx2.InvalidURL("a host or path with what no request can have")
+    if parsed.userinfo:
+        raise httpx2.InvalidURL("credentials in an endpoint")
+    return Place(
+        parsed.scheme,
+        parsed.raw_host.decode("ascii"),
+        parsed.port or _PORTS[parsed.scheme],
+        parsed.netloc,
+        parsed.raw_path,
+    )
+
+
+def wire(request: HttpRequest, place: Place) -> bytes:
+    """*request* as it is sent. Raises `UpstreamMisbehaved` if a header can't hold its value."""
+    headers = {"host": place.authority.decode("ascii"), "accept": "application/json"}
+    headers |= {"accept-encoding": "identity", "user-agent": "mintage"}
+    body = b""
+    if request.form is not None:
+        body = urlencode(dict(request.form)).encode()
+        headers["content-type"] = _FORM
+    elif request.json is not None:
+        body = msgspec.json.encode(dict(request.json))
+        headers["content-type"] = "application/json"
+    if body or request.method != "GET":
+        headers["content-length"] = str(len(body))
+    headers |= {name.lower(): value for name, value in request.headers.items()}
+    lines = [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
+    head = b"".join(lines)
+    if not head.count(b"\n") == head.count(b"\r") == len(lines) or b"\0" in head:
+        # A token of the provider may be in it: it must not begin a header of its own.
+        raise UpstreamMisbehaved("a value that it gave can't be sent in a header")
+    first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), place.target)
+    return b"%b%b\r\n%b" % (first, head, body)
+
+
+class DirectConnections:
+    """*connect_seconds*: for the name, TCP and TLS of a new connection."""
+
+    def __init__(self, *, connect_seconds: float, max_body: int) -> None:
+        self._connect_seconds = connect_seconds
+        self._max_body = max_body
+        self._warm: dict[tuple[str, str, int], deque[Connection]] = {}
+        self._turns = asyncio.Semaphore(_MAX_OPEN)
+
+    async def exchange(self, request: HttpRequest) -> HttpResponse:
+        """The whole response.
+
+        Raises `OSError` and `HttpFault` for a connection that failed, `TimeoutError` if none was
+        made in time, `UpstreamMisbehaved` for a response that is too large or can't be decoded, and
+        what `place_of` raises.
+        """
+        place = place_of(request.url)
+        data = wire(request, place)
+        async with self._turns:
+            connection = self._kept(place) or await self._connect(place)
+            try:
+                connection.begin(data, bodiless=False)
+                await connection.head()
+                response = await self._read(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._keep(place, connection)
+            return response
+
+    def close(self) -> None:
+        for connections in self._warm.values():
+            while connections:
+                connections.pop().close()
+
+    async def _read(self, connection: Connection) -> HttpResponse:
+        body = bytearray()
+        while chunk := await connection.chunk():
+            body += chunk
+            if len(body) > self._max_body:
+                raise UpstreamMisbehaved(f"an answer larger than {self._max_body} bytes")
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in connection.headers:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        return HttpResponse(
+            status=connection.status, headers=headers, body=self._decoded(bytes(body), coding)
+        )
+
+    def _decoded(self, body: bytes, coding: str) -> bytes:
+        """*body* as it is meant. Some servers compress although they are asked not to."""
+        if coding == "identity" or not body:
+            return body
+        if coding not in ("gzip", "x-gzip"):
+            raise UpstreamMisbehaved(f"an answer in an encoding that was not asked for ({coding})")
+        inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            found = inflate.decompress(body, self._max_body)
+        except zlib.error:
+            raise UpstreamMisbehaved("an answer whose compression is broken") from None
+        if inflate.unconsumed_tail:
+            raise UpstreamMisbehaved(f"an answer larger than {self._max_body} bytes")
+        return found
+
+    async def _connect(self, place: Place) -> Connection:
+        tls = trusted() if place.scheme == "https" else None
+        async with asyncio.timeout(self._connect_seconds):
+            made = await connected(place.host, place.port)
+            try:
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    Connection, sock=made, ssl=tls, server_hostname=place.host if tls else None
+                )
+            except BaseException:
+                made.close()
+                raise
+        return connection
+
+    def _kept(self, place: Place) -> Connection | None:
+        """The connection that was used last, if it is fresh. All others are older."""
+        warm = self._warm.get(place.origin)
+        limit = time.monotonic() - _WARM_SECONDS
+        while warm:
+            connection = warm.pop()
+            if connection.reusable and connection.idle_since > limit:
+                return connection
+            connection.close()
+        return None
+
+    def _keep(self, place: Place, connection: Connection) -> None:
+        warm = self._warm.setdefault(place.origin, deque())
+        if not connection.reusable or len(warm) >= _MAX_WARM:
+            connection.close()
+            return
+        connection.idle_since = now = time.monotonic()
+        warm.append(connection)
+        if now - warm[0].idle_since > _WARM_SECONDS:
+            warm.popleft().close()
