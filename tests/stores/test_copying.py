@@ -2,20 +2,25 @@
 
 import asyncio
 import os
+import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mintage.cli import store as command
+from mintage.cli.progress import Progress
 from mintage.errors import ConfigError, StoreUnusable
 from mintage.grants import handles
 from mintage.grants.states import Reason
 from mintage.stores import copying
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
-from mintage.stores.protocol import Store
+from mintage.stores.protocol import Index, Store
 from mintage.testing.clock import ManualClock
 from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
@@ -78,6 +83,7 @@ async def test_logins_go_on_at_the_new_store(pair: tuple[Store, Store]) -> None:
     assert seen[-1] == 154
 
     await copying.end(target)
+    assert await copying.contents(source) == await copying.contents(target)
     after = vault(target)
     for login in many:
         assert isinstance(await use(after, login), OpenGrant)
@@ -177,13 +183,104 @@ def test_the_command_copies_counts_and_verifies(
     assert command.copy(urls[0], "env:THE_TARGET") == 0
     shown = capsys.readouterr()
     assert "1100 records compared, 1100 copied, 0 removed" in shown.out
-    assert "Verified" in shown.out
-    assert "records" in shown.err
+    assert re.search(
+        r"^Verified: both stores have the same 1100 records \(digest [0-9a-f]{32}\)\.$",
+        shown.out,
+        re.MULTILINE,
+    )
+    assert shown.err == ""  # it took less than ten seconds
     for wrong in ((urls[0], urls[0]), (f"sqlite://{tmp_path}/none.db", urls[1])):
         with pytest.raises(ConfigError):
             command.copy(*wrong)
     with pytest.raises(ConfigError, match="env:NOT_SET"):
         command.copy("env:NOT_SET", urls[1])
+
+
+def test_the_command_says_how_far_it_is_and_for_how_long(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a terminal one line for each ten seconds of a clock."""
+    urls = f"sqlite://{tmp_path}/a.db", f"sqlite://{tmp_path}/b.db"
+
+    async def fill() -> None:
+        store = await open_store(urls[0], clock=time.time)
+        await asyncio.gather(*(store.insert(b"%d" % n, b"", None, 2**40) for n in range(640)))
+        await store.close()
+
+    asyncio.run(fill())
+    seconds = iter(range(0, 10_000, 4))
+    monkeypatch.setattr(command, "Progress", partial(_slow, seconds))
+    assert command.copy(*urls) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert "copying: 192 of 640 (30 %), 16/s, 28 s left" in said
+    assert any(line.startswith("reading the target: ") for line in said)
+    assert len(said) == 15  # 640 records in steps of 64, five times
+
+
+def _slow(seconds: Iterator[int], *arguments: Any, **more: Any) -> Progress:
+    """A `Progress` whose clock goes four seconds further each time it is read."""
+    return Progress(*arguments, **more | {"clock": lambda: float(next(seconds))})
+
+
+async def test_a_record_that_changes_after_the_last_round_is_found() -> None:
+    """By the digests: the numbers are equal."""
+    clock = ManualClock()
+    source, target = MemoryStore(clock=clock), MemoryStore(clock=clock)
+    for n in range(100):
+        index = Index(b"s", b"c", b"%d" % n) if n % 2 else None
+        await source.insert(b"%d" % n, b"record", index, 2**40)
+    await copying.copy(source, target)
+    same = await copying.contents(target)
+    assert same == await copying.contents(source)
+    assert same.records == 100
+    rows = [row async for row in target.rows() if row.key != copying.MARK]
+    row = rows[0]
+    for change in (replace(row, record=b"recorD"), replace(row, expires_at=2**40 - 1)):
+        other = MemoryStore(clock=clock)
+        async for row in target.rows():
+            kept = change if row.key == change.key else row
+            if kept.key != copying.MARK:
+                await other.insert(kept.key, kept.record, kept.index, kept.expires_at)
+        found = await copying.contents(other)
+        assert found.records == 100
+        assert found.digest != same.digest
+
+
+async def test_what_ends_during_the_comparison_makes_no_difference() -> None:
+    clock = ManualClock()
+    source, target = MemoryStore(clock=clock), MemoryStore(clock=clock)
+    await source.insert(b"long", b"record", None, 2**40)
+    await source.insert(b"short", b"record", None, int(clock()) + 60)
+    await copying.copy(source, target)
+    after = int(clock()) + copying.SOON
+    there = await copying.contents(source, after=after)
+    clock.advance(120)
+    assert await copying.contents(target, after=after) == there
+    assert there.records == 1
+
+
+def test_the_command_says_that_the_stores_differ(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that still writes to the source, after the last round."""
+    urls = f"sqlite://{tmp_path}/a.db", f"sqlite://{tmp_path}/b.db"
+    original = copying.copy
+
+    async def copy(source: Store, target: Store, **options: Any) -> list[copying.Round]:
+        rounds = await original(source, target, **options)
+        await source.insert(b"late", b"", None, 2**40)
+        return rounds
+
+    async def make() -> None:
+        await (await open_store(urls[0], clock=time.time)).close()
+
+    asyncio.run(make())
+    monkeypatch.setattr(copying, "copy", copy)
+    assert command.copy(*urls) == 1
+    said = capsys.readouterr().out
+    assert "The source has 1 record, digest" in said
+    assert "The target has 0 records, digest" in said
+    assert "They differ" in said
 
 
 def test_init_makes_the_store_or_prints_what_to_run(

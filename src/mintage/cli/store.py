@@ -3,25 +3,25 @@
 import asyncio
 import os
 import secrets
-import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from mintage.app.opening import vault_keys
 from mintage.cli.auditing import action, audited, unrecorded
+from mintage.cli.progress import Progress
 from mintage.cli.settings_file import SettingsFile
+from mintage.cli.terminal import counted
 from mintage.errors import ConfigError
 from mintage.settings.load import load_for_the_store
 from mintage.settings.reading import HERE
 from mintage.stores import copying
 from mintage.stores.opening import check_store_url, open_store
+from mintage.stores.protocol import Store
 from mintage.vault import installation
-
-_EVERY: Final = 1000  # records between two words about how far it is
 
 
 def init(
@@ -66,8 +66,10 @@ def copy(
     """Copy all logins from one store to another of any kind.
 
     Run it while the servers work on the source: that takes most of the time. Then stop them, run
-    it again, and start them on the target. It can be interrupted. Exit code 1: the source changed
-    while it was compared; run it again when the servers are stopped.
+    it again, and start them on the target. It can be interrupted. Standard error says how far it
+    is. At the end it reads both stores once more, and compares the numbers of their records and
+    digests of them. Exit code 1: the source changed meanwhile; run it again when the servers are
+    stopped.
     """
     places = _url(source), _url(target)
     if places[0] == places[1]:
@@ -84,22 +86,43 @@ async def _copy(source: str, target: str) -> int:
         for url in (source, target):
             opened.append(store := await open_store(url, clock=time.time))
             stack.push_async_callback(store.close)
-        rounds = await copying.copy(*opened, progress=_progress)
-    for number, one in enumerate(rounds, start=1):
-        print(  # noqa: T201
-            f"Round {number}: {one.records} records compared, {one.written} copied, "
-            f"{one.removed} removed."
-        )
-    if rounds[-1].is_quiet:
-        print("Verified: both stores have the same records.")  # noqa: T201
-        return 0
+        number = (await _read("counting the source", opened[0])).records
+        progress = Progress("copying", number, clock=time.monotonic)
+        rounds = await copying.copy(*opened, progress=progress)
+        progress.end()
+        for count, one in enumerate(rounds, start=1):
+            print(  # noqa: T201
+                f"Round {count}: {one.records} records compared, {one.written} copied, "
+                f"{one.removed} removed."
+            )
+        if rounds[-1].is_quiet:
+            return await _compare(*opened)
     print("The source keeps changing: stop the servers and run it again.")  # noqa: T201
     return 1
 
 
-def _progress(records: int) -> None:
-    if records % _EVERY < copying.AT_ONCE:
-        print(f"{records} records", file=sys.stderr)  # noqa: T201
+async def _compare(source: Store, target: Store) -> int:
+    """Read both stores once more. Returns the exit code."""
+    after = int(time.time()) + copying.SOON
+    there = await _read("reading the source", source, after=after)
+    here = await _read("reading the target", target, after=after)
+    if there == here:
+        print(  # noqa: T201
+            f"Verified: both stores have the same {counted(here.records, 'record')} "
+            f"(digest {here.digest})."
+        )
+        return 0
+    for name, found in (("source", there), ("target", here)):
+        print(f"The {name} has {counted(found.records, 'record')}, digest {found.digest}.")  # noqa: T201
+    print("They differ: stop the servers and run it again.")  # noqa: T201
+    return 1
+
+
+async def _read(step: str, store: Store, *, after: int = 0) -> copying.Contents:
+    progress = Progress(step, None, clock=time.monotonic)
+    found = await copying.contents(store, after=after, progress=progress)
+    progress.end()
+    return found
 
 
 def adopt(*, config: SettingsFile = HERE) -> int:

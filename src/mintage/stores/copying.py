@@ -22,6 +22,9 @@ _FOREVER: Final = 2**40  # seconds
 AT_ONCE: Final = 64
 _ROUNDS: Final = 5
 _ATTEMPTS: Final = 10
+_DIGEST_BITS: Final = 512
+SOON: Final = 600
+"""Seconds from the comparison within which a record may end, and is not compared for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,40 @@ class Round:
     def is_quiet(self) -> bool:
         """Whether target and source were equal."""
         return not self.written and not self.removed
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a store holds: how many *records*, and a *digest* of all of them in any order."""
+
+    records: int
+    digest: str
+
+
+async def contents(
+    store: Store, *, after: int = 0, progress: Callable[[int], None] = lambda _: None
+) -> Contents:
+    """What *store* holds, less the mark of a copy and records that end at *after* or before.
+
+    Two stores with the same records have the same digest: the sum of the records' SHA-512. Each
+    covers key, bytes, end and index. *progress* gets the number of records read.
+    """
+    records = total = read = 0
+    async for row in store.rows():
+        read += 1
+        if row.key != MARK and row.expires_at > after:
+            records += 1
+            total += int.from_bytes(hashlib.sha512(_canonical(row)).digest())
+        if not read % AT_ONCE:
+            progress(read)
+    digest = (total % 2**_DIGEST_BITS).to_bytes(_DIGEST_BITS // 8)
+    return Contents(records, hashlib.sha256(digest).hexdigest()[:32])
+
+
+def _canonical(row: Row) -> bytes:
+    index = () if row.index is None else (row.index.subject, row.index.client, row.index.summary)
+    parts = (row.key, row.record, str(row.expires_at).encode(), *index)
+    return b"".join(len(part).to_bytes(8) + part for part in parts)
 
 
 async def begin(target: Store) -> None:
