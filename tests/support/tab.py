@@ -30,4 +30,4 @@ async def tab(chromium: str) -> AsyncIterator[Page]:
 async def screenshot(page: Page, name: str) -> None:
     """Keep a picture where the environment asks for one."""
     if directory := os.environ.get("MINTAGE_SCREENSHOTS"):
-        await page.screenshot(path=str(Path(directory) / f"{name}.png"))
+        await page.screenshot(path=str(Path(directory) / f"{name}.png"), full_page=True)
