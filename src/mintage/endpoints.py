@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-Feature: TypeAlias = Literal["registration", "public_keys"]
+Feature: TypeAlias = Literal["registration", "public_keys", "status_list"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ REVOKE: Final = Endpoint("revoke", "revocation_endpoint")
 INTROSPECT: Final = Endpoint("introspect", "introspection_endpoint")
 REGISTER: Final = Endpoint("register", "registration_endpoint", feature="registration")
 JWKS: Final = Endpoint("jwks", "jwks_uri", feature="public_keys")
+STATUS_LIST: Final = Endpoint("status-list", feature="status_list")
+STATUS_LISTS: Final = Endpoint(
+    "status-lists", "status_list_aggregation_endpoint", feature="status_list"
+)
 HEALTHZ: Final = Endpoint("healthz")
 READYZ: Final = Endpoint("readyz")
 VERIFY: Final = Endpoint("verify")
@@ -51,6 +55,8 @@ ENDPOINTS: Final = (
     INTROSPECT,
     REGISTER,
     JWKS,
+    STATUS_LIST,
+    STATUS_LISTS,
     HEALTHZ,
     READYZ,
     VERIFY,

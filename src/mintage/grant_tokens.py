@@ -14,6 +14,7 @@ from mintage.errors import TokenError, UnknownKey, WrongAudience, WrongTokenUse
 from mintage.grants.handles import Handle, Kind, make_jti, parse_jti
 from mintage.grants.lifetimes import ends_at
 from mintage.grants.states import Active
+from mintage.grants.status import slot_for
 from mintage.jwt import claims as claims_
 from mintage.jwt.claims import Claims
 from mintage.jwt.issuer import JWTIssuer
@@ -58,6 +59,7 @@ class Tokens:
     """Issues and reads the tokens of *issuer* for its *resources*.
 
     *leeway* (seconds) is the difference that the clocks of several replicas may have.
+    *status_list*: the URL of the status list, for access tokens to name; None: there is none.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Tokens:
         lifetimes: Lifetimes,
         clock: Clock,
         leeway: int = CLOCK_LEEWAY,
+        status_list: str | None = None,
     ) -> None:
         if min(lifetimes.access, lifetimes.refresh) < 1:
             # The issuer would make such a token: it has ended before its client has it.
@@ -78,6 +81,7 @@ class Tokens:
         self._lifetimes = lifetimes
         self._clock = clock
         self._leeway = leeway
+        self._status_list = status_list
 
         def issuer_for(audience: str, ring: KeyRing) -> JWTIssuer:
             # Only a replica of this server can have signed it. When it was issued says which
@@ -117,6 +121,7 @@ class Tokens:
             lifetime,
             dict(claims) if claims else None,
             grant.login.identity.subject if self._named else None,
+            self._status_claim(grant, lifetime),
             issued_at=grant.rotated_at,
         )
         refresh_token = self._refresh.issue_refresh_token(
@@ -133,6 +138,15 @@ class Tokens:
             scope=" ".join(granted),
             refresh_token=refresh_token if refreshable and grant.ends_at is None else None,
         )
+
+    def _status_claim(self, grant: Active, lifetime: int) -> dict[str, Any] | None:
+        """Where the status of a token is found (Token Status List §6). None without a number."""
+        if self._status_list is None:
+            return None
+        slot = slot_for(grant.slots, grant.rotated_at + lifetime)
+        if slot is None:  # its client gets one with the next refresh
+            return None
+        return {"status": {"status_list": {"idx": slot.idx, "uri": self._status_list}}}
 
     def _until_the_end(self, grant: Active, lifetime: int) -> int:
         """*lifetime*, but not longer than the login lasts; at least a second."""

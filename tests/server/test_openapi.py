@@ -9,7 +9,7 @@ from mintage.server.openapi import describe
 from tests.support.forge import P256, pem
 from tests.support.world import THE_BACKEND, World
 
-KINDS = ["plain", "signed", "closed", "several", "branded", "browsers"]
+KINDS = ["plain", "signed", "closed", "several", "branded", "browsers", "listed"]
 CLOSED = {"registration": {"mode": "off"}, "cimd": {"enabled": False}}
 
 
@@ -23,6 +23,7 @@ def overrides(request: pytest.FixtureRequest, tmp_path: Any) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {
         "plain": {},
         "signed": signed,
+        "listed": signed | {"status_list": {}},
         "closed": CLOSED,
         "several": several,
         "branded": {"branding": {"logo": "logo.png"}},

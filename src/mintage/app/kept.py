@@ -112,5 +112,5 @@ async def hold_vault(config: Config, lasting: Lasting, stack: AsyncExitStack) ->
             finally:
                 await vault.drain()
 
-    settings = ("vault", config.secrets, config.lifetimes, config.grants)
+    settings = ("vault", config.secrets, config.lifetimes, config.grants, config.status_list)
     return await stack.enter_async_context(lasting.parts.held(settings, opened))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from mintage.crypto.derivation import purpose_key, purpose_keys
+from mintage.endpoints import STATUS_LIST
 from mintage.events.event import Emit, ignore
 from mintage.grant_tokens import Tokens
 from mintage.grants.states import Identity, UpstreamTokens
@@ -11,6 +12,7 @@ from mintage.settings.load import Config
 from mintage.stores.protocol import Store
 from mintage.values import Clock, RandomBytes, Secret
 from mintage.vault.cache import GrantCache
+from mintage.vault.status_slots import StatusSlots
 from mintage.vault.values import Renew, ReportEnded, VaultKeys
 from mintage.vault.vault import Vault
 
@@ -50,7 +52,28 @@ def open_vault(
         knows=knows,
         admits=admits,
         emit=emit,
+        status=_slots(config, store, clock, steady, random_bytes),
     )
+
+
+def _slots(
+    config: Config, store: Store, clock: Clock, steady: Clock, random_bytes: RandomBytes
+) -> StatusSlots | None:
+    if config.status_list is None:
+        return None
+    return StatusSlots(
+        store,
+        size=config.status_list.size,
+        access=config.lifetimes.access,
+        clock=clock,
+        steady=steady,
+        random_bytes=random_bytes,
+    )
+
+
+def status_list_url(config: Config) -> str | None:
+    """Where the status list is; None if there is none."""
+    return None if config.status_list is None else f"{config.issuer}/{STATUS_LIST.name}"
 
 
 def vault_keys(roots: Iterable[Secret]) -> list[VaultKeys]:
@@ -77,4 +100,5 @@ def tokens_of(config: Config, clock: Clock) -> Tokens:
         access_keys=access_keys(config),
         lifetimes=config.lifetimes,
         clock=clock,
+        status_list=status_list_url(config),
     )

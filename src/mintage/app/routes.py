@@ -30,6 +30,8 @@ from mintage.endpoints import (
     READYZ,
     REGISTER,
     REVOKE,
+    STATUS_LIST,
+    STATUS_LISTS,
     TOKEN,
     logout_path,
 )
@@ -59,6 +61,7 @@ from mintage.server.remembering import Remembering
 from mintage.server.revoke import RevokeEndpoint
 from mintage.server.sign_in import SignInCallback
 from mintage.server.site_sessions import SiteSessions
+from mintage.server.status_list import StatusListEndpoint, StatusListsEndpoint
 from mintage.server.token import TokenEndpoint
 from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.settings.load import Config
@@ -339,6 +342,27 @@ def document_routes(
     return {
         path: for_clients(_document(content, about), random_bytes)
         for path, content in found.items()
+    }
+
+
+def status_routes(
+    config: Config, site: Site, vault: Vault, ring: KeyRing | None, random_bytes: RandomBytes
+) -> dict[str, Handler]:
+    """The status list, and the list of all of them. *ring* signs it."""
+    if config.status_list is None or vault.status is None or ring is None:
+        return {}
+    uri, all_lists = (f"{site.issuer}/{each.name}" for each in (STATUS_LIST, STATUS_LISTS))
+    listed = StatusListEndpoint(
+        slots=vault.status,
+        keys=ring,
+        issuer=site.issuer,
+        uri=uri,
+        aggregation_uri=all_lists,
+        ttl=config.status_list.ttl,
+    )
+    return {
+        STATUS_LIST.name: for_clients(listed, random_bytes),
+        STATUS_LISTS.name: for_clients(StatusListsEndpoint(uri), random_bytes),
     }
 
 

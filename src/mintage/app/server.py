@@ -23,6 +23,7 @@ from mintage.app.routes import (
     page_paths,
     page_routes,
     registration_routes,
+    status_routes,
     token_routes,
 )
 from mintage.app.running import Running
@@ -148,6 +149,7 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
             clock=clock,
             random_bytes=random_bytes,
         )
+        endpoints |= status_routes(config, site, vault, ring, random_bytes)
         endpoints |= logout_routes(upstreams, vault, clock, random_bytes)
         endpoints |= health_routes(
             store, upstreams, clock.machine, random_bytes, lambda: notes_of(lasting.auditor)

@@ -45,7 +45,7 @@ def example() -> dict[str, Any]:
     """The endpoints of a server with one resource and all that may be on."""
     resource = Resource(path="/mcp", identifier=f"{_EXAMPLE}/mcp", scopes=(), browser=True)
     site = Site(issuer=_EXAMPLE, resources=(resource,))
-    everything = Capabilities(registration=True, documents=True, keys=True)
+    everything = Capabilities(registration=True, documents=True, keys=True, status_list=True)
     return describe(site, everything, logo=True)
 
 

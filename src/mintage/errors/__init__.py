@@ -8,6 +8,8 @@
     │   ├── InvalidRequest          400 invalid_request
     │   │   ├── ContentTooLarge     413
     │   │   ├── UriTooLong          414
+    │   │   ├── NotAcceptable       406
+    │   │   ├── NotSupported        501
     │   │   └── MethodNotAllowed    405
     │   ├── NotFound                404 not_found
     │   ├── InvalidClient           401 invalid_client
@@ -40,6 +42,7 @@
     │   ├── FetchFailed             an outage: the same URL may work later
     │   └── FetchRefused            a URL, an address or an answer that will not do
     ├── KeysUnavailable             an issuer's public keys can't be had now, with a retry_after
+    │   └── StatusUnavailable       nor its status list, so it is unknown which tokens are revoked
     ├── SealError                   a box does not open
     ├── RecordError                 the bytes of a record are not one
     │   └── NewerRecord             ... because a newer Mintage wrote it
@@ -61,7 +64,9 @@
         ├── NotYetValid
         ├── WrongIssuer
         ├── WrongAudience
-        └── WrongTokenUse
+        ├── WrongTokenUse
+        ├── RevokedToken
+        └── BadStatus
 
 Exceptions here are plain classes: a frozen dataclass could not carry its own traceback.
 """
@@ -83,7 +88,9 @@ from mintage.errors.oauth import (
     InvalidToken,
     LoginRequired,
     MethodNotAllowed,
+    NotAcceptable,
     NotFound,
+    NotSupported,
     OAuthError,
     RequestNotSupported,
     RequestUriNotSupported,
@@ -96,7 +103,13 @@ from mintage.errors.oauth import (
     UnsupportedTokenType,
     UriTooLong,
 )
-from mintage.errors.published import FetchError, FetchFailed, FetchRefused, KeysUnavailable
+from mintage.errors.published import (
+    FetchError,
+    FetchFailed,
+    FetchRefused,
+    KeysUnavailable,
+    StatusUnavailable,
+)
 from mintage.errors.records import NewerRecord, RecordError, SealError
 from mintage.errors.stores import (
     Exists,
@@ -109,9 +122,11 @@ from mintage.errors.stores import (
 from mintage.errors.tokens import (
     BadKeySet,
     BadSignature,
+    BadStatus,
     ExpiredToken,
     MalformedToken,
     NotYetValid,
+    RevokedToken,
     TokenError,
     UnknownKey,
     WrongAudience,
@@ -132,6 +147,7 @@ __all__ = [
     "AccessDenied",
     "BadKeySet",
     "BadSignature",
+    "BadStatus",
     "BadUpstream",
     "ConfigError",
     "ContentTooLarge",
@@ -157,17 +173,21 @@ __all__ = [
     "MethodNotAllowed",
     "MintageError",
     "NewerRecord",
+    "NotAcceptable",
     "NotAdmitted",
     "NotFound",
+    "NotSupported",
     "NotYetValid",
     "OAuthError",
     "RecordError",
     "RequestNotSupported",
     "RequestUriNotSupported",
+    "RevokedToken",
     "SealError",
     "SecretMissing",
     "Stage",
     "Stale",
+    "StatusUnavailable",
     "StoreError",
     "StoreUnavailable",
     "StoreUnusable",

@@ -53,6 +53,18 @@ class ContentTooLarge(InvalidRequest):
     status = 413
 
 
+class NotAcceptable(InvalidRequest):
+    """No response can be made in a type that the client accepts: 406 (RFC 9110 §15.5.7)."""
+
+    status = 406
+
+
+class NotSupported(InvalidRequest):
+    """A part of a standard that this server does not have: 501 (RFC 9110 §15.6.2)."""
+
+    status = 501
+
+
 class UriTooLong(InvalidRequest):
     """The request's URI is longer than allowed: 414 (RFC 9110 §15.5.15)."""
 

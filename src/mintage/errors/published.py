@@ -26,3 +26,11 @@ class KeysUnavailable(MintageError):
     def __init__(self, reason: str, *, retry_after: int) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+
+
+class StatusUnavailable(KeysUnavailable):
+    """The issuer's status list can't be had, so it is unknown whether a token is revoked: 503.
+
+    It is no refusal: the token may be valid. Answer 503, never 401. Programs that catch
+    `KeysUnavailable` do so already.
+    """

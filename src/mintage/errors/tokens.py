@@ -78,3 +78,17 @@ class WrongTokenUse(TokenError):
 
     error = "wrong_token_use"
     description = "Token type mismatch"
+
+
+class RevokedToken(TokenError):
+    """The issuer's status list says that the token's grant has ended."""
+
+    error = "revoked_token"
+    description = "The token was revoked"
+
+
+class BadStatus(TokenError):
+    """The token does not say where it is in the issuer's status list, or names another list."""
+
+    error = "bad_status"
+    description = "The token has no place in the issuer's status list"

@@ -7,6 +7,8 @@ bytes   what
 4       the id of the secret that the box is encrypted under
 4       the id of the secret that the grant's newest tokens are signed
         with; zeros once the grant has ended
+1 + 12n in version 3 alone: how many numbers the grant has in the status
+        list, and these (see ``status``)
 rest    the box
 ======  =================================================================
 
@@ -14,8 +16,9 @@ The record of a grant that was ended without its own secret is such a head, ids 
 of the whole record that it had until then.
 
 The head is plain, so that Mintage can count the grants that need an old secret without their own
-secrets, and so that an older Mintage can tell a newer record from a damaged one. The encryption
-authenticates the head, so nobody can change it.
+secrets, and so that an older Mintage can tell a newer record from a damaged one. The numbers in the
+status list are plain so that a grant which ends unread ends for verifiers elsewhere too. They are
+no secret. The encryption authenticates the head, so nobody can change it.
 """
 
 from dataclasses import dataclass
@@ -25,11 +28,15 @@ import msgspec
 
 from mintage.crypto.sealing import BoxKey, open_box, seal
 from mintage.errors import NewerRecord, RecordError
-from mintage.grants.states import Grant
+from mintage.grants.states import Active, Grant
+from mintage.grants.status import Slot, pack, packed_size, unpack
 
 VERSION: Final = 2
+WITH_SLOTS: Final = 3
 ID_BYTES: Final = 4
 NO_TOKENS: Final = bytes(ID_BYTES)
+_IDS_END: Final = 1 + 2 * ID_BYTES
+_WITH_IDS: Final = (bytes([VERSION]), bytes([WITH_SLOTS]))
 _UNNAMED: Final = 1  # a record of the first format: its head is the version alone
 
 _encoder = msgspec.msgpack.Encoder()
@@ -50,18 +57,40 @@ class Head:
         if not record:
             raise RecordError("the record is empty")
         version = record[0]
-        if version > VERSION:
-            raise NewerRecord(f"record version {version}; this Mintage reads up to {VERSION}")
+        if version > WITH_SLOTS:
+            raise NewerRecord(f"record version {version}; this Mintage reads up to {WITH_SLOTS}")
         if version == _UNNAMED:
             return cls(record[:1], b"", b"")
-        raw = record[: 1 + 2 * ID_BYTES]
-        if version != VERSION or len(raw) < 1 + 2 * ID_BYTES:
+        raw = record[:_IDS_END]
+        if version < VERSION or len(raw) < _IDS_END:
             raise RecordError(f"no such record version: {version}")
-        return cls(raw, raw[1 : 1 + ID_BYTES], raw[1 + ID_BYTES :])
+        ids = raw[1 : 1 + ID_BYTES], raw[1 + ID_BYTES :]
+        if version == WITH_SLOTS:
+            raw = record[: _IDS_END + packed_size(record[_IDS_END] if record[_IDS_END:] else 0)]
+        return cls(raw, *ids)
 
     @classmethod
-    def make(cls, sealed_under: bytes, signed_with: bytes) -> Self:
-        return cls(bytes([VERSION]) + sealed_under + signed_with, sealed_under, signed_with)
+    def make(cls, sealed_under: bytes, signed_with: bytes, slots: tuple[Slot, ...] = ()) -> Self:
+        version = WITH_SLOTS if slots else VERSION
+        raw = bytes([version]) + sealed_under + signed_with + (pack(slots) if slots else b"")
+        return cls(raw, sealed_under, signed_with)
+
+    @classmethod
+    def of_grant(cls, grant: Grant, sealed_under: bytes, signed_with: bytes) -> Self:
+        """The head for *grant*."""
+        slots = grant.slots if isinstance(grant, Active) else ()
+        return cls.make(sealed_under, signed_with, slots)
+
+
+def slots_of(record: bytes) -> tuple[Slot, ...]:
+    """The numbers that the live grant in *record* has in the status list. Raises `RecordError`."""
+    head = Head.of(record)
+    if record[0] != WITH_SLOTS or head.signed_with == NO_TOKENS:
+        return ()
+    try:
+        return unpack(head.raw[_IDS_END:])
+    except ValueError as error:
+        raise RecordError(str(error)) from None
 
 
 def is_live(record: bytes) -> bool:
@@ -100,7 +129,8 @@ def inside(record: bytes) -> bytes | None:
         return None
     inner = record[len(SETTLED) :]
     # An encrypted box would have to begin with these five bytes by chance.
-    return inner if inner[: 1 + ID_BYTES] == record[: 1 + ID_BYTES] else None
+    begins = inner[:1] in _WITH_IDS and inner[1 : 1 + ID_BYTES] == record[1 : 1 + ID_BYTES]
+    return inner if begins else None
 
 
 def encode(grant: Grant, *, head: Head, key: BoxKey, store_key: bytes, nonce: bytes) -> bytes:

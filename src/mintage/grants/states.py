@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from mintage.grants.status import Slot
 from mintage.values import ClientId, Scopes
 
 
@@ -124,6 +125,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     provider should have said who the user is, if it has not answered since then. *used_from*: from
     which address the client last got tokens, if that is kept. *ends_at*: when it ends in any case,
     in seconds since the epoch, if it has an end of its own; such a grant has no refresh token.
+    *slots*: its numbers in the status list, the newest last; empty without one.
     """
 
     login: Consent
@@ -136,6 +138,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     unanswered_since: int | None = None
     used_from: str | None = None
     ends_at: int | None = None
+    slots: tuple[Slot, ...] = ()
 
     @property
     def audience(self) -> str:

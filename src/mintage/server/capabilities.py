@@ -11,12 +11,14 @@ class Capabilities:
     """*registration*, *documents*: how clients may register (RFC 7591, CIMD).
 
     *keys*: whether it publishes public keys, with which other programs verify its access tokens.
-    *grant_types*: those of its token endpoint, by their names. *must_push*: whether all clients
-    must push their authorization requests (RFC 9126 §5).
+    *status_list*: whether it publishes which of these were revoked. *grant_types*: those of its
+    token endpoint, by their names. *must_push*: whether all clients must push their authorization
+    requests (RFC 9126 §5).
     """
 
     registration: bool
     documents: bool
     keys: bool = False
+    status_list: bool = False
     grant_types: tuple[str, ...] = CORE_GRANT_TYPES
     must_push: bool = False

@@ -21,6 +21,8 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
     features: set[Feature] = set()
     if capabilities.keys:
         features.add("public_keys")
+    if capabilities.status_list:
+        features.add("status_list")
     if capabilities.registration:
         features.add("registration")
     document: dict[str, Any] = {

@@ -23,9 +23,12 @@ from mintage.endpoints import (
     REVOKE,
     SIGN_IN,
     SIGN_OUT,
+    STATUS_LIST,
+    STATUS_LISTS,
     TOKEN,
     logout_path,
 )
+from mintage.jwt.status_list import MEDIA_TYPE
 from mintage.server.capabilities import Capabilities
 from mintage.server.metadata import documents
 from mintage.site.site import Site
@@ -107,6 +110,10 @@ def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> J
     if capabilities.keys:
         key_set = _closed({"keys": {"type": "array", "items": _OBJECT}})
         paths[f"{base}/{JWKS.name}"] = {"get": _document("The public keys (RFC 7517)", key_set)}
+    if capabilities.status_list:
+        paths[f"{base}/{STATUS_LIST.name}"] = {"get": _status_list()}
+        lists = _closed({"status_lists": _TEXTS})
+        paths[f"{base}/{STATUS_LISTS.name}"] = {"get": _document("The status lists", lists)}
     for path, content in documents(site, capabilities).items():
         summary = "Metadata of a resource (RFC 9728)"
         if "issuer" in content:
@@ -393,6 +400,25 @@ def _resource() -> Json:
 
 def _document(summary: str, schema: Json) -> Json:
     return {"summary": summary, "responses": _answers(200, schema, refusals=())}
+
+
+def _status_list() -> Json:
+    headers = _REFERENCE | {
+        "ETag": {"required": True, "schema": _TEXT},
+        "Cache-Control": {"required": True, "schema": _TEXT},
+    }
+    signed = {"description": "The list, signed", "headers": headers}
+    return {
+        "summary": "The ended grants, as a status list token",
+        "parameters": [
+            {"name": "If-None-Match", "in": "header", "required": False, "schema": _TEXT}
+        ],
+        "responses": {
+            "200": signed | {"content": {MEDIA_TYPE: {"schema": _TEXT}}},
+            "304": {"description": "The client has this list", "headers": headers},
+        }
+        | _refusals((501, 503)),
+    }
 
 
 def _query(fields: Json, required: tuple[str, ...]) -> list[Json]:

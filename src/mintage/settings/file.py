@@ -22,6 +22,7 @@ from mintage.settings.metrics import MetricsSection
 from mintage.settings.opentelemetry import OpenTelemetrySection
 from mintage.settings.pushed_requests import ParSection
 from mintage.settings.resource_section import ResourceSection
+from mintage.settings.status_list import StatusListSection
 from mintage.settings.upstream_section import UpstreamSection
 from mintage.settings.words import guess, names_beside, none_of, words_for
 from mintage.vault.values import Lifetimes
@@ -156,6 +157,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     browser: BrowserSection = BrowserSection()
     audit: AuditSection | None = None
     metrics: MetricsSection | None = None
+    status_list: StatusListSection | None = None
     opentelemetry: OpenTelemetrySection | None = None
     admin: AdminSection | None = None
     limits: LimitsSection = LimitsSection()

@@ -53,6 +53,7 @@ from mintage.settings.pushed_requests import ParSection
 from mintage.settings.reading import read_settings
 from mintage.settings.resources import read_resources
 from mintage.settings.root_secrets import root_secrets, secret_file
+from mintage.settings.status_list import StatusListSection, check_status_list
 from mintage.settings.upstreams import callbacks, read_upstreams
 from mintage.settings.words import none_of
 from mintage.site.branding import Branding
@@ -97,6 +98,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         par: ``[par]``: pushed authorization requests (RFC 9126).
         admin: ``[admin]``: the API for operators. None: there is none.
         metrics: ``[metrics]``: where `mintage serve` shows its metrics. None: nowhere.
+        status_list: ``[status_list]``: the ended grants, for verifiers elsewhere. None: no list.
         opentelemetry: ``[opentelemetry]``: spans and metrics. None: there are none.
         secret_file: The file with the root secret, if it is in one.
         digest: 12 hexadecimal digits of a hash of the settings as they are written.
@@ -125,6 +127,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     audit: AuditSettings | None = None
     browser: BrowserSection = BrowserSection()
     metrics: MetricsAddress | None = None
+    status_list: StatusListSection | None = None
     opentelemetry: OpenTelemetrySection | None = None
     admin: AdminSettings | None = None
     limits: LimitsSection = LimitsSection()
@@ -145,6 +148,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             registration=self.registration.enabled,
             documents=self.documents.enabled,
             keys=bool(self.signing_keys),
+            status_list=self.status_list is not None,
             grant_types=self.grant_types.names,
             must_push=self.par.required,
         )
@@ -238,6 +242,7 @@ def _outline(file: File, base: Path) -> Outline:
             registration=file.registration.mode != "off",
             documents=read_policy(file.cimd, environ=os.environ).enabled,
             keys=bool(file.tokens.signing_key),
+            status_list=file.status_list is not None,
             grant_types=file.grant_types.names,
             must_push=file.par.required,
         ),
@@ -283,6 +288,7 @@ def _for_the_store(
         tokens=file.tokens,
         grants=file.grants,
         browser=file.browser,
+        status_list=file.status_list,
         scopes=file.scopes,
         audit=audit,
         clients=read_clients(file.client, lambda *_: Secret(b"a secret that is not read")),
@@ -354,6 +360,7 @@ def parse(
         consent=file.consent,
         browser=file.browser,
         metrics=read_metrics(file.metrics),
+        status_list=check_status_list(file.status_list, signs=bool(file.tokens.signing_key)),
         opentelemetry=file.opentelemetry,
         limits=file.limits,
         par=file.par,

@@ -36,7 +36,8 @@ class GrantCodec:
 
     def seal_new(self, grant: Grant, *, secret: bytes, key: bytes) -> bytes:
         """The record of a grant that no store has yet."""
-        return self._seal(grant, secret, key, Head.make(self._active.id, self._active.id))
+        head = Head.of_grant(grant, self._active.id, self._active.id)
+        return self._seal(grant, secret, key, head)
 
     def seal_next(
         self, grant: Grant, *, secret: bytes, key: bytes, record: bytes, before: Grant
@@ -51,7 +52,7 @@ class GrantCodec:
         signed_with = self._active.id
         if isinstance(before, Active) and before.generation == grant.generation:
             signed_with = Head.of(record).signed_with
-        return self._seal(grant, secret, key, Head.make(self._active.id, signed_with))
+        return self._seal(grant, secret, key, Head.of_grant(grant, self._active.id, signed_with))
 
     def is_current(self, record: bytes) -> bool:
         """Whether *record* is encrypted under the secret in use."""

@@ -10,6 +10,7 @@ from mintage.grants import handles
 from mintage.grants.direct import begun
 from mintage.grants.states import Consent, Reason
 from mintage.values import RandomBytes
+from mintage.vault.numbering import Numbering
 from mintage.vault.stored_grants import StoredGrants
 from mintage.vault.values import Lifetimes, OpenGrant, Prepare, Refused
 
@@ -49,7 +50,9 @@ class DirectGrants:
         lifetimes: Lifetimes,
         claim: Claim,
         is_claimed: Callable[[bytes], Awaitable[bool]],
+        numbering: Callable[[], Numbering],
     ) -> None:
+        self._numbering = numbering
         self._grants = grants
         self._random_bytes = random_bytes
         self._lifetimes = lifetimes
@@ -77,10 +80,10 @@ class DirectGrants:
         """
         if once is not None and await self._is_claimed(once.name):
             return Refused(Reason.ASSERTION_REPLAYED)
-        opened = OpenGrant(
-            self._random_bytes(handles.SECRET_BYTES), begun(login, ends_at=ends_at, source=source)
-        )
-        prepare(opened)
+        async with self._numbering() as number:
+            grant = number.numbered(begun(login, ends_at=ends_at, source=source))
+            opened = OpenGrant(self._random_bytes(handles.SECRET_BYTES), grant)
+            prepare(opened)
         end = self._lifetimes.end_of(opened.grant)
         try:
             await self._grants.insert(opened.secret, opened.grant, end, since=asserted_at)

@@ -8,12 +8,13 @@ from mintage.errors import RecordError, Stale, StoreUnavailable
 from mintage.events.event import Emit, Party, Subject, ignore
 from mintage.events.grants import EndedBy, GrantEnded
 from mintage.grants.handles import grant_id, parse_grant_id
-from mintage.grants.records import set_aside
+from mintage.grants.records import SETTLED, set_aside, slots_of
 from mintage.grants.states import Consent
 from mintage.stores.protocol import UNLISTED, Cursor, Entry, Store
 from mintage.values import ClientId
 from mintage.vault.ended import Ended
 from mintage.vault.names import GrantNames
+from mintage.vault.status_slots import StatusSlots
 from mintage.vault.values import Listed
 
 log = logging.getLogger("mintage.vault")
@@ -29,7 +30,7 @@ class Listing:
     comes with one.
 
     Args:
-        store, names, ended, changed, emit: Private, and may change.
+        store, names, ended, changed, emit, status: Private, and may change.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class Listing:
         *,
         changed: Callable[[bytes], None],
         emit: Emit = ignore,
+        status: StatusSlots | None = None,
     ) -> None:
         self._store = store
+        self._status = status
         self._names = names
         self._ended = ended
         self._changed = changed
@@ -163,6 +166,7 @@ class Listing:
             try:
                 record = set_aside(seen.record)
                 if record != seen.record:
+                    await self._end_slots(seen.record)
                     await self._store.replace(grant.key, seen, record, grant.expires_at, UNLISTED)
             except Stale:
                 continue
@@ -182,9 +186,37 @@ class Listing:
             by: Who ends it, for the audit trail.
             reason: Why, in one word for the audit trail.
         """
-        await self._store.delete(grant.key)
+        if self._status is None:
+            await self._store.delete(grant.key)
+        else:
+            await self._settle(grant)
         self._changed(grant.key)
         self._over(grant, by, reason)
+
+    async def _end_slots(self, record: bytes) -> None:
+        """End the grant in *record* for verifiers elsewhere, before it is written that it ended."""
+        if self._status is not None:
+            await self._status.end(slots_of(record))
+
+    async def _settle(self, grant: Listed) -> None:
+        """Put an end to the record, and keep nothing of it.
+
+        With a status list it is not just deleted: its client may get another number meanwhile.
+        """
+        for _ in range(_ATTEMPTS):
+            seen = await self._store.load(grant.key)
+            if seen is None:
+                return
+            try:
+                await self._end_slots(seen.record)
+            except RecordError:
+                log.warning("grant %s: its record does not say its number", grant.id)
+            try:
+                await self._store.replace(grant.key, seen, SETTLED, grant.expires_at, UNLISTED)
+            except Stale:
+                continue
+            return
+        raise StoreUnavailable("other requests kept changing the grant")
 
     def _over(self, grant: Listed, by: EndedBy, reason: str) -> None:
         """Remember that *grant* has ended, and report it once."""

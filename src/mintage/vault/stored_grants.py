@@ -21,7 +21,7 @@ from mintage.events.event import Emit, ignore
 from mintage.grants import handles
 from mintage.grants.endings import ending
 from mintage.grants.parties import party_of
-from mintage.grants.records import SETTLED, inside
+from mintage.grants.records import SETTLED, inside, slots_of
 from mintage.grants.states import (
     Active,
     Consent,
@@ -39,6 +39,7 @@ from mintage.vault.codec import EndedUnread, GrantCodec
 from mintage.vault.ended import Ended
 from mintage.vault.names import GrantNames
 from mintage.vault.outage import Outage
+from mintage.vault.status_slots import StatusSlots
 from mintage.vault.unconfirmed_writes import UnconfirmedWrites
 from mintage.vault.values import (
     Decide,
@@ -66,7 +67,7 @@ class StoredGrants:
     *report*: see `ReportEnded`. It gets the upstream tokens of each grant that ends here, after the
     write. *tells*: whether that tells the provider; otherwise grants that were ended unread stay
     so, for a process that does. *join*: notes the provider's session of a login, under the secret
-    in use.
+    in use. *status*: the status list; None: there is none.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class StoredGrants:
         outage: Outage,
         join: Callable[[Consent, UpstreamTokens | None, int | None], Awaitable[bool]],
         emit: Emit = ignore,
+        status: StatusSlots | None = None,
     ) -> None:
         self._store = store
+        self._status = status
         self._codec = codec
         self._names = names
         self._clock = clock
@@ -246,6 +249,8 @@ class StoredGrants:
                 index = self._names.make(grant, key)
             if not is_current and not grant.login.identity.machine:
                 await self._join(grant.login, grant.upstream, None)
+        if isinstance(grant, Revoked) and self._status is not None:
+            await self._status.end(slots_of(seen.record))
         try:
             await self._store.replace(key, seen, record, expires_at, index)
         except StoreUnavailable:

@@ -53,4 +53,5 @@ class UnconfirmedWrites:
             upstream=grant.upstream,
             unanswered_since=grant.unanswered_since,
             lease=grant.lease,
+            slots=grant.slots,
         )

@@ -43,11 +43,13 @@ from mintage.vault.consents import Consents
 from mintage.vault.direct_grants import DirectGrants
 from mintage.vault.listing import Listing
 from mintage.vault.names import GrantNames
+from mintage.vault.numbering import Numbering
 from mintage.vault.outage import Outage
 from mintage.vault.provider_sessions import ProviderSessions
 from mintage.vault.renewal import Renewal
 from mintage.vault.rotations import Rotations
 from mintage.vault.sessions import Sessions
+from mintage.vault.status_slots import StatusSlots
 from mintage.vault.stored_grants import StoredGrants
 from mintage.vault.values import (
     CLOCK_LEEWAY,
@@ -93,7 +95,7 @@ class Vault:
     of each grant that ends, and those that came when their grant had ended; see `ReportEnded`.
     *knows*: whether the provider that issued upstream tokens is configured; no other provider gets
     them. *admits*: whether the rules, as they are now, let a user in. *emit* gets the security
-    events.
+    events. *status*: the status list; None: there is none.
     """
 
     def __init__(
@@ -113,8 +115,10 @@ class Vault:
         knows: Callable[[UpstreamTokens], bool] = lambda _: True,
         admits: Callable[[Identity], bool] = lambda _: True,
         emit: Emit = ignore,
+        status: StatusSlots | None = None,
     ) -> None:
         self._store = store
+        self.status = status
         self._clock = clock
         self._random_bytes = random_bytes
         self._lifetimes = lifetimes or Lifetimes()
@@ -142,6 +146,7 @@ class Vault:
             outage=self._outage,
             emit=emit,
             join=self._provider_sessions.join,
+            status=status,
         )
         self._settling: SingleFlight[None] = SingleFlight()
         self._rotations = Rotations(steady)
@@ -149,7 +154,9 @@ class Vault:
         self._max_grants = max_grants
         self._admits = admits
         self.consents = Consents(store, (keys, *former_keys), random_bytes)
-        self.listing = Listing(store, names, self._grants.ended, changed=self._changed, emit=emit)
+        self.listing = Listing(
+            store, names, self._grants.ended, changed=self._changed, emit=emit, status=status
+        )
         self._renewal = Renewal(
             self._grants,
             clock=clock,
@@ -177,6 +184,7 @@ class Vault:
             lifetimes=self._lifetimes,
             claim=self.claim,
             is_claimed=self.is_claimed,
+            numbering=self._numbering,
         )
 
     async def claim(self, name: bytes, *, expires_at: int) -> bool:
@@ -241,12 +249,13 @@ class Vault:
         *secret* is the grant's, from the code. *prepare* is called before the write; if it raises,
         the code is not spent.
         """
+        async with self._numbering() as number:
 
-        def decision(grant: Grant) -> Decision:
-            outcome = transitions.redeem(grant, request, now=self._now())
-            return _prepared(outcome, secret, prepare)
+            def decision(grant: Grant) -> Decision:
+                outcome = transitions.redeem(grant, request, now=self._now())
+                return _prepared(number(outcome), secret, prepare)
 
-        return await self._grants.change(secret, decision)
+            return await self._grants.change(secret, decision)
 
     async def rotate(
         self, secret: bytes, request: Refreshment, prepare: Prepare = no_answer
@@ -261,6 +270,15 @@ class Vault:
         write. Raises `UpstreamUnavailable` or `UpstreamMisbehaved` if the upstream must be asked
         and can't be: nothing has changed then.
         """
+        async with self._numbering() as number:
+            return await self._rotate(secret, request, prepare, number)
+
+    def _numbering(self) -> Numbering:
+        return Numbering(self.status, self._lifetimes, self._clock)
+
+    async def _rotate(
+        self, secret: bytes, request: Refreshment, prepare: Prepare, number: Numbering
+    ) -> OpenGrant | Refused:
         key = handles.store_key(secret)
         written: Active | None = None
 
@@ -277,6 +295,7 @@ class Vault:
                 session=self._lifetimes.session,
                 idle=self._lifetimes.idle,
             )
+            outcome = number(outcome)
             written = outcome.grant if isinstance(outcome, Write) else None
             return _prepared(outcome, secret, prepare)
 
