@@ -7,12 +7,13 @@ An access token is for one resource. A refresh token is for the server itself. T
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 
 from mintage.crypto.base64url import decode_segment
 from mintage.errors import TokenError, UnknownKey, WrongAudience, WrongTokenUse
+from mintage.grants.delegation import Delegation
 from mintage.grants.handles import Handle, Kind, make_jti, parse_jti
-from mintage.grants.lifetimes import ends_at
+from mintage.grants.lifetimes import ends_at as ends_at_
 from mintage.grants.states import Active
 from mintage.grants.status import slot_for
 from mintage.jwt import claims as claims_
@@ -23,16 +24,28 @@ from mintage.jwt.keyring import KeyRing
 from mintage.values import Clock, Scopes
 from mintage.vault.values import CLOCK_LEEWAY, Lifetimes, OpenGrant
 
+ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
+"""What an access token is called in a token exchange (RFC 8693 §3)."""
+
+_Use: TypeAlias = Literal["access", "refresh"]
+"""The claim ``token_use``."""
+
+_KINDS: Final[Mapping[_Use, tuple[Kind, ...]]] = {
+    "access": ("access", "exchanged"),
+    "refresh": ("refresh",),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenResponse:
     """A successful response of the token endpoint (RFC 6749 §5.1).
 
-    *issued_token_type*: what the access token is, for a token exchange (RFC 8693 §2.2.1).
+    *expires_in*: None if that is unknown. *issued_token_type*: what the access token is, for a
+    token exchange (RFC 8693 §2.2.1).
     """
 
     access_token: str = field(repr=False)
-    expires_in: int
+    expires_in: int | None
     scope: str
     refresh_token: str | None = field(default=None, repr=False)
     token_type: str = "Bearer"  # noqa: S105
@@ -41,11 +54,15 @@ class TokenResponse:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A verified access token. It is refused from *ends_at* (seconds since the epoch) on."""
+    """A verified access token. It is refused from *ends_at* (seconds since the epoch) on.
+
+    *delegation*: if it was exchanged, who acts for the user.
+    """
 
     handle: Handle
     scopes: Scopes
     ends_at: float
+    delegation: Delegation | None = None
 
 
 class UnknownHandle(TokenError):
@@ -148,9 +165,49 @@ class Tokens:
             return None
         return {"status": {"status_list": {"idx": slot.idx, "uri": self._status_list}}}
 
+    def issue_exchanged(
+        self,
+        opened: OpenGrant,
+        delegation: Delegation,
+        *,
+        resource: str,
+        scopes: Scopes,
+        ends_at: float,
+        claims: Mapping[str, Any] | None = None,
+    ) -> TokenResponse:
+        """An access token for *resource*, for a client that acts for the user (RFC 8693 §2.2).
+
+        It is one of the grant's tokens, and ends with it; at *ends_at* (seconds since the epoch) at
+        the latest. Nothing is stored. *claims* are the provider's claims to include. Raises
+        ``ValueError`` if there is no second left.
+        """
+        grant, issued_at = opened.grant, delegation.issued_at
+        end = min(ends_at, ends_at_(grant, session=self._lifetimes.session))
+        lifetime = int(end - issued_at)
+        if lifetime < 1:
+            raise ValueError("the token would have ended before its client has it")
+        access_token = self._access[resource].issue_access_token(
+            delegation.actor,
+            scopes,
+            make_jti(opened.secret, grant.generation, "exchanged"),
+            lifetime,
+            dict(claims) if claims else None,
+            grant.login.identity.subject,
+            delegation.claims()
+            | (self._status_claim(grant, issued_at + lifetime - grant.rotated_at) or {}),
+            issued_at=issued_at,
+        )
+        age = int(self._clock()) - issued_at
+        return TokenResponse(
+            access_token=access_token,
+            expires_in=max(lifetime - age, 0),
+            scope=" ".join(scopes),
+            issued_token_type=ACCESS_TOKEN_TYPE,
+        )
+
     def _until_the_end(self, grant: Active, lifetime: int) -> int:
         """*lifetime*, but not longer than the login lasts; at least a second."""
-        end = ends_at(grant, session=self._lifetimes.session)
+        end = ends_at_(grant, session=self._lifetimes.session)
         return max(1, int(min(lifetime, end - grant.rotated_at)))
 
     def read_refresh(self, token: str) -> Handle:
@@ -159,34 +216,37 @@ class Tokens:
 
     def read_access(self, token: str, resource: str) -> AccessToken:
         """The content of an access token for *resource*. Raises `TokenError`."""
-        claims = self._access[resource].verify(token)
-        handle = _handle(claims.jti, "access")
-        return AccessToken(handle, claims.scopes, claims.exp + self._leeway)
+        issuer = self._access[resource]
+        claims = issuer.verify(token)
+        handle = _handle(claims.jti, "access", "exchanged")
+        delegation = _delegation(issuer, token) if handle.kind == "exchanged" else None
+        return AccessToken(handle, claims.scopes, claims.exp + self._leeway, delegation)
+
+    def delegation_of(self, token: str, handle: Handle, resource: str) -> Delegation | None:
+        """Who acts by *token*, which was verified and has this *handle*. Raises `TokenError`."""
+        return _delegation(self._access[resource], token) if handle.kind == "exchanged" else None
 
     def read_any(self, token: str) -> tuple[Handle, Claims]:
         """(handle, claims) of any token of this server. Raises `TokenError`."""
         failure: TokenError = WrongAudience()
-        for issuer, kind in self._readers():
+        for issuer, use in self._readers():
             try:
-                claims = issuer.verify(token, kind)
-                return _handle(claims.jti, kind), claims
+                claims = issuer.verify(token, use)
+                return _handle(claims.jti, *_KINDS[use]), claims
             except (WrongAudience, WrongTokenUse, UnknownKey) as error:
                 failure = error  # access tokens may be signed with keys of their own
         raise failure
 
-    def read_to_revoke(self, token: str) -> Handle:
-        """The handle of any token of this server, even for a resource that was removed.
-
-        Raises `TokenError`.
-        """
+    def read_to_revoke(self, token: str) -> tuple[Handle, Claims]:
+        """`read_any`, also of a token for a resource that was removed. Raises `TokenError`."""
         try:
-            return self.read_any(token)[0]
+            return self.read_any(token)
         except WrongAudience:
             claims = _unverified(token)
             if claims is None or claims.iss != self._issuer:
                 raise
-            former = self._issuer_for(claims.aud, self._access_ring)
-            return _handle(former.verify(token).jti, "access")
+            verified = self._issuer_for(claims.aud, self._access_ring).verify(token)
+            return _handle(verified.jti, *_KINDS["access"]), verified
 
     def named_by_unknown_key(self, token: str, error: TokenError) -> Handle | None:
         """The handle in *token*, which was refused with *error* because its key is unknown here.
@@ -201,17 +261,25 @@ class Tokens:
             return None
         return parse_jti(claims.jti)
 
-    def _readers(self) -> Iterable[tuple[JWTIssuer, Kind]]:
+    def _readers(self) -> Iterable[tuple[JWTIssuer, _Use]]:
         yield self._refresh, "refresh"
         for issuer in self._access.values():
             yield issuer, "access"
 
 
-def _handle(jti: str, kind: Kind) -> Handle:
+def _handle(jti: str, *kinds: Kind) -> Handle:
     handle = parse_jti(jti)
-    if handle is None or handle.kind != kind:
+    if handle is None or handle.kind not in kinds:
         raise UnknownHandle
     return handle
+
+
+def _delegation(issuer: JWTIssuer, token: str) -> Delegation:
+    """Who acts by *token*, which is an exchanged one. Raises `TokenError`."""
+    try:
+        return Delegation.of(issuer.verify_token(token))
+    except ValueError:
+        raise UnknownHandle from None
 
 
 def _unverified(token: str) -> Claims | None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from mintage.app.browsers import BrowserDoor
+from mintage.app.grant_types import subject_box
 from mintage.app.lasting import Lasting
 from mintage.app.limits import Limits
 from mintage.app.parts import Parts
@@ -40,14 +41,13 @@ async def open_gateway(
     *stack* closes what no other gateway uses. Raises `ConfigError` if a command needs an extra that
     is not installed.
     """
-    keys, random_bytes = config.signing_keys, lasting.random_bytes
-    signer = IdentitySigner(site.issuer, keys[0], lasting.clock, random_bytes) if keys else None
+    random_bytes = lasting.random_bytes
     credentials = BackendCredentials(
         vault,
         lasting.clock,
         lasting.steady,
         lasting.providers.exchange,
-        signer,
+        _signer(config, site, lasting),
         group_bytes=config.gateway.max_group_bytes,
         emit=lasting.emit,
     )
@@ -72,6 +72,20 @@ async def open_gateway(
         ),
         page,
         None if browsers is None else browsers.answers,
+    )
+
+
+def _signer(config: Config, site: Site, lasting: Lasting) -> IdentitySigner | None:
+    if not config.signing_keys:
+        return None
+    rules = (client.exchanging for client in config.clients)
+    return IdentitySigner(
+        site.issuer,
+        config.signing_keys[0],
+        lasting.clock,
+        lasting.random_bytes,
+        subject_box(config, lasting.random_bytes),
+        frozenset(each.resource for each in rules if each is not None),
     )
 
 

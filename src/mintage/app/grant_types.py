@@ -1,22 +1,67 @@
 """The grant types of a server: those that its settings have."""
 
+from collections.abc import Callable
+
 from mintage.app.limits import Limits
+from mintage.crypto.derivation import purpose_keys
+from mintage.crypto.sealing import BoxKey
 from mintage.events.event import Emit
 from mintage.grant_tokens import Tokens
 from mintage.server.grant_types.authorization_code import AuthorizationCode
 from mintage.server.grant_types.grant_type import GrantType
 from mintage.server.grant_types.refresh_token import RefreshToken
+from mintage.server.grant_types.token_exchange import TokenExchange
+from mintage.server.subject_tokens import IDENTITY_TYPE, SubjectBox, SubjectTokens
+from mintage.settings.load import Config
 from mintage.site.site import Site
+from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.vault import Vault
 
 
 def grant_types(
-    site: Site, *, vault: Vault, tokens: Tokens, limits: Limits, emit: Emit
+    config: Config,
+    site: Site,
+    *,
+    vault: Vault,
+    tokens: Tokens,
+    limits: Limits,
+    clock: Clock,
+    random_bytes: RandomBytes,
+    denied: Callable[[ClientId], bool],
+    provider_of: Callable[[str], str | None],
+    emit: Emit,
 ) -> list[GrantType]:
     """What ``/token`` accepts. `GrantTypesSection.names` has the same names, for the metadata."""
-    return [
+    accepted: list[GrantType] = [
         AuthorizationCode(site=site, vault=vault, tokens=tokens, emit=emit),
         RefreshToken(
             site=site, vault=vault, tokens=tokens, emit=emit, limit=limits.refreshes.check
         ),
     ]
+    if (exchange := config.grant_types.token_exchange) is not None:
+        subjects = SubjectTokens(
+            issuer=site.issuer,
+            tokens=tokens,
+            box=subject_box(config, random_bytes),
+            pins={key.header(IDENTITY_TYPE).decode(): key.verifier for key in config.signing_keys},
+            clock=clock,
+        )
+        accepted.append(
+            TokenExchange(
+                site=site,
+                vault=vault,
+                tokens=tokens,
+                subjects=subjects,
+                clock=clock,
+                seconds=exchange.lifetime,
+                denied=denied,
+                provider_of=provider_of,
+                emit=emit,
+            )
+        )
+    return accepted
+
+
+def subject_box(config: Config, random_bytes: RandomBytes) -> SubjectBox:
+    """Makes signed identities of the gateway subject tokens, and reads them."""
+    return SubjectBox(tuple(map(BoxKey, purpose_keys(config.secrets, "subject"))), random_bytes)

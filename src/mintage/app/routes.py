@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.app.browsers import browser_cookies
-from mintage.app.grant_types import grant_types
 from mintage.app.limits import Limits
 from mintage.app.pushed_requests import authorization_checks, pushed_seal
 from mintage.app.store_watch import look
@@ -50,6 +49,7 @@ from mintage.server.client_address import KeptAddress
 from mintage.server.consent import ConsentEndpoint
 from mintage.server.consent_form import ConsentSeal
 from mintage.server.cookies import Cookies
+from mintage.server.grant_types.grant_type import GrantType
 from mintage.server.health import Probe, Readiness, alive
 from mintage.server.introspect import IntrospectEndpoint
 from mintage.server.login_start import LoginStart
@@ -246,17 +246,15 @@ def _account(
 def token_routes(
     site: Site,
     clients: Iterable[Client],
+    accepted: Iterable[GrantType],
     *,
     authenticate: Authenticator,
     vault: Vault,
     tokens: Tokens,
     addresses: KeptAddress,
-    limits: Limits,
     random_bytes: RandomBytes,
-    emit: Emit,
 ) -> dict[str, Handler]:
     """The endpoints for tokens: issue, revoke, introspect. *clients*: the configured ones."""
-    accepted = grant_types(site, vault=vault, tokens=tokens, limits=limits, emit=emit)
     revoke = RevokeEndpoint(authenticate=authenticate, vault=vault, tokens=tokens)
     introspect = IntrospectEndpoint(
         authenticate=authenticate,

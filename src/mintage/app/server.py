@@ -9,6 +9,7 @@ from mintage.app.browsers import browser_door
 from mintage.app.chores import beside, forever, reviewing
 from mintage.app.client_denials import PAUSE, open_denials
 from mintage.app.gateway import open_gateway
+from mintage.app.grant_types import grant_types
 from mintage.app.kept import hold_published, hold_upstream, hold_vault, join
 from mintage.app.lasting import Lasting
 from mintage.app.limits import Limits
@@ -132,13 +133,23 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
         endpoints |= token_routes(
             site,
             config.clients,
+            grant_types(
+                config,
+                site,
+                vault=vault,
+                tokens=tokens,
+                limits=Limits(config.limits, steady),
+                clock=clock,
+                random_bytes=random_bytes,
+                denied=denials.denied.covers,
+                provider_of=lasting.providers.name_of,
+                emit=emit,
+            ),
             authenticate=authenticate,
             vault=vault,
             tokens=tokens,
             addresses=config.account.addresses,
-            limits=Limits(config.limits, steady),
             random_bytes=random_bytes,
-            emit=emit,
         )
         endpoints |= pushed_request_routes(
             config,

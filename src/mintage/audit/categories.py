@@ -31,6 +31,8 @@ CATEGORIES: Final[Mapping[str, Category]] = {
     "token_refreshed": Category("session", "info"),
     "token_exchanged": Category("session", "info"),
     "token_exchange_refused": Category("session", "info", "failure"),
+    "token_delegated": Category("session", "info"),
+    "upstream_token_given": Category("session", "access"),
     "token_reused": Category("intrusion_detection", "denied", "failure"),
     "grant_ended": Category("session", "end"),
     "upstream_renewed": Category("session", "info"),

@@ -4,6 +4,7 @@ import hmac
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from mintage.clients.exchanging import Exchanging
 from mintage.clients.redirects import RedirectUri
 from mintage.values import ClientId, Scopes
 
@@ -32,6 +33,7 @@ class Client:
         vouched: Whether the operator wrote it into the configuration.
         introspects: The paths of resources whose tokens it may introspect (RFC 7662).
         pushes: Whether it must push its authorization requests (RFC 9126 §6).
+        exchanging: What it may get by token exchange (RFC 8693). None: nothing.
     """
 
     client_id: ClientId
@@ -47,6 +49,7 @@ class Client:
     vouched: bool = False
     introspects: tuple[str, ...] = ()
     pushes: bool = False
+    exchanging: Exchanging | None = None
 
     def secret_matches(self, presented: str) -> bool:
         """Compare a client secret in constant time.

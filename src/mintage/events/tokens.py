@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from mintage.events.event import Event
-from mintage.values import Scopes
+from mintage.values import ClientId, Scopes
 
 
 class TokenIssued(Event, frozen=True, kw_only=True):
@@ -38,6 +38,25 @@ class TokenExchangeRefused(Event, frozen=True, kw_only=True):
 
     reason: str
     audience: str | None = None
+
+
+class TokenDelegated(Event, frozen=True, kw_only=True):
+    """A backend got a token to act for the user at another resource (RFC 8693).
+
+    The party names that resource, and the backend as ``client_id``. *actors*: the clients that act
+    for the user, the backend first.
+    """
+
+    action: ClassVar[str] = "token_delegated"
+
+    scopes: Scopes = ()
+    actors: tuple[ClientId, ...] = ()
+
+
+class UpstreamTokenGiven(Event, frozen=True, kw_only=True):
+    """A backend got the user's access token at the identity provider (RFC 8693)."""
+
+    action: ClassVar[str] = "upstream_token_given"
 
 
 class TokenReused(Event, frozen=True, kw_only=True):

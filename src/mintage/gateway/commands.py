@@ -268,7 +268,7 @@ class _Session:
 
 
 def _owner(access: Access) -> Owner:
-    return access.user, access.opened.grant.login.client_id
+    return access.user, access.client_id
 
 
 def _identity(access: Access) -> dict[str, str]:

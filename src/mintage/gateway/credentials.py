@@ -1,6 +1,6 @@
 """What a backend learns about the user, and which token it gets for its own requests."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -13,15 +13,18 @@ from mintage.errors import AccessDenied, UpstreamRefused
 from mintage.events.event import Emit, Party, ignore
 from mintage.events.tokens import TokenExchanged, TokenExchangeRefused
 from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
-from mintage.grants.handles import store_key
+from mintage.grants.delegation import Actors, act_claim
+from mintage.grants.handles import Handle, store_key
 from mintage.grants.states import Identity, UpstreamTokens
 from mintage.jwt.jws import sign
 from mintage.jwt.keyring import TokenKey
 from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import fresh_upstream
+from mintage.server.subject_tokens import CLAIM, IDENTITY_TYPE, Subject, SubjectBox
 from mintage.site.resource import Resource
 from mintage.upstream.protocol import Exchange
 from mintage.values import Clock, RandomBytes
+from mintage.vault.values import CLOCK_LEEWAY
 from mintage.vault.vault import Vault
 
 IDENTITY_HEADER: Final = "x-identity-token"
@@ -38,15 +41,33 @@ Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange], Awaitable[UpstreamTo
 class IdentitySigner:
     """Signs who a user is, for a minute, for one backend (typ ``identity+jwt``).
 
-    Because of its ``typ`` and audience no program takes it for an access token.
+    Because of its ``typ`` and audience no program takes it for an access token. *subjects* makes it
+    a subject token for the backends at *exchanging*, the paths of their resources (RFC 8693 §2.1).
     """
 
     issuer: str
     key: TokenKey
     clock: Clock
     random_bytes: RandomBytes
+    subjects: SubjectBox | None = None
+    exchanging: frozenset[str] = frozenset()
 
-    def signed(self, who: Identity, audience: str, now: int) -> str:
+    def of_exchange(self, access: Access, resource: Resource) -> Subject | None:
+        """What the backend of *resource* can exchange; None if it exchanges nothing."""
+        if self.subjects is None or resource.path not in self.exchanging:
+            return None
+        handle = Handle(access.opened.secret, 0, "access")
+        return Subject(handle, access.scopes, access.ends_at - CLOCK_LEEWAY, access.delegation)
+
+    def signed(
+        self,
+        who: Identity,
+        audience: str,
+        now: int,
+        actors: Actors = (),
+        subject: Subject | None = None,
+    ) -> str:
+        """*actors*: who acts for the user (RFC 8693 §4.1). *subject*: see `of_exchange`."""
         payload: dict[str, Any] = {
             "iss": self.issuer,
             "aud": audience,
@@ -58,9 +79,13 @@ class IdentitySigner:
         told = {name: who.claims.get(name) for name in ("name", "preferred_username", "groups")}
         told["email"] = verified_email(who.claims)
         payload |= {name: value for name, value in told.items() if value}
+        if actors:
+            payload["act"] = act_claim(actors)
+        if subject is not None and self.subjects is not None:
+            payload[CLAIM] = self.subjects.seal(subject, audience)
         if self.key.signer is None:
             raise ValueError("the key can't sign")
-        header = self.key.header("identity+jwt")
+        header = self.key.header(IDENTITY_TYPE)
         return sign(msgspec.json.encode(payload), header=header, signer=self.key.signer)
 
 
@@ -86,7 +111,7 @@ class BackendCredentials:
     signer: IdentitySigner | None = None
     group_bytes: int = MAX_GROUP_BYTES
     emit: Emit = ignore
-    _signed: BoundedMemory[tuple[bytes, str], _Kept] = field(
+    _signed: BoundedMemory[tuple[bytes, str, Hashable], _Kept] = field(
         default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
     )
     _exchanged: BoundedMemory[tuple[bytes, Exchange], _Kept] = field(
@@ -121,12 +146,16 @@ class BackendCredentials:
         return headers | {IDENTITY_HEADER: self._signed_for(access, resource, self.signer)}
 
     def _signed_for(self, access: Access, resource: Resource, signer: IdentitySigner) -> str:
-        steady, key = self.steady(), (store_key(access.opened.secret), resource.audience)
-        who = access.opened.grant.login.identity
+        told = access.delegation
+        actors = () if told is None else told.actors
+        subject = signer.of_exchange(access, resource)
+        # A token with other scopes or another end is another access of the same user.
+        key = (store_key(access.opened.secret), resource.audience, (actors, subject))
+        steady, who = self.steady(), access.opened.grant.login.identity
         kept = self._signed.get(key)
         if kept is not None and kept.made_of == who and steady < kept.until:
             return kept.token
-        token = signer.signed(who, resource.audience, int(self.clock()))
+        token = signer.signed(who, resource.audience, int(self.clock()), actors, subject)
         self._signed[key] = _Kept(token, who, steady + _IDENTITY_SECONDS / 2)
         return token
 

@@ -26,8 +26,10 @@ CODE_BYTES = SECRET_BYTES + 16
 _JTI_BYTES = SECRET_BYTES + 5
 _ID_BYTES = 10
 
-Kind = Literal["access", "refresh"]
-_KINDS: dict[Kind, bytes] = {"access": b"a", "refresh": b"r"}
+Kind = Literal["access", "refresh", "exchanged"]
+"""``exchanged``: an access token that a backend got for another one (RFC 8693)."""
+
+_KINDS: dict[Kind, bytes] = {"access": b"a", "refresh": b"r", "exchanged": b"x"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     which address the client last got tokens, if that is kept. *ends_at*: when it ends in any case,
     in seconds since the epoch, if it has an end of its own; such a grant has no refresh token.
     *slots*: its numbers in the status list, the newest last; empty without one.
+    *exchanges_ended*: by client, when it last revoked the tokens that it had got by token exchange.
     """
 
     login: Consent
@@ -139,6 +140,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     used_from: str | None = None
     ends_at: int | None = None
     slots: tuple[Slot, ...] = ()
+    exchanges_ended: dict[ClientId, int] = {}
 
     @property
     def audience(self) -> str:

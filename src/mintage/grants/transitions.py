@@ -178,6 +178,20 @@ def revoke(grant: Grant, client_id: ClientId, *, now: int) -> Refuse | Revoke:
     return _revoke(grant, Reason.CLIENT_REVOKED, now)
 
 
+def end_exchanges(grant: Grant, client_id: ClientId, *, at: int) -> Write | Keep | Refuse:
+    """A client ends the tokens that it got by token exchange until *at*, and those made of them.
+
+    The login, which is another client's, continues.
+    """
+    if isinstance(grant, Revoked):
+        return Refuse(Reason.REVOKED)
+    if isinstance(grant, Pending):
+        return Refuse(Reason.NOT_ACTIVE)
+    if grant.exchanges_ended.get(client_id, -1) >= at:
+        return Keep(grant)
+    return Write(replace(grant, exchanges_ended=grant.exchanges_ended | {client_id: at}))
+
+
 def end(grant: Active, reason: Reason, *, now: int) -> Revoke:
     """The grant ends without a request, because the upstream refused."""
     return _revoke(grant, reason, now)

@@ -81,7 +81,7 @@ class User:
         """
         login = access.opened.grant.login
         return cls(
-            client_id=login.client_id,
+            client_id=access.client_id,
             issuer=login.identity.issuer,
             subject=login.identity.subject,
             scopes=access.scopes,

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from mintage.access.scopes import FLAT, Call, Hierarchy, needed
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import (
@@ -16,7 +18,9 @@ from mintage.errors import (
 )
 from mintage.events.event import Party
 from mintage.grant_tokens import Tokens
+from mintage.grants.delegation import Delegation, is_over
 from mintage.grants.handles import store_key
+from mintage.grants.states import Active
 from mintage.site.resource import Resource
 from mintage.values import ClientId, Clock, Scopes
 from mintage.vault.values import CLOCK_LEEWAY, OpenGrant, Refused
@@ -38,18 +42,27 @@ class NoToken(OAuthError):
 class Access:
     """A request with a valid token or session: the live grant, and its scopes.
 
-    *by_cookie*: whether it is a browser's session.
+    *by_cookie*: whether it is a browser's session. *delegation*: who acts for the user, if the
+    token was exchanged.
     """
 
     opened: OpenGrant = field(repr=False)
     scopes: Scopes
     ends_at: float  # of the token, in seconds since the epoch
     by_cookie: bool = False
+    delegation: Delegation | None = None
+
+    @property
+    def client_id(self) -> ClientId:
+        """The client that the token was issued to."""
+        login = self.opened.grant.login
+        return login.client_id if self.delegation is None else self.delegation.actor
 
     @property
     def party(self) -> Party:
         """Whom events about the request are about."""
-        return self.opened.party()
+        party = self.opened.party()
+        return party if self.delegation is None else replace(party, client_id=self.client_id)
 
     @property
     def user(self) -> tuple[str, str]:
@@ -66,6 +79,7 @@ class _Known(NamedTuple):
     resource: Resource
     key: bytes
     ends_at: float
+    delegation: Delegation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +136,11 @@ class Bearer:
         known = self._known.get(token)
         if known is not None and known.resource is resource and self.clock() < known.ends_at:
             grant = self.vault.fresh(known.key)
+            if known.delegation is not None:
+                grant = None if grant is None or self._over(grant, known.delegation) else grant
             if grant is not None and not self.denied(grant.login.client_id):
-                return Access(OpenGrant(known.secret, grant), known.scopes, known.ends_at)
+                opened = OpenGrant(known.secret, grant)
+                return Access(opened, known.scopes, known.ends_at, delegation=known.delegation)
         return await self._check(token, resource)
 
     async def _check(self, token: str, resource: Resource) -> Access:
@@ -142,17 +159,28 @@ class Bearer:
                 reason=outcome.reason.value,
                 stage="grant",
             )
+        delegation = verified.delegation
         if self.denied(outcome.grant.login.client_id):
             raise InvalidToken(
                 "the operator of this server has denied this application",
                 reason="client_denied",
                 stage="client",
             )
+        if delegation is not None and self._over(outcome.grant, delegation):
+            raise InvalidToken(
+                "the client that exchanged this token has revoked it, or was denied; exchange anew",
+                reason="exchange_over",
+                stage="grant",
+            )
         secret = verified.handle.secret
         ends_at = min(verified.ends_at, self.vault.ends_at(outcome.grant) + CLOCK_LEEWAY)
-        known = _Known(secret, verified.scopes, resource, store_key(secret), ends_at)
+        known = _Known(secret, verified.scopes, resource, store_key(secret), ends_at, delegation)
         self._known[token] = known
-        return Access(outcome, verified.scopes, ends_at)
+        return Access(outcome, verified.scopes, ends_at, delegation=delegation)
+
+    def _over(self, grant: Active, delegation: Delegation) -> bool:
+        """Whether a client that acts by an exchanged token has revoked it, or was denied."""
+        return is_over(grant, delegation) or any(map(self.denied, delegation.actors))
 
 
 def _accepted(access: Access, resource: Resource, calls: Sequence[Call]) -> bool:

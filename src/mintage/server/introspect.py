@@ -12,6 +12,7 @@ from mintage.clients.authentication import Authenticator, NothingConcerned
 from mintage.clients.client import Client
 from mintage.errors import InvalidClient, TokenError
 from mintage.grant_tokens import Tokens
+from mintage.grants.delegation import is_over
 from mintage.jwt.claims import Claims
 from mintage.server.requests import Introspection
 from mintage.values import ClientId
@@ -76,8 +77,12 @@ class IntrospectEndpoint:
             return f"stage grant: {outcome.reason.value}"
         if handle.kind == "refresh" and handle.generation != outcome.grant.generation:
             return "stage grant: an older refresh token"
+        delegation = self.tokens.delegation_of(token, handle, claims.aud)
+        if is_over(outcome.grant, delegation):
+            return "stage grant: revoked by the client that exchanged it"
         ends_at = min(claims.exp, self.vault.ends_at(outcome.grant))
-        return _body(claims, outcome) | {"exp": int(ends_at)}
+        said = {} if delegation is None else delegation.claims()
+        return _body(claims, outcome) | {"exp": int(ends_at)} | said
 
 
 def _body(claims: Claims, opened: OpenGrant) -> dict[str, Any]:

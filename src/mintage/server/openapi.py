@@ -4,7 +4,7 @@ Resources at the gateway are listed with the gateway's own responses. All other 
 the backend.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, TypeAlias
 
 from mintage.clients.assertions import TYPE
@@ -28,8 +28,11 @@ from mintage.endpoints import (
     TOKEN,
     logout_path,
 )
+from mintage.grant_tokens import ACCESS_TOKEN_TYPE
 from mintage.jwt.status_list import MEDIA_TYPE
 from mintage.server.capabilities import Capabilities
+from mintage.server.exchange_request import GRANT_TYPE as TOKEN_EXCHANGE
+from mintage.server.exchange_request import JWT
 from mintage.server.metadata import documents
 from mintage.site.site import Site
 
@@ -91,7 +94,7 @@ def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> J
         f"{base}/{CONSENT.name}": {"post": _consent(site)},
         **{base + path: {"get": _callback()} for path in site.callbacks},
         **{base + logout_path(path): {"post": _logout()} for path in site.callbacks},
-        f"{base}/{TOKEN.name}": {"post": _token()},
+        f"{base}/{TOKEN.name}": {"post": _token(capabilities.grant_types)},
         f"{base}/{REVOKE.name}": {"post": _revoke()},
         f"{base}/{INTROSPECT.name}": {"post": _introspect()},
         f"{base}/{HEALTHZ.name}": {"get": _document("Whether the process answers", _HEALTH)},
@@ -257,7 +260,31 @@ def _picture(name: str, media_type: str) -> Json:
     }
 
 
-def _token() -> Json:
+def _token_exchange() -> Json:
+    """RFC 8693 §2.1."""
+    fields = {
+        "grant_type": {"const": TOKEN_EXCHANGE},
+        "subject_token": _TEXT,
+        "subject_token_type": {"enum": [ACCESS_TOKEN_TYPE, JWT]},
+        "requested_token_type": {"const": ACCESS_TOKEN_TYPE},
+        "resource": _TEXT,
+        "audience": _TEXT,
+        "scope": _TEXT,
+    }
+    return _of(fields | _CLIENT, ("grant_type", "subject_token", "subject_token_type"))
+
+
+def _exchanged() -> Json:
+    """RFC 8693 §2.2.1."""
+    members = {
+        "access_token": _TEXT,
+        "token_type": {"const": "Bearer"},
+        "issued_token_type": {"const": ACCESS_TOKEN_TYPE},
+    }
+    return _closed(members, expires_in=_SECONDS, scope=_TEXT)
+
+
+def _token(grant_types: Collection[str]) -> Json:
     code = {
         "grant_type": {"const": "authorization_code"},
         "code": _TEXT,
@@ -284,11 +311,19 @@ def _token() -> Json:
         _of(code | _CLIENT, ("grant_type", "code", "code_verifier")),
         _of(refresh | _CLIENT, ("grant_type", "refresh_token")),
     ]
+    answers = [answer]
+    if TOKEN_EXCHANGE in grant_types:
+        ways.append(_token_exchange())
+        answers.append(_exchanged())
     return {
         "summary": "A code or refresh token for new tokens (RFC 6749 §4.1.3 and §6)",
         "security": [{}, {"client": []}],
         "requestBody": {"required": True, "content": {_FORM: {"schema": {"anyOf": ways}}}},
-        "responses": _answers(200, answer, refusals=(400, 401, 429, 502, 503)),
+        "responses": _answers(
+            200,
+            answers[0] if len(answers) == 1 else {"anyOf": answers},
+            refusals=(400, 401, 429, 502, 503),
+        ),
     }
 
 
@@ -317,6 +352,8 @@ def _introspect() -> Json:
         },
         token_type={"const": "Bearer"},
         upstream_claims=_OBJECT,
+        act=_OBJECT,
+        may_act=_OBJECT,
     )
     answer = {"anyOf": [_closed({"active": {"const": False}}), good]}
     return {

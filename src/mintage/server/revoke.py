@@ -1,4 +1,7 @@
-"""``/revoke`` (RFC 7009): any token of a grant ends the grant, also for public clients."""
+"""``/revoke`` (RFC 7009): any token of a grant ends the grant, also for public clients.
+
+A backend that revokes a token that it got by token exchange ends what it got so, and no login.
+"""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +13,11 @@ from mintage.clients.authentication import Authenticator, NothingConcerned
 from mintage.clients.client import Client
 from mintage.errors import TokenError
 from mintage.grant_tokens import Tokens
+from mintage.grants.handles import Handle
+from mintage.grants.states import Reason
+from mintage.jwt.claims import Claims
 from mintage.server.requests import Revocation
+from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
 from mintage.web.edge import NO_STORE, authorization_of, log_reason, read_form
 
@@ -33,15 +40,23 @@ class RevokeEndpoint:
             log_reason(request, f"nothing to revoke, stage client: {nothing.reason}")
             return Response(status_code=200, headers=NO_STORE)
         try:
-            handle = self.tokens.read_to_revoke(revocation.token)
+            handle, claims = self.tokens.read_to_revoke(revocation.token)
         except TokenError as error:
             unverified = self.tokens.named_by_unknown_key(revocation.token, error)
             await self.vault.check_secrets(unverified)
             log_reason(request, f"nothing to revoke, stage token: {error.error}")
         else:
-            outcome = await self.vault.revoke(handle, client.client_id)
-            log_reason(request, f"{handle!r}: {outcome.reason.value}")
+            log_reason(request, f"{handle!r}: {await self._revoke(handle, claims, client)}")
         return Response(status_code=200, headers=NO_STORE)
+
+    async def _revoke(self, handle: Handle, claims: Claims, client: Client) -> str:
+        """What came of it, for the log."""
+        if handle.kind != "exchanged":
+            return (await self.vault.revoke(handle, client.client_id)).reason.value
+        if claims.client_id != client.client_id:
+            return Reason.WRONG_CLIENT.value
+        outcome = await self.vault.end_exchanges(handle, client.client_id, claims.iat)
+        return outcome.reason.value if isinstance(outcome, Refused) else "exchanged tokens ended"
 
     async def _concerns(self, revocation: Revocation, client: Client) -> bool:
         try:

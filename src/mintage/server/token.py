@@ -50,8 +50,9 @@ def _body(issued: TokenResponse) -> dict[str, object]:
     body: dict[str, object] = {
         "access_token": issued.access_token,
         "token_type": issued.token_type,
-        "expires_in": issued.expires_in,
     }
+    if issued.expires_in is not None:
+        body["expires_in"] = issued.expires_in
     if issued.scope:  # an empty one is none by its grammar (RFC 6749 §3.3)
         body["scope"] = issued.scope
     if issued.refresh_token is not None:

@@ -14,6 +14,11 @@ from mintage.errors import ConfigError, OAuthError
 from mintage.grants.browser_sessions import CLIENT_PREFIX
 from mintage.network.proxies import Proxies
 from mintage.secret_source import Resolve
+from mintage.settings.exchanging import (
+    ClientExchangeSection,
+    read_exchanging,
+    with_grant_type,
+)
 from mintage.values import ClientId, Secret, check_scopes
 
 _CLIENT_ID: Final = re.compile(r"[!-~]{1,255}")
@@ -63,6 +68,10 @@ class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     require_pushed_authorization_requests: bool = False
     """Whether it must [push its authorization requests](how-to/push-authorization-requests.md)
     (RFC 9126 §6).
+    """
+    token_exchange: ClientExchangeSection | None = None
+    """What it may exchange, as a backend that acts for users. See
+    [Call another service for a user](how-to/call-another-service-for-a-user.md).
     """
 
 
@@ -166,7 +175,7 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
     method = section.token_endpoint_auth_method or _usual_method(section)
     try:
         keys = metadata.keys_of(method, section.jwks, section.jwks_uri)
-        return Client(
+        client = Client(
             client_id=ClientId(section.client_id),
             name=metadata.client_name(section.name or section.client_id),
             redirect_uris=_redirect_uris(section),
@@ -180,13 +189,18 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
             introspects=section.introspects,
             pushes=section.require_pushed_authorization_requests,
         )
+        if section.token_exchange is None:
+            return client
+        rules = read_exchanging(section.token_exchange, f"{key}.token_exchange")
+        return with_grant_type(client, rules)
     except (OAuthError, ValueError) as error:
         raise ConfigError(key, str(error)) from None
 
 
 def _redirect_uris(section: ClientSection) -> tuple[RedirectUri, ...]:
-    """The redirect URIs. A resource server that only introspects tokens has none."""
-    if section.introspects and not section.redirect_uris:
+    """The redirect URIs. A resource server that introspects or exchanges tokens needs none."""
+    serves = section.introspects or section.token_exchange is not None
+    if serves and not section.redirect_uris:
         return ()
     return tuple(map(RedirectUri, metadata.redirect_uris(section.redirect_uris)))
 

@@ -34,6 +34,7 @@ from mintage.settings.clients import (
     read_policy,
     read_registration,
 )
+from mintage.settings.exchanging import check_exchanging
 from mintage.settings.file import (
     AccountSection,
     ConsentSection,
@@ -347,6 +348,13 @@ def parse(
     resolve = Sources(environ, base)
     resources = _resources(file, base, resolve)
     store = store_url(file.store, base, resolve)
+    clients = read_clients(file.client, resolve)
+    check_exchanging(
+        clients,
+        resources,
+        on=file.grant_types.token_exchange is not None,
+        signs=bool(file.tokens.signing_key),
+    )
     return Config(
         issuer=file.issuer,
         store=store,
@@ -378,7 +386,7 @@ def parse(
         gateway=file.gateway,
         server=file.server,
         signing_keys=_signing_keys(file.tokens.signing_key, resolve),
-        clients=read_clients(file.client, resolve),
+        clients=clients,
         registration=read_registration(file.registration, resolve),
         documents=read_policy(file.cimd, environ=environ),
         audit=read_audit(file.audit, base=base, resolve=resolve),

@@ -366,6 +366,19 @@ class Vault:
         assert isinstance(outcome, Refused)  # noqa: S101  (revoke never opens)
         return outcome
 
+    async def end_exchanges(
+        self, handle: Handle, client_id: ClientId, issued_at: int
+    ) -> OpenGrant | Refused:
+        """End what *client_id* has got by token exchange, at its request (RFC 7009 §2.1).
+
+        The login continues: it is another client's. *issued_at*: of the token that it revokes, by
+        the clock of the replica that issued it.
+        """
+        at = max(self._now(), issued_at)
+        return await self._grants.change(
+            handle.secret, lambda grant: transitions.end_exchanges(grant, client_id, at=at)
+        )
+
     async def end(
         self, grant: Listed, *, by: EndedBy = "operator", reason: str = "ended_from_the_list"
     ) -> None:
