@@ -29,6 +29,7 @@ _ATTEMPTS: Final = 3  # of a request that may be sent twice
 _FIRST_PAUSE: Final = 0.13  # seconds; doubled before the second attempt already
 
 Sleep = Callable[[float], Awaitable[object]]
+Exchange = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 class RateLimited(UpstreamUnavailable):
@@ -54,6 +55,7 @@ class HttpTransport:
         self._sleep = sleep
         self._clock = clock
         self._client: httpx2.AsyncClient | None = None
+        self._exchange: Exchange | None = None  # chosen at the first request
         self._direct = DirectConnections(connect_seconds=_CONNECT_SECONDS, max_body=MAX_BODY)
 
     async def send(self, request: HttpRequest) -> HttpResponse:
@@ -96,9 +98,11 @@ class HttpTransport:
             await self._client.aclose()
 
     async def _once(self, request: HttpRequest, where: str) -> HttpResponse:
-        exchange = self._by_proxy if names_a_proxy(os.environ) else self._direct.exchange
+        if self._exchange is None:
+            proxied = names_a_proxy(os.environ)
+            self._exchange = self._by_proxy if proxied else self._direct.exchange
         try:
-            response = await exchange(request)
+            response = await self._exchange(request)
         except httpx2.InvalidURL:
             raise UpstreamMisbehaved("an endpoint is no URL") from None
         except (httpx2.HTTPError, HttpFault, OSError) as error:
