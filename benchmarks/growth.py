@@ -1,0 +1,184 @@
+"""What a request, a refresh and a login cost as a store grows: ``python -m benchmarks.growth``.
+
+Each engine has two stores: one stays small, the other grows. Both do the same work in turns, so
+the ratio between them is the cost of the growth alone, whatever else the machine does.
+"""
+
+import argparse
+import asyncio
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from tests.support.servers import program
+
+from benchmarks.engines import engines
+from benchmarks.timing import machine
+from benchmarks.vault import CLIENT, House
+from mintage.grants.handles import Handle
+from mintage.grants.transitions import Refreshment
+from mintage.stores.memory import MemoryStore
+from mintage.stores.opening import open_store
+from mintage.stores.protocol import Index, Row, Store
+from mintage.stores.sqlite import SQLiteStore
+
+SIZES: Final = (1_000, 100_000, 1_000_000)
+ROUNDS: Final = 60
+CLIENTS: Final = 10  # that share the grants: each has a tenth of them
+AT_ONCE: Final = 32  # while it is filled
+AT_ONCE_SQLITE: Final = 512  # they share an fsync
+MOST: Final = 1.25  # times as dear as in the small store
+
+Call = Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A store, and what fills it: a real grant's *row*, under other names each time."""
+
+    store: Store
+    row: Row
+    clients: tuple[bytes, ...]
+    at_once: int = AT_ONCE
+
+    @classmethod
+    async def of(cls, store: Store) -> "Stored":
+        await House.on(store).logged_in()
+        async for row in store.rows():
+            if row.index is not None:
+                break
+        else:
+            raise AssertionError("a login left no row in a list")
+        clients = tuple(secrets.token_bytes(32) for _ in range(CLIENTS))
+        at_once = AT_ONCE_SQLITE if isinstance(store, SQLiteStore) else AT_ONCE
+        return cls(store, row, clients, at_once)
+
+    async def fill(self, count: int) -> None:
+        """Add *count* grants of users of their own."""
+        left = iter(range(count))
+
+        async def some(left: Iterator[int]) -> None:
+            for number in left:
+                assert self.row.index is not None
+                client = self.clients[number % CLIENTS]
+                index = replace(self.row.index, subject=secrets.token_bytes(32), client=client)
+                await self._insert(index)
+
+        await asyncio.gather(*(some(left) for _ in range(self.at_once)))
+
+    async def _insert(self, index: Index) -> None:
+        await self.store.insert(
+            secrets.token_bytes(32), self.row.record, index, self.row.expires_at
+        )
+
+
+async def work(store: Store) -> dict[str, Call]:
+    """What is timed. Nothing is cached, so each call goes to the store."""
+    house = House.on(store)
+    opened = await house.logged_in()
+    waiting = [await house.logged_in() for _ in range(ROUNDS + 1)]
+    refreshment = Refreshment(client_id=CLIENT, generation=1, scopes=None, resource=None)
+
+    ended = [await house.logged_in() for _ in range(ROUNDS + 1)]
+
+    async def refresh() -> None:
+        await house.vault.rotate(waiting.pop().secret, refreshment)
+
+    async def revoke() -> None:
+        await house.vault.revoke(Handle(ended.pop().secret, 1, "refresh"), CLIENT)
+
+    return {
+        "request, cold": lambda: house.vault.authenticate(Handle(opened.secret, 1, "access")),
+        "refresh": refresh,
+        "login": house.logged_in,
+        "revocation": revoke,
+    }
+
+
+async def compare(small: Store, large: Store) -> dict[str, tuple[float, float]]:
+    """(microseconds in *small*, in *large*) of each kind of work, in turns."""
+    sides = await work(small), await work(large)
+    figures = {}
+    for what in sides[0]:
+        samples: tuple[list[float], list[float]] = ([], [])
+        for round_ in range(ROUNDS + 1):
+            for side, times in zip(sides, samples, strict=True):
+                begin = time.perf_counter()
+                await side[what]()
+                if round_:  # the first one opens connections and reads pages
+                    times.append((time.perf_counter() - begin) * 1e6)
+        figures[what] = median(samples[0]), median(samples[1])
+    return figures
+
+
+async def grow(name: str, small: Store, large: Store, sizes: tuple[int, ...]) -> bool:
+    """Print what each size costs. Returns whether it stays flat."""
+    stored, has, flat = await Stored.of(large), 0, True
+    await (await Stored.of(small)).fill(SIZES[0])
+    for size in sizes:
+        begin = time.perf_counter()
+        await stored.fill(size - has)
+        took, has = time.perf_counter() - begin, size
+        for what, (before, after) in (await compare(small, large)).items():
+            flat &= after / before <= MOST
+            cells = f"{size:,} | {what} | {before:.0f} | {after:.0f} | {after / before:.2f}"
+            print(f"| {name} | {cells} |", flush=True)
+        print(f"<!-- {name}: filled up to {size:,} in {took:.0f} s -->", flush=True)
+    return flat
+
+
+@contextmanager
+def places(directory: Path) -> Iterator[dict[str, tuple[str, str]]]:
+    """(URL of the small store, URL of the large one) of each engine that there is."""
+    with engines(directory) as found:
+        urls = {}
+        for name, (url, server) in found.items():
+            other = f"{url.removesuffix('.db')}-small.db"
+            if name == "PostgreSQL" and server is not None:
+                place = ["-h", "127.0.0.1", "-p", str(server.port), "-U", "mintage"]
+                subprocess.run([program("createdb"), *place, "small"], check=True)  # noqa: S603
+                other = f"postgresql://mintage@127.0.0.1:{server.port}/small"
+            elif name == "Redis":
+                other = f"{url.removesuffix('/0')}/1"
+            urls[name] = other, url
+        yield urls
+
+
+async def run(sizes: tuple[int, ...], only: list[str]) -> bool:
+    flat = True
+    print("| store | grants | | µs with 1,000 | µs with so many | × |")
+    print("|---|---:|---|---:|---:|---:|")
+    if not only or "memory" in only:
+        flat &= await grow("memory", MemoryStore(), MemoryStore(), sizes)
+    with tempfile.TemporaryDirectory() as directory, places(Path(directory)) as urls:
+        for name, (small, large) in urls.items():
+            if only and name not in only:
+                continue
+            async with AsyncExitStack() as stack:
+                few, many = [await open_store(url, clock=time.time) for url in (small, large)]
+                stack.push_async_callback(few.close)
+                stack.push_async_callback(many.close)
+                flat &= await grow(name, few, many, sizes)
+    return flat
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth")
+    parser.add_argument("--most", type=int, default=SIZES[-1], help="grants in the large store")
+    parser.add_argument("stores", nargs="*", help="memory, SQLite, PostgreSQL, Redis; all if none")
+    options = parser.parse_args()
+    sizes = tuple(size for size in SIZES if size <= options.most)
+    flat = asyncio.run(run(sizes, options.stores))
+    print(f"\n{ROUNDS} calls of each kind at each size ({machine()})")
+    print(f"flat (at most {MOST} times as dear): {'yes' if flat else 'NO'}")
+
+
+if __name__ == "__main__":
+    main()
