@@ -33,7 +33,7 @@ QUICK := tests/tokens tests/grant tests/config tests/clients tests/integrations 
   tests/vault/test_vault.py tests/vault/test_outage.py tests/vault/test_single_flight.py \
   tests/server/test_login.py tests/server/test_token_endpoint.py tests/server/test_bearer.py \
   tests/server/test_attacks_on_the_login.py tests/server/test_attacks_on_tokens.py \
-  tests/server/test_attacks_on_the_server.py tests/server/test_outages.py tests/serving \
+  tests/server/test_attacks_on_the_server.py tests/server/test_outages.py tests/serving tests/performance \
   tests/gateway/test_proxy.py tests/gateway/test_headers.py tests/gateway/test_paths.py \
   tests/gateway/test_answers.py tests/gateway/test_mcp_rules.py tests/gateway/test_websocket.py \
   tests/gateway/test_commands.py --ignore tests/tokens/test_fuzz_guided.py

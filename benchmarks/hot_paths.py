@@ -1,0 +1,347 @@
+"""What the five hot paths cost, in numbers that don't depend on how busy the machine is.
+
+::
+
+    python -m benchmarks.hot_paths             print the counts, and what is recorded
+    python -m benchmarks.hot_paths --record    record them for this version of Python
+    python -m benchmarks.hot_paths --profile gateway    show where the instructions are
+    python -m benchmarks.hot_paths --machine   count the processor's instructions, with valgrind
+
+A test fails if a count is a tenth above the recorded one (`benchmarks/hot_paths.toml`).
+"""
+
+import argparse
+import asyncio
+import hashlib
+import itertools
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from benchmarks.counting import Function, counting_instructions, measuring_peak
+from benchmarks.in_memory import BACKEND, Client, new_loop, request
+from mintage.app import Mintage
+from mintage.app.running import Running
+from mintage.grants.pkce import s256
+from mintage.grants.states import Consent, Identity, UpstreamTokens
+from mintage.settings.load import parse
+from mintage.values import ClientId, RandomBytes
+
+RECORDED: Final = Path(__file__).with_name("hot_paths.toml")
+PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
+MOST: Final = 1.1  # of what is recorded
+NOW: Final = 1_800_000_000.0
+ISSUER: Final = "http://127.0.0.1"
+VERIFIER: Final = "v" * 43
+REDIRECT_URI: Final = "https://app.example/callback"
+WARM: Final = 20  # calls before anything is counted: caches are filled
+COUNTED: Final = 5
+MACHINE: Final = 300  # calls that valgrind counts
+SETTINGS: Final[dict[str, Any]] = {
+    "issuer": ISSUER,
+    "store": "memory://",
+    "secret": "env:SECRET",
+    "upstream": {"issuer": "https://idp.example", "client_id": "mintage"},
+    "gateway": {"forward_auth": "nginx"},
+    "resource": [
+        {"path": "/mcp", "backend": BACKEND, "scopes": ["tools"], "credential": "upstream"}
+    ],
+    # Counted, and never reached: one user and one login send everything here.
+    "limits": {"requests_per_user": 100_000_000, "refreshes_per_login": 100_000_000},
+}
+
+Work = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """*instructions* of Python's bytecode, and by how many bytes the memory grew at most."""
+
+    instructions: int
+    peak_bytes: int
+
+
+class Login:
+    """The user of all paths, at one running server."""
+
+    def __init__(self, app: Mintage, running: Running, client_id: str) -> None:
+        self.client = Client(app)
+        self.client_id = client_id
+        self.access_token = self.refresh_token = ""
+        self._running = running
+
+    async def redeem(self, code: str) -> None:
+        await self._token(
+            grant_type="authorization_code",
+            code=code,
+            code_verifier=VERIFIER,
+            redirect_uri=REDIRECT_URI,
+        )
+
+    async def refresh(self) -> None:
+        await self._token(grant_type="refresh_token", refresh_token=self.refresh_token)
+
+    async def _token(self, **form: str) -> None:
+        body = urlencode(form | {"client_id": self.client_id}).encode()
+        kind = {"content-type": "application/x-www-form-urlencoded"}
+        found = json.loads(await self.client.ask(request("POST", "/token", kind, body)))
+        self.access_token, self.refresh_token = found["access_token"], found["refresh_token"]
+
+    def paths(self) -> dict[str, Work]:
+        """The hot paths by name."""
+        [resource] = self._running.site.resources
+        bearer, tokens, token = self._running.bearer, self._running.tokens, self.access_token
+        authorization = {"authorization": f"Bearer {token}"}
+        headers = [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {token}".encode())]
+        asked = {"x-original-method": "GET", "x-original-uri": "/mcp/x"}
+        forwarded = request("GET", "/mcp/x", authorization)
+        judged = request("GET", "/verify", authorization | asked)
+
+        async def verify() -> None:
+            tokens.read_access(token, resource.identifier)
+
+        async def check() -> None:
+            await bearer.check(headers, resource)
+
+        async def gateway() -> None:
+            await self.client.ask(forwarded)
+
+        async def forward_auth() -> None:
+            await self.client.ask(judged)
+
+        return {
+            "verify": verify,
+            "bearer": check,
+            "gateway": gateway,
+            "forward_auth": forward_auth,
+            "refresh": self.refresh,
+        }
+
+
+@asynccontextmanager
+async def logged_in() -> AsyncIterator[Login]:
+    # The warning about logins in memory, which end with the process, says nothing here.
+    logging.getLogger("mintage").setLevel(logging.ERROR)
+    config = parse(SETTINGS, base=Path(tempfile.gettempdir()), environ={"SECRET": "x9" * 20})
+    app = Mintage(config, clock=lambda: NOW, steady=lambda: NOW, random_bytes=_not_random())
+    async with app.running() as running:
+        login = Login(app, running, await _registered(app))
+        consent = Consent(
+            client_id=ClientId(login.client_id),
+            resource=f"{ISSUER}/mcp",
+            scopes=("tools",),
+            identity=Identity(
+                issuer="https://idp.example",
+                subject="alice",
+                claims={"email": "alice@example.com", "email_verified": True},
+            ),
+            created_at=int(NOW),
+        )
+        code = await running.vault.create(
+            consent,
+            UpstreamTokens(access_token="u" * 500, issuer="https://idp.example"),
+            code_challenge=s256(VERIFIER),
+            redirect_uri=REDIRECT_URI,
+        )
+        await login.redeem(code)
+        yield login
+        login.client.close()
+
+
+def _not_random() -> RandomBytes:
+    """The same bytes in each run: what has other bytes can be encoded in other ways."""
+    numbers = itertools.count()
+
+    def made(size: int) -> bytes:
+        return hashlib.shake_256(str(next(numbers)).encode()).digest(size)
+
+    return made
+
+
+async def _registered(app: Mintage) -> str:
+    metadata = {
+        "redirect_uris": [REDIRECT_URI],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_method": "none",
+    }
+    kind, body = {"content-type": "application/json"}, json.dumps(metadata).encode()
+    client = Client(app)
+    found = json.loads(await client.ask(request("POST", "/register", kind, body)))
+    client.close()
+    return str(found["client_id"])
+
+
+async def _repeated(work: Work, times: int) -> None:
+    for _ in range(times):
+        await work()
+
+
+async def counted(work: Work) -> Counter[Function]:
+    """The bytecode instructions of `COUNTED` calls, by function."""
+    counts: Counter[Function] = Counter()
+    await _repeated(work, WARM)
+    with counting_instructions(counts):
+        await _repeated(work, COUNTED)
+    return counts
+
+
+async def _peak(work: Work) -> int:
+    """The least of some: what is allocated for later does not count."""
+    found = []
+    for _ in range(COUNTED):
+        await _repeated(work, 2)
+        with measuring_peak() as peak:
+            await work()
+        found.append(peak.bytes)
+    return min(found)
+
+
+async def measure() -> dict[str, Cost]:
+    """What one call of each path costs."""
+    async with logged_in() as login:
+        return {
+            name: Cost(round((await counted(work)).total() / COUNTED), await _peak(work))
+            for name, work in login.paths().items()
+        }
+
+
+def recorded() -> dict[str, dict[str, Cost]]:
+    """By version of Python and by path."""
+    found = tomllib.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+    return {
+        version: {name: Cost(**cost) for name, cost in costs.items()}
+        for version, costs in found.items()
+    }
+
+
+def record(costs: dict[str, Cost]) -> None:
+    lines = [
+        "# What the hot paths cost, by version of Python. Written by",
+        "# `python -m benchmarks.hot_paths --record`; a test compares.",
+    ]
+    for version, named in sorted((recorded() | {PYTHON: costs}).items()):
+        lines += ["", f'["{version}"]']
+        lines += [
+            f"{name} = {{ instructions = {cost.instructions}, peak_bytes = {cost.peak_bytes} }}"
+            for name, cost in named.items()
+        ]
+    RECORDED.write_text("\n".join(lines) + "\n")
+
+
+def grown(costs: dict[str, Cost], before: dict[str, Cost]) -> list[str]:
+    """What is more than a tenth above *before*, in sentences."""
+    found = []
+    for name, cost in costs.items():
+        for what in ("instructions", "peak_bytes"):
+            now, then = getattr(cost, what), getattr(before[name], what)
+            if now > then * MOST:
+                found.append(f"{name}: {now} {what}, {now / then - 1:+.0%} (recorded: {then})")
+    return found
+
+
+def show(costs: dict[str, Cost]) -> None:
+    before = recorded().get(PYTHON, {})
+    print("| one call | bytecode instructions | recorded | peak bytes | recorded |")
+    print("|---|---:|---:|---:|---:|")
+    for name, cost in costs.items():
+        was = before.get(name)
+        print(
+            f"| {name} | {cost.instructions:,} | {was.instructions if was else '–'} "
+            f"| {cost.peak_bytes:,} | {was.peak_bytes if was else '–'} |"
+        )
+
+
+async def _profile(name: str) -> None:
+    async with logged_in() as login:
+        counts = await counted(login.paths()[name])
+    print(f"{name}: {counts.total() / COUNTED:,.0f} bytecode instructions")
+    for (file, function), count in counts.most_common(80):
+        short = re.sub(r".*/(?:src|site-packages|lib/python[^/]*)/", "", file)
+        print(f"{count / COUNTED:8,.0f}  {short}: {function}")
+
+
+async def _work(name: str, times: int) -> None:
+    async with logged_in() as login:
+        await _repeated(login.paths()[name], times)
+
+
+def machine_instructions(name: str) -> float:
+    """The processor's instructions of one call, counted by valgrind: repeats within a percent."""
+    few, many = (_under_valgrind(name, times) for times in (WARM, WARM + MACHINE))
+    return (many - few) / MACHINE
+
+
+def _under_valgrind(name: str, times: int) -> int:
+    command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    command += [sys.executable, "-m", "benchmarks.hot_paths", "--work", name, str(times)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    [found] = re.findall(r"I\s+refs:\s+([\d,]+)", done.stderr)
+    return int(found.replace(",", ""))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hot_paths")
+    parser.add_argument("--record", action="store_true", help="write the counts down")
+    parser.add_argument("--check", action="store_true", help="fail if a count has grown")
+    parser.add_argument("--profile", metavar="PATH", help="show where the instructions are")
+    parser.add_argument("--machine", nargs="*", metavar="PATH", help="count with valgrind")
+    parser.add_argument("--work", nargs=2, metavar=("PATH", "TIMES"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":  # it decides the order of sets
+        environment = os.environ | {"PYTHONHASHSEED": "0"}
+        os.execve(  # noqa: S606
+            sys.executable,
+            [sys.executable, "-m", "benchmarks.hot_paths", *sys.argv[1:]],
+            environment,
+        )
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        if options.work:
+            runner.run(_work(options.work[0], int(options.work[1])))
+            return 0
+        if options.profile:
+            runner.run(_profile(options.profile))
+            return 0
+        if options.machine is not None:
+            for name in options.machine or ("gateway",):
+                print(f"{name}: {machine_instructions(name):,.0f} instructions")
+            return 0
+        costs = runner.run(measure())
+    show(costs)
+    if options.record:
+        record(costs)
+    if options.check:
+        return _verdict(costs)
+    return 0
+
+
+def _verdict(costs: dict[str, Cost]) -> int:
+    before = recorded().get(PYTHON)
+    if before is None:
+        print(
+            f"nothing is recorded for Python {PYTHON}: run python -m benchmarks.hot_paths --record"
+        )
+        return 0
+    if not (found := grown(costs, before)):
+        return 0
+    print("\nA hot path costs a tenth more than what is recorded:", *found, sep="\n  ")
+    print(
+        "If that is worth it, run `python -m benchmarks.hot_paths --record`, commit\n"
+        "benchmarks/hot_paths.toml with the change, and say in the commit why it costs more."
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
