@@ -1,30 +1,211 @@
-"""A response to a client of HTTP/1.0, which does not support chunks."""
+"""One request and its response, between uvicorn's protocol and the application.
 
+It does what uvicorn's own `RequestResponseCycle` does, in fewer steps: there is no event until the
+application waits for one, no copy of a body that came at once, and one check for a whole head.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from starlette.types import ASGIApp, Message, Scope
+from uvicorn.protocols.http.flow_control import FlowControl
 
-_WITHOUT_BODY: Final = (204, 304)
+from mintage.serving.response_heads import Header, head_of
+
+_INTERNAL_ERROR: Final = b"Internal Server Error"
+
+log = logging.getLogger("uvicorn.error")
 
 
-class PlainCycle(RequestResponseCycle):
-    """A response without a length ends when the connection closes (RFC 9112 §6.3)."""
+class Cycle:
+    """*default_headers* are in each response. *plain*: the client speaks HTTP/1.0.
 
-    _until_close = False
+    *keep_alive*: whether another request may follow. *on_response* is called after the last byte.
+    """
 
-    async def send(self, message: ASGISendEvent) -> None:
-        if message["type"] == "http.response.start" and not self.response_started:
-            headers = [
-                (name, value)
-                for name, value in message.get("headers", ())
-                if name.lower() != b"transfer-encoding"
-            ]
-            message = {**message, "headers": headers}
-            named = any(name.lower() == b"content-length" for name, _ in headers)
-            if not named and message["status"] not in _WITHOUT_BODY:
-                self._until_close = True
-                self.chunked_encoding = False
-        elif message["type"] == "http.response.body" and self._until_close:
-            self.expected_content_length = len(message.get("body", b""))
-        await super().send(message)
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_default_headers",
+        "_flow",
+        "_for_head",
+        "_has_news",
+        "_left",
+        "_more_body",
+        "_news",
+        "_on_response",
+        "_plain",
+        "_scope",
+        "_transport",
+        "buffered",
+        "disconnected",
+        "keep_alive",
+        "response_complete",
+        "response_started",
+        "waiting_for_100_continue",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        default_headers: list[Header],
+        *,
+        expect_100_continue: bool,
+        plain: bool,
+        keep_alive: bool,
+        on_response: Callable[[], None],
+    ) -> None:
+        self._scope = scope
+        self._transport = transport
+        self._flow = flow
+        self._default_headers = default_headers
+        self.waiting_for_100_continue = expect_100_continue
+        self.keep_alive = keep_alive
+        self._on_response = on_response
+        self.disconnected = self.response_started = self.response_complete = False
+        self._more_body = True
+        self.buffered = 0  # bytes of the body that the application has not taken
+        self._body: list[bytes] = []
+        self._has_news = False
+        self._news: asyncio.Event | None = None  # made when the application has to wait
+        self._for_head = scope["method"] == "HEAD"
+        self._plain = plain
+        self._chunked = False
+        self._left: int | None = None  # bytes of a response whose length is stated
+
+    # For the connection
+
+    def feed(self, body: bytes) -> None:
+        """More of the request's body has come."""
+        self._body.append(body)
+        self.buffered += len(body)
+        self._tell()
+
+    def finish(self) -> None:
+        """The request's body is complete."""
+        self._more_body = False
+        self._tell()
+
+    def abandon(self) -> None:
+        """The client no longer waits for the rest of the response."""
+        if not self.response_complete:
+            self.disconnected = True
+            self._tell()
+
+    async def run(self, app: ASGIApp) -> None:
+        """Let *app* answer. An error of it is logged, and ends the response."""
+        try:
+            await app(self._scope, self.receive, self.send)
+        except BaseException:
+            log.exception("Exception in ASGI application")
+            await self._give_up()
+        else:
+            if not (self.response_complete or self.disconnected):
+                log.error("the application returned before its response was complete")
+                await self._give_up()
+        finally:
+            self._on_response = _nothing  # else the connection and this hold each other
+
+    async def _give_up(self) -> None:
+        if self.response_started:
+            self._transport.close()
+            return
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(_INTERNAL_ERROR)),
+            (b"connection", b"close"),
+        ]
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": _INTERNAL_ERROR})
+
+    # For the application
+
+    async def receive(self) -> Message:
+        if self.waiting_for_100_continue and not self._transport.is_closing():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if not (self.disconnected or self.response_complete):
+            self._flow.resume_reading()
+            await self._wait()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body = b"".join(self._body)
+        self._body.clear()
+        self.buffered = 0
+        return {"type": "http.request", "body": body, "more_body": self._more_body}
+
+    async def send(self, message: Message) -> None:
+        if self._flow.write_paused and not self.disconnected:
+            await self._flow.drain()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if kind == "http.response.start" and not self.response_started:
+            self.response_started = True
+            self.waiting_for_100_continue = False
+            self._start(message["status"], message.get("headers", ()))
+        elif kind == "http.response.body" and self.response_started and not self.response_complete:
+            self._continue(message.get("body", b""), more=message.get("more_body", False))
+        else:
+            raise RuntimeError(f"Unexpected ASGI message '{kind}'.")
+
+    def _start(self, status: int, headers: Iterable[Header]) -> None:
+        head, self._left, self._chunked, self.keep_alive = head_of(
+            status,
+            (*self._default_headers, *headers),
+            keep_alive=self.keep_alive,
+            for_head=self._for_head,
+            plain=self._plain,
+        )
+        self._transport.write(head)
+
+    def _continue(self, body: bytes, *, more: bool) -> None:
+        if self._for_head:
+            self._left = 0
+        elif self._chunked:
+            self._write_chunk(body, more=more)
+        elif body:
+            self._write_part(body)
+        if more:
+            return
+        if self._left:
+            raise RuntimeError("Response content shorter than Content-Length")
+        self.response_complete = True
+        self._tell()
+        if not self.keep_alive:
+            self._transport.close()
+        self._on_response()
+
+    def _write_chunk(self, body: bytes, *, more: bool) -> None:
+        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        self._transport.write(chunk if more else chunk + b"0\r\n\r\n")
+
+    def _write_part(self, body: bytes) -> None:
+        if self._left is not None:
+            self._left -= len(body)
+            if self._left < 0:
+                raise RuntimeError("Response content longer than Content-Length")
+        self._transport.write(body)
+
+    def _tell(self) -> None:
+        self._has_news = True
+        if self._news is not None:
+            self._news.set()
+
+    async def _wait(self) -> None:
+        """Wait until `_tell` was called since the last time."""
+        if not self._has_news:
+            if self._news is None:
+                self._news = asyncio.Event()
+            await self._news.wait()
+        self._has_news = False
+        if self._news is not None:
+            self._news.clear()
+
+
+def _nothing() -> None:
+    """In place of `on_response` when nobody is to be told any more."""

@@ -6,15 +6,16 @@ how long it has waited.
 """
 
 import asyncio
-import urllib.parse
+from collections import deque
 from typing import Any, ClassVar, Final
 
 import httptools
+from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mintage.network.tcp import notice_its_end
-from mintage.serving.cycles import PlainCycle
+from mintage.serving.cycles import Cycle
 from mintage.serving.phases import Phase, is_too_slow
 from mintage.serving.places import Places
 from mintage.serving.refusals import (
@@ -28,6 +29,7 @@ from mintage.serving.refusals import (
     WRONG_VERSION,
     Refusal,
 )
+from mintage.serving.request_targets import read_target
 from mintage.serving.settings import ServerSection
 from mintage.serving.websocket import BoundedWebSocket, without_offer
 
@@ -75,6 +77,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     bounds: ClassVar[ServerSection]
     places: ClassVar[Places]
+    cycle: Cycle  # type: ignore[assignment]  # of the last request; None before the first
+    pipeline: deque[tuple[Cycle, Any]]  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -89,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._upgrading = False
         self._has_place = False
         self._is_last = False  # whether the next request is the last one
-        self._running: RequestResponseCycle | None = None
+        self._running: Cycle | None = None
 
     # The connection
 
@@ -110,8 +114,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         # The application may be at an earlier request than the last that came (pipelining).
         _abandon(self._running)
+        _abandon(self.cycle)
         self._leave()
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]  # it holds this object
 
     def _leave(self) -> None:
         self.places.forget(self)
@@ -205,7 +214,9 @@ class BoundedProtocol(HttpToolsProtocol):
     # What the parser finds
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._phase = _HEAD
         self._waited = self._quiet = self._received = self._seen = 0
 
@@ -218,51 +229,68 @@ class BoundedProtocol(HttpToolsProtocol):
         # What came with the end of the request before is in one of the two.
         self._check_size(max(self._fruitless, self._read))
         self._fruitless = 0
-        version, method = self.parser.get_http_version(), self.parser.get_method()
-        self.scope["method"] = method.decode("ascii")
-        if version != "1.1":
-            self._check_older(version)
-        if self.parser.should_upgrade():
+        parser = self.parser
+        version, method = parser.get_http_version(), parser.get_method()
+        plain = version != "1.1" and self._is_plain(version)
+        if parser.should_upgrade():
             return self._prepare_upgrade(method, version)
+        headers = self.headers
         # Trailers are no headers (RFC 9110 §6.5.1), and nothing here needs one: they are
         # counted in a list that is never read.
         self.headers = []
-        self._set_target()
-        plain = version == "1.0"
-        existing = self.cycle
-        self.cycle = (PlainCycle if plain else RequestResponseCycle)(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+        cycle = Cycle(
+            self._scope(method, version, headers),
+            self.transport,
+            self.flow,
+            self.server_state.default_headers,
             expect_100_continue=self.expect_100_continue,
-            keep_alive=not (plain or self._is_last) and self.parser.should_keep_alive(),
+            plain=plain,
+            keep_alive=not (plain or self._is_last) and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        existing, self.cycle = self.cycle, cycle
         self._phase, self._waited = _BODY, 0
         if existing is None or existing.response_complete:
-            self._running = self.cycle
-            self._start_asgi_task(self.cycle, self.app)
+            self._run(cycle)
         elif len(self.pipeline) >= self.bounds.max_pipelined:
             self._stop(PIPELINED)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft((cycle, self.app))
         return None
+
+    def _scope(self, method: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> Scope:
+        path, raw_path, query = read_target(self.url)
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "method": method.decode("ascii"),
+            "path": self.root_path + path,
+            "raw_path": self.root_path.encode("ascii") + raw_path,
+            "query_string": query,
+            "headers": headers,
+            "state": self.app_state.copy(),
+        }
+
+    def _run(self, cycle: Cycle) -> None:
+        self._running = cycle
+        task = self.loop.create_task(cycle.run(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:
         self._fruitless = 0
         self._received += len(body)
         if self._upgrading or self.cycle.response_complete:
             return
-        self.cycle.body += body
-        if len(self.cycle.body) > HIGH_WATER_LIMIT:
+        self.cycle.feed(body)
+        if self.cycle.buffered > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self._fruitless = 0
@@ -273,8 +301,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._phase = _IDLE
             return
         self._phase = _ANSWER
-        self.cycle.more_body = False
-        self.cycle.message_event.set()
+        self.cycle.finish()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -282,8 +309,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._running, app = self.pipeline.pop()
-            self._start_asgi_task(self._running, app)
+            cycle, _ = self.pipeline.pop()
+            self._run(cycle)
         elif self._phase is _ANSWER:
             self._phase, self._waited = _IDLE, 0
         elif self._phase is _BODY:
@@ -302,23 +329,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if max(sizes, default=0) > bounds.max_header_bytes:
             self._stop(HEAD_TOO_LARGE)
 
-    def _set_target(self) -> None:
-        parsed = httptools.parse_url(self.url)
-        raw_path = parsed.path
-        path = raw_path.decode("ascii")
-        if "%" in path:
-            path = urllib.parse.unquote(path)
-        self.scope["path"] = self.root_path + path
-        self.scope["raw_path"] = self.root_path.encode("ascii") + raw_path
-        self.scope["query_string"] = parsed.query or b""
-
-    def _check_older(self, version: str) -> None:
+    def _is_plain(self, version: str) -> bool:
+        """Whether the client speaks HTTP/1.0. No other older version is served."""
         if version != "1.0":
             self._stop(WRONG_VERSION)
         if any(name == b"transfer-encoding" for name, _ in self.headers):
             self._stop(MALFORMED)  # RFC 9112 §6.1: a proxy before may read it differently
-        self.scope["http_version"] = version
         self.expect_100_continue = False  # RFC 9110 §10.1.1
+        return True
 
     # Other protocols
 
@@ -350,6 +368,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._should_upgrade():
             self._phase = _ANSWER
             self._leave()
+            scope: Any = self._scope(self.parser.get_method(), "1.1", self.headers)
+            self.scope = scope
             self.handle_websocket_upgrade()
             return
         head = without_offer(
@@ -402,8 +422,6 @@ def protocols(
     return http, type("BoundedWebSocket", (BoundedWebSocket,), {"places": places})
 
 
-def _abandon(cycle: RequestResponseCycle | None) -> None:
-    """Tell the application that the client no longer waits for the rest of its response."""
-    if cycle is not None and not cycle.response_complete:
-        cycle.disconnected = True
-        cycle.message_event.set()
+def _abandon(cycle: Cycle | None) -> None:
+    if cycle is not None:
+        cycle.abandon()
