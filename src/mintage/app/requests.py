@@ -2,8 +2,8 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +18,7 @@ from mintage.web.current_request import CURRENT, TRACE_ID, CurrentRequest
 from mintage.web.edge import REFERENCE
 
 _REFERENCE_BYTES: Final = 6
+_DRAWN: Final = 128  # references at once
 _REQUEST_ID: Final = b"x-request-id"
 _READ: Final = frozenset({_REQUEST_ID, b"traceparent"})
 _ACCEPTED_ID: Final = re.compile(rb"[A-Za-z0-9._:+/=-]{1,100}")
@@ -42,6 +43,10 @@ class Requests:
     random_bytes: RandomBytes
     emit: Emit
     timer: Callable[[], float] = time.perf_counter
+    _references: Iterator[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_references", _references(self.random_bytes))
 
     async def __call__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Call *app* for a request, unless this is done further out already."""
@@ -62,15 +67,14 @@ class Requests:
         """The request of *scope*, whose headers get its reference in place of the client's."""
         peer = scope["client"][0] if scope.get("client") else None
         headers: RawHeaders = scope["headers"]
-        named = [header for header in headers if header[0] in _READ]
         given = trace = None
         passed = headers
-        if named:
+        if not _READ.isdisjoint(dict(headers)):
             if self.peers.trusts(peer):
-                given = _only(named, _REQUEST_ID, _ACCEPTED_ID)
-            trace = _trace_of(named)
+                given = _only(headers, _REQUEST_ID, _ACCEPTED_ID)
+            trace = _trace_of(headers)
             passed = _without_reference(headers)
-        reference = given[0].decode() if given else self.random_bytes(_REFERENCE_BYTES).hex()
+        reference = given[0].decode() if given else next(self._references)
         scope[REFERENCE] = reference
         scope["headers"] = [*passed, (_REQUEST_ID, reference.encode())]
         address = self.peers.client_of(peer, headers)
@@ -89,6 +93,14 @@ class Requests:
         )
 
 
+def _references(random_bytes: RandomBytes) -> Iterator[str]:
+    """References without end. To draw many at once costs less than one for each request."""
+    while True:
+        drawn = random_bytes(_REFERENCE_BYTES * _DRAWN).hex()
+        for at in range(0, len(drawn), 2 * _REFERENCE_BYTES):
+            yield drawn[at : at + 2 * _REFERENCE_BYTES]
+
+
 def _naming(request: CurrentRequest, send: Send) -> Send:
     """*send*, which notes the status in *request* and adds its reference to the response."""
     reference = (_REQUEST_ID, request.reference.encode())
@@ -97,8 +109,10 @@ def _naming(request: CurrentRequest, send: Send) -> Send:
         usual = _BEGINNINGS.get(message["type"])
         if usual is not None:
             request.status = message.get("status", usual)
-            headers = [*_without_reference(message.get("headers", ())), reference]
-            message = {**message, "headers": headers}
+            headers = message.get("headers", ())
+            if _REQUEST_ID in dict(headers):
+                headers = _without_reference(headers)
+            message = {**message, "headers": [*headers, reference]}
         return send(message)
 
     return named

@@ -131,7 +131,9 @@ class BackendCredentials:
             case "identity":
                 return self._identity(access, resource), None
             case "upstream":
-                token = (await fresh_upstream(access.opened, self.vault)).access_token
+                opened = access.opened
+                tokens = self.vault.upstream_at_hand(opened)
+                token = (tokens or await fresh_upstream(opened, self.vault)).access_token
             case "exchange":
                 token = await self._exchange(access, resource)
         return self._identity(access, resource), f"Bearer {token}"

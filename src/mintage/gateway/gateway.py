@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -51,6 +51,10 @@ class Gateway:
         default_factory=lambda: BoundedMemory(_MAX_FOUND), init=False, repr=False
     )
     _later: "list[Gateway]" = field(default_factory=list, init=False, repr=False)
+    _public: SplitResult = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_public", urlsplit(self.guard.site.issuer))
 
     def find(self, raw_path: bytes) -> Match[Backend] | None:
         """The backend of a request path, or None if there is none.
@@ -218,15 +222,15 @@ class Gateway:
     async def _headers(self, scope: Scope, found: Match[Backend], access: Access) -> RawHeaders:
         """The headers for the backend. Raises `MintageError` if its credential is not to be had."""
         identity, authorization = await self.proxy.credentials.of(access, found.target.resource)
-        client, public = scope.get("client"), urlsplit(self.guard.site.issuer)
+        client = scope.get("client")
         filters = found.target.resource.filter_lists
         return to_backend(
             asking_for_plain(scope["headers"]) if filters else scope["headers"],
             identity=identity,
             authorization=authorization,
             client_host=client[0] if client else None,
-            scheme=public.scheme,
-            host=public.netloc,
+            scheme=self._public.scheme,
+            host=self._public.netloc,
             passing=found.target.passing,
         )
 

@@ -5,7 +5,7 @@ any spelling that a server behind the gateway might accept (RFC 9700 §4.13).
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import quote, urljoin
@@ -67,10 +67,12 @@ def to_backend(
     never forwarded. The HTTP client sets ``Host``.
     """
     lets, hop_free = passing.lets, _without_hop_by_hop(headers)
-    kept = [header for header in hop_free if header[0] != b"cookie" and lets[header[0]]]
+    kept = [header for header in hop_free if lets[header[0]]]
     ours = [(name.encode(), value.encode("latin-1")) for name, value in identity.items()]
-    if lets[b"cookie"] and (cookies := other_cookies(hop_free)):
-        ours.append((b"cookie", cookies.encode("latin-1")))
+    if b"cookie" in dict(kept):
+        kept = [header for header in kept if header[0] != b"cookie"]
+        if cookies := other_cookies(hop_free):
+            ours.append((b"cookie", cookies.encode("latin-1")))
     if authorization is not None:
         ours.append((b"authorization", authorization.encode("latin-1")))
     return [*kept, *ours, *_way(client_host, scheme, host)]
@@ -93,17 +95,18 @@ def _node(address: str) -> str:
     return f'"[{address}]"' if ":" in address else address
 
 
-def to_client(
-    headers: Iterable[tuple[bytes, bytes]], *, asked: str, backend: str, public: str
-) -> RawHeaders:
+def to_client(headers: RawHeaders, *, asked: str, backend: str, public: str) -> RawHeaders:
     """The backend's headers for the client, without cookies that have the names of Mintage's own.
 
     *asked* is the URL that was requested from the backend; clients know *backend* as *public*.
     There is no ``Date``: the server that answers the client sends its own, and there is one only
     (RFC 9110 §6.6.1).
     """
-    passed = [header for header in _without_hop_by_hop(headers) if header[0] != b"date"]
-    if _REWRITTEN.isdisjoint([name for name, _ in passed]):
+    passed = _without_hop_by_hop(headers)
+    names = dict(passed)
+    if b"date" in names:
+        passed = [header for header in passed if header[0] != b"date"]
+    if _REWRITTEN.isdisjoint(names):
         return passed
     return [
         (name, value if name != b"location" else _moved(value, asked, backend, public))
@@ -196,8 +199,14 @@ def _quoted(value: str) -> str:
     return quote(value, safe=f"{blank}!#$&'()*+,-./:;<=>?@[]^_`{{|}}~")
 
 
-def _without_hop_by_hop(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """Without the headers of one connection, and those that they name (RFC 9110 §7.6.1)."""
+def _without_hop_by_hop(headers: RawHeaders) -> RawHeaders:
+    """Without the headers of one connection, and those that they name (RFC 9110 §7.6.1).
+
+    The names are in lower case. Most messages have no such header, and their names are so already.
+    """
+    names = dict(headers)
+    if HOP_BY_HOP.isdisjoint(names) and b"".join(names).islower():
+        return headers
     lowered = [(name.lower(), value) for name, value in headers]
     kept = [header for header in lowered if header[0] not in HOP_BY_HOP]
     if len(kept) == len(lowered):

@@ -1,7 +1,6 @@
 """A request's body, read before the request is checked, and forwarded as it was read."""
 
-from dataclasses import dataclass
-
+import msgspec
 from starlette.types import Message, Receive
 
 from mintage.errors import ContentTooLarge, InvalidRequest
@@ -9,8 +8,7 @@ from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.mcp_messages import Asked, read_messages
 
 
-@dataclass(slots=True)
-class Incoming:
+class Incoming(msgspec.Struct):
     """The body behind *receive*. It is read only if a rule needs it.
 
     `onward` forwards the very bytes that were read and checked.

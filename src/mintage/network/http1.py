@@ -6,6 +6,7 @@ places, a switch of protocols that was not requested, bytes that belong to no re
 
 import asyncio
 from collections import deque
+from itertools import chain
 from typing import Final, cast
 
 import httptools
@@ -46,7 +47,7 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.silent = True  # not a byte of an answer yet
-        self._size = self._fruitless = 0
+        self._trailers = self._fruitless = 0
         self._length: bytes | None = None
         self._chunked = self.headed = self.complete = self._until_close = False
         self._bodiless = bodiless
@@ -164,32 +165,51 @@ class Connection(asyncio.Protocol):
             raise ValueError("an answer without a request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value)
-        if self._size > MAX_HEAD:
-            raise ValueError("the head is too large")
         if self.headed:
-            return  # a trailer: no client expects one
-        name = name.lower()
-        if name == b"content-length":
-            if self._length is not None or not value.isdigit():
-                raise ValueError("Content-Length is not one number")
-            self._length = value
-        elif name == b"transfer-encoding":
-            # Mintage sends no TE header, so no other coding may come.
-            if self._chunked or value.strip().lower() != b"chunked":
-                raise ValueError("Transfer-Encoding is not chunked")
-            self._chunked = True
-        self.headers.append((name, value))
+            self._on_trailer(name, value)
+        else:
+            self.headers.append((name.lower(), value))
+
+    def _on_trailer(self, name: bytes, value: bytes) -> None:
+        """No client expects one: it is only counted."""
+        self._trailers += len(name) + len(value)
+        if self._trailers > MAX_HEAD:
+            raise ValueError("the trailers are too large")
+
+    def _check_size(self) -> None:
+        """Raise ``ValueError`` for a head that is too large, though it came at once."""
+        # What came since the last byte of a body is at least as much as the head.
+        if self._fruitless > MAX_HEAD:
+            size = sum(map(len, chain.from_iterable(self.headers)))
+            if size > MAX_HEAD:
+                raise ValueError("the head is too large")
+        if len(self.headers) > MAX_HEADERS:
+            raise ValueError("the head has too many headers")
+
+    def _check_framing(self) -> None:
+        """Raise ``ValueError`` for a head whose body two servers could read differently."""
+        for name, value in self.headers:
+            if name == b"content-length":
+                if self._length is not None or not value.isdigit():
+                    raise ValueError("Content-Length is not one number")
+                self._length = value
+            elif name == b"transfer-encoding":
+                # Mintage sends no TE header, so no other coding may come.
+                if self._chunked or value.strip().lower() != b"chunked":
+                    raise ValueError("Transfer-Encoding is not chunked")
+                self._chunked = True
+        if self._chunked and self._length is not None:
+            raise ValueError("Content-Length and Transfer-Encoding at once")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        self._check_size()
+        self._check_framing()
         if not 200 <= status <= 599:  # noqa: PLR2004
             if not 100 <= status < 200 or status == _SWITCHING:  # noqa: PLR2004
                 raise ValueError("a status that can't be forwarded")
             self.headers, self._length, self._chunked = [], None, False  # the real one follows
             return
-        if len(self.headers) > MAX_HEADERS or (self._chunked and self._length is not None):
-            raise ValueError("a head that two servers could read differently")
         if self._chunked and self._parser.get_http_version() != "1.1":
             raise ValueError("chunks in an answer of HTTP/1.0")  # RFC 9112 §6.1
         self.status, self.headed = status, True

@@ -1,19 +1,16 @@
 """The head of a response as bytes, and what it says of the body. Pure."""
 
 import http
-import re
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-from mintage.concurrency.bounded_memory import BoundedMemory
+from mintage.web.header_lines import beginnings, control_characters
 
 Header: TypeAlias = tuple[bytes, bytes]
 
 _STATUS_LINES: Final = {
     each.value: b"HTTP/1.1 %d %b" % (each, each.phrase.encode()) for each in http.HTTPStatus
 }
-_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
-_CONTROLS: Final = bytes({*range(0x20), 0x7F} - {0x09})
 _LENGTH: Final = b"\r\ncontent-length: "
 _CODING: Final = b"\r\ntransfer-encoding: "
 _CONNECTION: Final = b"\r\nconnection: "
@@ -21,22 +18,6 @@ _ABOUT_THE_BODY: Final = frozenset({_LENGTH, _CODING, _CONNECTION})
 _IN_CHUNKS: Final = (_CODING, b"chunked")
 _LAST: Final = (_CONNECTION, b"close")
 _BODILESS: Final = frozenset({204, 304})
-_USUAL: Final = 64  # bytes of a name that is remembered
-
-
-class _Beginnings(BoundedMemory[bytes, bytes]):
-    """How the line of a header begins, by its name: applications send the same few names."""
-
-    def __missing__(self, name: bytes) -> bytes:
-        if not _NAME.fullmatch(name):
-            raise RuntimeError("Invalid HTTP header name.")
-        beginning = b"\r\n%b: " % name.lower()
-        if len(name) <= _USUAL:
-            self[name] = beginning
-        return beginning
-
-
-_beginnings: Final = _Beginnings(1024)
 
 
 def head_of(
@@ -51,12 +32,12 @@ def head_of(
 
     A body that has neither a length nor chunks ends when the connection closes. *for_head*: the
     request was a HEAD. *plain*: the client speaks HTTP/1.0, which has no chunks (RFC 9112 §6.3).
-    Raises ``RuntimeError`` for a name that is none, and for a control character in a value: that
+    Raises ``ValueError`` for a name that is none, and for a control character in a value: that
     could begin a line of its own.
     """
     parts, framing = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status], []
     for name, value in headers:
-        beginning = _beginnings[name]
+        beginning = beginnings[name]
         if beginning in _ABOUT_THE_BODY:
             if plain and beginning == _CODING:
                 continue
@@ -74,8 +55,8 @@ def head_of(
     parts.append(b"\r\n\r\n")
     head = b"".join(parts)
     # Each line begins with one line break, and two come at the end. Any other is of a value.
-    if len(head) - len(head.translate(None, _CONTROLS)) != len(parts) + 2:
-        raise RuntimeError("Invalid HTTP header value.")
+    if control_characters(head) != len(parts) + 2:
+        raise ValueError("the value of a header holds a control character")
     return head, length, chunked, keep_alive and not closes
 
 

@@ -94,6 +94,18 @@ class Renewal:
             bytes, tuple[float, UpstreamUnavailable | UpstreamMisbehaved]
         ] = BoundedMemory(_MAX_FAILURES)
 
+    def at_hand(self, grant: Active) -> UpstreamTokens | None:
+        """The tokens of *grant*, if `fresh` would return them without a question to anybody."""
+        tokens, now = grant.upstream, self._now()
+        if (
+            tokens is None
+            or lease.is_due(tokens, now=now, margin=self._lifetimes.upstream_margin)
+            or lease.is_overdue(grant, now=now, limit=self._lifetimes.unanswered)
+            or not self._knows(tokens)
+        ):
+            return None
+        return tokens
+
     async def fresh(
         self, opened: OpenGrant, *, found: Found | None = None, rotation: Rotation | None = None
     ) -> OpenGrant | Refused:

@@ -172,16 +172,18 @@ class Listed:
         return handles.grant_id(self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenGrant:
-    """A live grant, and the secret that opened it."""
+class OpenGrant(msgspec.Struct, frozen=True):
+    """A live grant, and the secret that opened it. It never shows either of them."""
 
-    secret: bytes = field(repr=False)
-    grant: Active = field(repr=False)
+    secret: bytes
+    grant: Active
 
     def party(self, resource: str | None = None) -> Party:
         """Whom events about it are about. *resource*: None for the grant's own."""
         return party_of(self.grant, handles.store_key(self.secret), resource=resource)
+
+    def __repr__(self) -> str:
+        return "OpenGrant(…)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -457,6 +457,10 @@ class Vault:
         """*opened* with an upstream token that is valid for a while (see `Renewal.fresh`)."""
         return await self._renewal.fresh(opened)
 
+    def upstream_at_hand(self, opened: OpenGrant) -> UpstreamTokens | None:
+        """The provider's tokens of *opened*, if the provider need not be asked for them."""
+        return self._renewal.at_hand(opened.grant)
+
     def condition(self) -> Condition:
         """How it is doing, in numbers."""
         return Condition(

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
+
 from mintage.events.event import NOWHERE, Origin, Party
 
 
@@ -27,8 +29,7 @@ class Refusal:
     status: int
 
 
-@dataclass(slots=True)
-class CurrentRequest:
+class CurrentRequest(msgspec.Struct):
     """What is known of a request so far. *reference*: see `edge.reference_of`.
 
     *endpoint*: the name of what answers it, below the issuer; `RESOURCE` for a protected resource,

@@ -12,8 +12,10 @@ from typing import Final, TypeVar
 from mintage.errors import InvalidRequest
 from mintage.gateway.headers import RawHeaders
 from mintage.gateway.http1.connection import BackendError, Connection
+from mintage.gateway.http1.slow_requests import SlowRequests
 from mintage.network.tcp import notice_its_end
 from mintage.site.targets import HttpTarget
+from mintage.web.header_lines import beginnings, control_characters
 
 # uvicorn and Node hang up after five seconds. A request that meets the hang-up on its way is
 # lost, and one with effects can't be sent again.
@@ -24,6 +26,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 User = tuple[str, str]
 """(issuer, subject): whose place a request takes, whatever clients that user has."""
 
+_USUAL_METHODS: Final = frozenset({"GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS"})
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _TARGET: Final = re.compile(rb"/[!-~]*")
 
@@ -37,6 +40,7 @@ class Pool:
         self._warm: deque[Connection] = deque()
         self._taken = 0
         self._held: dict[User, int] = {}
+        self.slow = SlowRequests()
         self.base = target.url
         self._authority = target.authority.encode("ascii")
         self.where = target.authority if target.socket is None else str(target.socket)
@@ -50,17 +54,22 @@ class Pool:
         self, method: str, target: bytes, headers: RawHeaders, *, chunked: bool = False
     ) -> bytes:
         """A request up to its body. Raises `InvalidRequest` if a request line can't contain it."""
-        if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
+        if method not in _USUAL_METHODS and not _METHOD.fullmatch(method):
+            raise InvalidRequest("write the method in capital letters, like POST")
+        if not _TARGET.fullmatch(target):
             raise InvalidRequest("the path or query holds a character that must be percent-encoded")
-        lines = [b"%b: %b\r\n" % header for header in headers]
+        parts = [b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target, self._authority)]
+        for name, value in headers:
+            parts += (beginnings[name], value)
         if chunked:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        first = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method.encode(), target, self._authority)
-        head = first + b"".join(lines)
-        # A value that begins a line of its own would say whatever it likes.
-        if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2 or b"\0" in head:
+            parts += (b"\r\ntransfer-encoding: ", b"chunked")
+        parts.append(b"\r\n\r\n")
+        head = b"".join(parts)
+        # Three line breaks are around the headers, and one begins each of them. Any other is of a
+        # value, which would begin a line of its own and say whatever it likes.
+        if control_characters(head) != len(parts) + 4:
             raise InvalidRequest("a header holds a line break")
-        return head + b"\r\n"
+        return head
 
     async def take(self, user: User, *, fresh: bool = False) -> Connection:
         """A connection for one request of *user*, a new one if *fresh*; `give` it back in any case.

@@ -5,10 +5,10 @@ its own. For others a task sends the rest of the body, and then waits for the cl
 """
 
 import asyncio
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+import msgspec
 from starlette.types import Receive
 
 from mintage.errors import InvalidRequest
@@ -17,7 +17,6 @@ from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.http1.pool import Pool, User
 
 _TIMED_OUT: Final = 504
-_SOON: Final = 0.05  # seconds before it checks that the client is still there
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "REPORT"})
 
 
@@ -25,8 +24,7 @@ class ClientGone(Exception):
     """The client disconnected before its request was complete."""
 
 
-@dataclass(slots=True)
-class Body:
+class Body(msgspec.Struct):
     """The client's body: *length* bytes, or None for a chunked one."""
 
     receive: Receive
@@ -36,11 +34,12 @@ class Body:
     @classmethod
     def of(cls, headers: RawHeaders, receive: Receive) -> Self:
         """The body that *headers* describe. Their framing was checked before."""
-        for name, value in headers:
-            if name == b"content-length":
-                return cls(receive, int(value), more=value != b"0")
-            if name == b"transfer-encoding":
-                return cls(receive, None)
+        framing = dict(headers)
+        length = framing.get(b"content-length")
+        if length is not None:
+            return cls(receive, int(length), more=length != b"0")
+        if b"transfer-encoding" in framing:
+            return cls(receive, None)
         return cls(receive, 0, more=False)
 
     @property
@@ -126,8 +125,8 @@ class BackendRequest:
     async def _send(self, first: bytes, *, fresh: bool) -> Connection:
         self._connection = connection = await self._pool.take(self._user, fresh=fresh)
         connection.begin(self._head + first, bodiless=self._method == "HEAD")
-        self._asked_at = self._loop.time()
-        self._timer = self._loop.call_later(_SOON, self._look)
+        self._asked_at = now = self._loop.time()
+        self._pool.slow.add(self, self._loop, now)
         if self._body.more:
             self._task = self._loop.create_task(self._upload(connection))
         return connection
@@ -144,7 +143,7 @@ class BackendRequest:
         except Exception as error:  # noqa: BLE001  (it is raised where the answer is awaited)
             connection.fail(error)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """The response takes long: watch for the client's disconnect and for the time-out."""
         connection = self._connection
         if connection is None:
@@ -157,13 +156,14 @@ class BackendRequest:
         if connection.headed:
             self._timer = None
         elif left > 0:
-            self._timer = self._loop.call_later(left, self._look)
+            self._timer = self._loop.call_later(left, self.look)
         else:
             connection.fail(
                 BackendError(_TIMED_OUT, "the backend did not answer in time; try again shortly")
             )
 
     def _end(self) -> None:
+        self._pool.slow.remove(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:

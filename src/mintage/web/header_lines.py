@@ -1,0 +1,36 @@
+"""Header lines as bytes, for the server and for the client of the backends. Pure."""
+
+import re
+from typing import Final
+
+from mintage.concurrency.bounded_memory import BoundedMemory
+
+_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+_CONTROLS: Final = bytes({*range(0x20), 0x7F} - {0x09})
+_USUAL: Final = 64  # bytes of a name that is remembered
+
+
+class _Beginnings(BoundedMemory[bytes, bytes]):
+    def __missing__(self, name: bytes) -> bytes:
+        if not _NAME.fullmatch(name):
+            raise ValueError("the name of a header is not a token")
+        beginning = b"\r\n%b: " % name.lower()
+        if len(name) <= _USUAL:
+            self[name] = beginning
+        return beginning
+
+
+beginnings: Final = _Beginnings(1024)
+"""By name: the line break before a header's line, and the line up to its value.
+
+Raises ``ValueError`` for a name that is none. Programs send the same few names again and again.
+"""
+
+
+def control_characters(head: bytes) -> int:
+    """How many there are in *head*, line breaks included; a tab is none.
+
+    Who made *head* knows how many line breaks are its own: with more, a value holds one, and could
+    begin a line that says whatever it likes (RFC 9110 §5.5).
+    """
+    return len(head) - len(head.translate(None, _CONTROLS))
