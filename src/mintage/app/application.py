@@ -51,13 +51,12 @@ class Mintage:
     _generations: Generations | None = field(default=None, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match scope["type"]:
-            case "lifespan":
-                await self._lifespan(receive, send)
-            case "http" | "websocket" if self._generations is not None:
-                await self._generations(scope, receive, send)
-            case _:
-                raise RuntimeError("the application was not started: run it with lifespan on")
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._generations is None:
+            raise RuntimeError("the application was not started: run it with lifespan on")
+        else:
+            await self._generations(scope, receive, send)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Running]:
