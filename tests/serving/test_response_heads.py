@@ -54,7 +54,7 @@ def test_a_status_without_a_name_is_sent() -> None:
 
 
 @given(value=st.binary(max_size=20), at=st.integers(0, 2))
-def test_attack_e05_no_value_begins_a_line(value: bytes, at: int) -> None:
+def test_no_value_begins_a_line_of_its_own(value: bytes, at: int) -> None:
     """A backend's or an application's header says one thing, whatever bytes it holds."""
     headers = [(b"x-a", b"1"), (b"x-b", b"2"), (b"x-c", b"3")]
     headers[at] = (headers[at][0], value)
