@@ -168,7 +168,7 @@ def outcomes(wanted: list[Defence]) -> Iterator[tuple[Defence, Outcome]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stress.defences")
-    parser.add_argument("row", nargs="*", help="A01 to E23; all of them without any")
+    parser.add_argument("row", nargs="*", help="A01 and so on; all of them without any")
     parser.add_argument("--why", action="store_true", help="show how the test failed")
     given = parser.parse_args()
     wanted = [one for one in defences() if not given.row or one.row in given.row]

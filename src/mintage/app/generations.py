@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from mintage.app.chores import end
 from mintage.app.lasting import Lasting
+from mintage.app.machines import machines_of
 from mintage.app.running import Running
 from mintage.app.server import open_server
 from mintage.errors import ConfigError
@@ -111,7 +112,8 @@ class Generations:
     def _become(self, generation: _Generation) -> None:
         running = generation.running
         self._now = generation
-        self._lasting.providers.become(running.upstreams, generation.config.allow)
+        config = generation.config
+        self._lasting.providers.become(running.upstreams, config.allow, machines_of(config))
         running.vault.judge_again()
         for task in self._measuring:
             task.cancel()

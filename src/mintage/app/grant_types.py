@@ -8,6 +8,8 @@ from mintage.crypto.sealing import BoxKey
 from mintage.events.event import Emit
 from mintage.grant_tokens import Tokens
 from mintage.server.grant_types.authorization_code import AuthorizationCode
+from mintage.server.grant_types.client_credentials import ClientCredentials
+from mintage.server.grant_types.direct import DirectTokens
 from mintage.server.grant_types.grant_type import GrantType
 from mintage.server.grant_types.refresh_token import RefreshToken
 from mintage.server.grant_types.token_exchange import TokenExchange
@@ -57,6 +59,16 @@ def grant_types(
                 denied=denied,
                 provider_of=provider_of,
                 emit=emit,
+            )
+        )
+    direct = DirectTokens(site=site, vault=vault, tokens=tokens, emit=emit)
+    if (own := config.grant_types.client_credentials) is not None:
+        accepted.append(
+            ClientCredentials(
+                direct=direct,
+                clock=clock,
+                lifetime=own.lifetime,
+                limit=limits.machines.check,
             )
         )
     return accepted

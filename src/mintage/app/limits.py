@@ -23,6 +23,12 @@ class Limits:
             f"this login is refreshed too often; try again when Retry-After says: {_TOKENS_STAY}",
             clock=clock,
         )
+        self.machines = RateLimit(
+            section.tokens_per_machine,
+            "this client gets too many tokens: use each until it ends, and try again when "
+            "Retry-After says",
+            clock=clock,
+        )
         self.registrations_by_address = RateLimit(
             section.registrations_per_address,
             "too many clients register from this address; try again when Retry-After says",

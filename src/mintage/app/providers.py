@@ -4,7 +4,7 @@ The vault outlives a reload, and asks through this object. So new rules and new 
 existing logins at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from mintage.errors import HalfKnown, NotAdmitted
@@ -17,16 +17,25 @@ from mintage.values import Clock
 
 
 class Providers:
-    """None and no rules, until `become` says which."""
+    """None, no rules and any machine, until `become` says which."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._upstreams = Upstreams([])
         self._allow: Sequence[AllowRule] = ()
+        self._machines: Callable[[Identity], bool] = lambda _: True
 
-    def become(self, upstreams: Upstreams, allow: Sequence[AllowRule]) -> None:
-        """Ask *upstreams* from now on, and judge users by the rules *allow*."""
-        self._upstreams, self._allow = upstreams, allow
+    def become(
+        self,
+        upstreams: Upstreams,
+        allow: Sequence[AllowRule],
+        machines: Callable[[Identity], bool],
+    ) -> None:
+        """Ask *upstreams* from now on, and judge users by the rules *allow*.
+
+        *machines*: whether a client or workload may have tokens.
+        """
+        self._upstreams, self._allow, self._machines = upstreams, allow, machines
 
     async def renew(self, old: UpstreamTokens, who: Identity) -> Renewed:
         """New tokens from the provider, and who the user is by now (see `Renew`)."""
@@ -55,7 +64,7 @@ class Providers:
         The rules are for users. A machine has what its own settings give it.
         """
         if who.machine:
-            return True
+            return self._machines(who)
         try:
             admit(self._allow, who)
         except NotAdmitted:

@@ -13,6 +13,8 @@ AUTH_METHODS: Final[tuple[AuthMethod, ...]] = (
     "none", "client_secret_basic", "client_secret_post", "private_key_jwt",
 )  # fmt: skip
 GRANT_TYPES: Final = ("authorization_code", "refresh_token")
+"""Those that any client may register for."""
+CLIENT_CREDENTIALS: Final = "client_credentials"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class Client:
         introspects: The paths of resources whose tokens it may introspect (RFC 7662).
         pushes: Whether it must push its authorization requests (RFC 9126 §6).
         exchanging: What it may get by token exchange (RFC 8693). None: nothing.
+        resources: The paths of resources for which it may get tokens for itself (RFC 6749 §4.4).
     """
 
     client_id: ClientId
@@ -50,6 +53,7 @@ class Client:
     introspects: tuple[str, ...] = ()
     pushes: bool = False
     exchanging: Exchanging | None = None
+    resources: tuple[str, ...] = ()
 
     def secret_matches(self, presented: str) -> bool:
         """Compare a client secret in constant time.

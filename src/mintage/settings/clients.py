@@ -1,13 +1,13 @@
 """The sections ``[[client]]``, ``[registration]`` and ``[cimd]`` of the configuration."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from mintage.clients import metadata
-from mintage.clients.client import AuthMethod, Client
+from mintage.clients.client import CLIENT_CREDENTIALS, GRANT_TYPES, AuthMethod, Client
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.redirects import RedirectUri
 from mintage.errors import ConfigError, OAuthError
@@ -19,6 +19,8 @@ from mintage.settings.exchanging import (
     read_exchanging,
     with_grant_type,
 )
+from mintage.settings.grant_types import TABLES
+from mintage.settings.words import none_of
 from mintage.values import ClientId, Secret, check_scopes
 
 _CLIENT_ID: Final = re.compile(r"[!-~]{1,255}")
@@ -34,7 +36,7 @@ class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     client_id: str
     """1 to 255 printable ASCII characters, no spaces."""
     redirect_uris: tuple[str, ...] = ()
-    """1 to 10 of them. A client that only introspects tokens needs none.
+    """1 to 10 of them, for `authorization_code`. A client that only introspects tokens needs none.
 
     Default: needed
     """
@@ -60,7 +62,14 @@ class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Default: all
     """
     grant_types: tuple[str, ...] = ("authorization_code", "refresh_token")
-    """The grant types that it may use."""
+    """The grant types that it may use. Others than the default must be on, in the tables of
+    `grant_types`.
+    """
+    resources: tuple[str, ...] = ()
+    """Paths of the resources for which it may [get tokens for
+    itself](how-to/let-a-headless-agent-in.md), with `client_credentials`. The tokens have at most
+    its `scopes`.
+    """
     introspects: tuple[str, ...] = ()
     """Paths of the resources whose tokens it may introspect, as their server. It then needs no
     `redirect_uris`.
@@ -180,7 +189,7 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
             name=metadata.client_name(section.name or section.client_id),
             redirect_uris=_redirect_uris(section),
             auth_method=method,
-            grant_types=metadata.grant_types(section.grant_types, ("code",)),
+            grant_types=_grant_types(section, method),
             secret=_secret(section, method, key, resolve),
             jwks=keys.jwks,
             jwks_uri=keys.jwks_uri,
@@ -188,6 +197,7 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
             vouched=True,
             introspects=section.introspects,
             pushes=section.require_pushed_authorization_requests,
+            resources=_resources_of(section),
         )
         if section.token_exchange is None:
             return client
@@ -197,10 +207,57 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
         raise ConfigError(key, str(error)) from None
 
 
+def _grant_types(section: ClientSection, method: AuthMethod) -> tuple[str, ...]:
+    """Those that it may use. `check_grant_types` says whether they are on."""
+    known = {*GRANT_TYPES, *TABLES}
+    for name in section.grant_types:
+        if name not in known:
+            raise ValueError(f"grant_types: {none_of(name, sorted(known))}")
+    if not section.grant_types:
+        raise ValueError("grant_types is empty")
+    if CLIENT_CREDENTIALS in section.grant_types and method == "none":
+        raise ValueError(
+            f"{CLIENT_CREDENTIALS} is for a client that authenticates: give it a client_secret, "
+            "jwks or jwks_uri"
+        )
+    return tuple(dict.fromkeys(section.grant_types))
+
+
+def _resources_of(section: ClientSection) -> tuple[str, ...]:
+    """The resources for which it may get tokens for itself."""
+    if (CLIENT_CREDENTIALS in section.grant_types) != bool(section.resources):
+        raise ValueError(f"resources goes with the grant type {CLIENT_CREDENTIALS}, and is needed")
+    if section.resources and section.scopes is None:
+        raise ValueError(
+            "scopes is needed: what the tokens that it gets for itself may do, [] for nothing"
+        )
+    return tuple(dict.fromkeys(section.resources))
+
+
+def check_grants_of(
+    clients: Sequence[Client], enabled: Collection[str], paths: Collection[str]
+) -> None:
+    """Check what the clients may use against the grant types that are *enabled*.
+
+    *paths*: those of the resources. Raises `ConfigError`.
+    """
+    for number, client in enumerate(clients):
+        for name in client.grant_types:
+            if name not in enabled:
+                raise ConfigError(
+                    f"client[{number}].grant_types",
+                    f"{name} is off: add [grant_types.{TABLES[name]}]",
+                )
+        for path in client.resources:
+            if path not in paths:
+                raise ConfigError(f"client[{number}].resources", none_of(path, sorted(paths)))
+
+
 def _redirect_uris(section: ClientSection) -> tuple[RedirectUri, ...]:
-    """The redirect URIs. A resource server that introspects or exchanges tokens needs none."""
+    """The redirect URIs. A client that no user logs in with needs none."""
     serves = section.introspects or section.token_exchange is not None
-    if serves and not section.redirect_uris:
+    no_logins = serves or "authorization_code" not in section.grant_types
+    if no_logins and not section.redirect_uris:
         return ()
     return tuple(map(RedirectUri, metadata.redirect_uris(section.redirect_uris)))
 

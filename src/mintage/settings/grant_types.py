@@ -1,12 +1,18 @@
 """``[grant_types]``: the grant types that are off unless the settings have a table for them."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+from mintage.clients.client import CLIENT_CREDENTIALS
 from mintage.server.capabilities import CORE_GRANT_TYPES
 from mintage.server.exchange_request import GRANT_TYPE as TOKEN_EXCHANGE
+
+_Seconds = Annotated[int, Meta(ge=60, le=86400)]
+
+TABLES: Final = {TOKEN_EXCHANGE: "token_exchange", CLIENT_CREDENTIALS: "client_credentials"}
+"""The table of each grant type that is off by default, by its ``grant_type``."""
 
 
 class TokenExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,15 +27,31 @@ class TokenExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """
 
 
+class ClientCredentialsSection(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """``[grant_types.client_credentials]``: clients get tokens for themselves (RFC 6749 §4.4).
+
+    It is for clients of `[[client]]` that list it, and for no others: [let a headless agent
+    in](how-to/let-a-headless-agent-in.md).
+    """
+
+    lifetime: _Seconds = 900
+    """Seconds that such a token is valid, but no longer than `tokens.access_token_lifetime`. There
+    is no refresh token: the client asks again.
+    """
+
+
 class GrantTypesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[grant_types]``: a table for each grant type beside those of a login."""
 
     token_exchange: TokenExchangeSection | None = None
     """Token exchange (RFC 8693). Off without the table."""
+    client_credentials: ClientCredentialsSection | None = None
+    """Clients get tokens for themselves. Off without the table."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The ``grant_type`` of each one that is on."""
-        more = {TOKEN_EXCHANGE: self.token_exchange}
-        on = (name for name, section in more.items() if section is not None)
+        on = (name for name, table in TABLES.items() if getattr(self, table) is not None)
         return (*CORE_GRANT_TYPES, *on)

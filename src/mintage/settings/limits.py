@@ -20,6 +20,8 @@ class LimitsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Requests of one user at one resource in a minute, with all clients; 0: no limit."""
     refreshes_per_login: _PerMinute = 300
     """Refreshes of one login (a user with a client) in a minute; 0: no limit."""
+    tokens_per_machine: _PerMinute = 6_000
+    """Tokens that one client or workload gets for itself in a minute; 0: no limit."""
     registrations_per_address: _PerMinute = 1_200
     """Registrations from one address in a minute; 0: no limit."""
     registrations: _PerMinute = 12_000

@@ -30,6 +30,7 @@ from mintage.settings.branding import read_branding
 from mintage.settings.browser import BrowserSection
 from mintage.settings.clients import (
     RegistrationSettings,
+    check_grants_of,
     read_clients,
     read_policy,
     read_registration,
@@ -355,6 +356,7 @@ def parse(
         on=file.grant_types.token_exchange is not None,
         signs=bool(file.tokens.signing_key),
     )
+    check_grants_of(clients, file.grant_types.names, [resource.path for resource in resources])
     return Config(
         issuer=file.issuer,
         store=store,

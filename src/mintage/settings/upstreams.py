@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mintage.errors import ConfigError
+from mintage.grants.machines import RESERVED
 from mintage.secret_source import Resolve
 from mintage.settings.upstream_presets import upstream_of
 from mintage.settings.upstream_section import ENDPOINTS, UpstreamSection
@@ -74,6 +75,8 @@ def callbacks(sections: Sections) -> dict[str, str]:
 def _check_beside(upstream: Upstream, others: Sequence[Upstream], key: str) -> None:
     if not re.fullmatch(r"[a-z0-9-]{1,32}", upstream.name):
         raise ConfigError(f"{key}.name", "must be 1 to 32 of a-z 0-9 -")
+    if upstream.name in RESERVED:
+        raise ConfigError(f"{key}.name", f"{upstream.name} is for clients: choose another")
     if any(upstream.name == other.name for other in others):
         raise ConfigError(f"{key}.name", "another one has this name already")
     if upstream.legacy_default and any(other.legacy_default for other in others):

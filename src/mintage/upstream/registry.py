@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
 from mintage.grants.lease import Renewed
+from mintage.grants.machines import RESERVED
 from mintage.grants.states import Identity, UpstreamTokens
 from mintage.upstream.logout_token import LogoutToken
 from mintage.upstream.protocol import Exchange, Judge, LoginRequest, UpstreamClient
@@ -75,7 +76,8 @@ class RegisteredUpstream:
     ) -> tuple[UpstreamTokens, Identity]:
         tokens, who = await self.client.redeem(code, login, now=now)
         # Without a prefix of its own it could speak of another's user.
-        if not self.prefix and who.subject.partition("|")[0] in self.others:
+        named = who.subject.partition("|")[0]
+        if not self.prefix and (named in self.others or named in RESERVED):
             raise UpstreamMisbehaved("its subject reads like one of another provider")
         return self._marked(tokens), self._known(who)
 
@@ -143,7 +145,9 @@ class Upstreams:
         return next((one for one in self._all if one.name == name), None)
 
     def name_of(self, subject: str) -> str | None:
-        """The name of the provider of a user called *subject* here."""
+        """The name of the provider of a user called *subject* here; None for a machine."""
+        if subject.partition("|")[0] in RESERVED:
+            return None
         named = self.find(subject.partition("|")[0])
         if named is None or not named.prefix:
             named = next((one for one in self._all if not one.prefix), None)

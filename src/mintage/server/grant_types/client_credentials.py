@@ -1,0 +1,85 @@
+"""``grant_type=client_credentials`` (RFC 6749 §4.4): a client acts for itself.
+
+Only clients that the operator configured may use it, with what their entries say. Strangers who
+register get no token without a user.
+"""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mintage.clients.client import CLIENT_CREDENTIALS, Client
+from mintage.concurrency.rate_limits import no_limit
+from mintage.errors import UnauthorizedClient
+from mintage.grant_tokens import TokenResponse
+from mintage.grants.machines import client_identity
+from mintage.grants.states import Consent
+from mintage.server.grant_types.direct import DirectTokens, target_of
+from mintage.server.grant_types.grant_type import TokenRequest
+from mintage.server.requests import scopes_of
+from mintage.site.resource import Resource
+from mintage.site.site import Site
+from mintage.values import Clock, Scopes
+from mintage.web.forms import Form
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a client asks for in its own name: a token for *resource* with *scopes*."""
+
+    resource: Resource
+    scopes: Scopes
+
+    @classmethod
+    def parse(cls, form: Form, client: Client, site: Site) -> "Wanted":
+        """Raises `InvalidTarget`, `InvalidScope`, `InvalidRequest`."""
+        resource = target_of(form, site, client.resources)
+        scopes, _ = scopes_of(form, (resource,), client.scopes)
+        return cls(resource, scopes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCredentials:
+    """*lifetime*: of a token, in seconds. *limit* counts the tokens of each client."""
+
+    direct: DirectTokens
+    clock: Clock
+    lifetime: int
+    limit: Callable[[Hashable], None] = no_limit
+
+    name: ClassVar[str] = CLIENT_CREDENTIALS
+
+    async def concerns(self, _: Form, __: Client) -> bool:
+        """Never: what a stranger registered gets no token without a user."""
+        raise _only_configured()
+
+    async def issue(self, request: TokenRequest) -> TokenResponse:
+        client = request.client
+        if not client.vouched or client.auth_method == "none":
+            raise _only_configured()
+        wanted = Wanted.parse(request.form, client, self.direct.site)
+        self.limit(client.client_id)
+        now = int(self.clock())
+        login = Consent(
+            client_id=client.client_id,
+            resource=wanted.resource.identifier,
+            scopes=wanted.scopes,
+            identity=client_identity(
+                self.direct.site.issuer, client.client_id, {"name": client.name}
+            ),
+            created_at=now,
+        )
+        return await self.direct.issue(
+            login,
+            client,
+            grant_type=self.name,
+            ends_at=now + self.lifetime,
+            source=request.source,
+        )
+
+
+def _only_configured() -> UnauthorizedClient:
+    return UnauthorizedClient(
+        "client_credentials is for clients that the operator of this server configured, with a "
+        "secret or a key: ask them for an entry"
+    )
