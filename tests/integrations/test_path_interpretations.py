@@ -1,5 +1,6 @@
 """Which resource a path is in, for every server that reads it, and however it is mounted."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,7 +12,7 @@ from starlette.routing import Match as Routed
 from starlette.routing import Mount, Route
 
 from mintage.errors import InvalidRequest
-from mintage.integrations.path_interpretations import find, located, public_path
+from mintage.integrations.path_interpretations import Places, find, located, public_path
 
 RESOURCES = {"/api": "api", "/api/inner": "inner", "/v1/notes": "notes"}
 
@@ -165,3 +166,29 @@ def _in_mount(asked: dict[str, Any]) -> bool:
     if match is Routed.NONE:
         return False
     return mount.routes[0].matches({**asked, **below})[0] is Routed.FULL
+
+
+PARTS = st.sampled_from(["/api", "/inner", "/v1", "/notes", "%2f", "%61pi", "//", "/..", ";", "/x"])
+
+
+@given(
+    st.lists(st.lists(PARTS, min_size=1, max_size=4).map("".join), min_size=1, max_size=8),
+    st.sampled_from(["", "/api", "/app"]),
+)
+def test_a_path_that_was_read_before_is_read_the_same(paths: list[str], root_path: str) -> None:
+    """And none rides on the reading of another: what differs in any byte is read for itself."""
+    places = Places(RESOURCES)
+    for raw in [*paths, *reversed(paths)]:
+        for root in (root_path, ""):
+            assert _outcome(places.find, scope(raw, root)) == _outcome(_read_anew, scope(raw, root))
+
+
+def _read_anew(scope: dict[str, Any]) -> object:
+    return find(scope, RESOURCES)
+
+
+def _outcome(read: Callable[[dict[str, Any]], object], scope: dict[str, Any]) -> object:
+    try:
+        return read(scope)
+    except InvalidRequest as error:
+        return error.advice

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours
 from mintage.gateway.watch import run_watched
 from mintage.integrations.lifespans import lifespan_within
-from mintage.integrations.path_interpretations import find, located, public_path
+from mintage.integrations.path_interpretations import Places, located, public_path
 from mintage.integrations.user import Table, User, config_of
 from mintage.resource.bearer import Access
 from mintage.server.queries import kept_from_logs
@@ -103,7 +103,7 @@ class Login:
         self.mintage = mintage
         self.guards = False  # whether there is a middleware of it
         self._running: Running | None = None
-        self._resources: Mapping[str, Resource] = {}
+        self._places: Places[Resource] = Places({})
         self._opened_in: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._shadows_told = False
 
@@ -178,7 +178,8 @@ class Login:
         self._opened_in = os.getpid(), asyncio.get_running_loop()
         try:
             async with self.mintage.running() as running:
-                self._running, self._resources = running, _by_path(running)
+                self._running = running
+                self._places = Places(_by_path(running), lambda resource: resource.ambiguities)
                 try:
                     yield
                 finally:
@@ -219,7 +220,7 @@ class Login:
             NotFound: The path begins like an endpoint of Mintage and is none. A resource at ``/``
                 does not get such a path.
         """
-        found = find(scope, self._resources, lambda resource: resource.ambiguities)
+        found = self._places.find(scope)
         if found is not None and found.target.is_whole_site and begins_like_ours(found.rest):
             raise NotFound("there is nothing at this path; check the address")
         return found

@@ -7,9 +7,10 @@ readings takes for a resource's is treated as one. A path on which they could di
 
 import re
 from collections.abc import Callable, Collection, Mapping, MutableMapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, unquote
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import InvalidRequest
 from mintage.gateway.paths import Match, nothing_ambiguous, read_leniently, route
 
@@ -17,6 +18,9 @@ T = TypeVar("T")
 
 _AS_THEY_ARE: Final = "/-._~!$&'()*+,;=:@"
 _SEPARATORS: Final = re.compile(r"[/\\]")
+_KEPT: Final = 1000  # paths
+_LONGEST_KEPT: Final = 400  # characters of such a path, decoded and as it came
+_Path: TypeAlias = tuple[str, bytes | None, str]
 _UNSEEN: Final = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -54,6 +58,33 @@ def find(
     if match is None and any(read_leniently(_encoded_text(path), resources) for path in readings):
         raise InvalidRequest("the path is ambiguous: spell it as the resource is spelled")
     return match
+
+
+class Places(Generic[T]):
+    """`find` among the same resources, for one request after the other.
+
+    What it found for a path is kept: that depends on nothing but the path.
+    """
+
+    def __init__(
+        self,
+        resources: Mapping[str, T],
+        allowed: Callable[[T], Collection[str]] = nothing_ambiguous,
+    ) -> None:
+        self._resources = resources
+        self._allowed = allowed
+        self._found: BoundedMemory[_Path, Match[T] | None] = BoundedMemory(_KEPT)
+
+    def find(self, scope: Mapping[str, Any]) -> Match[T] | None:
+        """What `find` returns. Raises as that does."""
+        raw = scope.get("raw_path")
+        path = scope["path"], raw, scope.get("root_path", "")
+        if path in self._found:
+            return self._found[path]
+        found = find(scope, self._resources, self._allowed)
+        if len(path[0]) + len(raw or b"") <= _LONGEST_KEPT:
+            self._found[path] = found
+        return found
 
 
 def _encoded_text(path: str) -> str:
