@@ -116,13 +116,14 @@ pages: setup
 	$(BIN)/python -m tools.docs_site
 	$(BIN)/pytest -q tests/docs
 
-# The pictures in the documentation, taken of the pages as they are now.
-PICTURES := question-en-light-900 question-ar-dark-320 end-en-light-900 not-let-in-dark-900
+# The pictures in the documentation, taken of the pages as they are now, and made small.
+PICTURED := tests/server/test_pages_in_a_browser.py tests/server/test_sites_in_a_browser.py \
+  tests/server/test_remembered_consent_in_a_browser.py tests/server/test_account.py tests/admin/test_the_page_in_a_browser.py
 
 pictures: setup
 	mkdir -p build/pictures docs/pictures
-	MINTAGE_SCREENSHOTS=build/pictures $(BIN)/pytest -q tests/server/test_pages_in_a_browser.py
-	for name in $(PICTURES); do cp build/pictures/$$name.png docs/pictures/; done
+	MINTAGE_SCREENSHOTS=build/pictures $(BIN)/pytest -q $(PICTURED)
+	$(BIN)/python -m tools.pictures
 
 # Hashes, no index's address, extras written out; uv resolves for every platform at once.
 # The other locks take their versions from dev.txt.

@@ -22,7 +22,7 @@ def test_a_way_is_followed_to_its_end(way: Way, tmp_path: Path) -> None:
         pytest.skip(f"{', '.join(missing)} is not installed")
     result = follow(way, tmp_path, linked=True)
     assert result.good, result.said
-    if way.name in ("tutorial", "dev"):
+    if way.name not in ("systemd", "library") and "not run" not in result.said:
         assert result.said.startswith("whoami says ")
 
 

@@ -308,7 +308,8 @@ class TestInABrowser:
             known = await world.client(redirect_uris=[CURSOR])
             known.redirect_uri = CURSOR
             browser.stop_at = (*browser.stop_at, CURSOR)
-            long = await world.client(client_name="W" * 60)
+            name = "The Notes CLI" if language == "en" else "W" * 60
+            long = await world.client(client_name=name)
             tokens = await long.tokens(browser)
             await known.log_in(browser)
         await tab.set_extra_http_headers({"accept-language": language})
@@ -320,7 +321,7 @@ class TestInABrowser:
         await checked(tab, f"account-{language}")
         grant = tab.locator("button[name=grant]")
         assert await grant.count() == 2
-        await tab.locator("h2", has_text="W" * 60).wait_for()
+        await tab.locator("h2", has_text=name).wait_for()
         await tab.locator("button[value=disconnect_all]").click()
         await grant.first.wait_for(state="detached")
         assert (await long.call(tokens["access_token"])).status_code == 401

@@ -44,7 +44,7 @@ async def test_the_question(tab: Page, world: World, language: str, name: str) -
 async def test_the_question_of_an_app_that_nobody_knows(
     tab: Page, landing_client: OAuthClient
 ) -> None:
-    await landing_client.register(client_name="Lorem" * 12)
+    await landing_client.register(client_name="The Notes CLI")
     await tab.goto(landing_client.authorization(acr_values="idp:staff").url)
     await checked(tab, "question-unknown")
 

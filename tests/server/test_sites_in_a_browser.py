@@ -37,6 +37,7 @@ SITE = {
     "credential": "identity",
     "browser": True,
 }
+NAMED = {"branding": {"name": "Example Notes", "support": "help@example.com"}}
 ADMINS = {"path": "/admin", "claims": {"groups": "admins"}}
 
 
@@ -54,8 +55,8 @@ def ports() -> tuple[int, int]:
 @pytest.fixture
 def overrides(front: str, ports: tuple[int, int], upstream: FakeUpstream) -> dict[str, Any]:
     if front == "gateway":
-        return {"resource": [SITE | {"backend": f"http://127.0.0.1:{ports[0]}"}]}
-    return {
+        return NAMED | {"resource": [SITE | {"backend": f"http://127.0.0.1:{ports[0]}"}]}
+    return NAMED | {
         "issuer": f"http://127.0.0.1:{ports[1]}",
         "resource": [SITE],
         "gateway": {"forward_auth": front},
@@ -199,9 +200,12 @@ class TestSeveralProviders:
     ) -> dict[str, Any]:
         partner.client_secret = upstream.client_secret
         site = SITE | {"backend": f"http://127.0.0.1:{ports[0]}", "rule": [ADMINS]}
-        return {
+        return NAMED | {
             "resource": [site],
-            "upstream": [section(upstream, "staff"), section(partner, "partners")],
+            "upstream": [
+                section(upstream, "staff", title="Our staff"),
+                section(partner, "partners", title="Partners"),
+            ],
         }
 
     async def test_the_choice_and_the_refusals_are_accessible(self, tab: Tab, site: World) -> None:

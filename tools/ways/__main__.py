@@ -8,7 +8,7 @@ from pathlib import Path
 from subprocess import CalledProcessError, TimeoutExpired, run
 from tempfile import TemporaryDirectory
 
-from tools.ways.place import Failed, empty_place
+from tools.ways.place import Failed, NotRun, empty_place
 from tools.ways.text import ROOT, NotSaid
 from tools.ways.ways import WAYS, Way
 
@@ -40,6 +40,8 @@ def follow(way: Way, wheels: Path, *, linked: bool = False) -> Result:
         begun = time.monotonic()
         try:
             said = way.follow(place)
+        except NotRun as error:
+            return Result(way, f"not run: {error}")
         except (Failed, NotSaid, AssertionError, CalledProcessError, TimeoutExpired) as error:
             print(f"{way.name}: {error}", file=sys.stderr)
             return Result(way, str(error).strip() or repr(error), good=False)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -21,6 +22,10 @@ _HERE: Final = Path(__file__).parents[2]
 
 class Failed(Exception):
     """A line of a way did not do what the page promises. The text is the line and what it said."""
+
+
+class NotRun(Exception):
+    """This machine can't do what a way needs. The text says what."""
 
 
 class Network:
@@ -75,6 +80,11 @@ class Place:
             path = self._environ["PATH"]
             self._environ["PATH"] = f"{self.home / 'bin'}:{path.removeprefix(f'{self.home}/bin:')}"
 
+    def needs_its_own_network(self) -> None:
+        """Raises `NotRun` if the ports of the place are those of the machine."""
+        if self._network is None:
+            raise NotRun("this user may not make a network namespace")
+
     def link_packages(self) -> None:
         """Let new environments have this one's packages, and pip nothing to do.
 
@@ -99,6 +109,8 @@ class Place:
     def export(self, **variables: str) -> None:
         """What the reader has set before: a browser, say."""
         self._environ |= variables
+        with self._state.open("a") as state:  # it holds what earlier shells exported
+            state.writelines(f"export {name}={quote(value)}\n" for name, value in variables.items())
 
     def write(self, name: str, text: str) -> None:
         (self.directory / name).write_text(text, encoding="utf-8")
@@ -189,6 +201,7 @@ class Place:
         done = subprocess.run(
             [*self._entered(inside=inside), *command],
             cwd=_HERE,
+            env=os.environ | {k: v for k, v in self._environ.items() if k == "SSL_CERT_FILE"},
             capture_output=True,
             text=True,
             timeout=_MINUTES,

@@ -19,6 +19,7 @@ FASTMCP: Final = "docs/how-to/fastmcp.md"
 EXAMPLES: Final = "examples/README.md"
 DEMO_ENDS: Final = "Every step went as it should."
 MCP: Final = "http://127.0.0.1:8080/mcp"
+PROVIDER: Final = "http://127.0.0.1:9000/.well-known/openid-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,9 @@ def pip(place: Place) -> str:
 
 def library(place: Place) -> str:
     """It has no login: it ends with a token that is issued and verified."""
-    place.type("\n".join(row(README, "pip")[:1]))
-    place.type(f".venv/bin/{line('docs/how-to/issue-tokens.md', 'pip install mintage')}")
+    place.type(block("docs/how-to/issue-tokens.md", "pip install mintage"))
     place.write("tokens.py", block(README, "issuer.verify_token"))
-    place.type(".venv/bin/python tokens.py")
+    place.type("python tokens.py")
     return "no login: a token was issued and verified"
 
 
@@ -91,8 +91,7 @@ def _notes(place: Place) -> None:
 
 def tutorial(place: Place) -> str:
     _notes(place)
-    provider = "http://127.0.0.1:9000/.well-known/openid-configuration"
-    place.start(block(TUTORIAL, "nanoidp init"), until=provider)
+    place.start(block(TUTORIAL, "nanoidp init"), until=PROVIDER)
     place.type(line(TUTORIAL, "mintage init"), inside=True)
     place.type(block(TUTORIAL, "export UPSTREAM_SECRET"))
     place.type(line(TUTORIAL, "mintage check"), inside=True)
@@ -109,6 +108,38 @@ def tutorial(place: Place) -> str:
 def dev(place: Place) -> str:
     _notes(place)
     place.start(block(DEVELOP, "mintage dev --backend"), until="http://127.0.0.1:8080/healthz")
+    return place.log_in(MCP, "--tool", "whoami")
+
+
+def fastmcp(place: Place) -> str:
+    place.type(block(FASTMCP, "python3 -m venv"))
+    place.start(block(FASTMCP, "nanoidp init"), until=PROVIDER)
+    place.write("server.py", block(FASTMCP, 'mcp.run(transport="http"'))
+    place.start(block(FASTMCP, "python server.py"), until="http://127.0.0.1:8080/healthz")
+    return place.log_in(MCP, "--tool", "whoami")
+
+
+def github(place: Place) -> str:
+    """The tutorial's last step, with something like GitHub Enterprise on this machine."""
+    place.needs_its_own_network()
+    _notes(place)
+    program = f"cd {ROOT} && exec {sys.executable} -m tools.ways.fake_github {place.directory}"
+    place.start(f"({program})", until="http://127.0.0.1:9001/ready")
+    place.export(
+        MINTAGE_UPSTREAM__DOMAIN="127.0.0.1",
+        MINTAGE_UPSTREAM__API="127.0.0.1/api/v3",
+        SSL_CERT_FILE=f"{place.directory}/ca.pem",
+    )
+    place.type(line(TUTORIAL, "mintage init --config github.toml"), inside=True)
+    with (place.directory / "github.toml").open("a", encoding="utf-8") as file:
+        file.write(block(TUTORIAL, '[[resource]]\npath       = "/files"'))
+    place.start(block(TUTORIAL, "python -m http.server"), until="http://127.0.0.1:8001/")
+    place.start(
+        block(TUTORIAL, "mintage serve --config github.toml"), until="http://127.0.0.1:8080/healthz"
+    )
+    place.export(BROWSER=place.browser("tools.ways.login --page"), DISPLAY=":0")
+    said = place.type(block(TUTORIAL, "TOKEN=$("), inside=True)
+    assert 'MCPServer("notes")' in said, said
     return place.log_in(MCP, "--tool", "whoami")
 
 
@@ -179,11 +210,15 @@ WAYS: Final[Sequence[Way]] = (
     Way("uv", "README: uvx", uv, needs=("uv", "uvx")),
     Way("pipx", "README: pipx run", pipx, needs=("pipx",)),
     Way("pip", "README: pip in an environment of its own", pip),
-    Way("library", "README: the library alone", library),
+    Way("library", "README and its page: the library alone", library, quick=True),
     Way("tutorial", "the tutorial, with the provider on this machine", tutorial,
         needs=("curl",), quick=True),
     Way("dev", "`mintage dev` in front of the tutorial's server", dev, needs=("curl",),
         quick=True),
+    Way("fastmcp", "the FastMCP page, with the provider on this machine", fastmcp,
+        needs=("curl",), quick=True),
+    Way("github", "the tutorial's second server, with a stand-in for GitHub", github,
+        needs=("curl", "openssl"), quick=True),
     Way("image", "the image, with buildah", image, needs=("buildah", "debootstrap"),
         measured=False),
     Way("compose", "the compose files' topology, without containers", compose, needs=("caddy",),
