@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-Feature: TypeAlias = Literal["registration", "public_keys", "status_list"]
+Feature: TypeAlias = Literal["registration", "public_keys", "status_list", "device"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,10 @@ class Endpoint:
 
 AUTHORIZE: Final = Endpoint("authorize", "authorization_endpoint", page=True)
 PAR: Final = Endpoint("par", "pushed_authorization_request_endpoint")
+DEVICE_AUTHORIZATION: Final = Endpoint(
+    "device_authorization", "device_authorization_endpoint", feature="device"
+)
+DEVICE: Final = Endpoint("device", page=True, feature="device")
 CONSENT: Final = Endpoint("consent", page=True)
 CALLBACK: Final = Endpoint("callback", page=True)
 ACCOUNT: Final = Endpoint("account", page=True)
@@ -46,6 +50,8 @@ SIGN_OUT: Final = Endpoint("mintage/sign-out", page=True)
 ENDPOINTS: Final = (
     AUTHORIZE,
     PAR,
+    DEVICE_AUTHORIZATION,
+    DEVICE,
     CONSENT,
     CALLBACK,
     ACCOUNT,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from mintage.app.devices import device_grant
 from mintage.app.limits import Limits
 from mintage.crypto.derivation import purpose_keys
 from mintage.crypto.sealing import BoxKey
@@ -28,6 +29,7 @@ def grant_types(
     tokens: Tokens,
     limits: Limits,
     clock: Clock,
+    steady: Clock,
     random_bytes: RandomBytes,
     denied: Callable[[ClientId], bool],
     provider_of: Callable[[str], str | None],
@@ -38,6 +40,16 @@ def grant_types(
         AuthorizationCode(site=site, vault=vault, tokens=tokens, emit=emit),
         RefreshToken(
             site=site, vault=vault, tokens=tokens, emit=emit, limit=limits.refreshes.check
+        ),
+        *device_grant(
+            config,
+            site,
+            vault=vault,
+            tokens=tokens,
+            clock=clock,
+            steady=steady,
+            random_bytes=random_bytes,
+            emit=emit,
         ),
     ]
     if (exchange := config.grant_types.token_exchange) is not None:

@@ -39,6 +39,26 @@ class Limits:
             "too many requests are pushed from this address; try again when Retry-After says",
             clock=clock,
         )
+        self.device_requests_by_address = RateLimit(
+            section.device_requests_per_address,
+            "too many devices ask from this address; try again when Retry-After says",
+            clock=clock,
+        )
+        self.device_requests = RateLimit(
+            section.device_requests,
+            "too many devices ask here; try again when Retry-After says",
+            clock=clock,
+        )
+        self.user_codes_by_address = RateLimit(
+            section.user_codes_per_address,
+            "too many codes were typed from this address; try again when Retry-After says",
+            clock=clock,
+        )
+        self.user_codes = RateLimit(
+            section.user_codes,
+            "too many codes were typed here; try again when Retry-After says",
+            clock=clock,
+        )
         self.registrations = RateLimit(
             section.registrations,
             "too many clients register here; try again when Retry-After says",

@@ -8,6 +8,7 @@ from mintage.app.auditing import notes_of
 from mintage.app.browsers import browser_door
 from mintage.app.chores import beside, forever, reviewing
 from mintage.app.client_denials import PAUSE, open_denials
+from mintage.app.devices import device_routes
 from mintage.app.gateway import open_gateway
 from mintage.app.grant_types import grant_types
 from mintage.app.kept import hold_published, hold_upstream, hold_vault, join
@@ -130,6 +131,20 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
                 random_bytes=random_bytes,
                 emit=emit,
             )
+        endpoints |= device_routes(
+            config,
+            site,
+            pages,
+            endpoints,
+            authenticate=authenticate,
+            upstreams=upstreams,
+            vault=vault,
+            revoker=revoker,
+            limits=Limits(config.limits, steady),
+            clock=clock,
+            random_bytes=random_bytes,
+            emit=emit,
+        )
         endpoints |= token_routes(
             site,
             config.clients,
@@ -140,6 +155,7 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
                 tokens=tokens,
                 limits=Limits(config.limits, steady),
                 clock=clock,
+                steady=steady,
                 random_bytes=random_bytes,
                 denied=denials.denied.covers,
                 provider_of=lasting.providers.name_of,

@@ -8,7 +8,8 @@ from cyclopts import Parameter
 
 from mintage.admin import openapi as admin_api
 from mintage.cli.settings_file import VARIABLE
-from mintage.server.capabilities import Capabilities
+from mintage.clients.client import DEVICE_CODE
+from mintage.server.capabilities import CORE_GRANT_TYPES, Capabilities
 from mintage.server.openapi import describe
 from mintage.settings.load import Outline, load_outline
 from mintage.site.resource import Resource
@@ -45,7 +46,13 @@ def example() -> dict[str, Any]:
     """The endpoints of a server with one resource and all that may be on."""
     resource = Resource(path="/mcp", identifier=f"{_EXAMPLE}/mcp", scopes=(), browser=True)
     site = Site(issuer=_EXAMPLE, resources=(resource,))
-    everything = Capabilities(registration=True, documents=True, keys=True, status_list=True)
+    everything = Capabilities(
+        registration=True,
+        documents=True,
+        keys=True,
+        status_list=True,
+        grant_types=(*CORE_GRANT_TYPES, DEVICE_CODE),
+    )
     return describe(site, everything, logo=True)
 
 

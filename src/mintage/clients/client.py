@@ -12,7 +12,8 @@ AuthMethod = Literal["none", "client_secret_basic", "client_secret_post", "priva
 AUTH_METHODS: Final[tuple[AuthMethod, ...]] = (
     "none", "client_secret_basic", "client_secret_post", "private_key_jwt",
 )  # fmt: skip
-GRANT_TYPES: Final = ("authorization_code", "refresh_token")
+DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 §3.4
+GRANT_TYPES: Final = ("authorization_code", "refresh_token", DEVICE_CODE)
 """Those that any client may register for."""
 CLIENT_CREDENTIALS: Final = "client_credentials"
 

@@ -23,7 +23,7 @@ class _Document(msgspec.Struct, frozen=True):
 
     client_id: str
     client_name: str
-    redirect_uris: list[str]
+    redirect_uris: list[str] | None = None
     token_endpoint_auth_method: str | None = None
     token_endpoint_auth_methods_supported: tuple[str, ...] = ()
     grant_types: tuple[str, ...] = ("authorization_code",)
@@ -66,14 +66,16 @@ def parse_document(url: str, body: bytes) -> Client:
 def _client(url: str, document: _Document) -> Client:
     method = _auth_method(document)
     keys = metadata.keys_of(method, document.jwks, document.jwks_uri)
-    uris = metadata.redirect_uris(document.redirect_uris)
+    grant_types = metadata.grant_types(document.grant_types, document.response_types)
+    needed = metadata.uses_redirects(grant_types)
+    uris = metadata.redirect_uris(document.redirect_uris, needed=needed)
     metadata.check_application_type(document.application_type, uris)
     return Client(
         client_id=ClientId(url),
         name=metadata.client_name(document.client_name),
         redirect_uris=tuple(map(RedirectUri, uris)),
         auth_method=method,
-        grant_types=metadata.grant_types(document.grant_types, document.response_types),
+        grant_types=grant_types,
         jwks=keys.jwks,
         jwks_uri=keys.jwks_uri,
         host=urlsplit(url).netloc,

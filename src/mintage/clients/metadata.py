@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mintage.clients.client import GRANT_TYPES, AuthMethod
+from mintage.clients.client import DEVICE_CODE, GRANT_TYPES, AuthMethod
 from mintage.clients.keys import MAX_KEYS, read_client_keys
 from mintage.clients.redirects import RedirectUri, check_redirect_uri, is_loopback
 from mintage.errors import BadKeySet, InvalidClientMetadata, InvalidRedirectUri
@@ -36,9 +36,15 @@ class Keys:
     jwks_uri: str | None = None
 
 
-def redirect_uris(uris: Sequence[str]) -> tuple[str, ...]:
-    """*uris*, each once. There must be at least one, and each must be acceptable."""
-    if not uris:
+def redirect_uris(uris: Sequence[str] | None, *, needed: bool = True) -> tuple[str, ...]:
+    """*uris*, each once. Each must be acceptable. *needed*: whether there must be one."""
+    if uris is None:
+        if needed:
+            raise InvalidClientMetadata(
+                "the body must be client metadata: Object missing required field 'redirect_uris'"
+            )
+        return ()
+    if not uris and needed:
         raise InvalidRedirectUri("redirect_uris must hold at least one URI")
     if len(uris) > _MAX_REDIRECT_URIS:
         raise InvalidRedirectUri(f"redirect_uris may hold at most {_MAX_REDIRECT_URIS} URIs")
@@ -79,12 +85,19 @@ def client_name(name: str | None) -> str:
 
 def grant_types(asked: Sequence[str], response_types: Sequence[str]) -> tuple[str, ...]:
     """The supported ones among those asked for. The server may change the list (§3.2.1)."""
+    granted = tuple(name for name in GRANT_TYPES if name in asked)
+    if DEVICE_CODE in granted and not uses_redirects(granted):
+        return granted
     if "code" not in response_types:
         raise InvalidClientMetadata("response_types must hold code")
-    granted = tuple(name for name in GRANT_TYPES if name in asked)
     if "authorization_code" not in granted:
         raise InvalidClientMetadata("grant_types must hold authorization_code")
     return granted
+
+
+def uses_redirects(grant_types: Sequence[str]) -> bool:
+    """Whether a client with these grant types needs a redirect URI (RFC 7591 §2)."""
+    return "authorization_code" in grant_types
 
 
 def keys_of(method: AuthMethod, jwks: dict[str, Any] | None, jwks_uri: str | None) -> Keys:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from mintage.clients import metadata
-from mintage.clients.client import AUTH_METHODS, GRANT_TYPES, AuthMethod, Client
+from mintage.clients.client import AUTH_METHODS, DEVICE_CODE, GRANT_TYPES, AuthMethod, Client
 from mintage.clients.redirects import RedirectUri
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.crypto.base64url import decode_text, encode_text
@@ -56,7 +56,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 class _Request(msgspec.Struct, frozen=True):
     """The members that Mintage reads, with the defaults of RFC 7591 §2. It ignores others."""
 
-    redirect_uris: list[str]
+    redirect_uris: list[str] | None = None
     client_name: str | None = None
     token_endpoint_auth_method: str = "client_secret_basic"  # noqa: S105
     grant_types: tuple[str, ...] = ("authorization_code",)
@@ -81,6 +81,8 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     jwks: bytes | None = None
     jwks_uri: str | None = None
     pushes: bool = False
+    device: bool = False
+    redirects: bool = True
 
 
 _stored: msgspec.msgpack.Decoder[_Stored] = msgspec.msgpack.Decoder(_Stored)
@@ -100,13 +102,15 @@ def parse_registration(body: bytes) -> Registration:
         raise InvalidClientMetadata("the body must be a JSON object") from None
     method = _auth_method(request)
     keys = metadata.keys_of(method, request.jwks, request.jwks_uri)
-    uris = metadata.redirect_uris(request.redirect_uris)
+    grant_types = metadata.grant_types(request.grant_types, request.response_types)
+    needed = metadata.uses_redirects(grant_types)
+    uris = metadata.redirect_uris(request.redirect_uris, needed=needed)
     metadata.check_application_type(request.application_type, uris)
     return Registration(
         redirect_uris=uris,
         client_name=metadata.client_name(request.client_name),
         token_endpoint_auth_method=method,
-        grant_types=metadata.grant_types(request.grant_types, request.response_types),
+        grant_types=grant_types,
         scope=_scope(request),
         application_type=request.application_type,
         jwks=None if keys.jwks is None else request.jwks,
@@ -155,7 +159,7 @@ class RegisteredClient:
             "client_name": self.registration.client_name,
             "token_endpoint_auth_method": self.registration.token_endpoint_auth_method,
             "grant_types": list(self.registration.grant_types),
-            "response_types": ["code"],
+            "response_types": ["code"] if self.client.redirect_uris else [],
         }
         for name in ("scope", "application_type", "jwks", "jwks_uri"):
             if (value := getattr(self.registration, name)) is not None:
@@ -194,6 +198,8 @@ class ClientIds:
             None if registration.jwks is None else msgspec.json.encode(registration.jwks),
             registration.jwks_uri,
             registration.require_pushed_authorization_requests,
+            DEVICE_CODE in registration.grant_types,
+            metadata.uses_redirects(registration.grant_types),
         )
         plain = msgspec.msgpack.encode(stored)
         payload = _compress(plain)
@@ -256,12 +262,17 @@ def _client(key: bytes, client_id: ClientId, stored: _Stored) -> Client:
         name=stored.client_name,
         redirect_uris=tuple(map(RedirectUri, stored.redirect_uris)),
         auth_method=method,
-        grant_types=GRANT_TYPES if stored.refreshable else GRANT_TYPES[:1],
+        grant_types=_grant_types(stored),
         secret=secret,
         jwks=stored.jwks,
         jwks_uri=stored.jwks_uri,
         pushes=stored.pushes,
     )
+
+
+def _grant_types(stored: _Stored) -> tuple[str, ...]:
+    registered = (stored.redirects, stored.refreshable, stored.device)
+    return tuple(name for name, on in zip(GRANT_TYPES, registered, strict=True) if on)
 
 
 def _mac(key: bytes, purpose: bytes, message: bytes) -> bytes:

@@ -22,6 +22,9 @@
     │   ├── InvalidTarget           400 invalid_target
     │   ├── AccessDenied            403 access_denied
     │   ├── LoginRequired           400 login_required (OpenID Connect Core §3.1.2.6)
+    │   ├── AuthorizationPending    400 authorization_pending (RFC 8628 §3.5)
+    │   ├── SlowDown                400 slow_down (RFC 8628 §3.5)
+    │   ├── DeviceCodeExpired       400 expired_token (RFC 8628 §3.5)
     │   ├── InvalidRequestUri       400 invalid_request_uri (RFC 9101 §7)
     │   ├── RequestNotSupported     400 request_not_supported (RFC 9101 §7)
     │   ├── RequestUriNotSupported  400 request_uri_not_supported (RFC 9101 §7)
@@ -74,8 +77,10 @@ Exceptions here are plain classes: a frozen dataclass could not carry its own tr
 from mintage.errors.base import ConfigError, MintageError
 from mintage.errors.oauth import (
     AccessDenied,
+    AuthorizationPending,
     BadUpstream,
     ContentTooLarge,
+    DeviceCodeExpired,
     InsufficientScope,
     InvalidClient,
     InvalidClientMetadata,
@@ -94,6 +99,7 @@ from mintage.errors.oauth import (
     OAuthError,
     RequestNotSupported,
     RequestUriNotSupported,
+    SlowDown,
     Stage,
     TemporarilyUnavailable,
     TooManyRequests,
@@ -145,12 +151,14 @@ from mintage.errors.upstream import (
 
 __all__ = [
     "AccessDenied",
+    "AuthorizationPending",
     "BadKeySet",
     "BadSignature",
     "BadStatus",
     "BadUpstream",
     "ConfigError",
     "ContentTooLarge",
+    "DeviceCodeExpired",
     "Exists",
     "ExpiredToken",
     "FetchError",
@@ -185,6 +193,7 @@ __all__ = [
     "RevokedToken",
     "SealError",
     "SecretMissing",
+    "SlowDown",
     "Stage",
     "Stale",
     "StatusUnavailable",

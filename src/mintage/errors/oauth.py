@@ -6,7 +6,7 @@ from mintage.errors.base import MintageError
 
 Stage: TypeAlias = Literal[
     "request", "client", "consent", "login", "upstream", "token", "grant", "scope",
-    "resource", "rules", "store", "backend", "account", "limits",
+    "resource", "rules", "store", "backend", "account", "device", "limits",
 ]  # fmt: skip
 """Which check refused a request. It is in the log."""
 
@@ -169,6 +169,27 @@ class LoginRequired(OAuthError):
     """``prompt=none`` can't be answered: ``login_required`` (OpenID Connect Core §3.1.2.6)."""
 
     code = "login_required"
+
+
+class AuthorizationPending(OAuthError):
+    """The person has not answered yet: ``authorization_pending`` (RFC 8628 §3.5)."""
+
+    code = "authorization_pending"
+    stage = "device"
+
+
+class SlowDown(OAuthError):
+    """The device polls too often: ``slow_down`` (RFC 8628 §3.5)."""
+
+    code = "slow_down"
+    stage = "device"
+
+
+class DeviceCodeExpired(OAuthError):
+    """The device code has expired: ``expired_token`` (RFC 8628 §3.5)."""
+
+    code = "expired_token"
+    stage = "device"
 
 
 class InvalidRequestUri(OAuthError):

@@ -5,8 +5,9 @@ from typing import ClassVar, Literal, TypeAlias
 from mintage.events.event import Event
 from mintage.values import Scopes
 
-Purpose: TypeAlias = Literal["app", "account", "site"]
-"""What a user logs in for: an app, the page of the connected apps, or a site in the browser."""
+Purpose: TypeAlias = Literal["app", "account", "site", "device"]
+"""What a user logs in for: an app, the page of the connected apps, a site in the browser, or a
+device without one."""
 
 
 class LoggedIn(Event, frozen=True, kw_only=True):

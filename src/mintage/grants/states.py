@@ -183,6 +183,7 @@ class Reason(StrEnum):
     ENDED = "ended_from_a_list"
     ASSERTION_REPLAYED = "assertion_replayed"
     LOGGED_OUT = "logged_out_at_the_provider"
+    DENIED = "denied_by_the_person"
 
 
 def bound_tokens(grant: Pending | Active) -> UpstreamTokens | None:

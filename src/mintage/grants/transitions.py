@@ -197,6 +197,11 @@ def end(grant: Active, reason: Reason, *, now: int) -> Revoke:
     return _revoke(grant, reason, now)
 
 
+def revoke_for(grant: Pending | Active, reason: Reason, *, now: int) -> Revoke:
+    """The grant ends with the request, for *reason*."""
+    return _revoke(grant, reason, now)
+
+
 def _revoke(grant: Pending | Active, reason: Reason, now: int) -> Revoke:
     revoked = Revoked(reason=reason, client_id=grant.login.client_id, at=now)
     return Revoke(revoked, bound_tokens(grant))

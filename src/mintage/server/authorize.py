@@ -20,10 +20,11 @@ from mintage.server.authorization_checks import AuthorizationChecks
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.consent_page import consent_values
 from mintage.server.cookies import LOGIN_SECONDS, Cookies, digest_of
+from mintage.server.login_errors import PushedRequestExpired
 from mintage.server.login_leg import pushed_name
 from mintage.server.login_start import LoginStart
 from mintage.server.pages import Pages
-from mintage.server.pushed_requests import PREFIX, PushedRequestExpired, PushedSeal
+from mintage.server.pushed_requests import PREFIX, PushedSeal
 from mintage.server.remembering import Remembering
 from mintage.server.requests import (
     AuthorizationRequest,

@@ -18,8 +18,17 @@ def choices(
     the one with its e-mail domain first. Raises `InvalidTarget` if the resources have none in
     common.
     """
+    found = offered_for(upstreams, (wanted.resource, *wanted.more_resources), site)
+    named = [one for one in found if one.name == wanted.upstream]
+    return named or sorted(found, key=lambda one: not one.expects(wanted.parameters.login_hint))
+
+
+def offered_for(
+    upstreams: Iterable[RegisteredUpstream], resources: Iterable[str], site: Site
+) -> list[RegisteredUpstream]:
+    """The providers that all of *resources* accept. Raises `InvalidTarget` if there is none."""
     found = list(upstreams)
-    for name in (wanted.resource, *wanted.more_resources):
+    for name in resources:
         resource = site.resource(name)
         if resource is not None and resource.upstreams:
             found = [one for one in found if one.name in resource.upstreams]
@@ -27,8 +36,7 @@ def choices(
         raise InvalidTarget(
             "these resources have no identity provider in common: ask for them one at a time"
         )
-    named = [one for one in found if one.name == wanted.upstream]
-    return named or sorted(found, key=lambda one: not one.expects(wanted.parameters.login_hint))
+    return found
 
 
 def asked_of(one: RegisteredUpstream, granted: Scopes, site: Site) -> Scopes:

@@ -1,6 +1,6 @@
 """Refusals during a login that a page explains to the person, each in its own words."""
 
-from mintage.errors import AccessDenied, InvalidRequest
+from mintage.errors import AccessDenied, InvalidRequest, InvalidRequestUri
 
 
 class UnregisteredRedirectUri(InvalidRequest):
@@ -27,6 +27,22 @@ class SignOutRefused(InvalidRequest):
     """The sign-out page must be opened again."""
 
     stage = "login"
+
+
+class DeviceFormRefused(InvalidRequest):
+    """The page of devices must be opened again."""
+
+    stage = "device"
+
+
+class DeviceCodeEnded(InvalidRequest):
+    """The device's code has expired, or it was answered."""
+
+    stage = "device"
+
+
+class PushedRequestExpired(InvalidRequestUri):
+    """The request was pushed too long ago, or was used before."""
 
 
 class LoginEnded(AccessDenied):

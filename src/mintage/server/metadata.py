@@ -7,7 +7,7 @@ them differently, look for it.
 from typing import Any
 from urllib.parse import urlsplit
 
-from mintage.clients.client import AUTH_METHODS
+from mintage.clients.client import AUTH_METHODS, DEVICE_CODE
 from mintage.clients.keys import ALGORITHMS
 from mintage.endpoints import Feature, members
 from mintage.server.capabilities import Capabilities
@@ -25,6 +25,8 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
         features.add("status_list")
     if capabilities.registration:
         features.add("registration")
+    if DEVICE_CODE in capabilities.grant_types:
+        features.add("device")
     document: dict[str, Any] = {
         "issuer": site.issuer,
         **members(site.issuer, features),

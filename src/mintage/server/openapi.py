@@ -8,12 +8,14 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final, TypeAlias
 
 from mintage.clients.assertions import TYPE
-from mintage.clients.client import AUTH_METHODS
+from mintage.clients.client import AUTH_METHODS, DEVICE_CODE
 from mintage.endpoints import (
     ACCOUNT,
     AUTHORIZE,
     BRANDING,
     CONSENT,
+    DEVICE,
+    DEVICE_AUTHORIZATION,
     HEALTHZ,
     INTROSPECT,
     JWKS,
@@ -29,6 +31,7 @@ from mintage.endpoints import (
     logout_path,
 )
 from mintage.grant_tokens import ACCESS_TOKEN_TYPE
+from mintage.grants.devices import ALPHABET
 from mintage.jwt.status_list import MEDIA_TYPE
 from mintage.server.capabilities import Capabilities
 from mintage.server.exchange_request import GRANT_TYPE as TOKEN_EXCHANGE
@@ -71,7 +74,8 @@ _CODES: Final = (
     "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client",
     "unsupported_grant_type", "unsupported_response_type", "invalid_scope", "invalid_target",
     "invalid_redirect_uri", "invalid_client_metadata", "invalid_token", "insufficient_scope",
-    "invalid_request_uri", "request_not_supported", "request_uri_not_supported",
+    "authorization_pending", "slow_down", "expired_token", "invalid_request_uri",
+    "request_not_supported", "request_uri_not_supported",
     "access_denied", "login_required", "not_found", "server_error", "temporarily_unavailable",
     "too_many_requests",
 )  # fmt: skip
@@ -108,6 +112,9 @@ def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> J
     if any(resource.browser for resource in site.resources):
         paths[f"{base}/{SIGN_IN.name}"] = {"get": _sign_in(site)}
         paths[f"{base}/{SIGN_OUT.name}"] = {"get": _sign_out(), "post": _sign_out_post()}
+    if DEVICE_CODE in capabilities.grant_types:
+        paths[f"{base}/{DEVICE_AUTHORIZATION.name}"] = {"post": _device_authorization()}
+        paths[f"{base}/{DEVICE.name}"] = {"get": _device(), "post": _device_post(site)}
     if capabilities.registration:
         paths[f"{base}/{REGISTER.name}"] = {"post": _register()}
     if capabilities.keys:
@@ -166,6 +173,47 @@ def _par() -> Json:
         "security": [{}, {"client": []}],
         "requestBody": _form(fields, _ASKED),
         "responses": _answers(201, answer, refusals=(400, 401, 429, 503)),
+    }
+
+
+def _device_authorization() -> Json:
+    answer = _closed(
+        {
+            "device_code": _TEXT,
+            "user_code": _TEXT | {"pattern": f"^[{ALPHABET}]{{4}}-[{ALPHABET}]{{4}}$"},
+            "verification_uri": _TEXT,
+            "verification_uri_complete": _TEXT,
+            "expires_in": _SECONDS,
+            "interval": _SECONDS,
+        }
+    )
+    return {
+        "summary": "A device asks for a code that a person types elsewhere (RFC 8628)",
+        "security": [{}, {"client": []}],
+        "requestBody": _form(_CLIENT | {"scope": _TEXT, "resource": _TEXT}, ()),
+        "responses": _answers(200, answer, refusals=(400, 401, 429, 503)),
+    }
+
+
+def _device() -> Json:
+    return {
+        "summary": "The page on which a person types a device's code",
+        "parameters": _query({"user_code": _TEXT}, ()),
+        "responses": _pages(200, refusals=(400, 503)),
+    }
+
+
+def _device_post(site: Site) -> Json:
+    fields: Json = {
+        "form": _TEXT,
+        "user_code": _TEXT,
+        "decision": {"enum": ["approve", "deny"]},
+        "upstream": {"enum": list(site.upstreams)} if site.upstreams else _TEXT,
+    }
+    return {
+        "summary": "The code, and the person's answer, from that page",
+        "requestBody": _form(fields, ("form",)),
+        "responses": _pages(200, refusals=(400, 403, 429, 502, 503)),
     }
 
 
@@ -315,6 +363,9 @@ def _token(grant_types: Collection[str]) -> Json:
     if TOKEN_EXCHANGE in grant_types:
         ways.append(_token_exchange())
         answers.append(_exchanged())
+    if DEVICE_CODE in grant_types:
+        device = {"grant_type": {"const": DEVICE_CODE}, "device_code": _TEXT, "resource": _TEXT}
+        ways.append(_of(device | _CLIENT, ("grant_type", "device_code")))
     return {
         "summary": "A code or refresh token for new tokens (RFC 6749 §4.1.3 and §6)",
         "security": [{}, {"client": []}],
@@ -367,17 +418,18 @@ def _introspect() -> Json:
 _METADATA: Final[Json] = {
     "client_name": _TEXT | {"maxLength": 100},
     "token_endpoint_auth_method": {"enum": list(AUTH_METHODS)},
-    "grant_types": _TEXTS | {"contains": {"const": "authorization_code"}},
-    "response_types": _TEXTS | {"contains": {"const": "code"}},
+    "grant_types": _TEXTS,
+    "response_types": _TEXTS,
     "scope": _TEXT,
     "application_type": {"enum": ["web", "native"]},
     "jwks": _OBJECT,
     "jwks_uri": _TEXT,
+    "require_pushed_authorization_requests": _FLAG,
 }
 
 
 def _register() -> Json:
-    uris = {"redirect_uris": _TEXTS | {"minItems": 1, "maxItems": 10}}
+    uris = {"redirect_uris": _TEXTS | {"maxItems": 10}}
     answer = _closed(
         {
             "client_id": _TEXT,
@@ -386,16 +438,17 @@ def _register() -> Json:
             "client_name": _TEXT,
             "token_endpoint_auth_method": {"enum": list(AUTH_METHODS)},
             "grant_types": _TEXTS,
-            "response_types": {"const": ["code"]},
+            "response_types": {"enum": [["code"], []]},
         },
         scope=_TEXT,
         application_type=_TEXT,
         jwks=_OBJECT,
         jwks_uri=_TEXT,
+        require_pushed_authorization_requests={"const": True},
         client_secret=_TEXT,
         client_secret_expires_at={"const": 0},
     )
-    schema = _of(uris | _METADATA, ("redirect_uris",))
+    schema = _of(uris | _METADATA, ())
     return {
         "summary": "Register a client (RFC 7591)",
         "security": [{}, {"bearer": []}],

@@ -15,6 +15,7 @@ import msgspec
 
 from mintage.crypto.sealing import BoxKey
 from mintage.errors import ContentTooLarge, InvalidRequestUri, SealError
+from mintage.server.login_errors import PushedRequestExpired
 from mintage.server.requests import Pushed
 from mintage.server.sealed_text import open_text, seal_text
 from mintage.values import RandomBytes
@@ -28,10 +29,6 @@ _ID_BYTES: Final = 16
 _NOT_KEPT: Final = frozenset(
     {"client_assertion", "client_assertion_type", "client_id", "client_secret"}
 )
-
-
-class PushedRequestExpired(InvalidRequestUri):
-    """The request was pushed too long ago, or was used before."""
 
 
 class _Sealed(msgspec.Struct, frozen=True, array_like=True):

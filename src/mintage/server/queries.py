@@ -14,7 +14,7 @@ _HARMLESS: Final = frozenset(
 _NAMED: Final = frozenset(
     {
         b"acr_values", b"code", b"code_challenge", b"iss", b"login_hint", b"max_age",
-        b"request_uri", b"session_state", b"state",
+        b"request_uri", b"session_state", b"state", b"user_code",
     }
 )  # fmt: skip
 

@@ -42,6 +42,7 @@ def token_error(reason: Reason) -> OAuthError:
             | Reason.ENDED
             | Reason.ASSERTION_REPLAYED
             | Reason.LOGGED_OUT
+            | Reason.DENIED
         ):
             # One sentence for all: telling them apart would only help a guesser.
             return InvalidGrant(

@@ -245,7 +245,7 @@ class RedeemCode:
             code=one(form, "code"),
             code_verifier=verifier,
             redirect_uri=optional(form, "redirect_uri"),
-            resource=_named_resource(form, site),
+            resource=named_resource(form, site),
         )
 
 
@@ -267,7 +267,7 @@ class Refresh:
         return cls(
             refresh_token=one(form, "refresh_token"),
             scopes=tuple(scope for scope in asked if scope != "offline_access") or None,
-            resource=_named_resource(form, site),
+            resource=named_resource(form, site),
         )
 
 
@@ -295,7 +295,7 @@ class Introspection:
         return cls(token=one(form, "token"))
 
 
-def _named_resource(form: Form, site: Site) -> str | None:
+def named_resource(form: Form, site: Site) -> str | None:
     """The resource that a token request names, if it names one."""
     if not any(form.get("resource", ())):
         return None

@@ -5,13 +5,17 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from mintage.clients.client import CLIENT_CREDENTIALS
+from mintage.clients.client import CLIENT_CREDENTIALS, DEVICE_CODE
 from mintage.server.capabilities import CORE_GRANT_TYPES
 from mintage.server.exchange_request import GRANT_TYPE as TOKEN_EXCHANGE
 
 _Seconds = Annotated[int, Meta(ge=60, le=86400)]
 
-TABLES: Final = {TOKEN_EXCHANGE: "token_exchange", CLIENT_CREDENTIALS: "client_credentials"}
+TABLES: Final = {
+    TOKEN_EXCHANGE: "token_exchange",
+    CLIENT_CREDENTIALS: "client_credentials",
+    DEVICE_CODE: "device_code",
+}
 """The table of each grant type that is off by default, by its ``grant_type``."""
 
 
@@ -42,6 +46,18 @@ class ClientCredentialsSection(
     """
 
 
+class DeviceCodeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[grant_types.device_code]``: login for devices without a browser (RFC 8628).
+
+    Write the table, even an empty one, to turn it on: [how to](how-to/log-in-a-device.md).
+    """
+
+    lifetime: Annotated[int, Meta(ge=60, le=1800)] = 600
+    """For how many seconds a code lasts: in this time a person types it and logs in."""
+    interval: Annotated[int, Meta(ge=1, le=60)] = 5
+    """How many seconds a device must wait between two polls."""
+
+
 class GrantTypesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[grant_types]``: a table for each grant type beside those of a login."""
 
@@ -49,6 +65,8 @@ class GrantTypesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Token exchange (RFC 8693). Off without the table."""
     client_credentials: ClientCredentialsSection | None = None
     """Clients get tokens for themselves. Off without the table."""
+    device_code: DeviceCodeSection | None = None
+    """Login for devices without a browser (RFC 8628). Off without the table."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -28,3 +28,13 @@ class LimitsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Registrations in a minute, from all addresses; 0: no limit."""
     pushed_requests_per_address: _PerMinute = 1_200
     """Pushed authorization requests from one address in a minute; 0: no limit."""
+    device_requests_per_address: _PerMinute = 30
+    """Requests of devices for a code, from one address in a minute; 0: no limit."""
+    device_requests: _PerMinute = 600
+    """Requests of devices for a code in a minute, from all addresses; 0: no limit. Each stores a
+    small record until the code expires.
+    """
+    user_codes_per_address: _PerMinute = 30
+    """Codes that people type at `/device`, from one address in a minute; 0: no limit."""
+    user_codes: _PerMinute = 600
+    """Codes that people type at `/device` in a minute, from all addresses; 0: no limit."""

@@ -126,6 +126,12 @@ class StoredGrants:
         await self._store.delete(key)
         self._changed(key)
 
+    async def insert_ended(self, secret: bytes, grant: Revoked, expires_at: int) -> None:
+        """Store the end of a grant that never was, until *expires_at*. Raises `Exists`."""
+        key = handles.store_key(secret)
+        record = self._codec.seal_next(grant, secret=secret, key=key, record=b"", before=grant)
+        await self.insert_once(key, record, None, expires_at)
+
     async def insert_once(
         self, key: bytes, record: bytes, index: Index | None, expires_at: int
     ) -> None:

@@ -40,6 +40,8 @@ from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.cache import GrantCache
 from mintage.vault.codec import GrantCodec
 from mintage.vault.consents import Consents
+from mintage.vault.device_grants import DeviceGrants
+from mintage.vault.device_requests import DeviceRequests
 from mintage.vault.direct_grants import DirectGrants
 from mintage.vault.listing import Listing
 from mintage.vault.names import GrantNames
@@ -177,6 +179,15 @@ class Vault:
             max_grants=max_grants,
             outage=self._outage,
             authenticate=self.authenticate,
+        )
+        self.devices = DeviceGrants(
+            self._grants,
+            self.listing,
+            DeviceRequests(store, (keys, *former_keys), random_bytes),
+            clock=clock,
+            lifetimes=self._lifetimes,
+            max_grants=max_grants,
+            turned_away=self._turned_away,
         )
         self.direct = DirectGrants(
             self._grants,

@@ -46,6 +46,7 @@ _NOT_IN_A_QUERY: Final = frozenset(
         "client_secret",
         "code",
         "code_verifier",
+        "device_code",
         "grant_type",
         "logout_token",
         "refresh_token",

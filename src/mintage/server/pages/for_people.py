@@ -15,19 +15,23 @@ from mintage.errors import (
 from mintage.server.login_errors import (
     AccountRefused,
     CookieMissing,
+    DeviceCodeEnded,
+    DeviceFormRefused,
     FromAnotherSite,
     LoginEnded,
     LoginFinished,
     LoginNotAccepted,
     PageExpired,
+    PushedRequestExpired,
     SignOutRefused,
     UnregisteredRedirectUri,
 )
 from mintage.web.edge import SHORTLY, RightsUnknown, ServerFault
 
 Explanation: TypeAlias = Literal[
-    "account", "another_site", "app", "away", "cookie", "denied", "ended", "expired", "fault",
-    "finished", "forbidden", "missing", "often", "provider", "redirect", "restart", "rights",
+    "account", "another_site", "app", "away", "cookie", "denied", "device", "device_form", "ended",
+    "expired", "fault", "finished", "forbidden", "missing", "often", "provider", "redirect",
+    "restart", "rights",
     "session", "setup", "unknown", "wait",
 ]  # fmt: skip
 
@@ -37,6 +41,9 @@ _BY_ERROR: Final[Mapping[type[OAuthError], Explanation]] = {
     AccountRefused: "account",
     SignOutRefused: "account",
     PageExpired: "expired",
+    PushedRequestExpired: "expired",
+    DeviceCodeEnded: "device",
+    DeviceFormRefused: "device_form",
     CookieMissing: "cookie",
     FromAnotherSite: "another_site",
     LoginEnded: "ended",

@@ -1,0 +1,156 @@
+"""``grant_type=urn:ietf:params:oauth:grant-type:device_code`` (RFC 8628 §3.4).
+
+A device polls until its person has answered. A poll that comes too early costs nothing but memory,
+another one costs a read by key, and only the one that gets the tokens writes.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from mintage.clients.client import DEVICE_CODE, Client
+from mintage.concurrency.bounded_memory import BoundedMemory
+from mintage.errors import (
+    AccessDenied,
+    AuthorizationPending,
+    DeviceCodeExpired,
+    InvalidGrant,
+    OAuthError,
+    SlowDown,
+)
+from mintage.events.event import Emit, ignore
+from mintage.events.tokens import TokenIssued
+from mintage.grant_tokens import TokenResponse, Tokens
+from mintage.grants.devices import Poll, code_hash
+from mintage.grants.states import Reason
+from mintage.server.device_codes import DeviceCode, DeviceCodes
+from mintage.server.grant_types.answer import Answer
+from mintage.server.grant_types.grant_type import TokenRequest
+from mintage.server.refusals import token_error
+from mintage.server.requests import named_resource
+from mintage.site.site import Site
+from mintage.values import Clock
+from mintage.vault.device_grants import DeviceGrants
+from mintage.vault.values import Refused
+from mintage.web.forms import Form, one
+
+SLOWER: Final = 5
+"""By how many seconds each ``slow_down`` makes the interval longer (RFC 8628 §3.5)."""
+
+_SLOWEST: Final = 60
+_EARLY: Final = 0.5  # seconds that a poll may come early: clocks and networks are not exact
+_MOST: Final = 20_000
+
+
+class DeniedOnThePage(AccessDenied):
+    """The person said no: ``access_denied`` (RFC 8628 §3.5)."""
+
+    status = 400
+
+
+class Polls:
+    """When each device code was last looked up by this process, and how often it may be.
+
+    *clock* cannot be set. *interval*: the seconds that devices are told.
+    """
+
+    def __init__(self, interval: int, clock: Clock) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._seen: BoundedMemory[bytes, tuple[float, int]] = BoundedMemory(_MOST)
+
+    def admit(self, key: bytes) -> None:
+        """Count one poll. Raises `SlowDown` if it comes too early, and then more are too early."""
+        now = self._clock()
+        at, interval = self._seen.get(key, (None, self._interval))
+        if at is not None and now - at < interval - _EARLY:
+            self._seen[key] = at, min(interval + SLOWER, max(_SLOWEST, self._interval))
+            raise SlowDown("poll less often: add 5 seconds to the interval")
+        self._seen[key] = now, interval
+
+    def is_early(self, key: bytes) -> bool:
+        at, interval = self._seen.get(key, (None, self._interval))
+        return at is not None and self._clock() - at < interval - _EARLY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceCodeGrant:
+    site: Site
+    devices: DeviceGrants
+    tokens: Tokens
+    codes: DeviceCodes
+    polls: Polls = field(repr=False)
+    clock: Clock
+    emit: Emit = ignore
+
+    name: ClassVar[str] = DEVICE_CODE
+
+    async def concerns(self, form: Form, client: Client) -> bool:
+        """Whether a person has answered: see `GrantType`.
+
+        While nobody has, it raises what the device gets, so that its assertion is claimed once the
+        tokens are there and costs no write before.
+        """
+        code = self.codes.read(one(form, "device_code"), client_id=client.client_id)
+        if code is None:
+            return False
+        key = code_hash(code.secret)
+        if self._is_over(code) or self.polls.is_early(key) or not await self._is_answered(code):
+            self.polls.admit(key)
+            raise self._waiting(code)
+        return True
+
+    async def issue(self, request: TokenRequest) -> TokenResponse:
+        client = request.client
+        code = self.codes.read(one(request.form, "device_code"), client_id=client.client_id)
+        if code is None:
+            raise InvalidGrant(
+                "the device code is not one of this client; ask for a new one",
+                reason="device_code does not open",
+            )
+        poll = Poll(
+            client_id=client.client_id,
+            code_hash=code_hash(code.secret),
+            resource=named_resource(request.form, self.site),
+            source=request.source,
+        )
+        self.polls.admit(poll.code_hash)
+        answer = Answer(tokens=self.tokens, site=self.site, client=client, resource=poll.resource)
+        outcome = await self.devices.poll(code.secret, poll, answer)
+        if isinstance(outcome, Refused):
+            raise self._refusal(outcome.reason, code)
+        response, party = answer(outcome), outcome.party(poll.resource)
+        scopes = tuple(response.scope.split())
+        self.emit(TokenIssued(party=party, grant_type=self.name, scopes=scopes))
+        return response
+
+    def _refusal(self, reason: Reason, code: DeviceCode) -> OAuthError:
+        match reason:
+            case Reason.UNKNOWN:
+                return self._waiting(code)
+            case Reason.CODE_EXPIRED:
+                return _expired()
+            case Reason.DENIED:
+                return DeniedOnThePage(
+                    "the person denied access; ask for a new device code to try again",
+                    reason=reason.value,
+                    stage="consent",
+                )
+            case _:
+                return token_error(reason)
+
+    def _waiting(self, code: DeviceCode) -> OAuthError:
+        if self._is_over(code):
+            return _expired()
+        return AuthorizationPending("nobody has answered yet: go on polling")
+
+    def _is_over(self, code: DeviceCode) -> bool:
+        return int(self.clock()) >= code.expires_at
+
+    async def _is_answered(self, code: DeviceCode) -> bool:
+        return await self.devices.is_answered(code.secret)
+
+
+def _expired() -> DeviceCodeExpired:
+    return DeviceCodeExpired(
+        "the device code has expired; ask for a new one, and show its user code"
+    )
