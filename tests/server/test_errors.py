@@ -79,6 +79,7 @@ BEFORE: Final = {
     "refreshed before": "/token",
     "registered before": "/register",
     "pushed before": "/par",
+    "asked before": "/device_authorization",
     "called before": "/mcp",
 }
 _LONG: Final = re.compile(r"<(\d+)(?: (.))?>")
@@ -152,6 +153,10 @@ class Desk:
     async def par(self, browser: Browser) -> None:
         await self.authorize(browser)
         self.method = "POST"
+
+    async def device_authorization(self, _: Browser) -> None:
+        await self._client()
+        self.form = {"client_id": self.client.client_id}
 
     async def consent(self, browser: Browser) -> None:
         await self._client()

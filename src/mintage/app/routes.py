@@ -1,6 +1,6 @@
 """Every path of the authorization server, and the handler for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -11,6 +11,7 @@ from mintage.app.limits import Limits
 from mintage.app.pushed_requests import authorization_checks, pushed_seal
 from mintage.app.store_watch import look
 from mintage.clients.authentication import Authenticator
+from mintage.clients.client import Client
 from mintage.clients.denied import DeniedClients
 from mintage.clients.directory import Directory
 from mintage.clients.registration import ClientIds
@@ -44,6 +45,7 @@ from mintage.server.authorize import AuthorizeEndpoint
 from mintage.server.backchannel_logout import BackchannelLogout
 from mintage.server.branding import picture, pictures
 from mintage.server.callback import CallbackEndpoint
+from mintage.server.client_address import KeptAddress
 from mintage.server.consent import ConsentEndpoint
 from mintage.server.consent_form import ConsentSeal
 from mintage.server.cookies import Cookies

@@ -112,9 +112,7 @@ def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> J
     if any(resource.browser for resource in site.resources):
         paths[f"{base}/{SIGN_IN.name}"] = {"get": _sign_in(site)}
         paths[f"{base}/{SIGN_OUT.name}"] = {"get": _sign_out(), "post": _sign_out_post()}
-    if DEVICE_CODE in capabilities.grant_types:
-        paths[f"{base}/{DEVICE_AUTHORIZATION.name}"] = {"post": _device_authorization()}
-        paths[f"{base}/{DEVICE.name}"] = {"get": _device(), "post": _device_post(site)}
+    paths |= _of_devices(site, capabilities)
     if capabilities.registration:
         paths[f"{base}/{REGISTER.name}"] = {"post": _register()}
     if capabilities.keys:
@@ -173,6 +171,15 @@ def _par() -> Json:
         "security": [{}, {"client": []}],
         "requestBody": _form(fields, _ASKED),
         "responses": _answers(201, answer, refusals=(400, 401, 429, 503)),
+    }
+
+
+def _of_devices(site: Site, capabilities: Capabilities) -> Json:
+    if DEVICE_CODE not in capabilities.grant_types:
+        return {}
+    return {
+        f"{site.base_path}/{DEVICE_AUTHORIZATION.name}": {"post": _device_authorization()},
+        f"{site.base_path}/{DEVICE.name}": {"get": _device(), "post": _device_post(site)},
     }
 
 
