@@ -106,7 +106,7 @@ async def test_the_link_with_the_code_shows_it_to_be_compared(world: World) -> N
     found = await asked(world, client)
     async with world.browser() as browser:
         page = await browser.open(found["verification_uri_complete"])
-        assert f"<strong>{found['user_code']}</strong>" in page.text
+        assert f'<strong dir="ltr">{found["user_code"]}</strong>' in page.text
         assert "exactly this code" in page.text
         assert "Headless" not in page.text
         page = await browser.submit(page)
