@@ -141,7 +141,7 @@ class DeviceCodeGrant:
     def _waiting(self, code: DeviceCode) -> OAuthError:
         if self._is_over(code):
             return _expired()
-        return AuthorizationPending("nobody has answered yet: go on polling")
+        return AuthorizationPending("nobody has answered yet: wait, and poll again")
 
     def _is_over(self, code: DeviceCode) -> bool:
         return int(self.clock()) >= code.expires_at
