@@ -1,7 +1,7 @@
 """The grants of devices (RFC 8628): made or denied by a person, and found by the device's code.
 
-Whoever answers first writes the grant's record, by an insert. So of two answers to one device one
-counts, on all replicas.
+An answer inserts the grant's record. So of two answers to one device the first one counts, on all
+replicas.
 """
 
 from collections.abc import Callable
