@@ -34,6 +34,57 @@ async def getting(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Pro
             await child.wait()
 
 
+class TestDevice:
+    """``--device``: the code is typed in a browser elsewhere (RFC 8628)."""
+
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        return {"grant_types": {"device_code": {"interval": 1}}}
+
+    @pytest.mark.parametrize("decision", ["approve", "deny"])
+    async def test_a_machine_without_a_browser_gets_a_token(
+        self, world: World, decision: str
+    ) -> None:
+        async with shown(world.resource) as (child, line):
+            page, code = line.split(" on a device")[0].split()[-1], line.split()[-1]
+            async with world.browser() as browser:
+                question = await browser.submit(await browser.open(page), {"user_code": code})
+                await browser.submit(question, {"decision": decision})
+            world.clock.advance(5)
+            output, errors = await child.communicate()
+        if decision == "deny":
+            assert (child.returncode, output) == (1, b"")
+            assert b"the person denied access" in errors
+            return
+        assert child.returncode == 0, errors
+        headers = {"authorization": f"Bearer {output.decode().strip()}"}
+        assert (await world.http.get(world.resource, headers=headers)).status_code == 200
+
+
+async def test_a_server_without_device_login_is_named(world: World) -> None:
+    async with shown(world.resource) as (child, line):
+        output, _ = await child.communicate()
+    assert (child.returncode, output) == (1, b"")
+    assert "offers no login for devices" in line
+
+
+@asynccontextmanager
+async def shown(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """The command with ``--device``, and the first line that it shows."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mintage", "token", "get", "--device", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(60):
+            assert child.stderr is not None
+            yield child, (await child.stderr.readline()).decode()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
 async def decided(url: str, decision: str) -> None:
     async with Browser() as browser:
         page = await browser.open(url)

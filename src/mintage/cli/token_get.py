@@ -7,6 +7,7 @@ import sys
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from json import dumps
 from typing import Annotated, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -18,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from mintage.cli import token_device
 from mintage.cli.plain_text import as_text
 from mintage.demo.browsers import has_browser
 from mintage.errors import MintageError
@@ -50,6 +52,9 @@ def get(
         tuple[str, ...], Parameter(help="A scope to ask for; repeat it.", negative="")
     ] = (),
     browser: Annotated[bool, Parameter(help="Open the page by itself.")] = True,
+    device: Annotated[
+        bool, Parameter(help="Show a code to type on another device.", negative="")
+    ] = False,
     json: Annotated[
         bool, Parameter(help="Print the whole token response instead.", negative="")
     ] = False,
@@ -59,9 +64,15 @@ def get(
     It works as an MCP client does: it asks the resource where to log in, registers, and waits on
     this machine for your browser to come back. Only the token goes to standard output, so a shell
     can take it: curl -H "Authorization: Bearer $(mintage token get URL)" URL
+
+    On a machine without a browser use --device: it shows a code that you type elsewhere.
     """
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it logs a traceback for each refusal
     whole_url(url, "URL", example="https://auth.example.com/mcp")
+    if device:
+        answer = asyncio.run(token_device.log_in(url, scope))
+        print(as_text(dumps(answer, indent=2) if json else str(answer.get("access_token"))))  # noqa: T201
+        return 0
     token = asyncio.run(
         _log_in(url, scope, opens=browser and has_browser(os.environ, sys.platform))
     )
