@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from mintage.checks.access import who_may_log_in
+from mintage.checks.access import who_may_ask_for_codes, who_may_log_in
 from mintage.checks.addresses import check_addresses
 from mintage.checks.everything import check_file
 from mintage.checks.findings import Finding
@@ -280,6 +280,39 @@ def _who_may_log_in(
         "resource.path": '"/mcp"',
     }
     return who_may_log_in(load(write(directory, settings | more)))
+
+
+@pytest.mark.parametrize(
+    ("more", "level"),
+    [
+        ({}, None),
+        ({"grant_types.device_code": "{}"}, "warning"),
+        ({"grant_types.device_code": "{}", "registration.mode": '"off"'}, "warning"),
+        (
+            {
+                "grant_types.device_code": "{}",
+                "registration.mode": '"off"',
+                "cimd.enabled": "false",
+            },
+            "ok",
+        ),
+    ],
+)
+def test_strangers_who_may_ask_for_codes_of_devices_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, str], level: str | None
+) -> None:
+    """RFC 8628 §5.4."""
+    monkeypatch.setenv("CHECKED_SECRET", "secret")
+    settings = {
+        "issuer": '"http://127.0.0.1:8080"',
+        "store": '"memory://"',
+        "upstream.issuer": '"https://login.example.com"',
+        "upstream.client_id": '"mintage"',
+        "upstream.client_secret": '"env:CHECKED_SECRET"',
+        "resource.path": '"/mcp"',
+    }
+    finding = who_may_ask_for_codes(load(write(tmp_path, settings | more)))
+    assert (None if finding is None else finding.level) == level
 
 
 async def test_a_clock_that_is_wrong_is_found_by_the_providers(set_up: SetUp) -> None:
