@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mintage.checks.other_servers import check_exchanging
 from tests.support.exchanging import (
     ACCESS_TOKEN,
     GRANT_TYPE,
@@ -273,3 +274,12 @@ class TestTheUsersTokenAtTheProvider:
             world, "reader", tokens["access_token"], audience="identity-provider", scope="email"
         )
         assert refusal(answer) == (400, "invalid_scope")
+
+
+async def test_mintage_check_says_who_may_exchange_and_warns_of_the_providers_tokens(
+    world: World,
+) -> None:
+    found = [one async for one in check_exchanging(world.config)]
+    assert [one.level for one in found] == ["ok", "ok", "ok", "warning"]
+    assert "notes acts for users of /mcp at /files, /open" in found[0].found
+    assert found[3].found.startswith("reader gets the users' own access tokens")

@@ -113,7 +113,9 @@ class Generations:
         running = generation.running
         self._now = generation
         config = generation.config
-        self._lasting.providers.become(running.upstreams, config.allow, machines_of(config))
+        self._lasting.providers.become(
+            running.upstreams, config.allow, machines_of(config), running.others
+        )
         running.vault.judge_again()
         for task in self._measuring:
             task.cancel()

@@ -1,5 +1,6 @@
 """The application while it is open, for programs that inspect it or serve beside it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp
@@ -15,6 +16,7 @@ from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.site.site import Site
 from mintage.stores.protocol import Store
 from mintage.telemetry.telemetry import Telemetry
+from mintage.upstream.protocol import UpstreamClient
 from mintage.upstream.registry import Upstreams
 from mintage.vault.vault import Vault
 
@@ -29,7 +31,7 @@ class Running:
         tokens: What issues and verifies the tokens of all resources.
         revoker: What revokes tokens at the identity provider.
         events: The security events. ``events.attach(listener)`` passes them to a function.
-        site, bearer, upstreams, secret_needs, gateway, router: Private, and may change.
+        site, bearer, upstreams, others, secret_needs, gateway, router: Private, and may change.
         telemetry, entry, client_denials: Private, and may change.
     """
 
@@ -39,6 +41,7 @@ class Running:
     tokens: Tokens
     bearer: Bearer
     upstreams: Upstreams
+    others: Mapping[tuple[str, str], UpstreamClient]
     revoker: UpstreamRevoker
     secret_needs: SecretNeeds
     events: Listeners

@@ -63,6 +63,10 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
         upstreams = Upstreams(
             [(each, await hold_upstream(each, lasting, stack)) for each in config.upstreams]
         )
+        others = {
+            (each.issuer, each.client_id): await hold_upstream(each, lasting, stack)
+            for each in config.others
+        }
         stack.push_async_callback(revoker.drain)
         published = await hold_published(config, lasting, stack)
         vault = await hold_vault(config, lasting, stack)
@@ -220,6 +224,7 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
             tokens=tokens,
             bearer=bearer,
             upstreams=upstreams,
+            others=others,
             revoker=revoker,
             secret_needs=secret_needs,
             events=emit,

@@ -11,6 +11,7 @@ from mintage.checks.access import check_access
 from mintage.checks.addresses import check_addresses
 from mintage.checks.backends import check_backends
 from mintage.checks.findings import Finding, warning
+from mintage.checks.other_servers import check_exchanging, check_other_servers
 from mintage.checks.stores import check_store
 from mintage.checks.upstreams import check_upstreams
 from mintage.settings.environment import check_environment
@@ -22,6 +23,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_access,
     check_store,
     check_upstreams,
+    check_other_servers,
+    check_exchanging,
     check_backends,
     check_addresses,
 )

@@ -9,7 +9,7 @@ import msgspec
 from mintage.access.emails import verified_email
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.concurrency.single_flight import SingleFlight
-from mintage.errors import AccessDenied, UpstreamRefused
+from mintage.errors import AccessDenied, InvalidToken, UpstreamRefused
 from mintage.events.event import Emit, Party, ignore
 from mintage.events.tokens import TokenExchanged, TokenExchangeRefused
 from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
@@ -22,7 +22,8 @@ from mintage.resource.bearer import Access
 from mintage.resource.upstream_token import fresh_upstream
 from mintage.server.subject_tokens import CLAIM, IDENTITY_TYPE, Subject, SubjectBox
 from mintage.site.resource import Resource
-from mintage.upstream.protocol import Exchange
+from mintage.upstream.id_jag import LOGIN_TOO_OLD
+from mintage.upstream.protocol import Exchange, IdJag
 from mintage.values import Clock, RandomBytes
 from mintage.vault.values import CLOCK_LEEWAY
 from mintage.vault.vault import Vault
@@ -34,7 +35,7 @@ _UNSTATED: Final = 300  # seconds that one without an end is kept
 _MAX_KEPT: Final = 10_000
 _HEADERS: Final = "identity headers"
 
-Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange], Awaitable[UpstreamTokens]]
+Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange | IdJag], Awaitable[UpstreamTokens]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class BackendCredentials:
     _signed: BoundedMemory[tuple[bytes, str, Hashable], _Kept] = field(
         default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
     )
-    _exchanged: BoundedMemory[tuple[bytes, Exchange], _Kept] = field(
+    _exchanged: BoundedMemory[tuple[bytes, Exchange | IdJag], _Kept] = field(
         default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
     )
     _flights: SingleFlight[str] = field(default_factory=SingleFlight)
@@ -135,7 +136,9 @@ class BackendCredentials:
                 tokens = self.vault.upstream_at_hand(opened)
                 token = (tokens or await fresh_upstream(opened, self.vault)).access_token
             case "exchange":
-                token = await self._exchange(access, resource)
+                token = await self._exchange(access, resource, resource.exchange)
+            case "id_jag":
+                token = await self._exchange(access, resource, resource.id_jag)
         return self._identity(access, resource), f"Bearer {token}"
 
     def _identity(self, access: Access, resource: Resource) -> dict[str, str]:
@@ -161,26 +164,36 @@ class BackendCredentials:
         self._signed[key] = _Kept(token, who, steady + _IDENTITY_SECONDS / 2)
         return token
 
-    async def _exchange(self, access: Access, resource: Resource) -> str:
+    async def _exchange(
+        self, access: Access, resource: Resource, wanted: Exchange | IdJag | None
+    ) -> str:
         """A token for the backend's audience (RFC 8693), cached while it is valid."""
-        if resource.exchange is None:
+        if wanted is None:
             raise ValueError("there are no settings for the exchange")
         tokens = await fresh_upstream(access.opened, self.vault)
         # The key is the whole question: two resources may differ in the scope alone.
-        key = store_key(access.opened.secret), resource.exchange
+        key = store_key(access.opened.secret), wanted
         kept = self._exchanged.get(key)
         if kept is not None and kept.made_of == tokens and self.steady() < kept.until:
             return kept.token
         party = access.opened.party(resource.identifier)
-        flight = key[0] + msgspec.msgpack.encode((tokens.access_token, resource.exchange))
+        flight = key[0] + msgspec.msgpack.encode((tokens.access_token, wanted))
         return await self._flights.join(flight, lambda: self._ask(key, tokens, party))
 
-    async def _ask(self, key: tuple[bytes, Exchange], tokens: UpstreamTokens, party: Party) -> str:
+    async def _ask(
+        self, key: tuple[bytes, Exchange | IdJag], tokens: UpstreamTokens, party: Party
+    ) -> str:
         try:
             given = await self.exchanger(tokens, key[1])
         except UpstreamRefused as refusal:
             reason, audience = refusal.error, key[1].audience
             self.emit(TokenExchangeRefused(party=party, reason=reason, audience=audience))
+            if reason == LOGIN_TOO_OLD:
+                raise InvalidToken(
+                    "this login is too old for what the backend needs; log in again",
+                    reason="there is no valid id_token for an ID-JAG",
+                    stage="upstream",
+                ) from None
             raise AccessDenied(
                 "the identity provider gives this user no token for the backend; ask the "
                 "operator of this server",

@@ -89,4 +89,4 @@ def keeping(*, most: int, fresh_for: float, counts: bool) -> Keeping:
 
 
 def _holds_a_token(resource: Resource) -> bool:
-    return resource.credential in ("upstream", "exchange")
+    return resource.credential in ("upstream", "exchange", "id_jag")

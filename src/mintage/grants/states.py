@@ -29,7 +29,8 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     its real end, if the provider is asked about it before that. *provider*: its name, if there are
     several. *issuer*: the provider that issued them; they are sent to no other. *replaced*: the
     provider revokes this access token when it issues the next one. *sid*: the provider's session in
-    which the user logged in, if the id_token names it.
+    which the user logged in, if the id_token names it. *id_token*: kept only if a resource needs it
+    (`Upstream.keeps_id_token`).
     """
 
     access_token: str
@@ -43,6 +44,7 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     ends_at: int | None = None
     replaced: bool = False
     sid: str | None = None
+    id_token: str | None = None
 
     @property
     def renewable(self) -> bool:

@@ -48,6 +48,7 @@ from mintage.settings.file import (
 )
 from mintage.settings.gateway import GatewaySection, check_gateway
 from mintage.settings.grant_types import GrantTypesSection
+from mintage.settings.id_jag import read_others
 from mintage.settings.limits import LimitsSection
 from mintage.settings.metrics import MetricsAddress, read_metrics
 from mintage.settings.opentelemetry import OpenTelemetrySection
@@ -79,6 +80,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         secrets: The root secrets. The first is in use, the others only read old data.
         upstreams: The identity providers.
         resources: The protected resources, in the order of the file.
+        others: The authorization servers whose tokens backends demand (``[resource.id_jag]``).
         tokens: ``[tokens]``.
         clients: The clients of ``[[client]]``.
         registration: ``[registration]`` (RFC 7591).
@@ -133,6 +135,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     opentelemetry: OpenTelemetrySection | None = None
     admin: AdminSettings | None = None
     limits: LimitsSection = LimitsSection()
+    others: tuple[Upstream, ...] = ()
     par: ParSection = ParSection()
     secret_file: Path | None = None
     digest: str | None = None
@@ -362,6 +365,7 @@ def parse(
         store=store,
         secret_file=secret_file(file.secret, store, base),
         upstreams=_upstreams(file, resolve),
+        others=read_others(file.resource, resolve),
         resources=resources,
         allow=_rules(file),
         allow_everybody=file.allow == _EVERYBODY,
@@ -462,6 +466,9 @@ def _upstreams(file: File, resolve: Resolve) -> tuple[Upstream, ...]:
             raise ConfigError(
                 f"resource[{number}].upstreams", "may hold: " + ", ".join(sorted(names))
             )
+    wanted = [resource.id_jag for resource in file.resource if resource.id_jag is not None]
+    if any(one.subject_token == "id_token" for one in wanted):  # noqa: S105
+        found = tuple(replace(one, keeps_id_token=one.id_token) for one in found)
     if not file.scopes.upstream:
         return found
     return tuple(replace(u, more_scopes=u.more_scopes or file.scopes.upstream) for u in found)

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from mintage.access.scopes import Rule
 from mintage.gateway.paths import Ambiguity
+from mintage.settings.id_jag import IdJagSection
 from mintage.site.resource import MESSAGE_BYTES, Credential
 from mintage.upstream.protocol import Exchange
 
@@ -139,6 +140,8 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     Default: the resource's URL
     """
     exchange: ExchangeSection | None = None
+    id_jag: IdJagSection | None = None
+    """The other authorization server, for `credential = "id_jag"`."""
     name: str | None = None
     """Its name on the consent page."""
     upstreams: tuple[str, ...] = ()

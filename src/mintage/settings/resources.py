@@ -12,6 +12,7 @@ from mintage.gateway.trust import trust
 from mintage.secret_source import Resolve
 from mintage.settings.browser import check_browser
 from mintage.settings.gateway import check_header_names
+from mintage.settings.id_jag import check_id_jag
 from mintage.settings.resource_section import CommandSection, ResourceSection, RuleSection
 from mintage.site.resource import Resource, Target
 from mintage.site.targets import Command, External, HttpTarget, Limits
@@ -43,6 +44,7 @@ def read_resources(
             raise ConfigError(f"{key}.path", "another resource has this path already")
         seen.add(section.path)
         _check_exchange(section, key)
+        check_id_jag(section.id_jag, section.credential, key)
         target = _target(section, key, base, drop_headers, resolve)
         _check_scopes(section.scopes, f"{key}.scopes")
         _check_scopes(section.optional_scopes, f"{key}.optional_scopes")
@@ -79,6 +81,7 @@ def _resource(section: ResourceSection, issuer: str, target: Target) -> Resource
         browser_scopes=section.browser_scopes,
         browser_origins=section.browser_origins,
         exchange=None if section.exchange is None else section.exchange.exchange(),
+        id_jag=None if section.id_jag is None else section.id_jag.wanted(),
         target=target,
     )
 

@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 from mintage.access.scopes import Rule
 from mintage.site.targets import Command, External, HttpTarget
-from mintage.upstream.protocol import Exchange
+from mintage.upstream.protocol import Exchange, IdJag
 from mintage.values import Scopes
 
 MESSAGE_BYTES: Final = 1024 * 1024
 
-Credential: TypeAlias = Literal["none", "identity", "upstream", "exchange"]
+Credential: TypeAlias = Literal["none", "identity", "upstream", "exchange", "id_jag"]
 
 Target: TypeAlias = HttpTarget | Command | External
 
@@ -36,7 +36,8 @@ class Resource:
 
     *credential*: what its backend gets about the user. *backend_audience*: the backend's name in
     signed identities; None: the resource's identifier. *exchange*: which other token to request
-    from the provider, if *credential* says so.
+    from the provider, if *credential* says so; *id_jag*: likewise, which to request from another
+    authorization server.
     """
 
     path: str
@@ -58,6 +59,7 @@ class Resource:
     browser_origins: tuple[str, ...] = ()
     backend_audience: str | None = None
     exchange: Exchange | None = None
+    id_jag: IdJag | None = None
     target: Target = field(default_factory=External)
 
     @property

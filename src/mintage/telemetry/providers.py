@@ -14,6 +14,7 @@ from mintage.upstream.protocol import (
     Exchange,
     HttpRequest,
     HttpResponse,
+    IdJag,
     Judge,
     LoginRequest,
     Transport,
@@ -72,6 +73,12 @@ class MeasuredClient(UpstreamClient):
 
     def issued(self, tokens: UpstreamTokens) -> bool:
         return self._client.issued(tokens)
+
+    async def id_jag(self, tokens: UpstreamTokens, wanted: IdJag, *, now: int) -> str:
+        return await self._ask("id_jag", self._client.id_jag(tokens, wanted, now=now))
+
+    async def redeem_id_jag(self, assertion: str, *, now: int) -> UpstreamTokens:
+        return await self._ask("id_jag", self._client.redeem_id_jag(assertion, now=now))
 
     async def exchange(
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int

@@ -71,6 +71,12 @@ class Logins:
         self._families[family.refresh_token or family.access_token] = family
         return rotated
 
+    def is_refresh_token(self, token: str, kind: str) -> bool:
+        """Whether it is the newest refresh token of a login that has not ended."""
+        family = self._families.get(token)
+        named = kind == "urn:ietf:params:oauth:token-type:refresh_token"
+        return named and family is not None and family.live and family.refresh_token == token
+
     def is_live(self, access_token: str) -> bool:
         """Whether it is the newest access token of a login that has not ended."""
         return any(

@@ -20,12 +20,14 @@ from urllib.parse import unquote_plus, urlencode
 
 import uvicorn
 from joserfc import jwk, jws, jwt
+from joserfc.errors import JoseError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from mintage.testing._fake_faults import fail
+from mintage.testing._fake_id_jags import ID_JAG, id_jag_claims
 from mintage.testing._fake_logins import Family, Logins
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
@@ -71,6 +73,7 @@ class FakeUpstream:
         client_key: Mintage's public key, for ``private_key_jwt`` (RFC 7523).
         refuses: Parameters that make it refuse a request. It ignores other unknown ones.
         rotates: Whether a refresh gives a new refresh token.
+        renews_id_tokens: Whether a refresh gives a new id_token.
         shape: Changes the JSON of a token answer.
         form_answers: Whether token answers are form-encoded, not JSON.
         errors: By an OAuth error code, the status and body that are sent in its place.
@@ -78,6 +81,8 @@ class FakeUpstream:
         profile: Members that are added to userinfo.
         documents: By path, what a valid access token can read there.
         exchanges: The audiences for which it exchanges tokens (RFC 8693).
+        id_jags: The issuers of the authorization servers for which it issues ID-JAGs, each with
+            Mintage's client id there (draft-ietf-oauth-identity-assertion-authz-grant §4.3).
         url: Its address. `running` sets it.
         issuer: Its issuer. Empty: *url*.
         queries: The parameters of each authorization request that came.
@@ -101,6 +106,7 @@ class FakeUpstream:
     client_key: jwk.Key | None = field(default=None, repr=False)
     refuses: frozenset[str] = frozenset()
     rotates: bool = True
+    renews_id_tokens: bool = False
     shape: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     form_answers: bool = False
     errors: dict[str, Answer] = field(default_factory=dict)
@@ -108,6 +114,7 @@ class FakeUpstream:
     profile: dict[str, Any] = field(default_factory=dict)
     documents: dict[str, Any] = field(default_factory=dict)
     exchanges: frozenset[str] = frozenset()
+    id_jags: dict[str, str] = field(default_factory=dict)
     url: str = ""
     issuer: str = ""
     queries: list[dict[str, str]] = field(default_factory=list, repr=False)
@@ -285,7 +292,9 @@ class FakeUpstream:
         return self._tokens(Family(), nonce=code.nonce)
 
     def _exchange(self, fields: dict[str, str]) -> Response:
-        """RFC 8693, for the audiences in *exchanges*."""
+        """RFC 8693, for the audiences in *exchanges*, and ID-JAGs for those in *id_jags*."""
+        if fields.get("requested_token_type") == ID_JAG:
+            return self._id_jag(fields)
         if not self.is_live(fields["subject_token"]):
             return self._error("invalid_request")
         if fields.get("audience") not in self.exchanges:
@@ -300,9 +309,45 @@ class FakeUpstream:
             }
         )
 
+    def _id_jag(self, fields: dict[str, str]) -> Response:
+        """A grant for another authorization server, for a user who is logged in here."""
+        token, kind = fields["subject_token"], fields["subject_token_type"]
+        user = self._user_of(token, kind)
+        if self._logins.is_refresh_token(token, kind):
+            user = self.user
+        if user is None:
+            return self._error("invalid_request")
+        client_id = self.id_jags.get(fields.get("audience", ""))
+        if client_id is None:
+            return self._error("invalid_target")
+        made = id_jag_claims(self.issuer, user, client_id, fields, now=int(self.clock()))
+        header = {"alg": "RS256", "kid": self.key.kid, "typ": "oauth-id-jag+jwt"}
+        signed = jws.serialize_compact(header, json.dumps(made).encode(), self.key)
+        return JSONResponse(
+            {
+                "access_token": signed,
+                "issued_token_type": ID_JAG,
+                "token_type": "N_A",
+                "expires_in": made["exp"] - made["iat"],
+            }
+        )
+
+    def _user_of(self, token: str, kind: str) -> str | None:
+        """Who an id_token is about: one of this provider for its client, which has not ended."""
+        if kind != "urn:ietf:params:oauth:token-type:id_token":
+            return None
+        try:
+            claims = jwt.decode(token, self.key, algorithms=["RS256"]).claims
+        except (JoseError, ValueError):
+            return None
+        good = claims.get("aud") == self.client_id and self.clock() < claims.get("exp", 0)
+        return claims["sub"] if good else None
+
     def _refresh(self, token: str) -> Response:
         family = self._logins.refresh(token)
-        return self._error("invalid_grant") if family is None else self._tokens(family)
+        if family is None:
+            return self._error("invalid_grant")
+        return self._tokens(family, "" if self.renews_id_tokens else None)
 
     def _tokens(self, family: Family, nonce: str | None = None) -> Response:
         rotated = self._logins.renew(family, refreshable=self.refreshable, rotates=self.rotates)
@@ -311,7 +356,7 @@ class FakeUpstream:
             body["expires_in"] = self.lifetime
         if rotated:
             body["refresh_token"] = family.refresh_token
-        if nonce is not None:
+        if nonce is not None:  # empty: that of a refresh, which has none
             body["id_token"] = self._id_token(nonce)
         if self.shape is not None:
             body = self.shape(body)
@@ -331,7 +376,7 @@ class FakeUpstream:
             "email": f"{self.user}@example.com",
             "email_verified": True,
         } | self.claims
-        claims = {name: value for name, value in claims.items() if value is not None}
+        claims = {name: value for name, value in claims.items() if value not in (None, "")}
         if self.sign is not None:
             return self.sign(claims)
         header = {"alg": "RS256", "kid": self.key.kid}

@@ -29,6 +29,7 @@ _ABOUT: Final[Mapping[str, About]] = MappingProxyType(
         "authorization_code": "code",
         "refresh_token": "refresh",
         "urn:ietf:params:oauth:grant-type:token-exchange": "exchange",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer": "id_jag",
     }
 )
 """What a request is about, by its ``grant_type``."""

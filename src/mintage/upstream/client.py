@@ -1,6 +1,7 @@
 """Mintage's client for one identity provider: the provider's data, and a transport."""
 
 import contextlib
+import dataclasses
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamRefused
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, UpstreamTokens
-from mintage.upstream import id_token, identity, logout_token, oauth2, user
+from mintage.upstream import id_jag, id_token, identity, logout_token, oauth2, user
 from mintage.upstream.answers import (
     Answer,
     No,
@@ -36,7 +37,14 @@ from mintage.upstream.identity import is_text
 from mintage.upstream.logout_token import BadLogoutToken, LogoutToken
 from mintage.upstream.oauth2 import Asking
 from mintage.upstream.preset import AuthMethod, Lookup
-from mintage.upstream.protocol import Exchange, HttpResponse, Judge, LoginRequest, Transport
+from mintage.upstream.protocol import (
+    Exchange,
+    HttpResponse,
+    IdJag,
+    Judge,
+    LoginRequest,
+    Transport,
+)
 from mintage.upstream.revocation import is_done, revocation_request
 from mintage.upstream.upstream import Upstream
 from mintage.values import Clock
@@ -91,6 +99,7 @@ class HttpUpstreamClient:
             return self._of(tokens, await self._by_lookups(found, tokens, now=now))
         claims = await self._verify(body.get("id_token"), login.nonce, tokens, now)
         tokens = replace(tokens, sid=logout_token.session_id(claims))
+        tokens = self._with_id_token(tokens, body.get("id_token"), now=now)
         max_age = login.parameters.max_age
         if max_age is not None and self._upstream.quirks.max_age:
             id_token.check_login_time(claims, max_age, now=now)
@@ -116,10 +125,28 @@ class HttpUpstreamClient:
             raise UpstreamRefused("the provider does not know the token any more")
         form = oauth2.refresh_form(tokens.refresh_token, self._upstream)
         new, body = await self._tokens(found, form, now=now, before=tokens)
-        new = replace(new, issuer=tokens.issuer, sid=tokens.sid)
+        new = replace(new, issuer=tokens.issuer, sid=tokens.sid, id_token=tokens.id_token)
         signed = body.get("id_token") or None
         who = partial(self._who_now, found, new, signed, None, now=now)
-        return await self._judged(new, who, judge, complete=signed is not None)
+        renewed = await self._judged(new, who, judge, complete=signed is not None)
+        if signed is None or renewed.identity is None:  # it was not verified
+            return renewed
+        with_it = self._with_id_token(renewed.tokens, signed, now=now)
+        return dataclasses.replace(renewed, tokens=with_it)
+
+    def _with_id_token(
+        self, tokens: UpstreamTokens, id_token: object, *, now: int
+    ) -> UpstreamTokens:
+        """*tokens* with the *id_token*, which was verified, if it is needed later.
+
+        They are then renewed before it ends too: the answer to a refresh has a new one.
+        """
+        if not self._upstream.keeps_id_token or not isinstance(id_token, str):
+            return tokens
+        kept, end = replace(tokens, id_token=id_token), int(id_jag.end_of(id_token))
+        if tokens.refresh_token is None or tokens.recheck or end < now + id_jag.SHORTEST:
+            return kept
+        return replace(kept, expires_at=min(end, tokens.expires_at or end))
 
     def issued(self, tokens: UpstreamTokens) -> bool:
         return self._upstream.issued(tokens.issuer)
@@ -185,6 +212,18 @@ class HttpUpstreamClient:
         found = await self._documents.metadata()
         form = oauth2.exchange_form(tokens, wanted)
         response = await self._post(found, form, now=now, url=wanted.token_endpoint)
+        body = believed(to_an_exchange(response, self._upstream.quirks))
+        return oauth2.read_tokens(body, now=now, quirks=self._upstream.quirks)[0]
+
+    async def id_jag(self, tokens: UpstreamTokens, wanted: IdJag, *, now: int) -> str:
+        form = id_jag.id_jag_form(tokens, wanted, now=now)
+        found = await self._documents.metadata()
+        response = await self._post(found, form, now=now)
+        return id_jag.read_id_jag(believed(to_an_exchange(response, self._upstream.quirks)))
+
+    async def redeem_id_jag(self, assertion: str, *, now: int) -> UpstreamTokens:
+        found = await self._documents.metadata()
+        response = await self._post(found, id_jag.redeem_form(assertion), now=now)
         body = believed(to_an_exchange(response, self._upstream.quirks))
         return oauth2.read_tokens(body, now=now, quirks=self._upstream.quirks)[0]
 

@@ -15,8 +15,9 @@ from mintage.grants.states import Identity, UpstreamTokens
 from mintage.upstream.logout_token import LogoutToken
 
 About: TypeAlias = Literal[
-    "discovery", "keys", "code", "refresh", "exchange", "introspection", "user", "revocation"
-]
+    "discovery", "keys", "code", "refresh", "exchange", "id_jag", "introspection", "user",
+    "revocation",
+]  # fmt: skip
 """What a request to the provider is about."""
 
 
@@ -92,6 +93,22 @@ class Exchange:
     token_endpoint: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdJag:
+    """What an ID-JAG is for, and whose token it is exchanged for.
+
+    (draft-ietf-oauth-identity-assertion-authz-grant-04 §4.3.) *audience*: the issuer of the
+    authorization server that takes it. *client_id*: Mintage's own there. *resource* and *scope*: at
+    that server. *subject*: which of the user's tokens shows the provider who it is.
+    """
+
+    audience: str
+    client_id: str
+    resource: str | None = None
+    scope: str | None = None
+    subject: Literal["id_token", "refresh_token"] = "id_token"
+
+
 Judge = Callable[[Identity, bool], Identity]
 """(who it is by now, whether that is all that there is to say) → who it is from now on.
 
@@ -137,6 +154,15 @@ class UpstreamClient(Protocol):
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
     ) -> UpstreamTokens:
         """A token for another service, for the user's access token (RFC 8693)."""
+
+    async def id_jag(self, tokens: UpstreamTokens, wanted: IdJag, *, now: int) -> str:
+        """The provider's assertion of who the user is, for another authorization server.
+
+        Raises `UpstreamRefused` if the provider gives none, or the token for it is not there.
+        """
+
+    async def redeem_id_jag(self, assertion: str, *, now: int) -> UpstreamTokens:
+        """The token that this authorization server gives for an ID-JAG (RFC 7523 §2.1)."""
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         """Revoke the tokens at the provider, in its own way, if it has one (RFC 7009)."""

@@ -19,7 +19,7 @@ from mintage.grants.lease import Renewed
 from mintage.grants.machines import RESERVED
 from mintage.grants.states import Identity, UpstreamTokens
 from mintage.upstream.logout_token import LogoutToken
-from mintage.upstream.protocol import Exchange, Judge, LoginRequest, UpstreamClient
+from mintage.upstream.protocol import Exchange, IdJag, Judge, LoginRequest, UpstreamClient
 from mintage.upstream.upstream import Upstream
 
 _MAX_ISSUERS: Final = 1000  # a provider of many tenants has an issuer for each
@@ -92,6 +92,9 @@ class RegisteredUpstream:
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
     ) -> UpstreamTokens:
         return await self.client.exchange(tokens, wanted, now=now)
+
+    async def id_jag(self, tokens: UpstreamTokens, wanted: IdJag, *, now: int) -> str:
+        return await self.client.id_jag(tokens, wanted, now=now)
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         await self.client.revoke(tokens)
@@ -173,6 +176,10 @@ class Upstreams:
     ) -> UpstreamTokens:
         """As `UpstreamClient.exchange`, at the provider that issued *tokens*."""
         return await self._owner(tokens).exchange(tokens, wanted, now=now)
+
+    async def id_jag(self, tokens: UpstreamTokens, wanted: IdJag, *, now: int) -> str:
+        """As `UpstreamClient.id_jag`, at the provider that issued *tokens*."""
+        return await self._owner(tokens).id_jag(tokens, wanted, now=now)
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         """As `UpstreamClient.revoke`, at the provider that issued *tokens*."""

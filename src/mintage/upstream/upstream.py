@@ -30,6 +30,8 @@ class Upstream:
     *asks_without_refresh_token*: whether Mintage also asks about a token that has an end and can't
     be renewed. *former_issuers*: its former names; logins under them continue.
 
+    *keeps_id_token*: whether id_tokens are kept with the other tokens: a resource needs them.
+
     *returns_after_logout*: whether it sends browsers back after a logout there.
 
     *public*: whether anyone can create an account there.
@@ -61,6 +63,7 @@ class Upstream:
     recheck_seconds: int = RECHECK_SECONDS
     asks_without_refresh_token: bool = True
     former_issuers: tuple[str, ...] = ()
+    keeps_id_token: bool = False
     returns_after_logout: bool = False
     public: bool = False
     domains: frozenset[str] = frozenset()
