@@ -1,6 +1,6 @@
 """Finds the endpoint of a request, or passes it to the gateway."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -43,26 +43,26 @@ class Router:
         asked = self.forward_auth is not None and self.forward_auth.answers_at(path)
         return asked or path in self.endpoints
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer an HTTP request or a WebSocket."""
-        await self.requests(self._answer, scope, receive, send)
+        return self.requests(self._answer, scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "websocket":
-            return await self._websocket(scope, receive, send)
+            return self._websocket(scope, receive, send)
         if self.forward_auth is not None and self.forward_auth.is_asked(scope):
             note_endpoint(VERIFY.name)
-            return await self.forward_auth(scope, receive, send)
+            return self.forward_auth(scope, receive, send)
         asked, scope = scope, self._from_the_client(scope)
         endpoint = self.endpoints.get(scope["path"])
         if endpoint is not None and scope["path"] in self.pages:
             scope = {**scope, "query_string": kept_from_logs(asked).get("query_string", b"")}
-            return await self._endpoint(endpoint, scope, receive, send)
+            return self._endpoint(endpoint, scope, receive, send)
         if is_preflight(scope):
-            return await PREFLIGHT(scope, receive, send)
+            return PREFLIGHT(scope, receive, send)
         if endpoint is None:
-            return await self._forward(scope, receive, send)
-        return await self._endpoint(endpoint, scope, receive, for_any_origin(send))
+            return self._forward(scope, receive, send)
+        return self._endpoint(endpoint, scope, receive, for_any_origin(send))
 
     def _from_the_client(self, scope: Scope) -> Scope:
         """*scope* with the client's address in place of a trusted proxy's."""
@@ -96,7 +96,7 @@ class Router:
             response = error_response(failure_of(error, Request(scope), self.random_bytes))
         await response(scope, receive, send)
 
-    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _forward(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass the request on to the gateway, which sets CORS headers for each resource itself."""
         note_endpoint(RESOURCE)
         try:
@@ -106,8 +106,8 @@ class Router:
                 raise NotFound("there is nothing at this path; check the address")
         except OAuthError as error:
             response = self._nothing_here(error, Request(scope))
-            return await response(scope, receive, for_any_origin(send))
-        return await self.gateway(scope, receive, send, found=found)
+            return response(scope, receive, for_any_origin(send))
+        return self.gateway(scope, receive, send, found=found)
 
     def _nothing_here(self, error: OAuthError, request: Request) -> Response:
         """What is sent where nothing is served: a page to a browser; at the root, about us."""

@@ -126,7 +126,6 @@ class Gateway:
 
                 send, watch = for_any_origin(send), self.proxy.watch
                 return await run_watched(watch, still_good, app, scope, receive, send)
-            headers = await self._headers(scope, found, access)
             await self.proxy.forward(
                 scope,
                 receive,
@@ -134,7 +133,7 @@ class Gateway:
                 resource=found.target.resource,
                 pool=_way_to(found.target),
                 rest=found.rest,
-                headers=headers,
+                headers=await self._headers(scope, found, access),
                 user=access.user,
                 check=still_good,
                 by_cookie=access.by_cookie,

@@ -84,6 +84,7 @@ class Proxy:
         target = pool.target.at(rest, scope.get("query_string", b""))
         body = Body.of(scope["headers"], receive)
         exchange = self.ask(resource, pool, scope["method"], target, headers, body, user)
+        del headers  # they are sent, and the response may last
         ended = False
         try:
             async with exchange as answer:

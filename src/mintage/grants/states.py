@@ -21,7 +21,7 @@ from mintage.grants.status import Slot
 from mintage.values import ClientId, Scopes
 
 
-class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The identity provider's tokens. They are never shown to a client, and never printed.
 
     *expires_at* is in seconds since the epoch; None if the provider did not say. *recheck*: the
@@ -77,7 +77,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, di
         return {}
 
 
-class Consent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Consent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What was decided when the user consented. Later only *identity* changes, at each renewal."""
 
     client_id: ClientId
@@ -120,7 +120,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, tag="pending"):
     code_expires_at: int
 
 
-class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defaults=True):
+class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defaults=True, gc=False):
     """In use. *generation* counts its refresh tokens; with *code_hash* a replayed code is noticed.
 
     *upstream*: None if nobody logged in at a provider for this grant. *unanswered_since*: when the

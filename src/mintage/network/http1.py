@@ -5,7 +5,6 @@ places, a switch of protocols that was not requested, bytes that belong to no re
 """
 
 import asyncio
-from collections import deque
 from itertools import chain
 from typing import Final, cast
 
@@ -31,7 +30,7 @@ class Connection(asyncio.Protocol):
         self._waiting: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._write_paused = self._read_paused = False
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []
         self._buffered = 0
         self._open = False  # an answer is awaited or under way
         self._keep = False  # the last answer left the connection fit for another
@@ -82,7 +81,7 @@ class Connection(asyncio.Protocol):
             if self._error is not None:
                 raise self._error
             await self._news()
-        found = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
+        found = b"".join(self._chunks)
         self._chunks.clear()
         self._buffered = 0
         if self._read_paused and self._transport is not None and not self._transport.is_closing():

@@ -34,11 +34,11 @@ class Cycle:
         "_has_news",
         "_left",
         "_more_body",
-        "_news",
         "_on_response",
         "_plain",
         "_scope",
         "_transport",
+        "_waiting",
         "buffered",
         "disconnected",
         "keep_alive",
@@ -71,7 +71,7 @@ class Cycle:
         self.buffered = 0  # bytes of the body that the application has not taken
         self._body: list[bytes] = []
         self._has_news = False
-        self._news: asyncio.Event | None = None  # made when the application has to wait
+        self._waiting: tuple[asyncio.Future[None], ...] = ()  # the application, for news
         self._for_head = scope["method"] == "HEAD"
         self._plain = plain
         self._chunked = False
@@ -134,7 +134,7 @@ class Cycle:
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         body = b"".join(self._body)
-        self._body.clear()
+        self._body = []
         self.buffered = 0
         return {"type": "http.request", "body": body, "more_body": self._more_body}
 
@@ -193,18 +193,18 @@ class Cycle:
 
     def _tell(self) -> None:
         self._has_news = True
-        if self._news is not None:
-            self._news.set()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting = ()
 
     async def _wait(self) -> None:
         """Wait until `_tell` was called since the last time."""
         if not self._has_news:
-            if self._news is None:
-                self._news = asyncio.Event()
-            await self._news.wait()
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting = (*self._waiting, waiting)
+            await waiting
         self._has_news = False
-        if self._news is not None:
-            self._news.clear()
 
 
 def _nothing() -> None:

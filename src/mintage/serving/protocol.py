@@ -6,7 +6,6 @@ how long it has waited.
 """
 
 import asyncio
-from collections import deque
 from typing import Any, ClassVar, Final
 
 import httptools
@@ -16,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mintage.network.tcp import notice_its_end
 from mintage.serving.cycles import Cycle
+from mintage.serving.flow import Flow
 from mintage.serving.phases import Phase, is_too_slow
 from mintage.serving.places import Places
 from mintage.serving.refusals import (
@@ -78,11 +78,12 @@ class BoundedProtocol(HttpToolsProtocol):
     bounds: ClassVar[ServerSection]
     places: ClassVar[Places]
     cycle: Cycle  # type: ignore[assignment]  # of the last request; None before the first
-    pipeline: deque[tuple[Cycle, Any]]  # type: ignore[assignment]
+    pipeline: list[Cycle]  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self.headers = []
+        self.pipeline = []
         self._phase = _NEW
         self._waited = 0  # seconds in this phase
         self._quiet = 0  # seconds without a byte of the body
@@ -99,6 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Flow(transport)
         peer = self._peer()
         if (refusal := self.places.take(peer)) is not None:
             self.places.complain(refusal, peer)
@@ -256,7 +258,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop(PIPELINED)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
+            self.pipeline.append(cycle)
         return None
 
     def _scope(self, method: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> Scope:
@@ -309,8 +311,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            cycle, _ = self.pipeline.pop()
-            self._run(cycle)
+            self._run(self.pipeline.pop(0))
         elif self._phase is _ANSWER:
             self._phase, self._waited = _IDLE, 0
         elif self._phase is _BODY:

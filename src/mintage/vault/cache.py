@@ -5,11 +5,15 @@ It is kept for longer as the *last known* one, for when the store can't be read.
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.grants.states import Active
 from mintage.values import Clock
+from mintage.vault.shared_parts import SharedParts
 
 DEFAULT_SIZE: Final = 10_000
 DEFAULT_TTL: Final = 5.0
@@ -39,6 +43,7 @@ class GrantCache:
         self._grants: BoundedMemory[bytes, _Known] = BoundedMemory(size)
         self._tickets: dict[bytes, object] = {}
         self._era = object()
+        self._shared = SharedParts()
 
     @property
     def size(self) -> int:
@@ -65,7 +70,7 @@ class GrantCache:
         known = self._grants.get(key)
         if known is not None:
             now = self._clock()
-            self._grants[key] = known._replace(fresh_until=min(now, known.fresh_until))
+            self._grants[key] = replace(known, fresh_until=min(now, known.fresh_until))
 
     def last_known(self, key: bytes) -> Active | None:
         """The grant under *key* as it was a short time ago, if no change of it is known."""
@@ -91,6 +96,7 @@ class GrantCache:
     def put(self, key: bytes, grant: Active, ticket: object) -> None:
         """Cache *grant*, unless it changed since *ticket* was taken."""
         if self.give_back(key, ticket) and self._ttl > 0:
+            self._shared.share(grant)
             self._grants[key] = _Known(grant, self._clock() + self._ttl, self._era)
 
     def give_back(self, key: bytes, ticket: object) -> bool:
@@ -116,7 +122,7 @@ class GrantCache:
         self._tickets.clear()
 
 
-class _Known(NamedTuple):
+class _Known(msgspec.Struct, frozen=True, gc=False):
     grant: Active
     fresh_until: float
     era: object

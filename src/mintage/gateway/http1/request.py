@@ -120,6 +120,7 @@ class BackendRequest:
             self._end()
             connection = await self._send(first, fresh=True)
             await connection.head()
+        self._head = b""  # the response may last, and nobody sends this again
         return connection
 
     async def _send(self, first: bytes, *, fresh: bool) -> Connection:
