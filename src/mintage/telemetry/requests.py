@@ -1,13 +1,14 @@
 """Requests and WebSockets of clients, measured around the router of the application."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.endpoints import VERIFY, endpoint_name
 from mintage.errors import OAuthError
 from mintage.gateway.forward_auth import ForwardAuth
@@ -24,6 +25,7 @@ PlaceOf = Callable[[Scope], Place]
 TimersByPlace = dict[Place, Timers]
 
 _NOWHERE: Final = ("none", "")
+_MAX_FOUND: Final = 512  # paths
 
 
 def endpoint_names(paths: Iterable[str], base_path: str) -> dict[str, Place]:
@@ -42,14 +44,31 @@ class Places:
     names: Mapping[str, Place]
     gateway: Gateway
     forward_auth: ForwardAuth | None
+    _resources: BoundedMemory[bytes, Place] = field(
+        default_factory=lambda: BoundedMemory(_MAX_FOUND), init=False, repr=False
+    )
 
     def of(self, scope: Scope) -> Place:
+        """The place of a request. Those of resources are remembered: most requests go to few."""
+        raw_path = scope.get("raw_path") or scope["path"].encode()
+        known = self._resources.get(raw_path)
+        if known is None:
+            known = self._look_up(scope, raw_path)
+            if known[0] == RESOURCE and not self._may_be_asked(scope):
+                self._resources[raw_path] = known
+        return known
+
+    def _may_be_asked(self, scope: Scope) -> bool:
+        """Whether another request for this path may be a proxy's question, and this one is not."""
+        return self.forward_auth is not None and self.forward_auth.answers_at(scope["path"])
+
+    def _look_up(self, scope: Scope, raw_path: bytes) -> Place:
         if (name := self.names.get(scope["path"])) is not None:
             return name
         if self.forward_auth is not None and self.forward_auth.is_asked(scope):
             return VERIFY.name, ""
         try:
-            found = self.gateway.find(scope.get("raw_path") or scope["path"].encode())
+            found = self.gateway.find(raw_path)
         except OAuthError:
             return _NOWHERE
         return _NOWHERE if found is None else (RESOURCE, found.target.resource.path)
