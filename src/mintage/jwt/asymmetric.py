@@ -16,7 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from mintage.crypto.base64url import decode_segment, encode_segment
 from mintage.errors import BadKeySet, MalformedToken
@@ -58,6 +63,10 @@ class ES256Public(_Public):
 
     def __init__(self, key: ec.EllipticCurvePublicKey) -> None:
         self._key = key
+
+    def subject_public_key_info(self) -> bytes:
+        """The key in DER (RFC 5480 §2), for programs that read no JWK."""
+        return self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     def _verify(self, signature: bytes, data: bytes) -> None:
         r = int.from_bytes(signature[:_COORDINATE])

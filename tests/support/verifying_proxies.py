@@ -1,0 +1,216 @@
+"""Proxies that verify tokens themselves, as in the manual, and an issuer whose keys they have."""
+
+import asyncio
+import json
+import time
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from ruamel.yaml import YAML
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from mintage.cli.verify_files import Files
+from mintage.crypto.base64url import encode_text
+from mintage.jwt.jws import sign
+from mintage.jwt.keyring import TokenKey
+from mintage.testing.nanoidp import free_port
+from mintage.testing.serving import serving
+from tests.support import proxies
+
+PAGE = proxies.ROOT / "docs/how-to/verify-in-the-proxy.md"
+_ISSUER = "https://auth.example.com"
+
+
+def es256() -> TokenKey:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return TokenKey.from_pem(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+@dataclass
+class Issuer:
+    """It serves its keys and its list of ended logins. Its tokens say whatever a test wants."""
+
+    port: int
+    keys: list[TokenKey] = field(default_factory=lambda: [es256()])
+    ended: set[int] = field(default_factory=set)
+    list_seconds: int = 60
+    listed: dict[str, Any] = field(default_factory=dict)
+    """Other claims of the list."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def claims(self, **other: Any) -> dict[str, Any]:
+        now = int(time.time())
+        claims = {
+            "iss": self.url, "aud": f"{self.url}/mcp", "client_id": "c", "scope": "tools",
+            "exp": now + 600, "iat": now, "jti": "j", "token_use": "access", "sub": "alice",
+            "status": {"status_list": {"idx": 7, "uri": f"{self.url}/status-list"}},
+        }  # fmt: skip
+        return {name: value for name, value in (claims | other).items() if value is not None}
+
+    def token(self, *, key: TokenKey | None = None, typ: str = "at+jwt", **claims: Any) -> str:
+        """A token with other *claims*; None leaves one out."""
+        return signed(self.claims(**claims), key or self.keys[0], typ)
+
+    def status_list(self) -> str:
+        bits = bytearray(1024)
+        for number in self.ended:
+            bits[number // 8] |= 1 << number % 8
+        now = int(time.time())
+        claims = {
+            "iss": self.url, "sub": f"{self.url}/status-list", "iat": now,
+            "exp": now + self.list_seconds, "ttl": 3,
+            "status_list": {"bits": 1, "lst": encode_text(zlib.compress(bits, 9))},
+        }  # fmt: skip
+        return signed(claims | self.listed, self.keys[0], "statuslist+jwt")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async def jwks(_: Request) -> Response:
+            return JSONResponse({"keys": [dict(key.jwk or {}) for key in self.keys]})
+
+        async def status_list(_: Request) -> Response:
+            return PlainTextResponse(self.status_list())
+
+        routes = [Route("/jwks", jwks), Route("/status-list", status_list)]
+        config = uvicorn.Config(
+            Starlette(routes=routes), port=self.port, log_config=None, lifespan="off"
+        )
+        async with serving(uvicorn.Server(config)):
+            yield
+
+
+def signed(claims: dict[str, Any], key: TokenKey, typ: str) -> str:
+    assert key.signer is not None
+    return sign(msgspec.json.encode(claims), header=key.header(typ), signer=key.signer)
+
+
+@dataclass
+class Proxy:
+    """One that runs. *files* are those that it reads; `renew` is what the program does in turns."""
+
+    port: int
+    files: Files
+    reload: Any
+
+    async def renew(self, *, at: float | None = None) -> None:
+        await self.files.renew(time.time() if at is None else at)
+
+
+def _written(file: Path, text: str) -> str:
+    file.write_text(text)
+    return str(file)
+
+
+def nginx_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -> list[str]:
+    command = proxies.nginx_command(
+        directory, listen=listen, mintage=issuer.port, tools=tools, keeps=True
+    )
+    script = proxies.replaced(
+        proxies.block("javascript", PAGE),
+        {_ISSUER: issuer.url, "/run/mintage": str(directory)},
+    )
+    here = proxies.replaced(
+        proxies.block("nginx", PAGE),
+        {
+            "/etc/nginx/mintage_verify.js": _written(directory / "verify.js", script),
+            "/run/nginx-verify.sock": str(directory / "v.sock"),
+        },
+    )
+    file = directory / "nginx.conf"
+    text = proxies.replaced(
+        file.read_text(),
+        {
+            "http://mintage/verify": "http://mintage_here/verify",
+            "server {\n    listen 127": f"{here}\nserver {{\n    listen 127",
+        },
+    )
+    file.write_text(f"load_module /usr/lib/nginx/modules/ngx_http_js_module.so;\n{text}")
+    return command
+
+
+def haproxy_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -> list[str]:
+    command = proxies.haproxy_command(directory, listen=listen, mintage=issuer.port, tools=tools)
+    rules, table = proxies.blocks("haproxy", PAGE)
+    rules = proxies.replaced(rules, {_ISSUER: issuer.url, "/run/mintage": str(directory)})
+    file = directory / "haproxy.cfg"
+    kept, asking = [], ("http-request lua.mintage", "http-request return status 503 hdr retry")
+    for line in file.read_text().splitlines():
+        words = line.strip()
+        if words.startswith(asking[0]):
+            kept.append(rules)
+        elif not words.startswith(("lua-load", asking[1], "# If a script fails")):
+            kept.append(line)
+    text = "\n".join([*kept, "", table])
+    socket = f"global\n    stats socket {directory}/h.sock level admin\n"
+    file.write_text(text.replace("global\n", socket, 1))
+    return command
+
+
+def envoy_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -> list[str]:
+    command = proxies.envoy_command(directory, listen=listen, mintage=issuer.port, tools=tools)
+    script = proxies.replaced(
+        proxies.block("lua", PAGE), {_ISSUER: issuer.url, "/run/mintage": str(directory)}
+    )
+    text = proxies.replaced(
+        proxies.block("yaml", PAGE),
+        {
+            _ISSUER: issuer.url,
+            "http://127.0.0.1:8080": issuer.url,
+            "/etc/envoy/mintage_judge.lua": _written(directory / "judge.lua", script),
+        },
+    )
+    verify, judge = YAML(typ="safe").load(text)
+    file = directory / "envoy.json"
+    config = json.loads(file.read_text())
+    (listener,) = config["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    drop, asking, router = manager["http_filters"]
+    assert asking["name"] == "ask-mintage"
+    manager["http_filters"] = [drop, verify, judge, router]
+    for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
+        route.pop("typed_per_filter_config", None)
+    file.write_text(json.dumps(config))
+    return command
+
+
+COMMANDS = {"nginx": nginx_command, "haproxy": haproxy_command, "envoy": envoy_command}
+
+
+@asynccontextmanager
+async def verifying(kind: str, directory: Path, issuer: Issuer, tools: int) -> AsyncIterator[Proxy]:
+    """The proxy of that *kind*, with the files of *issuer*, until the block ends."""
+    files = Files(directory=directory, issuer=issuer.url)
+    await files.renew(time.time())
+    listen = free_port()
+    command = COMMANDS[kind](directory, listen=listen, issuer=issuer, tools=tools)
+    log = directory / f"{kind}.log"
+    async with proxies.running(*command, port=listen, log=log):
+        if kind == "haproxy":
+            files.haproxy = directory / "h.sock"
+        yield Proxy(listen, files, None)
+
+
+async def asked(port: int, *lines: str, target: str = "/mcp/x", method: str = "GET") -> bytes:
+    """What comes back for a request with these header *lines*, byte by byte."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close", *lines]
+    writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
+    try:
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
