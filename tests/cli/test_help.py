@@ -64,7 +64,7 @@ def test_a_command_that_does_not_exist_is_answered_with_all_that_do() -> None:
     assert line == (
         'mintage: Unknown command "gran". Did you mean "grants"? The commands are: '
         "check, clients, completion, demo, dev, grants, init, keys, openapi, rules, schema, serve, "
-        "store, token; see mintage --help"
+        "store, token, verify-files; see mintage --help"
     )
 
 

@@ -19,8 +19,8 @@ from tests.support.forge import P256, pem
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PROXIES = ("nginx", "caddyfile", "haproxy", "lua", "yaml")
-"""Run, or read, in tests/gateway/test_forward_auth_*.py."""
+PROXIES = ("nginx", "caddyfile", "haproxy", "lua", "yaml", "js")
+"""Run, or read, in tests/gateway/test_forward_auth_*.py and test_verification_in_proxies.py."""
 SECRET = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"
 ENVIRON = {
     "MINTAGE_SECRET": SECRET,

@@ -120,7 +120,7 @@ def nginx_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -
         directory, listen=listen, mintage=issuer.port, tools=tools, keeps=True
     )
     script = proxies.replaced(
-        proxies.block("javascript", PAGE),
+        proxies.block("js", PAGE),
         {_ISSUER: issuer.url, "/run/mintage": str(directory)},
     )
     here = proxies.replaced(

@@ -63,6 +63,11 @@ COMMANDS: Final = (
         "Verify a token's signature, issuer, audience and time, and print its claims.",
     ),
     (
+        "verify-files",
+        "verify_files:verify_files",
+        "Keep the files with which a proxy verifies tokens by itself.",
+    ),
+    (
         "completion",
         "completion:completion",
         "Print a script that lets a shell complete commands and options.",

@@ -13,12 +13,11 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from mintage.endpoints import JWKS
+from mintage.endpoints import JWKS, STATUS_LIST
 from mintage.errors import BadKeySet, ConfigError, KeysUnavailable, TokenError
 from mintage.jwt.proxy_files import Ended, changed, ended_files, key_files, read_status_list
 from mintage.jwt.verifier import check_url, fetch_over_http
 
-_STATUS_LIST: Final = "status-list"
 _KEYS_EVERY: Final = 30.0  # seconds
 _SOCKET_SECONDS: Final = 5.0
 _COMMAND_SECONDS: Final = 60.0
@@ -47,7 +46,7 @@ class Files:
         if now >= self._keys_until:
             await self._renew_keys()
             self._keys_until = now + _KEYS_EVERY
-        uri = f"{self.issuer}/{_STATUS_LIST}"
+        uri = f"{self.issuer}/{STATUS_LIST.name}"
         listed = (await fetch_over_http(uri)).body.decode("ascii", "replace")
         try:
             ended = read_status_list(listed, self._jwks, issuer=self.issuer, uri=uri, now=now)
@@ -85,7 +84,7 @@ class Files:
         if version is None:
             raise OSError(f"HAProxy has no map {path}: {created.strip()}")
         at = f"@{version[1]} {path}"
-        lines = [f"until {ended.until}", *(f"{number} 1" for number in ended.numbers())]
+        lines = ended_files(ended)["ended.map"].decode().splitlines()
         for start in range(0, len(lines), 500):  # HAProxy takes some 16 KiB at once
             refused = await _said(
                 socket, f"add map {at} <<\n" + "\n".join(lines[start : start + 500]) + "\n\n"

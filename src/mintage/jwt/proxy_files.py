@@ -19,8 +19,8 @@ from mintage.errors import BadKeySet, MalformedToken
 from mintage.jwt.asymmetric import ES256Public, parse_jwks
 from mintage.jwt.jws import open_token
 from mintage.jwt.keyring import ACCESS_TOKEN, encode_header
+from mintage.jwt.status_list import STATUS_LIST
 
-STATUS_LIST: Final = "statuslist+jwt"
 MOST_KEYS: Final = 2
 """The proxies' configurations name so many files of keys: one that signs, and its successor."""
 
@@ -86,7 +86,7 @@ def ended_files(ended: Ended) -> dict[str, bytes]:
     lines = "".join(f"{number} 1\n" for number in ended.numbers())
     return {
         "ended": b"%d\n" % ended.until + ended.bits,
-        "ended.map": f"until {ended.until}\n{lines}".encode(),
+        "ended.map": f"until {ended.until}\nsize {8 * len(ended.bits)}\n{lines}".encode(),
     }
 
 
