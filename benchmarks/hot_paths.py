@@ -113,7 +113,7 @@ class Login:
             tokens.read_access(token, resource.identifier)
 
         async def check() -> None:
-            await bearer.check(headers, resource)
+            await bearer.check(headers, resource, (), "GET", "/x")
 
         async def gateway() -> None:
             await self.client.ask(forwarded)

@@ -24,6 +24,7 @@ from tests.support.servers import Server, program
 from benchmarks.engines import engines
 from benchmarks.timing import machine
 from benchmarks.upstream import ACCESS_CHARACTERS, REFRESH_CHARACTERS
+from mintage.dpop.proofs import Proofs
 from mintage.grant_tokens import Tokens
 from mintage.grants.handles import Handle, grant_id, parse_code, store_key
 from mintage.grants.lease import Renewed
@@ -32,6 +33,7 @@ from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.grants.transitions import Redemption, Refreshment
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
+from mintage.resource.possession import Possession
 from mintage.site.resource import Resource
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
@@ -123,10 +125,10 @@ class House:
     async def request(self) -> Call:
         """A request that passes, to be made again and again."""
         token = self.tokens.issue(await self.logged_in()).access_token
-        bearer = Bearer(self.tokens, self.vault, time.time)
+        bearer = Bearer(self.tokens, self.vault, time.time, Possession(Proofs(), time.time))
         headers = [(b"authorization", f"Bearer {token}".encode())]
-        await bearer.check(headers, RESOURCE)
-        return lambda: bearer.check(headers, RESOURCE)
+        await bearer.check(headers, RESOURCE, (), "POST", "")
+        return lambda: bearer.check(headers, RESOURCE, (), "POST", "")
 
 
 async def fastmcp(*, memory: bool) -> Call:

@@ -17,7 +17,7 @@ from mintage.grants.lifetimes import ends_at as ends_at_
 from mintage.grants.states import Active
 from mintage.grants.status import slot_for
 from mintage.jwt import claims as claims_
-from mintage.jwt.claims import Claims
+from mintage.jwt.claims import Claims, Confirmation
 from mintage.jwt.issuer import JWTIssuer
 from mintage.jwt.jws import MAX_TOKEN
 from mintage.jwt.keyring import KeyRing
@@ -56,13 +56,15 @@ class TokenResponse:
 class AccessToken:
     """A verified access token. It is refused from *ends_at* (seconds since the epoch) on.
 
-    *delegation*: if it was exchanged, who acts for the user.
+    *delegation*: if it was exchanged, who acts for the user. *cnf*: the key that it is bound to,
+    which the request must prove (RFC 9449 §7).
     """
 
     handle: Handle
     scopes: Scopes
     ends_at: float
     delegation: Delegation | None = None
+    cnf: Confirmation | None = None
 
 
 class UnknownHandle(TokenError):
@@ -119,12 +121,14 @@ class Tokens:
         scopes: Scopes | None = None,
         claims: Mapping[str, Any] | None = None,
         refreshable: bool = True,
+        jkt: str | None = None,
     ) -> TokenResponse:
         """The tokens of the grant's current generation.
 
         They depend on the grant alone, not on the clock, so a second call gives the same bytes. A
         client that lost a response thus gets the very same tokens again. *resource* is the
-        audience, None for the grant's own; *claims* are the provider's claims to include. No access
+        audience, None for the grant's own; *claims* are the provider's claims to include. *jkt*:
+        the thumbprint of the key that the access token is bound to (RFC 9449 §6.1). No access
         token outlives the login. A refresh token may: then its use ends the grant at the provider
         too (see `grants.lifetimes`).
         """
@@ -140,6 +144,7 @@ class Tokens:
             grant.login.identity.subject if self._named else None,
             self._status_claim(grant, lifetime),
             issued_at=grant.rotated_at,
+            key_thumbprint=jkt,
         )
         refresh_token = self._refresh.issue_refresh_token(
             grant.login.client_id,
@@ -154,6 +159,7 @@ class Tokens:
             expires_in=max(lifetime - age, 0),
             scope=" ".join(granted),
             refresh_token=refresh_token if refreshable and grant.ends_at is None else None,
+            token_type=token_type(jkt),
         )
 
     def _status_claim(self, grant: Active, lifetime: int) -> dict[str, Any] | None:
@@ -174,12 +180,13 @@ class Tokens:
         scopes: Scopes,
         ends_at: float,
         claims: Mapping[str, Any] | None = None,
+        jkt: str | None,
     ) -> TokenResponse:
         """An access token for *resource*, for a client that acts for the user (RFC 8693 §2.2).
 
         It is one of the grant's tokens, and ends with it; at *ends_at* (seconds since the epoch) at
-        the latest. Nothing is stored. *claims* are the provider's claims to include. Raises
-        ``ValueError`` if there is no second left.
+        the latest. Nothing is stored. *claims* are the provider's claims to include, *jkt* as for
+        `issue`. Raises ``ValueError`` if there is no second left.
         """
         grant, issued_at = opened.grant, delegation.issued_at
         end = min(ends_at, ends_at_(grant, session=self._lifetimes.session))
@@ -196,12 +203,14 @@ class Tokens:
             delegation.claims()
             | (self._status_claim(grant, issued_at + lifetime - grant.rotated_at) or {}),
             issued_at=issued_at,
+            key_thumbprint=jkt,
         )
         age = int(self._clock()) - issued_at
         return TokenResponse(
             access_token=access_token,
             expires_in=max(lifetime - age, 0),
             scope=" ".join(scopes),
+            token_type=token_type(jkt),
             issued_token_type=ACCESS_TOKEN_TYPE,
         )
 
@@ -220,7 +229,8 @@ class Tokens:
         claims = issuer.verify(token)
         handle = _handle(claims.jti, "access", "exchanged")
         delegation = _delegation(issuer, token) if handle.kind == "exchanged" else None
-        return AccessToken(handle, claims.scopes, claims.exp + self._leeway, delegation)
+        ends_at = claims.exp + self._leeway
+        return AccessToken(handle, claims.scopes, ends_at, delegation, claims.cnf)
 
     def delegation_of(self, token: str, handle: Handle, resource: str) -> Delegation | None:
         """Who acts by *token*, which was verified and has this *handle*. Raises `TokenError`."""
@@ -265,6 +275,11 @@ class Tokens:
         yield self._refresh, "refresh"
         for issuer in self._access.values():
             yield issuer, "access"
+
+
+def token_type(jkt: str | None) -> str:
+    """The ``token_type`` of an access token that is bound to a key, or to none (RFC 9449 §5)."""
+    return "Bearer" if jkt is None else "DPoP"
 
 
 def _handle(jti: str, *kinds: Kind) -> Handle:

@@ -12,7 +12,7 @@ from mintage.gateway.headers import identity_headers
 from mintage.grants.states import Identity
 from tests.support.proxies import block, blocks
 
-ASKED = {"origin", "mcp-protocol-version", "mcp-method", "mcp-name", "sec-websocket-key"}
+ASKED = {"dpop", "origin", "mcp-protocol-version", "mcp-method", "mcp-name", "sec-websocket-key"}
 CLAIMS: dict[str, Any] = {"email": "a", "groups": ["a" * 300] * 2, "preferred_username": "a"}
 TOLD = {IDENTITY_HEADER, *identity_headers(Identity(issuer="i", subject="s", claims=CLAIMS), 400)}
 
@@ -76,7 +76,7 @@ def test_envoy_asks_with_what_is_looked_at_and_takes_what_is_told() -> None:
     assert asking["failure_mode_allow"] is False
     assert asking["http_service"]["path_prefix"] == "/verify"
     *unasked, tools = manager["route_config"]["virtual_hosts"][0]["routes"]
-    assert tools["request_headers_to_remove"] == ["cookie"]
+    assert tools["request_headers_to_remove"] == ["cookie", "dpop"]
     assert "typed_per_filter_config" not in tools
     assert [route["match"].get("path_separated_prefix") for route in (unasked[-1], tools)] == [
         "/mcp",

@@ -4,11 +4,13 @@ import time
 
 import pytest
 
+from mintage.dpop.proofs import Proofs
 from mintage.errors import InsufficientScope, InvalidToken
 from mintage.grant_tokens import Tokens
 from mintage.grants.states import Active
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
+from mintage.resource.possession import Possession
 from mintage.site.resource import Resource
 from mintage.stores.memory import MemoryStore
 from mintage.testing.clock import ManualClock
@@ -35,7 +37,7 @@ class Desk:
             clock=self.clock,
             leeway=LEEWAY,
         )
-        self.bearer = Bearer(self.tokens, self.vault, self.clock)
+        self.bearer = Bearer(self.tokens, self.vault, self.clock, Possession(Proofs(), self.clock))
 
     async def log_in(self) -> tuple[OpenGrant, str]:
         opened = await logged_in(self.vault)
@@ -43,7 +45,7 @@ class Desk:
 
     async def check(self, token: str, resource: Resource = RESOURCE) -> bytes:
         headers = [(b"authorization", f"Bearer {token}".encode())]
-        return (await self.bearer.check(headers, resource)).opened.secret
+        return (await self.bearer.check(headers, resource, (), "GET", "")).opened.secret
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ async def test_it_goes_on_after_a_refresh_with_the_grant_as_it_is_now(desk: Desk
     await desk.check(token)
     await rotate(desk.vault, opened)
     headers = [(b"authorization", f"Bearer {token}".encode())]
-    assert (await desk.bearer.check(headers, RESOURCE)).opened.grant.generation == 2
+    assert (await desk.bearer.check(headers, RESOURCE, (), "GET", "")).opened.grant.generation == 2
 
 
 async def test_attack_a09_a_token_found_good_for_one_resource_is_refused_at_another(

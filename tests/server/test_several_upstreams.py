@@ -72,7 +72,7 @@ async def who(world: World, token: str, path: str = "/mcp") -> tuple[str, Active
     resource = world.running.site.resource(world.issuer + path)
     assert resource is not None
     headers = [(b"authorization", f"Bearer {token}".encode())]
-    access = await world.running.bearer.check(headers, resource)
+    access = await world.running.bearer.check(headers, resource, (), "GET", "")
     return access.opened.grant.login.identity.subject, access.opened.grant
 
 

@@ -4,10 +4,12 @@ from mintage.app.limits import Limits
 from mintage.clients.authentication import Authenticator
 from mintage.crypto.derivation import purpose_keys
 from mintage.crypto.sealing import BoxKey
+from mintage.dpop.proofs import Proofs
 from mintage.endpoints import PAR
 from mintage.server.authorization_checks import AuthorizationChecks
 from mintage.server.cookies import Cookies
 from mintage.server.par import PushedAuthorizationEndpoint
+from mintage.server.proof_of_key import ProofOfKey
 from mintage.server.pushed_requests import PushedSeal
 from mintage.settings.load import Config
 from mintage.site.site import Site
@@ -40,6 +42,7 @@ def pushed_request_routes(
     upstreams: Upstreams,
     *,
     authenticate: Authenticator,
+    proofs: Proofs,
     limits: Limits,
     clock: Clock,
     random_bytes: RandomBytes,
@@ -47,6 +50,7 @@ def pushed_request_routes(
     endpoint = PushedAuthorizationEndpoint(
         authenticate=authenticate,
         checks=authorization_checks(config, site, upstreams, random_bytes),
+        proof_of_key=ProofOfKey(proofs, f"{site.issuer}/{PAR.name}", clock),
         seal=pushed_seal(config, random_bytes),
         seconds=config.par.lifetime,
         clock=clock,

@@ -17,6 +17,7 @@ from mintage.clients.directory import Directory
 from mintage.clients.registration import ClientIds
 from mintage.crypto.derivation import purpose_keys
 from mintage.crypto.sealing import BoxKey
+from mintage.dpop.proofs import Proofs
 from mintage.endpoints import (
     ACCOUNT,
     AUTHORIZE,
@@ -55,6 +56,7 @@ from mintage.server.introspect import IntrospectEndpoint
 from mintage.server.login_start import LoginStart
 from mintage.server.metadata import documents
 from mintage.server.pages import Pages, for_browsers
+from mintage.server.proof_of_key import ProofOfKey
 from mintage.server.register import RegisterEndpoint
 from mintage.server.remembered_cookie import HintCookie
 from mintage.server.remembering import Remembering
@@ -252,6 +254,8 @@ def token_routes(
     vault: Vault,
     tokens: Tokens,
     addresses: KeptAddress,
+    proofs: Proofs,
+    clock: Clock,
     random_bytes: RandomBytes,
 ) -> dict[str, Handler]:
     """The endpoints for tokens: issue, revoke, introspect. *clients*: the configured ones."""
@@ -265,8 +269,11 @@ def token_routes(
             for client in clients
         },
     )
+    proof = ProofOfKey(proofs, f"{site.issuer}/{TOKEN.name}", clock)
     return {
-        TOKEN.name: for_clients(TokenEndpoint(authenticate, accepted, addresses), random_bytes),
+        TOKEN.name: for_clients(
+            TokenEndpoint(authenticate, accepted, proof, addresses), random_bytes
+        ),
         REVOKE.name: for_clients(revoke, random_bytes),
         INTROSPECT.name: for_clients(introspect, random_bytes),
     }

@@ -9,6 +9,7 @@ from mintage.app.browsers import browser_door
 from mintage.app.chores import beside, forever, reviewing
 from mintage.app.client_denials import PAUSE, open_denials
 from mintage.app.devices import device_routes
+from mintage.app.dpop import possession_of, proofs_of
 from mintage.app.gateway import open_gateway
 from mintage.app.grant_types import grant_types
 from mintage.app.kept import hold_published, hold_upstream, hold_vault, join
@@ -76,7 +77,9 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
         denials = open_denials(
             config, vault, store, client_ids, clock=clock, random_bytes=random_bytes, emit=emit
         )
-        bearer = Bearer(tokens, vault, clock, site.hierarchy, denials.denied.covers)
+        proofs = proofs_of(config)
+        possession = await possession_of(config, proofs, lasting, stack)
+        bearer = Bearer(tokens, vault, clock, possession, site.hierarchy, denials.denied.covers)
         register = register_of(config, store, clock=clock, steady=steady)
         secret_needs = SecretNeeds(
             config=config, vault=vault, client_ids=client_ids, register=register
@@ -169,6 +172,8 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
             vault=vault,
             tokens=tokens,
             addresses=config.account.addresses,
+            proofs=proofs,
+            clock=clock,
             random_bytes=random_bytes,
         )
         endpoints |= pushed_request_routes(
@@ -176,6 +181,7 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
             site,
             upstreams,
             authenticate=authenticate,
+            proofs=proofs,
             limits=Limits(config.limits, steady),
             clock=clock,
             random_bytes=random_bytes,

@@ -38,6 +38,7 @@ class Client:
         pushes: Whether it must push its authorization requests (RFC 9126 §6).
         exchanging: What it may get by token exchange (RFC 8693). None: nothing.
         resources: The paths of resources for which it may get tokens for itself (RFC 6749 §4.4).
+        dpop_bound: Whether it gets only tokens that are bound to a key (RFC 9449 §5.2).
     """
 
     client_id: ClientId
@@ -55,6 +56,12 @@ class Client:
     pushes: bool = False
     exchanging: Exchanging | None = None
     resources: tuple[str, ...] = ()
+    dpop_bound: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it does not authenticate at the token endpoint (RFC 6749 §2.1)."""
+        return self.auth_method == "none"
 
     def secret_matches(self, presented: str) -> bool:
         """Compare a client secret in constant time.

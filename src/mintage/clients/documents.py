@@ -32,6 +32,7 @@ class _Document(msgspec.Struct, frozen=True):
     jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
     require_pushed_authorization_requests: bool = False
+    dpop_bound_access_tokens: bool = False
     client_secret: Any = None
     client_secret_expires_at: Any = None
 
@@ -80,6 +81,7 @@ def _client(url: str, document: _Document) -> Client:
         jwks_uri=keys.jwks_uri,
         host=urlsplit(url).netloc,
         pushes=document.require_pushed_authorization_requests,
+        dpop_bound=document.dpop_bound_access_tokens,
     )
 
 

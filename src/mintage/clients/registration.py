@@ -51,6 +51,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
     require_pushed_authorization_requests: bool = False
+    dpop_bound_access_tokens: bool = False
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -66,6 +67,7 @@ class _Request(msgspec.Struct, frozen=True):
     jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
     require_pushed_authorization_requests: bool = False
+    dpop_bound_access_tokens: bool = False
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
@@ -83,6 +85,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     pushes: bool = False
     device: bool = False
     redirects: bool = True
+    dpop_bound: bool = False
 
 
 _stored: msgspec.msgpack.Decoder[_Stored] = msgspec.msgpack.Decoder(_Stored)
@@ -116,6 +119,7 @@ def parse_registration(body: bytes) -> Registration:
         jwks=None if keys.jwks is None else request.jwks,
         jwks_uri=keys.jwks_uri,
         require_pushed_authorization_requests=request.require_pushed_authorization_requests,
+        dpop_bound_access_tokens=request.dpop_bound_access_tokens,
     )
 
 
@@ -166,6 +170,8 @@ class RegisteredClient:
                 body[name] = value
         if self.registration.require_pushed_authorization_requests:
             body["require_pushed_authorization_requests"] = True
+        if self.registration.dpop_bound_access_tokens:
+            body["dpop_bound_access_tokens"] = True
         if self.client.secret is not None:
             body |= {"client_secret": self.client.secret, "client_secret_expires_at": 0}
         return body
@@ -200,6 +206,7 @@ class ClientIds:
             registration.require_pushed_authorization_requests,
             DEVICE_CODE in registration.grant_types,
             metadata.uses_redirects(registration.grant_types),
+            registration.dpop_bound_access_tokens,
         )
         plain = msgspec.msgpack.encode(stored)
         payload = _compress(plain)
@@ -267,6 +274,7 @@ def _client(key: bytes, client_id: ClientId, stored: _Stored) -> Client:
         jwks=stored.jwks,
         jwks_uri=stored.jwks_uri,
         pushes=stored.pushes,
+        dpop_bound=stored.dpop_bound,
     )
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mintage.values import Secret
 
-Purpose = Literal["sign", "seal", "client-id", "cookie", "index", "audit", "subject"]
+Purpose = Literal["sign", "seal", "client-id", "cookie", "index", "audit", "subject", "dpop"]
 
 KEY_BYTES: Final = 32
 PBKDF2_ITERATIONS: Final = 1_000_000

@@ -31,6 +31,8 @@
     │   ├── InvalidRedirectUri      400 invalid_redirect_uri
     │   ├── InvalidClientMetadata   400 invalid_client_metadata
     │   ├── InvalidToken            401 invalid_token
+    │   ├── InvalidDpopProof        400 invalid_dpop_proof, 401 at a resource
+    │   │   └── UseDpopNonce        use_dpop_nonce, with DPoP-Nonce
     │   ├── InsufficientScope       403 insufficient_scope
     │   ├── TooManyRequests         429 too_many_requests, with Retry-After
     │   ├── BadUpstream             502 server_error
@@ -67,6 +69,7 @@
         ├── NotYetValid
         ├── WrongIssuer
         ├── WrongAudience
+        ├── WrongConfirmation       bound to a key that was not proven (RFC 9449)
         ├── WrongTokenUse
         ├── RevokedToken
         └── BadStatus
@@ -84,6 +87,7 @@ from mintage.errors.oauth import (
     InsufficientScope,
     InvalidClient,
     InvalidClientMetadata,
+    InvalidDpopProof,
     InvalidGrant,
     InvalidRedirectUri,
     InvalidRequest,
@@ -108,6 +112,7 @@ from mintage.errors.oauth import (
     UnsupportedResponseType,
     UnsupportedTokenType,
     UriTooLong,
+    UseDpopNonce,
 )
 from mintage.errors.published import (
     FetchError,
@@ -136,6 +141,7 @@ from mintage.errors.tokens import (
     TokenError,
     UnknownKey,
     WrongAudience,
+    WrongConfirmation,
     WrongIssuer,
     WrongTokenUse,
 )
@@ -168,6 +174,7 @@ __all__ = [
     "InsufficientScope",
     "InvalidClient",
     "InvalidClientMetadata",
+    "InvalidDpopProof",
     "InvalidGrant",
     "InvalidRedirectUri",
     "InvalidRequest",
@@ -214,7 +221,9 @@ __all__ = [
     "UpstreamRefused",
     "UpstreamUnavailable",
     "UriTooLong",
+    "UseDpopNonce",
     "WrongAudience",
+    "WrongConfirmation",
     "WrongIssuer",
     "WrongTokenUse",
 ]

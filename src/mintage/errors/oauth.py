@@ -7,6 +7,7 @@ from mintage.errors.base import MintageError
 Stage: TypeAlias = Literal[
     "request", "client", "consent", "login", "upstream", "token", "grant", "scope",
     "resource", "rules", "store", "backend", "account", "device", "limits",
+    "proof",
 ]  # fmt: skip
 """Which check refused a request. It is in the log."""
 
@@ -228,6 +229,31 @@ class InvalidToken(OAuthError):
     code = "invalid_token"
     status = 401
     stage = "token"
+
+
+class InvalidDpopProof(OAuthError):
+    """A DPoP proof is missing or not valid: ``invalid_dpop_proof`` (RFC 9449 §5, §7.1).
+
+    The token endpoint answers 400, a resource 401.
+    """
+
+    code = "invalid_dpop_proof"
+    stage = "proof"
+
+
+class UseDpopNonce(InvalidDpopProof):
+    """A DPoP proof needs a newer nonce: ``use_dpop_nonce`` with DPoP-Nonce (RFC 9449 §8, §9).
+
+    Args:
+        advice: For the developer of the client: what to do next.
+        nonce: The nonce for the next proof.
+    """
+
+    code = "use_dpop_nonce"
+
+    def __init__(self, advice: str, *, nonce: str) -> None:
+        super().__init__(advice, reason="no nonce, or an old one")
+        self.nonce = nonce
 
 
 class InsufficientScope(OAuthError):

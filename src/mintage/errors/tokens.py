@@ -73,6 +73,16 @@ class WrongAudience(TokenError):
     description = "Invalid token audience"
 
 
+class WrongConfirmation(TokenError):
+    """The token is bound to a key that was not proven, or a proof came with an unbound token.
+
+    RFC 9449 §7.1 and §7.2.
+    """
+
+    error = "wrong_confirmation"
+    description = "The token is bound to another key"
+
+
 class WrongTokenUse(TokenError):
     """It is an access token where a refresh token is expected, or the other way round."""
 

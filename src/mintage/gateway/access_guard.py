@@ -16,6 +16,7 @@ from mintage.concurrency.rate_limits import no_limit
 from mintage.errors import (
     AccessDenied,
     InsufficientScope,
+    InvalidDpopProof,
     InvalidRequest,
     InvalidToken,
     OAuthError,
@@ -34,7 +35,7 @@ from mintage.gateway.mcp_headers import (
     mirrored,
 )
 from mintage.gateway.origins import Origins
-from mintage.resource.bearer import Access, Bearer, NoToken
+from mintage.resource.bearer import DPOP, Access, Bearer, NoToken
 from mintage.resource.challenges import challenge
 from mintage.site.resource import Resource
 from mintage.site.site import Site
@@ -44,11 +45,15 @@ from mintage.web.edge import Failure, error_response, failure_of, json_response
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _USUAL_METHODS: Final = frozenset({"GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS"})
 _USUAL_CONNECTIONS: Final = frozenset({b"keep-alive", b"close"})
+_CHALLENGED: Final = (NoToken, InvalidToken, InsufficientScope, InvalidRequest, InvalidDpopProof)
 _JUDGED: Final = MCP_HEADERS | {b"connection", b"content-length", b"transfer-encoding"}
 
 
 PageOf: TypeAlias = Callable[[Failure, Request, Resource], Response | None]
-Check: TypeAlias = Callable[[RawHeaders, Resource, Sequence[Call]], Awaitable[Access]]
+Check: TypeAlias = Callable[
+    [RawHeaders, Resource, Sequence[Call], str, str, bool], Awaitable[Access]
+]
+"""(headers, resource, calls, method, path below the resource, whether it was admitted before)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +122,10 @@ class AccessGuard:
             )
         _check_head(headers, method)
         if not resource.rules:
-            return await check(headers, resource, ())
+            return await check(headers, resource, (), method, path, again)
         call = Call(method=method, path=path)
         if not reads_messages(resource.rules, call):
-            return await check(headers, resource, (call,))
+            return await check(headers, resource, (call,), method, path, again)
         if websocket:
             raise AccessDenied(
                 "no WebSocket may be opened here: use MCP's Streamable HTTP",
@@ -128,17 +133,17 @@ class AccessGuard:
                 stage="rules",
             )
         if incoming is None:
-            return await self._by_headers(check, headers, resource, call)
+            return await self._by_headers(check, headers, resource, call, again=again)
         # A client without access can't make Mintage read a body.
-        access = await check(headers, resource, (call,))
+        access = await check(headers, resource, (call,), method, path, again)
         if method != "POST":
             await incoming.check_empty()
             return access
         calls = await _calls(headers, resource, call, incoming)
-        return await check(headers, resource, calls)
+        return await check(headers, resource, calls, method, path, True)  # noqa: FBT003
 
     async def _by_headers(
-        self, check: Check, headers: RawHeaders, resource: Resource, call: Call
+        self, check: Check, headers: RawHeaders, resource: Resource, call: Call, *, again: bool
     ) -> Access:
         """The calls of a request whose body another proxy keeps."""
         if not resource.trusts_mcp_headers:
@@ -149,7 +154,7 @@ class AccessGuard:
             )
         operation, name = mirrored(headers, method=call.method)
         named = call.naming(operation, () if name is None else (name,))
-        return await check(headers, resource, (named,))
+        return await check(headers, resource, (named,), call.method, call.path, again)
 
     def may_call(self, access: Access, resource: Resource, path: str) -> Callable[[str, str], bool]:
         """A function that tells whether *access* allows a call by MCP method and name.
@@ -179,15 +184,22 @@ class AccessGuard:
         response = response or _as_json_rpc(failure) or error_response(failure)
         if isinstance(response, RedirectResponse):
             return response
-        if isinstance(failure.error, NoToken | InvalidToken | InsufficientScope | InvalidRequest):
+        if isinstance(failure.error, _CHALLENGED):
             named: OAuthError | None = failure.error
             if isinstance(failure.error, NoToken):
                 named = None
             metadata = self.site.metadata_url(resource)
             if slash:
                 metadata += "/"  # strict clients compare its "resource" with the URL that they use
-            response.headers["www-authenticate"] = challenge(resource, metadata, named)
+            response.headers["www-authenticate"] = challenge(
+                resource, metadata, named, dpop=_has_scheme_dpop(request)
+            )
         return response
+
+
+def _has_scheme_dpop(request: Request) -> bool:
+    """Whether the client sent its token with the scheme ``DPoP``."""
+    return request.headers.get("authorization", "").lower().startswith(f"{DPOP} ")
 
 
 def _check_head(headers: RawHeaders, method: str) -> None:

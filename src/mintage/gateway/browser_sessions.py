@@ -53,7 +53,11 @@ class _Request:
     counts: bool
 
     async def __call__(
-        self, headers: RawHeaders, resource: Resource, calls: Sequence[Call] = ()
+        self,
+        headers: RawHeaders,
+        resource: Resource,
+        calls: Sequence[Call],
+        *_: object,
     ) -> Access:
         """The access that the session's cookie gives to *resource* and all *calls* there.
 

@@ -149,6 +149,8 @@ class ForwardAuth:
             known = _known_to_proxies(response, self._asker)
             return await known(scope, receive, for_any_origin(send))
         answered = self._empty | told
+        if access.next_nonce is not None:
+            answered["dpop-nonce"] = access.next_nonce
         headers = [(name.encode(), value.encode("latin-1")) for name, value in answered.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers + keeps})
         return await send({"type": "http.response.body", "body": b""})

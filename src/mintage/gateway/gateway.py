@@ -20,6 +20,7 @@ from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours, route
+from mintage.gateway.proven import with_next_nonce
 from mintage.gateway.proxy import Proxy
 from mintage.gateway.watch import run_watched
 from mintage.gateway.websocket import Declined, WebSocketProxy
@@ -116,7 +117,7 @@ class Gateway:
 
         try:
             access = await self._access(scope, found, incoming)
-            receive = incoming.onward
+            receive, send = incoming.onward, with_next_nonce(send, access)
             if found.target.resource.filter_lists:
                 send = self._filtering(scope, receive, send, found, access)
             if (sessions := found.target.sessions) is not None:

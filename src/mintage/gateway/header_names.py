@@ -37,7 +37,7 @@ _NEEDED_PREFIX: Final = (b"accept", b"access-control-", b"content-", b"if-", b"m
 NEVER: Final = frozenset(
     {
         b"authorization", b"x-authorization", b"x-identity-token",
-        b"client-cert", b"eppn", b"expect", b"forwarded", b"gap-auth", b"host", b"proxy",
+        b"client-cert", b"dpop", b"eppn", b"expect", b"forwarded", b"gap-auth", b"host", b"proxy",
         b"remote-user", b"teleport-jwt-assertion", b"via",
         b"x-access-token", b"x-apigateway-api-userinfo", b"x-client-cert", b"x-client-ip",
         b"x-cluster-client-ip", b"x-email", b"x-endpoint-api-userinfo", b"x-forwarded",

@@ -19,6 +19,7 @@ from mintage.web.cookie_header import cookie_pairs, set_cookie_name
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
 _REWRITTEN: Final = frozenset({b"location", b"set-cookie"})
+_OURS: Final = frozenset({b"date", b"dpop-nonce"})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _OUR_COOKIES: Final = (b"__host-mintage-", b"mintage-")
 MAX_GROUP_BYTES: Final = 8192  # of the header with a user's groups, unless settings say otherwise
@@ -100,12 +101,12 @@ def to_client(headers: RawHeaders, *, asked: str, backend: str, public: str) -> 
 
     *asked* is the URL that was requested from the backend; clients know *backend* as *public*.
     There is no ``Date``: the server that answers the client sends its own, and there is one only
-    (RFC 9110 §6.6.1).
+    (RFC 9110 §6.6.1). Nor is there a nonce for proofs: Mintage checks them (RFC 9449 §9).
     """
     passed = _without_hop_by_hop(headers)
     names = dict(passed)
-    if b"date" in names:
-        passed = [header for header in passed if header[0] != b"date"]
+    if not _OURS.isdisjoint(names):
+        passed = [header for header in passed if header[0] not in _OURS]
     if _REWRITTEN.isdisjoint(names):
         return passed
     return [

@@ -19,6 +19,7 @@ IN_THE_KEY: Final = {
     "x-original-method": "$request_method",
     "x-original-uri": "$request_uri",
     "authorization": "$http_authorization",
+    "dpop": "$http_dpop",
     "origin": "$http_origin",
     "mcp-protocol-version": "$http_mcp_protocol_version",
     "mcp-method": "$http_mcp_method",
@@ -26,8 +27,8 @@ IN_THE_KEY: Final = {
     "sec-websocket-key": "$http_sec_websocket_key",
 }
 _KEY: Final = " ".join(IN_THE_KEY).encode()
-# A WebSocket lasts for longer than any answer.
-_NEVER: Final = frozenset({b"sec-websocket-key"})
+# A WebSocket lasts for longer than any answer, and a proof is good for one request.
+_NEVER: Final = frozenset({b"sec-websocket-key", b"dpop"})
 # What belongs to the question itself, or is for the log alone. It changes no answer.
 _WITHOUT_EFFECT: Final = frozenset(
     {b"host", b"connection", b"x-forwarded-for", b"x-request-id", KEY_HEADER.encode()}
@@ -69,9 +70,10 @@ class Keeping:
 
         At most *fresh_for*, the time for which the grant need not be read again: so a proxy accepts
         a revoked grant for no longer than Mintage itself. Never past the end of the token, and not
-        with a session's cookie.
+        with a session's cookie or for a token that is bound to a key: each of its requests has a
+        proof of its own.
         """
-        if access.by_cookie:
+        if access.by_cookie or access.cnf is not None:
             return 0
         left = min(fresh_for, access.ends_at - now)
         return max(0, min(self.most, int(left - _ROUNDING)))

@@ -27,13 +27,16 @@ _MAX_TYPED: Final = 40
 class Poll:
     """A token request with a device code. *resource*: None if left out.
 
-    *source*: from which address it came, if that is to be kept.
+    *source*: from which address it came, if that is to be kept. *jkt*, *public*: as in
+    `Redemption`.
     """
 
     client_id: ClientId
     code_hash: bytes
     resource: str | None
     source: str | None = None
+    jkt: str | None = None
+    public: bool = True
 
 
 def make_user_code(raw: bytes) -> str:
@@ -96,5 +99,6 @@ def redeem(grant: Grant, request: Poll, *, now: int, grace: int) -> Write | Keep
         rotated_at=now,
         resource=request.resource,
         used_from=request.source,
+        jkt=request.jkt if request.public else None,
     )
     return Write(active)

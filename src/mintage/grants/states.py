@@ -118,6 +118,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True, tag="pending"):
     code_challenge: str  # S256 (RFC 7636 §4.2)
     redirect_uri: str
     code_expires_at: int
+    jkt: str | None = None  # the key that must redeem it: ``dpop_jkt`` (RFC 9449 §10)
 
 
 class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defaults=True, gc=False):
@@ -129,6 +130,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     in seconds since the epoch, if it has an end of its own; such a grant has no refresh token.
     *slots*: its numbers in the status list, the newest last; empty without one.
     *exchanges_ended*: by client, when it last revoked the tokens that it had got by token exchange.
+    *jkt*: the thumbprint of the key that its refresh tokens are bound to (RFC 9449 §5).
     """
 
     login: Consent
@@ -143,6 +145,7 @@ class Active(msgspec.Struct, frozen=True, kw_only=True, tag="active", omit_defau
     ends_at: int | None = None
     slots: tuple[Slot, ...] = ()
     exchanges_ended: dict[ClientId, int] = {}
+    jkt: str | None = None
 
     @property
     def audience(self) -> str:
@@ -174,6 +177,8 @@ class Reason(StrEnum):
     WRONG_REDIRECT_URI = "wrong_redirect_uri"
     WRONG_RESOURCE = "wrong_resource"
     WRONG_VERIFIER = "wrong_code_verifier"
+    NO_PROOF = "no_dpop_proof"
+    WRONG_KEY = "wrong_dpop_key"
     REFRESH_REUSED = "refresh_token_reused"
     SCOPE_WIDENED = "scope_widened"
     CLIENT_REVOKED = "revoked_by_client"

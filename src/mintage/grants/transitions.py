@@ -60,7 +60,8 @@ class Revoke:
 class Redemption:
     """A token request with a code. *redirect_uri*, *resource*: None if left out.
 
-    *source*: from which address it came, if that is to be kept.
+    *source*: from which address it came, if that is to be kept. *jkt*: the thumbprint of the key
+    that the client proved to hold. *public*: whether nothing else proves that it is this client.
     """
 
     client_id: ClientId
@@ -69,13 +70,15 @@ class Redemption:
     redirect_uri: str | None
     resource: str | None
     source: str | None = None
+    jkt: str | None = None
+    public: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refreshment:
     """A token request with a refresh token of *generation*. *scopes*: None for all.
 
-    *source*: see `Redemption`.
+    *source*, *jkt*, *public*: see `Redemption`.
     """
 
     client_id: ClientId
@@ -83,13 +86,16 @@ class Refreshment:
     scopes: Scopes | None
     resource: str | None
     source: str | None = None
+    jkt: str | None = None
+    public: bool = True
 
 
 def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | Revoke:
     """The decision about a code (RFC 6749 §4.1.3, RFC 7636 §4.6).
 
     A client that has the code and not its verifier did not request the code, so one wrong verifier
-    spends it. A code that comes a second time ends the grant (RFC 6749 §4.1.2).
+    spends it. A code that comes a second time ends the grant (RFC 6749 §4.1.2). A code that was
+    requested with a key's thumbprint is redeemed with a proof of that key (RFC 9449 §10).
     """
     if isinstance(grant, Revoked):
         return Refuse(Reason.REVOKED)
@@ -101,6 +107,8 @@ def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | R
         return Refuse(Reason.WRONG_CLIENT)
     if now >= grant.code_expires_at:
         return Refuse(Reason.CODE_EXPIRED)
+    if (unproven := _unproven(grant.jkt, request.jkt)) is not None:
+        return Refuse(unproven)
     if request.redirect_uri not in (None, grant.redirect_uri):
         return Refuse(Reason.WRONG_REDIRECT_URI)
     if not grant.login.covers(request.resource):
@@ -115,6 +123,7 @@ def redeem(grant: Grant, request: Redemption, *, now: int) -> Write | Refuse | R
         rotated_at=now,
         resource=request.resource,
         used_from=request.source,
+        jkt=request.jkt if request.public else None,
     )
     return Write(active)
 
@@ -144,6 +153,10 @@ def refresh(
     one is noticed at the next refresh of either.
 
     *age*: seconds since the last rotation, if the caller measured them; None: by *now*.
+
+    A public client that proves a key has its refresh tokens bound to it from then on. Without that
+    key they are refused, and nothing changes: a thief can't end the login with them either (RFC
+    9449 §5). A confidential client proves itself in another way, so its key may change.
     """
     if isinstance(grant, Revoked):
         return Refuse(Reason.REVOKED)
@@ -155,18 +168,31 @@ def refresh(
         return Refuse(Reason.WRONG_RESOURCE)
     if not grant.login.covers_scopes(request.scopes):
         return Refuse(Reason.SCOPE_WIDENED)
+    if (unproven := _unproven(grant.jkt, request.jkt)) is not None:
+        return Refuse(unproven)
     late = over(grant, request.generation, now=now, session=session, idle=idle)
     if late is not None:
         return _revoke(grant, late, now)
     if request.generation >= grant.generation:
         next_one = replace(
-            grant, generation=request.generation + 1, rotated_at=now, used_from=request.source
+            grant,
+            generation=request.generation + 1,
+            rotated_at=now,
+            used_from=request.source,
+            jkt=request.jkt if request.public else None,
         )
         return Write(next_one)
     age = now - grant.rotated_at if age is None else age
     if request.generation == grant.generation - 1 and age < grace:
         return Keep(grant)
     return _revoke(grant, Reason.REFRESH_REUSED, now)
+
+
+def _unproven(bound_to: str | None, proven: str | None) -> Reason | None:
+    """Why a grant that is *bound_to* a key may not be used with the *proven* one."""
+    if bound_to is None or bound_to == proven:
+        return None
+    return Reason.NO_PROOF if proven is None else Reason.WRONG_KEY
 
 
 def revoke(grant: Grant, client_id: ClientId, *, now: int) -> Refuse | Revoke:

@@ -20,6 +20,7 @@ from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours
+from mintage.gateway.proven import PROVEN, as_bearer, with_next_nonce
 from mintage.gateway.watch import run_watched
 from mintage.integrations.lifespans import lifespan_within
 from mintage.integrations.path_interpretations import Places, located, public_path
@@ -292,7 +293,7 @@ class Guard:
             response = guard.refusal(error, _request(scope), resource, slash=slash)
             await _answer(response, scope, receive, outward)
 
-        async def admit() -> Access:
+        async def admit(*, again: bool = True) -> Access:
             return await guard.admit(
                 headers,
                 resource,
@@ -300,15 +301,19 @@ class Guard:
                 path=found.rest,
                 incoming=incoming,
                 websocket=scope["type"] == "websocket",
+                again=again,
             )
 
         try:
-            access = await admit()
-            receive = incoming.onward
+            access = await admit(again=False)
+            receive, send = incoming.onward, with_next_nonce(send, access)
+            if access.cnf is not None:
+                scope, token = as_bearer(scope)
+                PROVEN.set(token)
             if resource.filter_lists and scope["type"] == "http":
                 may_call = guard.may_call(access, resource, found.rest)
                 send = ListFilter(send, may_call, refuse, method, scope["path"])
-                scope = {**scope, "headers": asking_for_plain(headers)}
+                scope = {**scope, "headers": asking_for_plain(scope["headers"])}
             user = User.of(access, resource, running.site.hierarchy, running.vault)
             watch = running.gateway.proxy.watch
             return await run_watched(watch, admit, self.app, _with(scope, user), receive, send)

@@ -45,11 +45,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mintage.app import Mintage
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import ConfigError, InvalidToken
+from mintage.gateway.proven import PROVEN
 from mintage.integrations.asgi import PASSED, Guard, Login
 from mintage.integrations.user import Table, User, config_of
 from mintage.jwt.issuer import JWTIssuer
 from mintage.jwt.keyring import KeyRing
-from mintage.resource.bearer import bearer_token
+from mintage.resource.bearer import credential
 from mintage.server.metadata import documents
 from mintage.settings.load import load
 from mintage.site.resource import Resource
@@ -216,7 +217,8 @@ class MintageAuth(AuthProvider):
             token: The text of the token.
 
         Returns:
-            The token with its user, or None if it is not valid at this resource.
+            The token with its user, or None if it is not valid at this resource. A token that is
+            bound to a key is valid only in a request whose proof the middleware has checked.
 
         Raises:
             StoreError: The store can't be read just now, so the token can't be checked.
@@ -234,7 +236,7 @@ class MintageAuth(AuthProvider):
                 "FastMCP(auth=…).http_app(), whose middleware applies them"
             )
         try:
-            access = await running.bearer.read(token, resource)
+            access = await running.bearer.read(token, resource, proven=PROVEN.get() == token)
         except InvalidToken:
             return None
         user = User.of(access, resource, running.site.hierarchy, running.vault)
@@ -336,7 +338,7 @@ class MintageAuth(AuthProvider):
         Returns:
             FastMCP's user.
         """
-        token = bearer_token(headers)
+        token = credential(headers)[1]
         known = self._known.get(token)
         if known is not None and known[0] is user.grant:
             return known[1]

@@ -33,6 +33,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from mintage.errors import InvalidToken
+from mintage.gateway.proven import PROVEN
 from mintage.integrations.asgi import Guard, Login
 from mintage.integrations.user import User
 from mintage.site.resource import Resource
@@ -102,7 +103,8 @@ class MintageTokenVerifier:
             token: The text of the token.
 
         Returns:
-            The token with its user, or None if it is not valid at this resource.
+            The token with its user, or None if it is not valid at this resource. A token that is
+            bound to a key is valid only in a request whose proof the middleware has checked.
 
         Raises:
             StoreError: The store can't be read just now, so the token can't be checked.
@@ -117,7 +119,7 @@ class MintageTokenVerifier:
         if resource.rules and not self.login.guards:
             raise RuntimeError(f"{self.path} has rules: run login.app(server), which applies them")
         try:
-            access = await running.bearer.read(token, resource)
+            access = await running.bearer.read(token, resource, proven=PROVEN.get() == token)
         except InvalidToken:
             return None
         user = User.of(access, resource, running.site.hierarchy, running.vault)

@@ -256,14 +256,14 @@ def _usable(member: msgspec.Raw) -> Iterator[tuple[Algorithm, str, Verifier]]:
     try:
         jwk = _decode_jwk(member)
         if jwk.use == "sig" and "verify" in (jwk.key_ops or ["verify"]) and jwk.kid:
-            public = _public_key(jwk)
+            public = public_key(jwk)
             alg: Any = jwk.alg
             yield algorithm_of(public, alg), jwk.kid, verifier(public)
     except (ValueError, MalformedToken, RecursionError, UnsupportedAlgorithm):
         return
 
 
-def _public_key(jwk: Jwk) -> PublicKey:
+def public_key(jwk: Jwk) -> PublicKey:
     """Raises ``ValueError`` or `MalformedToken` if *jwk* is not a valid public key."""
     match jwk.kty, jwk.crv:
         case "EC", "P-256":

@@ -17,6 +17,7 @@ from mintage.errors import (
     MalformedToken,
     NotYetValid,
     WrongAudience,
+    WrongConfirmation,
     WrongIssuer,
     WrongTokenUse,
 )
@@ -28,6 +29,17 @@ MAX_LEEWAY: Final = 300  # seconds
 
 Name = Annotated[str, Meta(min_length=1)]
 Time = Annotated[int, Meta(ge=-MAX_TIME, le=MAX_TIME)]  # seconds since the epoch
+
+
+class Confirmation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The key that a token is bound to (RFC 7800 §3.1).
+
+    Args:
+        jkt: The RFC 7638 thumbprint of a key whose proof must come with the token (RFC 9449 §6.1).
+            None: the token is bound in another way, which Mintage can't check.
+    """
+
+    jkt: Name | None = None
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,6 +59,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
         sub: The user, if the issuer names one.
         upstream_claims: What the identity provider said about the user, if the issuer adds it.
         nbf: When it begins to be valid, in seconds since the epoch.
+        cnf: The key that it is bound to. None: anybody who has the token may use it.
     """
 
     iss: str
@@ -60,6 +73,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     sub: Name | None = None
     upstream_claims: dict[str, Any] | None = None
     nbf: Time | None = None
+    cnf: Confirmation | None = None
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -98,6 +112,8 @@ def check_names(claims: Claims) -> None:
         raise ValueError("client_id and jti are strings, and not empty")
     if sub is not None and (type(sub) is not str or not sub):
         raise ValueError("subject is a string, and not empty")
+    if claims.cnf is not None and (type(claims.cnf.jkt) is not str or not claims.cnf.jkt):
+        raise ValueError("key_thumbprint is a string, and not empty")
 
 
 def encode(claims: Claims) -> bytes:
@@ -167,6 +183,20 @@ def check(
     latest = now + ahead
     if claims.iat > latest or (claims.nbf is not None and claims.nbf > latest):
         raise NotYetValid
+
+
+def check_key(claims: Claims, proven: str | None) -> None:
+    """Raises `WrongConfirmation` unless *claims* are bound to the key that the sender has *proven*.
+
+    *proven*: the thumbprint of a key; None: no proof came. Then they must not be bound either.
+    """
+    if claims.cnf is None:
+        if proven is not None:
+            raise WrongConfirmation("The token is bound to no key: it is not a DPoP token")
+    elif proven is None:
+        raise WrongConfirmation("The token is bound to a key, and came without a proof of it")
+    elif claims.cnf.jkt != proven:
+        raise WrongConfirmation
 
 
 def _parse_slow_path(payload: bytes) -> dict[str, Any]:

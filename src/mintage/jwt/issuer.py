@@ -10,10 +10,12 @@ from functools import lru_cache
 from secrets import token_urlsafe
 from typing import Any, Final
 
+from msgspec import structs
+
 from mintage.crypto.derivation import derive_jwt_key
 from mintage.jwt import claims as claims_
 from mintage.jwt.algorithms import Signer
-from mintage.jwt.claims import Claims
+from mintage.jwt.claims import Claims, Confirmation
 from mintage.jwt.hs256_fast_path import SigningPrefix, reader
 from mintage.jwt.jws import MAX_TOKEN, open_token, sign
 from mintage.jwt.keyring import KeyRing, TokenKey
@@ -102,6 +104,7 @@ class JWTIssuer:
         extra_claims: dict[str, Any] | None = None,
         *,
         issued_at: int | None = None,
+        key_thumbprint: str | None = None,
     ) -> str:
         """A signed access token (RFC 7519; RFC 9068 under an asymmetric key).
 
@@ -115,6 +118,9 @@ class JWTIssuer:
             subject: The user, the claim ``sub``. Required under an asymmetric key (RFC 9068 §2.2).
             extra_claims: More claims, as JSON. It may not hold a claim that has its own argument.
             issued_at: Seconds since the epoch. None: now.
+            key_thumbprint: The RFC 7638 thumbprint of the key that the token is bound to, for the
+                claim ``cnf`` (RFC 9449 §6.1). None: the token is not bound. `verify_token` returns
+                the claim; it is up to the caller to ask for a proof.
 
         Returns:
             The token as a compact JWS of at most 16 KiB. `verify_token` accepts it.
@@ -130,6 +136,8 @@ class JWTIssuer:
         claims = Claims(
             self.issuer, self.audience, client_id, scope, exp, iat, jti, "access", subject
         )
+        if key_thumbprint is not None:
+            claims = structs.replace(claims, cnf=Confirmation(key_thumbprint))
         return self._sign(claims, self._access, upstream_claims, extra_claims)
 
     def issue_refresh_token(
@@ -292,7 +300,8 @@ def _merge(claims: Claims, upstream: dict[str, Any], extra: dict[str, Any]) -> d
     if taken := claims_.RESERVED.intersection(extra):
         raise ValueError(f"extra_claims may not set {', '.join(sorted(taken))}")
     merged = claims_.as_dict(claims) | extra
-    return merged | {"upstream_claims": upstream} if upstream else merged
+    bound = {"cnf": merged.pop("cnf")} if "cnf" in merged else {}
+    return merged | ({"upstream_claims": upstream} if upstream else {}) | bound
 
 
 def _end(iat: int, expires_in: int) -> int:

@@ -111,11 +111,14 @@ class JWTVerifier:
     def __repr__(self) -> str:
         return f"JWTVerifier(issuer={self.issuer!r}, audience={self.audience!r})"
 
-    async def verify(self, token: str) -> Claims:
+    async def verify(self, token: str, *, key_thumbprint: str | None = None) -> Claims:
         """Verify an access token, and return its claims as a typed value.
 
         Args:
             token: The compact JWS. Any string is safe to pass.
+            key_thumbprint: The thumbprint of the key whose DPoP proof came with the token, and was
+                verified for this request (RFC 9449 §7.1). None: no proof came. A token that is
+                bound to a key is then refused. `RequestVerifier` does both.
 
         Returns:
             The registered claims.
@@ -124,13 +127,16 @@ class JWTVerifier:
             TokenError: The token is refused. Its subclass says why. Answer 401.
             KeysUnavailable: The issuer's keys can't be fetched now. Answer 503, never 401.
         """
-        return (await self._verify(token))[0]
+        return (await self._verify(token, key_thumbprint))[0]
 
-    async def verify_token(self, token: str) -> dict[str, Any]:
+    async def verify_token(
+        self, token: str, *, key_thumbprint: str | None = None
+    ) -> dict[str, Any]:
         """Verify an access token, and return all of its claims.
 
         Args:
             token: The compact JWS. Any string is safe to pass.
+            key_thumbprint: As in `verify`.
 
         Returns:
             The claims by name, extra ones included.
@@ -139,14 +145,15 @@ class JWTVerifier:
             TokenError: As in `verify`.
             KeysUnavailable: As in `verify`.
         """
-        claims, everything = await self._verify(token)
+        claims, everything = await self._verify(token, key_thumbprint)
         return claims_.as_dict(claims) if everything is None else everything
 
-    def verify_now(self, token: str) -> Claims:
+    def verify_now(self, token: str, *, key_thumbprint: str | None = None) -> Claims:
         """`verify` for programs without an event loop. The verifier must have been given *jwks*.
 
         Args:
             token: The compact JWS. Any string is safe to pass.
+            key_thumbprint: As in `verify`.
 
         Returns:
             The registered claims.
@@ -157,22 +164,24 @@ class JWTVerifier:
         """
         if self._keys is None:
             raise ValueError("without an event loop, give the keys as jwks")
-        return self._read(token, self._keys.pins)[0]
+        return self._read(token, self._keys.pins, key_thumbprint)[0]
 
-    async def _verify(self, token: str) -> tuple[Claims, dict[str, Any] | None]:
+    async def _verify(self, token: str, proven: str | None) -> tuple[Claims, dict[str, Any] | None]:
         if self._source is None:
             assert self._keys is not None  # noqa: S101 - one of the two was given
-            return self._read(token, self._keys.pins)
+            return self._read(token, self._keys.pins, proven)
         pins = await self._source.keys()
         try:
-            return self._read(token, pins)
+            return self._read(token, pins, proven)
         except UnknownKey:
             newer = await self._source.newer_than(pins)
             if newer is None:
                 raise
-            return self._read(token, newer)
+            return self._read(token, newer, proven)
 
-    def _read(self, token: str, pins: Pins) -> tuple[Claims, dict[str, Any] | None]:
+    def _read(
+        self, token: str, pins: Pins, proven: str | None
+    ) -> tuple[Claims, dict[str, Any] | None]:
         parsed = claims_.parse(open_token(token, pins))
         claims_.check(
             parsed[0],
@@ -183,6 +192,7 @@ class JWTVerifier:
             self._leeway,
             self._leeway,
         )
+        claims_.check_key(parsed[0], proven)
         return parsed
 
 

@@ -1,5 +1,6 @@
-"""Finds the live grant of a request from its headers, or refuses as RFC 6750 says."""
+"""Finds the live grant of a request from its headers, or refuses as RFC 6750 and RFC 9449 say."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -21,6 +22,8 @@ from mintage.grant_tokens import Tokens
 from mintage.grants.delegation import Delegation, is_over
 from mintage.grants.handles import store_key
 from mintage.grants.states import Active
+from mintage.jwt.claims import Confirmation
+from mintage.resource.possession import Possession
 from mintage.site.resource import Resource
 from mintage.values import ClientId, Clock, Scopes
 from mintage.vault.values import CLOCK_LEEWAY, OpenGrant, Refused
@@ -28,6 +31,10 @@ from mintage.vault.vault import Vault
 from mintage.web.current_request import note_caller
 
 _MAX_KNOWN: Final = 2000
+
+
+BEARER: Final = "bearer"
+DPOP: Final = "dpop"
 
 
 class NoToken(OAuthError):
@@ -38,12 +45,17 @@ class NoToken(OAuthError):
     stage = "token"
 
 
+class NeedsProof(InvalidToken):
+    """The token is bound to a key, or must be: the scheme ``DPoP`` and a proof are needed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """A request with a valid token or session: the live grant, and its scopes.
 
     *by_cookie*: whether it is a browser's session. *delegation*: who acts for the user, if the
-    token was exchanged.
+    token was exchanged. *cnf*: the key that the token is bound to, which its sender has proven.
+    *next_nonce*: the nonce for the next proof, if the client needs another.
     """
 
     opened: OpenGrant = field(repr=False)
@@ -51,6 +63,8 @@ class Access:
     ends_at: float  # of the token, in seconds since the epoch
     by_cookie: bool = False
     delegation: Delegation | None = None
+    cnf: Confirmation | None = None
+    next_nonce: str | None = None
 
     @property
     def client_id(self) -> ClientId:
@@ -79,20 +93,23 @@ class _Known(NamedTuple):
     resource: Resource
     key: bytes
     ends_at: float
-    delegation: Delegation | None = None
+    delegation: Delegation | None
+    cnf: Confirmation | None
 
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Checks bearer tokens for the resources of one server.
+    """Checks access tokens for the resources of one server.
 
     A verified token is not verified again until it expires: the same string has the same signature.
     Whether its grant is live is asked of the vault each time, and whether its client is *denied*.
+    *possession* checks the proof of each request with a token that is bound to a key.
     """
 
     tokens: Tokens
     vault: Vault
     clock: Clock
+    possession: Possession
     hierarchy: Hierarchy = FLAT
     denied: Callable[[ClientId], bool] = lambda _: False
     _known: BoundedMemory[str, "_Known"] = field(
@@ -100,14 +117,28 @@ class Bearer:
     )
 
     async def check(
-        self, headers: list[tuple[bytes, bytes]], resource: Resource, calls: Sequence[Call] = ()
+        self,
+        headers: list[tuple[bytes, bytes]],
+        resource: Resource,
+        calls: Sequence[Call],
+        method: str,
+        path: str,
+        again: bool = False,  # noqa: FBT001, FBT002  (by position: a request pays for each name)
     ) -> Access:
         """The access that the ``Authorization`` header gives to *resource* and all *calls* there.
 
-        Raises `NoToken`, `InvalidRequest`, `InvalidToken`, `InsufficientScope`, `AccessDenied`; and
-        `StoreUnavailable` if nothing is known, which is no refusal.
+        *method*, *path*: of the request, below the resource: its DPoP proof must be for them.
+        *again*: the request was admitted before, so its proof was checked, and may be old by now.
+
+        Raises `NoToken`, `InvalidRequest`, `InvalidToken`, `InvalidDpopProof`, `InsufficientScope`,
+        `AccessDenied`; and `StoreUnavailable` if nothing is known, which is no refusal.
         """
-        access = await self.read(bearer_token(headers), resource)
+        scheme, token = credential(headers)
+        access = await self._read(token, resource)
+        if access.cnf is not None or scheme is DPOP:
+            access = self._proven(
+                access, scheme, token, headers, method, resource.identifier + path, again
+            )
         note_caller(access)
         self.judge(access, resource, calls)
         return access
@@ -128,11 +159,44 @@ class Bearer:
         covered = self.hierarchy.covers(access.scopes, wanted)
         return covered and _accepted(access, resource, (call,))
 
-    async def read(self, token: str, resource: Resource) -> Access:
+    async def read(self, token: str, resource: Resource, *, proven: bool = False) -> Access:
         """The access of *token* to *resource*. Its scopes are not checked.
 
-        Raises `InvalidToken`, and `StoreUnavailable`.
+        *proven*: whether `check` has admitted the request that *token* came with. Without that, a
+        token that is bound to a key is refused: there is no proof to look at. Raises
+        `InvalidToken`, and `StoreUnavailable`.
         """
+        access = await self._read(token, resource)
+        if access.cnf is not None and not proven:
+            raise _needs_proof()
+        return access
+
+    def _proven(
+        self,
+        access: Access,
+        scheme: str,
+        token: str,
+        headers: list[tuple[bytes, bytes]],
+        method: str,
+        uri: str,
+        again: bool,  # noqa: FBT001  (as in `check`)
+    ) -> Access:
+        """*access*, after a look at the key of the sender (RFC 9449 §7.1, §7.2)."""
+        if access.cnf is None:
+            raise NeedsProof(
+                "this access token is not bound to a key: send it with the scheme Bearer",
+                reason="an unbound token with the scheme DPoP",
+            )
+        if scheme is not DPOP or access.cnf.jkt is None:
+            raise _needs_proof()
+        if again:
+            return access
+        proof = self.possession.check(
+            headers, method=method, uri=uri, token=token, jkt=access.cnf.jkt
+        )
+        return dataclasses.replace(access, next_nonce=self.possession.next_nonce(proof))
+
+    async def _read(self, token: str, resource: Resource) -> Access:
         known = self._known.get(token)
         if known is not None and known.resource is resource and self.clock() < known.ends_at:
             grant = self.vault.fresh(known.key)
@@ -140,7 +204,13 @@ class Bearer:
                 grant = None if grant is None or self._over(grant, known.delegation) else grant
             if grant is not None and not self.denied(grant.login.client_id):
                 opened = OpenGrant(known.secret, grant)
-                return Access(opened, known.scopes, known.ends_at, delegation=known.delegation)
+                return Access(
+                    opened,
+                    known.scopes,
+                    known.ends_at,
+                    delegation=known.delegation,
+                    cnf=known.cnf,
+                )
         return await self._check(token, resource)
 
     async def _check(self, token: str, resource: Resource) -> Access:
@@ -152,6 +222,12 @@ class Bearer:
                 "the access token is not valid here; refresh it, or log in again",
                 reason=error.error,
             ) from None
+        if verified.cnf is None and resource.dpop_required:
+            raise NeedsProof(
+                "this resource accepts only access tokens that are bound to a key: get one with a "
+                "DPoP proof",
+                reason="an unbound token for a resource with dpop = required",
+            )
         outcome = await self.vault.authenticate(verified.handle)
         if isinstance(outcome, Refused):
             raise InvalidToken(
@@ -174,9 +250,17 @@ class Bearer:
             )
         secret = verified.handle.secret
         ends_at = min(verified.ends_at, self.vault.ends_at(outcome.grant) + CLOCK_LEEWAY)
-        known = _Known(secret, verified.scopes, resource, store_key(secret), ends_at, delegation)
+        known = _Known(
+            secret,
+            verified.scopes,
+            resource,
+            store_key(secret),
+            ends_at,
+            delegation,
+            verified.cnf,
+        )
         self._known[token] = known
-        return Access(outcome, verified.scopes, ends_at, delegation=delegation)
+        return Access(outcome, verified.scopes, ends_at, delegation=delegation, cnf=verified.cnf)
 
     def _over(self, grant: Active, delegation: Delegation) -> bool:
         """Whether a client that acts by an exchanged token has revoked it, or was denied."""
@@ -192,17 +276,28 @@ def _accepted(access: Access, resource: Resource, calls: Sequence[Call]) -> bool
     return all(rule.accepts(claims) for rule in matching)
 
 
-def bearer_token(headers: list[tuple[bytes, bytes]]) -> str:
-    """The token of the one ``Authorization: Bearer`` header (RFC 6750 §2.1)."""
+def _needs_proof() -> NeedsProof:
+    return NeedsProof(
+        "this access token is bound to a key: send it with the scheme DPoP and a proof of that key",
+        reason="a bound token without its proof",
+    )
+
+
+def credential(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
+    """(scheme, token) of the one ``Authorization`` header (RFC 6750 §2.1, RFC 9449 §7.1)."""
     found = [value for name, value in headers if name == b"authorization"]
     if not found:
         raise NoToken("an access token is needed: log in, and send it in Authorization")
     if len(found) > 1:
         raise InvalidRequest("Authorization must be given once")
-    scheme, _, token = found[0].decode("latin-1").partition(" ")
-    if scheme.lower() != "bearer":
-        raise NoToken("the Authorization scheme must be Bearer")
+    named, _, token = found[0].decode("latin-1").partition(" ")
+    scheme = _SCHEMES.get(named.lower())
+    if scheme is None:
+        raise NoToken("the Authorization scheme must be Bearer or DPoP")
     token = token.strip(" ")
     if not token or " " in token:
-        raise InvalidRequest("Authorization must hold one token after Bearer")
-    return token
+        raise InvalidRequest(f"Authorization must hold one token after {named}")
+    return scheme, token
+
+
+_SCHEMES: Final = {BEARER: BEARER, DPOP: DPOP}

@@ -145,6 +145,7 @@ class CallbackEndpoint:
             tokens,
             code_challenge=wanted.code_challenge,
             redirect_uri=wanted.redirect_uri,
+            jkt=wanted.dpop_jkt,
         )
         party = replace(self._party(wanted, identity), grant=name_of_code(code))
         self.emit(LoggedIn(party=party, scopes=wanted.scopes))

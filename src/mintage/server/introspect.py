@@ -11,7 +11,7 @@ from starlette.responses import Response
 from mintage.clients.authentication import Authenticator, NothingConcerned
 from mintage.clients.client import Client
 from mintage.errors import InvalidClient, TokenError
-from mintage.grant_tokens import Tokens
+from mintage.grant_tokens import Tokens, token_type
 from mintage.grants.delegation import is_over
 from mintage.jwt.claims import Claims
 from mintage.server.requests import Introspection
@@ -100,7 +100,9 @@ def _body(claims: Claims, opened: OpenGrant) -> dict[str, Any]:
     if claims.scope:
         body["scope"] = claims.scope
     if claims.token_use == "access":  # noqa: S105
-        body["token_type"] = "Bearer"  # noqa: S105
+        body["token_type"] = token_type(claims.cnf.jkt if claims.cnf else None)
+    if claims.cnf is not None:
+        body["cnf"] = claims.cnf  # RFC 9449 §6.2
     if claims.upstream_claims:
         body["upstream_claims"] = claims.upstream_claims
     return body

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from mintage.clients.client import AUTH_METHODS, DEVICE_CODE
 from mintage.clients.keys import ALGORITHMS
+from mintage.dpop.keys import ALGORITHMS as PROOF_ALGORITHMS
 from mintage.endpoints import Feature, members
 from mintage.server.capabilities import Capabilities
 from mintage.site.resource import Resource
@@ -16,7 +17,7 @@ from mintage.site.site import Site
 
 
 def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, Any]:
-    """RFC 8414 §2, RFC 9126 §5, RFC 9207 §3, CIMD, and the PKCE methods that MCP requires."""
+    """RFC 8414 §2, RFC 9126 §5, RFC 9207 §3, RFC 9449 §5.1, CIMD, and MCP's PKCE methods."""
     methods, algorithms = list(AUTH_METHODS), list(ALGORITHMS)
     features: set[Feature] = set()
     if capabilities.keys:
@@ -46,6 +47,7 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
         "require_pushed_authorization_requests": capabilities.must_push,
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "protected_resources": [resource.identifier for resource in site.resources],
     }
     if site.upstreams:
@@ -61,7 +63,10 @@ def protected_resource(site: Site, resource: Resource) -> dict[str, Any]:
         "resource": resource.identifier,
         "authorization_servers": [site.issuer],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
     }
+    if resource.dpop_required:
+        document["dpop_bound_access_tokens_required"] = True
     if resource.scopes:
         document["scopes_supported"] = list(resource.scopes)
     if resource.name is not None:

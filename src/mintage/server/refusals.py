@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from mintage.errors import InvalidGrant, InvalidScope, InvalidTarget, OAuthError
+from mintage.errors import InvalidDpopProof, InvalidGrant, InvalidScope, InvalidTarget, OAuthError
 from mintage.grants.states import Reason
 
 
@@ -21,6 +21,17 @@ def token_error(reason: Reason) -> OAuthError:
         case Reason.WRONG_REDIRECT_URI:
             return InvalidGrant(
                 "redirect_uri must be the one of the authorization request; log in again",
+                reason=reason.value,
+            )
+        case Reason.NO_PROOF:
+            return InvalidDpopProof(
+                "the code or refresh token is bound to a key: send a DPoP proof of that key",
+                reason=reason.value,
+            )
+        case Reason.WRONG_KEY:
+            return InvalidGrant(
+                "the code or refresh token is bound to another key: send a DPoP proof of that one, "
+                "or log in again",
                 reason=reason.value,
             )
         case (

@@ -61,6 +61,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True, array_like
     upstream: str | None = None  # which identity provider, where there are several
     ui_locales: str | None = None  # the languages for Mintage's pages
     pushed: Pushed | None = None  # None: it came in the address
+    dpop_jkt: str | None = None  # the key that must redeem the code (RFC 9449 §10)
 
 
 def redirect_uri_of(form: Form, client: Client) -> str:
@@ -122,6 +123,7 @@ def parse_authorization(
         parameters=_login_parameters(form),
         upstream=_upstream_named_by(optional(form, "acr_values") or ""),
         ui_locales=_languages(optional(form, "ui_locales") or ""),
+        dpop_jkt=_thumbprint(optional(form, "dpop_jkt")),
         pushed=pushed,
     )
 
@@ -138,10 +140,21 @@ def parameters_of(wanted: AuthorizationRequest) -> Form:
     }
     if wanted.upstream is not None:
         fields["acr_values"] = (f"idp:{wanted.upstream}",)
-    sent = {"state": wanted.state, "ui_locales": wanted.ui_locales}
+    sent = {
+        "state": wanted.state,
+        "ui_locales": wanted.ui_locales,
+        "dpop_jkt": wanted.dpop_jkt,
+    }
     sent |= msgspec.structs.asdict(wanted.parameters)
     fields |= {name: (str(value),) for name, value in sent.items() if value is not None}
     return fields
+
+
+def _thumbprint(jkt: str | None) -> str | None:
+    """A SHA-256 thumbprint, as ``dpop_jkt`` has it (RFC 9449 §10)."""
+    if jkt is not None and not _S256.fullmatch(jkt):
+        raise InvalidRequest("dpop_jkt must be the SHA-256 thumbprint of a key: 43 characters")
+    return jkt
 
 
 def _login_parameters(form: Form) -> LoginParameters:

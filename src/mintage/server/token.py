@@ -11,20 +11,26 @@ from mintage.errors import UnauthorizedClient, UnsupportedGrantType
 from mintage.grant_tokens import TokenResponse
 from mintage.server.client_address import KeptAddress, kept_address
 from mintage.server.grant_types.grant_type import GrantType, TokenRequest
+from mintage.server.proof_of_key import ProofOfKey
 from mintage.web.edge import NO_STORE, authorization_of, json_response, read_form
 from mintage.web.forms import one
 
 
 class TokenEndpoint:
-    """*kept*: what is kept of the addresses from which clients get tokens."""
+    """*kept*: what is kept of the addresses from which clients get tokens.
+
+    *proof_of_key*: checks DPoP proofs.
+    """
 
     def __init__(
         self,
         authenticate: Authenticator,
         grant_types: Iterable[GrantType],
+        proof_of_key: ProofOfKey,
         kept: KeptAddress = "off",
     ) -> None:
         self._authenticate = authenticate
+        self._proof_of_key = proof_of_key
         self._kept = kept
         self._grant_types = {grant_type.name: grant_type for grant_type in grant_types}
 
@@ -42,8 +48,11 @@ class TokenEndpoint:
             )
         address = request.client.host if request.client else None
         source = kept_address(address, self._kept)
-        issued = await grant_type.issue(TokenRequest(form=form, client=client, source=source))
-        return json_response(_body(issued), headers=NO_STORE)
+        jkt = self._proof_of_key.jkt_for_token(request, client)
+        issued = await grant_type.issue(
+            TokenRequest(form=form, client=client, source=source, jkt=jkt)
+        )
+        return json_response(_body(issued), headers=NO_STORE | self._proof_of_key.headers(jkt))
 
 
 def _body(issued: TokenResponse) -> dict[str, object]:

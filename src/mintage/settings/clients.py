@@ -70,6 +70,8 @@ class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     itself](how-to/let-a-headless-agent-in.md), with `client_credentials`. The tokens have at most
     its `scopes`.
     """
+    dpop_bound_access_tokens: bool = False
+    """Whether it gets only tokens that are [bound to a key](how-to/bind-tokens-to-a-key.md)."""
     introspects: tuple[str, ...] = ()
     """Paths of the resources whose tokens it may introspect, as their server. It then needs no
     `redirect_uris`.
@@ -198,6 +200,7 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
             introspects=section.introspects,
             pushes=section.require_pushed_authorization_requests,
             resources=_resources_of(section),
+            dpop_bound=section.dpop_bound_access_tokens,
         )
         if section.token_exchange is None:
             return client

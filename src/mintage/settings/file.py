@@ -15,6 +15,7 @@ from mintage.settings.audit import AuditSection
 from mintage.settings.branding import BrandingSection
 from mintage.settings.browser import BrowserSection
 from mintage.settings.clients import CimdSection, ClientSection, RegistrationSection
+from mintage.settings.dpop import DpopSection
 from mintage.settings.gateway import GatewaySection
 from mintage.settings.grant_types import GrantTypesSection
 from mintage.settings.limits import LimitsSection
@@ -162,6 +163,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     admin: AdminSection | None = None
     limits: LimitsSection = LimitsSection()
     par: ParSection = ParSection()
+    dpop: DpopSection = DpopSection()
 
 
 def check_idle_lifetime(file: File) -> None:

@@ -35,6 +35,7 @@ from mintage.settings.clients import (
     read_policy,
     read_registration,
 )
+from mintage.settings.dpop import DpopSection
 from mintage.settings.exchanging import check_exchanging
 from mintage.settings.file import (
     AccountSection,
@@ -98,6 +99,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         consent: ``[consent]``: whether consents may be remembered.
         audit: ``[audit]``: the audit trail. None: there is none.
         browser: ``[browser]``: how long browsers stay signed in.
+        dpop: ``[dpop]``: proofs of clients that bind their tokens to a key (RFC 9449).
         limits: ``[limits]``: how often a user, a login or an address may do something.
         par: ``[par]``: pushed authorization requests (RFC 9126).
         admin: ``[admin]``: the API for operators. None: there is none.
@@ -137,6 +139,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitsSection = LimitsSection()
     others: tuple[Upstream, ...] = ()
     par: ParSection = ParSection()
+    dpop: DpopSection = DpopSection()
     secret_file: Path | None = None
     digest: str | None = None
 
@@ -378,6 +381,7 @@ def parse(
         opentelemetry=file.opentelemetry,
         limits=file.limits,
         par=file.par,
+        dpop=file.dpop,
         admin=read_admin(
             file.admin,
             base=base,

@@ -25,7 +25,7 @@ _WITH_SECRETS: Final = ("admin", "audit")
 """Those among them whose secrets may be others, although the settings name the same sources."""
 
 AT_ONCE: Final = (
-    "account", "allow", "branding", "browser", "cimd", "client", "consent", "gateway",
+    "account", "allow", "branding", "browser", "cimd", "client", "consent", "dpop", "gateway",
     "grant_types", "grants", "limits", "par", "registration", "resource", "scopes", "secret",
     "status_list", "tokens", "upstream",
 )  # fmt: skip

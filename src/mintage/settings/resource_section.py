@@ -1,6 +1,6 @@
 """The keys of ``[[resource]]`` in ``mintage.toml``."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -202,3 +202,7 @@ class ResourceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The `optional_scopes` that a browser's session has, besides `scopes`."""
     browser_origins: tuple[str, ...] = ()
     """Other origins whose pages may send requests with a browser's session."""
+    dpop: Literal["accepted", "required"] = "accepted"
+    """Whether each token must be [bound to a key](how-to/bind-tokens-to-a-key.md), or may be.
+    Sessions of browsers are no tokens: they need no key.
+    """

@@ -80,6 +80,7 @@ def _resource(section: ResourceSection, issuer: str, target: Target) -> Resource
         browser=section.browser,
         browser_scopes=section.browser_scopes,
         browser_origins=section.browser_origins,
+        dpop_required=section.dpop == "required",
         exchange=None if section.exchange is None else section.exchange.exchange(),
         id_jag=None if section.id_jag is None else section.id_jag.wanted(),
         target=target,

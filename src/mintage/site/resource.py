@@ -34,6 +34,8 @@ class Resource:
     the optional scopes that such a session has. *browser_origins*: other sites whose pages may send
     requests with it.
 
+    *dpop_required*: whether it accepts only tokens that are bound to a key (RFC 9449).
+
     *credential*: what its backend gets about the user. *backend_audience*: the backend's name in
     signed identities; None: the resource's identifier. *exchange*: which other token to request
     from the provider, if *credential* says so; *id_jag*: likewise, which to request from another
@@ -57,6 +59,7 @@ class Resource:
     browser: bool = False
     browser_scopes: Scopes = ()
     browser_origins: tuple[str, ...] = ()
+    dpop_required: bool = False
     backend_audience: str | None = None
     exchange: Exchange | None = None
     id_jag: IdJag | None = None

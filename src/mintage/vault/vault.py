@@ -230,10 +230,17 @@ class Vault:
         return await self._store.load(key) is not None and key not in self._unsure_claims
 
     async def create(
-        self, login: Consent, upstream: UpstreamTokens, *, code_challenge: str, redirect_uri: str
+        self,
+        login: Consent,
+        upstream: UpstreamTokens,
+        *,
+        code_challenge: str,
+        redirect_uri: str,
+        jkt: str | None = None,
     ) -> str:
         """Store a finished login. Returns the authorization code that opens it.
 
+        *jkt*: the thumbprint of the key that must redeem the code; None: the request named none.
         Raises `UpstreamRefused` if the user has logged out at the provider since it began.
         """
         raw = self._random_bytes(handles.CODE_BYTES)
@@ -247,6 +254,7 @@ class Vault:
             code_challenge=code_challenge,
             redirect_uri=redirect_uri,
             code_expires_at=expires_at,
+            jkt=jkt,
         )
         await self._grants.insert(secret, pending, expires_at)
         await self.listing.make_room(login, limit=self._max_grants)

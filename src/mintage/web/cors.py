@@ -10,13 +10,14 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
+_EXPOSED: Final = (
+    b"WWW-Authenticate, DPoP-Nonce, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, "
+    b"X-Request-Id, *"
+)
 _ANYBODY: Final = [
     (b"access-control-allow-origin", b"*"),
     # "*" leaves Authorization out, and some webviews do not know it.
-    (
-        b"access-control-expose-headers",
-        b"WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, X-Request-Id, *",
-    ),
+    (b"access-control-expose-headers", _EXPOSED),
 ]
 
 PREFLIGHT: Final = Response(
@@ -25,7 +26,7 @@ PREFLIGHT: Final = Response(
         "access-control-allow-origin": "*",
         "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
         "access-control-allow-headers": (
-            "Authorization, Content-Type, Accept, Last-Event-ID, "
+            "Authorization, DPoP, Content-Type, Accept, Last-Event-ID, "
             "Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, *"
         ),
         "access-control-max-age": "7200",

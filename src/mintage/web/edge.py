@@ -29,6 +29,7 @@ from mintage.errors import (
     UpstreamMisbehaved,
     UpstreamMisconfigured,
     UpstreamUnavailable,
+    UseDpopNonce,
 )
 from mintage.values import RandomBytes
 from mintage.web.current_request import note_refusal
@@ -143,6 +144,8 @@ class Failure:
                 headers["allow"] = allow
             case InvalidClient(challenge=True):
                 headers["www-authenticate"] = 'Basic realm="mintage", charset="UTF-8"'
+            case UseDpopNonce(nonce=nonce):
+                headers["dpop-nonce"] = nonce
             case InvalidToken():
                 headers["www-authenticate"] = 'Bearer realm="mintage", error="invalid_token"'
             case _:

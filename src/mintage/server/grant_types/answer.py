@@ -7,6 +7,7 @@ from mintage.access.emails import without_unverified_email
 from mintage.clients.client import Client
 from mintage.errors import InvalidTarget, OAuthError, TemporarilyUnavailable
 from mintage.grant_tokens import TokenResponse, Tokens
+from mintage.server.bound_resource import check_bound
 from mintage.server.told_claims import told_claims
 from mintage.site.site import Site
 from mintage.values import Scopes
@@ -22,17 +23,22 @@ class Answer:
     So a setting that has changed since the login is noticed before anything is spent. *resource*:
     the one that the request names, None for the grant's own. *scopes*: None for all that were
     granted. Scopes that were not granted are left out; if none remains, all granted ones are meant.
+    *jkt*: the thumbprint of the key that the access token is bound to; None: it is not bound.
     """
 
     tokens: Tokens
     site: Site
     client: Client
     resource: str | None
+    jkt: str | None
     scopes: Scopes | None = None
     _made: tuple[OpenGrant, TokenResponse] | None = field(default=None, init=False, repr=False)
 
     def __call__(self, opened: OpenGrant) -> TokenResponse:
-        """The tokens of *opened*. Raises `InvalidTarget` or `TemporarilyUnavailable`."""
+        """The tokens of *opened*.
+
+        Raises `InvalidTarget`, `InvalidDpopProof` or `TemporarilyUnavailable`.
+        """
         if self._made is None or self._made[0].grant is not opened.grant:
             self._made = opened, self._make(opened)
         return self._made[1]
@@ -43,6 +49,7 @@ class Answer:
         target = self.site.resource(named)
         if target is None:
             raise _not_served(named, self.site)
+        check_bound(target, self.jkt)
         # A scope that the settings no longer know leaves new tokens.
         wanted = tuple(s for s in self.scopes or () if s in login.scopes) or login.scopes
         said = without_unverified_email(login.identity.claims)
@@ -55,6 +62,7 @@ class Answer:
             scopes=tuple(scope for scope in wanted if scope in target.all_scopes),
             claims=claims,
             refreshable="refresh_token" in self.client.grant_types,
+            jkt=self.jkt,
         )
 
 

@@ -46,9 +46,15 @@ class AuthorizationCode:
             redirect_uri=asked.redirect_uri,
             resource=asked.resource,
             source=request.source,
+            jkt=request.jkt,
+            public=request.client.is_public,
         )
         answer = Answer(
-            tokens=self.tokens, site=self.site, client=request.client, resource=asked.resource
+            tokens=self.tokens,
+            site=self.site,
+            client=request.client,
+            resource=asked.resource,
+            jkt=request.jkt,
         )
         outcome = await self.vault.redeem(secret, redemption, answer)
         if isinstance(outcome, Refused):

@@ -75,6 +75,7 @@ class ClientCredentials:
             grant_type=self.name,
             ends_at=now + self.lifetime,
             source=request.source,
+            jkt=request.jkt,
         )
 
 

@@ -112,9 +112,17 @@ class DeviceCodeGrant:
             code_hash=code_hash(code.secret),
             resource=named_resource(request.form, self.site),
             source=request.source,
+            jkt=request.jkt,
+            public=client.is_public,
         )
         self.polls.admit(poll.code_hash)
-        answer = Answer(tokens=self.tokens, site=self.site, client=client, resource=poll.resource)
+        answer = Answer(
+            tokens=self.tokens,
+            site=self.site,
+            client=client,
+            resource=poll.resource,
+            jkt=request.jkt,
+        )
         outcome = await self.devices.poll(code.secret, poll, answer)
         if isinstance(outcome, Refused):
             raise self._refusal(outcome.reason, code)

@@ -57,12 +57,18 @@ class DirectTokens:
         *,
         grant_type: str,
         ends_at: int,
+        jkt: str | None,
         once: Once | None = None,
         asserted_at: int | None = None,
         source: str | None = None,
     ) -> TokenResponse:
-        """The token for *login* until *ends_at*. See `DirectGrants.issue`; raises `OAuthError`."""
-        answer = Answer(tokens=self.tokens, site=self.site, client=client, resource=login.resource)
+        """The token for *login* until *ends_at*. See `DirectGrants.issue`; raises `OAuthError`.
+
+        *jkt*: the thumbprint of the key that it is bound to, from the request's proof.
+        """
+        answer = Answer(
+            tokens=self.tokens, site=self.site, client=client, resource=login.resource, jkt=jkt
+        )
         outcome = await self.vault.direct.issue(
             login,
             ends_at=ends_at,

@@ -12,12 +12,14 @@ from mintage.web.forms import Form
 class TokenRequest:
     """A token request whose client has authenticated, and may use the grant type.
 
-    *source*: from which address it came, if that is to be kept.
+    *source*: from which address it came, if that is to be kept. *jkt*: the thumbprint of the key
+    that its DPoP proof proves (RFC 9449 §5). The tokens are to be bound to it; None: to none.
     """
 
     form: Form = field(repr=False)
     client: Client
     source: str | None = None
+    jkt: str | None = None
 
 
 class GrantType(Protocol):

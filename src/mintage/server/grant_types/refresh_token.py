@@ -59,6 +59,8 @@ class RefreshToken:
             scopes=asked.scopes,
             resource=asked.resource,
             source=request.source,
+            jkt=request.jkt,
+            public=request.client.is_public,
         )
         answer = Answer(
             tokens=self.tokens,
@@ -66,6 +68,7 @@ class RefreshToken:
             client=request.client,
             resource=asked.resource,
             scopes=asked.scopes,
+            jkt=request.jkt,
         )
         outcome = await self.vault.rotate(handle.secret, refreshment, answer)
         if isinstance(outcome, Refused):

@@ -28,6 +28,7 @@ from mintage.grant_tokens import ACCESS_TOKEN_TYPE, TokenResponse, Tokens
 from mintage.grants.delegation import Delegation, check_size, is_over, issue_time, narrowed
 from mintage.grants.handles import store_key
 from mintage.grants.parties import party_of
+from mintage.server.bound_resource import check_bound
 from mintage.server.exchange_request import GRANT_TYPE, ExchangeRequest
 from mintage.server.grant_types.grant_type import TokenRequest
 from mintage.server.subject_tokens import Subject, SubjectTokens
@@ -76,7 +77,10 @@ class TokenExchange:
         opened = await self._live(subject, client)
         if asked.target is None:
             return await self._upstream_token(asked, rules, client, opened)
-        return self._narrower(asked.target, asked.scopes, rules, client, subject, opened)
+        check_bound(asked.target, request.jkt)
+        return self._narrower(
+            asked.target, asked.scopes, rules, client, subject, opened, request.jkt
+        )
 
     async def _subject(self, request: ExchangeRequest, rules: Exchanging) -> Subject:
         resource = next((one for one in self.site.resources if one.path == rules.resource), None)
@@ -114,8 +118,9 @@ class TokenExchange:
         client: Client,
         subject: Subject,
         opened: OpenGrant,
+        jkt: str | None,
     ) -> TokenResponse:
-        """An access token for *target* (RFC 8693 §2.2.1)."""
+        """An access token for *target* (RFC 8693 §2.2.1), bound to the client's key *jkt*."""
         rule = rules.targets.get(target.path)
         if rule is None:
             raise InvalidTarget("this client may not ask for tokens for that resource")
@@ -134,6 +139,7 @@ class TokenExchange:
                 scopes=scopes,
                 ends_at=ends_at,
                 claims=claims,
+                jkt=jkt,
             )
         except ValueError:
             _refuse_subject("expired_token")
