@@ -123,6 +123,7 @@ PICTURED := tests/server/test_pages_in_a_browser.py tests/server/test_sites_in_a
 pictures: setup
 	mkdir -p build/pictures docs/pictures
 	MINTAGE_SCREENSHOTS=build/pictures $(BIN)/pytest -q $(PICTURED)
+	MINTAGE_SCREENSHOTS=build/pictures $(BIN)/pytest -q tests/docs/test_site.py -k photographed
 	$(BIN)/python -m tools.pictures
 
 # Hashes, no index's address, extras written out; uv resolves for every platform at once.

@@ -1,6 +1,7 @@
 """Every code block of the README and of docs/ is run, or at least read by what it is for."""
 
 import configparser
+import json
 import os
 import re
 import tomllib
@@ -70,6 +71,7 @@ def test_every_block_is_of_a_kind_that_is_run() -> None:
         "console",
         "ini",
         "text",
+        "json",
         "mermaid",
         "javascript",
         "java",
@@ -144,6 +146,11 @@ def test_commands_exist_with_their_options(block: Block) -> None:
         else:
             assert program == "mintage"
             app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("block", of("json"), ids=str)
+def test_json_is_read(block: Block) -> None:
+    assert json.loads(block.text)
 
 
 @pytest.mark.parametrize("block", of("ini"), ids=str)

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -24,7 +25,15 @@ RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
     "resultTypes": ["violations"],
 }
-KINDS = ("index", "tutorial", "reference", "http-api", "how-to/providers/github", "security")
+KINDS = (
+    "index",
+    "tutorial",
+    "reference",
+    "pages",
+    "http-api",
+    "how-to/providers/github",
+    "security",
+)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
@@ -131,17 +140,52 @@ def test_pages_need_no_network_no_server_and_no_sideways_scrolling(
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", KINDS)
 def test_everybody_can_use_the_pages(
-    tab: Page, name: str, scheme: Literal["light", "dark"]
+    tab: Page, pages: list[Path], scheme: Literal["light", "dark"]
 ) -> None:
-    """One page of each kind, under axe-core."""
+    """Every page under axe-core, on a wide screen."""
     tab.emulate_media(color_scheme=scheme)
-    tab.goto((SITE / __version__ / f"{name}.html").as_uri())
-    found: dict[str, Any] = tab.evaluate(f"{AXE}; axe.run(document, {RULES!r})")
-    problems = [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]]
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    problems = []
+    for page in pages:
+        tab.goto(page.as_uri())
+        found: dict[str, Any] = tab.evaluate(f"{AXE}; axe.run(document, {RULES!r})")
+        problems += [
+            (page.name, each["id"], each["nodes"][0]["html"]) for each in found["violations"]
+        ]
     assert problems == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_page_of_each_kind_is_photographed(tab: Page, name: str) -> None:
+    """In light, dark and on a phone, if a directory for pictures is named."""
+    directory = os.environ.get("MINTAGE_SCREENSHOTS")
+    if directory is None:
+        pytest.skip("MINTAGE_SCREENSHOTS names no directory")
+    for scheme, width in (*product(SCHEMES, (1280,)), ("light", 390)):
+        tab.emulate_media(color_scheme=scheme)
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.goto((SITE / __version__ / f"{name}.html").as_uri())
+        assert tab.locator("h1").first.is_visible()
+        target = f"site-of-docs-{name.rpartition('/')[2]}-{scheme}-{width}.png"
+        tab.screenshot(path=str(Path(directory, target)))
+
+
+def test_no_page_is_an_orphan(pages: list[Path]) -> None:
+    """Each page can be reached from the first one by links in the text and the list of pages."""
+    first = SITE / __version__ / "index.html"
+    reached, ahead = {first}, [first]
+    while ahead:
+        page = ahead.pop()
+        for target in Links(page).targets:
+            file = (page.parent / unquote(urlsplit(target).path)).resolve()
+            if not urlsplit(target).scheme and file in pages and file not in reached:
+                reached.add(file)
+                ahead.append(file)
+    named = {"genindex.html", "search.html"}
+    assert {page.name for page in set(pages) - reached} <= named
 
 
 def test_drawings_are_drawn_in_the_colours_of_the_page(tab: Page) -> None:
