@@ -118,7 +118,7 @@ pages: setup
 
 # The pictures in the documentation, taken of the pages as they are now, and made small.
 PICTURED := tests/server/test_pages_in_a_browser.py tests/server/test_sites_in_a_browser.py \
-  tests/server/test_remembered_consent_in_a_browser.py tests/server/test_account.py tests/admin/test_the_page_in_a_browser.py
+  tests/server/test_remembered_consent_in_a_browser.py tests/server/test_device_in_a_browser.py tests/server/test_account.py tests/admin/test_the_page_in_a_browser.py
 
 pictures: setup
 	mkdir -p build/pictures docs/pictures
