@@ -124,6 +124,7 @@ def tab(pages: list[Path], chromium: str) -> Iterator[Page]:
         browser.close()
 
 
+@pytest.mark.timeout(900)
 def test_pages_need_no_network_no_server_and_no_sideways_scrolling(
     tab: Page, pages: list[Path]
 ) -> None:
