@@ -54,3 +54,18 @@ async def test_a_login_from_after_it_is_gone(world: World, tmp_path: Path) -> No
         assert (await there.call(tokens["access_token"])).status_code == 401
         refused = await there.refresh(tokens["refresh_token"])
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+
+
+async def test_a_login_that_was_revoked_after_it_is_active_again(
+    world: World, tmp_path: Path
+) -> None:
+    """So the runbook ends all that is older than the backup (`mintage grants end --before`)."""
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+    backup = await back_up(world, tmp_path)
+    assert (await client.revoke(tokens["refresh_token"])).status_code == 200
+    assert (await client.call(tokens["access_token"])).status_code == 401
+    async with replica(world, store=backup) as restored:
+        there = restored.seen_by(client)
+        assert (await there.call(tokens["access_token"])).status_code == 200
