@@ -331,7 +331,10 @@ def test_a_word_that_is_none_of_those_is_answered_with_all_of_them(path: str) ->
     value: Any = "bogus"
     if name.startswith("allow_ambiguous"):
         value = [value]
-    table = NEEDED.get(section, {}) | {name: value}
+    outer, *inner = name.split(".")
+    for part in reversed(inner):
+        value = {part: value}
+    table = NEEDED.get(section, {}) | {outer: value}
     set_to = ([table] if section in LISTS else table) if name else value
     data = tomllib.loads(EXAMPLE) | {section: set_to}
     with pytest.raises(ConfigError) as refused:
@@ -341,7 +344,7 @@ def test_a_word_that_is_none_of_those_is_answered_with_all_of_them(path: str) ->
 
 
 def test_a_word_that_is_nearly_right_is_guessed() -> None:
-    with pytest.raises(ConfigError, match=r"exchange; did you mean 'upstream'\?"):
+    with pytest.raises(ConfigError, match=r"id_jag; did you mean 'upstream'\?"):
         read(changed("resource.credential", "upstraem"))
 
 
