@@ -29,7 +29,8 @@ def device_values(
         "standing": standing,
         "client_host": wanted.host,
         "from_address": wanted.address,
-        "elsewhere": network_of(wanted.address) != network_of(address),
+        "elsewhere": wanted.address is not None
+        and network_of(wanted.address) != network_of(address),
         "asked_at": {"shown": asked_at.strftime("%H:%M UTC"), "exact": asked_at.isoformat()},
         "minutes": max(0, now - wanted.created_at) // 60,
         "resources": [found for name in named if (found := site.resource(name)) is not None],
