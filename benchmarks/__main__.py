@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-ALL = ("kernel", "costs", "vault", "endpoints", "gateway", "audit")
+ALL = ("kernel", "costs", "vault", "endpoints", "gateway", "audit", "login_in_proxies")
 
 for name in sys.argv[1:] or ALL:
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)  # noqa: S603

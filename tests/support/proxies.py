@@ -81,6 +81,11 @@ def keeping_answers(server: str, directory: Path) -> str:
     return before + server.replace(found, location + text)
 
 
+def framed(directory: Path, server: str) -> str:
+    """A whole file for nginx, with *server* in it. Its other files are in *directory*."""
+    return _FRAME.format(directory=directory, server=server)
+
+
 def nginx_command(
     directory: Path,
     *,
@@ -106,7 +111,7 @@ def nginx_command(
         },
     )
     file = directory / "nginx.conf"
-    file.write_text(_FRAME.format(directory=directory, server=server))
+    file.write_text(framed(directory, server))
     return [program("nginx"), "-p", str(directory), "-c", str(file)]
 
 
@@ -233,8 +238,11 @@ async def haproxy(
 @asynccontextmanager
 async def running(
     *command: str, port: int, log: Path, home: Path | None = None
-) -> AsyncIterator[None]:
-    """*command*, from when it listens on *port* until the block ends. *home*: where it may keep."""
+) -> AsyncIterator[int]:
+    """*command*, from when it listens on *port* until the block ends: its process id.
+
+    *home*: where it may keep.
+    """
     environ = os.environ | ({} if home is None else {"HOME": str(home)})
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
@@ -245,7 +253,7 @@ async def running(
             while not await _listens(port):
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.02)
-        yield
+        yield process.pid
     finally:
         if process.returncode is None:
             process.terminate()

@@ -32,9 +32,14 @@ PAGE = proxies.ROOT / "docs/how-to/verify-in-the-proxy.md"
 _ISSUER = "https://auth.example.com"
 
 
-def es256() -> TokenKey:
+def es256_pem() -> bytes:
+    """A new private key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    return TokenKey.from_pem(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def es256() -> TokenKey:
+    return TokenKey.from_pem(es256_pem())
 
 
 @dataclass
@@ -174,17 +179,22 @@ def envoy_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -
         },
     )
     verify, judge = YAML(typ="safe").load(text)
+    change_filters(directory, [verify, judge])
+    return command
+
+
+def change_filters(directory: Path, filters: list[Any]) -> None:
+    """Put *filters* in place of Envoy's question. None: nobody asks, and no header is dropped."""
     file = directory / "envoy.json"
     config = json.loads(file.read_text())
     (listener,) = config["static_resources"]["listeners"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     drop, asking, router = manager["http_filters"]
     assert asking["name"] == "ask-mintage"
-    manager["http_filters"] = [drop, verify, judge, router]
+    manager["http_filters"] = [drop, *filters, router] if filters else [router]
     for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
         route.pop("typed_per_filter_config", None)
     file.write_text(json.dumps(config))
-    return command
 
 
 COMMANDS = {"nginx": nginx_command, "haproxy": haproxy_command, "envoy": envoy_command}

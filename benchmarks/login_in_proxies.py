@@ -1,0 +1,274 @@
+"""What the login costs at nginx, HAProxy, Caddy and Envoy: each against itself without any login.
+
+::
+
+    python -m benchmarks.login_in_proxies [nginx|haproxy|caddy|envoy …] [--rounds 7] [--seconds 1]
+
+All are run with the manual's files, one process each, in front of one nginx that answers with a
+kilobyte. *alone*: no question. *asking*: `/verify` for each request. *kept*: nginx keeps answers.
+*verifying*: the proxy verifies tokens itself. In each round everybody gets a turn, so that a slow
+moment of the machine hits them all. CPU is what the proxy and Mintage took for one request: it says
+more than the rate does on a machine that has other work.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+import uvloop
+from tests.support import proxies, verifying_proxies
+from tests.support.servers import children
+
+from benchmarks.bench_client import BenchClient
+from benchmarks.endpoints import LONG, System, Work
+from benchmarks.forward_auth import SMALL, backend
+from benchmarks.load import request
+from benchmarks.scaling import cpu_seconds
+from benchmarks.systems import MintageServers, mintage, provider
+from benchmarks.timing import machine
+from mintage.cli.verify_files import Files
+from mintage.testing.nanoidp import free_port
+
+KINDS: Final = ("nginx", "haproxy", "caddy", "envoy")
+AIMS: Final = {
+    "nginx asking": 0.55,
+    "nginx kept": 0.85,
+    "nginx verifying": 0.9,
+    "haproxy verifying": 0.9,
+    "envoy verifying": 0.9,
+}
+WHAT: Final = "a small request"
+_NGINX: Final = """
+server {{
+    listen 127.0.0.1:{listen};
+    location / {{
+        proxy_pass http://tools;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+    }}
+}}
+upstream tools {{ server 127.0.0.1:{tools}; keepalive 32; }}
+"""
+_HAPROXY: Final = """\
+global
+    nbthread 1
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+frontend public
+    bind 127.0.0.1:{listen}
+    default_backend tools
+backend tools
+    server tools 127.0.0.1:{tools}
+"""
+_CADDY: Final = """\
+{{
+    admin off
+    auto_https off
+}}
+http://127.0.0.1:{listen} {{
+    bind 127.0.0.1
+    reverse_proxy 127.0.0.1:{tools}
+}}
+"""
+
+
+@dataclass(slots=True)
+class Subject:
+    """A proxy in one of its modes. *cpu*: microseconds of one request, in each round."""
+
+    name: str
+    system: System
+    pids: list[int]
+    cpu: list[float] = field(default_factory=list)
+
+    async def turn(self, data: bytes, seconds: float) -> None:
+        before, begin = self._cpu(), time.perf_counter()
+        await self.system.time(WHAT, Work(lambda: data, seconds=seconds))
+        requests = self.system.figures[WHAT][-1][0] * (time.perf_counter() - begin)
+        self.cpu.append((self._cpu() - before) / requests * 1e6)
+
+    def _cpu(self) -> float:
+        return sum(map(cpu_seconds, self.pids))
+
+
+def modes(kind: str) -> tuple[str, ...]:
+    kept = ("kept",) if kind == "nginx" else ()
+    verifying = ("verifying",) if kind in verifying_proxies.COMMANDS else ()
+    return ("alone", "asking", *kept, *verifying)
+
+
+def command(
+    kind: str, mode: str, directory: Path, *, listen: int, mintage: int, tools: int
+) -> list[str]:
+    """The command line of the proxy; its files are in *directory*."""
+    if mode == "alone":
+        found = _alone(kind, directory, listen=listen, tools=tools)
+    elif mode == "verifying":
+        issuer = verifying_proxies.Issuer(mintage, keys=[])
+        found = verifying_proxies.COMMANDS[kind](
+            directory, listen=listen, issuer=issuer, tools=tools
+        )
+    else:
+        asks: dict[str, Callable[..., list[str]]] = {
+            "nginx": partial(proxies.nginx_command, keeps=mode == "kept"),
+            "haproxy": proxies.haproxy_command,
+            "caddy": proxies.caddy_command,
+            "envoy": proxies.envoy_command,
+        }
+        found = asks[kind](directory, listen=listen, mintage=mintage, tools=tools)
+    for name, old, new in (
+        ("nginx.conf", "access_log off;", "access_log off; keepalive_requests 1000000000;"),
+        ("haproxy.cfg", "global\n", "global\n    nbthread 1\n"),
+    ):
+        file = directory / name
+        if file.exists() and new not in file.read_text():
+            file.write_text(file.read_text().replace(old, new, 1))
+    return found
+
+
+def _alone(kind: str, directory: Path, *, listen: int, tools: int) -> list[str]:
+    if kind == "envoy":
+        found = proxies.envoy_command(directory, listen=listen, mintage=tools, tools=tools)
+        verifying_proxies.change_filters(directory, [])
+        return found
+    text, name = {
+        "nginx": (_NGINX, "nginx.conf"),
+        "haproxy": (_HAPROXY, "haproxy.cfg"),
+        "caddy": (_CADDY, "Caddyfile"),
+    }[kind]
+    file, text = directory / name, text.format(listen=listen, tools=tools)
+    if kind == "nginx":
+        text = proxies.framed(directory, text)
+    file.write_text(text)
+    program = proxies.program(kind)
+    return {
+        "nginx": [program, "-p", str(directory), "-c", str(file)],
+        "haproxy": [program, "-db", "-f", str(file)],
+        "caddy": [program, "run", "--adapter", "caddyfile", "--config", str(file)],
+    }[kind]
+
+
+def _configured(servers: MintageServers, kind: str, upstream: str) -> None:
+    """As in the manual: another proxy asks, or verifies tokens by public keys."""
+    text = servers.file.read_text(encoding="utf-8")
+    text = text.replace(f'backend    = "{upstream}/backend"\n', "")
+    text = text.replace('credential = "upstream"', 'credential = "identity"')
+    key = servers.file.with_name("key.pem")
+    key.write_bytes(verifying_proxies.es256_pem())
+    key.chmod(0o600)
+    text += f'[gateway]\nforward_auth = "{kind}"\n[status_list]\n'
+    servers.file.write_text(
+        text + '[tokens]\nsigning_key = "file:key.pem"\naccess_token_lifetime = 86400\n',
+        encoding="utf-8",
+    )
+
+
+@asynccontextmanager
+async def subjects(kind: str, directory: Path) -> AsyncIterator[tuple[list[Subject], bytes]]:
+    """The proxy in each mode, and the request that all get."""
+    directory.mkdir()  # noqa: ASYNC240  (before anything is measured)
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(provider(directory, lifetime=LONG))
+        servers = mintage(directory / "mintage", upstream, "memory://")
+        _configured(servers, kind, upstream)
+        serving = await stack.enter_async_context(servers.serving())
+        tools = free_port()
+        await stack.enter_async_context(backend("nginx", directory, tools))
+        found = []
+        for mode in modes(kind):
+            home, listen = directory / mode, free_port()
+            home.mkdir()
+            if mode == "verifying":
+                files = Files(directory=home, issuer=servers.issuer)
+                await files.renew(time.time())
+                keeper = asyncio.create_task(_keep(files))
+                stack.callback(keeper.cancel)
+            line = command(kind, mode, home, listen=listen, mintage=servers.ports[0], tools=tools)
+            pid = await stack.enter_async_context(
+                proxies.running(*line, port=listen, log=home / "log", home=home)
+            )
+            client = BenchClient(f"http://127.0.0.1:{listen}", listen, "")
+            system = System(f"{kind} {mode}", client, 0)
+            pids = [pid, *children(pid)]
+            pids += [serving.pid] if mode != "alone" else []
+            found.append(Subject(f"{kind} {mode}", system, pids))
+        bench_client = servers.bench_client()
+        await bench_client.register()
+        session = await bench_client.redeem(await bench_client.log_in())
+        bench_client.close()
+        headers = {"authorization": f"Bearer {session.access_token}"}
+        yield found, request("GET", "/mcp", bench_client.host, headers)
+
+
+async def _keep(files: Files) -> None:
+    """What ``mintage verify-files`` does, in this process."""
+    while True:
+        await asyncio.sleep(2)
+        await files.renew(time.time())
+
+
+async def measure(kind: str, directory: Path, *, rounds: int, seconds: float) -> list[Subject]:
+    async with subjects(kind, directory) as (found, data):
+        for _ in range(rounds):
+            for subject in found:
+                await subject.turn(data, seconds)
+        return found
+
+
+def rows(found: list[Subject]) -> list[str]:
+    alone = found[0]
+    table = []
+    for each in found:
+        rate, cpu = each.system.rate(WHAT), statistics.median(each.cpu)
+        share, of_cpu = rate / alone.system.rate(WHAT), statistics.median(alone.cpu) / cpu
+        aim = f"{AIMS[each.name]:.0%}" if each.name in AIMS else ""
+        table.append(
+            f"| {each.name} | {rate:,.0f} ({each.system.milliseconds(WHAT):.2f}) | {share:.0%} "
+            f"| {aim} | {cpu:.0f} | {of_cpu:.0%} |"
+        )
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.login_in_proxies")
+    parser.add_argument("kinds", nargs="*", help=" ".join(KINDS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each turn")
+    options = parser.parse_args()
+    print(f"8 clients, {options.rounds} rounds, {SMALL} bytes ({machine()})\n")
+    print("| | /s (median ms) | share of alone | aim | CPU of proxy and Mintage, µs | of alone |")
+    print("|---" + "|---:" * 5 + "|", flush=True)
+    for kind in options.kinds or KINDS:
+        with (
+            tempfile.TemporaryDirectory(dir=_memory()) as directory,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            work = measure(
+                kind, Path(directory) / kind, rounds=options.rounds, seconds=options.seconds
+            )
+            try:
+                print("\n".join(rows(runner.run(work))), flush=True)
+            except pytest.skip.Exception as missing:
+                print(f"| {kind} | {missing} | | | | |", flush=True)
+
+
+def _memory() -> str | None:
+    """A tmpfs, where the manual puts nginx's kept answers. None: there is none."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+
+
+if __name__ == "__main__":
+    main()
