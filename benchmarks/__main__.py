@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-ALL = ("kernel", "costs", "vault", "endpoints", "gateway", "audit", "login_in_proxies")
+ALL = (
+    "kernel", "costs", "vault", "endpoints", "gateway", "servers", "workers", "audit",
+    "login_in_proxies",
+)  # fmt: skip
 
 for name in sys.argv[1:] or ALL:
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)  # noqa: S603

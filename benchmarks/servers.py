@@ -17,6 +17,7 @@ import uvicorn
 import uvloop
 
 from benchmarks.gateway import CLIENTS, System, _worker_of, rate
+from benchmarks.load import Connection, request
 from benchmarks.proxies import Mintage
 from benchmarks.timing import machine
 from mintage.demo.stage import process
@@ -67,11 +68,23 @@ async def granian(program: str, directory: Path) -> AsyncIterator[System]:
             stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )  # fmt: skip
         try:
-            await asyncio.sleep(5)
+            await _answers(port)
             yield System("granian", port, _worker_of(child.pid))
         finally:
             child.terminate()
             await child.wait()
+
+
+async def _answers(port: int) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                connection = await Connection.open(port)
+                async with asyncio.timeout(5):
+                    await connection.send(request("GET", "/x", f"127.0.0.1:{port}"))
+                return connection.close()
+            except (OSError, TimeoutError):
+                await asyncio.sleep(0.5)
 
 
 async def run(rounds: int, seconds: float, program: str | None, directory: Path) -> list[System]:

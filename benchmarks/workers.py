@@ -1,0 +1,100 @@
+"""``mintage serve --workers 2`` against one: ``python -m benchmarks.workers``.
+
+The clients and the backend run on the same machine, and take a part of its cores. So the rate says
+what is left for two workers there. The CPU time of a request says what a second worker adds to it.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from benchmarks.gateway import CLIENTS, System, rate
+from benchmarks.systems import mintage, provider
+from benchmarks.timing import machine
+from mintage.demo.stage import process
+from mintage.testing.nanoidp import free_port
+
+COUNTS: Final = (1, 2)
+AIM: Final = 1.7
+
+
+class Tree(System):
+    """A server with workers: *pid* is their parent."""
+
+    @property
+    def cpu_seconds(self) -> float:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        processes = [self.pid, *map(int, children)]
+        each = (System(self.name, self.port, pid) for pid in processes)
+        return sum(one.cpu_seconds for one in each)
+
+
+@asynccontextmanager
+async def served(workers: int, backend: int, directory: Path) -> AsyncIterator[System]:
+    made = directory / str(workers)
+    made.mkdir()
+    async with provider(made, lifetime=3600) as upstream:
+        store = f"sqlite://{made}/mintage.db"
+        servers = mintage(made, upstream, store, backend=f"http://127.0.0.1:{backend}")
+        async with servers.serving(workers=workers) as child:
+            client = servers.bench_client()
+            await client.register()
+            session = await client.redeem(await client.log_in())
+            client.close()
+            headers = {"authorization": f"Bearer {session.access_token}"}
+            yield Tree(f"{workers}", servers.ports[0], child.pid, "/mcp", headers)
+
+
+async def run(rounds: int, seconds: float, directory: Path) -> list[System]:
+    async with AsyncExitStack() as stack:
+        port = free_port()
+        await stack.enter_async_context(
+            process(
+                "benchmarks.proxies", "backend", str(port), "0",
+                ready=f"http://127.0.0.1:{port}/x", log=directory / "backend.log",
+            )
+        )  # fmt: skip
+        systems = [
+            await stack.enter_async_context(served(count, port, directory)) for count in COUNTS
+        ]
+        for number in range(rounds):
+            for system in systems if number % 2 else reversed(systems):
+                await rate(system, "GET", system.asking(), seconds)
+        return systems
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.workers")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as made,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        systems = runner.run(run(options.rounds, options.seconds, Path(made)))
+    print(f"{CLIENTS} clients and the backend on {os.cpu_count()} cores too ({machine()})\n")
+    print(
+        "| workers | requests/s | CPU µs each | rate against one | aim |\n|---|---:|---:|---:|---:|"
+    )
+    one = systems[0]
+    for system in systems:
+        pairs = zip(system.figures["GET"], one.figures["GET"], strict=True)
+        share = statistics.median(ours / theirs for ours, theirs in pairs)
+        aim = f"{AIM} ×" if system is not one else ""
+        print(
+            f"| {system.name} | {system.median('GET'):,.0f} | {system.median('GET, µs'):.0f} "
+            f"| {share:.2f} × | {aim} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
