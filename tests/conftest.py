@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.support.raw_backend",
     "tests.support.stage",
     "tests.support.tab",
+    "tests.support.trusting",
 ]
 
 # A loaded machine is slow, which is no property of the code under test.

@@ -43,6 +43,7 @@ PUBLIC: Final = (
     "mintage.testing.browser",
     "mintage.testing.clock",
     "mintage.testing.counting_store",
+    "mintage.testing.assertion_issuer",
     "mintage.testing.fake_upstream",
     "mintage.testing.oauth_client",
     "mintage.testing.serving",

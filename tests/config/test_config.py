@@ -317,8 +317,9 @@ NEEDED = {
     "upstream": {"client_id": "c"},
     "resource": {"path": "/mcp"},
     "client": {"client_id": "c"},
+    "trusted_issuer": {"name": "acme", "issuer": "https://idp.example"},
 }
-LISTS = ("resource", "client", "allow")
+LISTS = ("resource", "client", "allow", "trusted_issuer")
 
 
 def test_the_settings_with_one_of_some_words_are_found() -> None:

@@ -159,7 +159,7 @@ async def test_what_it_is_issued_for_is_spent_once(vault: Vault, store: FaultySt
     assert len(await listed(vault)) == 1
 
 
-async def test_ten_at_once_on_eight_replicas_make_one_grant(
+async def test_attack_f05_ten_at_once_on_eight_replicas_make_one_grant(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     """The losers leave no grant behind, either."""

@@ -15,6 +15,7 @@ from mintage.errors import StoreError
 from mintage.events.clients import ClientDenied
 from mintage.events.event import Emit, Party, ignore
 from mintage.grants.browser_sessions import browser_client
+from mintage.grants.machines import WORKLOAD_PREFIX
 from mintage.settings.load import Config
 from mintage.stores.protocol import Store
 from mintage.values import ClientId, Clock, RandomBytes
@@ -78,6 +79,8 @@ class ClientDenials:
 
         Raises ``ValueError``, with a sentence, for a name under which no client can be denied.
         """
+        if name.startswith(WORKLOAD_PREFIX):  # the client is a rule of the settings
+            return name
         if name in self.browsers or self.denied.known(name) is not None:
             return name
         return place_name(name)

@@ -1,6 +1,6 @@
 """The grant types of a server: those that its settings have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mintage.app.devices import device_grant
 from mintage.app.limits import Limits
@@ -12,11 +12,14 @@ from mintage.server.grant_types.authorization_code import AuthorizationCode
 from mintage.server.grant_types.client_credentials import ClientCredentials
 from mintage.server.grant_types.direct import DirectTokens
 from mintage.server.grant_types.grant_type import GrantType
+from mintage.server.grant_types.jwt_bearer import JwtBearer
 from mintage.server.grant_types.refresh_token import RefreshToken
 from mintage.server.grant_types.token_exchange import TokenExchange
 from mintage.server.subject_tokens import IDENTITY_TYPE, SubjectBox, SubjectTokens
 from mintage.settings.load import Config
 from mintage.site.site import Site
+from mintage.trust.issuer import TrustedIssuer
+from mintage.trust.keys import IssuerKeys
 from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.vault import Vault
 
@@ -31,6 +34,7 @@ def grant_types(
     clock: Clock,
     steady: Clock,
     random_bytes: RandomBytes,
+    trusted: Mapping[str, tuple[TrustedIssuer, IssuerKeys]],
     denied: Callable[[ClientId], bool],
     provider_of: Callable[[str], str | None],
     emit: Emit,
@@ -80,6 +84,18 @@ def grant_types(
                 direct=direct,
                 clock=clock,
                 lifetime=own.lifetime,
+                limit=limits.machines.check,
+            )
+        )
+    if (bearer := config.grant_types.jwt_bearer) is not None:
+        accepted.append(
+            JwtBearer(
+                direct=direct,
+                issuers=trusted,
+                clock=clock,
+                lifetime=bearer.lifetime,
+                allow=config.allow,
+                denied=denied,
                 limit=limits.machines.check,
             )
         )

@@ -14,6 +14,8 @@ from mintage.app.opening import open_vault, vault_keys
 from mintage.app.store_watch import sweep
 from mintage.clients.published import Published
 from mintage.settings.load import Config
+from mintage.trust.issuer import TrustedIssuer
+from mintage.trust.keys import IssuerKeys
 from mintage.upstream.opening import open_upstream
 from mintage.upstream.protocol import UpstreamClient
 from mintage.upstream.transport import HttpTransport
@@ -63,6 +65,30 @@ async def hold_upstream(
             await client.close()
 
     return await stack.enter_async_context(lasting.parts.held(("upstream", upstream), opened))
+
+
+async def hold_trusted(
+    config: Config, lasting: Lasting, stack: AsyncExitStack
+) -> dict[str, tuple[TrustedIssuer, IssuerKeys]]:
+    """The issuers whose assertions are accepted, by their URLs, and the keys that are known."""
+    found = {}
+    for issuer in config.trusted_issuers:
+        opened = partial(_trusted_keys, issuer, lasting)
+        keys = await stack.enter_async_context(
+            lasting.parts.held(("trusted issuer", issuer.keys_from), opened)
+        )
+        found[issuer.issuer] = issuer, keys
+    return found
+
+
+@asynccontextmanager
+async def _trusted_keys(issuer: TrustedIssuer, lasting: Lasting) -> AsyncIterator[IssuerKeys]:
+    transport = lasting.telemetry.transport(HttpTransport(), issuer.name)
+    keys = IssuerKeys(issuer, transport, lasting.steady)
+    try:
+        yield keys
+    finally:
+        await keys.close()
 
 
 async def hold_published(config: Config, lasting: Lasting, stack: AsyncExitStack) -> Published:

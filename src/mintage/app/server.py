@@ -12,7 +12,7 @@ from mintage.app.devices import device_routes
 from mintage.app.dpop import possession_of, proofs_of
 from mintage.app.gateway import open_gateway
 from mintage.app.grant_types import grant_types
-from mintage.app.kept import hold_published, hold_upstream, hold_vault, join
+from mintage.app.kept import hold_published, hold_trusted, hold_upstream, hold_vault, join
 from mintage.app.lasting import Lasting
 from mintage.app.limits import Limits
 from mintage.app.opening import access_keys, tokens_of
@@ -62,7 +62,8 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
     async with AsyncExitStack() as stack:
         await join(config, lasting, stack)
         upstreams = Upstreams(
-            [(each, await hold_upstream(each, lasting, stack)) for each in config.upstreams]
+            [(each, await hold_upstream(each, lasting, stack)) for each in config.upstreams],
+            reserved=frozenset(each.name for each in config.trusted_issuers),
         )
         others = {
             (each.issuer, each.client_id): await hold_upstream(each, lasting, stack)
@@ -164,6 +165,7 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
                 clock=clock,
                 steady=steady,
                 random_bytes=random_bytes,
+                trusted=await hold_trusted(config, lasting, stack),
                 denied=denials.denied.covers,
                 provider_of=lasting.providers.name_of,
                 emit=emit,

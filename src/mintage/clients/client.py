@@ -16,6 +16,7 @@ DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"  # RFC 8628 
 GRANT_TYPES: Final = ("authorization_code", "refresh_token", DEVICE_CODE)
 """Those that any client may register for."""
 CLIENT_CREDENTIALS: Final = "client_credentials"
+JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mintage.clients import metadata
-from mintage.clients.client import AuthMethod, Client
+from mintage.clients.client import JWT_BEARER, AuthMethod, Client
 from mintage.clients.redirects import RedirectUri
 from mintage.errors import InvalidClient, OAuthError
 from mintage.values import ClientId
@@ -67,7 +67,12 @@ def parse_document(url: str, body: bytes) -> Client:
 def _client(url: str, document: _Document) -> Client:
     method = _auth_method(document)
     keys = metadata.keys_of(method, document.jwks, document.jwks_uri)
-    grant_types = metadata.grant_types(document.grant_types, document.response_types)
+    grant_types = metadata.grant_types(
+        document.grant_types,
+        document.response_types,
+        # An enterprise's provider names the client by its URL; it must prove that it is it.
+        more=(JWT_BEARER,) if method == "private_key_jwt" else (),
+    )
     needed = metadata.uses_redirects(grant_types)
     uris = metadata.redirect_uris(document.redirect_uris, needed=needed)
     metadata.check_application_type(document.application_type, uris)

@@ -83,9 +83,14 @@ def client_name(name: str | None) -> str:
     return name or "An application without a name"
 
 
-def grant_types(asked: Sequence[str], response_types: Sequence[str]) -> tuple[str, ...]:
-    """The supported ones among those asked for. The server may change the list (§3.2.1)."""
-    granted = tuple(name for name in GRANT_TYPES if name in asked)
+def grant_types(
+    asked: Sequence[str], response_types: Sequence[str], *, more: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The supported ones among those asked for. The server may change the list (§3.2.1).
+
+    *more*: what such a client may use besides.
+    """
+    granted = tuple(name for name in (*GRANT_TYPES, *more) if name in asked)
     if DEVICE_CODE in granted and not uses_redirects(granted):
         return granted
     if "code" not in response_types:

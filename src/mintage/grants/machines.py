@@ -11,7 +11,9 @@ from mintage.grants.states import Identity
 from mintage.values import ClientId
 
 CLIENT: Final = "client"
-RESERVED: Final = frozenset({CLIENT})
+WORKLOAD: Final = "workload"
+WORKLOAD_PREFIX: Final = "workload:"
+RESERVED: Final = frozenset({CLIENT, WORKLOAD})
 """The words before ``|`` that no subject of a user begins with."""
 
 
@@ -26,3 +28,22 @@ def client_of(who: Identity, issuer: str) -> ClientId | None:
     if who.machine and who.issuer == issuer and kind == CLIENT:
         return ClientId(name)
     return None
+
+
+def workload_client(issuer_name: str, rule_name: str) -> ClientId:
+    """What takes a client's place in the grants of workloads that fit a rule."""
+    return ClientId(f"{WORKLOAD_PREFIX}{issuer_name}:{rule_name}")
+
+
+def workload_identity(
+    issuer: str, issuer_name: str, subject: str, claims: dict[str, Any]
+) -> Identity:
+    """The workload that *issuer* calls *subject*. *claims*: those that rules ask for."""
+    named = f"{WORKLOAD}|{issuer_name}|{subject}"
+    return Identity(issuer=issuer, subject=named, claims=claims, machine=True)
+
+
+def workload_of(who: Identity) -> str | None:
+    """The name of the issuer of a workload; None for users and clients."""
+    kind, _, rest = who.subject.partition("|")
+    return rest.partition("|")[0] if who.machine and kind == WORKLOAD else None

@@ -13,7 +13,7 @@ class Capabilities:
     *keys*: whether it publishes public keys, with which other programs verify its access tokens.
     *status_list*: whether it publishes which of these were revoked. *grant_types*: those of its
     token endpoint, by their names. *must_push*: whether all clients must push their authorization
-    requests (RFC 9126 §5).
+    requests (RFC 9126 §5). *grant_profiles*: the kinds of assertions that it takes.
     """
 
     registration: bool
@@ -22,3 +22,4 @@ class Capabilities:
     status_list: bool = False
     grant_types: tuple[str, ...] = CORE_GRANT_TYPES
     must_push: bool = False
+    grant_profiles: tuple[str, ...] = ()

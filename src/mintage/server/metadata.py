@@ -50,6 +50,9 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
         "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "protected_resources": [resource.identifier for resource in site.resources],
     }
+    if capabilities.grant_profiles:
+        # draft-ietf-oauth-identity-assertion-authz-grant-04 §7.2
+        document["authorization_grant_profiles_supported"] = list(capabilities.grant_profiles)
     if site.upstreams:
         document["acr_values_supported"] = [f"idp:{name}" for name in site.upstreams]
     if site.scopes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,10 +11,12 @@ from mintage.clients.authentication import Authenticator
 from mintage.errors import UnauthorizedClient, UnsupportedGrantType
 from mintage.grant_tokens import TokenResponse
 from mintage.server.client_address import KeptAddress, kept_address
-from mintage.server.grant_types.grant_type import GrantType, TokenRequest
+from mintage.server.grant_types.grant_type import ClientlessGrantType, GrantType, TokenRequest
 from mintage.server.proof_of_key import ProofOfKey
 from mintage.web.edge import NO_STORE, authorization_of, json_response, read_form
-from mintage.web.forms import one
+from mintage.web.forms import Form, one
+
+_CLIENT: Final = frozenset({"client_id", "client_secret", "client_assertion"})
 
 
 class TokenEndpoint:
@@ -39,20 +42,30 @@ class TokenEndpoint:
         grant_type = self._grant_types.get(name := one(form, "grant_type"))
         if grant_type is None:
             raise UnsupportedGrantType("grant_type must be one of: " + ", ".join(self._grant_types))
+        authorization = authorization_of(request)
+        address = request.client.host if request.client else None
+        source = kept_address(address, self._kept)
+        if isinstance(grant_type, ClientlessGrantType) and not _names_client(form, authorization):
+            jkt = self._proof_of_key.jkt(request)
+            issued = await grant_type.issue_without_client(form, source, jkt)
+            return json_response(_body(issued), headers=NO_STORE | self._proof_of_key.headers(jkt))
         client = await self._authenticate(
-            form, authorization_of(request), concerns=partial(grant_type.concerns, form)
+            form, authorization, concerns=partial(grant_type.concerns, form)
         )
         if name not in client.grant_types:
             raise UnauthorizedClient(
                 f"this client did not register the grant type {name}: register again with it"
             )
-        address = request.client.host if request.client else None
-        source = kept_address(address, self._kept)
         jkt = self._proof_of_key.jkt_for_token(request, client)
         issued = await grant_type.issue(
             TokenRequest(form=form, client=client, source=source, jkt=jkt)
         )
         return json_response(_body(issued), headers=NO_STORE | self._proof_of_key.headers(jkt))
+
+
+def _names_client(form: Form, authorization: str | None) -> bool:
+    """Whether the request names or authenticates a client, in whichever way."""
+    return authorization is not None or not _CLIENT.isdisjoint(form)
 
 
 def _body(issued: TokenResponse) -> dict[str, object]:

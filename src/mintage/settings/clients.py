@@ -7,11 +7,18 @@ from typing import Any, Final, Literal
 import msgspec
 
 from mintage.clients import metadata
-from mintage.clients.client import CLIENT_CREDENTIALS, GRANT_TYPES, AuthMethod, Client
+from mintage.clients.client import (
+    CLIENT_CREDENTIALS,
+    GRANT_TYPES,
+    JWT_BEARER,
+    AuthMethod,
+    Client,
+)
 from mintage.clients.policy import DocumentPolicy
 from mintage.clients.redirects import RedirectUri
 from mintage.errors import ConfigError, OAuthError
 from mintage.grants.browser_sessions import CLIENT_PREFIX
+from mintage.grants.machines import WORKLOAD_PREFIX
 from mintage.network.proxies import Proxies
 from mintage.secret_source import Resolve
 from mintage.settings.exchanging import (
@@ -183,6 +190,10 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
         raise ConfigError(
             f"{key}.client_id", f"may not begin with {CLIENT_PREFIX!r}: sessions of browsers do"
         )
+    if section.client_id.startswith(WORKLOAD_PREFIX):
+        raise ConfigError(
+            f"{key}.client_id", f"may not begin with {WORKLOAD_PREFIX!r}: rules of workloads do"
+        )
     method = section.token_endpoint_auth_method or _usual_method(section)
     try:
         keys = metadata.keys_of(method, section.jwks, section.jwks_uri)
@@ -218,11 +229,12 @@ def _grant_types(section: ClientSection, method: AuthMethod) -> tuple[str, ...]:
             raise ValueError(f"grant_types: {none_of(name, sorted(known))}")
     if not section.grant_types:
         raise ValueError("grant_types is empty")
-    if CLIENT_CREDENTIALS in section.grant_types and method == "none":
-        raise ValueError(
-            f"{CLIENT_CREDENTIALS} is for a client that authenticates: give it a client_secret, "
-            "jwks or jwks_uri"
-        )
+    for name in (CLIENT_CREDENTIALS, JWT_BEARER):
+        if name in section.grant_types and method == "none":
+            raise ValueError(
+                f"{name} is for a client that authenticates: give it a client_secret, jwks or "
+                "jwks_uri"
+            )
     return tuple(dict.fromkeys(section.grant_types))
 
 

@@ -24,6 +24,7 @@ from mintage.settings.opentelemetry import OpenTelemetrySection
 from mintage.settings.pushed_requests import ParSection
 from mintage.settings.resource_section import ResourceSection
 from mintage.settings.status_list import StatusListSection
+from mintage.settings.trusted_issuers import TrustedIssuerSection
 from mintage.settings.upstream_section import UpstreamSection
 from mintage.settings.words import guess, names_beside, none_of, words_for
 from mintage.vault.values import Lifetimes
@@ -140,6 +141,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tokens: TokensSection = TokensSection()
     grants: GrantsSection = GrantsSection()
     grant_types: GrantTypesSection = GrantTypesSection()
+    trusted_issuer: tuple[TrustedIssuerSection, ...] = ()
     scopes: ScopesSection = ScopesSection()
     gateway: GatewaySection = GatewaySection()
     server: ServerSection = ServerSection()

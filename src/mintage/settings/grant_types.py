@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from mintage.clients.client import CLIENT_CREDENTIALS, DEVICE_CODE
+from mintage.clients.client import CLIENT_CREDENTIALS, DEVICE_CODE, JWT_BEARER
 from mintage.server.capabilities import CORE_GRANT_TYPES
 from mintage.server.exchange_request import GRANT_TYPE as TOKEN_EXCHANGE
 
@@ -15,6 +15,7 @@ TABLES: Final = {
     TOKEN_EXCHANGE: "token_exchange",
     CLIENT_CREDENTIALS: "client_credentials",
     DEVICE_CODE: "device_code",
+    JWT_BEARER: "jwt_bearer",
 }
 """The table of each grant type that is off by default, by its ``grant_type``."""
 
@@ -58,6 +59,18 @@ class DeviceCodeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How many seconds a device must wait between two polls."""
 
 
+class JwtBearerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[grant_types.jwt_bearer]``: assertions of trusted issuers take the place of a login.
+
+    Each `[[trusted_issuer]]` says whose (RFC 7523).
+    """
+
+    lifetime: _Seconds = 900
+    """Seconds that such a token is valid, but no longer than `tokens.access_token_lifetime`. There
+    is no refresh token: the client gets a new assertion.
+    """
+
+
 class GrantTypesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[grant_types]``: a table for each grant type beside those of a login."""
 
@@ -67,6 +80,8 @@ class GrantTypesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Clients get tokens for themselves. Off without the table."""
     device_code: DeviceCodeSection | None = None
     """Login for devices without a browser (RFC 8628). Off without the table."""
+    jwt_bearer: JwtBearerSection | None = None
+    """Assertions of trusted issuers take the place of a login. Off without the table."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -58,12 +58,15 @@ from mintage.settings.reading import read_settings
 from mintage.settings.resources import read_resources
 from mintage.settings.root_secrets import root_secrets, secret_file
 from mintage.settings.status_list import StatusListSection, check_status_list
+from mintage.settings.trusted_issuers import read_trusted_issuers
 from mintage.settings.upstreams import callbacks, read_upstreams
 from mintage.settings.words import none_of
 from mintage.site.branding import Branding
 from mintage.site.resource import Resource
 from mintage.site.site import Site
 from mintage.stores.opening import check_store_url
+from mintage.trust.id_jag import PROFILE
+from mintage.trust.issuer import TrustedIssuer
 from mintage.upstream.upstream import Upstream
 from mintage.urls import check_https, whole_url
 from mintage.values import Secret
@@ -87,6 +90,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         registration: ``[registration]`` (RFC 7591).
         documents: ``[cimd]``: which client id metadata documents are accepted.
         grants: ``[grants]``.
+        trusted_issuers: ``[[trusted_issuer]]``: whose assertions take the place of a login.
         grant_types: ``[grant_types]``: the grant types that are on, beside those of a login.
         scopes: ``[scopes]``.
         gateway: ``[gateway]``.
@@ -121,6 +125,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     documents: DocumentPolicy
     grants: GrantsSection
     grant_types: GrantTypesSection = GrantTypesSection()
+    trusted_issuers: tuple[TrustedIssuer, ...] = ()
     scopes: ScopesSection = ScopesSection()
     gateway: GatewaySection = GatewaySection()
     server: ServerSection = ServerSection()
@@ -158,6 +163,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             keys=bool(self.signing_keys),
             status_list=self.status_list is not None,
             grant_types=self.grant_types.names,
+            grant_profiles=(PROFILE,)
+            if any(one.purpose == "id_jag" for one in self.trusted_issuers)
+            else (),
             must_push=self.par.required,
         )
 
@@ -252,6 +260,9 @@ def _outline(file: File, base: Path) -> Outline:
             keys=bool(file.tokens.signing_key),
             status_list=file.status_list is not None,
             grant_types=file.grant_types.names,
+            grant_profiles=(PROFILE,)
+            if any(one.purpose == "id_jag" for one in file.trusted_issuer)
+            else (),
             must_push=file.par.required,
         ),
         logo=file.branding.logo is not None,
@@ -362,14 +373,22 @@ def parse(
         on=file.grant_types.token_exchange is not None,
         signs=bool(file.tokens.signing_key),
     )
+    upstreams = _upstreams(file, resolve)
     check_grants_of(clients, file.grant_types.names, [resource.path for resource in resources])
     return Config(
         issuer=file.issuer,
         store=store,
         secret_file=secret_file(file.secret, store, base),
-        upstreams=_upstreams(file, resolve),
+        upstreams=upstreams,
         others=read_others(file.resource, resolve),
         resources=resources,
+        trusted_issuers=read_trusted_issuers(
+            file.trusted_issuer,
+            on=file.grant_types.jwt_bearer is not None,
+            own=file.issuer,
+            resources=resources,
+            upstreams=upstreams,
+        ),
         allow=_rules(file),
         allow_everybody=file.allow == _EVERYBODY,
         branding=read_branding(file.branding, base),

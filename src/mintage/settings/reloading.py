@@ -27,7 +27,7 @@ _WITH_SECRETS: Final = ("admin", "audit")
 AT_ONCE: Final = (
     "account", "allow", "branding", "browser", "cimd", "client", "consent", "dpop", "gateway",
     "grant_types", "grants", "limits", "par", "registration", "resource", "scopes", "secret",
-    "status_list", "tokens", "upstream",
+    "status_list", "trusted_issuer", "tokens", "upstream",
 )  # fmt: skip
 """The settings that a reload applies."""
 

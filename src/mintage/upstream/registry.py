@@ -125,10 +125,18 @@ class RegisteredUpstream:
 
 
 class Upstreams:
-    """All of them, in the order of the configuration."""
+    """All of them, in the order of the configuration.
 
-    def __init__(self, clients: Sequence[tuple[Upstream, UpstreamClient]]) -> None:
-        names = frozenset(upstream.name for upstream, _ in clients)
+    *reserved*: names of others, with which no subject of theirs may begin.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[tuple[Upstream, UpstreamClient]],
+        *,
+        reserved: frozenset[str] = frozenset(),
+    ) -> None:
+        names = frozenset(upstream.name for upstream, _ in clients) | reserved
         self._all = tuple(
             RegisteredUpstream(upstream, client, names - {upstream.name})
             for upstream, client in clients

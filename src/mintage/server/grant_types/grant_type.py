@@ -1,7 +1,7 @@
 """What the token endpoint asks of a grant type, and what it gives to one."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mintage.clients.client import Client
 from mintage.grant_tokens import TokenResponse
@@ -33,3 +33,16 @@ class GrantType(Protocol):
 
     async def issue(self, request: TokenRequest) -> TokenResponse:
         """The tokens for *request*. Raises `OAuthError` to refuse."""
+
+
+@runtime_checkable
+class ClientlessGrantType(GrantType, Protocol):
+    """One whose request need not name a client: what it sends says who it is (RFC 7521 §4.1)."""
+
+    async def issue_without_client(
+        self, form: Form, source: str | None, jkt: str | None
+    ) -> TokenResponse:
+        """The tokens for *form*. Raises `OAuthError` to refuse.
+
+        *source*, *jkt*: see `TokenRequest`.
+        """

@@ -1,0 +1,1 @@
+"""Issuers whose assertions are accepted in place of a login: enterprise providers and platforms."""
