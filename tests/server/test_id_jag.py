@@ -5,15 +5,18 @@ import hmac
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from joserfc import jwk, jwt
 
 from mintage.crypto.base64url import encode_text
 from mintage.testing.assertion_issuer import ID_JAG, AssertionIssuer
 from mintage.testing.fake_upstream import FakeUpstream
+from tests.support.dpop import Prover
 from tests.support.faulty_store import failing
 from tests.support.trusting import (
     ASSISTANT,
+    JWT_BEARER,
     OTHER_CLIENT,
     SECRET,
     call,
@@ -170,6 +173,8 @@ class TestAttacks:
         self, world: World, enterprise: AssertionIssuer
     ) -> None:
         """As long as it lives, and after its grant was ended too."""
+        events: list[Any] = []
+        world.running.events.attach(events.append)
         good = jag(world, enterprise)
         token = (await redeem(world, good)).json()["access_token"]
         await world.http.post(
@@ -177,6 +182,9 @@ class TestAttacks:
         )
         world.clock.advance(299)
         assert refused(await redeem(world, good))
+        (replayed,) = [event for event in events if event.action == "assertion_replayed"]
+        assert replayed.party.client_id == ASSISTANT
+        assert replayed.party.subject.subject == "acme|alice"
         assert refused(await redeem(world, jag(world, enterprise, jti=None)))
 
     async def test_attack_f05_ten_at_once(self, world: World, enterprise: AssertionIssuer) -> None:
@@ -226,6 +234,28 @@ class TestAttacks:
         for cnf in ({"jkt": jkt}, {"x5t#S256": jkt}, {"jkt": jkt, "x5t#S256": jkt}, {}, None, jkt):
             bound = enterprise.assertion(typ=ID_JAG, **self._usual(world) | {"cnf": cnf or {}})
             assert refused(await redeem(world, bound))
+
+    async def test_attack_f07_an_id_jag_bound_to_a_key_with_the_proof_of_another(
+        self, world: World, enterprise: AssertionIssuer
+    ) -> None:
+        mine, other, uri = Prover.fresh(), Prover.fresh(), f"{world.issuer}/token"
+        bound = jag(world, enterprise, cnf={"jkt": mine.thumbprint})
+
+        async def with_proof(prover: Prover) -> httpx2.Response:
+            return await world.http.post(
+                uri,
+                data={"grant_type": JWT_BEARER, "assertion": bound},
+                headers={"dpop": prover.proof("POST", uri, now=world.clock())},
+                auth=(ASSISTANT, SECRET),
+            )
+
+        assert refused(await with_proof(other))
+        answer = await with_proof(mine)
+        assert (answer.status_code, answer.json()["token_type"]) == (200, "DPoP")
+        token = answer.json()["access_token"]
+        assert (await call(world, token)).status_code == 401, "as a bearer token it is refused"
+        sent = mine.headers("GET", world.resource, token, now=world.clock())
+        assert (await world.http.get(world.resource, headers=sent)).status_code == 200
 
     def _usual(self, world: World) -> dict[str, Any]:
         return {

@@ -34,6 +34,7 @@ CATEGORIES: Final[Mapping[str, Category]] = {
     "token_delegated": Category("session", "info"),
     "upstream_token_given": Category("session", "access"),
     "token_reused": Category("intrusion_detection", "denied", "failure"),
+    "assertion_replayed": Category("intrusion_detection", "denied", "failure"),
     "grant_ended": Category("session", "end"),
     "upstream_renewed": Category("session", "info"),
     "upstream_refused": Category("session", "info", "failure"),

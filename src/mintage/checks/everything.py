@@ -13,6 +13,7 @@ from mintage.checks.backends import check_backends
 from mintage.checks.findings import Finding, warning
 from mintage.checks.other_servers import check_exchanging, check_other_servers
 from mintage.checks.stores import check_store
+from mintage.checks.trusted import check_trusted
 from mintage.checks.upstreams import check_upstreams
 from mintage.settings.environment import check_environment
 from mintage.settings.load import Config, load
@@ -25,6 +26,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_upstreams,
     check_other_servers,
     check_exchanging,
+    check_trusted,
     check_backends,
     check_addresses,
 )

@@ -68,3 +68,14 @@ class TokenReused(Event, frozen=True, kw_only=True):
     action: ClassVar[str] = "token_reused"
 
     kind: Literal["code", "refresh_token"]
+
+
+class AssertionReplayed(Event, frozen=True, kw_only=True):
+    """An assertion came again that was used up: it may have been stolen. It gets nothing.
+
+    *grant_type*: the one that it was sent for.
+    """
+
+    action: ClassVar[str] = "assertion_replayed"
+
+    grant_type: str

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from mintage.clients.client import Client
 from mintage.errors import InvalidGrant, InvalidTarget, OAuthError
-from mintage.events.event import Emit, ignore
-from mintage.events.tokens import TokenIssued
+from mintage.events.event import Emit, Party, Subject, ignore
+from mintage.events.tokens import AssertionReplayed, TokenIssued
 from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.states import Consent, Reason
 from mintage.server.grant_types.answer import Answer
@@ -78,6 +78,14 @@ class DirectTokens:
             source=source,
         )
         if isinstance(outcome, Refused):
+            if outcome.reason is Reason.ASSERTION_REPLAYED:
+                who = login.identity
+                party = Party(
+                    subject=Subject(who.issuer, who.subject),
+                    client_id=login.client_id,
+                    resource=login.resource,
+                )
+                self.emit(AssertionReplayed(party=party, grant_type=grant_type))
             raise _refusal(outcome.reason)
         response, party = answer(outcome), outcome.party(login.resource)
         scopes = tuple(response.scope.split())
