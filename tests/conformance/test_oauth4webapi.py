@@ -1,9 +1,11 @@
 """``oauth4webapi``, the strictest client library there is, from discovery to revocation."""
 
+import time
 from typing import Any
 
 import pytest
 
+from mintage.testing.clock import ManualClock
 from mintage.testing.oauth_client import REDIRECT_URI
 from tests.support.node import Answer, converse
 from tests.support.world import World
@@ -48,3 +50,44 @@ async def test_a_strict_client_goes_the_whole_way(
     else:
         assert found["introspected"]["active"] is True
         assert found["introspected"]["client_id"] == found["client"]["client_id"]
+
+
+class TestDpop:
+    """RFC 9449 from ``dpop_jkt`` to a refresh. Node has the real clock, and so has Mintage."""
+
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        return ManualClock(int(time.time()))
+
+    @pytest.fixture(params=["off", "required"])
+    def overrides(self, request: pytest.FixtureRequest) -> dict[str, Any]:
+        return {"dpop": {"nonce": request.param}}
+
+    @pytest.mark.parametrize("algorithm", ["ES256", "Ed25519", "RS256", "PS256"])
+    async def test_122_a_strict_client_binds_its_tokens(
+        self, world: World, answers: dict[str, Answer], algorithm: str
+    ) -> None:
+        found: dict[str, Any] = await converse(
+            "clients/oauth4webapi_dpop.mjs",
+            {
+                "issuer": world.issuer,
+                "resource": world.resource,
+                "redirect_uri": REDIRECT_URI,
+                "scope": "tools",
+                "algorithm": algorithm,
+            },
+            **answers,
+        )
+        assert "error" not in found, found
+        assert algorithm in found["as"]["dpop_signing_alg_values_supported"]
+        assert found["client"]["dpop_bound_access_tokens"] is True
+        assert found["keyless"] == {"code": "invalid_dpop_proof", "status": 400}
+        assert found["stolen"] == {"code": "invalid_grant", "status": 400}
+        assert found["first"]["token_type"] == "dpop"
+        assert (found["called"], found["again"], found["renewed"]) == (200, 200, 200)
+        assert found["bearer"] == {"code": "invalid_token", "scheme": "dpop", "status": 401}
+        assert found["thief"] == {"code": "invalid_dpop_proof", "scheme": "dpop", "status": 401}
+        assert found["renewal"] == {"code": "invalid_grant", "status": 400}
+        assert found["second"]["token_type"] == "dpop"
+        needs_nonces = world.config.dpop.nonce == "required"
+        assert (found["nonces"] > 0) is needs_nonces

@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidStatus
 from mintage.demo.backend import build
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
+from tests.support.dpop import BoundClient
 from tests.support.faulty_store import failing
 from tests.support.mcp_servers import listening, whoami
 from tests.support.proxies import nginx
@@ -327,3 +328,26 @@ async def test_a_web_page_may_ask_first_and_read_the_answers(site: World, raw: R
     assert [a.status_code for a in (preflight, refused, passed, other)] == [204, 401, 200, 401]
     for answer in (preflight, refused, passed):
         assert answer.headers.get_list("access-control-allow-origin") == ["*"]
+
+
+async def test_122_attack_f54_bound_tokens_behind_nginx(site: World, raw: RawBackend) -> None:
+    """The question has the proof, the backend does not; the URL is the public one."""
+    client = BoundClient(await site.client(), site.clock)
+    async with site.browser() as browser:
+        token = (await client.tokens(browser))["access_token"]
+    raw.seen.clear()
+    good = await client.call(token, uri=f"{site.resource}/x?q=1")
+    assert good.status_code == 200
+    assert b"dpop" not in dict(raw.seen[-1]["headers"])
+    raw.seen.clear()
+    headers = {"authorization": f"DPoP {token}"} | client.proof("GET", site.resource, token=token)
+    first, again = [await site.http.get(site.resource, headers=headers) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (200, 401)
+    assert 'DPoP error="invalid_dpop_proof"' in again.headers["www-authenticate"]
+    raw.seen.clear()
+    stolen = await client.client.call(token)
+    assert stolen.status_code == 401
+    assert stolen.headers["www-authenticate"].startswith('DPoP error="invalid_token"')
+    elsewhere = await client.call(token, htu=f"{site.resource}/other")
+    assert elsewhere.status_code == 401
+    assert not raw.seen
