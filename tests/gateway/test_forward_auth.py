@@ -179,7 +179,8 @@ async def test_without_a_token_the_client_hears_where_to_log_in(world: World, as
     assert answer.status == 401
     metadata = f"{world.issuer}/.well-known/oauth-protected-resource/mcp"
     assert answer.headers["www-authenticate"] == (
-        f'bearer scope="tools", resource_metadata="{metadata}"'
+        f'bearer scope="tools", resource_metadata="{metadata}", '
+        'dpop algs="es256 eddsa ed25519 rs256 ps256"'
     )
     slash = await ask(world, None, "/mcp/", asker=asker)
     assert f'resource_metadata="{metadata}/"' in slash.headers["www-authenticate"]

@@ -132,7 +132,10 @@ async def test_without_a_token_the_client_hears_where_to_log_in(
     metadata = f"{site.issuer}/.well-known/oauth-protected-resource/mcp"
     assert answer.status_code == 401
     assert answer.headers.get_list("www-authenticate") == [
-        f'Bearer scope="tools", resource_metadata="{metadata}"'
+        (
+            f'Bearer scope="tools", resource_metadata="{metadata}", '
+            'DPoP algs="ES256 EdDSA Ed25519 RS256 PS256"'
+        )
     ]
     assert answer.json()["error"] == "invalid_token"
     assert (await site.http.get(metadata)).json()["resource"] == site.resource

@@ -116,7 +116,8 @@ async def test_attack_d04_starlette_and_mcp_sdk_headers_change_no_address(
     answer = await home.http.get(f"{home.origin}/api/x", headers=headers)
     assert answer.status_code == 401
     metadata = f"{home.issuer}/.well-known/oauth-protected-resource/api"
-    assert answer.headers["www-authenticate"].endswith(f'resource_metadata="{metadata}"')
+    assert answer.headers["www-authenticate"].count("http://") == 1
+    assert f'resource_metadata="{metadata}"' in answer.headers["www-authenticate"]
     document = (await home.http.get(metadata, headers=headers)).json()
     assert document["authorization_servers"] == [home.issuer]
 

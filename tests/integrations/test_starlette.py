@@ -116,7 +116,8 @@ async def test_a_request_without_a_token_is_told_where_to_log_in(home: House) ->
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == (
         'Bearer scope="read", '
-        f'resource_metadata="{home.issuer}/.well-known/oauth-protected-resource/api"'
+        f'resource_metadata="{home.issuer}/.well-known/oauth-protected-resource/api", '
+        'DPoP algs="ES256 EdDSA Ed25519 RS256 PS256"'
     )
     metadata = await home.http.get(f"{home.issuer}/.well-known/oauth-protected-resource/api")
     assert metadata.json()["authorization_servers"] == [home.issuer]
