@@ -1,6 +1,5 @@
 """Finds the live grant of a request from its headers, or refuses as RFC 6750 and RFC 9449 say."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -55,7 +54,6 @@ class Access:
 
     *by_cookie*: whether it is a browser's session. *delegation*: who acts for the user, if the
     token was exchanged. *cnf*: the key that the token is bound to, which its sender has proven.
-    *next_nonce*: the nonce for the next proof, if the client needs another.
     """
 
     opened: OpenGrant = field(repr=False)
@@ -64,7 +62,11 @@ class Access:
     by_cookie: bool = False
     delegation: Delegation | None = None
     cnf: Confirmation | None = None
-    next_nonce: str | None = None
+
+    @property
+    def next_nonce(self) -> str | None:
+        """The nonce for the client's next proof, if it needs another one."""
+        return None
 
     @property
     def client_id(self) -> ClientId:
@@ -83,6 +85,17 @@ class Access:
         """(issuer, subject): one user, with all of the user's clients and logins."""
         who = self.opened.grant.login.identity
         return who.issuer, who.subject
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenAccess(Access):
+    """The same with a token that is bound to a key, which the request has proven."""
+
+    nonce: str | None = None
+
+    @property
+    def next_nonce(self) -> str | None:
+        return self.nonce
 
 
 class _Known(NamedTuple):
@@ -194,7 +207,14 @@ class Bearer:
         proof = self.possession.check(
             headers, method=method, uri=uri, token=token, jkt=access.cnf.jkt
         )
-        return dataclasses.replace(access, next_nonce=self.possession.next_nonce(proof))
+        return ProvenAccess(
+            access.opened,
+            access.scopes,
+            access.ends_at,
+            delegation=access.delegation,
+            cnf=access.cnf,
+            nonce=self.possession.next_nonce(proof),
+        )
 
     async def _read(self, token: str, resource: Resource) -> Access:
         known = self._known.get(token)
@@ -286,18 +306,27 @@ def _needs_proof() -> NeedsProof:
 def credential(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
     """(scheme, token) of the one ``Authorization`` header (RFC 6750 §2.1, RFC 9449 §7.1)."""
     found = [value for name, value in headers if name == b"authorization"]
-    if not found:
+    if len(found) != 1:
+        if found:
+            raise InvalidRequest("Authorization must be given once")
         raise NoToken("an access token is needed: log in, and send it in Authorization")
-    if len(found) > 1:
-        raise InvalidRequest("Authorization must be given once")
-    named, _, token = found[0].decode("latin-1").partition(" ")
+    value = found[0]
+    if value[:7] == b"Bearer ":  # as nearly all clients write it
+        scheme, token = BEARER, value[7:].decode("latin-1").strip(" ")
+    else:
+        scheme, token = _spelled_otherwise(value.decode("latin-1"))
+    if not token or " " in token:
+        named = "Bearer" if scheme is BEARER else "DPoP"
+        raise InvalidRequest(f"Authorization must hold one token after {named}")
+    return scheme, token
+
+
+def _spelled_otherwise(value: str) -> tuple[str, str]:
+    named, _, token = value.partition(" ")
     scheme = _SCHEMES.get(named.lower())
     if scheme is None:
         raise NoToken("the Authorization scheme must be Bearer or DPoP")
-    token = token.strip(" ")
-    if not token or " " in token:
-        raise InvalidRequest(f"Authorization must hold one token after {named}")
-    return scheme, token
+    return scheme, token.strip(" ")
 
 
 _SCHEMES: Final = {BEARER: BEARER, DPOP: DPOP}
