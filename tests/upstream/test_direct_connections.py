@@ -213,6 +213,13 @@ async def test_an_endpoint_that_is_no_url_is_never_asked(url: str, error: type[E
             await to.send(get(url))
 
 
+@pytest.mark.parametrize("host", ["a..example", f"{'a' * 64}.example", ".example"])
+async def test_a_host_that_can_be_no_name_is_not_found(host: str) -> None:
+    async with transport() as to:
+        with pytest.raises(UpstreamUnavailable, match="is not found"):
+            await to.send(get(f"http://{host}/"))
+
+
 async def test_requests_at_once_have_connections_of_their_own_and_keep_twenty() -> None:
     provider, all_are_here = Provider(OK), asyncio.Barrier(40)
 

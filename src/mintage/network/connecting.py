@@ -18,7 +18,10 @@ async def connected(host: str, port: int) -> socket.socket:
     Raises `OSError`: `socket.gaierror` for a name that is not found, or the first address's error.
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # an empty label, or one of 64 characters
+        raise socket.gaierror(socket.EAI_NONAME, "it can be no name") from None
     places = in_turns([(family, address) for family, _, _, _, address in found])
     attempts: set[asyncio.Task[socket.socket]] = set()
     first_failure: OSError | None = None
