@@ -53,6 +53,7 @@ from mintage.server.cookies import Cookies
 from mintage.server.grant_types.grant_type import GrantType
 from mintage.server.health import Probe, Readiness, alive
 from mintage.server.introspect import IntrospectEndpoint
+from mintage.server.introspection_jwt import IntrospectionResponses
 from mintage.server.login_start import LoginStart
 from mintage.server.metadata import documents
 from mintage.server.pages import Pages, for_browsers
@@ -253,17 +254,22 @@ def token_routes(
     authenticate: Authenticator,
     vault: Vault,
     tokens: Tokens,
+    ring: KeyRing | None,
     addresses: KeptAddress,
     proofs: Proofs,
     clock: Clock,
     random_bytes: RandomBytes,
 ) -> dict[str, Handler]:
-    """The endpoints for tokens: issue, revoke, introspect. *clients*: the configured ones."""
+    """The endpoints for tokens: issue, revoke, introspect.
+
+    *clients*: the configured ones. *ring*: the keys with which other programs verify.
+    """
     revoke = RevokeEndpoint(authenticate=authenticate, vault=vault, tokens=tokens)
     introspect = IntrospectEndpoint(
         authenticate=authenticate,
         vault=vault,
         tokens=tokens,
+        responses=IntrospectionResponses(issuer=site.issuer, keys=ring, clock=clock),
         resource_servers={
             client.client_id: [site.issuer + path.rstrip("/") for path in client.introspects]
             for client in clients

@@ -173,6 +173,7 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
             authenticate=authenticate,
             vault=vault,
             tokens=tokens,
+            ring=ring,
             addresses=config.account.addresses,
             proofs=proofs,
             clock=clock,

@@ -13,7 +13,7 @@ from mintage.clients.directory import Directory
 from mintage.clients.published import Published
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import InvalidClient, InvalidGrant, InvalidRequest
-from mintage.values import Clock
+from mintage.values import ClientId, Clock
 from mintage.web.forms import Form, one, optional
 
 
@@ -49,7 +49,8 @@ class NothingConcerned(InvalidGrant):
     Its assertion is not claimed: anyone may register keys, and each claim is a write to the store.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, client_id: ClientId) -> None:
+        self.client_id = client_id
         super().__init__(
             "the code or refresh token is not valid (any more); log in again",
             reason="the request names no grant of this client, so its assertion was not claimed",
@@ -110,7 +111,7 @@ class Authenticator:
         client = _check(await self.directory.find(client_id), "private_key_jwt", None)
         verified = await self._verify(client, assertion)
         if not (client.vouched or concerns is None or await concerns(client)):
-            raise NothingConcerned
+            raise NothingConcerned(client.client_id)
         name = f"client assertion\0{client_id}\0{verified.jti}".encode()
         stored = client.vouched or concerns is not None
         claim = self.claim if stored else self.claim_here

@@ -6,17 +6,24 @@ base64url into a JWT of the type ``statuslist+jwt``.
 """
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
-from mintage.crypto.base64url import encode_text
-from mintage.jwt.jws import sign
+from mintage.crypto.base64url import decode_text, encode_text
+from mintage.errors import BadStatus, MalformedToken, RevokedToken, TokenError
+from mintage.jwt.algorithms import Verifier
+from mintage.jwt.jws import open_token, sign
 from mintage.jwt.keyring import KeyRing
 
 STATUS_LIST: Final = "statuslist+jwt"
 MEDIA_TYPE: Final = f"application/{STATUS_LIST}"
+MAX_LIST: Final = 4 * 1024 * 1024
+"""Characters of a status list token that is read."""
+
+_MAX_BYTES: Final = 2 * 1024 * 1024  # of bits: what a small text may grow to
 _LEVEL: Final = 9  # the draft asks for the highest one
 
 
@@ -60,3 +67,82 @@ def encode(listed: StatusList, lst: str, keys: KeyRing) -> str:
     return sign(
         msgspec.json.encode(payload), header=active.header(STATUS_LIST), signer=active.signer
     )
+
+
+class _Bits(msgspec.Struct, frozen=True):
+    lst: str
+    bits: Literal[1]
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    iss: str
+    sub: str
+    iat: int
+    exp: int
+    status_list: _Bits
+    ttl: int | None = None
+
+
+_decode = msgspec.json.Decoder(_Payload).decode
+
+
+class BadStatusList(TokenError):
+    """A status list can't be used. The text says why."""
+
+    error = "bad_status_list"
+    description = "The status list can't be used"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadList:
+    """A verified list. *iat*, *exp*: in seconds since the epoch. *ttl*: in seconds, if it says."""
+
+    bits: bytes
+    iat: int
+    exp: int
+    ttl: int | None
+
+
+def read(token: str, pins: Mapping[str, Verifier], *, issuer: str, uri: str) -> ReadList:
+    """The list in *token*, which was fetched from *uri* (Token Status List §8.3).
+
+    The caller checks the times. Raises `BadStatusList`, or `TokenError` for a key that *pins* does
+    not have and for a wrong signature.
+    """
+    payload = open_token(token, pins, most=MAX_LIST)
+    try:
+        said = _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadStatusList(f"it has not the members that a list must have: {error}") from None
+    if said.iss != issuer:
+        raise BadStatusList("it is of another issuer")
+    if said.sub != uri:
+        raise BadStatusList("its sub is not the address of the list")
+    return ReadList(_decompress(said.status_list.lst), said.iat, said.exp, said.ttl)
+
+
+def check_status(claims: Mapping[str, Any], bits: bytes, uri: str) -> None:
+    """Raises `RevokedToken` or `BadStatus` unless the token with *claims* is valid by *bits*."""
+    match claims.get("status"):
+        case {"status_list": {"idx": int(idx), "uri": str(named)}} if type(idx) is int:
+            pass
+        case _:
+            raise BadStatus("The token names no place in a status list")
+    if named != uri:
+        raise BadStatus("The token names another status list")
+    if not 0 <= idx < len(bits) * 8:
+        raise BadStatus("The token names a place that the status list does not have")
+    if bits[idx // 8] >> idx % 8 & 1:
+        raise RevokedToken
+
+
+def _decompress(lst: str) -> bytes:
+    """The bits in *lst*. A few bytes that would become gigabytes are not expanded."""
+    try:
+        engine = zlib.decompressobj()
+        bits = engine.decompress(decode_text(lst), _MAX_BYTES)
+    except (zlib.error, ValueError, MalformedToken):
+        raise BadStatusList("its lst is no zlib in base64url") from None
+    if not engine.eof or engine.unused_data:
+        raise BadStatusList("its lst is cut off, or too large")
+    return bits

@@ -6,12 +6,16 @@ token names a key that is not in the set, the issuer may have rotated its keys, 
 fetches again, at most once in *refetch_after* seconds: a stranger's tokens can't cause more
 requests than that. While the issuer can't be reached, the verifier uses the last keys for
 *stale_for* seconds.
+
+With *status_list* it also knows which tokens are revoked, some seconds after they were, and asks
+nothing for each request: see `mintage.jwt.status_source`.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -25,6 +29,8 @@ from mintage.jwt.asymmetric import parse_jwks
 from mintage.jwt.claims import Claims
 from mintage.jwt.jws import open_token
 from mintage.jwt.keyring import ACCESS_TOKEN, encode_header
+from mintage.jwt.status_list import MAX_LIST, MEDIA_TYPE, STATUS_LIST, ReadList, check_status, read
+from mintage.jwt.status_source import StatusSource
 from mintage.network.cache_control import freshness
 from mintage.values import Clock
 
@@ -33,6 +39,7 @@ TIMEOUT: Final = 5.0  # seconds
 DEFAULT_AGE: Final = 300  # seconds, where the answer does not say
 MIN_AGE: Final = 30
 MAX_AGE: Final = 24 * 3600
+MAX_GRACE: Final = 600  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,15 @@ Pins = Mapping[str, Verifier]
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
+    """*pins* are of access tokens, *lists* of status lists: neither is taken for the other."""
+
     pins: Pins
+    lists: Pins
     fresh_until: float
+
+    @classmethod
+    def of(cls, jwks: bytes, fresh_until: float) -> "_Keys":
+        return cls(pins_of(jwks), pins_of(jwks, STATUS_LIST), fresh_until)
 
 
 class JWTVerifier:
@@ -72,6 +86,11 @@ class JWTVerifier:
         leeway: Seconds that this machine's clock may differ from the issuer's, 0 to 300.
         refetch_after: Seconds between two fetches for tokens that name an unknown key.
         stale_for: Seconds that keys are used after their time if no newer ones can be fetched.
+        status_list: The https URL of the issuer's status list (draft-ietf-oauth-status-list). Each
+            token must name this URL, and is refused once the list says that it is revoked. None:
+            revoked tokens are accepted until they expire.
+        status_grace: Seconds that the last list is used after its time if no newer one can be
+            fetched, 0 to 600. A list made longer ago than this is not taken.
         fetch: Replaces the HTTP client: a coroutine function of a URL that returns `Fetched`. It
             may raise ``OSError`` or `KeysUnavailable`.
         clock: Called for the time, in seconds since the epoch. Tests pass their own.
@@ -92,6 +111,8 @@ class JWTVerifier:
         leeway: float = 5,
         refetch_after: float = 30,
         stale_for: float = 24 * 3600,
+        status_list: str | None = None,
+        status_grace: float = 30,
         fetch: Fetch | None = None,
         clock: Clock = time.time,
     ) -> None:
@@ -101,11 +122,22 @@ class JWTVerifier:
         self._clock = clock
         if (jwks is None) == (jwks_url is None):
             raise ValueError("give either jwks or jwks_url")
-        self._keys = None if jwks is None else _Keys(pins_of(_document(jwks)), float("inf"))
+        self._keys = None if jwks is None else _Keys.of(_document(jwks), float("inf"))
         self._source = None
         if jwks_url is not None:
             self._source = _Source(
                 check_url(jwks_url), fetch or _over_http(), refetch_after, stale_for, clock
+            )
+
+        self._status: StatusSource | None = None
+        self._status_url = ""
+        if status_list is not None:
+            if not 0 <= status_grace <= MAX_GRACE:
+                raise ValueError(f"status_grace is between 0 and {MAX_GRACE} seconds")
+            self._status_url = check_url(status_list, "status_list")
+            self._fetch_list = fetch or _list_over_http()
+            self._status = StatusSource(
+                self._get_list, grace=status_grace, leeway=self._leeway, clock=clock
             )
 
     def __repr__(self) -> str:
@@ -125,7 +157,8 @@ class JWTVerifier:
 
         Raises:
             TokenError: The token is refused. Its subclass says why. Answer 401.
-            KeysUnavailable: The issuer's keys can't be fetched now. Answer 503, never 401.
+            KeysUnavailable: The issuer's keys can't be fetched now. Answer 503, never 401. So is
+                `StatusUnavailable`: it is unknown now whether the token is revoked.
         """
         return (await self._verify(token, key_thumbprint))[0]
 
@@ -160,24 +193,53 @@ class JWTVerifier:
 
         Raises:
             TokenError: As in `verify`.
-            ValueError: The verifier was given *jwks_url*.
+            ValueError: The verifier was given *jwks_url* or *status_list*.
         """
-        if self._keys is None:
-            raise ValueError("without an event loop, give the keys as jwks")
+        if self._keys is None or self._status is not None:
+            raise ValueError("without an event loop, give the keys as jwks, and no status_list")
         return self._read(token, self._keys.pins, key_thumbprint)[0]
 
     async def _verify(self, token: str, proven: str | None) -> tuple[Claims, dict[str, Any] | None]:
+        parsed = await self._verify_claims(token, proven)
+        if self._status is not None:
+            # Last: only a token that is good otherwise makes this verifier fetch a list.
+            check_status(parsed[1] or {}, await self._status.bits(), self._status_url)
+        return parsed
+
+    async def _get_list(self) -> ReadList:
+        """The list, fetched and verified. Raises what `StatusSource` expects."""
+        fetched = await self._fetch_list(self._status_url)
+        token = fetched.body.decode("ascii", "replace").strip()
+
+        def verified(keys: _Keys) -> ReadList:
+            return read(token, keys.lists, issuer=self.issuer, uri=self._status_url)
+
+        if self._source is None:
+            assert self._keys is not None  # noqa: S101 - one of the two was given
+            return verified(self._keys)
+        keys = await self._source.keys()
+        try:
+            return verified(keys)
+        except UnknownKey:
+            newer = await self._source.newer_than(keys)
+            if newer is None:
+                raise
+            return verified(newer)
+
+    async def _verify_claims(
+        self, token: str, proven: str | None
+    ) -> tuple[Claims, dict[str, Any] | None]:
         if self._source is None:
             assert self._keys is not None  # noqa: S101 - one of the two was given
             return self._read(token, self._keys.pins, proven)
-        pins = await self._source.keys()
+        keys = await self._source.keys()
         try:
-            return self._read(token, pins, proven)
+            return self._read(token, keys.pins, proven)
         except UnknownKey:
-            newer = await self._source.newer_than(pins)
+            newer = await self._source.newer_than(keys)
             if newer is None:
                 raise
-            return self._read(token, newer, proven)
+            return self._read(token, newer.pins, proven)
 
     def _read(
         self, token: str, pins: Pins, proven: str | None
@@ -216,18 +278,18 @@ class _Source:
         self._kept: _Keys | None = None
         self._next_fetch = float("-inf")
 
-    async def keys(self) -> Pins:
+    async def keys(self) -> _Keys:
         """The keys, fetched first if they are due. Raises `KeysUnavailable`."""
         kept = self._kept
         if kept is None or kept.fresh_until <= self._clock():
             await self._fetch_unless(lambda: self._kept is not kept)
         return self._usable()
 
-    async def newer_than(self, pins: Pins) -> Pins | None:
-        """Other keys than *pins*, if a fetch is allowed now and returns some."""
-        await self._fetch_unless(lambda: self._kept is not None and self._kept.pins is not pins)
+    async def newer_than(self, keys: _Keys) -> _Keys | None:
+        """Other keys than *keys*, if a fetch is allowed now and returns some."""
+        await self._fetch_unless(lambda: self._kept is not None and self._kept is not keys)
         newer = self._usable()
-        return None if newer is pins else newer
+        return None if newer is keys else newer
 
     async def _fetch_unless(self, done: Callable[[], bool]) -> None:
         async with self._turn:
@@ -236,28 +298,29 @@ class _Source:
                 self._next_fetch = self._clock() + self._refetch_after
                 try:
                     fetched = await self._fetch(self._url)
-                    pins = pins_of(fetched.body)
+                    until = self._clock() + age_of(fetched.cache_control)
+                    kept = _Keys.of(fetched.body, until)
                 except (OSError, KeysUnavailable, BadKeySet):
                     return
                 except asyncio.CancelledError:
                     # One caller went away. The next in line fetches for the others.
                     self._next_fetch = float("-inf")
                     raise
-                self._kept = _Keys(pins, self._clock() + age_of(fetched.cache_control))
+                self._kept = kept
 
-    def _usable(self) -> Pins:
+    def _usable(self) -> _Keys:
         now = self._clock()
         if self._kept is None or self._kept.fresh_until + self._stale_for <= now:
             wait = max(1, round(self._next_fetch - now))
             raise KeysUnavailable("the issuer's public keys can't be fetched", retry_after=wait)
-        return self._kept.pins
+        return self._kept
 
 
-def pins_of(jwks: bytes) -> Pins:
-    """The header of every access token that a key of *jwks* can have signed. `BadKeySet`."""
+def pins_of(jwks: bytes, typ: str = ACCESS_TOKEN) -> Pins:
+    """The header of every token of type *typ* that a key of *jwks* can have signed. `BadKeySet`."""
     pins: dict[str, Verifier] = {}
     for alg, kid, verifier in parse_jwks(jwks):
-        header = encode_header(alg=alg, kid=kid, typ=ACCESS_TOKEN)
+        header = encode_header(alg=alg, kid=kid, typ=typ)
         pins.setdefault(header.decode(), verifier)
     return pins
 
@@ -267,12 +330,12 @@ def age_of(cache_control: str) -> int:
     return freshness(cache_control, least=MIN_AGE, usual=DEFAULT_AGE, most=MAX_AGE)
 
 
-def check_url(url: str) -> str:
+def check_url(url: str, name: str = "jwks_url") -> str:
     """*url*, if keys may come from it: https, or http on this machine."""
     parts = urlsplit(url)
     local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
-        raise ValueError("jwks_url is an https URL")
+        raise ValueError(f"{name} is an https URL")
     return url
 
 
@@ -292,8 +355,16 @@ def _over_http() -> Fetch:
     return fetch_over_http
 
 
-async def fetch_over_http(url: str) -> Fetched:
-    """A JWK set over HTTP: no redirects, 5 seconds and 256 KiB at most."""
+def _list_over_http() -> Fetch:
+    """The same for status lists."""
+    needs("verifier")
+    return partial(fetch_over_http, accept=MEDIA_TYPE, most=MAX_LIST)
+
+
+async def fetch_over_http(
+    url: str, *, accept: str = "application/json", most: int = MAX_JWKS
+) -> Fetched:
+    """A JWK set over HTTP, or what *accept* says: no redirects, 5 seconds and *most* bytes."""
     import httpx2
 
     from mintage.network.tls import trusted
@@ -304,15 +375,15 @@ async def fetch_over_http(url: str) -> Fetched:
             httpx2.AsyncClient(
                 verify=trusted(), follow_redirects=False, timeout=TIMEOUT, trust_env=False
             ) as client,
-            client.stream("GET", url, headers={"accept": "application/json"}) as answer,
+            client.stream("GET", url, headers={"accept": accept}) as answer,
         ):
             if answer.status_code != httpx2.codes.OK:
                 raise KeysUnavailable(f"the answer was {answer.status_code}", retry_after=1)
             body = b""
             async for chunk in answer.aiter_bytes():
                 body += chunk
-                if len(body) > MAX_JWKS:
-                    raise KeysUnavailable("the JWK set is too long", retry_after=1)
+                if len(body) > most:
+                    raise KeysUnavailable("the answer is too long", retry_after=1)
             return Fetched(body, answer.headers.get("cache-control", ""))
     except httpx2.HTTPError as error:
         raise KeysUnavailable("the issuer can't be reached", retry_after=1) from error

@@ -13,7 +13,8 @@ class Capabilities:
     *keys*: whether it publishes public keys, with which other programs verify its access tokens.
     *status_list*: whether it publishes which of these were revoked. *grant_types*: those of its
     token endpoint, by their names. *must_push*: whether all clients must push their authorization
-    requests (RFC 9126 §5). *grant_profiles*: the kinds of assertions that it takes.
+    requests (RFC 9126 §5). *grant_profiles*: the kinds of assertions that it takes. *signing_alg*:
+    the algorithm of the key in use, if *keys* and it is known.
     """
 
     registration: bool
@@ -23,3 +24,4 @@ class Capabilities:
     grant_types: tuple[str, ...] = CORE_GRANT_TYPES
     must_push: bool = False
     grant_profiles: tuple[str, ...] = ()
+    signing_alg: str | None = None

@@ -14,11 +14,12 @@ from mintage.errors import InvalidClient, TokenError
 from mintage.grant_tokens import Tokens, token_type
 from mintage.grants.delegation import is_over
 from mintage.jwt.claims import Claims
+from mintage.server.introspection_jwt import IntrospectionResponses
 from mintage.server.requests import Introspection
 from mintage.values import ClientId
 from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
-from mintage.web.edge import NO_STORE, authorization_of, json_response, log_reason, read_form
+from mintage.web.edge import authorization_of, log_reason, read_form
 
 _AUTHENTICATE: Final = (
     "introspection takes a client that authenticates itself: use one with a secret or a key"
@@ -32,15 +33,18 @@ class IntrospectEndpoint:
     authenticate: Authenticator
     vault: Vault
     tokens: Tokens
+    responses: IntrospectionResponses
     resource_servers: Mapping[ClientId, Collection[str]] = field(default_factory=dict)
 
     async def __call__(self, request: Request) -> Response:
         """The token's claims while it is valid; for any other, only ``active: false``.
 
         The response does not tell whether a token is expired, revoked, somebody else's or made up
-        (§2.2, §4). Raises `InvalidClient` for a caller that does not authenticate (§2.1).
+        (§2.2, §4). It is signed for a caller that asks for a JWT (RFC 9701). Raises `InvalidClient`
+        for a caller that does not authenticate (§2.1).
         """
         form = await read_form(request)
+        answer = partial(self.responses.make, signed=self.responses.wants_signature(request))
         authorization = authorization_of(request)
         if authorization is None and not form.keys() & {"client_id", "client_assertion"}:
             raise InvalidClient(_AUTHENTICATE, challenge=True)
@@ -50,14 +54,14 @@ class IntrospectEndpoint:
             client = await self.authenticate(form, authorization, concerns=concerns)
         except NothingConcerned as nothing:
             log_reason(request, f"inactive, stage client: {nothing.reason}")
-            return json_response({"active": False}, headers=NO_STORE)
+            return answer({"active": False}, nothing.client_id)
         if client.auth_method == "none":
             raise InvalidClient(_AUTHENTICATE)
         told = await self._describe(token, client)
         if isinstance(told, str):
             log_reason(request, f"inactive, {told}")
             told = {"active": False}
-        return json_response(told, headers=NO_STORE)
+        return answer(told, client.client_id)
 
     async def _concerns(self, token: str, client: Client) -> bool:
         return not isinstance(await self._describe(token, client), str)

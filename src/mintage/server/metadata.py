@@ -53,6 +53,8 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
     if capabilities.grant_profiles:
         # draft-ietf-oauth-identity-assertion-authz-grant-04 §7.2
         document["authorization_grant_profiles_supported"] = list(capabilities.grant_profiles)
+    if capabilities.signing_alg is not None:  # RFC 9701 §7
+        document["introspection_signing_alg_values_supported"] = [capabilities.signing_alg]
     if site.upstreams:
         document["acr_values_supported"] = [f"idp:{name}" for name in site.upstreams]
     if site.scopes:

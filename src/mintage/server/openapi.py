@@ -36,6 +36,7 @@ from mintage.jwt.status_list import MEDIA_TYPE
 from mintage.server.capabilities import Capabilities
 from mintage.server.exchange_request import GRANT_TYPE as TOKEN_EXCHANGE
 from mintage.server.exchange_request import JWT
+from mintage.server.introspection_jwt import MEDIA_TYPE as INTROSPECTION_JWT
 from mintage.server.metadata import documents
 from mintage.site.site import Site
 
@@ -418,8 +419,15 @@ def _introspect() -> Json:
         "summary": "What a token is good for (RFC 7662)",
         "security": [{}, {"client": []}],
         "requestBody": _form(_CLIENT | {"token": _TEXT, "token_type_hint": _TEXT}, ("token",)),
-        "responses": _answers(200, answer, refusals=(400, 401, 503)),
+        "responses": _also_signed(_answers(200, answer, refusals=(400, 401, 406, 503))),
     }
+
+
+def _also_signed(answers: Json) -> Json:
+    """*answers* of which the good one can be a JWT too (RFC 9701)."""
+    good = answers["200"]
+    content = good["content"] | {INTROSPECTION_JWT: {"schema": _TEXT}}
+    return answers | {"200": good | {"content": content}}
 
 
 _METADATA: Final[Json] = {

@@ -161,6 +161,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             registration=self.registration.enabled,
             documents=self.documents.enabled,
             keys=bool(self.signing_keys),
+            signing_alg=self.signing_keys[0].alg if self.signing_keys else None,
             status_list=self.status_list is not None,
             grant_types=self.grant_types.names,
             grant_profiles=(PROFILE,)
