@@ -125,7 +125,7 @@ WAYS: list[Callable[[Vault, str, OpenGrant], Awaitable[None]]] = [
 
 
 @pytest.mark.parametrize("end", WAYS, ids=lambda way: way.__name__)
-async def test_attack_f63_each_way_to_end_is_in_the_list_of_another_replica(
+async def test_attack_f83_each_way_to_end_is_in_the_list_of_another_replica(
     end: Callable[[Vault, str, OpenGrant], Awaitable[None]],
     store: MemoryStore,
     clock: ManualClock,
@@ -143,7 +143,7 @@ async def test_attack_f63_each_way_to_end_is_in_the_list_of_another_replica(
     assert await there.is_ended(slot)
 
 
-async def test_attack_f63_a_grant_that_nobody_here_can_read_ends_in_the_list(
+async def test_attack_f83_a_grant_that_nobody_here_can_read_ends_in_the_list(
     store: MemoryStore, clock: ManualClock
 ) -> None:
     """An operator ends it without the secret that it is encrypted under."""
@@ -156,7 +156,7 @@ async def test_attack_f63_a_grant_that_nobody_here_can_read_ends_in_the_list(
     assert await ours.is_ended(slots_of(opened)[0])
 
 
-async def test_attack_f63_a_refresh_while_an_operator_looks_does_not_save_its_token(
+async def test_attack_f83_a_refresh_while_an_operator_looks_does_not_save_its_token(
     store: MemoryStore, clock: ManualClock
 ) -> None:
     """The numbers are those of the record that the end replaces, not those of the list."""
@@ -173,7 +173,7 @@ async def test_attack_f63_a_refresh_while_an_operator_looks_does_not_save_its_to
     assert await here.is_ended(second)
 
 
-async def test_attack_f63_a_process_that_dies_in_the_middle_leaves_no_valid_token(
+async def test_attack_f83_a_process_that_dies_in_the_middle_leaves_no_valid_token(
     store: MemoryStore, clock: ManualClock
 ) -> None:
     """The bit is first: if the end itself is not written, the token is refused elsewhere."""
@@ -193,7 +193,7 @@ async def test_attack_f63_a_process_that_dies_in_the_middle_leaves_no_valid_toke
     assert await here.is_ended(slots_of(opened)[0])
 
 
-async def test_attack_f64_no_two_grants_have_one_number(
+async def test_attack_f84_no_two_grants_have_one_number(
     store: MemoryStore, clock: ManualClock
 ) -> None:
     """Sixteen processes, all blocks but a few, and again hours later: never one twice at a time."""
@@ -208,7 +208,7 @@ async def test_attack_f64_no_two_grants_have_one_number(
         clock.advance(3 * ACCESS)
 
 
-async def test_attack_f64_a_full_list_gives_no_number_twice(
+async def test_attack_f84_a_full_list_gives_no_number_twice(
     store: MemoryStore, clock: ManualClock
 ) -> None:
     slots = slots_on(store, clock, size=BLOCK)
@@ -218,7 +218,7 @@ async def test_attack_f64_a_full_list_gives_no_number_twice(
         await slots.take()
 
 
-async def test_attack_f65_numbers_tell_neither_how_many_logins_there_are_nor_when(
+async def test_attack_f85_numbers_tell_neither_how_many_logins_there_are_nor_when(
     store: MemoryStore, clock: ManualClock
 ) -> None:
     slots = slots_on(store, clock)

@@ -179,7 +179,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-async def test_attack_f60_a_forged_list_is_not_taken(forged: str, world: World) -> None:
+async def test_attack_f80_a_forged_list_is_not_taken(forged: str, world: World) -> None:
     world.list = forged
     with pytest.raises(StatusUnavailable):
         await world.verifier.verify(token())
@@ -196,7 +196,7 @@ ANOTHERS = {
 
 
 @pytest.mark.parametrize("claims", ANOTHERS.values(), ids=ANOTHERS)
-async def test_attack_f60_a_list_of_another_issuer_or_address_is_not_taken(
+async def test_attack_f80_a_list_of_another_issuer_or_address_is_not_taken(
     claims: dict[str, Any], world: World
 ) -> None:
     world.list = signed_list(**claims)
@@ -204,7 +204,7 @@ async def test_attack_f60_a_list_of_another_issuer_or_address_is_not_taken(
         await world.verifier.verify(token())
 
 
-async def test_attack_f60_an_older_list_does_not_replace_a_newer_one(world: World) -> None:
+async def test_attack_f80_an_older_list_does_not_replace_a_newer_one(world: World) -> None:
     """An old list, which has not ended, does not bring a revoked token back."""
     old = signed_list()
     world.list = signed_list(bits=with_bit(7), iat=NOW + 1, exp=NOW + 61)
@@ -219,7 +219,7 @@ async def test_attack_f60_an_older_list_does_not_replace_a_newer_one(world: Worl
         await world.verifier.verify(token())
 
 
-async def test_attack_f60_a_verifier_that_starts_takes_no_list_older_than_the_grace(
+async def test_attack_f80_a_verifier_that_starts_takes_no_list_older_than_the_grace(
     world: World,
 ) -> None:
     world.now += 36
@@ -227,7 +227,7 @@ async def test_attack_f60_a_verifier_that_starts_takes_no_list_older_than_the_gr
         await world.verifier.verify(token())
 
 
-async def test_attack_f60_a_list_of_the_future_is_not_taken(world: World) -> None:
+async def test_attack_f80_a_list_of_the_future_is_not_taken(world: World) -> None:
     """It would keep every later list out."""
     world.list = signed_list(iat=NOW + 3600, exp=NOW + 7200)
     with pytest.raises(StatusUnavailable, match="in the future"):
@@ -249,7 +249,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("elsewhere", ELSEWHERE.values(), ids=ELSEWHERE)
-async def test_attack_f61_a_token_that_names_no_place_in_this_list_is_refused(
+async def test_attack_f81_a_token_that_names_no_place_in_this_list_is_refused(
     elsewhere: str, world: World
 ) -> None:
     """No address that a token names is fetched."""
@@ -268,7 +268,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("lst", BOMBS.values(), ids=BOMBS)
-async def test_attack_f62_a_compressed_bomb_is_not_expanded(lst: str, world: World) -> None:
+async def test_attack_f82_a_compressed_bomb_is_not_expanded(lst: str, world: World) -> None:
     world.list = signed_list(lst=lst)
     with pytest.raises(StatusUnavailable, match="lst"):
         await world.verifier.verify(token())

@@ -12,6 +12,7 @@ from mintage.checks.addresses import check_addresses
 from mintage.checks.backends import check_backends
 from mintage.checks.findings import Finding, warning
 from mintage.checks.other_servers import check_exchanging, check_other_servers
+from mintage.checks.status_lists import check_status_list
 from mintage.checks.stores import check_store
 from mintage.checks.trusted import check_trusted
 from mintage.checks.upstreams import check_upstreams
@@ -29,6 +30,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_trusted,
     check_backends,
     check_addresses,
+    check_status_list,
 )
 
 
