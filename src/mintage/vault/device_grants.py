@@ -12,10 +12,11 @@ from mintage.errors import Exists
 from mintage.grants import devices
 from mintage.grants.devices import Poll
 from mintage.grants.states import Consent, Grant, Pending, Reason, Revoked, UpstreamTokens
-from mintage.grants.transitions import Keep, Refuse, Revoke, Write
+from mintage.grants.transitions import Keep, Revoke, Write
 from mintage.values import Clock
 from mintage.vault.device_requests import DeviceRequest, DeviceRequests
 from mintage.vault.listing import Listing
+from mintage.vault.numbering import Numbering
 from mintage.vault.stored_grants import StoredGrants
 from mintage.vault.values import Decision, Lifetimes, OpenGrant, Prepare, Refused
 
@@ -23,7 +24,8 @@ from mintage.vault.values import Decision, Lifetimes, OpenGrant, Prepare, Refuse
 class DeviceGrants:
     """``vault.devices`` is one.
 
-    *turned_away*: the end of a grant, if the rules do not let its user in any more.
+    *turned_away*: the end of a grant, if the rules do not let its user in any more. *numbering*:
+    gives its tokens their number in the status list.
     """
 
     def __init__(
@@ -36,7 +38,9 @@ class DeviceGrants:
         lifetimes: Lifetimes,
         max_grants: int,
         turned_away: Callable[[Grant], Revoke | None],
+        numbering: Callable[[], Numbering],
     ) -> None:
+        self._numbering = numbering
         self._grants = grants
         self._listing = listing
         self._clock = clock
@@ -85,15 +89,20 @@ class DeviceGrants:
         That costs a read. Of any number of callers one opens the grant; see `devices.redeem` for
         the others. *prepare* is called before the write; if it raises, nothing has changed.
         """
+        found = await self._grants.load_patiently(secret)
+        if found is None:
+            return Refused(Reason.UNKNOWN)
+        async with self._numbering() as number:
 
-        def decision(grant: Grant) -> Decision:
-            if (turned_away := self._turned_away(grant)) is not None:
-                return turned_away
-            outcome: Write | Keep | Refuse | Revoke = devices.redeem(
-                grant, request, now=int(self._clock()), grace=self._lifetimes.grace
-            )
-            if isinstance(outcome, Keep | Write):
-                prepare(OpenGrant(secret, outcome.grant))
-            return outcome
+            def decision(grant: Grant) -> Decision:
+                if (turned_away := self._turned_away(grant)) is not None:
+                    return turned_away
+                outcome = devices.redeem(
+                    grant, request, now=int(self._clock()), grace=self._lifetimes.grace
+                )
+                numbered = number(outcome)
+                if isinstance(numbered, Keep | Write):
+                    prepare(OpenGrant(secret, numbered.grant))
+                return numbered
 
-        return await self._grants.change(secret, decision)
+            return await self._grants.change(secret, decision, found=found)

@@ -188,6 +188,7 @@ class Vault:
             lifetimes=self._lifetimes,
             max_grants=max_grants,
             turned_away=self._turned_away,
+            numbering=self._numbering,
         )
         self.direct = DirectGrants(
             self._grants,
