@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,10 @@ async def sees_the_end_in_time(world: World, url: str) -> None:
         headers = {"authorization": f"Bearer {token}"}
         return (await world.http.get(f"{url}/mcp/me", headers=headers)).status_code
 
-    for _ in range(300):  # it has its first list
-        if await status(token) == 200:
-            break
+    for _ in range(600):  # it has started, and has its first list
+        with suppress(httpx2.TransportError):
+            if await status(token) == 200:
+                break
         await asyncio.sleep(0.1)
     assert await status(token) == await status(other) == 200
     assert await status("x") == 401
@@ -162,4 +163,9 @@ async def test_node_answers_503_while_it_has_no_list(world: World, tmp_path: Pat
     script = sample("javascript", 2, world).replace("/status-list`", "/nothing-here`")
     async with node(world, tmp_path, script, free_port()) as url:
         headers = {"authorization": f"Bearer {token}"}
-        assert (await world.http.get(url, headers=headers)).status_code == 503
+        async with asyncio.timeout(30):
+            while True:  # until it has started
+                with suppress(httpx2.TransportError):
+                    assert (await world.http.get(url, headers=headers)).status_code == 503
+                    break
+                await asyncio.sleep(0.1)
