@@ -11,14 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jwk
 
-from mintage.dpop.keys import ALGORITHMS
+from mintage.dpop.keys import ALGORITHMS, read_header
 from mintage.dpop.nonces import Nonces
 from mintage.dpop.proofs import MAX_PROOF, Proof, Proofs
 from mintage.dpop.replays import Replays
 from mintage.errors import InvalidDpopProof, UseDpopNonce
-from mintage.jwt.asymmetric import P256_ORDER
+from mintage.jwt.asymmetric import P256_ORDER, public_jwk
 from tests.support.dpop import Prover, b64, fresh_key, signed
 
 NOW = 1_800_000_000
@@ -59,6 +62,38 @@ def test_121_each_of_the_two_es256_signatures_is_accepted() -> None:
     r, s = raw[:32], int.from_bytes(raw[32:])
     other = b64(r + (P256_ORDER - s).to_bytes(32))
     assert read(f"{head}.{payload}.{other}").jti
+
+
+def test_121_es256_signatures_of_every_length_are_read() -> None:
+    """r and s are signed integers for OpenSSL: with fewer bytes, and with one more before 0x80."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    head = {"typ": "dpop+jwt", "alg": "ES256", "jwk": public_jwk(private.public_key())}
+    verify = read_header(b64(json.dumps(head).encode()).encode()).verify
+    seen: set[tuple[int, bool, int, bool]] = set()
+    lengths: set[tuple[str, int]] = set()
+    for number in range(20_000):
+        data = str(number).encode()
+        r, s = decode_dss_signature(private.sign(data, ec.ECDSA(SHA256())))
+        raw = r.to_bytes(32), s.to_bytes(32)
+        sizes = [len(half.lstrip(b"\0")) for half in raw]
+        kind = (sizes[0], raw[0].lstrip(b"\0")[0] > 127, sizes[1], raw[1].lstrip(b"\0")[0] > 127)
+        if kind not in seen:
+            verify(b"".join(raw), data)
+            seen.add(kind)
+            lengths |= {("r", sizes[0]), ("s", sizes[1])}
+        if {("r", 31), ("s", 31)} <= lengths and len(seen) > 6:
+            break
+    assert {("r", 31), ("s", 31), ("r", 32), ("s", 32)} <= lengths
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\0" * 64, b"\0" * 32 + b"\1" * 32, b"\1" * 32 + b"\0" * 32, b"\1" * 63, b"\1" * 65,
+            b"\xff" * 64],
+)  # fmt: skip
+def test_121_a_signature_of_zeros_or_of_another_length(raw: bytes) -> None:
+    """CVE-2022-21449: a verifier that accepted r = s = 0 accepted everything."""
+    head, payload, _ = made().split(".")
+    refused(f"{head}.{payload}.{b64(raw)}")
 
 
 @pytest.mark.parametrize("number", [0, 2])

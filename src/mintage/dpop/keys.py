@@ -12,7 +12,6 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from mintage.crypto.base64url import decode_segment
@@ -24,6 +23,7 @@ TYPE: Final = "dpop+jwt"
 _MAX_RSA_BITS: Final = 4096
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _COORDINATE: Final = 32  # bytes
+_SIGN: Final = 0x80  # the first bit of a negative integer in DER
 _ECDSA: Final = ec.ECDSA(SHA256())
 _SHA256: Final = SHA256()
 _PKCS1: Final = padding.PKCS1v15()
@@ -96,12 +96,25 @@ def _verify_with(key: PublicKey, algorithm: str) -> Verify:
 
 def _es256(key: ec.EllipticCurvePublicKey) -> Verify:
     """Both signatures that can be made of one are accepted: clients do not choose the lower s."""
-    verify, integer = key.verify, int.from_bytes
+    verify = key.verify
 
     def verify_es256(signature: bytes, data: bytes) -> None:
-        if len(signature) != 2 * _COORDINATE:
-            raise InvalidSignature
-        r, s = integer(signature[:_COORDINATE], "big"), integer(signature[_COORDINATE:], "big")
-        verify(encode_dss_signature(r, s), data, _ECDSA)
+        verify(_der(signature), data, _ECDSA)
 
     return verify_es256
+
+
+def _der(signature: bytes) -> bytes:
+    """(r, s) of a JWS as the sequence of two integers that OpenSSL reads (RFC 3279 §2.2.3).
+
+    It is faster than by way of Python's integers. Raises ``InvalidSignature`` unless it has 64
+    bytes, and neither half is 0.
+    """
+    r, s = signature[:_COORDINATE].lstrip(b"\0"), signature[_COORDINATE:].lstrip(b"\0")
+    if len(signature) != 2 * _COORDINATE or not r or not s:
+        raise InvalidSignature
+    if r[0] & _SIGN:
+        r = b"\0" + r
+    if s[0] & _SIGN:
+        s = b"\0" + s
+    return b"0%c\2%c%b\2%c%b" % (len(r) + len(s) + 4, len(r), r, len(s), s)

@@ -6,7 +6,7 @@ not know.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -27,8 +27,7 @@ _MAX_KEYS: Final = 4096
 _SEGMENTS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True):
     """A valid proof. *thumbprint*: of its key (RFC 7638). *jti*: the proof's own name.
 
     *too_old_at*: when it is not accepted any more, in seconds since the epoch.
@@ -160,6 +159,7 @@ def proof_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     return [value for name, value in headers if name == b"dpop"]
 
 
+@lru_cache(maxsize=1024)
 def hash_of(access_token: str) -> str:
-    """``ath``: the hash of an access token (RFC 9449 §4.2)."""
+    """``ath``: the hash of an access token (RFC 9449 §4.2). A client sends its token many times."""
     return encode_segment(hashlib.sha256(access_token.encode()).digest()).decode()

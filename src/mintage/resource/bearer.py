@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from mintage.access.scopes import FLAT, Call, Hierarchy, needed
@@ -48,25 +49,22 @@ class NeedsProof(InvalidToken):
     """The token is bound to a key, or must be: the scheme ``DPoP`` and a proof are needed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """A request with a valid token or session: the live grant, and its scopes.
 
-    *by_cookie*: whether it is a browser's session. *delegation*: who acts for the user, if the
-    token was exchanged. *cnf*: the key that the token is bound to, which its sender has proven.
+    *ends_at*: of the token, in seconds since the epoch. *by_cookie*: whether it is a browser's
+    session. *delegation*: who acts for the user, if the token was exchanged. *cnf*: the key that
+    the token is bound to, which its sender has proven. *next_nonce*: for the client's next proof,
+    if it needs another one.
     """
 
-    opened: OpenGrant = field(repr=False)
+    opened: OpenGrant
     scopes: Scopes
-    ends_at: float  # of the token, in seconds since the epoch
+    ends_at: float
     by_cookie: bool = False
     delegation: Delegation | None = None
     cnf: Confirmation | None = None
-
-    @property
-    def next_nonce(self) -> str | None:
-        """The nonce for the client's next proof, if it needs another one."""
-        return None
+    next_nonce: str | None = None
 
     @property
     def client_id(self) -> ClientId:
@@ -85,17 +83,6 @@ class Access:
         """(issuer, subject): one user, with all of the user's clients and logins."""
         who = self.opened.grant.login.identity
         return who.issuer, who.subject
-
-
-@dataclass(frozen=True, slots=True)
-class ProvenAccess(Access):
-    """The same with a token that is bound to a key, which the request has proven."""
-
-    nonce: str | None = None
-
-    @property
-    def next_nonce(self) -> str | None:
-        return self.nonce
 
 
 class _Known(NamedTuple):
@@ -207,14 +194,7 @@ class Bearer:
         proof = self.possession.check(
             headers, method=method, uri=uri, token=token, jkt=access.cnf.jkt
         )
-        return ProvenAccess(
-            access.opened,
-            access.scopes,
-            access.ends_at,
-            delegation=access.delegation,
-            cnf=access.cnf,
-            nonce=self.possession.next_nonce(proof),
-        )
+        return replace(access, next_nonce=self.possession.next_nonce(proof))
 
     async def _read(self, token: str, resource: Resource) -> Access:
         known = self._known.get(token)
