@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from mintage.grants.pkce import s256
 from mintage.testing.clock import ManualClock
 from mintage.testing.oauth_client import REDIRECT_URI
+from tests.support.exchanging import payload
 from tests.support.node import Answer, converse
 from tests.support.world import World
 
@@ -91,3 +93,29 @@ class TestDpop:
         assert found["second"]["token_type"] == "dpop"
         needs_nonces = world.config.dpop.nonce == "required"
         assert (found["nonces"] > 0) is needs_nonces
+
+    @pytest.mark.parametrize("algorithm", ["ES256", "Ed25519", "RS256", "PS256"])
+    async def test_122_proofs_of_the_package_dpop(
+        self, world: World, answers: dict[str, Answer], algorithm: str
+    ) -> None:
+        """panva's ``dpop`` makes the proofs; the requests are plain fetches."""
+        verifier = "v" * 43
+        found: dict[str, Any] = await converse(
+            "clients/dpop.mjs",
+            {
+                "issuer": world.issuer,
+                "resource": world.resource,
+                "redirect_uri": REDIRECT_URI,
+                "scope": "tools",
+                "algorithm": algorithm,
+                "verifier": verifier,
+                "challenge": s256(verifier),
+            },
+            **answers,
+        )
+        assert "error" not in found, found
+        assert found["type"] == "DPoP"
+        assert payload(found["token"])["cnf"] == {"jkt": found["jkt"]}
+        assert found["stolen"] == "invalid_grant"
+        assert (found["called"], found["robbed"], found["renewed"]) == (200, 401, 200)
+        assert (found["nonces"] > 0) is (world.config.dpop.nonce == "required")
