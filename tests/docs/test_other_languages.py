@@ -19,6 +19,7 @@ from mintage.testing.clock import ManualClock
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient
 from tests.docs.test_docs import ROOT, Block, of
+from tests.support.dpop import BoundClient
 from tests.support.forge import P256, pem
 from tests.support.node import HERE, running
 from tests.support.world import SECRET, World
@@ -62,11 +63,13 @@ class Tokens:
 
 
 @pytest.fixture
-async def tokens(world: World) -> Tokens:
+async def tokens(world: World, clock: ManualClock) -> Tokens:
     client = await world.client()
+    with_key = BoundClient(await world.client(), clock)
     async with world.browser() as browser:
         good = await client.tokens(browser)
         other = await client.tokens(browser, resource=f"{world.issuer}/other")
+        bound = await with_key.tokens(browser)
     token = good["access_token"]
     return Tokens(
         client,
@@ -75,6 +78,7 @@ async def tokens(world: World) -> Tokens:
             "no token at all": "x",
             "a token for another resource": other["access_token"],
             "a refresh token": good["refresh_token"],
+            "a token that is bound to a key": bound["access_token"],
             "a broken signature": token[:-8] + ("A" if token[-8] != "A" else "B") + token[-7:],
         },
     )
@@ -145,12 +149,19 @@ async def guards(world: World, url: str, tokens: Tokens) -> None:
 
 
 class TestPython:
+    async def test_mintages_own_verifier(self, world: World, tokens: Tokens) -> None:
+        user_of = python(1, world)["user_of"]
+        assert await user_of(f"Bearer {tokens.good['access_token']}") == (200, "alice")
+        assert await user_of("Basic YTpi") == (401, "")
+        for what, token in tokens.bad.items():
+            assert await user_of(f"Bearer {token}") == (401, ""), what
+
     async def test_verifies_by_the_public_keys(self, world: World, tokens: Tokens) -> None:
-        with wsgi(python(1, world)["app"]) as url:
+        with wsgi(python(2, world)["app"]) as url:
             await guards(world, url, tokens)
 
     async def test_wants_the_scopes(self, world: World, tokens: Tokens) -> None:
-        names = python(1, world)
+        names = python(2, world)
         application = names["TokenNeeded"](names["app"].wsgi_app, "tools", "more")
         with wsgi(application) as url:
             headers = {"authorization": f"Bearer {tokens.good['access_token']}"}
@@ -161,7 +172,7 @@ class TestPython:
     async def test_is_not_sure_of_a_token_without_the_keys(
         self, world: World, tokens: Tokens
     ) -> None:
-        names = python(1, world)
+        names = python(2, world)
         names["KEYS"].uri = f"http://127.0.0.1:{free_port()}/jwks"
         with wsgi(names["app"]) as url:
             headers = {"authorization": f"Bearer {tokens.good['access_token']}"}
@@ -209,6 +220,7 @@ class TestNode:
 
         assert await told(tokens.good["access_token"]) == "alice"
         assert await told(tokens.bad["a token for another resource"]) == "nobody"
+        assert await told(tokens.bad["a token that is bound to a key"]) == "nobody"
 
 
 async def test_java_asks(world: World, tokens: Tokens, tmp_path: Path) -> None:
