@@ -112,6 +112,10 @@ def test_every_client_gets_the_address() -> None:
         ({}, "darwin", True),
         ({"SSH_CONNECTION": "x"}, "darwin", False),
         ({}, "win32", True),
+        ({"BROWSER": "/usr/bin/wslview"}, "linux", True),
+        ({"BROWSER": "helpers/browser.sh %s", "SSH_CONNECTION": "x"}, "linux", True),
+        ({"BROWSER": "/usr/bin/w3m %s", "DISPLAY": ":0"}, "linux", False),
+        ({"BROWSER": " "}, "linux", False),
     ],
 )
 def test_a_page_opens_where_there_is_a_screen(
