@@ -5,7 +5,6 @@ Clocks are real here: what the page promises, five seconds, is what is measured.
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +21,8 @@ from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient
 from tests.docs.test_other_languages import node, sample
 from tests.support.forge import P256, pem
+from tests.support.servers import missing
+from tests.support.servers import program as installed
 from tests.support.world import World
 
 PROMISED = 5.0  # seconds
@@ -132,9 +133,9 @@ async def test_node_sees_a_revocation_in_time(world: World, tmp_path: Path) -> N
 
 
 async def test_java_sees_a_revocation_in_time(world: World, tmp_path: Path) -> None:
-    java, jars = shutil.which("java"), list(JARS.glob("jackson-*.jar"))
-    if java is None or not (JARS / "jackson-databind.jar").exists():
-        pytest.skip("there is no JDK, or no libjackson2-databind-java")
+    java, jars = installed("java"), list(JARS.glob("jackson-*.jar"))
+    if not (JARS / "jackson-databind.jar").exists():
+        missing("libjackson2-databind-java is not installed")
     source = tmp_path / "Revocations.java"
     source.write_text(sample("java", 2, world))
     path = ":".join(map(str, jars))
@@ -143,9 +144,7 @@ async def test_java_sees_a_revocation_in_time(world: World, tmp_path: Path) -> N
 
 
 async def test_go_sees_a_revocation_in_time(world: World, tmp_path: Path) -> None:
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("there is no Go")
+    go = installed("go")
     source, built = tmp_path / "sample.go", tmp_path / "sample"
     source.write_text(sample("go", 1, world))
     done = await asyncio.create_subprocess_exec(

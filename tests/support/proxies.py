@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tests.support.servers import missing
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/ask-from-another-proxy.md"
 KEEPING = ROOT / "docs/how-to/keep-answers-in-nginx.md"
@@ -50,9 +52,7 @@ def program(name: str) -> str:
     """The path of an installed program. Without it the test skips; in CI it fails."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if path is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
+        missing(f"{name} is not installed")
     return path
 
 
