@@ -70,3 +70,24 @@ async def test_the_documents_are_the_ones_that_are_served(world: World) -> None:
     for path in documents(world.running.site, world.config.capabilities):
         schema = described[path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert (await world.http.get(world.issuer + path)).json() == schema["const"]
+
+
+async def test_122_a_proof_may_be_sent_where_it_is_read(world: World) -> None:
+    """RFC 9449: the header, the nonce in the answer, both token types, and the error codes."""
+    whole = description(world)
+    paths = whole["paths"]
+    with_proof = {
+        path
+        for path, operations in paths.items()
+        for operation in operations.values()
+        if any(one["name"] == "DPoP" for one in operation.get("parameters", ()))
+    }
+    resources = {one.identifier.removeprefix(world.issuer) for one in world.running.site.resources}
+    assert with_proof == {"/token", "/par"} | resources
+    for path in ("/token", "/par", *resources):
+        for status, response in paths[path]["post"]["responses"].items():
+            assert "DPoP-Nonce" in response["headers"], (path, status)
+    codes = whole["components"]["schemas"]["Error"]["properties"]["error"]["enum"]
+    assert {"invalid_dpop_proof", "use_dpop_nonce"} <= set(codes)
+    answer = paths["/token"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer["properties"]["token_type"] == {"enum": ["Bearer", "DPoP"]}

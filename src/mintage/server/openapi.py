@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from mintage.clients.assertions import TYPE
 from mintage.clients.client import AUTH_METHODS, DEVICE_CODE
+from mintage.dpop.proofs import MAX_PROOF
 from mintage.endpoints import (
     ACCOUNT,
     AUTHORIZE,
@@ -63,6 +64,7 @@ _AUTHORIZATION: Final[Json] = {
     "code_challenge_method": {"const": "S256"},
     "scope": _TEXT,
     "resource": _TEXT,
+    "dpop_jkt": _TEXT | {"pattern": "^[A-Za-z0-9_-]{43}$"},
     "prompt": _TEXT,
     "max_age": _TEXT | {"pattern": "^[0-9]{1,9}$"},
     "login_hint": _TEXT | {"maxLength": 320},
@@ -78,7 +80,7 @@ _CODES: Final = (
     "authorization_pending", "slow_down", "expired_token", "invalid_request_uri",
     "request_not_supported", "request_uri_not_supported",
     "access_denied", "login_required", "not_found", "server_error", "temporarily_unavailable",
-    "too_many_requests",
+    "too_many_requests", "invalid_dpop_proof", "use_dpop_nonce",
 )  # fmt: skip
 _REFERENCE: Final[Json] = {
     "X-Request-ID": {
@@ -87,6 +89,21 @@ _REFERENCE: Final[Json] = {
         "schema": _TEXT | {"pattern": "^[0-9a-f]{12}$"},
     }
 }
+_NONCE: Final[Json] = {
+    "DPoP-Nonce": {
+        "description": "The nonce for the client's next proof (RFC 9449 §8), if it needs one.",
+        "required": False,
+        "schema": _TEXT,
+    }
+}
+_PROOF: Final[Json] = {
+    "name": "DPoP",
+    "in": "header",
+    "required": False,
+    "description": "A proof of the client's key, made for this request (RFC 9449 §4.2).",
+    "schema": _TEXT | {"maxLength": MAX_PROOF},
+}
+_TOKEN_TYPE: Final[Json] = {"enum": ["Bearer", "DPoP"]}
 _TOO_LARGE: Final = (413, 414, 431)
 
 
@@ -143,6 +160,7 @@ def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> J
             "securitySchemes": {
                 "client": {"type": "http", "scheme": "basic"},
                 "bearer": {"type": "http", "scheme": "bearer"},
+                "dpop": {"type": "http", "scheme": "dpop"},
             },
         },
     }
@@ -170,8 +188,9 @@ def _par() -> Json:
     return {
         "summary": "Push an authorization request (RFC 9126)",
         "security": [{}, {"client": []}],
+        "parameters": [_PROOF],
         "requestBody": _form(fields, _ASKED),
-        "responses": _answers(201, answer, refusals=(400, 401, 429, 503)),
+        "responses": _with_nonce(_answers(201, answer, refusals=(400, 401, 429, 503))),
     }
 
 
@@ -334,7 +353,7 @@ def _exchanged() -> Json:
     """RFC 8693 §2.2.1."""
     members = {
         "access_token": _TEXT,
-        "token_type": {"const": "Bearer"},
+        "token_type": _TOKEN_TYPE,
         "issued_token_type": {"const": ACCESS_TOKEN_TYPE},
     }
     return _closed(members, expires_in=_SECONDS, scope=_TEXT)
@@ -357,7 +376,7 @@ def _token(grant_types: Collection[str]) -> Json:
     answer = _closed(
         {
             "access_token": _TEXT,
-            "token_type": {"const": "Bearer"},
+            "token_type": _TOKEN_TYPE,
             "expires_in": _SECONDS,
             "scope": _TEXT,
         },
@@ -377,11 +396,14 @@ def _token(grant_types: Collection[str]) -> Json:
     return {
         "summary": "A code or refresh token for new tokens (RFC 6749 §4.1.3 and §6)",
         "security": [{}, {"client": []}],
+        "parameters": [_PROOF],
         "requestBody": {"required": True, "content": {_FORM: {"schema": {"anyOf": ways}}}},
-        "responses": _answers(
-            200,
-            answers[0] if len(answers) == 1 else {"anyOf": answers},
-            refusals=(400, 401, 429, 502, 503),
+        "responses": _with_nonce(
+            _answers(
+                200,
+                answers[0] if len(answers) == 1 else {"anyOf": answers},
+                refusals=(400, 401, 429, 502, 503),
+            )
         ),
     }
 
@@ -409,7 +431,8 @@ def _introspect() -> Json:
             "iat": _SECONDS,
             "jti": _TEXT,
         },
-        token_type={"const": "Bearer"},
+        token_type=_TOKEN_TYPE,
+        cnf=_OBJECT,
         upstream_claims=_OBJECT,
         act=_OBJECT,
         may_act=_OBJECT,
@@ -440,6 +463,7 @@ _METADATA: Final[Json] = {
     "jwks": _OBJECT,
     "jwks_uri": _TEXT,
     "require_pushed_authorization_requests": _FLAG,
+    "dpop_bound_access_tokens": _FLAG,
 }
 
 
@@ -460,6 +484,7 @@ def _register() -> Json:
         jwks=_OBJECT,
         jwks_uri=_TEXT,
         require_pushed_authorization_requests={"const": True},
+        dpop_bound_access_tokens={"const": True},
         client_secret=_TEXT,
         client_secret_expires_at={"const": 0},
     )
@@ -498,8 +523,9 @@ def _resource() -> Json:
     refused = _refusals((400, 401, 403, 429, 502, 503, 504))
     return {
         "summary": "A request that the gateway passes on to its backend",
-        "security": [{"bearer": []}],
-        "responses": {"default": passed} | refused,
+        "security": [{"bearer": []}, {"dpop": []}],
+        "parameters": [_PROOF],
+        "responses": _with_nonce({"default": passed} | refused),
     }
 
 
@@ -553,6 +579,14 @@ def _answers(status: int, schema: Json, *, refusals: Iterable[int]) -> Json:
         "content": {"application/json": {"schema": schema}},
     }
     return {str(status): good} | _refusals(refusals)
+
+
+def _with_nonce(responses: Json) -> Json:
+    """*responses*, each of which may tell the nonce for the next proof."""
+    return {
+        status: response | {"headers": response.get("headers", {}) | _NONCE}
+        for status, response in responses.items()
+    }
 
 
 def _refusals(statuses: Iterable[int]) -> Json:
