@@ -18,6 +18,7 @@ from mintage.errors import TemporarilyUnavailable
 from mintage.gateway import websocket
 from mintage.gateway.websocket import MAX_MESSAGE
 from mintage.testing.nanoidp import free_port
+from tests.support.dpop import BoundClient, Prover
 from tests.support.raw_backend import access_token
 from tests.support.world import World
 
@@ -303,3 +304,31 @@ async def test_a_backend_has_so_many_conversations_at_once(world: World) -> None
     async with asyncio.timeout(5):
         while pool._taken:
             await asyncio.sleep(0.01)
+
+
+async def test_122_a_bound_token_opens_a_websocket_with_its_proof(
+    world: World, talker: Talker
+) -> None:
+    """The opening request is a GET to the URL (RFC 6455 §4.1), with ws or http in ``htu``."""
+    client = BoundClient(await world.client(), world.clock)
+    async with world.browser() as browser:
+        token = (await client.tokens(browser))["access_token"]
+    assert client.prover is not None
+    plain = world.resource
+    for uri in (plain, plain.replace("http", "ws", 1)):
+        headers = client.prover.headers("GET", uri, token, now=world.clock())
+        url = plain.replace("http", "ws", 1)
+        async with connect(url, additional_headers=headers, proxy=None) as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "hello"
+        assert "dpop" not in talker.seen[-1].headers
+        assert "authorization" not in talker.seen[-1].headers
+        with pytest.raises(InvalidStatus) as caught:  # the same proof once more
+            await connect(url, additional_headers=headers, proxy=None)
+        assert caught.value.response.status_code == 401
+    thief = Prover.fresh().headers("GET", plain, token, now=world.clock())
+    for headers in (thief, {"authorization": f"Bearer {token}"}):
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(url, additional_headers=headers, proxy=None)
+        assert caught.value.response.status_code == 401
+    assert len(talker.seen) == 2

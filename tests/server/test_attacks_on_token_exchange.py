@@ -7,7 +7,9 @@ import httpx2
 import pytest
 
 from mintage.grants.delegation import MAX_ACTORS
+from tests.support.dpop import BoundClient, Prover
 from tests.support.exchanging import (
+    ACCESS_TOKEN,
     GRANT_TYPE,
     JWT,
     SECRETS,
@@ -352,3 +354,62 @@ class TestF69TheUsersLogin:
             assert answer.status_code == 200
         assert (await client.call(tokens["access_token"])).status_code == 200
         assert (await client.refresh(tokens["refresh_token"])).status_code == 200
+
+
+class TestF54BoundSubjectTokens:
+    """The subject token shows whom the backend acts for; the backend itself is authenticated.
+
+    It can't have the user's key: a proof shows who sends a request (RFC 9449 §7), and a subject
+    token is no credential of the sender (RFC 8693 §2.1).
+    """
+
+    async def _bound(self, world: World) -> str:
+        client = BoundClient(await world.client(), world.clock)
+        async with world.browser() as browser:
+            tokens = await client.tokens(browser, scope="tools files.read")
+        assert "cnf" in payload(tokens["access_token"])
+        return str(tokens["access_token"])
+
+    async def test_122_the_new_token_is_bound_to_the_backends_own_key(self, world: World) -> None:
+        token, backend, uri = await self._bound(world), Prover.fresh(), f"{world.issuer}/token"
+        form = {
+            "grant_type": GRANT_TYPE,
+            "subject_token": token,
+            "subject_token_type": ACCESS_TOKEN,
+        }
+        answer = await world.http.post(
+            uri,
+            data=form | {"resource": f"{world.issuer}/files"},
+            auth=("notes", SECRETS["notes"]),
+            headers={"dpop": backend.proof("POST", uri, now=world.clock())},
+        )
+        body = answer.raise_for_status().json()
+        assert body["token_type"] == "DPoP"
+        assert payload(body["access_token"])["cnf"] == {"jkt": backend.thumbprint}
+        assert (await call(world, "/files", body["access_token"])).status_code == 401
+        files = f"{world.issuer}/files"
+        sent = backend.headers("GET", files, body["access_token"], now=world.clock())
+        assert (await world.http.get(files, headers=sent)).status_code == 200
+
+    async def test_122_without_a_proof_it_is_a_bearer_token_of_the_backend(
+        self, world: World
+    ) -> None:
+        body = await exchanged(world, "notes", await self._bound(world), "/files")
+        assert body["token_type"] == "Bearer"
+        assert "cnf" not in payload(body["access_token"])
+        assert payload(body["access_token"])["act"] == {"sub": "notes"}
+
+    async def test_attack_f54_a_thief_cannot_exchange_a_bound_token(self, world: World) -> None:
+        """Neither without a backend's secret, nor as the backend of another resource."""
+        token = await self._bound(world)
+        form = {
+            "grant_type": GRANT_TYPE,
+            "subject_token": token,
+            "subject_token_type": ACCESS_TOKEN,
+        }
+        for auth in (("notes", "wrong"), ("nobody", "wrong")):
+            sent = form | {"resource": f"{world.issuer}/files"}
+            answer = await world.http.post(f"{world.issuer}/token", data=sent, auth=auth)
+            assert refusal(answer) == (401, "invalid_client")
+        answer = await exchange(world, "files", token, "/mail")
+        assert refusal(answer) == (400, "invalid_request")

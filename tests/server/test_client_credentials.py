@@ -12,6 +12,7 @@ from mintage.grants.states import Identity
 from mintage.settings.load import parse
 from mintage.upstream.registry import RegisteredUpstream
 from tests.support.client_keys import claims_of, form_of, jwks, key, sign
+from tests.support.dpop import Prover
 from tests.support.world import THE_BACKEND, World, every_store
 
 SECRET = "the secret of a report that runs at night 0123456789"
@@ -102,6 +103,22 @@ async def test_spec126_private_key_jwt_is_enough_and_names_the_client(world: Wor
     answer = await ask(world, None, resource=world.resource, **assertion(world))
     assert answer.json()["scope"] == "tools"
     assert (await call(world, answer.json()["access_token"])).status_code == 200
+
+
+async def test_122_a_client_that_acts_for_itself_binds_its_token(world: World) -> None:
+    """RFC 9449 §5: all grant types."""
+    prover, uri = Prover.fresh(), f"{world.issuer}/token"
+    answer = await world.http.post(
+        uri,
+        data={"grant_type": "client_credentials", "resource": world.resource},
+        auth=(REPORT, SECRET),
+        headers={"dpop": prover.proof("POST", uri, now=world.clock())},
+    )
+    assert answer.json()["token_type"] == "DPoP"
+    token = answer.json()["access_token"]
+    assert (await call(world, token)).status_code == 401
+    sent = prover.headers("GET", world.resource, token, now=world.clock())
+    assert (await world.http.get(world.resource, headers=sent)).status_code == 200
 
 
 async def test_spec126_the_secret_in_the_form_only_if_the_client_is_set_so(world: World) -> None:

@@ -16,6 +16,7 @@ from mintage.stores.memory import MemoryStore
 from mintage.testing.browser import Browser, Page
 from mintage.testing.oauth_client import OAuthClient
 from tests.support.client_keys import claims_of, form_of, jwks, key, sign
+from tests.support.dpop import BoundClient
 from tests.support.world import World
 
 ON: dict[str, Any] = {"grant_types": {"device_code": {}}}
@@ -502,3 +503,23 @@ async def test_the_store_does_not_show_what_devices_ask(world: World) -> None:
     everything = b"".join([row.key + row.record async for row in store.rows()])
     for hidden in (found["user_code"], client.client_id, "Headless", "tools"):
         assert hidden.encode() not in everything
+
+
+async def test_122_a_device_binds_its_tokens(world: World) -> None:
+    """RFC 9449 §5: all grant types. A refused proof spends nothing."""
+    client = await device(world)
+    bound = BoundClient(client, world.clock)
+    codes = await asked(world, client)
+    async with world.browser() as browser:
+        await approve(world, browser, codes["user_code"])
+    world.clock.advance(codes["interval"])
+    form = {"grant_type": DEVICE_CODE, "device_code": codes["device_code"]}
+    elsewhere = bound.proof("POST", client.resource)
+    assert error_of(await bound.token(elsewhere, **form)) == "invalid_dpop_proof"
+    body = (await bound.token(**form)).raise_for_status().json()
+    assert body["token_type"] == "DPoP"
+    assert (await client.call(body["access_token"])).status_code == 401
+    assert (await bound.call(body["access_token"])).status_code == 200
+    thief = BoundClient(client, world.clock)
+    assert error_of(await thief.refresh(body["refresh_token"])) == "invalid_grant"
+    assert (await bound.refresh(body["refresh_token"])).json()["token_type"] == "DPoP"
