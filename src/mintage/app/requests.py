@@ -65,7 +65,8 @@ class Requests:
 
     def _begin(self, scope: Scope) -> CurrentRequest:
         """The request of *scope*, whose headers get its reference in place of the client's."""
-        peer = scope["client"][0] if scope.get("client") else None
+        client = scope.get("client")
+        peer = client[0] if client else None
         headers: RawHeaders = scope["headers"]
         given = trace = None
         passed = headers
@@ -107,13 +108,13 @@ def _naming(request: CurrentRequest, send: Send) -> Send:
 
     def named(message: Message) -> Awaitable[None]:
         usual = _BEGINNINGS.get(message["type"])
-        if usual is not None:
-            request.status = message.get("status", usual)
-            headers = message.get("headers", ())
-            if _REQUEST_ID in dict(headers):
-                headers = _without_reference(headers)
-            message = {**message, "headers": [*headers, reference]}
-        return send(message)
+        if usual is None:
+            return send(message)
+        request.status = message.get("status", usual)
+        headers = message.get("headers", ())
+        if _REQUEST_ID in dict(headers):
+            headers = _without_reference(headers)
+        return send({**message, "headers": [*headers, reference]})
 
     return named
 

@@ -50,9 +50,10 @@ class Router:
     def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "websocket":
             return self._websocket(scope, receive, send)
-        if self.forward_auth is not None and self.forward_auth.is_asked(scope):
+        forward_auth = self.forward_auth
+        if forward_auth is not None and forward_auth.is_asked(scope):
             note_endpoint(VERIFY.name)
-            return self.forward_auth(scope, receive, send)
+            return forward_auth(scope, receive, send)
         asked, scope = scope, self._from_the_client(scope)
         endpoint = self.endpoints.get(scope["path"])
         if endpoint is not None and scope["path"] in self.pages:

@@ -13,7 +13,7 @@ from mintage.errors import TooManyRequests
 from mintage.values import Clock
 
 _MINUTE: Final = 60.0
-_ROUNDING: Final = 1e-6
+_FULL: Final = _MINUTE + 1e-6  # seconds until a bucket is full that has room for one, rounded
 MOST: Final = 20_000  # keys; one more forgets the one that was seen first
 
 
@@ -46,7 +46,7 @@ class RateLimit:
             self._full_at[key] = [now + self._interval, -math.inf, 0]
             return
         full_at = max(now, cell[0]) + self._interval
-        if full_at - now > _MINUTE + _ROUNDING:
+        if full_at - now > _FULL:
             wait = math.ceil(full_at - now - _MINUTE)
             raise self._refusal(cell, now, max(1, wait))
         cell[0] = full_at

@@ -5,7 +5,7 @@ In the gateway it protects the backends, and in an integration the application's
 
 import re
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from starlette.requests import Request
@@ -35,7 +35,7 @@ from mintage.gateway.mcp_headers import (
     mirrored,
 )
 from mintage.gateway.origins import Origins
-from mintage.resource.bearer import DPOP, Access, Bearer, NoToken
+from mintage.resource.bearer import BEARER, DPOP, Access, Bearer, NoToken, credential
 from mintage.resource.challenges import challenge
 from mintage.site.resource import Resource
 from mintage.site.site import Site
@@ -54,6 +54,14 @@ Check: TypeAlias = Callable[
     [RawHeaders, Resource, Sequence[Call], str, str, bool], Awaitable[Access]
 ]
 """(headers, resource, calls, method, path below the resource, whether it was admitted before)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What `AccessGuard.screen` accepted: the bearer token of the request, and its calls."""
+
+    token: str = field(repr=False)
+    calls: tuple[Call, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class AccessGuard:
         incoming: Incoming | None,
         websocket: bool = False,
         again: bool = False,
+        screened: Screened | None = None,
     ) -> Access:
         """The access of a request; *path* is relative to the resource's own.
 
@@ -84,21 +93,51 @@ class AccessGuard:
         headers, its token and the rules of *resource*, in this order. *incoming*: its body, which
         is read if a rule needs the MCP message; None if another proxy has the body. *again*: it was
         admitted before, and its response is under way; it is then not counted again. *limit* counts
-        requests by user and resource.
+        requests by user and resource. *screened*: what `screen` returned for the same request, or
+        for an earlier one with the same method, path and headers.
         """
-        access = await self._judged(
-            headers,
-            resource,
-            method=method,
-            path=path,
-            incoming=incoming,
-            websocket=websocket,
-            again=again,
-        )
+        if screened is not None:
+            access = await self.bearer.check_token(screened.token, resource, screened.calls)
+        else:
+            access = await self._judged(
+                headers,
+                resource,
+                method=method,
+                path=path,
+                incoming=incoming,
+                websocket=websocket,
+                again=again,
+            )
         if not again:
             who = access.opened.grant.login.identity
             self.limit((resource.path, who.issuer, who.subject))
         return access
+
+    def screen(
+        self, headers: RawHeaders, resource: Resource, *, method: str, path: str
+    ) -> Screened | None:
+        """All of `admit` that depends on nothing but its arguments, and not on the grant.
+
+        None if more than the head decides: a session's cookie, an MCP message, or a proof of a key.
+        Raises as `admit` does.
+        """
+        if self.browsers is not None and self.browsers.serve(headers, resource):
+            return None
+        calls = (Call(method=method, path=path),) if resource.rules else ()
+        if calls and reads_messages(resource.rules, calls[0]):
+            return None
+        self._check_page(headers)
+        _check_head(headers, method)
+        scheme, token = credential(headers)
+        return Screened(token, calls) if scheme is BEARER else None
+
+    def _check_page(self, headers: RawHeaders) -> None:
+        if not self.origins.accept(headers):
+            raise AccessDenied(
+                "pages of this origin may not call this server; its operator may allow them",
+                reason="unknown Origin",
+                stage="request",
+            )
 
     async def _judged(
         self,
@@ -114,12 +153,8 @@ class AccessGuard:
         check: Check = self.bearer.check
         if self.browsers is not None and self.browsers.serve(headers, resource):
             check = self.browsers.at(method, websocket=websocket, counts=not again)
-        elif not self.origins.accept(headers):
-            raise AccessDenied(
-                "pages of this origin may not call this server; its operator may allow them",
-                reason="unknown Origin",
-                stage="request",
-            )
+        else:
+            self._check_page(headers)
         _check_head(headers, method)
         if not resource.rules:
             return await check(headers, resource, (), method, path, again)

@@ -127,10 +127,10 @@ class BackendCredentials:
         in there or it issues no token for the backend, and `UpstreamError` if it can't be asked.
         """
         match resource.credential:
-            case "none":
-                return {}, None
             case "identity":
                 return self._identity(access, resource), None
+            case "none":
+                return {}, None
             case "upstream":
                 opened = access.opened
                 tokens = self.vault.upstream_at_hand(opened)

@@ -14,12 +14,13 @@ import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import AccessDenied, OAuthError
 from mintage.gateway.backend import Backend
 from mintage.gateway.credentials import IDENTITY_HEADER
@@ -30,6 +31,7 @@ from mintage.gateway.kept_answers import KEEPS_NOTHING, WORTH_KEEPING, Keeping
 from mintage.gateway.paths import Match, check_needs_no_decoding
 from mintage.gateway.peers import Peers, is_local
 from mintage.gateway.proxy import NEVER_PASSED
+from mintage.gateway.questions import Known, Question, key_of, opens_a_websocket
 from mintage.grants.handles import store_key
 from mintage.resource.bearer import Access
 from mintage.web.cors import for_any_origin, is_preflight
@@ -53,7 +55,8 @@ ANSWERED: Final = (
 )
 # Where a person signs in, for nginx.
 SIGN_IN_HEADER: Final = "x-mintage-sign-in"
-_COOKIE: Final = "cookie"
+_NO_AUTHORIZATION: Final = (b"authorization", b"")
+_USERS: Final = 1000  # whose header lines are kept
 # What the manual's configurations hold, less what HTTP and the cookies of a front need.
 MAX_ANSWER: Final = 60 * 1024  # bytes of all names and values
 _NOTABLE: Final = 3 * 1024  # nginx holds 4 KiB in all, unless its configuration says otherwise
@@ -77,6 +80,13 @@ class NotDescribed(OAuthError):
     stage = "request"
 
 
+class _Told(NamedTuple):
+    """Header lines that say who a user is, and their *size* as the proxy's limits count it."""
+
+    headers: RawHeaders
+    size: int
+
+
 class ForwardAuth:
     """An ASGI app at *path*. *asker* is the kind of proxy that may ask, *peers* which ones."""
 
@@ -89,6 +99,8 @@ class ForwardAuth:
         keeping: Keeping = KEEPS_NOTHING,
     ) -> None:
         self._gateway = gateway
+        self._guard = gateway.guard
+        self._credentials = gateway.proxy.credentials
         self._peers = peers
         self._asker = asker
         self._path = path
@@ -99,8 +111,10 @@ class ForwardAuth:
         self._find = lru_cache(maxsize=512)(self._look_up)
         self._largest: dict[str, int] = {}
         self._empty = dict.fromkeys(ANSWERED, "")
-        if any(backend.resource.browser for backend in gateway.resources.values()):
-            self._empty[_COOKIE] = ""  # its proxy copies it, whatever resource it asks about
+        del self._empty["authorization"]
+        self._for_browsers = any(each.resource.browser for each in gateway.resources.values())
+        self._known = Known()
+        self._told: BoundedMemory[tuple[tuple[str, str], ...], _Told] = BoundedMemory(_USERS)
 
     def answers_at(self, path: str) -> bool:
         """Whether *path* is its own. Envoy appends the path that it asks about."""
@@ -112,65 +126,101 @@ class ForwardAuth:
 
         A browser's preflight request never is: proxies forward it without asking.
         """
+        if scope["path"] == self._path and scope["method"] == "GET":  # as nearly all ask
+            return True
         return self.answers_at(scope["path"]) and not is_preflight(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = backend = None
+        question = None
         try:
-            check_size(scope)
             client = scope.get("client")
             self._check_peer(client[0] if client else None)
-            asked = method, path, _ = self._question(scope)
-            if method in NEVER_PASSED:
-                raise AccessDenied(f"use another method than {method}", stage="request")
-            found = self._find(path)
-            backend = found.target
-            access = await self._gateway.guard.admit(
-                scope["headers"],
-                backend.resource,
-                method=method,
-                path=found.rest,
-                incoming=self._body(scope, receive),
-                websocket=_opens_a_websocket(scope["headers"]),
-            )
-            identity, authorization = await self._gateway.proxy.credentials.of(
-                access, backend.resource
-            )
-            told = identity | ({} if authorization is None else {"authorization": authorization})
-            if backend.resource.browser:
-                told[_COOKIE] = other_cookies(scope["headers"])
-            self._measure(told, backend)
-            keeps = _NOT_KEPT
-            if self._keeping.may_keep(scope["headers"], backend.resource):
-                keeps = self._kept(access)
+            key = key_of(scope)
+            known = self._known.get(key)
+            if known is None:
+                check_size(scope)
+                question = self._question(scope)
+                self._judge(question, scope["headers"])
+            else:
+                question = known
+            headers = await self._answer(question, scope, receive)
+            if known is None:
+                self._known.keep(key, question, scope["headers"])
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            request = Request(scope if asked is None else self._in_question(scope, *asked))
+            request = Request(scope if question is None else self._in_question(scope, question))
+            backend = None if question is None else question.backend
             response = self._gateway.refusal(error, request, backend)
-            known = _known_to_proxies(response, self._asker)
-            return await known(scope, receive, for_any_origin(send))
-        answered = self._empty | told
-        if access.next_nonce is not None:
-            answered["dpop-nonce"] = access.next_nonce
-        headers = [(name.encode(), value.encode("latin-1")) for name, value in answered.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": headers + keeps})
+            known_to_it = _known_to_proxies(response, self._asker)
+            return await known_to_it(scope, receive, for_any_origin(send))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         return await send({"type": "http.response.body", "body": b""})
+
+    def _judge(self, question: Question, headers: RawHeaders) -> None:
+        """Find all that depends on nothing but *question* and its *headers*."""
+        if question.method in NEVER_PASSED:
+            raise AccessDenied(f"use another method than {question.method}", stage="request")
+        found = self._find(question.path)
+        question.backend, question.rest = found.target, found.rest
+        resource = found.target.resource
+        question.websocket = opens_a_websocket(headers)
+        question.may_keep = self._keeping.may_keep(headers, resource)
+        if self._asker == "envoy":
+            _check_whole(headers)
+        question.screened = self._guard.screen(
+            headers, resource, method=question.method, path=found.rest
+        )
+
+    async def _answer(self, question: Question, scope: Scope, receive: Receive) -> RawHeaders:
+        """The headers for the backend. Raises what refuses the request in question."""
+        screened, backend = question.screened, question.backend
+        assert backend is not None  # noqa: S101  (`_judge` has found it, or refused)
+        access = await self._guard.admit(
+            scope["headers"],
+            backend.resource,
+            method=question.method,
+            path=question.rest,
+            incoming=None if screened else self._body(scope, receive),
+            websocket=question.websocket,
+            screened=screened,
+        )
+        identity, authorization = await self._credentials.of(access, backend.resource)
+        lines, size = self._told.get((*identity.items(),)) or self._tell(identity)
+        headers = [*lines]
+        if authorization is None:
+            headers.append(_NO_AUTHORIZATION)
+        else:
+            size += len("authorization") + len(authorization)
+            headers.append((b"authorization", authorization.encode("latin-1")))
+        if self._for_browsers:  # their proxy copies it, whatever resource it asks about
+            cookies = other_cookies(scope["headers"]) if backend.resource.browser else ""
+            size += len(cookies)
+            headers.append((b"cookie", cookies.encode("latin-1")))
+        if screened is None and access.next_nonce is not None:
+            headers.append((b"dpop-nonce", access.next_nonce.encode("latin-1")))
+        if size > _NOTABLE:
+            self._measure(size, backend)
+        return headers + (self._kept(access) if question.may_keep else _NOT_KEPT)
+
+    def _tell(self, identity: dict[str, str]) -> _Told:
+        """*identity* as header lines, which is kept: a user sends many requests."""
+        answered = self._empty | identity
+        told = _Told(
+            [(name.encode(), value.encode("latin-1")) for name, value in answered.items()],
+            sum(map(len, (*identity, *identity.values()))),
+        )
+        if told.size <= _NOTABLE:
+            self._told[tuple(identity.items())] = told
+        return told
 
     def _body(self, scope: Scope, receive: Receive) -> Incoming | None:
         """The body of the request in question. Only Envoy sends it, if configured to."""
-        partial = [value for name, value in scope["headers"] if name == _PARTIAL]
-        if self._asker != "envoy" or not partial:
-            return None
-        if partial != [b"false"]:
-            raise AccessDenied(
-                "the body is too long to be judged here; ask the operator of this server",
-                reason="Envoy sent a part of the body: raise max_request_bytes",
-            )
-        return Incoming(receive)
+        sent = self._asker == "envoy" and any(name == _PARTIAL for name, _ in scope["headers"])
+        return Incoming(receive) if sent else None
 
     def _kept(self, access: Access) -> RawHeaders:
         """What says how long the proxy may keep the answer."""
-        vault, key = self._gateway.proxy.credentials.vault, store_key(access.opened.secret)
-        now, fresh_for = self._gateway.proxy.credentials.clock(), vault.fresh_for(key)
+        vault, key = self._credentials.vault, store_key(access.opened.secret)
+        now, fresh_for = self._credentials.clock(), vault.fresh_for(key)
         seconds = self._keeping.seconds(access, fresh_for=fresh_for, now=now)
         if not seconds:
             if fresh_for < WORTH_KEEPING:
@@ -184,9 +234,9 @@ class ForwardAuth:
             _EMPTY,
         ]
 
-    def _measure(self, told: Mapping[str, str], backend: Backend) -> None:
+    def _measure(self, size: int, backend: Backend) -> None:
         """Raises `AnswerTooLarge`. A large answer is logged each time its size has doubled."""
-        size, resource = sum(map(len, (*told, *told.values()))), backend.resource.identifier
+        resource = backend.resource.identifier
         if size > MAX_ANSWER:
             raise AnswerTooLarge(
                 "this login's token or groups are too large for the proxy in front; ask the "
@@ -211,11 +261,11 @@ class ForwardAuth:
                 stage="request",
             )
 
-    def _question(self, scope: Scope) -> tuple[str, bytes, bytes]:
-        """(method, path and query as they were sent) of the request in question."""
+    def _question(self, scope: Scope) -> Question:
+        """The request in question, not judged yet."""
         if self._asker == "envoy":
             path = (scope.get("raw_path") or scope["path"].encode())[len(self._path) :]
-            return scope["method"], path, scope.get("query_string", b"")
+            return Question(scope["method"], path, scope.get("query_string", b""))
         if scope["method"] != "GET":
             raise NotDescribed("a proxy asks with GET; this request came from elsewhere")
         for_method, for_target = _HEADERS[self._asker]
@@ -231,17 +281,17 @@ class ForwardAuth:
                 "copy its configuration from the manual"
             )
         path, _, query = targets[0].partition(b"?")
-        return methods[0].decode("latin-1"), path, query
+        return Question(methods[0].decode("latin-1"), path, query)
 
-    def _in_question(self, scope: Scope, method: str, path: bytes, query: bytes) -> Scope:
+    def _in_question(self, scope: Scope, question: Question) -> Scope:
         """A scope for the refusal and the log: the request in question, not the question."""
         client = self._peers.client_of(None, scope["headers"])  # who may ask is believed
         asked = {
             **scope,
-            "method": method,
-            "path": path.decode("latin-1"),
-            "raw_path": path,
-            "query_string": query,
+            "method": question.method,
+            "path": question.path.decode("latin-1"),
+            "raw_path": question.path,
+            "query_string": question.query,
         }
         return asked if client is None else {**asked, "client": (client, 0)}
 
@@ -253,12 +303,13 @@ class ForwardAuth:
         return found
 
 
-def _opens_a_websocket(headers: RawHeaders) -> bool:
-    """Whether the client opens a WebSocket (RFC 6455 §4.1).
-
-    Proxies remove ``Upgrade`` when they ask, and leave these headers in.
-    """
-    return any(name.startswith(b"sec-websocket-") or name == b"upgrade" for name, _ in headers)
+def _check_whole(headers: RawHeaders) -> None:
+    """Refuse a request of whose body Envoy sent a part."""
+    if any(name == _PARTIAL and value != b"false" for name, value in headers):
+        raise AccessDenied(
+            "the body is too long to be judged here; ask the operator of this server",
+            reason="Envoy sent a part of the body: raise max_request_bytes",
+        )
 
 
 def _known_to_proxies(response: Response, asker: Asker) -> Response:

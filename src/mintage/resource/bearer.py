@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from typing import Final, NamedTuple
 
 import msgspec
@@ -86,7 +87,10 @@ class Access(msgspec.Struct, frozen=True):
 
 
 class _Known(NamedTuple):
-    """The content of a verified token. It has no grant, because the grant may change."""
+    """The content of a verified token. Its grant may change.
+
+    *made*: the access that was made last, good for as long as the vault has that very grant.
+    """
 
     secret: bytes
     scopes: Scopes
@@ -95,6 +99,7 @@ class _Known(NamedTuple):
     ends_at: float
     delegation: Delegation | None
     cnf: Confirmation | None
+    made: list[Access]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +139,23 @@ class Bearer:
         `AccessDenied`; and `StoreUnavailable` if nothing is known, which is no refusal.
         """
         scheme, token = credential(headers)
-        access = await self._read(token, resource)
+        access = self._at_hand(token, resource) or await self._check(token, resource)
         if access.cnf is not None or scheme is DPOP:
             access = self._proven(
                 access, scheme, token, headers, method, resource.identifier + path, again
             )
+        note_caller(access)
+        self.judge(access, resource, calls)
+        return access
+
+    async def check_token(self, token: str, resource: Resource, calls: Sequence[Call]) -> Access:
+        """What `check` returns for a request whose one credential is the bearer token *token*.
+
+        A token that is bound to a key is refused, as `check` refuses it with that scheme.
+        """
+        access = self._at_hand(token, resource) or await self._check(token, resource)
+        if access.cnf is not None:
+            raise _needs_proof()
         note_caller(access)
         self.judge(access, resource, calls)
         return access
@@ -148,7 +165,7 @@ class Bearer:
         wanted = needed(resource.scopes, resource.rules, calls)
         if not self.hierarchy.covers(access.scopes, wanted):
             raise InsufficientScope(wanted)
-        if not _accepted(access, resource, calls):
+        if calls and not _accepted(access, resource, calls):
             raise AccessDenied(
                 "this user may not do this here; ask the operator of this server", stage="rules"
             )
@@ -166,7 +183,7 @@ class Bearer:
         token that is bound to a key is refused: there is no proof to look at. Raises
         `InvalidToken`, and `StoreUnavailable`.
         """
-        access = await self._read(token, resource)
+        access = self._at_hand(token, resource) or await self._check(token, resource)
         if access.cnf is not None and not proven:
             raise _needs_proof()
         return access
@@ -196,22 +213,19 @@ class Bearer:
         )
         return replace(access, next_nonce=self.possession.next_nonce(proof))
 
-    async def _read(self, token: str, resource: Resource) -> Access:
+    def _at_hand(self, token: str, resource: Resource) -> Access | None:
+        """The access of a token that is known, if its grant need not be read again."""
         known = self._known.get(token)
         if known is not None and known.resource is resource and self.clock() < known.ends_at:
             grant = self.vault.fresh(known.key)
             if known.delegation is not None:
                 grant = None if grant is None or self._over(grant, known.delegation) else grant
             if grant is not None and not self.denied(grant.login.client_id):
-                opened = OpenGrant(known.secret, grant)
-                return Access(
-                    opened,
-                    known.scopes,
-                    known.ends_at,
-                    delegation=known.delegation,
-                    cnf=known.cnf,
-                )
-        return await self._check(token, resource)
+                [made] = known.made
+                if made.opened.grant is not grant:
+                    made = known.made[0] = replaced(made, opened=OpenGrant(known.secret, grant))
+                return made
+        return None
 
     async def _check(self, token: str, resource: Resource) -> Access:
         try:
@@ -250,7 +264,8 @@ class Bearer:
             )
         secret = verified.handle.secret
         ends_at = min(verified.ends_at, self.vault.ends_at(outcome.grant) + CLOCK_LEEWAY)
-        known = _Known(
+        access = Access(outcome, verified.scopes, ends_at, delegation=delegation, cnf=verified.cnf)
+        self._known[token] = _Known(
             secret,
             verified.scopes,
             resource,
@@ -258,9 +273,9 @@ class Bearer:
             ends_at,
             delegation,
             verified.cnf,
+            [access],
         )
-        self._known[token] = known
-        return Access(outcome, verified.scopes, ends_at, delegation=delegation, cnf=verified.cnf)
+        return access
 
     def _over(self, grant: Active, delegation: Delegation) -> bool:
         """Whether a client that acts by an exchanged token has revoked it, or was denied."""

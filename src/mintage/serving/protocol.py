@@ -227,16 +227,22 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.url) > self.bounds.max_head_bytes:
             self._stop(TARGET_TOO_LONG)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
     def on_headers_complete(self) -> None:
         # What came with the end of the request before is in one of the two.
         self._check_size(max(self._fruitless, self._read))
         self._fruitless = 0
-        parser = self.parser
+        parser, headers = self.parser, self.headers
+        if b"expect" in dict(headers):
+            self.expect_100_continue = any(
+                name == b"expect" and value.lower() == b"100-continue" for name, value in headers
+            )
         version, method = parser.get_http_version(), parser.get_method()
         plain = version != "1.1" and self._is_plain(version)
         if parser.should_upgrade():
             return self._prepare_upgrade(method, version)
-        headers = self.headers
         # Trailers are no headers (RFC 9110 §6.5.1), and nothing here needs one: they are
         # counted in a list that is never read.
         self.headers = []

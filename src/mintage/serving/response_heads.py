@@ -1,7 +1,8 @@
 """The head of a response as bytes, and what it says of the body. Pure."""
 
 import http
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final, TypeAlias
 
 from mintage.web.header_lines import beginnings, control_characters
@@ -15,14 +16,16 @@ _LENGTH: Final = b"\r\ncontent-length: "
 _CODING: Final = b"\r\ntransfer-encoding: "
 _CONNECTION: Final = b"\r\nconnection: "
 _ABOUT_THE_BODY: Final = frozenset({_LENGTH, _CODING, _CONNECTION})
+_USUAL: Final = frozenset({_LENGTH})
 _IN_CHUNKS: Final = (_CODING, b"chunked")
 _LAST: Final = (_CONNECTION, b"close")
+_beginning_of: Final = beginnings.__getitem__
 _BODILESS: Final = frozenset({204, 304})
 
 
 def head_of(
     status: int,
-    headers: Iterable[Header],
+    headers: Sequence[Header],
     *,
     keep_alive: bool = True,
     for_head: bool = False,
@@ -35,15 +38,18 @@ def head_of(
     Raises ``ValueError`` for a name that is none, and for a control character in a value: that
     could begin a line of its own.
     """
-    parts, framing = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status], []
-    for name, value in headers:
-        beginning = beginnings[name]
-        if beginning in _ABOUT_THE_BODY:
-            if plain and beginning == _CODING:
-                continue
-            framing.append((beginning, value))
-        parts += (beginning, value)
-    length, chunked, closes = _stated(framing)
+    if plain:
+        headers = [header for header in headers if header[0].lower() != b"transfer-encoding"]
+    # For the usual headers there is no step of Python for each.
+    names, values = zip(*headers) if headers else ((), ())  # noqa: B905  (they are pairs)
+    starts = [*map(_beginning_of, names)]
+    parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status]
+    parts += chain.from_iterable(zip(starts, values))  # noqa: B905  (each name has its value)
+    length: int | None
+    if _ABOUT_THE_BODY.intersection(starts) == _USUAL and starts.count(_LENGTH) == 1:
+        length, chunked, closes = int(values[starts.index(_LENGTH)]), False, False
+    else:
+        length, chunked, closes = _stated(zip(starts, values, strict=True))
     if length is None and not chunked:
         if for_head or status in _BODILESS:
             length = 0
@@ -60,14 +66,14 @@ def head_of(
     return head, length, chunked, keep_alive and not closes
 
 
-def _stated(framing: list[Header]) -> tuple[int | None, bool, bool]:
-    """(length, chunked, whether the connection closes) as these headers say."""
+def _stated(lines: Iterable[Header]) -> tuple[int | None, bool, bool]:
+    """(length, chunked, whether the connection closes) as these lines say."""
     length, chunked, closes = None, False, False
-    for beginning, value in framing:
+    for beginning, value in lines:
         if beginning == _LENGTH:
             length = int(value) if length is None else length
         elif beginning == _CODING:
             chunked = chunked or value.lower() == b"chunked"
-        else:
+        elif beginning == _CONNECTION:
             closes = closes or b"close" in [word.strip().lower() for word in value.split(b",")]
     return (None if chunked else length), chunked, closes

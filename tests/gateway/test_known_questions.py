@@ -1,0 +1,148 @@
+"""A proxy asks the same again: what was found once is good for that very question alone."""
+
+from typing import Any
+
+import pytest
+from starlette.types import Message
+
+from mintage.gateway.access_guard import Screened
+from mintage.gateway.questions import Known, Question, key_of
+from tests.gateway.scripted_questions import ask_as_nginx
+from tests.support.raw_backend import access_token
+from tests.support.world import World
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    rule = {"methods": ["DELETE"], "path": "/keys", "scopes": ["admin"]}
+    return {
+        "resource": [
+            {
+                "path": "/mcp",
+                "credential": "identity",
+                "scopes": ["tools"],
+                "optional_scopes": ["admin"],
+                "rule": [rule],
+            },
+            {"path": "/other", "credential": "identity", "scopes": ["tools"]},
+        ],
+        "gateway": {"forward_auth": "nginx", "allowed_origins": ["https://app.example"]},
+        "limits": {"requests_per_user": 9},
+    }
+
+
+CHANGED = {
+    "origin": {"origin": "https://evil.example"},
+    "connection": {"connection": "x-forwarded-user"},
+    "framing": {"content-length": "1", "transfer-encoding": "chunked"},
+    "MCP header twice": {"mcp-name": "a", "Mcp-Name": "b"},
+    "a second token": {"Authorization": "Bearer other"},
+}
+
+
+@pytest.mark.parametrize("more", CHANGED.values(), ids=CHANGED)
+async def test_attack_e13_a_header_more_is_another_question(
+    world: World, more: dict[str, str]
+) -> None:
+    token = await access_token(world)
+    for _ in range(2):
+        assert (await ask_as_nginx(world, token, "/mcp/x")).status == 200
+    assert (await ask_as_nginx(world, token, "/mcp/x", **more)).status >= 400
+    assert (await ask_as_nginx(world, token, "/mcp/x")).status == 200
+
+
+async def test_attack_e13_another_method_or_path_is_judged_anew(world: World) -> None:
+    token = await access_token(world)
+    for _ in range(2):
+        assert (await ask_as_nginx(world, token, "/mcp/keys")).status == 200
+    assert (await ask_as_nginx(world, token, "/mcp/keys", method="DELETE")).status == 403
+    assert (await ask_as_nginx(world, token, "/other")).status == 401
+    assert (await ask_as_nginx(world, token, "/mcp/%6beys")).status == 403
+
+
+async def test_attack_e13_a_known_question_is_of_a_live_grant(world: World) -> None:
+    client = await world.client()
+    async with world.browser() as browser:
+        token = (await client.tokens(browser))["access_token"]
+    for _ in range(2):
+        assert (await ask_as_nginx(world, token, "/mcp")).status == 200
+    await client.revoke(token)
+    assert (await ask_as_nginx(world, token, "/mcp")).status == 401
+
+
+async def test_attack_d24_a_known_question_is_counted(world: World) -> None:
+    token = await access_token(world)
+    statuses = [(await ask_as_nginx(world, token, "/mcp")).status for _ in range(11)]
+    assert statuses[:9] == [200] * 9
+    assert 200 not in statuses[9:]
+
+
+async def test_attack_d08_a_stranger_may_not_ask_what_a_proxy_has_asked(world: World) -> None:
+    token = await access_token(world)
+    headers = [
+        (b"authorization", f"Bearer {token}".encode()),
+        (b"x-original-method", b"GET"),
+        (b"x-original-uri", b"/mcp"),
+    ]
+    found = [await _asked(world, peer, headers) for peer in (None, None, "10.0.0.1", None)]
+    assert found == [200, 200, 403, 200]
+
+
+async def _asked(world: World, peer: str | None, headers: list[tuple[bytes, bytes]]) -> int:
+    scope = {
+        "type": "http", "method": "GET", "path": "/verify", "raw_path": b"/verify",
+        "query_string": b"", "headers": headers, "scheme": "http",
+        "client": None if peer is None else (peer, 1),
+    }  # fmt: skip
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    await world.app(scope, receive, send)
+    return int(messages[0]["status"])
+
+
+def _question(*, websocket: bool = False) -> Question:
+    return Question("GET", b"/mcp", b"", websocket=websocket, screened=Screened("token", ()))
+
+
+def _scope(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {
+        "method": "GET", "path": "/verify", "raw_path": b"/verify",
+        "query_string": b"", "headers": list(headers),
+    }  # fmt: skip
+
+
+def test_the_reference_of_a_request_makes_no_other_question() -> None:
+    a, b = ((b"x-request-id", value) for value in (b"a", b"b"))
+    host = (b"host", b"a")
+    assert key_of(_scope(host, a)) == key_of(_scope(host, b))
+    assert key_of(_scope(a, host)) != key_of(_scope(b, host))
+    assert key_of(_scope()) != key_of(_scope(host))
+
+
+def test_what_will_not_come_again_or_is_long_is_not_kept() -> None:
+    known, headers = Known(), [(b"host", b"a")]
+    key = key_of(_scope(*headers))
+    known.keep(key, _question(websocket=True), headers)
+    known.keep(key, Question("GET", b"/mcp", b""), headers)
+    known.keep(key, _question(), [(b"host", b"a" * 5000)])
+    assert not known
+    known.keep(key, _question(), headers)
+    assert len(known) == 1
+
+
+def test_questions_are_kept_in_bounded_memory() -> None:
+    known = Known()
+    for number in range(3000):
+        headers = [(b"host", b"%d" % number)]
+        known.keep(key_of(_scope(*headers)), _question(), headers)
+    assert len(known) == 1000
+
+
+def test_no_token_is_in_the_text_of_a_question() -> None:
+    assert "token" not in repr(_question().screened).replace("Screened", "")
