@@ -253,6 +253,13 @@ class TestF65OtherTargets:
         answer = await exchange(world, "notes", token, **form)
         assert refusal(answer) == (400, "invalid_target")
 
+    async def test_attack_f65_a_bound_resource_that_the_backend_may_not_ask(
+        self, world: World
+    ) -> None:
+        """It is told what no proof would change, not to try again with one."""
+        answer = await exchange(world, "notes", await users_token(world), "/bound")
+        assert refusal(answer) == (400, "invalid_target")
+
     async def test_attack_f65_two_resources_at_once(self, world: World) -> None:
         body = httpx2.QueryParams(
             [

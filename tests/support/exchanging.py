@@ -35,6 +35,7 @@ def settings(directory: Path) -> dict[str, Any]:
             _resource("/files", ["files.read"], ["files.write", "mail.send"]),
             _resource("/mail", ["mail.send"], []),
             _resource("/open", [], []),
+            _resource("/bound", [], []) | {"dpop": "required"},
         ],
         "client": [
             _client(

@@ -77,7 +77,6 @@ class TokenExchange:
         opened = await self._live(subject, client)
         if asked.target is None:
             return await self._upstream_token(asked, rules, client, opened)
-        check_bound(asked.target, request.jkt)
         return self._narrower(
             asked.target, asked.scopes, rules, client, subject, opened, request.jkt
         )
@@ -127,6 +126,7 @@ class TokenExchange:
         who = opened.grant.login.identity
         if target.upstreams and self.provider_of(who.subject) not in target.upstreams:
             raise InvalidTarget("users of this identity provider may not use that resource")
+        check_bound(target, jkt)
         scopes = self._scopes(asked, rule, target, client, subject)
         delegation = self._delegation(rule, client, subject, opened)
         claims, _ = told_claims(target.token_claims, without_unverified_email(who.claims))
