@@ -36,6 +36,11 @@ class TokenEndpoint:
         self._proof_of_key = proof_of_key
         self._kept = kept
         self._grant_types = {grant_type.name: grant_type for grant_type in grant_types}
+        self._clientless = {
+            name: grant_type
+            for name, grant_type in self._grant_types.items()
+            if isinstance(grant_type, ClientlessGrantType)
+        }
 
     async def __call__(self, request: Request) -> Response:
         form = await read_form(request)
@@ -45,9 +50,10 @@ class TokenEndpoint:
         authorization = authorization_of(request)
         address = request.client.host if request.client else None
         source = kept_address(address, self._kept)
-        if isinstance(grant_type, ClientlessGrantType) and not _names_client(form, authorization):
+        clientless = self._clientless.get(name)
+        if clientless is not None and not _names_client(form, authorization):
             jkt = self._proof_of_key.jkt(request)
-            issued = await grant_type.issue_without_client(form, source, jkt)
+            issued = await clientless.issue_without_client(form, source, jkt)
             return json_response(_body(issued), headers=NO_STORE | self._proof_of_key.headers(jkt))
         client = await self._authenticate(
             form, authorization, concerns=partial(grant_type.concerns, form)
