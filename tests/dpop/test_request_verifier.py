@@ -120,6 +120,7 @@ def test_123_the_window_of_another_program_is_at_most_five_minutes(seconds: int)
         (BOUND, PROVER.thumbprint, True), (PLAIN, None, True), (BOUND, None, False),
         (BOUND, "x" * 43, False), (BOUND, "", False), (PLAIN, PROVER.thumbprint, False),
     ],
+    ids=["its key", "none is needed", "no proof", "another key", "no key", "a proof for nothing"],
 )  # fmt: skip
 async def test_122_the_verifier_compares_the_thumbprint(
     token: str, proven: str | None, *, good: bool
