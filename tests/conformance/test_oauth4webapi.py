@@ -66,7 +66,7 @@ class TestDpop:
         return {"dpop": {"nonce": request.param}}
 
     @pytest.mark.parametrize("algorithm", ["ES256", "Ed25519", "RS256", "PS256"])
-    async def test_122_a_strict_client_binds_its_tokens(
+    async def test_spec122_a_strict_client_binds_its_tokens(
         self, world: World, answers: dict[str, Answer], algorithm: str
     ) -> None:
         found: dict[str, Any] = await converse(
@@ -95,7 +95,7 @@ class TestDpop:
         assert (found["nonces"] > 0) is needs_nonces
 
     @pytest.mark.parametrize("algorithm", ["ES256", "Ed25519", "RS256", "PS256"])
-    async def test_122_proofs_of_the_package_dpop(
+    async def test_spec122_proofs_of_the_package_dpop(
         self, world: World, answers: dict[str, Answer], algorithm: str
     ) -> None:
         """panva's ``dpop`` makes the proofs; the requests are plain fetches."""

@@ -48,14 +48,14 @@ def refused(*values: str | bytes, **more: Any) -> str:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_121_a_proof_of_each_algorithm_is_read(algorithm: str) -> None:
+def test_spec121_a_proof_of_each_algorithm_is_read(algorithm: str) -> None:
     prover = Prover.fresh(algorithm)
     proof = read(made(prover, jti="one"))
     assert (proof.thumbprint, proof.jti) == (prover.thumbprint, "one")
     assert proof.too_old_at == NOW + 60
 
 
-def test_121_each_of_the_two_es256_signatures_is_accepted() -> None:
+def test_spec121_each_of_the_two_es256_signatures_is_accepted() -> None:
     """WebCrypto does not choose the lower s, as Mintage does for its own tokens."""
     head, payload, signature = made().split(".")
     raw = _bytes(signature)
@@ -64,7 +64,7 @@ def test_121_each_of_the_two_es256_signatures_is_accepted() -> None:
     assert read(f"{head}.{payload}.{other}").jti
 
 
-def test_121_es256_signatures_of_every_length_are_read() -> None:
+def test_spec121_es256_signatures_of_every_length_are_read() -> None:
     """r and s are signed integers for OpenSSL: with fewer bytes, and with one more before 0x80."""
     private = ec.generate_private_key(ec.SECP256R1())
     head = {"typ": "dpop+jwt", "alg": "ES256", "jwk": public_jwk(private.public_key())}
@@ -90,7 +90,7 @@ def test_121_es256_signatures_of_every_length_are_read() -> None:
     "raw", [b"\0" * 64, b"\0" * 32 + b"\1" * 32, b"\1" * 32 + b"\0" * 32, b"\1" * 63, b"\1" * 65,
             b"\xff" * 64],
 )  # fmt: skip
-def test_121_a_signature_of_zeros_or_of_another_length(raw: bytes) -> None:
+def test_spec121_a_signature_of_zeros_or_of_another_length(raw: bytes) -> None:
     """CVE-2022-21449: a verifier that accepted r = s = 0 accepted everything."""
     head, payload, _ = made().split(".")
     refused(f"{head}.{payload}.{b64(raw)}")
@@ -106,7 +106,7 @@ def test_attack_f51_two_proofs_in_one_header() -> None:
 
 
 @pytest.mark.parametrize("typ", [None, "JWT", "dpop+JWT", "at+jwt", 5, ["dpop+jwt"]])
-def test_121_typ_must_be_dpop_jwt(typ: object) -> None:
+def test_spec121_typ_must_be_dpop_jwt(typ: object) -> None:
     assert "typ" in refused(made(header={"typ": typ}))
 
 
@@ -150,12 +150,12 @@ def test_attack_f52_a_symmetric_key_in_the_header() -> None:
      {"kty": "RSA", "n": b64(b"\xff" * 128), "e": "AQAB"},
      {"kty": "EC", "crv": "P-256", "x": 5, "y": 6}],
 )  # fmt: skip
-def test_121_a_key_that_cannot_be_used_is_refused(shown: object) -> None:
+def test_spec121_a_key_that_cannot_be_used_is_refused(shown: object) -> None:
     assert "jwk" in refused(made(header={"jwk": shown}))
 
 
 @pytest.mark.parametrize(("algorithm", "named"), [("ES256", "RS256"), ("RS256", "ES256")])
-def test_121_the_key_must_fit_the_algorithm(algorithm: str, named: str) -> None:
+def test_spec121_the_key_must_fit_the_algorithm(algorithm: str, named: str) -> None:
     prover = Prover.fresh(algorithm)
     other = fresh_key(named)
     assert "jwk" in refused(made(prover, header={"alg": named}, signed_by=other))
@@ -172,7 +172,7 @@ def test_attack_f52_the_header_leads_to_no_other_key() -> None:
     assert "crit" in refused(made(header={"crit": ["b64"], "b64": False}))
 
 
-def test_121_a_name_that_comes_twice_in_the_header_is_refused() -> None:
+def test_spec121_a_name_that_comes_twice_in_the_header_is_refused() -> None:
     head, payload, signature = made().split(".")
     twice = b64(_bytes(head)[:-1] + b', "alg": "ES256"}')
     assert "compact form" in refused(f"{twice}.{payload}.{signature}")
@@ -183,11 +183,11 @@ def test_121_a_name_that_comes_twice_in_the_header_is_refused() -> None:
     ["", "a", "a.b", "a.b.c.d", ".", "..", "é.b.c", "a=.b.c", "W10.e30.AA", "Im5vIg.e30.AA",
      "[" * 3000 + ".a.b", b64(b"[" * 4000) + ".e30.AA"],
 )  # fmt: skip
-def test_121_what_is_no_jwt_is_refused(odd: str) -> None:
+def test_spec121_what_is_no_jwt_is_refused(odd: str) -> None:
     refused(odd.encode("latin-1"))
 
 
-def test_121_a_proof_is_limited_in_size_before_any_work() -> None:
+def test_spec121_a_proof_is_limited_in_size_before_any_work() -> None:
     assert str(MAX_PROOF) in refused(b"a" * (MAX_PROOF + 1))
 
 
@@ -217,12 +217,12 @@ def test_attack_f53_for_another_uri(uri: str) -> None:
      "https://auth.example.com/./mcp", "https://auth.example.com/other/../mcp",
      "wss://auth.example.com/mcp"],
 )  # fmt: skip
-def test_121_htu_is_compared_in_its_normal_spelling(uri: str) -> None:
+def test_spec121_htu_is_compared_in_its_normal_spelling(uri: str) -> None:
     """Query and fragment are ignored (RFC 9449 §4.3); RFC 3986 §6.2.2 and §6.2.3 for the rest."""
     assert read(made(htu=uri)).jti
 
 
-def test_121_an_encoded_slash_is_no_slash() -> None:
+def test_spec121_an_encoded_slash_is_no_slash() -> None:
     assert read(made(htu=URI + "/a%2fb"), uri=URI + "/a%2Fb").jti
     assert "htu" in refused(made(htu=URI + "/a/b"), uri=URI + "/a%2Fb")
 
@@ -232,7 +232,7 @@ def test_121_an_encoded_slash_is_no_slash() -> None:
     [(0, True), (-59, True), (60, True), (-60, False), (61, False), (-3600, False),
      (3600, False), (0.5, True), (-1e300, False), (1e300, False)],
 )  # fmt: skip
-def test_123_iat_must_be_near_the_servers_clock(iat: float, *, accepted: bool) -> None:
+def test_spec123_iat_must_be_near_the_servers_clock(iat: float, *, accepted: bool) -> None:
     proof = made(iat=NOW + iat)
     if accepted:
         assert read(proof).jti
@@ -241,7 +241,7 @@ def test_123_iat_must_be_near_the_servers_clock(iat: float, *, accepted: bool) -
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 301, math.inf])
-def test_123_the_window_is_at_most_five_minutes(seconds: int) -> None:
+def test_spec123_the_window_is_at_most_five_minutes(seconds: int) -> None:
     with pytest.raises(ValueError, match="300"):
         Proofs(seconds=seconds)
 
@@ -251,12 +251,12 @@ def test_123_the_window_is_at_most_five_minutes(seconds: int) -> None:
     [{"jti": None}, {"jti": ""}, {"jti": "x" * 257}, {"jti": 5}, {"iat": None}, {"iat": "now"},
      {"iat": True}, {"htm": None}, {"htu": None}, {"htu": 5}, {"ath": 7}, {"nonce": 7}],
 )  # fmt: skip
-def test_121_claims_that_are_missing_or_of_another_type(claims: dict[str, Any]) -> None:
+def test_spec121_claims_that_are_missing_or_of_another_type(claims: dict[str, Any]) -> None:
     refused(made(**claims))
 
 
 @pytest.mark.parametrize("payload", [b"[]", b'"x"', b"{", b"\xff", b"[" * 3000, b'{"iat":1e999}'])
-def test_121_a_payload_that_is_no_object(payload: bytes) -> None:
+def test_spec121_a_payload_that_is_no_object(payload: bytes) -> None:
     key = Prover().key
     head = {"typ": "dpop+jwt", "alg": "ES256", "jwk": key.as_dict(private=False)}
     assert "claims" in refused(signed(head, payload, key))
@@ -268,17 +268,17 @@ def test_attack_f53_for_another_token(ath: str | None) -> None:
     assert "ath" in refused(made(token="another.access.token"))
 
 
-def test_121_no_ath_at_the_token_endpoint() -> None:
+def test_spec121_no_ath_at_the_token_endpoint() -> None:
     assert read(made(ath=None), access_token=None).jti
 
 
 @pytest.mark.parametrize("change", [lambda s: s[:-4] + "AAAA", lambda _: "", lambda s: s + "="])
-def test_121_the_signature_must_verify(change: Callable[[str], str]) -> None:
+def test_spec121_the_signature_must_verify(change: Callable[[str], str]) -> None:
     head, payload, signature = made().split(".")
     refused(f"{head}.{payload}.{change(signature)}")
 
 
-def test_121_a_payload_that_was_changed_is_refused_with_the_key_in_memory() -> None:
+def test_spec121_a_payload_that_was_changed_is_refused_with_the_key_in_memory() -> None:
     proofs = Proofs()
     first, second = made(jti="a"), made(jti="b")
     assert read(first, proofs=proofs).jti
@@ -286,7 +286,7 @@ def test_121_a_payload_that_was_changed_is_refused_with_the_key_in_memory() -> N
     refused(f"{head}.{payload}.{first.split('.')[2]}", proofs=proofs)
 
 
-def test_121_a_stranger_does_not_put_keys_into_the_memory() -> None:
+def test_spec121_a_stranger_does_not_put_keys_into_the_memory() -> None:
     """A header is kept only after a signature of its key."""
     proofs = Proofs()
     refused(made(signed_by=fresh_key()), proofs=proofs)
@@ -298,7 +298,7 @@ def test_121_a_stranger_does_not_put_keys_into_the_memory() -> None:
 class TestNonces:
     KEYS = (b"n" * 32, b"o" * 32)
 
-    def test_121_a_proof_without_the_nonce_gets_one(self) -> None:
+    def test_spec121_a_proof_without_the_nonce_gets_one(self) -> None:
         """RFC 9449 §8 and §9, and CHECKLIST 123."""
         nonces = Nonces(self.KEYS)
         for wrong in (None, "", "x" * 22):

@@ -40,7 +40,7 @@ async def verified(headers: Any, verifier: RequestVerifier | None = None) -> Any
 
 
 @pytest.mark.parametrize("scheme", ["DPoP", "dpop", "DPOP"])
-async def test_122_a_request_with_its_proof(scheme: str) -> None:
+async def test_spec122_a_request_with_its_proof(scheme: str) -> None:
     """Names and schemes in any case (RFC 9110 §5.1, §11.1), as text or as bytes."""
     headers = [("Authorization", f"{scheme} {BOUND}"), ("DPoP", dict(sent())["dpop"])]
     raw = [(name.encode(), value.encode()) for name, value in headers]
@@ -49,7 +49,7 @@ async def test_122_a_request_with_its_proof(scheme: str) -> None:
         assert (claims.client_id, claims.cnf.jkt) == ("ide", PROVER.thumbprint)
 
 
-async def test_122_an_unbound_token_as_bearer() -> None:
+async def test_spec122_an_unbound_token_as_bearer() -> None:
     assert (await verified([("authorization", f"Bearer {PLAIN}")])).cnf is None
 
 
@@ -91,7 +91,7 @@ async def test_attack_f50_a_proof_is_good_once_in_another_program() -> None:
     assert await verified(headers, lenient)
 
 
-async def test_122_a_proof_with_a_token_that_is_refused_is_not_used_up() -> None:
+async def test_spec122_a_proof_with_a_token_that_is_refused_is_not_used_up() -> None:
     """A stranger's bad token makes the verifier remember nothing."""
     verifier = requests()
     with pytest.raises(TokenError):
@@ -103,13 +103,13 @@ async def test_122_a_proof_with_a_token_that_is_refused_is_not_used_up() -> None
 @pytest.mark.parametrize(
     "headers", [[], [("authorization", "Basic YTpi")], [("authorization", f"Bearer {PLAIN}")] * 2]
 )
-async def test_122_a_request_needs_one_token(headers: Any) -> None:
+async def test_spec122_a_request_needs_one_token(headers: Any) -> None:
     with pytest.raises(MalformedToken):
         await verified(headers)
 
 
 @pytest.mark.parametrize("seconds", [0, 301])
-def test_123_the_window_of_another_program_is_at_most_five_minutes(seconds: int) -> None:
+def test_spec123_the_window_of_another_program_is_at_most_five_minutes(seconds: int) -> None:
     with pytest.raises(ValueError, match="1 to 300"):
         requests(proof_seconds=seconds)
 
@@ -122,7 +122,7 @@ def test_123_the_window_of_another_program_is_at_most_five_minutes(seconds: int)
     ],
     ids=["its key", "none is needed", "no proof", "another key", "no key", "a proof for nothing"],
 )  # fmt: skip
-async def test_122_the_verifier_compares_the_thumbprint(
+async def test_spec122_the_verifier_compares_the_thumbprint(
     token: str, proven: str | None, *, good: bool
 ) -> None:
     """``key_thumbprint`` of both methods: the key that the caller has verified a proof of."""

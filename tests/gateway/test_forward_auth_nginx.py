@@ -333,7 +333,7 @@ async def test_a_web_page_may_ask_first_and_read_the_answers(site: World, raw: R
         assert answer.headers.get_list("access-control-allow-origin") == ["*"]
 
 
-async def test_122_attack_f54_bound_tokens_behind_nginx(site: World, raw: RawBackend) -> None:
+async def test_spec122_attack_f54_bound_tokens_behind_nginx(site: World, raw: RawBackend) -> None:
     """The question has the proof, the backend does not; the URL is the public one."""
     client = BoundClient(await site.client(), site.clock)
     async with site.browser() as browser:

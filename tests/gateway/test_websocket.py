@@ -306,7 +306,7 @@ async def test_a_backend_has_so_many_conversations_at_once(world: World) -> None
             await asyncio.sleep(0.01)
 
 
-async def test_122_a_bound_token_opens_a_websocket_with_its_proof(
+async def test_spec122_a_bound_token_opens_a_websocket_with_its_proof(
     world: World, talker: Talker
 ) -> None:
     """The opening request is a GET to the URL (RFC 6455 §4.1), with ws or http in ``htu``."""

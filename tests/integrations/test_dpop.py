@@ -119,7 +119,7 @@ async def post(home: House, headers: dict[str, str]) -> httpx2.Response:
     return await home.http.post(f"{home.origin}/mcp/", json=listing, headers=spoken)
 
 
-async def test_122_a_bound_token_with_its_proofs(home: House, kind: str) -> None:
+async def test_spec122_a_bound_token_with_its_proofs(home: House, kind: str) -> None:
     """Starlette; and servers of the SDK and of FastMCP, with their own clients."""
     url = f"{home.origin}/mcp"
     async with bound(home) as (client, token):
@@ -180,7 +180,7 @@ async def test_attack_f54_a_frameworks_own_check_takes_no_bound_token(
 
 
 @pytest.mark.parametrize("kind", ["starlette"], indirect=True)
-async def test_122_a_websocket_is_opened_with_a_proof(home: House, kind: str) -> None:
+async def test_spec122_a_websocket_is_opened_with_a_proof(home: House, kind: str) -> None:
     """The handshake is a GET (RFC 6455 §4.1); ``htu`` may have either scheme."""
     uri = f"ws{home.origin.removeprefix('http')}/mcp/socket"
     async with bound(home) as (client, token):

@@ -377,7 +377,9 @@ class TestF54BoundSubjectTokens:
         assert "cnf" in payload(tokens["access_token"])
         return str(tokens["access_token"])
 
-    async def test_122_the_new_token_is_bound_to_the_backends_own_key(self, world: World) -> None:
+    async def test_spec122_the_new_token_is_bound_to_the_backends_own_key(
+        self, world: World
+    ) -> None:
         token, backend, uri = await self._bound(world), Prover.fresh(), f"{world.issuer}/token"
         form = {
             "grant_type": GRANT_TYPE,
@@ -398,7 +400,7 @@ class TestF54BoundSubjectTokens:
         sent = backend.headers("GET", files, body["access_token"], now=world.clock())
         assert (await world.http.get(files, headers=sent)).status_code == 200
 
-    async def test_122_without_a_proof_it_is_a_bearer_token_of_the_backend(
+    async def test_spec122_without_a_proof_it_is_a_bearer_token_of_the_backend(
         self, world: World
     ) -> None:
         body = await exchanged(world, "notes", await self._bound(world), "/files")

@@ -105,7 +105,7 @@ async def test_spec126_private_key_jwt_is_enough_and_names_the_client(world: Wor
     assert (await call(world, answer.json()["access_token"])).status_code == 200
 
 
-async def test_122_a_client_that_acts_for_itself_binds_its_token(world: World) -> None:
+async def test_spec122_a_client_that_acts_for_itself_binds_its_token(world: World) -> None:
     """RFC 9449 §5: all grant types."""
     prover, uri = Prover.fresh(), f"{world.issuer}/token"
     answer = await world.http.post(

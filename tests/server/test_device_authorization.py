@@ -505,7 +505,7 @@ async def test_the_store_does_not_show_what_devices_ask(world: World) -> None:
         assert hidden.encode() not in everything
 
 
-async def test_122_a_device_binds_its_tokens(world: World) -> None:
+async def test_spec122_a_device_binds_its_tokens(world: World) -> None:
     """RFC 9449 §5: all grant types. A refused proof spends nothing."""
     client = await device(world)
     bound = BoundClient(client, world.clock)

@@ -72,14 +72,14 @@ def challenged(answer: httpx2.Response) -> str:
 
 
 class TestMetadata:
-    async def test_120_the_server_names_the_algorithms_of_proofs(self, world: World) -> None:
+    async def test_spec120_the_server_names_the_algorithms_of_proofs(self, world: World) -> None:
         document = (
             await world.http.get(f"{world.issuer}/.well-known/oauth-authorization-server")
         ).json()
         assert document["dpop_signing_alg_values_supported"] == list(ALGORITHMS)
         assert not [alg for alg in ALGORITHMS if alg.startswith("HS") or alg == "none"]
 
-    async def test_120_a_resource_says_whether_it_needs_them(self, world: World) -> None:
+    async def test_spec120_a_resource_says_whether_it_needs_them(self, world: World) -> None:
         base = f"{world.issuer}/.well-known/oauth-protected-resource"
         free, needs = [(await world.http.get(base + path)).json() for path in ("/mcp", "/bound")]
         assert free["dpop_signing_alg_values_supported"] == list(ALGORITHMS)
@@ -89,7 +89,9 @@ class TestMetadata:
 
 class TestTokenEndpoint:
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
-    async def test_122_a_proof_binds_the_access_token(self, world: World, algorithm: str) -> None:
+    async def test_spec122_a_proof_binds_the_access_token(
+        self, world: World, algorithm: str
+    ) -> None:
         client = await bound(world)
         client.prover = Prover.fresh(algorithm)
         async with world.browser() as browser:
@@ -98,7 +100,7 @@ class TestTokenEndpoint:
         assert claims_of(tokens["access_token"])["cnf"] == {"jkt": client.prover.thumbprint}
         assert "cnf" not in claims_of(tokens["refresh_token"])
 
-    async def test_122_without_a_proof_nothing_changes(self, world: World) -> None:
+    async def test_spec122_without_a_proof_nothing_changes(self, world: World) -> None:
         client = await bound(world)
         client.prover = None
         async with world.browser() as browser:
@@ -112,7 +114,7 @@ class TestTokenEndpoint:
         [{"htm": "GET"}, {"htu": "https://evil.example/token"}, {"jti": ""}, {"iat": 5},
          {"header": {"typ": "JWT"}}],
     )  # fmt: skip
-    async def test_121_a_bad_proof_is_refused_and_spends_nothing(
+    async def test_spec121_a_bad_proof_is_refused_and_spends_nothing(
         self, world: World, change: dict[str, Any]
     ) -> None:
         client = await bound(world)
@@ -150,13 +152,15 @@ class TestTokenEndpoint:
         assert refused(await thief.refresh(tokens["refresh_token"])) == (400, "invalid_dpop_proof")
         assert (await client.refresh(renewed["refresh_token"])).status_code == 200
 
-    async def test_122_a_lost_answer_is_repeated_byte_for_byte(self, world: World) -> None:
+    async def test_spec122_a_lost_answer_is_repeated_byte_for_byte(self, world: World) -> None:
         client, tokens = await logged_in(world)
         first = (await client.refresh(tokens["refresh_token"])).json()
         again = (await client.refresh(tokens["refresh_token"])).json()
         assert again["access_token"] == first["access_token"]
 
-    async def test_122_a_public_client_may_begin_to_bind_at_a_refresh(self, world: World) -> None:
+    async def test_spec122_a_public_client_may_begin_to_bind_at_a_refresh(
+        self, world: World
+    ) -> None:
         client = await bound(world)
         prover, client.prover = client.prover, None
         async with world.browser() as browser:
@@ -168,7 +172,7 @@ class TestTokenEndpoint:
         answer = await client.refresh(renewed["refresh_token"])
         assert refused(answer) == (400, "invalid_dpop_proof")
 
-    async def test_122_a_confidential_client_may_change_its_key(self, world: World) -> None:
+    async def test_spec122_a_confidential_client_may_change_its_key(self, world: World) -> None:
         """Its refresh tokens are bound to its own credential (RFC 9449 §5)."""
         client, tokens = await logged_in(world, token_endpoint_auth_method="client_secret_post")
         client.prover = Prover.fresh()
@@ -177,7 +181,7 @@ class TestTokenEndpoint:
         assert (await client.call(renewed["access_token"])).status_code == 200
 
     @pytest.mark.parametrize("right", [True, False])
-    async def test_122_dpop_jkt_binds_the_code(self, world: World, *, right: bool) -> None:
+    async def test_spec122_dpop_jkt_binds_the_code(self, world: World, *, right: bool) -> None:
         """RFC 9449 §10. A refused key spends nothing."""
         client = await bound(world)
         assert client.prover is not None
@@ -189,7 +193,7 @@ class TestTokenEndpoint:
             assert refused(await thief.redeem(login, code)) == (400, "invalid_dpop_proof")
         assert (await client.redeem(login, code)).json()["token_type"] == "DPoP"
 
-    async def test_122_a_proof_of_a_pushed_request_binds_the_code(self, world: World) -> None:
+    async def test_spec122_a_proof_of_a_pushed_request_binds_the_code(self, world: World) -> None:
         """RFC 9449 §10.1. A dpop_jkt beside it must be of the same key."""
         client = await bound(world)
         uri = f"{world.issuer}/par"
@@ -212,14 +216,14 @@ class TestTokenEndpoint:
         assert (await client.redeem(asked, code)).json()["token_type"] == "DPoP"
 
     @pytest.mark.parametrize("jkt", ["short", "x" * 44, "=" * 43])
-    async def test_122_dpop_jkt_must_be_a_thumbprint(self, world: World, jkt: str) -> None:
+    async def test_spec122_dpop_jkt_must_be_a_thumbprint(self, world: World, jkt: str) -> None:
         client = await bound(world)
         login = client.client.authorization(dpop_jkt=jkt)
         async with world.browser() as browser:
             page = await browser.open(login.url)
         assert page.status == 400
 
-    async def test_122_a_client_that_asked_for_bound_tokens_must_send_a_proof(
+    async def test_spec122_a_client_that_asked_for_bound_tokens_must_send_a_proof(
         self, world: World
     ) -> None:
         """``dpop_bound_access_tokens`` (RFC 9449 §5.2), registered or configured."""
@@ -235,12 +239,14 @@ class TestTokenEndpoint:
             client.prover = prover
             assert (await client.redeem(login, code)).json()["token_type"] == "DPoP"
 
-    async def test_122_the_registration_says_so(self, world: World) -> None:
+    async def test_spec122_the_registration_says_so(self, world: World) -> None:
         body = {"redirect_uris": ["http://127.0.0.1/cb"], "dpop_bound_access_tokens": True}
         answer = await world.http.post(f"{world.issuer}/register", json=body)
         assert answer.json()["dpop_bound_access_tokens"] is True
 
-    async def test_122_no_unbound_token_for_a_resource_that_needs_a_key(self, world: World) -> None:
+    async def test_spec122_no_unbound_token_for_a_resource_that_needs_a_key(
+        self, world: World
+    ) -> None:
         client = await bound(world, "/bound")
         login, code = await code_for(world, client)
         prover, client.prover = client.prover, None
@@ -249,7 +255,7 @@ class TestTokenEndpoint:
         tokens = (await client.redeem(login, code)).raise_for_status().json()
         assert (await client.call(tokens["access_token"])).status_code == 200
 
-    async def test_122_introspection_tells_the_key(self, world: World) -> None:
+    async def test_spec122_introspection_tells_the_key(self, world: World) -> None:
         """RFC 9449 §6.2."""
         client, tokens = await logged_in(world)
         assert client.prover is not None
@@ -265,7 +271,7 @@ class TestTokenEndpoint:
 
 
 class TestGateway:
-    async def test_122_a_bound_token_with_its_proof(self, world: World) -> None:
+    async def test_spec122_a_bound_token_with_its_proof(self, world: World) -> None:
         client, tokens = await logged_in(world)
         answer = await client.call(tokens["access_token"])
         assert answer.status_code == 200
@@ -295,7 +301,7 @@ class TestGateway:
         said = challenged(await client.call(tokens["access_token"]))
         assert said.startswith('DPoP error="invalid_dpop_proof"')
 
-    async def test_122_an_unbound_token_with_the_scheme_dpop(self, world: World) -> None:
+    async def test_spec122_an_unbound_token_with_the_scheme_dpop(self, world: World) -> None:
         client = await bound(world)
         prover, client.prover = client.prover, None
         async with world.browser() as browser:
@@ -339,7 +345,7 @@ class TestGateway:
         said = challenged(await world.http.get(world.resource, headers=headers))
         assert 'error="invalid_dpop_proof"' in said
 
-    async def test_123_the_window_is_the_servers(self, world: World) -> None:
+    async def test_spec123_the_window_is_the_servers(self, world: World) -> None:
         client, tokens = await logged_in(world)
         for away in (-61, 61, -301, 301):
             said = challenged(await client.call(tokens["access_token"], iat=world.clock() + away))
@@ -348,7 +354,7 @@ class TestGateway:
             answer = await client.call(tokens["access_token"], iat=int(world.clock() + away))
             assert answer.status_code == 200
 
-    async def test_121_the_path_is_compared_as_it_was_judged(self, world: World) -> None:
+    async def test_spec121_the_path_is_compared_as_it_was_judged(self, world: World) -> None:
         """Without the query, unreserved characters decoded: the path that the backend gets."""
         client, tokens = await logged_in(world)
         token = tokens["access_token"]
@@ -356,7 +362,7 @@ class TestGateway:
         assert answer.status_code == 200
         assert world.backend.requests[-1].scope["raw_path"].endswith(b"/mcp/a~b/%C3%A4")
 
-    async def test_122_no_token_is_told_of_both_schemes(self, world: World) -> None:
+    async def test_spec122_no_token_is_told_of_both_schemes(self, world: World) -> None:
         said = challenged(await world.http.get(world.resource))
         assert said.startswith("Bearer ")
         assert f', DPoP algs="{" ".join(ALGORITHMS)}"' in said
@@ -364,7 +370,7 @@ class TestGateway:
         assert said.startswith("DPoP ")
         assert "Bearer" not in said
 
-    async def test_122_a_resource_that_needs_a_key_refuses_a_bearer_token(
+    async def test_spec122_a_resource_that_needs_a_key_refuses_a_bearer_token(
         self, world: World
     ) -> None:
         """One that another Mintage issued before the resource needed a key."""
@@ -377,7 +383,9 @@ class TestGateway:
         said = challenged(await client.client.call(plain))
         assert said.startswith('DPoP error="invalid_token"')
 
-    async def test_122_a_refusal_is_told_under_the_scheme_that_was_used(self, world: World) -> None:
+    async def test_spec122_a_refusal_is_told_under_the_scheme_that_was_used(
+        self, world: World
+    ) -> None:
         """So is a token that is not valid."""
         client, tokens = await logged_in(world)
         said = challenged(await client.call(tokens["access_token"] + "x"))
@@ -391,7 +399,7 @@ class TestNonces:
     def overrides(self) -> dict[str, Any]:
         return {"dpop": {"nonce": "required"}}
 
-    async def test_121_the_token_endpoint_and_the_gateway_ask_for_a_nonce(
+    async def test_spec121_the_token_endpoint_and_the_gateway_ask_for_a_nonce(
         self, world: World
     ) -> None:
         """RFC 9449 §8 and §9; nothing is spent by the first try."""

@@ -72,7 +72,7 @@ async def test_the_documents_are_the_ones_that_are_served(world: World) -> None:
         assert (await world.http.get(world.issuer + path)).json() == schema["const"]
 
 
-async def test_122_a_proof_may_be_sent_where_it_is_read(world: World) -> None:
+async def test_spec122_a_proof_may_be_sent_where_it_is_read(world: World) -> None:
     """RFC 9449: the header, the nonce in the answer, both token types, and the error codes."""
     whole = description(world)
     paths = whole["paths"]

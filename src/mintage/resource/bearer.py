@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from dataclasses import replace as replaced
 from typing import Final, NamedTuple
 
 import msgspec
@@ -223,7 +222,7 @@ class Bearer:
             if grant is not None and not self.denied(grant.login.client_id):
                 [made] = known.made
                 if made.opened.grant is not grant:
-                    made = known.made[0] = replaced(made, opened=OpenGrant(known.secret, grant))
+                    made = known.made[0] = replace(made, opened=OpenGrant(known.secret, grant))
                 return made
         return None
 
