@@ -86,6 +86,19 @@ async def test_it_goes_on_after_a_refresh_with_the_grant_as_it_is_now(desk: Desk
     assert (await desk.bearer.check(headers, RESOURCE, (), "GET", "")).opened.grant.generation == 2
 
 
+async def test_it_goes_on_after_another_token_has_brought_the_grant_as_it_is_now(
+    desk: Desk,
+) -> None:
+    opened, token = await desk.log_in()
+    await desk.check(token)
+    rotated = await rotate(desk.vault, opened)
+    assert isinstance(rotated, OpenGrant)
+    assert await desk.check(desk.tokens.issue(rotated).access_token) == opened.secret
+    headers = [(b"authorization", f"Bearer {token}".encode())]
+    access = await desk.bearer.check(headers, RESOURCE, (), "GET", "")
+    assert access.opened.grant.generation == rotated.grant.generation
+
+
 async def test_attack_a09_a_token_found_good_for_one_resource_is_refused_at_another(
     desk: Desk,
 ) -> None:
