@@ -304,7 +304,7 @@ def test_traefik_asks_with_what_a_browser_is_judged_by() -> None:
     http = YAML(typ="safe").load(block("yaml", FOR_SITES))["http"]
     asking = http["middlewares"]["ask-mintage"]["forwardAuth"]
     assert {name.lower() for name in asking["authRequestHeaders"]} == {
-        "accept", "authorization", "cookie", "origin", "sec-fetch-site", "sec-fetch-mode",
+        "accept", "authorization", "cookie", "dpop", "origin", "sec-fetch-site", "sec-fetch-mode",
         "sec-fetch-dest", "x-requested-with", "sec-websocket-key",
     }  # fmt: skip
     taken = re.compile(asking["authResponseHeadersRegex"])

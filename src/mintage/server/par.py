@@ -41,7 +41,7 @@ class PushedAuthorizationEndpoint:
         client = await self.authenticate(form, authorization_of(request), concerns=None)
         if form.get("request_uri"):
             raise InvalidRequest(
-                "request_uri has no place in a pushed request: push the parameters"
+                "leave request_uri out of a pushed request, and push the parameters"
             )
         jkt = self.proof_of_key.jkt(request)
         form = _bound(form, jkt)
