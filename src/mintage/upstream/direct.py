@@ -1,6 +1,6 @@
 """Requests to the provider without a proxy between: Mintage's own connections, kept for reuse.
 
-httpx2 needs ten times the time for a request, and each login, renewal and revocation has one. It
+A request by httpx2 takes several times the CPU, and each login, renewal and revocation has one. It
 still parses the URLs here, and makes the requests where the environment names a proxy.
 """
 
