@@ -142,8 +142,8 @@ async def test_a_mounted_application_is_started_by_the_outer_one(house: Open) ->
     async with house(mounted, base="/v1") as home:
         answer = await home.http.get(f"{home.origin}/v1/api/me")
         assert answer.status_code == 401
-        metadata = answer.headers["www-authenticate"].partition('resource_metadata="')[2]
-        document = (await home.http.get(metadata.rstrip('"'))).json()
+        named = answer.headers["www-authenticate"].partition('resource_metadata="')[2]
+        document = (await home.http.get(named.partition('"')[0])).json()
         assert document["resource"] == f"{home.issuer}/api"
         session = await home.log_in()
         assert (await session.get("/v1/api/me")).json()["subject"] == "alice"

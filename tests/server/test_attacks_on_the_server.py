@@ -169,7 +169,7 @@ class TestD05PlantedRecords:
         client, tokens, key = await logged_in(world)
         seen = await world.running.store.load(key)
         assert seen is not None
-        await self.replace(world, key, bytes([records.VERSION + 1]) + seen.record[1:])
+        await self.replace(world, key, bytes([records.WITH_SLOTS + 1]) + seen.record[1:])
         assert (await client.refresh(tokens["refresh_token"])).status_code == 503
 
 
