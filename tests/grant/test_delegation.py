@@ -74,7 +74,8 @@ def test_attack_f61_a_chain_is_bounded_in_depth_and_in_size() -> None:
     deep: dict[str, Any] = {"sub": "a"}
     for _ in range(5000):
         deep = {"sub": "b", "act": deep}
-    with pytest.raises(ValueError, match="does not say"):
+    # Which of the two bounds is met first, Python's or ours, depends on the version of Python.
+    with pytest.raises(ValueError, match=r"does not say|passed on"):
         Delegation.of(claims(act=deep))
 
 
