@@ -295,6 +295,24 @@ class TestB15ForgedLogoutTokens:
             world.clock.advance(1)
         assert world.upstream.seen["jwks"] - before <= 3
 
+    async def test_attack_b15_a_forged_token_while_the_key_set_does_not_answer(
+        self, world: World
+    ) -> None:
+        """It waits for the keys that it names. A good token does not wait behind it."""
+        await log_in(world)
+        world.clock.advance(11)
+        world.upstream.faults["jwks"] = "hang"
+        seen = world.upstream.seen["jwks"]
+        forged = logout_token(world.upstream)[:-8] + "A" * 8
+        waiting = asyncio.create_task(send(world, forged))
+        async with asyncio.timeout(5):
+            while world.upstream.seen["jwks"] == seen:
+                await asyncio.sleep(0.01)
+            assert (await send(world, logout_token(world.upstream))).status_code == 200
+        assert not waiting.done()
+        world.upstream.release.set()
+        await waiting
+
     async def test_attack_b15_ten_at_once_succeed_once(self, world: World) -> None:
         token = logout_token(world.upstream)
         answers = await asyncio.gather(*(send(world, token) for _ in range(10)))

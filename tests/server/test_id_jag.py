@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -379,14 +380,7 @@ class TestTheProviderOfTheLogins:
     async def test_they_have_the_same_subject_and_its_logout_ends_both(
         self, world: World, upstream: FakeUpstream
     ) -> None:
-        claims = {
-            "iss": upstream.issuer, "sub": upstream.user, "aud": world.issuer,
-            "client_id": ASSISTANT, "resource": world.resource, "scope": "tools",
-            "iat": int(world.clock()), "exp": int(world.clock()) + 60, "jti": "j",
-        }  # fmt: skip
-        head = {"alg": "ES256", "typ": ID_JAG, "kid": upstream.key.kid}
-        head["alg"] = "RS256" if isinstance(upstream.key, jwk.RSAKey) else "ES256"
-        answer = await redeem(world, jwt.encode(head, claims, upstream.key))
+        answer = await redeem(world, self._jag(world, upstream.key))
         token = answer.raise_for_status().json()["access_token"]
         client = await world.client()
         async with world.browser() as browser:
@@ -398,3 +392,31 @@ class TestTheProviderOfTheLogins:
         await vault.end_at_provider(upstream.issuer, subject="alice", sid=None)
         for each in (token, login["access_token"]):
             assert (await call(world, each)).status_code == 401
+
+    async def test_attack_f12_unknown_keys_while_the_key_set_does_not_answer(
+        self, world: World, upstream: FakeUpstream
+    ) -> None:
+        """A stranger's assertion waits for it. One under a known key does not wait behind that."""
+        assert (await redeem(world, self._jag(world, upstream.key))).status_code == 200
+        world.clock.advance(11)
+        upstream.faults["jwks"] = "hang"
+        stranger = jwk.RSAKey.generate_key(2048, {"kid": "stranger"})
+        waiting = asyncio.create_task(redeem(world, self._jag(world, stranger)))
+        seen = upstream.seen["jwks"]
+        async with asyncio.timeout(5):
+            while upstream.seen["jwks"] == seen:
+                await asyncio.sleep(0.01)
+            assert (await redeem(world, self._jag(world, upstream.key))).status_code == 200
+        assert not waiting.done()
+        upstream.release.set()
+        assert (await waiting).status_code == 503
+
+    def _jag(self, world: World, key: jwk.Key) -> str:
+        claims = {
+            "iss": world.upstream.issuer, "sub": "alice", "aud": world.issuer,
+            "client_id": ASSISTANT, "resource": world.resource, "scope": "tools",
+            "iat": int(world.clock()), "exp": int(world.clock()) + 60,
+            "jti": secrets.token_hex(8),
+        }  # fmt: skip
+        algorithm = "RS256" if isinstance(key, jwk.RSAKey) else "ES256"
+        return jwt.encode({"alg": algorithm, "typ": ID_JAG, "kid": key.kid}, claims, key)

@@ -56,18 +56,15 @@ class IssuerKeys:
             return verify(assertion, newer, issuer, now=now)
 
     async def keys(self, *, newer_than: jwk.KeySet | None = None) -> jwk.KeySet:
-        """The keys. Callers at the same time share one fetch.
+        """The keys. Callers at the same time share one fetch, and only those wait that need it.
 
         *newer_than*: fetch them again if these are the last ones, unless that was just done.
         """
-        if self._fixed is not None:
-            return self._fixed
+        if (held := self._held(newer_than)) is not None:
+            return held
         async with self._lock:
-            if self._fetched is not None:
-                at, keys = self._fetched
-                age = self._clock() - at
-                if age < _KEYS_SECONDS and (keys is not newer_than or age < _REFETCH_SECONDS):
-                    return keys
+            if (held := self._held(newer_than)) is not None:
+                return held
             if self._failure is not None and self._clock() < self._failure[0]:
                 raise self._failure[1]
             try:
@@ -77,6 +74,15 @@ class IssuerKeys:
                 raise
             self._fetched, self._failure = (self._clock(), keys), None
             return keys
+
+    def _held(self, newer_than: jwk.KeySet | None) -> jwk.KeySet | None:
+        """The keys that need no fetch; None if there are none."""
+        if self._fixed is not None or self._fetched is None:
+            return self._fixed
+        at, keys = self._fetched
+        age = self._clock() - at
+        known = keys is not newer_than or age < _REFETCH_SECONDS
+        return keys if age < _KEYS_SECONDS and known else None
 
     async def close(self) -> None:
         await self._transport.close()

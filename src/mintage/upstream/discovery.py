@@ -113,18 +113,28 @@ class Documents:
             return found
 
     async def keys(self, *, newer_than: jwk.KeySet | None) -> tuple[jwk.KeySet, bool]:
-        """(keys, whether they were fetched just now). Callers at the same time share one fetch."""
+        """(keys, whether they were fetched just now).
+
+        Callers at the same time share one fetch, and only those wait that need it.
+        """
         found = await self.metadata()
+        if (held := self._held(newer_than)) is not None:
+            return held, False
         async with self._keys_lock:
-            if self._keys is not None:
-                fetched_at, keys = self._keys
-                age = self._clock() - fetched_at
-                known = keys is not newer_than or age < _REFETCH_SECONDS
-                if age < _KEYS_SECONDS and known:
-                    return keys, False
+            if (held := self._held(newer_than)) is not None:
+                return held, False
             keys = await self._document(str(found.jwks_uri), id_token.read_keys, "keys")
             self._keys = (self._clock(), keys)
             return keys, True
+
+    def _held(self, newer_than: jwk.KeySet | None) -> jwk.KeySet | None:
+        """The keys that need no fetch; None if there are none."""
+        if self._keys is None:
+            return None
+        fetched_at, keys = self._keys
+        age = self._clock() - fetched_at
+        known = keys is not newer_than or age < _REFETCH_SECONDS
+        return keys if age < _KEYS_SECONDS and known else None
 
     async def _discovered(self) -> Metadata:
         upstream = self._upstream
