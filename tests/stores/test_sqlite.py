@@ -17,7 +17,7 @@ import pytest
 
 from mintage.errors import Stale, StoreUnavailable, StoreUnusable
 from mintage.stores.opening import open_store
-from mintage.stores.protocol import EVERYTHING
+from mintage.stores.protocol import EVERYTHING, Index
 from mintage.stores.sqlite import _TRIM_LOG, SQLiteStore
 from mintage.stores.sqlite_schema import MIGRATIONS, connect, prepare
 from mintage.testing.clock import ManualClock
@@ -381,6 +381,20 @@ def test_a_long_log_of_changes_makes_no_write_dearer(tmp_path: Path) -> None:
     db.execute(_TRIM_LOG, (2, 999))
     db.set_progress_handler(None, 0)
     db.close()
+    assert next(hundreds) < 5
+
+
+async def test_a_clients_many_grants_make_no_login_dearer(tmp_path: Path) -> None:
+    """A login looks for the grants of one user at one client, and examines no other user's."""
+    store = await SQLiteStore.open(tmp_path / "store.db")
+    names = [Index(b"user %d" % number, b"client", b"") for number in range(1000)]
+    await asyncio.gather(*(store.insert(one.subject, b"record", one, FAR) for one in names))
+    hundreds = itertools.count()
+    store._reader.set_progress_handler(lambda: next(hundreds) and 0, 100)
+    page = await store.list(subject=b"user 7", client=b"client")
+    store._reader.set_progress_handler(None, 0)
+    await store.close()
+    assert [entry.key for entry in page.entries] == [b"user 7"]
     assert next(hundreds) < 5
 
 
