@@ -27,8 +27,8 @@ from joserfc import jwk, jwt
 from mintage.app.opening import tokens_of
 from mintage.clients.client import JWT_BEARER, Client
 from mintage.errors import InvalidGrant
-from mintage.server.grant_types.direct import DirectTokens
-from mintage.server.grant_types.grant_type import TokenRequest
+from mintage.server.direct_tokens import DirectTokens
+from mintage.server.grant_type import TokenRequest
 from mintage.server.grant_types.jwt_bearer import JwtBearer
 from mintage.settings.load import Config, parse
 from mintage.testing.assertion_issuer import ID_JAG

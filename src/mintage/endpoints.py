@@ -4,15 +4,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-Feature: TypeAlias = Literal["registration", "public_keys", "status_list", "device"]
+Feature: TypeAlias = Literal["registration", "public_keys", "status_list"]
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """*name* is its path below the issuer.
 
-    *member*: its name in the server's metadata (RFC 8414 §2). *page*: people open it in a browser,
-    so scripts of web pages may not call it. *feature*: it is served only with that.
+    *member*: its name in the server's metadata (RFC 8414 §2), unless a grant type adds that.
+    *page*: people open it in a browser, so scripts of web pages may not call it. *feature*: it is
+    served only with that.
     """
 
     name: str
@@ -23,10 +24,8 @@ class Endpoint:
 
 AUTHORIZE: Final = Endpoint("authorize", "authorization_endpoint", page=True)
 PAR: Final = Endpoint("par", "pushed_authorization_request_endpoint")
-DEVICE_AUTHORIZATION: Final = Endpoint(
-    "device_authorization", "device_authorization_endpoint", feature="device"
-)
-DEVICE: Final = Endpoint("device", page=True, feature="device")
+DEVICE_AUTHORIZATION: Final = Endpoint("device_authorization")
+DEVICE: Final = Endpoint("device", page=True)
 CONSENT: Final = Endpoint("consent", page=True)
 CALLBACK: Final = Endpoint("callback", page=True)
 ACCOUNT: Final = Endpoint("account", page=True)

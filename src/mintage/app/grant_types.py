@@ -8,10 +8,10 @@ from mintage.crypto.derivation import purpose_keys
 from mintage.crypto.sealing import BoxKey
 from mintage.events.event import Emit
 from mintage.grant_tokens import Tokens
+from mintage.server.direct_tokens import DirectTokens
+from mintage.server.grant_type import GrantType
 from mintage.server.grant_types.authorization_code import AuthorizationCode
 from mintage.server.grant_types.client_credentials import ClientCredentials
-from mintage.server.grant_types.direct import DirectTokens
-from mintage.server.grant_types.grant_type import GrantType
 from mintage.server.grant_types.jwt_bearer import JwtBearer
 from mintage.server.grant_types.refresh_token import RefreshToken
 from mintage.server.grant_types.token_exchange import TokenExchange
@@ -39,7 +39,7 @@ def grant_types(
     provider_of: Callable[[str], str | None],
     emit: Emit,
 ) -> list[GrantType]:
-    """What ``/token`` accepts. `GrantTypesSection.names` has the same names, for the metadata."""
+    """What ``/token`` accepts. `GrantTypesSection.on` has the same, for the metadata."""
     accepted: list[GrantType] = [
         AuthorizationCode(site=site, vault=vault, tokens=tokens, emit=emit),
         RefreshToken(

@@ -50,7 +50,7 @@ from mintage.server.client_address import KeptAddress
 from mintage.server.consent import ConsentEndpoint
 from mintage.server.consent_form import ConsentSeal
 from mintage.server.cookies import Cookies
-from mintage.server.grant_types.grant_type import GrantType
+from mintage.server.grant_type import GrantType
 from mintage.server.health import Probe, Readiness, alive
 from mintage.server.introspect import IntrospectEndpoint
 from mintage.server.introspection_jwt import IntrospectionResponses

@@ -8,9 +8,9 @@ from cyclopts import Parameter
 
 from mintage.admin import openapi as admin_api
 from mintage.cli.settings_file import VARIABLE
-from mintage.clients.client import DEVICE_CODE
 from mintage.server.capabilities import CORE_GRANT_TYPES, Capabilities
 from mintage.server.openapi import describe
+from mintage.settings.grant_types import TABLES
 from mintage.settings.load import Outline, load_outline
 from mintage.site.resource import Resource
 from mintage.site.site import Site
@@ -51,7 +51,7 @@ def example() -> dict[str, Any]:
         documents=True,
         keys=True,
         status_list=True,
-        grant_types=(*CORE_GRANT_TYPES, DEVICE_CODE),
+        grant_types=(*CORE_GRANT_TYPES, *TABLES.values()),
     )
     return describe(site, everything, logo=True)
 

@@ -7,7 +7,7 @@ them differently, look for it.
 from typing import Any
 from urllib.parse import urlsplit
 
-from mintage.clients.client import AUTH_METHODS, DEVICE_CODE
+from mintage.clients.client import AUTH_METHODS
 from mintage.clients.keys import ALGORITHMS
 from mintage.dpop.keys import ALGORITHMS as PROOF_ALGORITHMS
 from mintage.endpoints import Feature, members
@@ -17,7 +17,7 @@ from mintage.site.site import Site
 
 
 def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, Any]:
-    """RFC 8414 §2, RFC 9126 §5, RFC 9207 §3, RFC 9449 §5.1, CIMD, and MCP's PKCE methods."""
+    """RFC 8414 §2, RFC 9126 §5, RFC 9449 §5.1, CIMD, and what each grant type adds."""
     methods, algorithms = list(AUTH_METHODS), list(ALGORITHMS)
     features: set[Feature] = set()
     if capabilities.keys:
@@ -26,15 +26,10 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
         features.add("status_list")
     if capabilities.registration:
         features.add("registration")
-    if DEVICE_CODE in capabilities.grant_types:
-        features.add("device")
     document: dict[str, Any] = {
         "issuer": site.issuer,
         **members(site.issuer, features),
-        "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
-        "grant_types_supported": list(capabilities.grant_types),
-        "code_challenge_methods_supported": ["S256"],
+        "grant_types_supported": [grant_type.name for grant_type in capabilities.grant_types],
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": methods,
@@ -42,7 +37,6 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
         "introspection_endpoint_auth_methods_supported": [m for m in methods if m != "none"],
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "client_id_metadata_document_supported": capabilities.documents,
-        "authorization_response_iss_parameter_supported": True,
         # Their defaults say otherwise, and a pushed request_uri needs neither (RFC 9126 §5).
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
@@ -50,9 +44,8 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
         "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "protected_resources": [resource.identifier for resource in site.resources],
     }
-    if capabilities.grant_profiles:
-        # draft-ietf-oauth-identity-assertion-authz-grant-04 §7.2
-        document["authorization_grant_profiles_supported"] = list(capabilities.grant_profiles)
+    for grant_type in capabilities.grant_types:
+        document |= grant_type.metadata(site.issuer, capabilities.assertions)
     if capabilities.signing_alg is not None:  # RFC 9701 §7
         document["introspection_signing_alg_values_supported"] = [capabilities.signing_alg]
     if site.upstreams:

@@ -4,11 +4,11 @@ Resources at the gateway are listed with the gateway's own responses. All other 
 the backend.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 from mintage.clients.assertions import TYPE
-from mintage.clients.client import AUTH_METHODS, DEVICE_CODE
+from mintage.clients.client import AUTH_METHODS
 from mintage.dpop.proofs import MAX_PROOF
 from mintage.endpoints import (
     ACCOUNT,
@@ -35,8 +35,8 @@ from mintage.grant_tokens import ACCESS_TOKEN_TYPE
 from mintage.grants.devices import ALPHABET
 from mintage.jwt.status_list import MEDIA_TYPE
 from mintage.server.capabilities import Capabilities
-from mintage.server.exchange_request import GRANT_TYPE as TOKEN_EXCHANGE
-from mintage.server.exchange_request import JWT
+from mintage.server.grant_types.device_code import DeviceCodeGrant
+from mintage.server.grant_types.token_exchange import JWT_TYPE, TokenExchange
 from mintage.server.introspection_jwt import MEDIA_TYPE as INTROSPECTION_JWT
 from mintage.server.metadata import documents
 from mintage.site.site import Site
@@ -116,7 +116,7 @@ def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> J
         f"{base}/{CONSENT.name}": {"post": _consent(site)},
         **{base + path: {"get": _callback()} for path in site.callbacks},
         **{base + logout_path(path): {"post": _logout()} for path in site.callbacks},
-        f"{base}/{TOKEN.name}": {"post": _token(capabilities.grant_types)},
+        f"{base}/{TOKEN.name}": {"post": _token(capabilities)},
         f"{base}/{REVOKE.name}": {"post": _revoke()},
         f"{base}/{INTROSPECT.name}": {"post": _introspect()},
         f"{base}/{HEALTHZ.name}": {"get": _document("Whether the process answers", _HEALTH)},
@@ -195,7 +195,7 @@ def _par() -> Json:
 
 
 def _of_devices(site: Site, capabilities: Capabilities) -> Json:
-    if DEVICE_CODE not in capabilities.grant_types:
+    if not capabilities.accepts(DeviceCodeGrant):
         return {}
     return {
         f"{site.base_path}/{DEVICE_AUTHORIZATION.name}": {"post": _device_authorization()},
@@ -338,9 +338,9 @@ def _picture(name: str, media_type: str) -> Json:
 def _token_exchange() -> Json:
     """RFC 8693 §2.1."""
     fields = {
-        "grant_type": {"const": TOKEN_EXCHANGE},
+        "grant_type": {"const": TokenExchange.name},
         "subject_token": _TEXT,
-        "subject_token_type": {"enum": [ACCESS_TOKEN_TYPE, JWT]},
+        "subject_token_type": {"enum": [ACCESS_TOKEN_TYPE, JWT_TYPE]},
         "requested_token_type": {"const": ACCESS_TOKEN_TYPE},
         "resource": _TEXT,
         "audience": _TEXT,
@@ -359,7 +359,7 @@ def _exchanged() -> Json:
     return _closed(members, expires_in=_SECONDS, scope=_TEXT)
 
 
-def _token(grant_types: Collection[str]) -> Json:
+def _token(capabilities: Capabilities) -> Json:
     code = {
         "grant_type": {"const": "authorization_code"},
         "code": _TEXT,
@@ -387,11 +387,15 @@ def _token(grant_types: Collection[str]) -> Json:
         _of(refresh | _CLIENT, ("grant_type", "refresh_token")),
     ]
     answers = [answer]
-    if TOKEN_EXCHANGE in grant_types:
+    if capabilities.accepts(TokenExchange):
         ways.append(_token_exchange())
         answers.append(_exchanged())
-    if DEVICE_CODE in grant_types:
-        device = {"grant_type": {"const": DEVICE_CODE}, "device_code": _TEXT, "resource": _TEXT}
+    if capabilities.accepts(DeviceCodeGrant):
+        device = {
+            "grant_type": {"const": DeviceCodeGrant.name},
+            "device_code": _TEXT,
+            "resource": _TEXT,
+        }
         ways.append(_of(device | _CLIENT, ("grant_type", "device_code")))
     return {
         "summary": "A code or refresh token for new tokens (RFC 6749 §4.1.3 and §6)",

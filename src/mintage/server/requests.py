@@ -1,6 +1,7 @@
 """OAuth requests as frozen values: one that exists is well-formed.
 
-Parsing is pure. Checks that need the client or the vault are made there.
+Parsing is pure. Checks that need the client or the vault are made there. A token request is parsed
+in the file of its grant type.
 """
 
 import re
@@ -27,8 +28,7 @@ from mintage.upstream.protocol import LoginParameters
 from mintage.values import ClientId, Scopes, parse_scope
 from mintage.web.forms import Form, one, optional
 
-_PKCE: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1 and §4.2
-_S256: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+_S256: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 7636 §4.2
 _MAX_STATE: Final = 1024
 _MAX_HINT: Final = 320
 _MAX_NAME: Final = 40
@@ -220,10 +220,7 @@ def scopes_of(
     """
     usual = _distinct(scope for resource in resources for scope in resource.scopes)
     here = _distinct(scope for resource in resources for scope in resource.all_scopes)
-    try:
-        asked = parse_scope(optional(form, "scope") or "")
-    except ValueError as error:
-        raise InvalidScope(f"correct scope: {error}") from None
+    asked = asked_scopes(form) or ()
     wanted = tuple(scope for scope in asked if scope in here)
     left_out = tuple(s for s in asked if s not in here and s != "offline_access")
     if allowed is not None:
@@ -234,54 +231,17 @@ def scopes_of(
     return wanted or usual, left_out
 
 
+def asked_scopes(form: Form) -> Scopes | None:
+    """The ``scope`` parameter (RFC 6749 §3.3); None if there is none. Raises `InvalidScope`."""
+    text = optional(form, "scope")
+    try:
+        return None if text is None else parse_scope(text)
+    except ValueError as error:
+        raise InvalidScope(f"correct scope: {error}") from None
+
+
 def _distinct(scopes: Iterable[str]) -> Scopes:
     return tuple(dict.fromkeys(scopes))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedeemCode:
-    """A token request with an authorization code (RFC 6749 §4.1.3)."""
-
-    code: str = field(repr=False)
-    code_verifier: str = field(repr=False)
-    redirect_uri: str | None
-    resource: str | None
-
-    @classmethod
-    def parse(cls, form: Form, site: Site) -> "RedeemCode":
-        verifier = one(form, "code_verifier")
-        if not _PKCE.fullmatch(verifier):
-            raise InvalidRequest(
-                "code_verifier must be 43 to 128 characters from A-Z a-z 0-9 - . _ ~"
-            )
-        return cls(
-            code=one(form, "code"),
-            code_verifier=verifier,
-            redirect_uri=optional(form, "redirect_uri"),
-            resource=named_resource(form, site),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refresh:
-    """A token request with a refresh token (RFC 6749 §6). *scopes*: None for all."""
-
-    refresh_token: str = field(repr=False)
-    scopes: Scopes | None
-    resource: str | None
-
-    @classmethod
-    def parse(cls, form: Form, site: Site) -> "Refresh":
-        text = optional(form, "scope")
-        try:
-            asked = () if text is None else parse_scope(text)
-        except ValueError as error:
-            raise InvalidScope(f"correct scope: {error}") from None
-        return cls(
-            refresh_token=one(form, "refresh_token"),
-            scopes=tuple(scope for scope in asked if scope != "offline_access") or None,
-            resource=named_resource(form, site),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,19 +7,26 @@ more claim: the grant's secret, encrypted, so that only this server can read it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal, NoReturn, TypeAlias
 
 import msgspec
 
 from mintage.crypto.base64url import decode_text, encode_text
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
-from mintage.errors import ExpiredToken, MalformedToken, SealError, WrongAudience, WrongIssuer
+from mintage.errors import (
+    ExpiredToken,
+    InvalidRequest,
+    MalformedToken,
+    SealError,
+    WrongAudience,
+    WrongIssuer,
+)
 from mintage.grant_tokens import Tokens, UnknownHandle
-from mintage.grants.delegation import Actors, Delegation
+from mintage.grants.delegation import Actors, Delegation, is_over
 from mintage.grants.handles import Handle
+from mintage.grants.states import Active
 from mintage.jwt.algorithms import Verifier
 from mintage.jwt.jws import open_token
-from mintage.server.exchange_request import ExchangeRequest
 from mintage.site.resource import Resource
 from mintage.values import ClientId, Clock, RandomBytes, Scopes
 from mintage.vault.values import CLOCK_LEEWAY
@@ -27,6 +34,9 @@ from mintage.vault.values import CLOCK_LEEWAY
 IDENTITY_TYPE: Final = "identity+jwt"
 CLAIM: Final = "subject_of"
 """The claim of a signed identity that makes it a subject token."""
+
+SubjectKind: TypeAlias = Literal["access_token", "identity"]
+"""An access token of Mintage, or the signed identity that the gateway gave a backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,26 @@ class Subject:
     scopes: Scopes
     ends_at: float
     delegation: Delegation | None
+
+    def check(
+        self,
+        grant: Active,
+        client_id: ClientId,
+        denied: Callable[[ClientId], bool],
+        *,
+        now: float,
+    ) -> None:
+        """Raises `InvalidRequest` if it has ended, was denied, or *client_id* may not use it."""
+        delegation = self.delegation
+        actors = () if delegation is None else delegation.actors
+        if is_over(grant, delegation):
+            refuse_subject("revoked by the client that exchanged it")
+        if any(map(denied, (grant.login.client_id, *actors))):
+            refuse_subject("client_denied")
+        if delegation is not None and delegation.may_act not in (None, client_id):
+            refuse_subject("may_act names another client")
+        if now >= self.ends_at:
+            refuse_subject("expired_token")
 
 
 class _Sealed(msgspec.Struct, frozen=True, array_like=True):
@@ -109,11 +139,11 @@ class SubjectTokens:
     pins: Mapping[str, Verifier] = field(repr=False)
     clock: Clock
 
-    def read(self, request: ExchangeRequest, resource: Resource) -> Subject:
-        """What *request*'s subject token proves. It must be for *resource*. Raises `TokenError`."""
-        if request.kind == "identity":
-            return self._identity(request.subject_token, resource)
-        token = self.tokens.read_access(request.subject_token, resource.identifier)
+    def read(self, subject_token: str, kind: SubjectKind, resource: Resource) -> Subject:
+        """What *subject_token* proves. It must be for *resource*. Raises `TokenError`."""
+        if kind == "identity":
+            return self._identity(subject_token, resource)
+        token = self.tokens.read_access(subject_token, resource.identifier)
         return Subject(token.handle, token.scopes, token.ends_at - CLOCK_LEEWAY, token.delegation)
 
     def _identity(self, token: str, resource: Resource) -> Subject:
@@ -129,6 +159,15 @@ class SubjectTokens:
         if self.clock() >= claims.exp + CLOCK_LEEWAY:
             raise ExpiredToken
         return self.box.open(claims.subject_of, resource.audience)
+
+
+def refuse_subject(reason: str) -> NoReturn:
+    """RFC 8693 §2.2.2: whatever is wrong with a subject token, it is ``invalid_request``."""
+    raise InvalidRequest(
+        "subject_token must be a live token of a user, for the resource of this client",
+        reason=f"subject token: {reason}",
+        stage="token",
+    )
 
 
 def _context(audience: str) -> bytes:

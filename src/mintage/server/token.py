@@ -11,7 +11,7 @@ from mintage.clients.authentication import Authenticator
 from mintage.errors import UnauthorizedClient, UnsupportedGrantType
 from mintage.grant_tokens import TokenResponse
 from mintage.server.client_address import KeptAddress, kept_address
-from mintage.server.grant_types.grant_type import ClientlessGrantType, GrantType, TokenRequest
+from mintage.server.grant_type import ClientlessGrantType, GrantType, TokenRequest
 from mintage.server.proof_of_key import ProofOfKey
 from mintage.web.edge import NO_STORE, authorization_of, json_response, read_form
 from mintage.web.forms import Form, one

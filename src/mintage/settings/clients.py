@@ -21,6 +21,7 @@ from mintage.grants.browser_sessions import CLIENT_PREFIX
 from mintage.grants.machines import WORKLOAD_PREFIX
 from mintage.network.proxies import Proxies
 from mintage.secret_source import Resolve
+from mintage.server.capabilities import GrantTypes
 from mintage.settings.exchanging import (
     ClientExchangeSection,
     read_exchanging,
@@ -223,7 +224,7 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
 
 def _grant_types(section: ClientSection, method: AuthMethod) -> tuple[str, ...]:
     """Those that it may use. `check_grant_types` says whether they are on."""
-    known = {*GRANT_TYPES, *TABLES}
+    known = {*GRANT_TYPES, *(grant_type.name for grant_type in TABLES.values())}
     for name in section.grant_types:
         if name not in known:
             raise ValueError(f"grant_types: {none_of(name, sorted(known))}")
@@ -249,19 +250,17 @@ def _resources_of(section: ClientSection) -> tuple[str, ...]:
     return tuple(dict.fromkeys(section.resources))
 
 
-def check_grants_of(
-    clients: Sequence[Client], enabled: Collection[str], paths: Collection[str]
-) -> None:
+def check_grants_of(clients: Sequence[Client], enabled: GrantTypes, paths: Collection[str]) -> None:
     """Check what the clients may use against the grant types that are *enabled*.
 
     *paths*: those of the resources. Raises `ConfigError`.
     """
+    off = {each.name: table for table, each in TABLES.items() if each not in enabled}
     for number, client in enumerate(clients):
         for name in client.grant_types:
-            if name not in enabled:
+            if name in off:
                 raise ConfigError(
-                    f"client[{number}].grant_types",
-                    f"{name} is off: add [grant_types.{TABLES[name]}]",
+                    f"client[{number}].grant_types", f"{name} is off: add [grant_types.{off[name]}]"
                 )
         for path in client.resources:
             if path not in paths:

@@ -9,7 +9,7 @@ import msgspec
 from mintage.clients.client import Client
 from mintage.clients.exchanging import ExchangeTarget, Exchanging
 from mintage.errors import ConfigError
-from mintage.server.exchange_request import GRANT_TYPE
+from mintage.server.grant_types.token_exchange import TokenExchange
 from mintage.site.resource import Resource
 from mintage.site.targets import Command, External
 from mintage.values import ClientId, check_scopes
@@ -93,7 +93,7 @@ def check_exchanging(
 
 def with_grant_type(client: Client, rules: Exchanging) -> Client:
     """*client* with the right to exchange tokens by *rules*."""
-    grant_types = (*client.grant_types, GRANT_TYPE)
+    grant_types = (*client.grant_types, TokenExchange.name)
     return replace(client, exchanging=rules, grant_types=grant_types)
 
 

@@ -1,23 +1,27 @@
 """``[grant_types]``: the grant types that are off unless the settings have a table for them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from mintage.clients.client import CLIENT_CREDENTIALS, DEVICE_CODE, JWT_BEARER
-from mintage.server.capabilities import CORE_GRANT_TYPES
-from mintage.server.exchange_request import GRANT_TYPE as TOKEN_EXCHANGE
+from mintage.server.capabilities import CORE_GRANT_TYPES, GrantTypes
+from mintage.server.grant_type import GrantType
+from mintage.server.grant_types.client_credentials import ClientCredentials
+from mintage.server.grant_types.device_code import DeviceCodeGrant
+from mintage.server.grant_types.jwt_bearer import JwtBearer
+from mintage.server.grant_types.token_exchange import TokenExchange
 
 _Seconds = Annotated[int, Meta(ge=60, le=86400)]
 
-TABLES: Final = {
-    TOKEN_EXCHANGE: "token_exchange",
-    CLIENT_CREDENTIALS: "client_credentials",
-    DEVICE_CODE: "device_code",
-    JWT_BEARER: "jwt_bearer",
+TABLES: Final[Mapping[str, type[GrantType]]] = {
+    "token_exchange": TokenExchange,
+    "client_credentials": ClientCredentials,
+    "device_code": DeviceCodeGrant,
+    "jwt_bearer": JwtBearer,
 }
-"""The table of each grant type that is off by default, by its ``grant_type``."""
+"""The grant type that each table turns on."""
 
 
 class TokenExchangeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +88,7 @@ class GrantTypesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Assertions of trusted issuers take the place of a login. Off without the table."""
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The ``grant_type`` of each one that is on."""
-        on = (name for name, table in TABLES.items() if getattr(self, table) is not None)
-        return (*CORE_GRANT_TYPES, *on)
+    def on(self) -> GrantTypes:
+        """Those that are on, with those of a login."""
+        tables = (each for table, each in TABLES.items() if getattr(self, table) is not None)
+        return (*CORE_GRANT_TYPES, *tables)

@@ -65,7 +65,6 @@ from mintage.site.branding import Branding
 from mintage.site.resource import Resource
 from mintage.site.site import Site
 from mintage.stores.opening import check_store_url
-from mintage.trust.id_jag import PROFILE
 from mintage.trust.issuer import TrustedIssuer
 from mintage.upstream.upstream import Upstream
 from mintage.urls import check_https, whole_url
@@ -163,10 +162,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             keys=bool(self.signing_keys),
             signing_alg=self.signing_keys[0].alg if self.signing_keys else None,
             status_list=self.status_list is not None,
-            grant_types=self.grant_types.names,
-            grant_profiles=(PROFILE,)
-            if any(one.purpose == "id_jag" for one in self.trusted_issuers)
-            else (),
+            grant_types=self.grant_types.on,
+            assertions=frozenset(one.purpose for one in self.trusted_issuers),
             must_push=self.par.required,
         )
 
@@ -260,10 +257,8 @@ def _outline(file: File, base: Path) -> Outline:
             documents=read_policy(file.cimd, environ=os.environ).enabled,
             keys=bool(file.tokens.signing_key),
             status_list=file.status_list is not None,
-            grant_types=file.grant_types.names,
-            grant_profiles=(PROFILE,)
-            if any(one.purpose == "id_jag" for one in file.trusted_issuer)
-            else (),
+            grant_types=file.grant_types.on,
+            assertions=frozenset(one.purpose for one in file.trusted_issuer),
             must_push=file.par.required,
         ),
         logo=file.branding.logo is not None,
@@ -375,7 +370,7 @@ def parse(
         signs=bool(file.tokens.signing_key),
     )
     upstreams = _upstreams(file, resolve)
-    check_grants_of(clients, file.grant_types.names, [resource.path for resource in resources])
+    check_grants_of(clients, file.grant_types.on, [resource.path for resource in resources])
     return Config(
         issuer=file.issuer,
         store=store,

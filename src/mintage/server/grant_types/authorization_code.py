@@ -1,23 +1,54 @@
 """``grant_type=authorization_code`` (RFC 6749 §4.1.3, RFC 7636 §4.5)."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
 
 from mintage.clients.client import Client
+from mintage.errors import InvalidRequest
 from mintage.events.event import Emit, ignore
 from mintage.events.tokens import TokenIssued
 from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.handles import parse_code
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Redemption
-from mintage.server.grant_types.answer import Answer
-from mintage.server.grant_types.grant_type import TokenRequest
+from mintage.server.grant_type import Members, TokenRequest
 from mintage.server.refusals import token_error
-from mintage.server.requests import RedeemCode
+from mintage.server.requests import named_resource
+from mintage.server.token_answer import Answer
 from mintage.site.site import Site
+from mintage.trust.issuer import Purpose
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
-from mintage.web.forms import Form, one
+from mintage.web.forms import Form, one, optional
+
+_PKCE: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeRequest:
+    """A token request with an authorization code (RFC 6749 §4.1.3)."""
+
+    code: str = field(repr=False)
+    code_verifier: str = field(repr=False)
+    redirect_uri: str | None
+    resource: str | None
+
+    @classmethod
+    def parse(cls, form: Form, site: Site) -> "CodeRequest":
+        """Raises `InvalidRequest`, `InvalidTarget`."""
+        verifier = one(form, "code_verifier")
+        if not _PKCE.fullmatch(verifier):
+            raise InvalidRequest(
+                "code_verifier must be 43 to 128 characters from A-Z a-z 0-9 - . _ ~"
+            )
+        return cls(
+            code=one(form, "code"),
+            code_verifier=verifier,
+            redirect_uri=optional(form, "redirect_uri"),
+            resource=named_resource(form, site),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +60,22 @@ class AuthorizationCode:
 
     name: ClassVar[str] = "authorization_code"
 
+    @staticmethod
+    def metadata(_: str, __: Collection[Purpose], /) -> Members:
+        """RFC 8414 §2 and RFC 9207 §3, about the authorization response."""
+        return {
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
+        }
+
     async def concerns(self, form: Form, client: Client) -> bool:
         parsed = parse_code(one(form, "code"))
         return parsed is not None and await self.vault.holds(parsed[0], client.client_id)
 
     async def issue(self, request: TokenRequest) -> TokenResponse:
-        asked = RedeemCode.parse(request.form, self.site)
+        asked = CodeRequest.parse(request.form, self.site)
         parsed = parse_code(asked.code)
         if parsed is None:
             raise token_error(Reason.UNKNOWN)

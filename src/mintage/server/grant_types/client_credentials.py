@@ -4,7 +4,7 @@ Only clients that the operator configured may use it, with what their entries sa
 register get no token without a user.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,28 +14,29 @@ from mintage.errors import UnauthorizedClient
 from mintage.grant_tokens import TokenResponse
 from mintage.grants.machines import client_identity
 from mintage.grants.states import Consent
-from mintage.server.grant_types.direct import DirectTokens, target_of
-from mintage.server.grant_types.grant_type import TokenRequest
-from mintage.server.requests import scopes_of
+from mintage.server.direct_tokens import DirectTokens, target_of
+from mintage.server.grant_type import Members, TokenRequest
+from mintage.server.requests import named_resource, scopes_of
 from mintage.site.resource import Resource
 from mintage.site.site import Site
+from mintage.trust.issuer import Purpose
 from mintage.values import Clock, Scopes
 from mintage.web.forms import Form
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCredentialsRequest:
     """What a client asks for in its own name: a token for *resource* with *scopes*."""
 
     resource: Resource
     scopes: Scopes
 
     @classmethod
-    def parse(cls, form: Form, client: Client, site: Site) -> "Wanted":
+    def parse(cls, form: Form, client: Client, site: Site) -> "ClientCredentialsRequest":
         """Raises `InvalidTarget`, `InvalidScope`, `InvalidRequest`."""
-        resource = target_of(form, site, client.resources)
+        resource = target_of(named_resource(form, site), site, client.resources)
         scopes, _ = scopes_of(form, (resource,), client.scopes)
-        return cls(resource, scopes)
+        return cls(resource=resource, scopes=scopes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +50,24 @@ class ClientCredentials:
 
     name: ClassVar[str] = CLIENT_CREDENTIALS
 
+    @staticmethod
+    def metadata(_: str, __: Collection[Purpose], /) -> Members:
+        return {}
+
     async def concerns(self, _: Form, __: Client) -> bool:
         """Never: what a stranger registered gets no token without a user."""
         raise _only_configured()
 
     async def issue(self, request: TokenRequest) -> TokenResponse:
         client = request.client
-        if not client.vouched or client.auth_method == "none":
-            raise _only_configured()
-        wanted = Wanted.parse(request.form, client, self.direct.site)
+        check_client(client)
+        asked = ClientCredentialsRequest.parse(request.form, client, self.direct.site)
         self.limit(client.client_id)
         now = int(self.clock())
         login = Consent(
             client_id=client.client_id,
-            resource=wanted.resource.identifier,
-            scopes=wanted.scopes,
+            resource=asked.resource.identifier,
+            scopes=asked.scopes,
             identity=client_identity(
                 self.direct.site.issuer, client.client_id, {"name": client.name}
             ),
@@ -77,6 +81,12 @@ class ClientCredentials:
             source=request.source,
             jkt=request.jkt,
         )
+
+
+def check_client(client: Client) -> None:
+    """Raises `UnauthorizedClient` unless the operator configured *client*, and it authenticates."""
+    if not client.vouched or client.auth_method == "none":
+        raise _only_configured()
 
 
 def _only_configured() -> UnauthorizedClient:

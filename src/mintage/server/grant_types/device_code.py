@@ -4,11 +4,13 @@ A device polls until its person has answered. A poll that comes too early costs 
 another one costs a read by key, and only the one that gets the tokens writes.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from mintage.clients.client import DEVICE_CODE, Client
 from mintage.concurrency.bounded_memory import BoundedMemory
+from mintage.endpoints import DEVICE_AUTHORIZATION
 from mintage.errors import (
     AccessDenied,
     AuthorizationPending,
@@ -23,11 +25,12 @@ from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.devices import Poll, code_hash
 from mintage.grants.states import Reason
 from mintage.server.device_codes import DeviceCode, DeviceCodes
-from mintage.server.grant_types.answer import Answer
-from mintage.server.grant_types.grant_type import TokenRequest
+from mintage.server.grant_type import Members, TokenRequest
 from mintage.server.refusals import token_error
 from mintage.server.requests import named_resource
+from mintage.server.token_answer import Answer
 from mintage.site.site import Site
+from mintage.trust.issuer import Purpose
 from mintage.values import Clock
 from mintage.vault.device_grants import DeviceGrants
 from mintage.vault.values import Refused
@@ -39,6 +42,19 @@ SLOWER: Final = 5
 _SLOWEST: Final = 60
 _EARLY: Final = 0.5  # seconds that a poll may come early: clocks and networks are not exact
 _MOST: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceCodeRequest:
+    """A poll (RFC 8628 §3.4)."""
+
+    device_code: str = field(repr=False)
+    resource: str | None
+
+    @classmethod
+    def parse(cls, form: Form, site: Site) -> "DeviceCodeRequest":
+        """Raises `InvalidRequest`, `InvalidTarget`."""
+        return cls(device_code=one(form, "device_code"), resource=named_resource(form, site))
 
 
 class DeniedOnThePage(AccessDenied):
@@ -84,6 +100,11 @@ class DeviceCodeGrant:
 
     name: ClassVar[str] = DEVICE_CODE
 
+    @staticmethod
+    def metadata(issuer: str, _: Collection[Purpose], /) -> Members:
+        """RFC 8628 §4."""
+        return {"device_authorization_endpoint": f"{issuer}/{DEVICE_AUTHORIZATION.name}"}
+
     async def concerns(self, form: Form, client: Client) -> bool:
         """Whether a person has answered: see `GrantType`.
 
@@ -93,15 +114,20 @@ class DeviceCodeGrant:
         code = self.codes.read(one(form, "device_code"), client_id=client.client_id)
         if code is None:
             return False
-        key = code_hash(code.secret)
-        if self._is_over(code) or self.polls.is_early(key) or not await self._is_answered(code):
+        key, now = code_hash(code.secret), int(self.clock())
+        if (
+            is_over(code, now)
+            or self.polls.is_early(key)
+            or not await self.devices.is_answered(code.secret)
+        ):
             self.polls.admit(key)
-            raise self._waiting(code)
+            raise unanswered(code, now)
         return True
 
     async def issue(self, request: TokenRequest) -> TokenResponse:
         client = request.client
-        code = self.codes.read(one(request.form, "device_code"), client_id=client.client_id)
+        asked = DeviceCodeRequest.parse(request.form, self.site)
+        code = self.codes.read(asked.device_code, client_id=client.client_id)
         if code is None:
             raise InvalidGrant(
                 "the device code is not one of this client; ask for a new one",
@@ -110,7 +136,7 @@ class DeviceCodeGrant:
         poll = Poll(
             client_id=client.client_id,
             code_hash=code_hash(code.secret),
-            resource=named_resource(request.form, self.site),
+            resource=asked.resource,
             source=request.source,
             jkt=request.jkt,
             public=client.is_public,
@@ -125,37 +151,39 @@ class DeviceCodeGrant:
         )
         outcome = await self.devices.poll(code.secret, poll, answer)
         if isinstance(outcome, Refused):
-            raise self._refusal(outcome.reason, code)
+            raise refusal(outcome.reason, code, int(self.clock()))
         response, party = answer(outcome), outcome.party(poll.resource)
         scopes = tuple(response.scope.split())
         self.emit(TokenIssued(party=party, grant_type=self.name, scopes=scopes))
         return response
 
-    def _refusal(self, reason: Reason, code: DeviceCode) -> OAuthError:
-        match reason:
-            case Reason.UNKNOWN:
-                return self._waiting(code)
-            case Reason.CODE_EXPIRED:
-                return _expired()
-            case Reason.DENIED:
-                return DeniedOnThePage(
-                    "the person denied access; ask for a new device code to try again",
-                    reason=reason.value,
-                    stage="consent",
-                )
-            case _:
-                return token_error(reason)
 
-    def _waiting(self, code: DeviceCode) -> OAuthError:
-        if self._is_over(code):
+def refusal(reason: Reason, code: DeviceCode, now: int) -> OAuthError:
+    """What a device gets instead of tokens (RFC 8628 §3.5)."""
+    match reason:
+        case Reason.UNKNOWN:
+            return unanswered(code, now)
+        case Reason.CODE_EXPIRED:
             return _expired()
-        return AuthorizationPending("nobody has answered yet: wait, and poll again")
+        case Reason.DENIED:
+            return DeniedOnThePage(
+                "the person denied access; ask for a new device code to try again",
+                reason=reason.value,
+                stage="consent",
+            )
+        case _:
+            return token_error(reason)
 
-    def _is_over(self, code: DeviceCode) -> bool:
-        return int(self.clock()) >= code.expires_at
 
-    async def _is_answered(self, code: DeviceCode) -> bool:
-        return await self.devices.is_answered(code.secret)
+def unanswered(code: DeviceCode, now: int) -> OAuthError:
+    """What a device gets while nobody has answered."""
+    if is_over(code, now):
+        return _expired()
+    return AuthorizationPending("nobody has answered yet: wait, and poll again")
+
+
+def is_over(code: DeviceCode, now: int) -> bool:
+    return now >= code.expires_at
 
 
 def _expired() -> DeviceCodeExpired:

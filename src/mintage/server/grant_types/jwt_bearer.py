@@ -4,7 +4,7 @@ The assertion of a trusted issuer takes the place of a login. It is an ID-JAG, w
 acts for a user of an enterprise, or that of a workload, which acts for itself and needs no client.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -24,18 +24,38 @@ from mintage.grant_tokens import TokenResponse
 from mintage.grants.admission import AllowRule, admit
 from mintage.grants.machines import workload_client, workload_identity
 from mintage.grants.states import Consent
-from mintage.server.grant_types.direct import DirectTokens, target_of
-from mintage.server.grant_types.grant_type import TokenRequest
+from mintage.server.direct_tokens import DirectTokens, target_of
+from mintage.server.grant_type import Members, TokenRequest
+from mintage.server.requests import asked_scopes, named_resource
 from mintage.site.resource import Resource
 from mintage.site.site import Site
 from mintage.trust import id_jag, workloads
 from mintage.trust.assertions import Assertion, BadAssertion, claimed_issuer
 from mintage.trust.id_jag import IdJag
-from mintage.trust.issuer import TrustedIssuer, WorkloadRule
+from mintage.trust.issuer import Purpose, TrustedIssuer, WorkloadRule
 from mintage.trust.keys import IssuerKeys
-from mintage.values import ClientId, Clock, Scopes, parse_scope
+from mintage.values import ClientId, Clock, Scopes
 from mintage.vault.direct_grants import Once
-from mintage.web.forms import Form, one, optional
+from mintage.web.forms import Form, one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssertionRequest:
+    """A token request with an assertion (RFC 7523 §2.1). *scopes*: empty for all possible ones."""
+
+    assertion: str = field(repr=False)
+    scopes: Scopes
+    resource: str | None
+
+    @classmethod
+    def parse(cls, form: Form, site: Site) -> "AssertionRequest":
+        """Raises `InvalidRequest`, `InvalidScope`, `InvalidTarget`."""
+        asked = asked_scopes(form) or ()
+        return cls(
+            assertion=one(form, "assertion"),
+            scopes=tuple(scope for scope in asked if scope != "offline_access"),
+            resource=named_resource(form, site),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +76,13 @@ class JwtBearer:
 
     name: ClassVar[str] = JWT_BEARER
 
+    @staticmethod
+    def metadata(_: str, assertions: Collection[Purpose], /) -> Members:
+        """draft-ietf-oauth-identity-assertion-authz-grant-04 §7.2."""
+        if "id_jag" not in assertions:
+            return {}
+        return {"authorization_grant_profiles_supported": [id_jag.PROFILE]}
+
     async def concerns(self, form: Form, client: Client) -> bool:
         """Whether the ID-JAG is for *client*: its provider has let it act for a user."""
         try:
@@ -67,12 +94,13 @@ class JwtBearer:
 
     async def issue(self, request: TokenRequest) -> TokenResponse:
         """A token for the user of an ID-JAG, for the client that has authenticated."""
-        client, form = request.client, request.form
+        client = request.client
         if client.auth_method == "none":
             raise UnauthorizedClient(
                 "an ID-JAG is for a client that authenticates: use one with a secret or a key"
             )
-        issuer, assertion = await self._verified(one(form, "assertion"))
+        asked = AssertionRequest.parse(request.form, self.direct.site)
+        issuer, assertion = await self._verified(asked.assertion)
         if issuer.purpose != "id_jag":
             raise InvalidRequest(
                 "a workload sends its assertion alone: leave client_id and credentials out"
@@ -83,9 +111,9 @@ class JwtBearer:
                 "the ID-JAG is bound to a key: send a DPoP proof with that key",
                 reason="no proof with the key of the ID-JAG's cnf",
             )
-        target = jag_target(jag, issuer, form, self.direct.site)
-        scopes = jag_scopes(jag, issuer, form, client, target)
-        self._admit(jag)
+        target = jag_target(jag, issuer, asked.resource, self.direct.site)
+        scopes = jag_scopes(jag, issuer, asked.scopes, client, target)
+        check_user(self.allow, jag)
         self.limit((client.client_id, issuer.name, jag.who.subject))
         now = int(self.clock())
         login = Consent(
@@ -110,14 +138,15 @@ class JwtBearer:
         self, form: Form, source: str | None, jkt: str | None
     ) -> TokenResponse:
         """A token for a workload: the rule that fits it is its client (RFC 7521 §4.1)."""
-        issuer, assertion = await self._verified(one(form, "assertion"))
+        asked = AssertionRequest.parse(form, self.direct.site)
+        issuer, assertion = await self._verified(asked.assertion)
         if issuer.purpose != "workload":
             raise InvalidClient("an ID-JAG is for one client: authenticate as that client")
-        rule, target = workload_target(issuer, assertion, form, self.direct.site)
+        rule, target = workload_target(issuer, assertion, asked.resource, self.direct.site)
         client = _client_of(issuer, rule)
         if self.denied(client.client_id):
             raise UnauthorizedClient("the operator of this server has denied this workload")
-        scopes = workload_scopes(rule, form, target)
+        scopes = workload_scopes(rule, asked.scopes, target)
         self.limit((client.client_id, assertion.subject))
         now = int(self.clock())
         login = Consent(
@@ -152,18 +181,19 @@ class JwtBearer:
         issuer, keys = known
         return issuer, await keys.verified(text, issuer, now=self.clock())
 
-    def _admit(self, jag: IdJag) -> None:
-        """The rules for users hold for those of an enterprise too."""
-        try:
-            admit(self.allow, jag.who)
-        except (NotAdmitted, HalfKnown) as refusal:
-            raise InvalidGrant(
-                "this user may not log in here; ask the operator of this server",
-                reason=str(refusal),
-            ) from None
+
+def check_user(allow: Sequence[AllowRule], jag: IdJag) -> None:
+    """The rules for users hold for those of an enterprise too. Raises `InvalidGrant`."""
+    try:
+        admit(allow, jag.who)
+    except (NotAdmitted, HalfKnown) as refusal:
+        raise InvalidGrant(
+            "this user may not log in here; ask the operator of this server",
+            reason=str(refusal),
+        ) from None
 
 
-def jag_target(jag: IdJag, issuer: TrustedIssuer, form: Form, site: Site) -> Resource:
+def jag_target(jag: IdJag, issuer: TrustedIssuer, asked: str | None, site: Site) -> Resource:
     """The resource of the token: one of the ID-JAG's, if it names some (draft §4.4.1).
 
     Raises `BadAssertion` if the ID-JAG names another server's, or one that the issuer may not give
@@ -175,15 +205,15 @@ def jag_target(jag: IdJag, issuer: TrustedIssuer, form: Form, site: Site) -> Res
         if issuer.resources is None or one.path in issuer.resources
     ]
     if not jag.resources:
-        return target_of(form, site, allowed)
+        return target_of(asked, site, allowed)
     named = [site.resource(url) for url in jag.resources]
     if any(one is None or one.path not in allowed for one in named):
         raise BadAssertion("resource in the ID-JAG is none that its issuer may give access to here")
-    return target_of(form, site, [one.path for one in named if one is not None])
+    return target_of(asked, site, [one.path for one in named if one is not None])
 
 
 def jag_scopes(
-    jag: IdJag, issuer: TrustedIssuer, form: Form, client: Client, target: Resource
+    jag: IdJag, issuer: TrustedIssuer, asked: Scopes, client: Client, target: Resource
 ) -> Scopes:
     """What was requested and the ID-JAG has, as far as issuer and client may have it."""
     given = issuer.default_scopes if jag.scopes is None else jag.scopes
@@ -196,34 +226,29 @@ def jag_scopes(
         if (issuer.scopes is None or scope in issuer.scopes)
         and (client.scopes is None or scope in client.scopes)
     )
-    return _narrowed(form, offered, target)
+    return _narrowed(asked, offered, target)
 
 
 def workload_target(
-    issuer: TrustedIssuer, assertion: Assertion, form: Form, site: Site
+    issuer: TrustedIssuer, assertion: Assertion, asked: str | None, site: Site
 ) -> tuple[WorkloadRule, Resource]:
     """The first rule that fits the workload and has the resource that it asks for."""
     fitting = list(workloads.matching(issuer.rules, assertion.claims))
     if not fitting:
         raise BadAssertion("no rule lets this workload have a token")
-    target = target_of(form, site, {path for rule in fitting for path in rule.resources})
+    target = target_of(asked, site, {path for rule in fitting for path in rule.resources})
     return next(rule for rule in fitting if target.path in rule.resources), target
 
 
-def workload_scopes(rule: WorkloadRule, form: Form, target: Resource) -> Scopes:
+def workload_scopes(rule: WorkloadRule, asked: Scopes, target: Resource) -> Scopes:
     """What was requested and the rule has."""
-    return _narrowed(form, tuple(s for s in rule.scopes if s in target.all_scopes), target)
+    return _narrowed(asked, tuple(s for s in rule.scopes if s in target.all_scopes), target)
 
 
-def _narrowed(form: Form, offered: Scopes, target: Resource) -> Scopes:
+def _narrowed(asked: Scopes, offered: Scopes, target: Resource) -> Scopes:
     """*offered*, or those of it that the request names (RFC 6749 §3.3). Raises `InvalidScope`."""
-    try:
-        asked = parse_scope(optional(form, "scope") or "")
-    except ValueError as error:
-        raise InvalidScope(f"correct scope: {error}") from None
-    wanted = tuple(scope for scope in asked if scope != "offline_access")
-    granted = tuple(scope for scope in wanted if scope in offered) if wanted else offered
-    if not granted and (wanted or target.scopes):
+    granted = tuple(scope for scope in asked if scope in offered) if asked else offered
+    if not granted and (asked or target.scopes):
         raise _no_scope(offered)
     return granted
 

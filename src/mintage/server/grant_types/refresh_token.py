@@ -1,7 +1,7 @@
 """``grant_type=refresh_token`` (RFC 6749 §6, with rotation as RFC 9700 §4.14.2 asks)."""
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mintage.clients.client import Client
@@ -13,14 +13,35 @@ from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.handles import store_key
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Refreshment
-from mintage.server.grant_types.answer import Answer
-from mintage.server.grant_types.grant_type import TokenRequest
+from mintage.server.grant_type import Members, TokenRequest
 from mintage.server.refusals import token_error
-from mintage.server.requests import Refresh
+from mintage.server.requests import asked_scopes, named_resource
+from mintage.server.token_answer import Answer
 from mintage.site.site import Site
+from mintage.trust.issuer import Purpose
+from mintage.values import Scopes
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
 from mintage.web.forms import Form, one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshRequest:
+    """A token request with a refresh token (RFC 6749 §6). *scopes*: None for all."""
+
+    refresh_token: str = field(repr=False)
+    scopes: Scopes | None
+    resource: str | None
+
+    @classmethod
+    def parse(cls, form: Form, site: Site) -> "RefreshRequest":
+        """Raises `InvalidRequest`, `InvalidScope`, `InvalidTarget`."""
+        asked = asked_scopes(form) or ()
+        return cls(
+            refresh_token=one(form, "refresh_token"),
+            scopes=tuple(scope for scope in asked if scope != "offline_access") or None,
+            resource=named_resource(form, site),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +56,10 @@ class RefreshToken:
 
     name: ClassVar[str] = "refresh_token"
 
+    @staticmethod
+    def metadata(_: str, __: Collection[Purpose], /) -> Members:
+        return {}
+
     async def concerns(self, form: Form, client: Client) -> bool:
         try:
             handle = self.tokens.read_refresh(one(form, "refresh_token"))
@@ -43,7 +68,7 @@ class RefreshToken:
         return await self.vault.holds(handle.secret, client.client_id)
 
     async def issue(self, request: TokenRequest) -> TokenResponse:
-        asked = Refresh.parse(request.form, self.site)
+        asked = RefreshRequest.parse(request.form, self.site)
         try:
             handle = self.tokens.read_refresh(asked.refresh_token)
         except TokenError as error:

@@ -5,14 +5,14 @@ token at another resource. Nothing is stored. The new token is one of the grant'
 login, and no later than the access that the backend had.
 """
 
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, NoReturn
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
 from mintage.access.emails import without_unverified_email
+from mintage.access.scopes import Hierarchy
 from mintage.clients.client import Client
 from mintage.clients.exchanging import ExchangeTarget, Exchanging
 from mintage.errors import (
@@ -25,22 +25,90 @@ from mintage.errors import (
 from mintage.events.event import Emit, Party, ignore
 from mintage.events.tokens import TokenDelegated, UpstreamTokenGiven
 from mintage.grant_tokens import ACCESS_TOKEN_TYPE, TokenResponse, Tokens
-from mintage.grants.delegation import Delegation, check_size, is_over, issue_time, narrowed
+from mintage.grants.delegation import Delegation, check_size, issue_time, narrowed
 from mintage.grants.handles import store_key
 from mintage.grants.parties import party_of
+from mintage.grants.states import Active
 from mintage.server.bound_resource import check_bound
-from mintage.server.exchange_request import GRANT_TYPE, ExchangeRequest
-from mintage.server.grant_types.grant_type import TokenRequest
-from mintage.server.subject_tokens import Subject, SubjectTokens
+from mintage.server.grant_type import Members, TokenRequest
+from mintage.server.requests import asked_scopes
+from mintage.server.subject_tokens import Subject, SubjectKind, SubjectTokens, refuse_subject
 from mintage.server.told_claims import told_claims
 from mintage.site.resource import Resource
 from mintage.site.site import Site
+from mintage.trust.issuer import Purpose
 from mintage.values import ClientId, Clock, Scopes
 from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
-from mintage.web.forms import Form
+from mintage.web.forms import Form, one, optional
 
-log = logging.getLogger("mintage.server")
+JWT_TYPE: Final = "urn:ietf:params:oauth:token-type:jwt"
+IDENTITY_PROVIDER: Final = "identity-provider"
+"""The ``audience`` of a request for the user's access token at the identity provider."""
+
+_KINDS: Final[dict[str, SubjectKind]] = {ACCESS_TOKEN_TYPE: "access_token", JWT_TYPE: "identity"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeRequest:
+    """What a backend asks for (RFC 8693 §2.1).
+
+    *target*: the resource; None for the user's token at the identity provider. *scopes*: None for
+    all that are possible.
+    """
+
+    subject_token: str = field(repr=False)
+    kind: SubjectKind
+    target: Resource | None
+    scopes: Scopes | None
+
+    @classmethod
+    def parse(cls, form: Form, site: Site) -> "ExchangeRequest":
+        """Raises `InvalidRequest`, `InvalidScope`, or `InvalidTarget` (RFC 8693 §2.2.2)."""
+        subject_token = one(form, "subject_token")
+        kind = _KINDS.get(one(form, "subject_token_type"))
+        if kind is None:
+            raise InvalidRequest(
+                f"subject_token_type must be {ACCESS_TOKEN_TYPE}, or {JWT_TYPE} for a signed "
+                "identity"
+            )
+        _check_actor(form)
+        if optional(form, "requested_token_type") not in (None, ACCESS_TOKEN_TYPE):
+            raise InvalidRequest(
+                f"requested_token_type must be {ACCESS_TOKEN_TYPE}, or be left out"
+            )
+        return cls(
+            subject_token=subject_token,
+            kind=kind,
+            target=_target(form, site),
+            scopes=asked_scopes(form),
+        )
+
+
+def _check_actor(form: Form) -> None:
+    """The actor is the client that authenticates. It needs no token to say so."""
+    actor, kind = optional(form, "actor_token"), optional(form, "actor_token_type")
+    if (actor is None) != (kind is None):
+        raise InvalidRequest("send actor_token and actor_token_type together, or neither")
+    if actor is not None:
+        raise InvalidRequest(
+            "leave actor_token out: the client that authenticates is the one that acts"
+        )
+
+
+def _target(form: Form, site: Site) -> Resource | None:
+    named = [value for name in ("resource", "audience") for value in form.get(name, ()) if value]
+    if not named:
+        raise InvalidTarget("name the resource that the token is for, in resource or audience")
+    if IDENTITY_PROVIDER in named:
+        if set(named) != {IDENTITY_PROVIDER} or any(form.get("resource", ())):
+            raise InvalidTarget(f"audience={IDENTITY_PROVIDER} goes alone, without resource")
+        return None
+    target, *others = map(site.resource, named)
+    if target is None or any(other is not target for other in others):
+        known = ", ".join(resource.identifier for resource in site.resources)
+        raise InvalidTarget(f"a token is for one resource: name one of {known}")
+    return target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,18 +128,18 @@ class TokenExchange:
     provider_of: Callable[[str], str | None]
     emit: Emit = ignore
 
-    name: ClassVar[str] = GRANT_TYPE
+    name: ClassVar[str] = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+    @staticmethod
+    def metadata(_: str, __: Collection[Purpose], /) -> Members:
+        return {}
 
     async def concerns(self, form: Form, client: Client) -> bool:  # noqa: ARG002
         return False  # only the operator's own clients exchange: they need no grant of theirs
 
     async def issue(self, request: TokenRequest) -> TokenResponse:
         client = request.client
-        rules = client.exchanging
-        if rules is None or client.auth_method == "none" or not client.vouched:
-            raise UnauthorizedClient(
-                "this client may not exchange tokens; the operator may configure it to"
-            )
+        rules = rules_of(client)
         asked = ExchangeRequest.parse(request.form, self.site)
         subject = await self._subject(asked, rules)
         opened = await self._live(subject, client)
@@ -86,27 +154,18 @@ class TokenExchange:
         if resource is None:
             raise InvalidTarget("the resource of this client is not served here any more")
         try:
-            return self.subjects.read(request, resource)
+            return self.subjects.read(request.subject_token, request.kind, resource)
         except TokenError as error:
             unverified = self.tokens.named_by_unknown_key(request.subject_token, error)
             await self.vault.check_secrets(unverified)
-            _refuse_subject(error.error)
+            refuse_subject(error.error)
 
     async def _live(self, subject: Subject, client: Client) -> OpenGrant:
-        """The grant of *subject*, which *client* may use: it has not ended, nor been denied."""
+        """The grant of *subject*, which *client* may use."""
         outcome = await self.vault.authenticate(subject.handle)
         if isinstance(outcome, Refused):
-            _refuse_subject(outcome.reason.value)
-        delegation = subject.delegation
-        actors = () if delegation is None else delegation.actors
-        if is_over(outcome.grant, delegation):
-            _refuse_subject("revoked by the client that exchanged it")
-        if any(map(self.denied, (outcome.grant.login.client_id, *actors))):
-            _refuse_subject("client_denied")
-        if delegation is not None and delegation.may_act not in (None, client.client_id):
-            _refuse_subject("may_act names another client")
-        if self.clock() >= subject.ends_at:
-            _refuse_subject("expired_token")
+            refuse_subject(outcome.reason.value)
+        subject.check(outcome.grant, client.client_id, self.denied, now=self.clock())
         return outcome
 
     def _narrower(
@@ -120,15 +179,11 @@ class TokenExchange:
         jkt: str | None,
     ) -> TokenResponse:
         """An access token for *target* (RFC 8693 §2.2.1), bound to the client's key *jkt*."""
-        rule = rules.targets.get(target.path)
-        if rule is None:
-            raise InvalidTarget("this client may not ask for tokens for that resource")
         who = opened.grant.login.identity
-        if target.upstreams and self.provider_of(who.subject) not in target.upstreams:
-            raise InvalidTarget("users of this identity provider may not use that resource")
+        rule = rule_for(target, rules, self.provider_of(who.subject))
         check_bound(target, jkt)
-        scopes = self._scopes(asked, rule, target, client, subject)
-        delegation = self._delegation(rule, client, subject, opened)
+        scopes = scopes_for(asked, rule, target, client, subject, self.site.hierarchy)
+        delegation = delegation_of(rule, client, subject, opened.grant, now=int(self.clock()))
         claims, _ = told_claims(target.token_claims, without_unverified_email(who.claims))
         ends_at = min(subject.ends_at, delegation.issued_at + self.seconds)
         try:
@@ -142,53 +197,10 @@ class TokenExchange:
                 jkt=jkt,
             )
         except ValueError:
-            _refuse_subject("expired_token")
+            refuse_subject("expired_token")
         party = _party(opened, client, target.identifier)
         self.emit(TokenDelegated(party=party, scopes=scopes, actors=delegation.actors))
         return response
-
-    def _scopes(
-        self,
-        asked: Scopes | None,
-        rule: ExchangeTarget,
-        target: Resource,
-        client: Client,
-        subject: Subject,
-    ) -> Scopes:
-        allowed = rule.scopes
-        if client.scopes is not None:
-            allowed = tuple(scope for scope in allowed if scope in client.scopes)
-        try:
-            scopes = narrowed(
-                asked,
-                held=subject.scopes,
-                target=target.all_scopes,
-                allowed=allowed,
-                hierarchy=self.site.hierarchy,
-            )
-        except ValueError as possible:
-            raise InvalidScope(
-                f"the user's token and this client's rules allow no more than: {possible}"
-            ) from None
-        if not scopes and target.scopes:
-            raise InvalidScope(
-                "the user's token has no scope that this client may pass on to the resource, "
-                "which needs: " + " ".join(target.scopes)
-            )
-        return scopes
-
-    def _delegation(
-        self, rule: ExchangeTarget, client: Client, subject: Subject, opened: OpenGrant
-    ) -> Delegation:
-        """Who acts by the new token: *client*, and before it those that acted by *subject*."""
-        before = subject.delegation
-        actors = (client.client_id, *(() if before is None else before.actors))
-        try:
-            check_size(actors)
-        except ValueError as error:
-            raise InvalidRequest(f"this token can't be exchanged any further: {error}") from None
-        issued_at = issue_time(opened.grant, actors, now=int(self.clock()))
-        return Delegation(actors=actors, issued_at=issued_at, may_act=rule.may_act)
 
     async def _upstream_token(
         self, request: ExchangeRequest, rules: Exchanging, client: Client, opened: OpenGrant
@@ -203,7 +215,7 @@ class TokenExchange:
             raise InvalidScope("the provider's token can't be narrowed: leave scope out")
         renewed = await self.vault.with_fresh_upstream(opened)
         if isinstance(renewed, Refused):
-            _refuse_subject(renewed.reason.value)
+            refuse_subject(renewed.reason.value)
         upstream = renewed.grant.upstream
         if upstream is None:
             raise InvalidTarget("nobody logged in at an identity provider for this token")
@@ -217,15 +229,72 @@ class TokenExchange:
         )
 
 
+def rules_of(client: Client) -> Exchanging:
+    """What *client* may exchange. Raises `UnauthorizedClient` if it may nothing."""
+    rules = client.exchanging
+    if rules is None or client.auth_method == "none" or not client.vouched:
+        raise UnauthorizedClient(
+            "this client may not exchange tokens; the operator may configure it to"
+        )
+    return rules
+
+
+def rule_for(target: Resource, rules: Exchanging, provider: str | None) -> ExchangeTarget:
+    """What *rules* say of *target*, for a user of *provider*. Raises `InvalidTarget`."""
+    rule = rules.targets.get(target.path)
+    if rule is None:
+        raise InvalidTarget("this client may not ask for tokens for that resource")
+    if target.upstreams and provider not in target.upstreams:
+        raise InvalidTarget("users of this identity provider may not use that resource")
+    return rule
+
+
+def scopes_for(
+    asked: Scopes | None,
+    rule: ExchangeTarget,
+    target: Resource,
+    client: Client,
+    subject: Subject,
+    hierarchy: Hierarchy,
+) -> Scopes:
+    """The scopes of the new token (see `narrowed`). Raises `InvalidScope`."""
+    allowed = rule.scopes
+    if client.scopes is not None:
+        allowed = tuple(scope for scope in allowed if scope in client.scopes)
+    try:
+        scopes = narrowed(
+            asked,
+            held=subject.scopes,
+            target=target.all_scopes,
+            allowed=allowed,
+            hierarchy=hierarchy,
+        )
+    except ValueError as possible:
+        raise InvalidScope(
+            f"the user's token and this client's rules allow no more than: {possible}"
+        ) from None
+    if not scopes and target.scopes:
+        raise InvalidScope(
+            "the user's token has no scope that this client may pass on to the resource, "
+            "which needs: " + " ".join(target.scopes)
+        )
+    return scopes
+
+
+def delegation_of(
+    rule: ExchangeTarget, client: Client, subject: Subject, grant: Active, *, now: int
+) -> Delegation:
+    """Who acts by the new token: *client*, and before it those that acted by *subject*."""
+    before = subject.delegation
+    actors = (client.client_id, *(() if before is None else before.actors))
+    try:
+        check_size(actors)
+    except ValueError as error:
+        raise InvalidRequest(f"this token can't be exchanged any further: {error}") from None
+    issued_at = issue_time(grant, actors, now=now)
+    return Delegation(actors=actors, issued_at=issued_at, may_act=rule.may_act)
+
+
 def _party(opened: OpenGrant, client: Client, resource: str | None) -> Party:
     party = party_of(opened.grant, store_key(opened.secret), resource=resource)
     return replace(party, client_id=client.client_id)
-
-
-def _refuse_subject(reason: str) -> NoReturn:
-    """RFC 8693 §2.2.2: whatever is wrong with a subject token, it is ``invalid_request``."""
-    raise InvalidRequest(
-        "subject_token must be a live token of a user, for the resource of this client",
-        reason=f"subject token: {reason}",
-        stage="token",
-    )

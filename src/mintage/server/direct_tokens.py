@@ -9,29 +9,26 @@ from mintage.events.event import Emit, Party, Subject, ignore
 from mintage.events.tokens import AssertionReplayed, TokenIssued
 from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.states import Consent, Reason
-from mintage.server.grant_types.answer import Answer
-from mintage.server.requests import resources_of
+from mintage.server.token_answer import Answer
 from mintage.site.resource import Resource
 from mintage.site.site import Site
 from mintage.vault.direct_grants import Once
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
-from mintage.web.forms import Form
 
 
-def target_of(form: Form, site: Site, allowed: Collection[str]) -> Resource:
+def target_of(named: str | None, site: Site, allowed: Collection[str]) -> Resource:
     """The one resource that the token is for (RFC 8707 §2), among those at the paths *allowed*.
 
-    It may be left out if only one is allowed. Raises `InvalidTarget`.
+    *named*: the one that the request names. It may name none if only one is allowed. Raises
+    `InvalidTarget`.
     """
     mine = [resource for resource in site.resources if resource.path in allowed]
-    if not any(form.get("resource", ())):
+    if named is None:
         if len(mine) == 1:
             return mine[0]
         raise InvalidTarget("name the resource that the token is for: " + _names(mine))
-    wanted, *more = resources_of(form, site)
-    if more:
-        raise InvalidTarget("a token is for one resource: name one, and ask again for the others")
+    wanted = site.resource(named)
     if wanted not in mine:
         raise InvalidTarget("resource must be one of: " + _names(mine))
     return wanted

@@ -1,11 +1,16 @@
-"""What the token endpoint asks of a grant type, and what it gives to one."""
+"""What the token endpoint and the metadata ask of a grant type, and what they give to one."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from mintage.clients.client import Client
 from mintage.grant_tokens import TokenResponse
+from mintage.trust.issuer import Purpose
 from mintage.web.forms import Form
+
+Members: TypeAlias = Mapping[str, object]
+"""Members of the server's metadata (RFC 8414 §2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +30,14 @@ class TokenRequest:
 class GrantType(Protocol):
     """One way to get a token. *name* is its ``grant_type`` (RFC 6749 §4)."""
 
-    @property
-    def name(self) -> str: ...
+    name: ClassVar[str]
+
+    @staticmethod
+    def metadata(issuer: str, assertions: Collection[Purpose], /) -> Members:
+        """What the metadata says where this grant type is on, besides its name.
+
+        *issuer*: the server's. *assertions*: what the assertions are that it accepts.
+        """
 
     async def concerns(self, form: Form, client: Client) -> bool:
         """Whether *form* names a grant of *client*, which a login has made."""

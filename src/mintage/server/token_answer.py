@@ -1,4 +1,4 @@
-"""What both grants end with: the tokens of an opened grant, for one resource."""
+"""What most grant types end with: the tokens of an opened grant, for one resource."""
 
 import logging
 from dataclasses import dataclass, field
