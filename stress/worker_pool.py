@@ -9,6 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
+from uvicorn.loops.auto import auto_loop_factory
+
 Worker = Callable[..., AbstractAsyncContextManager[object]]
 
 # Processes of their own, forked from one that has nothing open and the imports behind it.
@@ -97,7 +99,8 @@ class WorkerPool:
 
 
 def _child(line: Connection, worker: Worker, args: tuple[object, ...]) -> None:
-    asyncio.run(_serve(line, worker, args))
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:  # that of `mintage serve`
+        runner.run(_serve(line, worker, args))
 
 
 async def _serve(line: Connection, worker: Worker, args: tuple[object, ...]) -> None:
