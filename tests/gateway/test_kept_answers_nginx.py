@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.testing.nanoidp import free_port
@@ -235,6 +235,31 @@ async def test_attack_e13_a_revoked_token_is_refused_when_the_answer_has_expired
             await asyncio.sleep(0.2)
     assert asyncio.get_running_loop().time() - began < 5.5
     assert await send(site, token) == 401
+
+
+async def test_attack_e13_an_expired_answer_is_not_read_from_a_file_that_is_still_open(
+    site: World, raw: RawBackend, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nginx keeps the files open; each answer names another user here."""
+    answer = ForwardAuth.__call__
+
+    async def numbered(self: ForwardAuth, scope: Scope, receive: Receive, send: Send) -> None:
+        async def other(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                user = f"user-{len(asked)}".encode()
+                headers = dict(message["headers"]) | {b"x-forwarded-user": user}
+                message = {**message, "headers": [*headers.items()]}
+            await send(message)
+
+        await answer(self, scope, receive, other)
+
+    monkeypatch.setattr(ForwardAuth, "__call__", numbered)
+    token = await access_token(site)
+    async with asyncio.timeout(30):
+        while len(asked) < 3:
+            assert await send(site, token) == 200
+            assert users(raw)[-1] == f"user-{len(asked)}".encode()
+            await asyncio.sleep(0.2)
 
 
 async def test_refusals_are_asked_about_again(site: World, asked: Asked) -> None:
