@@ -1,7 +1,7 @@
 """Each grant type is one file with the same parts, and the metadata names those that are on."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,12 +11,19 @@ from typing import Any, Final
 
 import pytest
 
+from mintage.clients.client import Client
+from mintage.errors import InvalidRequest
 from mintage.server import grant_types
 from mintage.server.capabilities import CORE_GRANT_TYPES
-from mintage.server.grant_type import GrantType
+from mintage.server.grant_type import GrantType, Parameters
+from mintage.server.openapi import describe
 from mintage.settings.grant_types import TABLES
+from mintage.site.resource import Resource
+from mintage.site.site import Site
 from mintage.trust.id_jag import PROFILE
 from mintage.trust.issuer import Purpose
+from mintage.values import ClientId
+from mintage.web.forms import Form
 from tests.support import exchanging
 from tests.support.client_keys import jwks, key
 from tests.support.world import World
@@ -35,19 +42,26 @@ def defined_in(module: ModuleType) -> Iterator[type[Any]]:
             yield each
 
 
+def of(module: ModuleType) -> Any:
+    """The one grant type of *module*."""
+    (grant_type,) = (each for each in defined_in(module) if hasattr(each, "issue"))
+    return grant_type
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
 class TestParts:
     def test_its_file_has_the_name_of_its_grant_type(self, module: ModuleType) -> None:
-        (grant_type,) = (each for each in defined_in(module) if hasattr(each, "issue"))
+        grant_type = of(module)
         last = grant_type.name.rpartition(":")[2]
         assert module.__name__.rpartition(".")[2] == last.replace("-", "_")
 
     def test_it_has_all_that_is_asked_of_a_grant_type(self, module: ModuleType) -> None:
-        (grant_type,) = (each for each in defined_in(module) if hasattr(each, "issue"))
+        grant_type = of(module)
         assert inspect.iscoroutinefunction(grant_type.issue)
         assert inspect.iscoroutinefunction(grant_type.concerns)
         assert isinstance(inspect.getattr_static(grant_type, "metadata"), staticmethod)
         assert isinstance(grant_type.metadata("https://auth.example", ()), dict)
+        assert isinstance(grant_type.parameters, Parameters)
 
     def test_its_request_is_a_frozen_value_with_a_parse_of_its_arguments(
         self, module: ModuleType
@@ -63,9 +77,70 @@ class TestParts:
         assert set(others) <= {"client", "site"}, "frozen values: no clock, no random bytes"
 
     def test_the_settings_have_it(self, module: ModuleType) -> None:
-        (grant_type,) = (each for each in defined_in(module) if hasattr(each, "issue"))
+        grant_type = of(module)
         table = module.__name__.rpartition(".")[2]
         assert grant_type in CORE_GRANT_TYPES or TABLES[table] is grant_type
+
+
+class Recorded(dict[str, tuple[str, ...]]):
+    """A form that keeps which parameters were looked at."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__({name: (value,) for name, value in fields.items()})
+        self.read = set[str]()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
+
+
+def example(schema: Mapping[str, Any]) -> str:
+    return str(next(iter(schema.get("enum", ["x" * 43]))))
+
+
+def parsed(module: ModuleType, form: Form) -> object:
+    """The request of the grant type in *module* that *form* is."""
+    (request,) = (each for each in defined_in(module) if hasattr(each, "parse"))
+    resource = Resource(path="/mcp", identifier="https://auth.example/mcp", scopes=())
+    given = {
+        "client": Client(
+            client_id=ClientId("x"),
+            name="x",
+            redirect_uris=(),
+            auth_method="client_secret_basic",
+            grant_types=(),
+            resources=("/mcp",),
+        ),
+        "site": Site(issuer="https://auth.example", resources=(resource,)),
+    }
+    _, *others = inspect.signature(request.parse).parameters
+    return request.parse(form, **{name: given[name] for name in others})
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
+class TestParameters:
+    """The OpenAPI document has the parameters that the grant type reads."""
+
+    @pytest.fixture
+    def fields(self, module: ModuleType) -> dict[str, str]:
+        parameters: Parameters = of(module).parameters
+        found = {name: example(schema) for name, schema in parameters.needed.items()}
+        return found | {"resource": "https://auth.example/mcp"}
+
+    def test_they_are_those_that_it_reads(self, module: ModuleType, fields: dict[str, str]) -> None:
+        parameters: Parameters = of(module).parameters
+        form = Recorded(fields)
+        parsed(module, form)
+        refused = {"actor_token", "actor_token_type"}
+        assert form.read - refused == {*parameters.needed, *parameters.others}
+
+    def test_without_a_needed_one_it_is_refused(
+        self, module: ModuleType, fields: dict[str, str]
+    ) -> None:
+        for name in of(module).parameters.needed:
+            rest = {other: value for other, value in fields.items() if other != name}
+            with pytest.raises(InvalidRequest, match=f"^{name} is missing"):
+                parsed(module, Recorded(rest))
 
 
 def only_workloads() -> dict[str, Any]:
@@ -137,6 +212,16 @@ class TestEachAlone:
             for member, value in told.items():
                 expected = value if is_on or grant_type in CORE_GRANT_TYPES else None
                 assert metadata.get(member) == expected, member
+
+    def test_the_openapi_document_has_their_requests(
+        self, world: World, metadata: dict[str, Any]
+    ) -> None:
+        paths = describe(world.running.site, world.config.capabilities)["paths"]
+        (content,) = paths["/token"]["post"]["requestBody"]["content"].values()
+        requests = [each["properties"] for each in content["schema"]["anyOf"]]
+        assert [each["grant_type"]["const"] for each in requests] == (
+            metadata["grant_types_supported"]
+        )
 
     async def test_a_device_can_ask_if_the_metadata_has_where(
         self, world: World, metadata: dict[str, Any]

@@ -106,6 +106,18 @@ def is_over(grant: Active, delegation: Delegation | None) -> bool:
     return any(ended.get(actor, -1) >= delegation.issued_at for actor in delegation.actors)
 
 
+def passed_on(
+    before: Delegation | None, actor: ClientId, grant: Active, *, may_act: ClientId | None, now: int
+) -> Delegation:
+    """What the token says that *actor* gets for one which says *before*.
+
+    Raises ``ValueError`` if no token can say it: see `check_size`.
+    """
+    actors = (actor, *(() if before is None else before.actors))
+    check_size(actors)
+    return Delegation(actors=actors, issued_at=issue_time(grant, actors, now=now), may_act=may_act)
+
+
 def issue_time(grant: Active, actors: Actors, *, now: int) -> int:
     """When a new token of *actors* is issued: now, but after all that they have revoked."""
     return max([now, *(grant.exchanges_ended.get(actor, -1) + 1 for actor in actors)])

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
 from mintage.clients.client import Client
 from mintage.grant_tokens import TokenResponse
@@ -11,6 +11,17 @@ from mintage.web.forms import Form
 
 Members: TypeAlias = Mapping[str, object]
 """Members of the server's metadata (RFC 8414 §2)."""
+
+Schema: TypeAlias = dict[str, object]
+TEXT: Final[Schema] = {"type": "string"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What a token request has besides ``grant_type`` and the client: JSON schemas by name."""
+
+    needed: Mapping[str, Schema]
+    others: Mapping[str, Schema]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +39,13 @@ class TokenRequest:
 
 
 class GrantType(Protocol):
-    """One way to get a token. *name* is its ``grant_type`` (RFC 6749 §4)."""
+    """One way to get a token. *name* is its ``grant_type`` (RFC 6749 §4).
+
+    *parameters*: those of its requests, for the OpenAPI document.
+    """
 
     name: ClassVar[str]
+    parameters: ClassVar[Parameters]
 
     @staticmethod
     def metadata(issuer: str, assertions: Collection[Purpose], /) -> Members:

@@ -35,8 +35,9 @@ from mintage.grant_tokens import ACCESS_TOKEN_TYPE
 from mintage.grants.devices import ALPHABET
 from mintage.jwt.status_list import MEDIA_TYPE
 from mintage.server.capabilities import Capabilities
+from mintage.server.grant_type import GrantType
 from mintage.server.grant_types.device_code import DeviceCodeGrant
-from mintage.server.grant_types.token_exchange import JWT_TYPE, TokenExchange
+from mintage.server.grant_types.token_exchange import TokenExchange
 from mintage.server.introspection_jwt import MEDIA_TYPE as INTROSPECTION_JWT
 from mintage.server.metadata import documents
 from mintage.site.site import Site
@@ -335,20 +336,6 @@ def _picture(name: str, media_type: str) -> Json:
     }
 
 
-def _token_exchange() -> Json:
-    """RFC 8693 §2.1."""
-    fields = {
-        "grant_type": {"const": TokenExchange.name},
-        "subject_token": _TEXT,
-        "subject_token_type": {"enum": [ACCESS_TOKEN_TYPE, JWT_TYPE]},
-        "requested_token_type": {"const": ACCESS_TOKEN_TYPE},
-        "resource": _TEXT,
-        "audience": _TEXT,
-        "scope": _TEXT,
-    }
-    return _of(fields | _CLIENT, ("grant_type", "subject_token", "subject_token_type"))
-
-
 def _exchanged() -> Json:
     """RFC 8693 §2.2.1."""
     members = {
@@ -360,45 +347,21 @@ def _exchanged() -> Json:
 
 
 def _token(capabilities: Capabilities) -> Json:
-    code = {
-        "grant_type": {"const": "authorization_code"},
-        "code": _TEXT,
-        "code_verifier": _TEXT | {"pattern": "^[A-Za-z0-9._~-]{43,128}$"},
-        "redirect_uri": _TEXT,
-        "resource": _TEXT,
-    }
-    refresh = {
-        "grant_type": {"const": "refresh_token"},
-        "refresh_token": _TEXT,
-        "scope": _TEXT,
-        "resource": _TEXT,
-    }
     answer = _closed(
         {
             "access_token": _TEXT,
             "token_type": _TOKEN_TYPE,
             "expires_in": _SECONDS,
-            "scope": _TEXT,
         },
+        scope=_TEXT,
         refresh_token=_TEXT,
     )
-    ways = [
-        _of(code | _CLIENT, ("grant_type", "code", "code_verifier")),
-        _of(refresh | _CLIENT, ("grant_type", "refresh_token")),
-    ]
     answers = [answer]
     if capabilities.accepts(TokenExchange):
-        ways.append(_token_exchange())
         answers.append(_exchanged())
-    if capabilities.accepts(DeviceCodeGrant):
-        device = {
-            "grant_type": {"const": DeviceCodeGrant.name},
-            "device_code": _TEXT,
-            "resource": _TEXT,
-        }
-        ways.append(_of(device | _CLIENT, ("grant_type", "device_code")))
+    ways = [_token_request(grant_type) for grant_type in capabilities.grant_types]
     return {
-        "summary": "A code or refresh token for new tokens (RFC 6749 §4.1.3 and §6)",
+        "summary": "A code, a refresh token or another grant for tokens (RFC 6749 §4)",
         "security": [{}, {"client": []}],
         "parameters": [_PROOF],
         "requestBody": {"required": True, "content": {_FORM: {"schema": {"anyOf": ways}}}},
@@ -410,6 +373,12 @@ def _token(capabilities: Capabilities) -> Json:
             )
         ),
     }
+
+
+def _token_request(grant_type: type[GrantType]) -> Json:
+    parameters = grant_type.parameters
+    fields = {"grant_type": {"const": grant_type.name}, **parameters.needed, **parameters.others}
+    return _of(fields | _CLIENT, ("grant_type", *parameters.needed))
 
 
 def _revoke() -> Json:

@@ -13,7 +13,7 @@ from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.handles import parse_code
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Redemption
-from mintage.server.grant_type import Members, TokenRequest
+from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
 from mintage.server.refusals import token_error
 from mintage.server.requests import named_resource
 from mintage.server.token_answer import Answer
@@ -59,6 +59,10 @@ class AuthorizationCode:
     emit: Emit = ignore
 
     name: ClassVar[str] = "authorization_code"
+    parameters: ClassVar = Parameters(
+        needed={"code": TEXT, "code_verifier": TEXT | {"pattern": f"^{_PKCE.pattern}$"}},
+        others={"redirect_uri": TEXT, "resource": TEXT},
+    )
 
     @staticmethod
     def metadata(_: str, __: Collection[Purpose], /) -> Members:

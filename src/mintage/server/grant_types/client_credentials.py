@@ -15,7 +15,7 @@ from mintage.grant_tokens import TokenResponse
 from mintage.grants.machines import client_identity
 from mintage.grants.states import Consent
 from mintage.server.direct_tokens import DirectTokens, target_of
-from mintage.server.grant_type import Members, TokenRequest
+from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
 from mintage.server.requests import named_resource, scopes_of
 from mintage.site.resource import Resource
 from mintage.site.site import Site
@@ -49,6 +49,10 @@ class ClientCredentials:
     limit: Callable[[Hashable], None] = no_limit
 
     name: ClassVar[str] = CLIENT_CREDENTIALS
+    parameters: ClassVar = Parameters(
+        needed={},
+        others={"scope": TEXT, "resource": TEXT},
+    )
 
     @staticmethod
     def metadata(_: str, __: Collection[Purpose], /) -> Members:

@@ -25,7 +25,7 @@ from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.devices import Poll, code_hash
 from mintage.grants.states import Reason
 from mintage.server.device_codes import DeviceCode, DeviceCodes
-from mintage.server.grant_type import Members, TokenRequest
+from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
 from mintage.server.refusals import token_error
 from mintage.server.requests import named_resource
 from mintage.server.token_answer import Answer
@@ -99,6 +99,10 @@ class DeviceCodeGrant:
     emit: Emit = ignore
 
     name: ClassVar[str] = DEVICE_CODE
+    parameters: ClassVar = Parameters(
+        needed={"device_code": TEXT},
+        others={"resource": TEXT},
+    )
 
     @staticmethod
     def metadata(issuer: str, _: Collection[Purpose], /) -> Members:

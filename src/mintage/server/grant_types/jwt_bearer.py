@@ -25,7 +25,7 @@ from mintage.grants.admission import AllowRule, admit
 from mintage.grants.machines import workload_client, workload_identity
 from mintage.grants.states import Consent
 from mintage.server.direct_tokens import DirectTokens, target_of
-from mintage.server.grant_type import Members, TokenRequest
+from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
 from mintage.server.requests import asked_scopes, named_resource
 from mintage.site.resource import Resource
 from mintage.site.site import Site
@@ -75,6 +75,10 @@ class JwtBearer:
     limit: Callable[[Hashable], None] = no_limit
 
     name: ClassVar[str] = JWT_BEARER
+    parameters: ClassVar = Parameters(
+        needed={"assertion": TEXT},
+        others={"scope": TEXT, "resource": TEXT},
+    )
 
     @staticmethod
     def metadata(_: str, assertions: Collection[Purpose], /) -> Members:

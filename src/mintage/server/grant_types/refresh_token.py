@@ -13,7 +13,7 @@ from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.handles import store_key
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Refreshment
-from mintage.server.grant_type import Members, TokenRequest
+from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
 from mintage.server.refusals import token_error
 from mintage.server.requests import asked_scopes, named_resource
 from mintage.server.token_answer import Answer
@@ -55,6 +55,10 @@ class RefreshToken:
     limit: Callable[[Hashable], None] = no_limit
 
     name: ClassVar[str] = "refresh_token"
+    parameters: ClassVar = Parameters(
+        needed={"refresh_token": TEXT},
+        others={"scope": TEXT, "resource": TEXT},
+    )
 
     @staticmethod
     def metadata(_: str, __: Collection[Purpose], /) -> Members:

@@ -22,15 +22,13 @@ from mintage.errors import (
     TokenError,
     UnauthorizedClient,
 )
-from mintage.events.event import Emit, Party, ignore
+from mintage.events.event import Emit, ignore
 from mintage.events.tokens import TokenDelegated, UpstreamTokenGiven
 from mintage.grant_tokens import ACCESS_TOKEN_TYPE, TokenResponse, Tokens
-from mintage.grants.delegation import Delegation, check_size, issue_time, narrowed
-from mintage.grants.handles import store_key
-from mintage.grants.parties import party_of
+from mintage.grants.delegation import Delegation, narrowed, passed_on
 from mintage.grants.states import Active
 from mintage.server.bound_resource import check_bound
-from mintage.server.grant_type import Members, TokenRequest
+from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
 from mintage.server.requests import asked_scopes
 from mintage.server.subject_tokens import Subject, SubjectKind, SubjectTokens, refuse_subject
 from mintage.server.told_claims import told_claims
@@ -42,11 +40,11 @@ from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
 from mintage.web.forms import Form, one, optional
 
-JWT_TYPE: Final = "urn:ietf:params:oauth:token-type:jwt"
+JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 IDENTITY_PROVIDER: Final = "identity-provider"
 """The ``audience`` of a request for the user's access token at the identity provider."""
 
-_KINDS: Final[dict[str, SubjectKind]] = {ACCESS_TOKEN_TYPE: "access_token", JWT_TYPE: "identity"}
+_KINDS: Final[dict[str, SubjectKind]] = {ACCESS_TOKEN_TYPE: "access_token", JWT: "identity"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +67,7 @@ class ExchangeRequest:
         kind = _KINDS.get(one(form, "subject_token_type"))
         if kind is None:
             raise InvalidRequest(
-                f"subject_token_type must be {ACCESS_TOKEN_TYPE}, or {JWT_TYPE} for a signed "
-                "identity"
+                f"subject_token_type must be {ACCESS_TOKEN_TYPE}, or {JWT} for a signed identity"
             )
         _check_actor(form)
         if optional(form, "requested_token_type") not in (None, ACCESS_TOKEN_TYPE):
@@ -129,6 +126,15 @@ class TokenExchange:
     emit: Emit = ignore
 
     name: ClassVar[str] = "urn:ietf:params:oauth:grant-type:token-exchange"
+    parameters: ClassVar = Parameters(
+        needed={"subject_token": TEXT, "subject_token_type": {"enum": list(_KINDS)}},
+        others={
+            "requested_token_type": {"const": ACCESS_TOKEN_TYPE},
+            "resource": TEXT,
+            "audience": TEXT,
+            "scope": TEXT,
+        },
+    )
 
     @staticmethod
     def metadata(_: str, __: Collection[Purpose], /) -> Members:
@@ -141,32 +147,31 @@ class TokenExchange:
         client = request.client
         rules = rules_of(client)
         asked = ExchangeRequest.parse(request.form, self.site)
-        subject = await self._subject(asked, rules)
-        opened = await self._live(subject, client)
+        subject, opened = await self._opened(asked, rules, client)
         if asked.target is None:
             return await self._upstream_token(asked, rules, client, opened)
         return self._narrower(
             asked.target, asked.scopes, rules, client, subject, opened, request.jkt
         )
 
-    async def _subject(self, request: ExchangeRequest, rules: Exchanging) -> Subject:
+    async def _opened(
+        self, asked: ExchangeRequest, rules: Exchanging, client: Client
+    ) -> tuple[Subject, OpenGrant]:
+        """What the subject token proves, and its grant, which *client* may use."""
         resource = next((one for one in self.site.resources if one.path == rules.resource), None)
         if resource is None:
             raise InvalidTarget("the resource of this client is not served here any more")
         try:
-            return self.subjects.read(request.subject_token, request.kind, resource)
+            subject = self.subjects.read(asked.subject_token, asked.kind, resource)
         except TokenError as error:
-            unverified = self.tokens.named_by_unknown_key(request.subject_token, error)
+            unverified = self.tokens.named_by_unknown_key(asked.subject_token, error)
             await self.vault.check_secrets(unverified)
             refuse_subject(error.error)
-
-    async def _live(self, subject: Subject, client: Client) -> OpenGrant:
-        """The grant of *subject*, which *client* may use."""
         outcome = await self.vault.authenticate(subject.handle)
         if isinstance(outcome, Refused):
             refuse_subject(outcome.reason.value)
         subject.check(outcome.grant, client.client_id, self.denied, now=self.clock())
-        return outcome
+        return subject, outcome
 
     def _narrower(
         self,
@@ -198,7 +203,7 @@ class TokenExchange:
             )
         except ValueError:
             refuse_subject("expired_token")
-        party = _party(opened, client, target.identifier)
+        party = replace(opened.party(target.identifier), client_id=client.client_id)
         self.emit(TokenDelegated(party=party, scopes=scopes, actors=delegation.actors))
         return response
 
@@ -219,7 +224,8 @@ class TokenExchange:
         upstream = renewed.grant.upstream
         if upstream is None:
             raise InvalidTarget("nobody logged in at an identity provider for this token")
-        self.emit(UpstreamTokenGiven(party=_party(opened, client, None)))
+        party = replace(opened.party(), client_id=client.client_id)
+        self.emit(UpstreamTokenGiven(party=party))
         left = None if upstream.expires_at is None else upstream.expires_at - int(self.clock())
         return TokenResponse(
             access_token=upstream.access_token,
@@ -285,16 +291,7 @@ def delegation_of(
     rule: ExchangeTarget, client: Client, subject: Subject, grant: Active, *, now: int
 ) -> Delegation:
     """Who acts by the new token: *client*, and before it those that acted by *subject*."""
-    before = subject.delegation
-    actors = (client.client_id, *(() if before is None else before.actors))
     try:
-        check_size(actors)
+        return passed_on(subject.delegation, client.client_id, grant, may_act=rule.may_act, now=now)
     except ValueError as error:
         raise InvalidRequest(f"this token can't be exchanged any further: {error}") from None
-    issued_at = issue_time(grant, actors, now=now)
-    return Delegation(actors=actors, issued_at=issued_at, may_act=rule.may_act)
-
-
-def _party(opened: OpenGrant, client: Client, resource: str | None) -> Party:
-    party = party_of(opened.grant, store_key(opened.secret), resource=resource)
-    return replace(party, client_id=client.client_id)
