@@ -177,6 +177,32 @@ class TestFailures:
         answer = await call(world, token)
         assert answer.status_code == 502
 
+    async def test_a_token_that_the_backend_takes_no_more_is_got_anew(
+        self, world: World, other: OtherServer
+    ) -> None:
+        """The client is told to come back here, and not to log in at the other server."""
+        token = await logged_in(world)
+        assert (await call(world, token)).status_code == 200
+        world.clock.advance(11)
+        other.users.clear()  # it has lost its memory, or somebody there has revoked them
+        answer = await call(world, token)
+        assert (answer.status_code, answer.json()) == (401, {"error": "invalid_token"})
+        challenge = answer.headers["www-authenticate"]
+        assert f"{world.issuer}/.well-known/oauth-protected-resource/mcp" in challenge
+        assert other.url not in challenge
+        assert (await call(world, token)).status_code == 200
+        assert other.seen["token"] == 2
+
+    async def test_a_backend_that_takes_no_token_costs_the_provider_little(
+        self, world: World, other: OtherServer
+    ) -> None:
+        token = await logged_in(world)
+        other.refuses = True
+        for _ in range(20):
+            assert (await call(world, token)).status_code == 401
+            world.clock.advance(1)
+        assert other.seen["token"] <= 3
+
     @pytest.mark.parametrize(
         "said",
         [

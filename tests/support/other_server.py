@@ -31,13 +31,17 @@ CLIENT_SECRET = "what mintage has at the other server"
 
 @dataclass
 class OtherServer:
-    """*lifetime*: of its tokens, in seconds. *fault*: the status of each answer of ``/token``."""
+    """*lifetime*: of its tokens, in seconds. *fault*: the status of each answer of ``/token``.
+
+    *refuses*: whether its MCP server takes no token at all.
+    """
 
     idp: FakeUpstream
     lifetime: int = 600
     fault: int | None = None
     error: str | None = None
     delay: float = 0
+    refuses: bool = False
     url: str = ""
     seen: Counter[str] = field(default_factory=Counter)
     users: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -114,6 +118,7 @@ class OtherServer:
         self.seen["mcp"] += 1
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         user, end = self.users.get(token, ("", 0.0))
-        if self.idp.clock() >= end:
-            return JSONResponse({"error": "invalid_token"}, 401)
+        if self.refuses or self.idp.clock() >= end:
+            told = f'Bearer resource_metadata="{self.url}/.well-known/oauth-protected-resource"'
+            return JSONResponse({"error": "invalid_token"}, 401, headers={"www-authenticate": told})
         return JSONResponse({"user": user, "headers": dict(request.headers)})

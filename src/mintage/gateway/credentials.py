@@ -32,6 +32,7 @@ IDENTITY_HEADER: Final = "x-identity-token"
 _IDENTITY_SECONDS: Final = 60
 _MARGIN: Final = 30  # seconds before its end at which an exchanged token is got anew
 _UNSTATED: Final = 300  # seconds that one without an end is kept
+_YOUNG: Final = 10  # seconds in which one that a backend refuses is not got anew
 _MAX_KEPT: Final = 10_000
 _HEADERS: Final = "identity headers"
 
@@ -96,6 +97,7 @@ class _Kept(NamedTuple):
     token: str
     made_of: object
     until: float
+    since: float = 0.0
 
 
 @dataclass(slots=True)
@@ -140,6 +142,20 @@ class BackendCredentials:
             case "id_jag":
                 token = await self._exchange(access, resource, resource.id_jag)
         return self._identity(access, resource), f"Bearer {token}"
+
+    def refused(self, access: Access, resource: Resource) -> None:
+        """The backend refuses the exchanged token of *access*: the next request gets a new one.
+
+        One that was got just now is kept, so a backend that refuses every token costs the provider
+        little.
+        """
+        wanted = resource.exchange or resource.id_jag
+        if wanted is None:
+            return
+        key = store_key(access.opened.secret), wanted
+        kept = self._exchanged.get(key)
+        if kept is not None and self.steady() - kept.since >= _YOUNG:
+            del self._exchanged[key]
 
     def _identity(self, access: Access, resource: Resource) -> dict[str, str]:
         who = access.opened.grant.login.identity
@@ -203,6 +219,7 @@ class BackendCredentials:
         left: float = _UNSTATED
         if given.expires_at is not None:
             left = given.expires_at - _MARGIN - self.clock()
-        self._exchanged[key] = _Kept(given.access_token, tokens, self.steady() + left)
+        steady = self.steady()
+        self._exchanged[key] = _Kept(given.access_token, tokens, steady + left, steady)
         self.emit(TokenExchanged(party=party, audience=key[1].audience))
         return given.access_token

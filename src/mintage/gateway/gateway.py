@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mintage.concurrency.bounded_memory import BoundedMemory
-from mintage.errors import AccessDenied, NotFound
+from mintage.errors import AccessDenied, InvalidToken, NotFound
 from mintage.gateway.access_guard import AccessGuard, PageOf
 from mintage.gateway.backend import Backend, Sessions
 from mintage.gateway.headers import RawHeaders, to_backend
@@ -32,6 +33,7 @@ from mintage.web.edge import error_response, failure_of
 PageAbout: TypeAlias = Callable[[Request, Resource, Response], Response]
 """(request without a token, its resource, the refusal) → what is sent: a page for a browser."""
 
+_CHALLENGE: Final = "www-authenticate"
 _MAX_FOUND: Final = 512  # paths whose resource is remembered: most requests go to few
 
 
@@ -118,6 +120,8 @@ class Gateway:
         try:
             access = await self._access(scope, found, incoming)
             receive, send = incoming.onward, with_next_nonce(send, access)
+            if _is_exchanged(found.target.resource):
+                send = self._hearing_refusals(scope, send, found, access)
             if found.target.resource.filter_lists:
                 send = self._filtering(scope, receive, send, found, access)
             if (sessions := found.target.sessions) is not None:
@@ -166,7 +170,10 @@ class Gateway:
             await websocket.relay(pool, found.rest, headers, access.user, still_good)
         except Declined as declined:
             pool, resource = _way_to(found.target), found.target.resource
-            await websocket.refuse(declined.response(pool, found.rest, resource.identifier))
+            response = declined.response(pool, found.rest, resource.identifier)
+            if response.status_code == HTTPStatus.UNAUTHORIZED and _is_exchanged(resource):
+                response.headers[_CHALLENGE] = self._refused_there(asked, resource, access)
+            await websocket.refuse(response)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             await websocket.refuse(self.refusal(error, Request(asked), found.target))
 
@@ -219,6 +226,41 @@ class Gateway:
         may_call = self.guard.may_call(access, found.target.resource, found.rest)
         return ListFilter(send, may_call, refuse, scope["method"], scope["path"])
 
+    def _hearing_refusals(
+        self, scope: Scope, send: Send, found: Match[Backend], access: Access
+    ) -> Send:
+        """*send*, for a backend that may refuse the token that Mintage got for it elsewhere.
+
+        The client knows nothing of that token. It is told to ask here again, and not where the
+        backend would have it log in.
+        """
+        resource = found.target.resource
+
+        async def told(message: Message) -> None:
+            if (
+                message["type"] == "http.response.start"
+                and message["status"] == HTTPStatus.UNAUTHORIZED
+            ):
+                ours = self._refused_there(scope, resource, access)
+                theirs = [each for each in message["headers"] if each[0] != _CHALLENGE.encode()]
+                headers = [*theirs, (_CHALLENGE.encode(), ours.encode())]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return told
+
+    def _refused_there(self, scope: Scope, resource: Resource, access: Access) -> str:
+        """The challenge for a client whose exchanged token the backend of *resource* refused."""
+        self.proxy.credentials.refused(access, resource)
+        error = InvalidToken(
+            "the backend does not take the token that this server got for it; send the request "
+            "again",
+            reason="the backend refused the exchanged token",
+            stage="upstream",
+        )
+        refusal = self.guard.refusal(error, Request(scope), resource, slash=False)
+        return refusal.headers[_CHALLENGE]
+
     async def _headers(self, scope: Scope, found: Match[Backend], access: Access) -> RawHeaders:
         """The headers for the backend. Raises `MintageError` if its credential is not to be had."""
         identity, authorization = await self.proxy.credentials.of(access, found.target.resource)
@@ -260,3 +302,8 @@ def _way_to(backend: Backend) -> Pool:
     if backend.pool is None:
         raise NotFound("another proxy serves this resource; use its address")
     return backend.pool
+
+
+def _is_exchanged(resource: Resource) -> bool:
+    """Whether the backend gets a token that Mintage got for this backend alone."""
+    return resource.credential in ("exchange", "id_jag")
