@@ -1,9 +1,14 @@
 """A client that an operator denied: no login, no refresh, no request; on every replica."""
 
+from typing import Any
+
+import pytest
+
+from mintage.clients.client import DEVICE_CODE
 from mintage.events.clients import ClientDenied
 from mintage.events.event import Event
 from mintage.events.grants import GrantEnded
-from mintage.testing.browser import Page
+from mintage.testing.browser import Browser, Page
 from mintage.testing.oauth_client import OAuthClient
 from mintage.values import ClientId
 from tests.support.replicas import elsewhere
@@ -101,3 +106,32 @@ async def test_what_is_known_stays_denied_while_the_store_does_not_answer(world:
     await world.running.store.close()
     await here.follow()
     assert here.denied.covers(ClientId(client.client_id))
+
+
+class TestOnADevice:
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        return {"grant_types": {"device_code": {}}}
+
+    @pytest.mark.parametrize("steps", [0, 1, 2])
+    async def test_attack_d20_denied_since_its_device_asked(self, world: World, steps: int) -> None:
+        """Nobody is asked about it any more, and no login is made for it."""
+        client = await world.client(grant_types=[DEVICE_CODE], redirect_uris=[], response_types=[])
+        asked = await world.http.post(
+            f"{world.issuer}/device_authorization", data={"client_id": client.client_id}
+        )
+        forms = [{"user_code": asked.json()["user_code"]}, {"decision": "approve"}]
+        async with Browser(stop_at=(f"{world.issuer}/callback",)) as browser:
+            page = await browser.open(f"{world.issuer}/device")
+            for form in forms[:steps]:
+                page = await browser.submit(page, form)
+            await world.running.client_denials.deny(client.client_id, by=None)
+            browser.stop_at = ()
+            if steps < len(forms):
+                page = await browser.submit(page, forms[steps])
+            else:
+                page = await browser.open(page.url)
+        assert page.status == 400
+        assert "This app may not be used here" in page.text
+        subject = (world.upstream.issuer, "alice")
+        assert not [one async for one in world.running.vault.listing.find(subject=subject)]

@@ -1,6 +1,6 @@
 """The parts of device authorization (RFC 8628), if the settings have it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mintage.app.limits import Limits
 from mintage.clients.authentication import Authenticator
@@ -22,7 +22,7 @@ from mintage.server.upstream_revoker import UpstreamRevoker
 from mintage.settings.load import Config
 from mintage.site.site import Site
 from mintage.upstream.registry import Upstreams
-from mintage.values import Clock, RandomBytes
+from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.vault import Vault
 from mintage.web.edge import Handler, for_clients
 
@@ -68,6 +68,7 @@ def device_routes(
     authenticate: Authenticator,
     upstreams: Upstreams,
     vault: Vault,
+    check_client: Callable[[ClientId], None],
     revoker: UpstreamRevoker,
     limits: Limits,
     clock: Clock,
@@ -99,6 +100,7 @@ def device_routes(
         site=site,
         upstreams=upstreams,
         devices=vault.devices,
+        check_client=check_client,
         cookies=cookies,
         pages=pages,
         scope_texts=config.scopes.texts,
@@ -120,6 +122,7 @@ def device_routes(
                 site=site,
                 upstream=upstream,
                 devices=vault.devices,
+                check_client=check_client,
                 cookies=cookies,
                 pages=pages,
                 emit=emit,

@@ -147,6 +147,7 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
             authenticate=authenticate,
             upstreams=upstreams,
             vault=vault,
+            check_client=denials.denied.check_id,
             revoker=revoker,
             limits=Limits(config.limits, steady),
             clock=clock,

@@ -79,6 +79,13 @@ def _split(host: str) -> tuple[str, str]:
     return (host, "") if not colon or port.endswith("]") else (bare, port)
 
 
+def _denied(name: str | None) -> ClientIsDenied:
+    return ClientIsDenied(
+        "the operator of this server has denied this application; ask the operator",
+        reason=f"denied as {name}",
+    )
+
+
 @dataclass(slots=True)
 class DeniedClients:
     """The denials that this process knows. `update` replaces them.
@@ -103,10 +110,12 @@ class DeniedClients:
     def check(self, client: Client) -> None:
         """Raises `ClientIsDenied`."""
         if self.names and (name := self.name_of(client)) is not None:
-            raise ClientIsDenied(
-                "the operator of this server has denied this application; ask the operator",
-                reason=f"denied as {name}",
-            )
+            raise _denied(name)
+
+    def check_id(self, client_id: ClientId) -> None:
+        """As `check`, for a client that is known by its id alone."""
+        if self.covers(client_id):
+            raise _denied(self.name_covering(client_id))
 
     def check_registration(self, client: Client) -> None:
         """Raises `InvalidRedirectUri` (RFC 7591 §3.2.2)."""

@@ -37,7 +37,7 @@ from mintage.server.same_site import refuse_other_origins, refuse_other_sites
 from mintage.site.site import Site
 from mintage.upstream.protocol import LoginParameters, LoginRequest
 from mintage.upstream.registry import RegisteredUpstream, Upstreams
-from mintage.values import Clock, RandomBytes
+from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.device_grants import DeviceGrants
 from mintage.vault.device_requests import DeviceRequest
 from mintage.web.edge import failure_of, log_refusal, read_form, read_query
@@ -48,11 +48,15 @@ _SHOWN: Final = 40  # characters of a wrong code
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceEndpoint:
-    """*limit_by_address* and *limit* count the codes that are typed, by network and in all."""
+    """*check_client* refuses a client that was denied since it asked.
+
+    *limit_by_address* and *limit* count the codes that are typed, by network and in all.
+    """
 
     site: Site
     upstreams: Upstreams
     devices: DeviceGrants
+    check_client: Callable[[ClientId], None]
     cookies: DeviceCookies
     pages: Pages
     scope_texts: Mapping[str, str] = field(repr=False)
@@ -106,6 +110,7 @@ class DeviceEndpoint:
             refusal = InvalidRequest("no device waits with this code", stage="device")
             log_refusal(refusal, request)
             return self._ask_for_code(request, typed[:_SHOWN], wrong=True)
+        self.check_client(wanted.client_id)
         names = (wanted.resource, *wanted.more_resources)
         offered = offered_for(self.upstreams, names, self.site)
         values = device_values(
@@ -150,6 +155,7 @@ class DeviceEndpoint:
                 "this code has expired, or was answered; begin again at the device",
                 reason="device code ended",
             )
+        self.check_client(wanted.client_id)
         return wanted
 
     def _chosen(self, name: str | None, sent: DeviceForm) -> RegisteredUpstream:

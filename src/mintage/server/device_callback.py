@@ -1,5 +1,6 @@
 """The way back from the provider to ``/device``: the grant that the device waits for is made."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import quote
@@ -28,11 +29,15 @@ from mintage.web.edge import NO_STORE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSignIn:
-    """What follows a login that a person began at ``/device``. See `SignIn`."""
+    """What follows a login that a person began at ``/device``. See `SignIn`.
+
+    *check_client* refuses a client that was denied since it asked.
+    """
 
     site: Site
     upstream: RegisteredUpstream
     devices: DeviceGrants
+    check_client: Callable[[ClientId], None]
     cookies: DeviceCookies
     pages: Pages
     emit: Emit = ignore
@@ -56,6 +61,7 @@ class DeviceSignIn:
                 "this code has expired, or was answered; begin again at the device",
                 reason="device code ended during the login",
             )
+        self.check_client(wanted.client_id)
         consent = Consent(
             client_id=wanted.client_id,
             resource=wanted.resource,
