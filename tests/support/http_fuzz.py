@@ -18,13 +18,18 @@ NAMES = [
     "client_id", "client_secret", "client_assertion", "client_assertion_type", "redirect_uri",
     "response_type", "scope", "state", "resource", "code", "code_challenge", "code_verifier",
     "code_challenge_method", "grant_type", "refresh_token", "token", "token_type_hint", "request",
-    "decision", "error", "iss", "prompt", "max_age", "login_hint",
+    "decision", "error", "iss", "prompt", "max_age", "login_hint", "device_code", "user_code",
+    "form", "upstream", "request_uri", "dpop_jkt", "assertion", "subject_token",
+    "subject_token_type", "actor_token", "actor_token_type", "audience", "requested_token_type",
 ]  # fmt: skip
 LIKELY = [
     "code", "S256", "plain", "authorization_code", "refresh_token", "approve", "deny", "tools",
     REDIRECT_URI, "none", "a" * 43, "https://client.example/doc", "http://127.0.0.1/x", "", "\0",
     "javascript:alert(1)", "<script>alert(1)</script>", "é", "\ud83d\ude00", "-1", "1e400",
-    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "eyJhbGciOiJub25lIn0.e30.",
+    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_credentials",
+    "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "urn:ietf:params:oauth:grant-type:token-exchange", "identity-provider",
+    "eyJhbGciOiJub25lIn0.e30.",
 ]  # fmt: skip
 VALUES = st.sampled_from(LIKELY) | st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 FIELDS = st.lists(st.tuples(st.sampled_from(NAMES), VALUES), max_size=10)
@@ -38,8 +43,11 @@ JSON = st.recursive(
     max_leaves=10,
 )
 HEADERS = st.dictionaries(
-    st.sampled_from(["authorization", "cookie", "origin", "host", "sec-fetch-site", "accept"]),
-    st.sampled_from(["Basic eA==", "Basic Og==", "Bearer x", "Bearer", "mintage-browser=x", "null",
+    st.sampled_from(
+        ["authorization", "cookie", "origin", "host", "sec-fetch-site", "accept", "dpop"]
+    ),
+    st.sampled_from(["Basic eA==", "Basic Og==", "Bearer x", "Bearer", "DPoP x",
+                     "mintage-browser=x", "null",
                      "evil.example", "cross-site", "*/*", "application/json", "\u00e9"]),
     max_size=3,
 )  # fmt: skip

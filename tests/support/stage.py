@@ -31,21 +31,31 @@ class Stage:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
-    async def open(self, stack: AsyncExitStack, directory: Path) -> None:
+    async def open(self, stack: AsyncExitStack, directory: Path, overrides: dict[str, Any]) -> None:
         upstream = await stack.enter_async_context(FakeUpstream(self.clock).running())
         self.world: World = await stack.enter_async_context(
             opened_world(
-                self.clock, upstream, directory, {"grants": {"max_per_user_and_client": 1000}}, {}
+                self.clock,
+                upstream,
+                directory,
+                {"grants": {"max_per_user_and_client": 1000}} | overrides,
+                {},
             )
         )
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
+def stage_settings() -> dict[str, Any]:
+    """Settings that a test wants otherwise: override this fixture."""
+    return {}
+
+
+@pytest.fixture
+def stage(stage_settings: dict[str, Any]) -> Iterator[Stage]:
     stage = Stage()
     stack = AsyncExitStack()
     with stage.runner, tempfile.TemporaryDirectory() as directory:
-        stage.run(stage.open(stack, Path(directory)))
+        stage.run(stage.open(stack, Path(directory), stage_settings))
         yield stage
         stage.run(stack.aclose())
         stage.run(asyncio.sleep(0.1))  # the servers' last connections are being closed
