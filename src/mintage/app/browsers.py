@@ -69,7 +69,7 @@ class BrowserDoor:
             random_bytes=random_bytes,
         )
         cookies = self.cookies.cookies
-        account = AccountCookies(cookies, cookies.keys, self.site.issuer, random_bytes)
+        account = AccountCookies(cookies, self.site.issuer)
         sign_out = SignOutEndpoint(
             site=self.site,
             upstreams=upstreams,
@@ -84,7 +84,6 @@ class BrowserDoor:
             cookies=cookies,
             pages=self.pages,
             clock=clock,
-            random_bytes=random_bytes,
         )
         found: dict[str, Handler] = {SIGN_IN.name: sign_in, SIGN_OUT.name: sign_out}
         for upstream in upstreams:

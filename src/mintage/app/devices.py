@@ -79,10 +79,7 @@ def device_routes(
     section = config.grant_types.device_code
     if section is None:
         return {}
-    keys = _keys(config)
-    cookies = DeviceCookies(
-        Cookies(keys, site.secure, random_bytes), keys, site.issuer, random_bytes
-    )
+    cookies = DeviceCookies(Cookies(_keys(config), site.secure, random_bytes), site.issuer)
     ask = DeviceAuthorizationEndpoint(
         site=site,
         authenticate=authenticate,

@@ -157,7 +157,7 @@ def page_routes(
     }
     for_people = callbacks
     if site.account:
-        account_cookies = AccountCookies(cookies, cookie_keys, site.issuer, random_bytes)
+        account_cookies = AccountCookies(cookies, site.issuer)
         for_people = _account(
             config,
             site,

@@ -31,8 +31,8 @@ from mintage.server.account_session import (
     AccountSession,
     AccountSessions,
 )
-from mintage.server.cookies import LOGIN_SECONDS, digest_of
-from mintage.server.login_errors import AccountRefused, CookieMissing
+from mintage.server.cookies import LOGIN_SECONDS, copy_cookies, digest_of
+from mintage.server.login_errors import AccountRefused
 from mintage.server.pages import Pages
 from mintage.server.provider_logout import ProviderLogout, provider_logout
 from mintage.server.remembering import Remembering
@@ -90,7 +90,7 @@ class AccountEndpoint:
             request,
             "account",
             action=account_path(self.site),
-            sealed=self.cookies.seal_form(form),
+            sealed=self.cookies.form.field(form),
             session=session,
             upstreams=[{"name": one.name, "title": one.title} for one in self.upstreams],
             apps=page.rows(apps, now=now),
@@ -105,7 +105,7 @@ class AccountEndpoint:
             at_provider=await self._provider_logout(session) is not None,
             minutes=SESSION_SECONDS // 60,
         )
-        response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
+        copy_cookies(fresh, response)
         return response
 
     async def _act(self, request: Request) -> Response:
@@ -113,7 +113,8 @@ class AccountEndpoint:
         refuse_other_sites(request, stage="account")
         refuse_other_origins(request, self.site, stage="account")
         session = await self._session(request)
-        self._check_form(request, one(form, "form"), session)
+        sent = self.cookies.form.sent(request, one(form, "form"), now=int(self.clock()))
+        check_session(sent, session)
         if sum(optional(form, name) is not None for name in _BUTTONS) != 1:
             raise InvalidRequest(f"send one of: {', '.join(_BUTTONS)}", stage="account")
         if (name := optional(form, "upstream")) is not None:
@@ -135,7 +136,7 @@ class AccountEndpoint:
         )
         url = await upstream.authorization_url(account_login(login, upstream, self.site))
         response = self.pages.onward(request, url, to=upstream.title)
-        self.cookies.set_login(response, login)
+        self.cookies.login.set(response, login)
         return response
 
     async def _change(self, request: Request, form: Form, session: AccountSession) -> Response:
@@ -224,30 +225,6 @@ class AccountEndpoint:
     def _sessions(self) -> AccountSessions:
         return AccountSessions(self.cookies, self.vault, self.clock)
 
-    def _check_form(self, request: Request, text: str, session: AccountSession | None) -> None:
-        """The form must be from this page, this browser and this session, and not too old."""
-        form = self.cookies.open_form(text)
-        if form is None:
-            raise AccountRefused(
-                "this server did not make this form; open the page again", reason="foreign form"
-            )
-        if not self.cookies.cookies.is_from(request, form.browser):
-            raise CookieMissing(
-                "this browser did not send back the cookie that the page came with; allow "
-                "cookies for this site",
-                reason="account form without its browser's cookie",
-                stage="account",
-            )
-        if int(self.clock()) >= form.expires_at:
-            raise AccountRefused(
-                "this page was open for too long; open it again", reason="expired form"
-            )
-        if form.session is not None and (session is None or form.session != session.id):
-            raise AccountRefused(
-                "you signed out, or signed in again, after this page was shown; open it again",
-                reason="form of another session",
-            )
-
     def _random(self) -> str:
         return encode_text(self.random_bytes(32))
 
@@ -269,3 +246,12 @@ def account_login(login: AccountLogin, upstream: RegisteredUpstream, site: Site)
         code_verifier=login.code_verifier,
         parameters=LoginParameters(prompt="select_account"),
     )
+
+
+def check_session(form: AccountForm, session: AccountSession | None) -> None:
+    """Raises `AccountRefused` if the page of *form* was shown in another session than *session*."""
+    if form.session is not None and (session is None or form.session != session.id):
+        raise AccountRefused(
+            "you signed out, or signed in again, after this page was shown; open it again",
+            reason="form of another session",
+        )

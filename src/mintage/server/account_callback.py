@@ -45,10 +45,10 @@ class AccountSignIn:
     purpose: ClassVar[Purpose] = "account"
 
     def login(self, request: Request, state: str, *, now: int) -> AccountLogin | None:
-        return self.cookies.login(request, state, now=now)
+        return self.cookies.login.get(request, state, now=now)
 
     def forget(self, response: Response, _login: AccountLogin, /) -> None:
-        self.cookies.clear_login(response)
+        self.cookies.login.clear(response)
 
     def wanted(self, login: AccountLogin, /) -> LoginRequest:
         return account_login(login, self.upstream, self.site)

@@ -1,30 +1,24 @@
 """Who is signed in at ``/account``: a session for that page alone, in a cookie of its browser.
 
-It is no grant, and no token can be made from it. The cookies and the form are encrypted for this
-issuer: another issuer with the same secret can't open them.
+It is no grant, and no token can be made from it.
 """
 
-from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.crypto.sealing import BoxKey
-from mintage.errors import SealError
-from mintage.server.cookies import LOGIN_SECONDS, Cookies, cookies_of
-from mintage.server.sealed_text import open_text, seal_text
-from mintage.values import Clock, RandomBytes
+from mintage.server.cookies import Cookies
+from mintage.server.login_errors import AccountRefused
+from mintage.server.page_cookies import PageForm, PageLogin, PageSeal
+from mintage.values import Clock
 from mintage.vault.vault import Vault
 
 SESSION_SECONDS: Final = 900
 SESSION_ID_BYTES: Final = 16
-_LOGIN: Final = "account-login"
 _SESSION: Final = "account"
-_FORM: Final = "form"
-
-T = TypeVar("T")
 
 
 class AccountLogin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -73,64 +67,33 @@ _forms: msgspec.msgpack.Decoder[AccountForm] = msgspec.msgpack.Decoder(AccountFo
 
 @dataclass(frozen=True, slots=True)
 class AccountCookies:
-    """*keys*: the first encrypts, all decrypt."""
-
     cookies: Cookies
-    keys: tuple[BoxKey, ...] = field(repr=False)
     issuer: str
-    random_bytes: RandomBytes
 
-    def set_login(self, response: Response, login: AccountLogin) -> None:
-        """Keep *login* in the browser, in place of an earlier one."""
-        value = self._seal(login, _LOGIN)
-        self.cookies.set(response, self.cookies.name(_LOGIN), value, seconds=LOGIN_SECONDS)
+    @property
+    def login(self) -> PageLogin[AccountLogin]:
+        """The login under way."""
+        return PageLogin(self._seal, _logins)
 
-    def login(self, request: Request, state: str, *, now: int) -> AccountLogin | None:
-        """The login with this *state*, if this very browser began it."""
-        login = self._cookie(request, _LOGIN, _logins)
-        if login is None or login.state != state or now >= login.expires_at:
-            return None
-        return login
-
-    def clear_login(self, response: Response) -> None:
-        self.cookies.expire(response, self.cookies.name(_LOGIN))
+    @property
+    def form(self) -> PageForm[AccountForm]:
+        """The page's hidden field."""
+        return PageForm(self._seal, _forms, AccountRefused)
 
     def set_session(self, response: Response, session: AccountSession) -> None:
-        value = self._seal(session, _SESSION)
-        self.cookies.set(response, self.cookies.name(_SESSION), value, seconds=SESSION_SECONDS)
+        self._seal.set(response, _SESSION, session, seconds=SESSION_SECONDS)
 
     def session(self, request: Request, *, now: int) -> AccountSession | None:
         """The session of this browser, if it has not expired."""
-        session = self._cookie(request, _SESSION, _sessions)
+        session = self._seal.get(request, _SESSION, _sessions)
         return None if session is None or now >= session.expires_at else session
 
     def clear_session(self, response: Response) -> None:
-        self.cookies.expire(response, self.cookies.name(_SESSION))
+        self._seal.clear(response, _SESSION)
 
-    def seal_form(self, form: AccountForm) -> str:
-        return self._seal(form, _FORM)
-
-    def open_form(self, text: str) -> AccountForm | None:
-        """The form that `seal_form` made; None for anything else."""
-        return self._open(text, _FORM, _forms)
-
-    def _cookie(self, request: Request, name: str, decoder: msgspec.msgpack.Decoder[T]) -> T | None:
-        value = cookies_of(request).get(self.cookies.name(name))
-        return None if value is None else self._open(value, name, decoder)
-
-    def _seal(self, value: msgspec.Struct, name: str) -> str:
-        return seal_text(
-            value, keys=self.keys, context=self._context(name), random_bytes=self.random_bytes
-        )
-
-    def _open(self, text: str, name: str, decoder: msgspec.msgpack.Decoder[T]) -> T | None:
-        try:
-            return open_text(text, decoder, keys=self.keys, context=self._context(name))
-        except SealError:
-            return None
-
-    def _context(self, name: str) -> bytes:
-        return f"account {name} of {self.issuer}".encode()
+    @property
+    def _seal(self) -> PageSeal:
+        return PageSeal(self.cookies, "account", self.issuer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from mintage.errors import InvalidRequest, MethodNotAllowed, OAuthError
 from mintage.server.authorization_checks import AuthorizationChecks
 from mintage.server.consent_form import ConsentForm, ConsentSeal
 from mintage.server.consent_page import consent_values
-from mintage.server.cookies import LOGIN_SECONDS, Cookies, digest_of
+from mintage.server.cookies import LOGIN_SECONDS, Cookies, copy_cookies, digest_of
 from mintage.server.login_errors import PushedRequestExpired
 from mintage.server.login_leg import pushed_name
 from mintage.server.login_start import LoginStart
@@ -150,5 +150,5 @@ class AuthorizeEndpoint:
             remember_days=self.remembering.days if terms else None,
             **consent_values(wanted, client, offered, self.site, self.scope_texts),
         )
-        response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
+        copy_cookies(fresh, response)
         return response

@@ -8,19 +8,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mintage.endpoints import SIGN_OUT
-from mintage.errors import MethodNotAllowed, SealError
+from mintage.errors import MethodNotAllowed
 from mintage.server.account_session import AccountSessions
-from mintage.server.cookies import Cookies, digest_of
-from mintage.server.login_errors import CookieMissing, SignOutRefused
+from mintage.server.cookies import Cookies, copy_cookies, digest_of
+from mintage.server.login_errors import SignOutRefused
 from mintage.server.login_leg import name_of
+from mintage.server.page_cookies import PageForm, PageSeal
 from mintage.server.pages import Pages
 from mintage.server.provider_logout import provider_logout
 from mintage.server.same_site import refuse_other_origins, refuse_other_sites
-from mintage.server.sealed_text import open_text, seal_text
 from mintage.server.site_sessions import SiteSessions
 from mintage.site.site import Site
 from mintage.upstream.registry import Upstreams
-from mintage.values import Clock, RandomBytes
+from mintage.values import Clock
 from mintage.web.edge import read_form
 from mintage.web.forms import one
 
@@ -48,7 +48,6 @@ class SignOutEndpoint:
     cookies: Cookies
     pages: Pages
     clock: Clock
-    random_bytes: RandomBytes
 
     async def __call__(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD", "POST"):
@@ -65,12 +64,7 @@ class SignOutEndpoint:
             request,
             "sign_out",
             action=f"{self.site.base_path}/{SIGN_OUT.name}",
-            sealed=seal_text(
-                form,
-                keys=self.cookies.keys,
-                context=self._context,
-                random_bytes=self.random_bytes,
-            ),
+            sealed=self._form.field(form),
             sessions=[
                 {
                     "place": session.resource.name or session.resource.identifier,
@@ -81,14 +75,14 @@ class SignOutEndpoint:
             account=None if account is None else account.name,
             ended=False,
         )
-        response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
+        copy_cookies(fresh, response)
         return response
 
     async def _end(self, request: Request) -> Response:
         form, back = await read_form(request), f"{self.site.issuer}/{SIGN_OUT.name}"
         refuse_other_sites(request, stage="login")
         refuse_other_origins(request, self.site, stage="login")
-        self._check_form(request, one(form, "form"))
+        self._form.sent(request, one(form, "form"), now=int(self.clock()))
         # Before the cookies go: a copy of them is then useless too.
         providers = await self.sessions.end(request)
         if (account := await self.account.find(request)) is not None:
@@ -114,25 +108,8 @@ class SignOutEndpoint:
         self.account.cookies.clear_session(response)
         return response
 
-    def _check_form(self, request: Request, text: str) -> None:
-        """The form must be from this page and this browser, and not too old."""
-        try:
-            form = open_text(text, _forms, keys=self.cookies.keys, context=self._context)
-        except SealError:
-            raise SignOutRefused(
-                "this server did not make this form; open the page again", reason="foreign form"
-            ) from None
-        if not self.cookies.is_from(request, form.browser):
-            raise CookieMissing(
-                "this browser did not send back the cookie that the page came with; allow "
-                "cookies for this site",
-                reason="sign-out form without its browser's cookie",
-            )
-        if int(self.clock()) >= form.expires_at:
-            raise SignOutRefused(
-                "this page was open for too long; open it again", reason="expired form"
-            )
-
     @property
-    def _context(self) -> bytes:
-        return f"sign-out form of {self.site.issuer}".encode()
+    def _form(self) -> PageForm[_Form]:
+        return PageForm(
+            PageSeal(self.cookies, "sign-out", self.site.issuer), _forms, SignOutRefused
+        )

@@ -219,6 +219,11 @@ def _is_browser(value: str) -> bool:
         return False
 
 
+def copy_cookies(source: Response, response: Response) -> None:
+    """Set the cookies of *source* in *response* too."""
+    response.raw_headers.extend(h for h in source.raw_headers if h[0] == b"set-cookie")
+
+
 def cookies_of(request: Request) -> dict[str, str]:
     """Cookies by their exact names: Starlette's reader strips a byte A0 before ``__Host-…``."""
     return only_cookies(value for name, value in request.scope["headers"] if name == b"cookie")

@@ -28,10 +28,10 @@ from mintage.events.logins import ConsentDenied, ConsentGiven
 from mintage.grants.devices import read_user_code
 from mintage.server.choosing import offered_for
 from mintage.server.client_address import network_of
-from mintage.server.cookies import LOGIN_SECONDS, digest_of
+from mintage.server.cookies import LOGIN_SECONDS, copy_cookies, digest_of
 from mintage.server.device_page import device_values
 from mintage.server.device_session import DeviceCookies, DeviceForm, DeviceLogin
-from mintage.server.login_errors import CookieMissing, DeviceCodeEnded, DeviceFormRefused
+from mintage.server.login_errors import DeviceCodeEnded
 from mintage.server.pages import Pages
 from mintage.server.same_site import refuse_other_origins, refuse_other_sites
 from mintage.site.site import Site
@@ -86,7 +86,7 @@ class DeviceEndpoint:
         form = await read_form(request)
         refuse_other_sites(request, stage="device")
         refuse_other_origins(request, self.site, stage="device")
-        sent = self._sent(request, one(form, "form"))
+        sent = self.cookies.form.sent(request, one(form, "form"), now=self._now())
         if not sent.user_code:
             return await self._question(request, one(form, "user_code"))
         wanted = await self._waiting(sent.user_code)
@@ -135,7 +135,7 @@ class DeviceEndpoint:
         )
         url = await chosen.authorization_url(device_login(login, chosen, self.site))
         response = self.pages.onward(request, url, to=chosen.title)
-        self.cookies.set_login(response, login)
+        self.cookies.login.set(response, login)
         self.emit(ConsentGiven(party=_party(wanted, chosen.name), scopes=wanted.scopes))
         return response
 
@@ -167,26 +167,6 @@ class DeviceEndpoint:
             raise InvalidRequest("upstream must be one of those on the page", stage="device")
         return chosen
 
-    def _sent(self, request: Request, text: str) -> DeviceForm:
-        """The form must be from this page and this browser, and not too old."""
-        form = self.cookies.open_form(text)
-        if form is None:
-            raise DeviceFormRefused(
-                "this server did not make this form; open the page again", reason="foreign form"
-            )
-        if not self.cookies.cookies.is_from(request, form.browser):
-            raise CookieMissing(
-                "this browser did not send back the cookie that the page came with; allow "
-                "cookies for this site",
-                reason="device form without its browser's cookie",
-                stage="device",
-            )
-        if self._now() >= form.expires_at:
-            raise DeviceFormRefused(
-                "this page was open for too long; open it again", reason="expired form"
-            )
-        return form
-
     def _page(
         self,
         request: Request,
@@ -211,13 +191,13 @@ class DeviceEndpoint:
             "device_question" if user_code else "device",
             status=status,
             action=device_path(self.site),
-            sealed=self.cookies.seal_form(form),
+            sealed=self.cookies.form.field(form),
             user_code=user_code,
             typed=typed,
             wrong=wrong,
             **values,
         )
-        response.raw_headers.extend(h for h in fresh.raw_headers if h[0] == b"set-cookie")
+        copy_cookies(fresh, response)
         return response
 
     def _is_over(self, wanted: DeviceRequest) -> bool:

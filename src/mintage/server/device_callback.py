@@ -45,10 +45,10 @@ class DeviceSignIn:
     purpose: ClassVar[Purpose] = "device"
 
     def login(self, request: Request, state: str, *, now: int) -> DeviceLogin | None:
-        return self.cookies.login(request, state, now=now)
+        return self.cookies.login.get(request, state, now=now)
 
     def forget(self, response: Response, _login: DeviceLogin, /) -> None:
-        self.cookies.clear_login(response)
+        self.cookies.login.clear(response)
 
     def wanted(self, login: DeviceLogin, /) -> LoginRequest:
         return device_login(login, self.upstream, self.site)
