@@ -192,6 +192,46 @@ class TestItIsAGrant:
         await world.app.reload(changed)
         assert (await call(world, token)).status_code == 401
 
+    @every_store
+    async def test_the_workload_revokes_its_token_as_a_public_client_does(
+        self, world: World, platform: AssertionIssuer
+    ) -> None:
+        """RFC 7009 §2.1. It has no credentials, so it names the client of its token."""
+        first, second = [await _token(world, platform) for _ in range(2)]
+        answer = await revoke(world, first, client_id=DEPLOY)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert (await call(world, first)).status_code == 401
+        assert (await call(world, second)).status_code == 200
+        for over in (first, "no token"):
+            assert (await revoke(world, over, client_id=DEPLOY)).status_code == 200
+
+    async def test_attack_c07_a_workload_revokes_what_is_not_its_rule_s(
+        self, world: World, platform: AssertionIssuer, enterprise: AssertionIssuer
+    ) -> None:
+        mine = await _token(world, platform)
+        users = (await redeem(world, jag(world, enterprise))).json()["access_token"]
+        for token, client_id in (
+            (mine, "workload:ci:any-repository"),
+            (mine, "workload:"),
+            (users, DEPLOY),
+            (users, f"workload:{ASSISTANT}"),
+        ):
+            assert (await revoke(world, token, client_id=client_id)).status_code == 200
+            assert (await call(world, token)).status_code == 200
+        for form in ({}, {"client_id": ASSISTANT}, {"client_id": DEPLOY, "client_secret": SECRET}):
+            assert (await revoke(world, mine, **form)).status_code in (400, 401)
+        assert (await call(world, mine)).status_code == 200
+
+
+async def _token(world: World, platform: AssertionIssuer) -> str:
+    answer = await ask(world, workload(world, platform), resource=world.resource)
+    token: str = answer.json()["access_token"]
+    return token
+
+
+async def revoke(world: World, token: str, **form: str) -> Any:
+    return await world.http.post(f"{world.issuer}/revoke", data={"token": token} | form)
+
 
 RULE = {"sub": ("system:serviceaccount:prod:*",)}
 

@@ -1,6 +1,8 @@
 """``/revoke`` (RFC 7009): any token of a grant ends the grant, also for public clients.
 
 A backend that revokes a token that it got by token exchange ends what it got so, and no login.
+A workload has no credentials of a client, so it does as a public client: it names the client of its
+token. Its assertion would prove no more than the token does, which it may outlive.
 """
 
 from dataclasses import dataclass
@@ -14,12 +16,15 @@ from mintage.clients.client import Client
 from mintage.errors import TokenError
 from mintage.grant_tokens import Tokens
 from mintage.grants.handles import Handle
+from mintage.grants.machines import WORKLOAD_PREFIX
 from mintage.grants.states import Reason
 from mintage.jwt.claims import Claims
 from mintage.server.requests import Revocation
+from mintage.values import ClientId
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
 from mintage.web.edge import NO_STORE, authorization_of, log_reason, read_form
+from mintage.web.forms import Form, optional
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +38,7 @@ class RevokeEndpoint:
         form = await read_form(request)
         revocation = Revocation.parse(form)
         try:
-            client = await self.authenticate(
-                form, authorization_of(request), concerns=partial(self._concerns, revocation)
-            )
+            client_id = await self._client_id(form, authorization_of(request), revocation)
         except NothingConcerned as nothing:
             log_reason(request, f"nothing to revoke, stage client: {nothing.reason}")
             return Response(status_code=200, headers=NO_STORE)
@@ -46,16 +49,26 @@ class RevokeEndpoint:
             await self.vault.check_secrets(unverified)
             log_reason(request, f"nothing to revoke, stage token: {error.error}")
         else:
-            log_reason(request, f"{handle!r}: {await self._revoke(handle, claims, client)}")
+            log_reason(request, f"{handle!r}: {await self._revoke(handle, claims, client_id)}")
         return Response(status_code=200, headers=NO_STORE)
 
-    async def _revoke(self, handle: Handle, claims: Claims, client: Client) -> str:
+    async def _client_id(
+        self, form: Form, authorization: str | None, revocation: Revocation
+    ) -> ClientId:
+        if authorization is None and (workload := _workload(form)) is not None:
+            return workload
+        client = await self.authenticate(
+            form, authorization, concerns=partial(self._concerns, revocation)
+        )
+        return client.client_id
+
+    async def _revoke(self, handle: Handle, claims: Claims, client_id: ClientId) -> str:
         """What came of it, for the log."""
         if handle.kind != "exchanged":
-            return (await self.vault.revoke(handle, client.client_id)).reason.value
-        if claims.client_id != client.client_id:
+            return (await self.vault.revoke(handle, client_id)).reason.value
+        if claims.client_id != client_id:
             return Reason.WRONG_CLIENT.value
-        outcome = await self.vault.end_exchanges(handle, client.client_id, claims.iat)
+        outcome = await self.vault.end_exchanges(handle, client_id, claims.iat)
         return outcome.reason.value if isinstance(outcome, Refused) else "exchanged tokens ended"
 
     async def _concerns(self, revocation: Revocation, client: Client) -> bool:
@@ -64,3 +77,13 @@ class RevokeEndpoint:
         except TokenError:
             return False
         return await self.vault.holds(handle.secret, client.client_id)
+
+
+def _workload(form: Form) -> ClientId | None:
+    """The workloads' client that the request names, if it has no credentials."""
+    client_id = optional(form, "client_id")
+    if client_id is None or not client_id.startswith(WORKLOAD_PREFIX):
+        return None
+    if form.keys() & {"client_secret", "client_assertion"}:
+        return None
+    return ClientId(client_id)
