@@ -16,10 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from mintage.checks.access import who_may_ask_for_codes, who_may_log_in
+from mintage.checks.access import who_may_log_in
 from mintage.checks.addresses import check_addresses
 from mintage.checks.everything import check_file
 from mintage.checks.findings import Finding
+from mintage.checks.granting import who_may_ask_for_codes
+from mintage.clients.client import DEVICE_CODE
 from mintage.errors import ConfigError
 from mintage.settings.load import load
 from mintage.testing.fake_upstream import FakeUpstream
@@ -293,6 +295,7 @@ def _who_may_log_in(
                 "grant_types.device_code": "{}",
                 "registration.mode": '"off"',
                 "cimd.enabled": "false",
+                "client": f'[{{client_id = "tv", grant_types = ["{DEVICE_CODE}"]}}]',
             },
             "ok",
         ),

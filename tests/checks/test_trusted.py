@@ -33,9 +33,10 @@ async def test_each_issuer_says_its_keys_and_what_they_are_for(
     tmp_path: Path, enterprise: AssertionIssuer, platform: AssertionIssuer
 ) -> None:
     found = await findings(tmp_path, settings(tmp_path, enterprise.url, platform.url))
+    rules = "deploy (/mcp), any-repository (/mcp, /other)"
     assert found == [
-        ("ok", "trusted_issuer[0]", f"{enterprise.url}: 1 keys, ID-JAGs"),
-        ("ok", "trusted_issuer[1]", f"{platform.url}: 1 keys, 2 rules for workloads"),
+        ("ok", "trusted_issuer[0]", f"{enterprise.url}: 1 key, ID-JAGs for /mcp, /other"),
+        ("ok", "trusted_issuer[1]", f"{platform.url}: 1 key, workloads by the rules {rules}"),
     ]
 
 

@@ -12,8 +12,6 @@ from mintage.settings.load import Config
 async def check_access(config: Config) -> AsyncIterator[Finding]:
     """The rules about users, and the permissions of files."""
     yield who_may_log_in(config)
-    if (finding := who_may_ask_for_codes(config)) is not None:
-        yield finding
     if (finding := _rights("store", _store_file(config))) is not None:
         yield finding
 
@@ -31,23 +29,6 @@ def who_may_log_in(config: Config) -> Finding:
         f"anybody can make an account at {', '.join(public)}, and no rule says who may log in "
         "here: everybody may",
         'add a rule, like [[allow]] emails = ["*@example.com"], or write allow = "everybody"',
-    )
-
-
-def who_may_ask_for_codes(config: Config) -> Finding | None:
-    """Device authorization (RFC 8628 §5.4): strangers may send codes of theirs to users."""
-    about = "grant_types.device_code"
-    if config.grant_types.device_code is None:
-        return None
-    registers = config.registration.enabled and config.registration.token is None
-    if not registers and not config.documents.enabled:
-        return ok(about, "devices log in, for clients that the operator admits")
-    return warning(
-        about,
-        "anybody can make a client that asks for a code, and send the code to a user, who then "
-        "logs in a stranger's device",
-        'set registration.mode = "token" or "off" and cimd.enabled = false, or list the hosts in '
-        "cimd.allow; leave it if your users know the risk",
     )
 
 

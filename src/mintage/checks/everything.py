@@ -11,6 +11,7 @@ from mintage.checks.access import check_access
 from mintage.checks.addresses import check_addresses
 from mintage.checks.backends import check_backends
 from mintage.checks.findings import Finding, warning
+from mintage.checks.granting import check_granting
 from mintage.checks.other_servers import check_exchanging, check_other_servers
 from mintage.checks.status_lists import check_status_list
 from mintage.checks.stores import check_store
@@ -27,6 +28,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_upstreams,
     check_other_servers,
     check_exchanging,
+    check_granting,
     check_trusted,
     check_backends,
     check_addresses,

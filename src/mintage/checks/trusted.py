@@ -32,8 +32,17 @@ async def _keys_of(issuer: TrustedIssuer, about: str) -> Finding:
         )
     finally:
         await keys.close()
-    what = "ID-JAGs" if issuer.purpose == "id_jag" else f"{len(issuer.rules)} rules for workloads"
-    return ok(about, f"{issuer.issuer}: {len(found.keys)} keys, {what}")
+    number = len(found.keys)
+    counted = "1 key" if number == 1 else f"{number} keys"
+    return ok(about, f"{issuer.issuer}: {counted}, {_use_of(issuer)}")
+
+
+def _use_of(issuer: TrustedIssuer) -> str:
+    if issuer.purpose == "id_jag":
+        where = "all resources" if issuer.resources is None else ", ".join(issuer.resources)
+        return f"ID-JAGs for {where}"
+    rules = (f"{rule.name} ({', '.join(rule.resources)})" for rule in issuer.rules)
+    return f"workloads by the rules {', '.join(rules)}"
 
 
 def _useless(config: Config) -> Iterator[Finding]:
