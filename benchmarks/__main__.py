@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 ALL = (
-    "kernel", "costs", "vault", "endpoints", "gateway", "servers", "workers", "audit",
-    "login_in_proxies",
+    "kernel", "dpop", "costs", "vault", "endpoints", "gateway", "login_in_proxies", "integrations",
+    "metrics", "servers", "workers", "audit", "growth",
 )  # fmt: skip
 
 for name in sys.argv[1:] or ALL:

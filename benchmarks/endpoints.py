@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
+from tests.support import node as node_packages
+from tests.upstream.providers.running import provider_process
 
 from benchmarks.bench_client import BenchClient, Session, UnexpectedAnswer
 from benchmarks.load import Answer, Connection, request
@@ -57,6 +59,7 @@ class System:
     name: str
     bench_client: BenchClient
     prepared: int  # logins made for one round
+    authorized: int = 200  # the status with which it answers at /authorize
     codes: deque[str] = field(default_factory=deque)
     used: deque[Session] = field(default_factory=deque)  # logged in, waiting to be revoked
     sessions: deque[Session] = field(default_factory=deque)  # those that live on
@@ -157,15 +160,15 @@ async def measure(system: System, *, fresh: bool) -> None:
         return
     register, authorize = bench_client.registering(), bench_client.authorizing()
     await system.time("register", Work(lambda: register, status=201))
-    status = 200 if system.name.startswith("Mintage") else 302
-    await system.time("authorize", Work(lambda: authorize, status=status))
+    await system.time("authorize", Work(lambda: authorize, status=system.authorized))
     await log_in(system, system.prepared)
     await system.time("code → token", redeeming(system))
     while len(system.sessions) < CLIENTS:
         system.sessions.append(system.used.popleft())
-    refresh = "refresh, upstream fresh" if status == 200 else "refresh"
+    refresh = "refresh, upstream fresh" if system.name.startswith("Mintage") else "refresh"
     await system.time(refresh, refreshing(system))
-    await system.time("authenticated request", calling(system))
+    if bench_client.protected:
+        await system.time("authenticated request", calling(system))
     await system.time("revoke", revoking(system))
 
 
@@ -207,7 +210,20 @@ async def peer_system(
         ready=f"{issuer}{JSON_PATH}", log=directory / f"{peer}.log",
     ):  # fmt: skip
         bench_client = BenchClient(issuer, port, f"{issuer}/mcp", protected=PROTECTED)
-        yield System(name, bench_client, prepared)
+        yield System(name, bench_client, prepared, authorized=302)
+        bench_client.close()
+
+
+@asynccontextmanager
+async def node_system(prepared: int) -> AsyncIterator[System]:
+    """node-oidc-provider: a server of its own users, which asks no other provider."""
+    node_packages.install()
+    port = free_port()
+    script = Path(__file__).with_name("node_oidc_provider.mjs")
+    command = str(node_packages.node()), str(script), str(port), str(node_packages.HERE)
+    async with provider_process(*command, port=port) as issuer:
+        bench_client = BenchClient(issuer, port, f"{issuer}/mcp", protected="")
+        yield System("node-oidc-provider, memory", bench_client, prepared, authorized=303)
         bench_client.close()
 
 
@@ -231,6 +247,7 @@ async def run(rounds: int, directory: Path) -> list[System]:
         peers = [
             await enter(peer_system("FastMCP, default", "fastmcp-disk", directory, long, 40)),
             await enter(peer_system("FastMCP, memory", "fastmcp-memory", directory, long, 80)),
+            await enter(node_system(400)),
         ]
         for peer in peers:
             await peer.bench_client.register()

@@ -24,7 +24,9 @@ async def oidc_provider(**settings: Any) -> AsyncIterator[str]:
     """The issuer of a running ``oidc-provider``."""
     port = free_port()
     script = [str(node()), str(HERE / "oidc_provider.mjs")]
-    async with _process(*script, json.dumps({"port": port, **settings}), port=port) as issuer:
+    async with provider_process(
+        *script, json.dumps({"port": port, **settings}), port=port
+    ) as issuer:
         yield issuer
 
 
@@ -33,12 +35,14 @@ async def authlib_provider(**settings: Any) -> AsyncIterator[str]:
     """The issuer of a running provider that is made of Authlib."""
     port = free_port()
     module = [sys.executable, "-m", "tests.upstream.providers.authlib_provider"]
-    async with _process(*module, json.dumps({"port": port, **settings}), port=port) as issuer:
+    async with provider_process(
+        *module, json.dumps({"port": port, **settings}), port=port
+    ) as issuer:
         yield issuer
 
 
 @asynccontextmanager
-async def _process(*command: str, port: int) -> AsyncIterator[str]:
+async def provider_process(*command: str, port: int) -> AsyncIterator[str]:
     child = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env={**os.environ, "AUTHLIB_INSECURE_TRANSPORT": "1"},
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
