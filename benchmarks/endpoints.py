@@ -20,7 +20,9 @@ import uvloop
 from tests.support import node as node_packages
 from tests.upstream.providers.running import provider_process
 
+from benchmarks import granting
 from benchmarks.bench_client import BenchClient, Session, UnexpectedAnswer
+from benchmarks.granting import Granting
 from benchmarks.load import Answer, Connection, request
 from benchmarks.peers import JSON_PATH, POST_PATH, PROTECTED
 from benchmarks.systems import mintage, provider
@@ -64,6 +66,7 @@ class System:
     used: deque[Session] = field(default_factory=deque)  # logged in, waiting to be revoked
     sessions: deque[Session] = field(default_factory=deque)  # those that live on
     figures: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    granting: Granting | None = None
 
     async def time(self, what: str, work: Work, *, clients: int = CLIENTS) -> None:
         connections = [await Connection.open(self.bench_client.port) for _ in range(clients)]
@@ -170,6 +173,28 @@ async def measure(system: System, *, fresh: bool) -> None:
     if bench_client.protected:
         await system.time("authenticated request", calling(system))
     await system.time("revoke", revoking(system))
+    if system.granting is not None:
+        await measure_granting(system, system.granting)
+
+
+async def measure_granting(system: System, granting: Granting) -> None:
+    """One round of the grant types beside a login."""
+    await granting.prepare()
+    for what, work in GRANTING.items():
+        await system.time(what, work(granting))
+
+
+GRANTING: Final[dict[str, Callable[[Granting], Work]]] = {
+    "client credentials": lambda one: Work(one.for_itself),
+    "ID-JAG": lambda one: Work(one.for_a_user),
+    "workload's assertion": lambda one: Work(one.for_a_workload),
+    "token exchange": lambda one: Work(one.exchanging),
+    "device: poll": lambda one: Work(lambda: one.polling(one.polled), status=400, seconds=None),
+    "device: tokens": lambda one: Work(lambda: one.polling(one.approved), seconds=None),
+    "push (PAR)": lambda one: Work(one.pushing, status=201, taken=one.has_pushed),
+    "authorize, pushed": lambda one: Work(one.authorizing),
+    "refresh, bound (DPoP)": lambda one: Work(one.refreshing_bound, taken=one.has_refreshed),
+}
 
 
 async def measure_bare(system: System, refresh: bytes) -> None:
@@ -191,11 +216,16 @@ async def renewed(system: System, count: int) -> None:
 async def mintage_system(
     name: str, directory: Path, upstream: str, store: str, prepared: int
 ) -> AsyncIterator[System]:
-    servers = mintage(directory, upstream, store)
+    """*prepared*: 0 for a server that is only asked to renew."""
+    key = granting.Key()
+    servers = mintage(directory, upstream, store, more=granting.settings(directory, key))
     async with servers.serving():
         bench_client = servers.bench_client()
         await bench_client.register()
-        yield System(name, bench_client, prepared)
+        system = System(name, bench_client, prepared)
+        if prepared:
+            system.granting = await granting.opened(bench_client, key)
+        yield system
         bench_client.close()
 
 
@@ -283,10 +313,22 @@ def report(systems: list[System]) -> None:
     for what, name, other, peer, aim in AIMS:
         ratio = by_name[name].rate(what) / by_name[peer].rate(other)
         print(f"| {what}, {name}, against {other} of {peer} | {ratio:.2f} × | {aim} × |")
+    report_costs(systems)
     print("\n| clients at once | " + " | ".join(map(str, CROWDS)) + " |")
     print("|---" + "|---:" * len(CROWDS) + "|")
     rates = (f"{systems[0].rate(f'refresh, {clients} at once'):,.0f}" for clients in CROWDS)
     print("| durable refreshes/s | " + " | ".join(rates) + " |")
+
+
+def report_costs(systems: list[System]) -> None:
+    """What each request costs, as a multiple of a plain refresh of the same server."""
+    refresh = "refresh, upstream fresh"
+    with_all = [system for system in systems if system.granting is not None]
+    print("\n| in refreshes | " + " | ".join(system.name for system in with_all) + " |")
+    print("|---" + "|---:" * len(with_all) + "|")
+    for what in GRANTING:
+        costs = (f"{system.rate(refresh) / system.rate(what):.2f}" for system in with_all)
+        print(f"| {what} | " + " | ".join(costs) + " |")
 
 
 def main() -> None:

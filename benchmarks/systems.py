@@ -75,9 +75,18 @@ class MintageServers:
 
 
 def mintage(
-    directory: Path, upstream: str, store: str, *, processes: int = 1, backend: str = ""
+    directory: Path,
+    upstream: str,
+    store: str,
+    *,
+    processes: int = 1,
+    backend: str = "",
+    more: str = "",
 ) -> MintageServers:
-    """Configured in *directory*, in front of *backend*; nothing is serving yet."""
+    """Configured in *directory*, in front of *backend*; nothing is serving yet.
+
+    *more*: settings that follow the table ``[limits]``.
+    """
     directory.mkdir(exist_ok=True)
     ports = [free_port() for _ in range(processes)]
     (directory / "upstream.secret").write_text(CLIENT_SECRET)
@@ -92,5 +101,6 @@ def mintage(
             backend=backend or f"{upstream}/backend",
             client_id=CLIENT_ID,
         )
+        + more
     )
     return MintageServers(file, ports)
