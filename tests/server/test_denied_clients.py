@@ -1,5 +1,6 @@
 """A client that an operator denied: no login, no refresh, no request; on every replica."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from mintage.events.grants import GrantEnded
 from mintage.testing.browser import Browser, Page
 from mintage.testing.oauth_client import OAuthClient
 from mintage.values import ClientId
+from tests.support import exchanging
 from tests.support.replicas import elsewhere
 from tests.support.world import World, every_store
 
@@ -50,6 +52,37 @@ async def test_attack_d20_a_denied_client_is_refused_at_each_door_of_another_rep
     page = await asks_to_log_in(world, client)
     assert page.status == 400
     assert "This app may not be used here" in page.text
+
+
+class TestIntrospection:
+    @pytest.fixture
+    def overrides(self, tmp_path: Path) -> dict[str, Any]:
+        found = exchanging.settings(tmp_path)
+        found["client"][2]["introspects"] = ["/mcp", "/files"]
+        return found
+
+    async def test_attack_d20_a_denied_client_and_a_denied_backend(self, world: World) -> None:
+        """At once, and not when all of its grants have been found and ended."""
+        client = await world.client()
+        async with world.browser() as browser:
+            token = (await client.tokens(browser, scope="tools files.read"))["access_token"]
+        answer = await exchanging.exchanged(world, "notes", token, "/files")
+
+        async def active(token: str) -> bool:
+            asked = await world.http.post(
+                f"{world.issuer}/introspect",
+                data={"token": token},
+                auth=("mail", exchanging.SECRETS["mail"]),
+            )
+            return bool(asked.json()["active"])
+
+        assert await active(token)
+        assert await active(answer["access_token"])
+        await world.running.client_denials.deny("notes", by=None)
+        assert await active(token)
+        assert not await active(answer["access_token"])
+        await world.running.client_denials.deny(client.client_id, by=None)
+        assert not await active(token)
 
 
 async def test_its_grants_end_and_stay_ended_when_it_is_admitted(world: World) -> None:

@@ -71,7 +71,7 @@ from mintage.settings.load import Config
 from mintage.site.site import Site
 from mintage.stores.protocol import Store
 from mintage.upstream.registry import Upstreams
-from mintage.values import Clock, RandomBytes
+from mintage.values import ClientId, Clock, RandomBytes
 from mintage.vault.vault import Vault, forget
 from mintage.web.edge import Handler, check_get, for_clients, json_response
 
@@ -254,6 +254,7 @@ def token_routes(
     authenticate: Authenticator,
     vault: Vault,
     tokens: Tokens,
+    denied: Callable[[ClientId], bool],
     ring: KeyRing | None,
     addresses: KeptAddress,
     proofs: Proofs,
@@ -270,6 +271,7 @@ def token_routes(
         vault=vault,
         tokens=tokens,
         responses=IntrospectionResponses(issuer=site.issuer, keys=ring, clock=clock),
+        denied=denied,
         resource_servers={
             client.client_id: [site.issuer + path.rstrip("/") for path in client.introspects]
             for client in clients

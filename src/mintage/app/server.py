@@ -174,6 +174,7 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
             authenticate=authenticate,
             vault=vault,
             tokens=tokens,
+            denied=denials.denied.covers,
             ring=ring,
             addresses=config.account.addresses,
             proofs=proofs,

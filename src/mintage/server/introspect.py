@@ -1,6 +1,6 @@
 """``/introspect`` (RFC 7662): what a token is valid for, told only to clients that it concerns."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -28,12 +28,16 @@ _AUTHENTICATE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntrospectEndpoint:
-    """*resource_servers*: the resources whose tokens a client may ask about, besides its own."""
+    """*resource_servers*: the resources whose tokens a client may ask about, besides its own.
+
+    *denied*: whether a client was denied.
+    """
 
     authenticate: Authenticator
     vault: Vault
     tokens: Tokens
     responses: IntrospectionResponses
+    denied: Callable[[ClientId], bool]
     resource_servers: Mapping[ClientId, Collection[str]] = field(default_factory=dict)
 
     async def __call__(self, request: Request) -> Response:
@@ -84,6 +88,9 @@ class IntrospectEndpoint:
         delegation = self.tokens.delegation_of(token, handle, claims.aud)
         if is_over(outcome.grant, delegation):
             return "stage grant: revoked by the client that exchanged it"
+        actors = () if delegation is None else delegation.actors
+        if any(map(self.denied, (outcome.grant.login.client_id, *actors))):
+            return "stage client: the operator has denied a client of this token"
         ends_at = min(claims.exp, self.vault.ends_at(outcome.grant))
         said = {} if delegation is None else delegation.claims()
         return _body(claims, outcome) | {"exp": int(ends_at)} | said
