@@ -147,6 +147,16 @@ class TestAttacks:
         assert refused(await redeem(world, jag(world, enterprise, client_id=None)))
         assert (await redeem(world, good)).status_code == 200, "it was not spent by the thief"
 
+    @pytest.mark.parametrize("tenant", ["another", "", None, 1])
+    async def test_attack_f04_an_id_jag_of_a_tenant(
+        self, world: World, enterprise: AssertionIssuer, tenant: object
+    ) -> None:
+        """Two tenants of one issuer may give one subject to two users (draft §3.1)."""
+        given = [] if tenant is None else [jag(world, enterprise, tenant=tenant)]
+        given.append(enterprise.assertion(typ=ID_JAG, **self._usual(world), tenant=[tenant]))
+        for each in given:
+            assert refused(await redeem(world, each))
+
     async def test_attack_f04_an_id_jag_without_its_client(
         self, world: World, enterprise: AssertionIssuer
     ) -> None:
@@ -226,6 +236,13 @@ class TestAttacks:
         assert refused(await redeem(world, jag(world, enterprise, scope="other")))
         assert refused(await redeem(world, jag(world, enterprise, scope=["tools"])))
         assert refused(await redeem(world, jag(world, enterprise, scope='to"ols')))
+
+    async def test_attack_f07_an_id_jag_with_limits_that_nobody_here_reads(
+        self, world: World, enterprise: AssertionIssuer
+    ) -> None:
+        limits = [{"type": "account_information", "accounts": ["42"]}]
+        given = jag(world, enterprise, authorization_details=limits)
+        assert refused(await redeem(world, given))
 
     async def test_attack_f07_an_id_jag_bound_to_a_key_without_its_proof(
         self, world: World, enterprise: AssertionIssuer
@@ -349,6 +366,21 @@ class TestItIsAGrant:
             assert each.split(".")[2] not in caplog.text + answer.text
         in_url = await world.http.post(f"{world.issuer}/token?assertion={good}", data={})
         assert in_url.status_code == 400
+
+
+class TestATenant:
+    @pytest.fixture
+    def overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        issuers = [dict(each) for each in overrides["trusted_issuer"]]
+        issuers[0] |= {"tenant": "ours"}
+        return overrides | {"trusted_issuer": issuers}
+
+    async def test_attack_f04_only_id_jags_of_this_tenant_are_accepted(
+        self, world: World, enterprise: AssertionIssuer
+    ) -> None:
+        assert refused(await redeem(world, jag(world, enterprise)))
+        assert refused(await redeem(world, jag(world, enterprise, tenant="theirs")))
+        assert (await redeem(world, jag(world, enterprise, tenant="ours"))).status_code == 200
 
 
 class TestRulesForUsers:

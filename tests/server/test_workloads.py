@@ -339,6 +339,7 @@ JAG = {"purpose": "id_jag", "rule": [], "issuer": "https://login.example"}
         ({"jwks": jwks(key()), "jwks_uri": "https://x.example/k"}, "not both"),
         ({"name": "workload"}, "taken"),
         ({"resources": ["/mcp"]}, 'only for purpose = "id_jag"'),
+        ({"tenant": "ours"}, 'only for purpose = "id_jag"'),
         (JAG | {"max_lifetime": 541}, "at most 540"),
         (JAG | {"single_use": False}, "always"),
         (JAG | {"audience": ["x"]}, 'only for purpose = "workload"'),

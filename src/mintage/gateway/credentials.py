@@ -152,10 +152,10 @@ class BackendCredentials:
         wanted = resource.exchange or resource.id_jag
         if wanted is None:
             return
-        key = store_key(access.opened.secret), wanted
-        kept = self._exchanged.get(key)
+        held = store_key(access.opened.secret), wanted
+        kept = self._exchanged.get(held)
         if kept is not None and self.steady() - kept.since >= _YOUNG:
-            del self._exchanged[key]
+            del self._exchanged[held]
 
     def _identity(self, access: Access, resource: Resource) -> dict[str, str]:
         who = access.opened.grant.login.identity

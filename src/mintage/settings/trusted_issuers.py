@@ -100,6 +100,11 @@ class TrustedIssuerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """
     default_scopes: tuple[str, ...] = ()
     """Scopes of a token whose ID-JAG names none. Only for `id_jag`."""
+    tenant: str | None = None
+    """The one tenant whose ID-JAGs are accepted, if it has several. Only for `id_jag`.
+
+    Default: an ID-JAG that names a tenant is refused
+    """
     upstream: str | None = None
     """The provider of `[[upstream]]` that it is, so that its users are the users who log in there.
     Only for `id_jag`.
@@ -181,11 +186,12 @@ class _Reader:
             resources=None if section.resources is None else self._paths(section.resources, ""),
             scopes=None if section.scopes is None else self._scopes(section.scopes, "scopes"),
             default_scopes=self._scopes(section.default_scopes, "default_scopes"),
+            tenant=section.tenant,
         )
 
     def _workload(self) -> TrustedIssuer:
         section = self.section
-        for name in ("resources", "scopes", "default_scopes", "upstream"):
+        for name in ("resources", "scopes", "default_scopes", "tenant", "upstream"):
             if getattr(section, name):
                 raise self._wrong(name, 'is only for purpose = "id_jag"')
         if not section.rule:

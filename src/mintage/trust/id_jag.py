@@ -40,6 +40,11 @@ def read(assertion: Assertion, issuer: TrustedIssuer, client_id: ClientId) -> Id
     claims = assertion.claims
     if claims.get("client_id") != client_id:
         raise BadAssertion("the ID-JAG is for another client: client_id must be the one that asks")
+    if claims.get("tenant") != issuer.tenant:
+        # Two tenants of one issuer may give one subject to two users (draft §3.1).
+        raise BadAssertion("the ID-JAG is of another tenant of its issuer than the one in use here")
+    if "authorization_details" in claims:
+        raise BadAssertion("the ID-JAG has authorization_details, which this server does not know")
     if assertion.jti is None:
         raise BadAssertion("the ID-JAG must have a jti")
     return IdJag(

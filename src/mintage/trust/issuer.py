@@ -40,8 +40,8 @@ class TrustedIssuer:
 
     For ``id_jag``: *prefix* is put in front of the subjects of its users; *identity* says where
     its claims are; *resources* are the paths that it may give access to (None: all), and *scopes*
-    all that it may give (None: all); *default_scopes* are given if the ID-JAG names none. For
-    ``workload``: *rules*.
+    all that it may give (None: all); *default_scopes* are given if the ID-JAG names none; *tenant*
+    is the one that its ID-JAGs must name (None: they name none). For ``workload``: *rules*.
     """
 
     name: str
@@ -58,6 +58,7 @@ class TrustedIssuer:
     resources: tuple[str, ...] | None = None
     scopes: Scopes | None = None
     default_scopes: Scopes = ()
+    tenant: str | None = None
     rules: tuple[WorkloadRule, ...] = ()
 
     @property
