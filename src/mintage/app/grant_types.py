@@ -1,13 +1,12 @@
 """The grant types of a server: those that its settings have."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import TypeAlias
 
+from mintage.app.core import Core
 from mintage.app.devices import device_grant
-from mintage.app.limits import Limits
 from mintage.crypto.derivation import purpose_keys
 from mintage.crypto.sealing import BoxKey
-from mintage.events.event import Emit
-from mintage.grant_tokens import Tokens
 from mintage.server.direct_tokens import DirectTokens
 from mintage.server.grant_type import GrantType
 from mintage.server.grant_types.authorization_code import AuthorizationCode
@@ -17,89 +16,77 @@ from mintage.server.grant_types.refresh_token import RefreshToken
 from mintage.server.grant_types.token_exchange import TokenExchange
 from mintage.server.subject_tokens import IDENTITY_TYPE, SubjectBox, SubjectTokens
 from mintage.settings.load import Config
-from mintage.site.site import Site
 from mintage.trust.issuer import TrustedIssuer
 from mintage.trust.keys import IssuerKeys
-from mintage.values import ClientId, Clock, RandomBytes
-from mintage.vault.vault import Vault
+from mintage.values import RandomBytes
+
+Trusted: TypeAlias = Mapping[str, tuple[TrustedIssuer, IssuerKeys]]
+"""The issuers whose assertions are accepted, by their URLs, with their keys."""
 
 
-def grant_types(
-    config: Config,
-    site: Site,
-    *,
-    vault: Vault,
-    tokens: Tokens,
-    limits: Limits,
-    clock: Clock,
-    steady: Clock,
-    random_bytes: RandomBytes,
-    trusted: Mapping[str, tuple[TrustedIssuer, IssuerKeys]],
-    denied: Callable[[ClientId], bool],
-    provider_of: Callable[[str], str | None],
-    emit: Emit,
-) -> list[GrantType]:
+def grant_types(core: Core, trusted: Trusted) -> list[GrantType]:
     """What ``/token`` accepts. `GrantTypesSection.on` has the same, for the metadata."""
-    accepted: list[GrantType] = [
-        AuthorizationCode(site=site, vault=vault, tokens=tokens, emit=emit),
-        RefreshToken(
-            site=site, vault=vault, tokens=tokens, emit=emit, limit=limits.refreshes.check
-        ),
-        *device_grant(
-            config,
-            site,
-            vault=vault,
-            tokens=tokens,
-            clock=clock,
-            steady=steady,
-            random_bytes=random_bytes,
-            emit=emit,
-        ),
-    ]
-    if (exchange := config.grant_types.token_exchange) is not None:
-        subjects = SubjectTokens(
-            issuer=site.issuer,
-            tokens=tokens,
-            box=subject_box(config, random_bytes),
-            pins={key.header(IDENTITY_TYPE).decode(): key.verifier for key in config.signing_keys},
-            clock=clock,
-        )
-        accepted.append(
-            TokenExchange(
-                site=site,
-                vault=vault,
-                tokens=tokens,
-                subjects=subjects,
-                clock=clock,
-                seconds=exchange.lifetime,
-                denied=denied,
-                provider_of=provider_of,
-                emit=emit,
-            )
-        )
-    direct = DirectTokens(site=site, vault=vault, tokens=tokens, emit=emit)
-    if (own := config.grant_types.client_credentials) is not None:
-        accepted.append(
+    found: list[GrantType] = [*_of_logins(core), *device_grant(core)]
+    section = core.config.grant_types
+    if section.token_exchange is not None:
+        found.append(_token_exchange(core, section.token_exchange.lifetime))
+    direct = DirectTokens(site=core.site, vault=core.vault, tokens=core.tokens, emit=core.emit)
+    if section.client_credentials is not None:
+        found.append(
             ClientCredentials(
                 direct=direct,
-                clock=clock,
-                lifetime=own.lifetime,
-                limit=limits.machines.check,
+                clock=core.clock,
+                lifetime=section.client_credentials.lifetime,
+                limit=core.limits.machines.check,
             )
         )
-    if (bearer := config.grant_types.jwt_bearer) is not None:
-        accepted.append(
+    if section.jwt_bearer is not None:
+        found.append(
             JwtBearer(
                 direct=direct,
                 issuers=trusted,
-                clock=clock,
-                lifetime=bearer.lifetime,
-                allow=config.allow,
-                denied=denied,
-                limit=limits.machines.check,
+                clock=core.clock,
+                lifetime=section.jwt_bearer.lifetime,
+                allow=core.config.allow,
+                denied=core.denials.denied.covers,
+                limit=core.limits.machines.check,
             )
         )
-    return accepted
+    return found
+
+
+def _of_logins(core: Core) -> list[GrantType]:
+    code = AuthorizationCode(site=core.site, vault=core.vault, tokens=core.tokens, emit=core.emit)
+    refresh = RefreshToken(
+        site=core.site,
+        vault=core.vault,
+        tokens=core.tokens,
+        emit=core.emit,
+        limit=core.limits.refreshes.check,
+    )
+    return [code, refresh]
+
+
+def _token_exchange(core: Core, seconds: int) -> TokenExchange:
+    keys = core.config.signing_keys
+    subjects = SubjectTokens(
+        issuer=core.site.issuer,
+        tokens=core.tokens,
+        box=subject_box(core.config, core.random_bytes),
+        pins={key.header(IDENTITY_TYPE).decode(): key.verifier for key in keys},
+        clock=core.clock,
+    )
+    return TokenExchange(
+        site=core.site,
+        vault=core.vault,
+        tokens=core.tokens,
+        subjects=subjects,
+        clock=core.clock,
+        seconds=seconds,
+        denied=core.denials.denied.covers,
+        provider_of=core.lasting.providers.name_of,
+        emit=core.emit,
+    )
 
 
 def subject_box(config: Config, random_bytes: RandomBytes) -> SubjectBox:
