@@ -111,6 +111,58 @@ async def test_attack_a01_a_token_that_is_not_the_issuers_does_not_pass(
     assert len(raw.seen) == 1
 
 
+async def test_attack_a01_no_token_rides_on_one_that_begins_alike(
+    proxy: Proxy, issuer: Issuer, raw: RawBackend
+) -> None:
+    """Proxies remember good tokens. HAProxy would cut a key of 2 KiB."""
+    issuer.list_seconds = 600
+    await proxy.renew()
+    fill = 2048 - len(f"Bearer {issuer.token(jti='')}")
+    passed = 0
+    for length in (1, fill * 3 // 4 - 3, fill * 3 // 4, fill * 3 // 4 + 3, 2000):
+        good = issuer.token(jti="j" * length)
+        header, payload, signature = good.split(".")
+        for _ in range(2):
+            assert status(await ask(proxy, good)) == 200
+            passed += 1
+        flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
+        middle = signature[:43] + ("B" if signature[43] == "A" else "A") + signature[44:]
+        root = encode_text(b'{"sub":"root"}')
+        for bad in (
+            f"{header}.{payload}.{flipped}",
+            f"{header}.{payload}.{middle}",
+            f"{header}.{payload}.{signature[:-4]}",
+            f"{header}.{payload}.{signature[:40]}",
+            f"{header}.{payload}.{signature}AAAA",
+            f"{header}.{payload}.{signature}.{root}",
+            f"{header}.{payload}",
+            f"{header}.{payload}.",
+            f"{header}.{root}.{signature}",
+            f"{header}.{payload}{root}.{signature}",
+            good.swapcase(),
+        ):
+            assert status(await ask(proxy, bad)) == 401, (length, bad)
+        for line in (f"Authorization: Basic {good}", f"Authorization: {good}", f"X: Bearer {good}"):
+            assert status(await asked(proxy.port, line)) == 401, line
+        assert status(await ask(proxy, good, "Authorization: x")) >= 400
+    assert len(raw.seen) == passed
+
+
+async def test_attack_a09_a_remembered_token_ends_when_it_says(
+    proxy: Proxy, kind: str, issuer: Issuer, raw: RawBackend
+) -> None:
+    end = int(time.time()) + 3
+    token = issuer.token(exp=end)
+    assert status(await ask(proxy, token)) == 200
+    assert status(await ask(proxy, token)) == 200
+    skew = 5 if kind == "envoy" else 0
+    async with asyncio.timeout(20):
+        while status(await ask(proxy, token)) == 200:
+            assert time.time() < end + skew + 1
+            await asyncio.sleep(0.1)
+    assert status(await ask(proxy, token)) == 401
+
+
 async def test_attack_a01_a_signed_text_of_another_kind_is_no_access_token(
     proxy: Proxy, issuer: Issuer, raw: RawBackend
 ) -> None:

@@ -30,6 +30,15 @@ from tests.support import proxies
 
 PAGE = proxies.ROOT / "docs/how-to/verify-in-the-proxy.md"
 _ISSUER = "https://auth.example.com"
+# The lines of HAProxy's file that the page leaves out.
+_ONLY_TO_ASK = (
+    "lua-load",
+    "tune.bufsize",
+    "tune.maxrewrite",
+    "http-request lua.mintage",
+    "# If a script fails",
+    "http-request return status 503 hdr retry",
+)
 
 
 def es256_pem() -> bytes:
@@ -152,14 +161,12 @@ def haproxy_command(directory: Path, *, listen: int, issuer: Issuer, tools: int)
     rules, table = proxies.blocks("haproxy", PAGE)
     rules = proxies.replaced(rules, {_ISSUER: issuer.url, "/run/mintage": str(directory)})
     file = directory / "haproxy.cfg"
-    kept, asking = [], ("http-request lua.mintage", "http-request return status 503 hdr retry")
-    for line in file.read_text().splitlines():
-        words = line.strip()
-        if words.startswith(asking[0]):
-            kept.append(rules)
-        elif not words.startswith(("lua-load", asking[1], "# If a script fails")):
-            kept.append(line)
-    text = "\n".join([*kept, "", table])
+    text, left_out = file.read_text(), 0
+    for line in text.splitlines():
+        if line.strip().startswith(_ONLY_TO_ASK):
+            text, left_out = text.replace(f"{line}\n", ""), left_out + 1
+    assert left_out == len(_ONLY_TO_ASK)
+    text = proxies.replaced(text, {"\nbackend tools\n": f"\nbackend tools\n{rules}"}) + f"\n{table}"
     socket = f"global\n    stats socket {directory}/h.sock level admin\n"
     file.write_text(text.replace("global\n", socket, 1))
     return command
