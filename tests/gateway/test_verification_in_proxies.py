@@ -197,6 +197,20 @@ async def test_attack_a09_claims_that_are_for_somebody_else_do_not_pass(
     assert raw.seen == []
 
 
+async def test_attack_a09_claims_of_another_type_do_not_pass(
+    proxy: Proxy, issuer: Issuer, raw: RawBackend
+) -> None:
+    """A script that stumbles over one lets nobody through: Envoy goes on without it."""
+    odd: list[Any] = [None, 5, True, "x", [], ["tools"], {}, {"status_list": 5}]
+    good = (("sub", "x"), ("sub", 5), ("sub", True), ("token_use", None))
+    for name in ("scope", "status", "sub", "aud", "iss", "exp", "token_use"):
+        for value in odd:
+            if (name, value) not in good:
+                bad = issuer.token(**{name: value})
+                assert status(await ask(proxy, bad)) >= 400, (name, value)
+    assert raw.seen == []
+
+
 async def test_attack_a09_a_subject_that_no_header_can_hold_does_not_pass(
     proxy: Proxy, issuer: Issuer, raw: RawBackend
 ) -> None:
