@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mintage.errors import UpstreamMisbehaved, UpstreamMisconfigured, UpstreamUnavailable
 from mintage.network import connecting
 from mintage.network.connecting import connected, in_turns
+from mintage.upstream import direct
 from mintage.upstream.protocol import HttpRequest
 from mintage.upstream.transport import MAX_BODY, HttpTransport
 from tests.support.forward_proxy import without_proxies
@@ -82,6 +85,40 @@ class Provider:
 
     def running(self) -> AbstractAsyncContextManager[str]:
         return served(self)
+
+
+USUAL = [
+    "https://idp.example",
+    "https://idp.example/",
+    "https://idp.example:443/token",
+    "http://127.0.0.1:80/a",
+    "http://localhost:50123/token?tenant=a-b&x=1_2~",
+    "https://login.xn--80ak6aa92e.example/.well-known/openid-configuration",
+    "https://idp.example/a//b/..c/d.",
+    "https://idp.example?x=1",
+    "https://idp.example/?",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", USUAL)
+def test_a_usual_url_leads_where_httpx2_says(url: str) -> None:
+    """Two ways to read one URL must never lead to two places."""
+    assert direct._USUAL.fullmatch(url)
+    assert direct.place_of(url) == direct._parsed(url)
+
+
+@given(st.from_regex(direct._USUAL, fullmatch=True))
+def test_any_usual_url_leads_where_httpx2_says(url: str) -> None:
+    assert direct.place_of(url) == direct._parsed(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://IDP.example/", "https://a@idp.example/", "https://idp.example/a/../b", "https://1.2.3",
+     "https://idp.example/%7e", "https://idp.example/#a", "ftp://idp.example/", "https://bücher.example/"],
+)  # fmt: skip
+def test_an_unusual_url_is_left_to_httpx2(url: str) -> None:
+    assert direct._USUAL.fullmatch(url) is None
 
 
 def get(url: str, **headers: str) -> HttpRequest:

@@ -10,7 +10,6 @@ from mintage.audit.auditor import Auditor, AuditSettings
 from mintage.audit.file import FileSink, StreamSink
 from mintage.audit.record import Recorder
 from mintage.audit.trail import Sink, Trail
-from mintage.audit.webhook import WebhookSink
 from mintage.crypto.derivation import purpose_key
 from mintage.errors import ConfigError
 from mintage.values import Clock, RandomBytes, Secret
@@ -53,6 +52,8 @@ def _sink(settings: AuditSettings, clock: Clock, stdout: int) -> Sink:
             ) from None
     if not urlsplit(settings.to).netloc:
         return StreamSink(stdout)
+    from mintage.audit.webhook import WebhookSink
+
     return WebhookSink(
         settings.to,
         clock=clock,

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mintage.admin.activity import Activity
-from mintage.admin.site import open_site
 from mintage.app import Mintage
 from mintage.app.listening import addresses, listening
 from mintage.cli.side_server import served
@@ -36,6 +34,9 @@ class AdminListener:
         if not self.sockets or number != _FIRST:
             yield
             return
+        from mintage.admin.activity import Activity  # most servers have no admin API
+        from mintage.admin.site import open_site
+
         activity = Activity(time.monotonic)
         app.current().events.attach(activity)
         site = open_site(

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from mintage.checks.everything import check_file
 from mintage.checks.findings import Finding, Level, error
-from mintage.cli.plain_text import as_text
+from mintage.cli.plain_text import as_text, counted
 from mintage.cli.settings_file import SettingsFile
-from mintage.cli.terminal import counted, harmless
+from mintage.cli.terminal import harmless
 from mintage.errors import ConfigError
 from mintage.settings.reading import HERE
 

@@ -13,8 +13,9 @@ from rich.table import Table
 from mintage.app.client_denials import KNOWN_EVERYWHERE, ClientDenials, open_denials
 from mintage.cli.auditing import action, user
 from mintage.cli.opening import OpenInstallation, opened
+from mintage.cli.plain_text import counted
 from mintage.cli.settings_file import SettingsFile
-from mintage.cli.terminal import counted, dated, harmless, print_table
+from mintage.cli.terminal import dated, harmless, print_table
 from mintage.errors import ConfigError
 from mintage.settings.reading import HERE
 

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from mintage.cli.auditing import action
 from mintage.cli.opening import OpenInstallation, opened
-from mintage.cli.plain_text import as_text
+from mintage.cli.plain_text import as_text, counted
 from mintage.cli.settings_file import SettingsFile
-from mintage.cli.terminal import counted, dated, harmless, print_table
+from mintage.cli.terminal import dated, harmless, print_table
 from mintage.errors import ConfigError
 from mintage.grants.handles import grant_id
 from mintage.settings.reading import HERE

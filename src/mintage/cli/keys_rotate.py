@@ -12,8 +12,8 @@ from mintage.app.client_denials import denials_in
 from mintage.app.secret_needs import Need
 from mintage.cli.auditing import action, audited, keys_changed, unrecorded
 from mintage.cli.opening import OpenInstallation, opened
+from mintage.cli.plain_text import counted
 from mintage.cli.settings_file import SettingsFile
-from mintage.cli.terminal import counted
 from mintage.errors import ConfigError
 from mintage.settings.load import Config, load_for_the_store
 from mintage.settings.reading import HERE

@@ -10,8 +10,9 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from mintage.cli.opening import opened
+from mintage.cli.plain_text import counted
 from mintage.cli.settings_file import SettingsFile
-from mintage.cli.terminal import counted, print_table
+from mintage.cli.terminal import print_table
 from mintage.settings.load import Config
 from mintage.settings.reading import HERE
 from mintage.settings.secret_file import SecretFile

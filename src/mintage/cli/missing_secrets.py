@@ -10,7 +10,7 @@ from mintage.app.chores import end
 from mintage.app.secret_needs import Need
 from mintage.cli.auditing import action
 from mintage.cli.opening import opened_with
-from mintage.cli.terminal import counted
+from mintage.cli.plain_text import counted
 from mintage.cli.workers import STOPPING
 from mintage.errors import ConfigError, MintageError
 from mintage.settings.load import Config

@@ -12,9 +12,9 @@ from cyclopts import Parameter
 
 from mintage.app.opening import vault_keys
 from mintage.cli.auditing import action, audited, unrecorded
+from mintage.cli.plain_text import counted
 from mintage.cli.progress import Progress
 from mintage.cli.settings_file import SettingsFile
-from mintage.cli.terminal import counted
 from mintage.errors import ConfigError
 from mintage.settings.load import load_for_the_store
 from mintage.settings.reading import HERE

@@ -28,11 +28,6 @@ def print_table(table: Table) -> None:
         print("\t".join(map(str, row)))  # noqa: T201
 
 
-def counted(number: int, what: str) -> str:
-    """*number* and the noun *what*, in the plural unless the number is 1."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def dated(seconds: int | None) -> str | None:
     """A time of the day in UTC, for tables that name the zone."""
     if seconds is None:

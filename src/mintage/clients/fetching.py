@@ -3,6 +3,8 @@
 The sender of a client_id chooses where this server connects. So it connects only to public
 addresses, and to the very address that it checked. It uses TLS with the name in the URL and follows
 no redirect. Time, size and the number of parallel fetches have limits.
+
+httpx2 is imported at the first fetch, so that no start waits for it.
 """
 
 import asyncio
@@ -12,11 +14,10 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import IPv6Address
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
-
-import httpx2
 
 from mintage.clients.addresses import Address, Network, is_public
 from mintage.clients.metadata import check_fetchable
@@ -25,6 +26,9 @@ from mintage.concurrency.host_limits import HostConcurrencyLimit
 from mintage.errors import FetchFailed, FetchRefused
 from mintage.network.proxies import Proxies
 from mintage.network.tls import trusted
+
+if TYPE_CHECKING:
+    import httpx2
 
 log = logging.getLogger("mintage.clients")
 
@@ -116,6 +120,8 @@ class GuardedFetch:
     async def _from_any(
         self, addresses: Sequence[Address], parts: SplitResult, limit: int, deadline: float
     ) -> Fetched:
+        import httpx2
+
         most = _STEP_SECONDS if len(addresses) > 1 else None
         for address in addresses[:_ADDRESSES]:
             try:
@@ -130,6 +136,8 @@ class GuardedFetch:
         self, proxy: str, parts: SplitResult, limit: int, deadline: float
     ) -> Fetched:
         """Fetch through *proxy*. The proxy's URL is not logged: it may contain a password."""
+        import httpx2
+
         try:
             return await self._from(_host(parts), parts, limit, deadline, proxy=proxy)
         except httpx2.ProxyError as error:
@@ -160,6 +168,8 @@ class GuardedFetch:
         less than the time that is left, and at most *most* seconds: the transport closes the socket
         of a step that times out, and not that of one that is cancelled.
         """
+        import httpx2
+
         step = min(most or self._seconds, 0.45 * (deadline - asyncio.get_running_loop().time()))
         host = f"[{place}]" if isinstance(place, IPv6Address) else str(place)
         request = httpx2.Request(
@@ -198,8 +208,10 @@ class GuardedFetch:
                 await response.aclose()
         return Fetched(bytes(body), response.headers.get("cache-control", ""))
 
-    def _proxy(self, url: str | None) -> httpx2.Proxy | None:
+    def _proxy(self, url: str | None) -> "httpx2.Proxy | None":
         """A proxy that is contacted over TLS is verified like every other server."""
+        import httpx2
+
         if url is None:
             return None
         return httpx2.Proxy(url, ssl_context=self._tls if url.startswith("https:") else None)
@@ -209,12 +221,12 @@ def _host(parts: SplitResult) -> str:
     return parts.hostname or ""  # never empty: `check_fetchable` wants one
 
 
-def _check(response: httpx2.Response, limit: int) -> None:
+def _check(response: "httpx2.Response", limit: int) -> None:
     """Only a 200 counts, and no redirect is followed (draft §4)."""
     status = response.status_code
-    if status == httpx2.codes.TOO_MANY_REQUESTS or status >= 500:  # noqa: PLR2004
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:  # noqa: PLR2004
         raise FetchFailed(f"its host answered {status}")
-    if status != httpx2.codes.OK:
+    if status != HTTPStatus.OK:
         raise FetchRefused(f"its host answered {status} instead of 200")
     if not _JSON.fullmatch(response.headers.get("content-type", "").partition(";")[0].strip()):
         raise FetchRefused("it is not served as application/json")

@@ -24,7 +24,6 @@ from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proven import with_next_nonce
 from mintage.gateway.proxy import Proxy
 from mintage.gateway.watch import run_watched
-from mintage.gateway.websocket import Declined, WebSocketProxy
 from mintage.resource.bearer import Access, NoToken
 from mintage.site.resource import Resource
 from mintage.web.cors import for_any_origin
@@ -157,6 +156,8 @@ class Gateway:
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
     ) -> None:
         """The same for a WebSocket, which begins as an ordinary request (RFC 6455 §4.1)."""
+        from mintage.gateway.websocket import Declined, WebSocketProxy
+
         asked = {**scope, "type": "http", "method": "GET"}
         websocket = WebSocketProxy(scope, receive, send)
 

@@ -6,6 +6,7 @@ how long it has waited.
 """
 
 import asyncio
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import httptools
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mintage.network.tcp import notice_its_end
 from mintage.serving.cycles import Cycle
+from mintage.serving.declined_upgrades import without_offer
 from mintage.serving.flow import Flow
 from mintage.serving.phases import Phase, is_too_slow
 from mintage.serving.places import Places
@@ -31,7 +33,6 @@ from mintage.serving.refusals import (
 )
 from mintage.serving.request_targets import read_target
 from mintage.serving.settings import ServerSection
-from mintage.serving.websocket import BoundedWebSocket, without_offer
 
 _LINGER_SECONDS: Final = 2  # in which a client may read why it was refused
 _LINGER_BYTES: Final = 256 * 1024  # that it may send meanwhile
@@ -420,13 +421,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
 
 
-def protocols(
-    bounds: ServerSection, places: Places
-) -> tuple[type[BoundedProtocol], type[BoundedWebSocket]]:
-    """The classes for ``http`` and ``ws`` of ``uvicorn.Config``."""
+def protocols(bounds: ServerSection, places: Places) -> tuple[type[BoundedProtocol], Any]:
+    """What makes a protocol, for ``http`` and ``ws`` of ``uvicorn.Config``."""
     bound = {"__slots__": (), "bounds": bounds, "places": places}
     http = type("BoundedProtocol", (BoundedProtocol,), bound)
-    return http, type("BoundedWebSocket", (BoundedWebSocket,), {"places": places})
+    return http, partial(_websocket, places)
+
+
+def _websocket(places: Places, **given: Any) -> asyncio.Protocol:
+    from mintage.serving.websocket import BoundedWebSocket
+
+    return BoundedWebSocket(places, **given)
 
 
 def _abandon(cycle: Cycle | None) -> None:

@@ -57,7 +57,7 @@ def read_branding(section: BrandingSection, base: Path) -> Branding:
 
 
 def _read_templates(directory: Path) -> str:
-    from mintage.server.pages import templates  # else the command line would wait for it
+    from mintage.server.pages.templates import templates  # it imports Jinja2
 
     try:
         templates(str(directory))

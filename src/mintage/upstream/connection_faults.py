@@ -1,21 +1,13 @@
 """Why a request did not get through, and who can fix it."""
 
-import re
 import socket
 import ssl
 from typing import Final
-
-import httpx2
 
 from mintage.errors import UpstreamError, UpstreamMisconfigured, UpstreamUnavailable
 from mintage.network.http1 import HttpFault
 
 _DEPTH: Final = 10
-# A proxy's words for an outage behind it: of HTTP's (RFC 9110 §15.6), and SOCKS's (RFC 1928 §6).
-_BEHIND_THE_PROXY: Final = re.compile(
-    r"50[234]\b|.*: (General SOCKS server failure|(Network|Host) unreachable|Connection refused"
-    r"|TTL expired)"
-)
 
 
 def failure(error: Exception, where: str) -> UpstreamError:
@@ -27,20 +19,12 @@ def failure(error: Exception, where: str) -> UpstreamError:
                 f"the certificate of {where} is not trusted ({cause.verify_message}): put the CA "
                 "that signed it into the file that SSL_CERT_FILE names"
             )
-    match error:
-        case httpx2.ProxyError() if _BEHIND_THE_PROXY.match(str(error)):
-            return UpstreamUnavailable(
-                f"{where} can't be reached: the proxy does not get there ({error})"
-            )
-        case httpx2.ProxyError():
-            return UpstreamMisconfigured(
-                f"the proxy on the way to {where} refuses ({error}): check HTTP_PROXY, "
-                "HTTPS_PROXY, ALL_PROXY and NO_PROXY in the environment"
-            )
-        case httpx2.UnsupportedProtocol():
-            return UpstreamMisconfigured(f"{where} has an address that is neither http nor https")
-        case _:
-            return UpstreamUnavailable(f"{where} can't be reached: {_words(error, causes, where)}")
+    return UpstreamUnavailable(f"{where} can't be reached: {_words(error, causes, where)}")
+
+
+def not_http(where: str) -> UpstreamMisconfigured:
+    """What to raise for an address at *where* that is neither http nor https."""
+    return UpstreamMisconfigured(f"{where} has an address that is neither http nor https")
 
 
 def _words(error: Exception, causes: list[BaseException], where: str) -> str:

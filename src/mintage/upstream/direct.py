@@ -1,7 +1,7 @@
 """Requests to the provider without a proxy between: Mintage's own connections, kept for reuse.
 
-A request by httpx2 takes several times the CPU, and each login, renewal and revocation has one. It
-still parses the URLs here, and makes the requests where the environment names a proxy.
+A request by httpx2 takes several times the CPU, and each login, renewal and revocation has one.
+Importing it takes a tenth of a second, so only a URL in an unusual form is parsed by it.
 """
 
 import asyncio
@@ -11,24 +11,33 @@ import zlib
 from collections import deque
 from functools import lru_cache
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
-import httpx2
 import msgspec
 
 from mintage.errors import UpstreamMisbehaved
 from mintage.network.connecting import connected
 from mintage.network.http1 import Connection
-from mintage.network.tls import trusted
+from mintage.network.tls import trusted_in_a_thread
+from mintage.upstream.connection_faults import not_http
 from mintage.upstream.protocol import HttpRequest, HttpResponse
 
 _WARM_SECONDS: Final = 4.0  # many servers hang up after five
 _MAX_WARM: Final = 20  # for each provider
 _MAX_OPEN: Final = 100
 _FORM: Final = "application/x-www-form-urlencoded"
+_NO_URL: Final = "an endpoint is no URL"
 _HOST: Final = re.compile(rb"[A-Za-z0-9._:-]+")  # a name, or an address without its brackets
 _TARGET: Final = re.compile(rb"/[!-~]*")
 _PORTS: Final = {"http": 80, "https": 443}
+# A URL that every parser reads alike: a name in lower case or an address, no escapes, and no dot
+# segments (RFC 3986 §5.2.4).
+_USUAL: Final = re.compile(
+    r"(?P<scheme>https?)://"
+    r"(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]+|localhost|127\.0\.0\.1)"
+    r"(?::(?P<port>[1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
+    r"(?P<target>(?:/(?!\.{1,2}(?:[/?]|\Z))[A-Za-z0-9._~-]*)*(?:\?[A-Za-z0-9._~=&-]*)?)"
+)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -47,14 +56,32 @@ class Place(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=256)
 def place_of(url: str) -> Place:
-    """Raises `httpx2.InvalidURL` or `httpx2.UnsupportedProtocol`."""
-    parsed = httpx2.URL(url)
+    """Raises `UpstreamMisbehaved` for what is no URL, `UpstreamMisconfigured` if it is not HTTP."""
+    usual = _USUAL.fullmatch(url)
+    return _parsed(url) if usual is None else _matched(usual)
+
+
+def _matched(url: re.Match[str]) -> Place:
+    scheme, host = url["scheme"], url["host"]
+    port = int(url["port"] or _PORTS[scheme])
+    authority = host if port == _PORTS[scheme] else f"{host}:{port}"
+    target = url["target"] if url["target"].startswith("/") else f"/{url['target']}"
+    return Place(scheme, host, port, authority.encode(), target.encode())
+
+
+def _parsed(url: str) -> Place:
+    import httpx2
+
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        raise UpstreamMisbehaved(_NO_URL) from None
     if parsed.scheme not in _PORTS:
-        raise httpx2.UnsupportedProtocol("neither http nor https")
+        raise not_http(urlsplit(url).netloc)
     if not _HOST.fullmatch(parsed.raw_host) or not _TARGET.fullmatch(parsed.raw_path):
-        raise httpx2.InvalidURL("a host or path with what no request can have")
+        raise UpstreamMisbehaved(_NO_URL)  # what no request can have
     if parsed.userinfo:
-        raise httpx2.InvalidURL("credentials in an endpoint")
+        raise UpstreamMisbehaved(_NO_URL)
     return Place(
         parsed.scheme,
         parsed.raw_host.decode("ascii"),
@@ -153,7 +180,7 @@ class DirectConnections:
         return found
 
     async def _connect(self, place: Place) -> Connection:
-        tls = trusted() if place.scheme == "https" else None
+        tls = await trusted_in_a_thread() if place.scheme == "https" else None
         async with asyncio.timeout(self._connect_seconds):
             made = await connected(place.host, place.port)
             try:

@@ -6,22 +6,21 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import httpx2
-
 from mintage.concurrency.backoff import pause
-from mintage.errors import UpstreamMisbehaved, UpstreamMisconfigured, UpstreamUnavailable
+from mintage.errors import UpstreamUnavailable
 from mintage.network.http1 import HttpFault
 from mintage.network.proxies import names_a_proxy
-from mintage.network.tls import trusted
 from mintage.upstream.answers import about_the_status, believed
 from mintage.upstream.connection_faults import failure
 from mintage.upstream.direct import DirectConnections
 from mintage.upstream.protocol import HttpRequest, HttpResponse
 from mintage.values import Clock
+
+if TYPE_CHECKING:
+    from mintage.upstream.proxied import ProxiedConnections
 
 MAX_BODY: Final = 1024 * 1024
 _CONNECT_SECONDS: Final = 5.0
@@ -54,7 +53,7 @@ class HttpTransport:
         self._timeout = timeout
         self._sleep = sleep
         self._clock = clock
-        self._client: httpx2.AsyncClient | None = None
+        self._proxied: ProxiedConnections | None = None
         self._exchange: Exchange | None = None  # chosen at the first request
         self._direct = DirectConnections(connect_seconds=_CONNECT_SECONDS, max_body=MAX_BODY)
 
@@ -77,35 +76,18 @@ class HttpTransport:
                 await self._sleep(pause(attempt, random.random, first=_FIRST_PAUSE))
         return await self._once(request, where)
 
-    def _open(self) -> httpx2.AsyncClient:
-        try:
-            return httpx2.AsyncClient(
-                verify=trusted(),
-                timeout=httpx2.Timeout(self._timeout, connect=_CONNECT_SECONDS),
-                # A cookie would come from one user's login and go along with another's.
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                headers={"user-agent": "mintage", "accept": "application/json"},
-            )
-        except (ImportError, ValueError, OSError) as error:
-            # The proxy variables of the environment are read here, and the CA bundle.
-            raise UpstreamMisconfigured(
-                f"no connection to the provider can be made: {error}"
-            ) from None
-
     async def close(self) -> None:
         self._direct.close()
-        if self._client is not None:
-            await self._client.aclose()
+        if self._proxied is not None:
+            await self._proxied.close()
 
     async def _once(self, request: HttpRequest, where: str) -> HttpResponse:
         if self._exchange is None:
             proxied = names_a_proxy(os.environ)
-            self._exchange = self._by_proxy if proxied else self._direct.exchange
+            self._exchange = self._open_proxied().exchange if proxied else self._direct.exchange
         try:
             response = await self._exchange(request)
-        except httpx2.InvalidURL:
-            raise UpstreamMisbehaved("an endpoint is no URL") from None
-        except (httpx2.HTTPError, HttpFault, OSError) as error:
+        except (HttpFault, OSError) as error:
             raise failure(error, where) from None
         unknown = about_the_status(response, where, now=int(self._clock()))
         if unknown is not None:
@@ -114,21 +96,10 @@ class HttpTransport:
             believed(unknown)
         return response
 
-    async def _by_proxy(self, request: HttpRequest) -> HttpResponse:
-        if self._client is None:
-            self._client = self._open()
-        async with self._client.stream(
-            request.method,
-            request.url,
-            headers=dict(request.headers),
-            data=None if request.form is None else dict(request.form),
-            json=None if request.json is None else dict(request.json),
-        ) as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise UpstreamMisbehaved(f"an answer larger than {MAX_BODY} bytes")
-            return HttpResponse(
-                status=response.status_code, headers=dict(response.headers), body=bytes(body)
-            )
+    def _open_proxied(self) -> "ProxiedConnections":
+        from mintage.upstream.proxied import ProxiedConnections
+
+        self._proxied = ProxiedConnections(
+            timeout=self._timeout, connect_seconds=_CONNECT_SECONDS, max_body=MAX_BODY
+        )
+        return self._proxied

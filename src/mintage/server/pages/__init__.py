@@ -5,18 +5,8 @@ import hashlib
 import logging
 from functools import partial
 from importlib.resources import files
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from jinja2 import (
-    BaseLoader,
-    ChoiceLoader,
-    Environment,
-    FileSystemLoader,
-    PackageLoader,
-    StrictUndefined,
-    TemplateSyntaxError,
-)
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,6 +19,9 @@ from mintage.site.branding import Branding
 from mintage.site.site import Site
 from mintage.values import RandomBytes
 from mintage.web.edge import Failure, Handler, guarded, minutes_of
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
 
 _STYLE: Final = files(__name__).joinpath("style.css").read_text(encoding="utf-8")
 _ICON: Final = files(__name__).joinpath("icon.svg").read_text(encoding="utf-8")
@@ -50,35 +43,6 @@ _HEADERS: Final = {
     "cache-control": "no-store",
 }
 
-_OURS: Final = PackageLoader("mintage.server", "pages")
-
-
-def templates(directory: str | None) -> Environment:
-    """The templates of the pages: those in *directory*, and Mintage's for what is not there.
-
-    Raises ``ValueError`` for a file in *directory* that is no template of a page.
-    """
-    loader: BaseLoader = _OURS
-    if directory is not None:
-        loader = ChoiceLoader([FileSystemLoader(directory), _OURS])
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        auto_reload=False,  # it would look at each template's file for each page
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    known = {name for name in _OURS.list_templates() if name.endswith(".html")}
-    for name in sorted(path.name for path in Path(directory).iterdir()) if directory else ():
-        if name not in known:
-            raise ValueError(f"{name} is none of: {', '.join(sorted(known))}")
-        try:
-            environment.get_template(name)
-        except TemplateSyntaxError as error:
-            raise ValueError(f"{name}, line {error.lineno}: {error.message}") from None
-    return environment
-
 
 class Pages:
     """The pages of one server, in its colours and in the language of each person."""
@@ -86,7 +50,9 @@ class Pages:
     def __init__(self, site: Site, branding: Branding) -> None:
         self.server_name = branding.name or site.host
         self._branding = branding
-        self._templates = templates(branding.templates)
+        self._templates: Environment | None = None
+        if branding.templates is not None:
+            self._template("error.html")  # all of them, as they are at the start
         self._at = f"{site.base_path}/{BRANDING.name}"
         self._style = styled(branding.color)
         digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
@@ -103,7 +69,7 @@ class Pages:
     ) -> Response:
         """The page of *template*; each value is escaped. *ui_locales*: as the client asked."""
         texts = texts_for(ui_locales, request.headers.get("accept-language", ""))
-        html = self._templates.get_template(f"{template}.html").render(
+        html = self._template(f"{template}.html").render(
             t=texts,
             style=Markup(self._style),  # noqa: S704  (it is part of Mintage)
             server_name=self.server_name,
@@ -155,6 +121,13 @@ class Pages:
             back_host=back_host,
         )
         return with_headers_of(failure, response)
+
+    def _template(self, name: str) -> "Template":
+        if self._templates is None:
+            from mintage.server.pages.templates import templates
+
+            self._templates = templates(self._branding.templates)
+        return self._templates.get_template(name)
 
     def _support(self) -> Markup | None:
         """Whom to ask, as HTML; None if the operator did not say."""

@@ -1,0 +1,43 @@
+"""The templates of the pages. Imported at the first page, because Jinja2 takes long to import."""
+
+from pathlib import Path
+from typing import Final
+
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    StrictUndefined,
+    TemplateSyntaxError,
+)
+
+_OURS: Final = PackageLoader("mintage.server", "pages")
+
+
+def templates(directory: str | None) -> Environment:
+    """The templates of the pages: those in *directory*, and Mintage's for what is not there.
+
+    Raises ``ValueError`` for a file in *directory* that is no template of a page.
+    """
+    loader: BaseLoader = _OURS
+    if directory is not None:
+        loader = ChoiceLoader([FileSystemLoader(directory), _OURS])
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,  # it would look at each template's file for each page
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    known = {name for name in _OURS.list_templates() if name.endswith(".html")}
+    for name in sorted(path.name for path in Path(directory).iterdir()) if directory else ():
+        if name not in known:
+            raise ValueError(f"{name} is none of: {', '.join(sorted(known))}")
+        try:
+            environment.get_template(name)
+        except TemplateSyntaxError as error:
+            raise ValueError(f"{name}, line {error.lineno}: {error.message}") from None
+    return environment
