@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+import msgspec
+
 from mintage.crypto.base64url import decode_segment
 from mintage.errors import TokenError, UnknownKey, WrongAudience, WrongTokenUse
 from mintage.grants.delegation import Delegation
@@ -52,8 +54,7 @@ class TokenResponse:
     issued_token_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AccessToken:
+class AccessToken(msgspec.Struct, frozen=True):
     """A verified access token. It is refused from *ends_at* (seconds since the epoch) on.
 
     *delegation*: if it was exchanged, who acts for the user. *cnf*: the key that it is bound to,

@@ -58,7 +58,7 @@ class Stage:
         name = section.get("preset", "oidc")
         if quirks is not None:
             preset = PRESETS[name]
-            changed = {field: getattr(preset, field) for field in preset.__dataclass_fields__}
+            changed = {field: getattr(preset, field) for field in preset.__struct_fields__}
             self.patch.setitem(PRESETS, name, Preset(**changed | {"quirks": quirks}))
         secrets = {"SECRET": self.provider.client_secret.encode()} | section.pop("secrets", {})
         merged = {key: value for key, value in (base | section).items() if value is not None}

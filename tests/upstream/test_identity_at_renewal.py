@@ -49,7 +49,7 @@ async def upstream(clock: Any) -> Any:
 
 def github(upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The GitHub preset, on this machine: its addresses are https, and the provider's is not."""
-    fields = {name: getattr(PRESET, name) for name in PRESET.__dataclass_fields__}
+    fields = {name: getattr(PRESET, name) for name in PRESET.__struct_fields__}
     here = tuple(
         type(lookup)(
             into=lookup.into,

@@ -1,15 +1,15 @@
 """Explains in sentences which rule decides about a call, and why. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from mintage.access.scopes import Call, Hierarchy, Rule, needed
 from mintage.values import Scopes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """*lines* say of each rule whether it matches and what it requires; the last line decides."""
 
     allowed: bool

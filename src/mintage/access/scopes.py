@@ -3,23 +3,23 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from posixpath import normpath
 from typing import Any, Final
 from urllib.parse import unquote
 
+import msgspec
+
 from mintage.access.emails import without_unverified_email
 from mintage.access.segments import folded_segments
 from mintage.values import Scopes
 
 
-@dataclass(frozen=True, slots=True)
-class Hierarchy:
+class Hierarchy(msgspec.Struct, frozen=True):
     """Scopes that include others: a token with ``admin`` also has ``read`` if *implies* says so."""
 
-    implies: Mapping[str, Scopes] = field(default_factory=dict)
+    implies: Mapping[str, Scopes] = msgspec.field(default_factory=dict)
 
     def reach(self, granted: Iterable[str]) -> frozenset[str]:
         """*granted*, and all scopes that these include, directly or not."""
@@ -42,8 +42,7 @@ class Hierarchy:
 FLAT: Final = Hierarchy()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What rules compare. *path* is relative to the resource's own.
 
     *operation* is the method of an MCP message. It is None without a message, and for a response
@@ -57,11 +56,10 @@ class Call:
 
     def naming(self, operation: str | None, names: tuple[str, ...]) -> "Call":
         """The same request with a message in it."""
-        return replace(self, operation=operation, names=names)
+        return msgspec.structs.replace(self, operation=operation, names=names)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """What matching calls need in addition. An empty condition matches every call.
 
     *path* matches itself and every path below it; ``*`` in it is one segment. *operations* and
@@ -74,7 +72,7 @@ class Rule:
     operations: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     scopes: Scopes = ()
-    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    claims: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     @property
     def reads_mcp(self) -> bool:

@@ -33,8 +33,7 @@ class _Identity(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Identity).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(msgspec.Struct, frozen=True):
     """*name*: for the audit trail. None: a holder of the token, who has no name."""
 
     name: str | None = None

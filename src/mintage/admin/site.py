@@ -1,10 +1,10 @@
 """The admin API as an ASGI application of its own: who may come in, and where requests go."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -30,8 +30,7 @@ _CHALLENGE: Final = 'Basic realm="mintage admin", charset="UTF-8"'
 _MOST: Final = 1024  # bytes of a body: no operation reads one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminSite:
+class AdminSite(msgspec.Struct, frozen=True, kw_only=True):
     """Answers the requests of operators, and refuses everybody else."""
 
     api: Api

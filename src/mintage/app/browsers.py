@@ -1,7 +1,8 @@
 """What resources for browsers need: the check of sessions, and the pages around a login."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from mintage.crypto.derivation import purpose_keys
 from mintage.crypto.sealing import BoxKey
@@ -30,8 +31,7 @@ from mintage.vault.vault import Vault
 from mintage.web.edge import Handler
 
 
-@dataclass(frozen=True, slots=True)
-class BrowserDoor:
+class BrowserDoor(msgspec.Struct, frozen=True):
     """For one server. The gateway uses *sessions* and *answers*."""
 
     config: Config

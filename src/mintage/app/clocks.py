@@ -2,8 +2,9 @@
 
 import logging
 import time
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mintage.stores.protocol import Store
 from mintage.values import Clock
@@ -14,8 +15,7 @@ _WORTH_A_WORD: Final = 2.0  # seconds
 _NO_DRIFT: Final = 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(msgspec.Struct, frozen=True):
     """*now*: seconds since the epoch, for tokens and records.
 
     *steady*: seconds on a clock that cannot be set, for pauses and for how long a cache is valid.

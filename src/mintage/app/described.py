@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from mintage.app.client_denials import ClientDenials
 from mintage.clients.client import Client
@@ -17,8 +18,7 @@ from mintage.vault.values import Listed
 from mintage.vault.vault import Vault
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(msgspec.Struct, frozen=True):
     """Describes what *vault* has. Nothing secret is in it: no description has a token."""
 
     config: Config

@@ -3,7 +3,8 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from mintage.app.auditing import attach_audit
 from mintage.app.clocks import Clocks, StoreClock
@@ -28,8 +29,7 @@ from mintage.values import Clock, RandomBytes
 from mintage.web.current_request import current_origin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lasting:
+class Lasting(msgspec.Struct, frozen=True, kw_only=True):
     """*shared*: whether other servers can use the store too. *clock* follows its clock."""
 
     store: Store

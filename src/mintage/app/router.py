@@ -1,8 +1,8 @@
 """Finds the endpoint of a request, or passes it to the gateway."""
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,8 +22,7 @@ from mintage.web.edge import Handler, error_response, failure_of
 from mintage.web.limits import check_size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Router:
+class Router(msgspec.Struct, frozen=True, kw_only=True):
     """An ASGI app. *endpoints* are by path; *pages* are the ones that people open in a browser.
 
     *peers*: the proxies whose client addresses count. *forward_auth*: None if no proxy may ask.

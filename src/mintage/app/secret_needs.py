@@ -5,8 +5,9 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mintage.app.opening import open_vault, vault_keys
 from mintage.clients.registration import ClientIds, key_id
@@ -24,8 +25,7 @@ log = logging.getLogger("mintage")
 _STRIKE_OUT_AFTER: Final = 86400  # seconds: a new secret may not have reached this server yet
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """How many live grants need one root secret, and what for."""
 
     secret_id: str
@@ -43,8 +43,7 @@ def register_of(config: Config, store: Store, *, clock: Clock, steady: Clock) ->
     return SecretRegister(store, configured, clock=clock, steady=steady)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretNeeds:
+class SecretNeeds(msgspec.Struct, frozen=True, kw_only=True):
     """What the grants of *vault* need. *config* has the secrets of this server."""
 
     config: Config

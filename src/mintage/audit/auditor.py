@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 from mintage.audit.record import Recorder
 from mintage.audit.thinning import Thinning
 from mintage.audit.trail import Trail
@@ -17,8 +19,7 @@ Refusals: TypeAlias = Literal["signed_in", "all", "none"]
 _ID_BYTES: Final = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditSettings:
+class AuditSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``[audit]``, checked. *to*: the path of a file, ``stdout``, or the URL of a webhook."""
 
     to: Path | str

@@ -1,14 +1,14 @@
 """What each security event is in the words of ECS, the Elastic Common Schema 8. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 Outcome: TypeAlias = Literal["success", "failure", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Category:
+class Category(msgspec.Struct, frozen=True):
     """``event.category``, ``event.type`` and ``event.outcome``."""
 
     category: str

@@ -1,13 +1,13 @@
 """The result of a check: a sentence for a person, and what to do."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Level = Literal["ok", "warning", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """*about*: the setting, as the file spells it.
 
     *found* says what is the case. *remedy* says what to do; an ``ok`` needs none.

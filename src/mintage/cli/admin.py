@@ -6,8 +6,9 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mintage.app import Mintage
 from mintage.app.listening import addresses, listening
@@ -22,8 +23,7 @@ _FIRST: Final = 0  # the number of the worker that serves it
 log = logging.getLogger("mintage.serve")
 
 
-@dataclass(frozen=True, slots=True)
-class AdminListener:
+class AdminListener(msgspec.Struct, frozen=True):
     """The sockets of the admin API, bound. Without any there is no admin API."""
 
     sockets: Sequence[socket.socket] = ()

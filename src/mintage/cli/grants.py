@@ -5,10 +5,10 @@ import datetime as dt
 import json
 import sys
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
+import msgspec
 from cyclopts import Parameter
 from rich.table import Table
 
@@ -151,8 +151,7 @@ def end(
     return asyncio.run(_end_named(config, grants, wanted) if grants else _end(config, wanted))
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(msgspec.Struct, frozen=True):
     subject: str | None
     client: str | None
     before: int | None

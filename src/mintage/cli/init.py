@@ -3,9 +3,9 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Final
 
+import msgspec
 from cyclopts import Parameter
 
 from mintage.cli import new_settings
@@ -21,8 +21,7 @@ from mintage.upstream.presets import PRESETS
 _SECRET: Final = "mintage.secret"  # noqa: S105
 
 
-@dataclass(frozen=True, slots=True)
-class _Person:
+class _Person(msgspec.Struct, frozen=True):
     """Who answers: a person at a terminal, or nobody."""
 
     there: bool

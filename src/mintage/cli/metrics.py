@@ -5,9 +5,10 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from mintage.app.listening import addresses, bind
 from mintage.cli.side_server import served
@@ -28,8 +29,7 @@ _HERE: Final = ("127.", "::1")
 log = logging.getLogger("mintage.serve")
 
 
-@dataclass(frozen=True, slots=True)
-class MetricsPage:
+class MetricsPage(msgspec.Struct, frozen=True):
     """The page, whose sockets are bound. *places*: where several processes keep their numbers."""
 
     settings: Config
@@ -84,8 +84,7 @@ def metrics_page(settings: Config, *, workers: int) -> Iterator[MetricsPage | No
         yield MetricsPage(settings, sockets, places)
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(msgspec.Struct, frozen=True):
     """The telemetry of one process, and its numbers: *cells* alone, or *shared* with others."""
 
     telemetry: Telemetry = OFF

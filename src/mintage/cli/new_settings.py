@@ -5,11 +5,12 @@ import re
 import secrets
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from mintage.endpoints import BACKCHANNEL_LOGOUT
 from mintage.errors import ConfigError
@@ -58,8 +59,7 @@ def read_allow(value: str) -> str:
     return domain
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
     """What a file of settings is made of.
 
     *upstream*: what the provider needs, by the names of the settings. *allow*: an e-mail domain,

@@ -3,8 +3,9 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from mintage.app.described import Described
 from mintage.app.opening import vault_keys
@@ -20,8 +21,7 @@ from mintage.vault import installation
 from mintage.vault.vault import Vault
 
 
-@dataclass(frozen=True, slots=True)
-class OpenInstallation:
+class OpenInstallation(msgspec.Struct, frozen=True):
     """A configuration, its store, the vault on it, and what its grants need.
 
     *emit*: what the command reports to the audit trail.

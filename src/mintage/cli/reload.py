@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from mintage.app import Mintage, Running
 from mintage.app.opening import vault_keys
@@ -20,8 +21,7 @@ log = logging.getLogger("mintage.serve")
 _NOT_RELOADED: Final = "settings not reloaded, the former ones stay in use"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Where a server's settings are. *check*: raises `ConfigError` for settings it can't run."""
 
     path: Path

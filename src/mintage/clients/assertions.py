@@ -6,7 +6,6 @@ assertion could name a token endpoint, another server could have asked for it.
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -32,8 +31,7 @@ class UnknownSigner(InvalidClient):
     """No key of the set verifies this assertion. A newer set may have one that does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assertion:
+class Assertion(msgspec.Struct, frozen=True):
     """A verified assertion. *jti* must not be accepted again before *expires_at* (seconds)."""
 
     jti: str

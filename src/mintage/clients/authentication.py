@@ -3,9 +3,10 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import unquote_plus
+
+import msgspec
 
 from mintage.clients import assertions
 from mintage.clients.client import AuthMethod, Client
@@ -57,8 +58,7 @@ class NothingConcerned(InvalidGrant):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authenticator:
+class Authenticator(msgspec.Struct, frozen=True, kw_only=True):
     """Authenticates clients, in the same way at every endpoint. *issuer* is this server's own.
 
     *claim* is for all replicas, *claim_here* for this process alone.
@@ -69,7 +69,7 @@ class Authenticator:
     issuer: str
     claim: Claim
     clock: Clock
-    claim_here: Claim = field(default_factory=ClaimsHere)
+    claim_here: Claim = msgspec.field(default_factory=ClaimsHere)
 
     async def __call__(
         self, form: Form, authorization: str | None, *, concerns: Concerns | None

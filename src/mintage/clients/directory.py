@@ -1,8 +1,9 @@
 """Finds the client of a ``client_id``, however it registered."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from mintage.clients.client import Client
 from mintage.clients.denied import DeniedClients
@@ -15,8 +16,7 @@ KeyIsMissing: TypeAlias = Callable[[bytes], Awaitable[None]]
 """Raises `SecretMissing` for the id of a key that servers on this store use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(msgspec.Struct, frozen=True):
     """Looks up configured clients first, then metadata documents, then registered clients.
 
     Without *published* a URL is no client_id. *key_is_missing* tells what is known about a key
@@ -25,7 +25,7 @@ class Directory:
     """
 
     client_ids: ClientIds
-    configured: Mapping[str, Client] = field(default_factory=dict)
+    configured: Mapping[str, Client] = msgspec.field(default_factory=dict)
     published: Published | None = None
     key_is_missing: KeyIsMissing | None = None
     denied: DeniedClients | None = None

@@ -1,13 +1,13 @@
 """What a backend may ask for by token exchange (RFC 8693), as the operator configured it. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from mintage.values import ClientId, Scopes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeTarget:
+class ExchangeTarget(msgspec.Struct, frozen=True, kw_only=True):
     """A resource for which a backend gets tokens.
 
     Args:
@@ -20,8 +20,7 @@ class ExchangeTarget:
     may_act: ClientId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchanging:
+class Exchanging(msgspec.Struct, frozen=True, kw_only=True):
     """What one backend may exchange.
 
     Args:
@@ -31,5 +30,5 @@ class Exchanging:
     """
 
     resource: str
-    targets: Mapping[str, ExchangeTarget] = field(default_factory=dict)
+    targets: Mapping[str, ExchangeTarget] = msgspec.field(default_factory=dict)
     upstream_token: bool = False

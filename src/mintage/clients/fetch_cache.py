@@ -1,8 +1,9 @@
 """Caches what was fetched for as long as its server allows, within limits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
+
+import msgspec
 
 from mintage.clients.fetching import Fetched
 from mintage.concurrency.bounded_memory import BoundedMemory
@@ -27,8 +28,7 @@ class Fetch(Protocol):
         """The JSON at *url*. Raises `FetchFailed` and `FetchRefused`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept(Generic[T]):
+class _Kept(msgspec.Struct, Generic[T], frozen=True):
     value: T
     fetched_at: float
     fresh_until: float

@@ -1,11 +1,11 @@
 """Clients that a redirect URI identifies, because the response goes to them. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownClient:
+
+class KnownClient(msgspec.Struct, frozen=True, kw_only=True):
     """*schemes*: the private-use schemes of its desktop app. *uris*: its redirect URIs on the web.
 
     A URI that ends with a slash means all URIs below it.

@@ -6,7 +6,6 @@ Every function takes a member as it was sent, and returns it as it is registered
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -28,8 +27,7 @@ _IP_LITERAL: Final = re.compile(r"\[.*\]|[0-9.]+")
 _PRIVATE_MEMBERS: Final = frozenset({"d", "k", "p", "q", "dp", "dq", "qi"})
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True):
     """Where a client's public keys are: in *jwks* (a JSON document), at *jwks_uri*, or nowhere."""
 
     jwks: bytes | None = None

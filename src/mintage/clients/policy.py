@@ -1,10 +1,11 @@
 """Which client id metadata documents are accepted. Pure."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeAlias
 from urllib.parse import urlsplit
+
+import msgspec
 
 from mintage.clients.client import Client
 
@@ -12,8 +13,7 @@ AcceptClient: TypeAlias = Callable[[Client], Awaitable[bool]]
 """Whether a client that came by its document may log in; asked each time it is looked up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentPolicy:
+class DocumentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The hosts that documents, and keys of clients without an operator's entry, may come from.
 
     Hosts by glob: ``*.example.com`` matches every name below it, and not the name itself.

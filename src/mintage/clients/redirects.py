@@ -8,10 +8,11 @@ the client registered it without a port.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import SplitResult, urlencode, urlsplit
+
+import msgspec
 
 from mintage.clients.known import KNOWN_SCHEMES
 
@@ -33,8 +34,7 @@ _REVERSE_DOMAIN: Final = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+")
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
-@dataclass(frozen=True, slots=True)
-class RedirectUri:
+class RedirectUri(msgspec.Struct, frozen=True):
     """A redirect URI that may be registered. The constructor checks it."""
 
     text: str

@@ -12,7 +12,6 @@ begin with "mc1." have none.
 import hashlib
 import hmac
 import zlib
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -146,8 +145,7 @@ def _scope(request: _Request) -> str | None:
         raise InvalidClientMetadata(f"correct scope: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class RegisteredClient:
+class RegisteredClient(msgspec.Struct, frozen=True):
     """A new registration: the client, and what the response tells it."""
 
     client: Client

@@ -6,7 +6,6 @@ key: ``kid``, ``jku`` and certificates are not read.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -33,8 +32,7 @@ Verify: TypeAlias = Callable[[bytes, bytes], None]
 """(signature, data): raises ``InvalidSignature`` or ``ValueError`` unless it is valid."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProofKey:
+class ProofKey(msgspec.Struct, frozen=True):
     """The key of a proof. *thumbprint*: its name, which tokens are bound to (RFC 7638)."""
 
     thumbprint: str

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -64,8 +65,7 @@ class Screened:
     calls: tuple[Call, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AccessGuard:
+class AccessGuard(msgspec.Struct, frozen=True):
     """One object for all resources of a server. *browsers*: None if no resource is for them."""
 
     site: Site

@@ -1,8 +1,8 @@
 """What the gateway has open for one resource: connections to its backend, or its processes."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from mintage.gateway.header_names import ALL, Passing
@@ -26,8 +26,7 @@ class Sessions(Protocol):
         """End all processes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
+class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests for *resource* go: through *pool*, or to *sessions*.
 
     Without either another server answers. *passing*: which of a client's headers the backend gets.

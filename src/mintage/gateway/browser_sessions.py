@@ -1,7 +1,8 @@
 """Finds the live grant of a browser's request from its cookie, or refuses the request."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from mintage.access.scopes import Call
 from mintage.errors import AccessDenied
@@ -21,8 +22,7 @@ class NoSession(NoToken):
     """The browser is not signed in at this resource, or not any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class BrowserSessions:
+class BrowserSessions(msgspec.Struct, frozen=True):
     """*own*: the origin of the pages of all resources. *bearer*: for scopes and rules."""
 
     cookies: BrowserCookies
@@ -45,8 +45,7 @@ class BrowserSessions:
         return _Request(self, method, websocket, counts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(msgspec.Struct, frozen=True):
     of: BrowserSessions
     method: str
     websocket: bool

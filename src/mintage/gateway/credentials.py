@@ -39,8 +39,7 @@ _HEADERS: Final = "identity headers"
 Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange | IdJag], Awaitable[UpstreamTokens]]
 
 
-@dataclass(frozen=True, slots=True)
-class IdentitySigner:
+class IdentitySigner(msgspec.Struct, frozen=True):
     """Signs who a user is, for a minute, for one backend (typ ``identity+jwt``).
 
     Because of its ``typ`` and audience no program takes it for an access token. *subjects* makes it

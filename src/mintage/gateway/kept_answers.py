@@ -6,8 +6,9 @@ everything that the question consists of. A proxy that does not say so keeps not
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mintage.resource.bearer import Access
 from mintage.site.resource import Resource
@@ -41,8 +42,7 @@ _ROUNDING: Final = 1
 WORTH_KEEPING: Final = _ROUNDING + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keeping:
+class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     """*most*: the longest time, in seconds; 0: no answer is kept."""
 
     most: int = 0

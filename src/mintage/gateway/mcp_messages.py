@@ -5,8 +5,9 @@ a message that such a server would read differently is refused.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from mintage.errors import InvalidRequest
 from mintage.gateway.json_reading import UnreadableJson, read_json
@@ -31,8 +32,7 @@ NAMED_BY: Final = {
 """Method → the parameter that says which tool, prompt or resource is meant."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """One message. *method* is None for a response of the client to a request of the server.
 
     *names*: every tool, prompt, resource or task that it names. *id* is None for a notification.

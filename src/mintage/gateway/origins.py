@@ -4,14 +4,14 @@ The origin is true even if the page pointed its own name at this machine (DNS re
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-@dataclass(frozen=True, slots=True)
-class Origins:
+class Origins(msgspec.Struct, frozen=True):
     """Allows pages of this server, pages on the user's own machine, and those in *allowed*.
 
     *let_any_web_page_call*: all pages are allowed.

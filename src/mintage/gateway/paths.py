@@ -6,10 +6,11 @@ path that another server could read as another resource's is refused.
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, get_args
 from urllib.parse import unquote, unquote_to_bytes
+
+import msgspec
 
 from mintage.access.segments import decoded_segments, folded_segments
 from mintage.endpoints import RESERVED
@@ -37,16 +38,14 @@ _EMPTY_NAME: Final = re.compile(rb"/\.{0,2}(?:;|%3B)")
 _NEEDLESS: Final = re.compile(rb"%(?:3[0-9]|[46][1-9a-f]|[57][0-9a]|2e)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Match(Generic[T]):
+class Match(msgspec.Struct, Generic[T], frozen=True):
     """The resource of a path, and *rest*: the part of the canonical path below the resource."""
 
     target: T
     rest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """A canonical path, and the parts of it that two servers could read differently."""
 
     path: str

@@ -6,10 +6,11 @@ counts if the operator trusts the proxy. From any other peer it is ignored.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
+
+import msgspec
 
 from mintage.gateway.headers import RawHeaders
 
@@ -27,8 +28,7 @@ _NODE: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Peers:
+class Peers(msgspec.Struct, frozen=True):
     """The addresses of the proxies that are *trusted*.
 
     A Unix socket has no address (None), and is trusted: its file's mode says who may open it.

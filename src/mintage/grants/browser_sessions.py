@@ -4,9 +4,9 @@ No token is ever made for it. A cookie holds its handle, and each use of it may 
 the user is still there.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from mintage.grants.states import Active, Consent, Grant, Pending, Reason, Revoked, UpstreamTokens
@@ -20,8 +20,7 @@ _STEPS: Final = 10  # parts of *idle*: the last use is known as exactly as this
 _LONGEST_STEP: Final = 300  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
+class SessionLimits(msgspec.Struct, frozen=True):
     """In seconds. *idle*: without a request; *lifetime*: from the login on, in any case."""
 
     idle: int = DEFAULT_IDLE

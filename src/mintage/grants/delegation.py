@@ -7,7 +7,6 @@ the backends that act for the user, the newest first::
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
 import msgspec
@@ -32,8 +31,7 @@ class _MayAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sub: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delegation:
+class Delegation(msgspec.Struct, frozen=True, kw_only=True):
     """What an exchanged token says beyond other access tokens.
 
     *issued_at*: in seconds since the epoch. *may_act*: the only client that may exchange it

@@ -6,8 +6,9 @@ grant without any table. The user code is short enough to type, and finds the re
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mintage.grants.states import Active, Grant, Reason, Revoked
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write, revoke_for
@@ -23,8 +24,7 @@ _SEPARATORS: Final = frozenset(" -_.\u2010\u2011\u2012\u2013\u2014\u00a0\t")
 _MAX_TYPED: Final = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Poll:
+class Poll(msgspec.Struct, frozen=True, kw_only=True):
     """A token request with a device code. *resource*: None if left out.
 
     *source*: from which address it came, if that is to be kept. *jkt*, *public*: as in

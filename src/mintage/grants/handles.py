@@ -15,8 +15,9 @@ GrantId     the store key's first 10 bytes  everybody: logs, admin pages, refere
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from mintage.crypto.base64url import decode_text, encode_text
 from mintage.values import GrantId, Jti
@@ -32,8 +33,7 @@ Kind = Literal["access", "refresh", "exchanged"]
 _KINDS: dict[Kind, bytes] = {"access": b"a", "refresh": b"r", "exchanged": b"x"}
 
 
-@dataclass(frozen=True, slots=True)
-class Handle:
+class Handle(msgspec.Struct, frozen=True):
     """The content of a ``jti``: the grant's *secret*, and the generation."""
 
     secret: bytes

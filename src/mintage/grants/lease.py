@@ -1,16 +1,15 @@
 """Decides which process asks the upstream for new tokens, and what its answer changes. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from mintage.grants.states import Active, Identity, Lease, UpstreamTokens
 from mintage.grants.transitions import Keep, Write
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Another process is asking the upstream, under *lease*."""
 
     lease: Lease
@@ -45,8 +44,7 @@ def lease(
     return Write(replace(grant, lease=Lease(holder, now + duration)))
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
+class Renewed(msgspec.Struct, frozen=True):
     """What the upstream answered.
 
     *identity*: who the user is now; None: unchanged. *answered*: False if the upstream was asked

@@ -21,7 +21,6 @@ status list are plain so that a grant which ends unread ends for verifiers elsew
 no secret. The encryption authenticates the head, so nobody can change it.
 """
 
-from dataclasses import dataclass
 from typing import Final, Self
 
 import msgspec
@@ -43,8 +42,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Grant] = msgspec.msgpack.Decoder(Grant)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """What a record says about itself. Ids are empty if its format is too old to have them."""
 
     raw: bytes

@@ -6,8 +6,8 @@ the winner wrote.
 """
 
 import hmac
-from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import replace
 
 from mintage.grants.lifetimes import over
@@ -24,29 +24,25 @@ from mintage.grants.states import (
 from mintage.values import ClientId, Scopes
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(msgspec.Struct, frozen=True):
     """Nothing to write: *grant* is as it should be."""
 
     grant: Active
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(msgspec.Struct, frozen=True):
     """Allowed: write *grant*."""
 
     grant: Active
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(msgspec.Struct, frozen=True):
     """Refused. Nothing changes."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Revoke:
+class Revoke(msgspec.Struct, frozen=True):
     """Refused, and the grant ends. *upstream*: tokens that may still be valid at the provider.
 
     None: the grant has none.
@@ -56,8 +52,7 @@ class Revoke:
     upstream: UpstreamTokens | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redemption:
+class Redemption(msgspec.Struct, frozen=True, kw_only=True):
     """A token request with a code. *redirect_uri*, *resource*: None if left out.
 
     *source*: from which address it came, if that is to be kept. *jkt*: the thumbprint of the key
@@ -74,8 +69,7 @@ class Redemption:
     public: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refreshment:
+class Refreshment(msgspec.Struct, frozen=True, kw_only=True):
     """A token request with a refresh token of *generation*. *scopes*: None for all.
 
     *source*, *jkt*, *public*: see `Redemption`.

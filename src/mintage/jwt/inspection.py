@@ -7,7 +7,6 @@ the first that fails. Nothing here decides about access.
 import base64
 import binascii
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -38,8 +37,7 @@ _LAST_MOMENT: Final = 2**53
 _TEXTS: Final = ("iss", "aud", "client_id", "jti")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """One check: what was checked, its result, and why."""
 
     name: str
@@ -47,15 +45,13 @@ class Check:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     name: str
     shown: str
     meaning: str
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(msgspec.Struct, frozen=True):
     header: dict[str, Any]
     claims: tuple[Claim, ...]
     checks: tuple[Check, ...]

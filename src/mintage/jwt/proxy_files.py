@@ -8,7 +8,6 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from textwrap import wrap
 from typing import Final
 
@@ -41,8 +40,7 @@ class _StatusClaims(msgspec.Struct, frozen=True):
     status_list: _List
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """The ended logins: *bits* by number, the lowest bit of a byte first. True until *until*."""
 
     bits: bytes

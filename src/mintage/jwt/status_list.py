@@ -7,7 +7,6 @@ base64url into a JWT of the type ``statuslist+jwt``.
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -26,8 +25,7 @@ MAX_LIST: Final = 4 * 1024 * 1024
 _MAX_BYTES: Final = 2 * 1024 * 1024  # of bits: what a small text may grow to
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusList:
+class StatusList(msgspec.Struct, frozen=True, kw_only=True):
     """What a status list token says. All times are in seconds since the epoch.
 
     *uri*: where the list is, its ``sub``. *bits*: see `compress`. *aggregation_uri*: where all
@@ -95,8 +93,7 @@ class BadStatusList(TokenError):
     description = "The status list can't be used"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadList:
+class ReadList(msgspec.Struct, frozen=True):
     """A verified list. *iat*, *exp*: in seconds since the epoch. *ttl*: in seconds, if it says."""
 
     bits: bytes

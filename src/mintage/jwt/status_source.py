@@ -12,8 +12,9 @@ seconds ago.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mintage.errors import KeysUnavailable, StatusUnavailable, TokenError
 from mintage.jwt.status_list import BadStatusList, ReadList
@@ -28,8 +29,7 @@ Get = Callable[[], Awaitable[ReadList]]
 """Fetches and verifies a list. Raises ``OSError``, `KeysUnavailable` or `TokenError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(msgspec.Struct, frozen=True):
     read: ReadList
     fetched_at: float
 

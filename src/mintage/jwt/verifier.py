@@ -60,8 +60,7 @@ Fetch = Callable[[str], Awaitable[Fetched]]
 Pins = Mapping[str, Verifier]
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
+class _Keys(msgspec.Struct, frozen=True):
     """*pins* are of access tokens, *lists* of status lists: neither is taken for the other."""
 
     pins: Pins

@@ -5,8 +5,9 @@ through the same proxy.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 _VARIABLES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
@@ -16,8 +17,7 @@ def names_a_proxy(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) for name in (*_VARIABLES, "http_proxy", "HTTP_PROXY"))
 
 
-@dataclass(frozen=True, slots=True)
-class Proxies:
+class Proxies(msgspec.Struct, frozen=True):
     """*variable* holds the URL *https* of the proxy. Hosts of *direct* are contacted directly."""
 
     variable: str | None = None

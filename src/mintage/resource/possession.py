@@ -1,6 +1,6 @@
 """Whether the sender of a token holds the key that the token is bound to (RFC 9449 §7)."""
 
-from dataclasses import dataclass
+import msgspec
 
 from mintage.dpop.proofs import Proof, Proofs, proof_headers
 from mintage.dpop.replays import Replays
@@ -8,8 +8,7 @@ from mintage.errors import InvalidDpopProof
 from mintage.values import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Possession:
+class Possession(msgspec.Struct, frozen=True):
     """*replays*: the proofs that were used; None if one may come again."""
 
     proofs: Proofs

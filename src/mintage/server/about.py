@@ -2,9 +2,9 @@
 
 import json
 import shlex
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,8 +15,7 @@ from mintage.site.site import Site
 from mintage.web.preferences import wants_page
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(msgspec.Struct, frozen=True):
     """The pages about a server and about each of its resources."""
 
     site: Site

@@ -1,8 +1,8 @@
 """The way back from the provider to ``/account``."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -28,8 +28,7 @@ from mintage.web.edge import NO_STORE
 _MAX_NAME: Final = 200  # the cookie holds it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountSignIn:
+class AccountSignIn(msgspec.Struct, frozen=True, kw_only=True):
     """What follows a login that began at ``/account``. See `SignIn`.
 
     The provider's tokens are not kept: the page needs none. They are not revoked either, because

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from mintage.clients.client import Client
 from mintage.clients.documents import is_document_url
 from mintage.clients.known import known_client
@@ -17,8 +19,7 @@ from mintage.vault.consents import RememberedConsent, StoredConsent
 from mintage.vault.values import Listed, Summary
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectedApp:
+class ConnectedApp(msgspec.Struct, frozen=True):
     """A live grant of the user.
 
     *client*: None if Mintage does not know it any more, or would have to ask its host. *renewed_at*

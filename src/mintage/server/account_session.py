@@ -96,8 +96,7 @@ class AccountCookies:
         return PageSeal(self.cookies, "account", self.issuer)
 
 
-@dataclass(frozen=True, slots=True)
-class AccountSessions:
+class AccountSessions(msgspec.Struct, frozen=True):
     cookies: AccountCookies
     vault: Vault
     clock: Clock

@@ -1,7 +1,8 @@
 """All that is checked of an authorization request, the same whether it is pushed or not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from mintage.clients.client import Client
 from mintage.errors import InvalidRequest, RequestNotSupported, RequestUriNotSupported
@@ -14,8 +15,7 @@ from mintage.upstream.registry import RegisteredUpstream, Upstreams
 from mintage.web.forms import Form
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizationChecks:
+class AuthorizationChecks(msgspec.Struct, frozen=True, kw_only=True):
     """*remembers*: whether consents may be remembered. *only_pushed*: whether all clients push."""
 
     site: Site

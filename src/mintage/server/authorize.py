@@ -6,9 +6,9 @@ encrypted.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -43,8 +43,7 @@ IsClaimed: TypeAlias = Callable[[bytes], Awaitable[bool]]
 """Whether a name was claimed, on whatever replica."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizeEndpoint:
+class AuthorizeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     site: Site
     directory: Directory
     checks: AuthorizationChecks

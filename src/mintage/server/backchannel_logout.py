@@ -5,8 +5,8 @@ a token is accepted once, on whatever replica.
 """
 
 import hashlib
-from dataclasses import dataclass
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,8 +20,7 @@ from mintage.web.edge import NO_STORE, log_reason, read_form
 from mintage.web.forms import one
 
 
-@dataclass(frozen=True, slots=True)
-class BackchannelLogout:
+class BackchannelLogout(msgspec.Struct, frozen=True):
     """Ends the logins that a logout token of *upstream* names."""
 
     upstream: RegisteredUpstream

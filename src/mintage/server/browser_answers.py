@@ -1,9 +1,9 @@
 """What a person at a resource for browsers gets in place of a refusal: the login, or a page."""
 
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -20,8 +20,7 @@ _NOT_SIGNED_IN: Final = 401
 _FORBIDDEN: Final = 403
 
 
-@dataclass(frozen=True, slots=True)
-class BrowserAnswers:
+class BrowserAnswers(msgspec.Struct, frozen=True):
     """Called with a refusal. Programs and scripts get none of this: None."""
 
     site: Site

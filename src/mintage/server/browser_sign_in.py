@@ -6,10 +6,10 @@ is stored until the user is back: the login travels in a cookie of the browser t
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 from urllib.parse import urlencode
 
+import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -42,8 +42,7 @@ FindResource: TypeAlias = Callable[[bytes], Resource | None]
 _ADDRESS: Final = re.compile(r"/[!$-Z\[\]^-~]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInEndpoint:
+class SignInEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """``/mintage/sign-in?to=ADDRESS``: begins the login, and comes back to that address."""
 
     site: Site
@@ -111,8 +110,7 @@ class SignInEndpoint:
         return encode_text(self.random_bytes(32))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrowserSignIn:
+class BrowserSignIn(msgspec.Struct, frozen=True, kw_only=True):
     """What follows a login that began at a resource: a session there. See `SignIn`."""
 
     site: Site

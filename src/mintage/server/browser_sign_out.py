@@ -1,6 +1,5 @@
 """``/mintage/sign-out``: ends the sessions of this browser at all resources and at ``/account``."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -37,8 +36,7 @@ class _Form(msgspec.Struct, frozen=True, array_like=True):
 _forms: msgspec.msgpack.Decoder[_Form] = msgspec.msgpack.Decoder(_Form)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignOutEndpoint:
+class SignOutEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A page with a button, and what the button does. Only a form of this page ends anything."""
 
     site: Site

@@ -7,9 +7,9 @@ it twice.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
+import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -46,8 +46,7 @@ from mintage.web.edge import NO_STORE, ServerFault, failure_of, log_refusal, rea
 from mintage.web.forms import Form, one, optional
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallbackEndpoint:
+class CallbackEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     site: Site
     upstream: RegisteredUpstream
     vault: Vault

@@ -4,8 +4,7 @@ Only when the user approves, the login moves into a cookie of this browser. Then
 the identity provider with nothing but a random state.
 """
 
-from dataclasses import dataclass
-
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,8 +25,7 @@ from mintage.web.edge import log_refusal, read_form
 from mintage.web.forms import Form, one, optional
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentEndpoint:
+class ConsentEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     site: Site
     upstreams: Upstreams
     cookies: Cookies

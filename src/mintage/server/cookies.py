@@ -131,8 +131,7 @@ class Cookies:
         response.delete_cookie(name, secure=self.secure, httponly=True, samesite="lax")
 
 
-@dataclass(frozen=True, slots=True)
-class LoginCookies(Generic[L]):
+class LoginCookies(msgspec.Struct, Generic[L], frozen=True):
     """Logins under way in one browser: a cookie for each, named *prefix* and a hash of its state.
 
     *context*: what they are for, if that is not a client; a login opens for nothing else.

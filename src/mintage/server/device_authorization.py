@@ -5,10 +5,10 @@ short user code finds the request. It is bounded by address and in all, and ends
 """
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -32,8 +32,7 @@ from mintage.web.forms import Form
 _ATTEMPTS: Final = 5  # to find a user code that is free
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceAuthorizationEndpoint:
+class DeviceAuthorizationEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """*seconds*: how long a code lasts. *interval*: between two polls.
 
     *limit_by_address* and *limit* count requests, by network and in all.

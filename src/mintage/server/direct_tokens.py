@@ -1,7 +1,8 @@
 """What grant types share for which nobody logs in here: one resource, and no refresh token."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+import msgspec
 
 from mintage.clients.client import Client
 from mintage.errors import InvalidGrant, InvalidTarget, OAuthError
@@ -38,8 +39,7 @@ def _names(resources: Collection[Resource]) -> str:
     return ", ".join(resource.identifier for resource in resources) or "(none)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DirectTokens:
+class DirectTokens(msgspec.Struct, frozen=True, kw_only=True):
     """Issues the token of a grant that begins with it."""
 
     site: Site

@@ -1,7 +1,6 @@
 """The last page of a login, from which the browser returns to the client."""
 
-from dataclasses import dataclass
-
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -14,8 +13,7 @@ from mintage.server.responses import code_redirect, error_redirect
 from mintage.web.edge import NO_STORE
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """Sends the browser to a client's redirect URI with the authorization response.
 
     A web page replaces the page that the browser shows. A program does not: the browser would keep

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,8 +25,7 @@ async def alive(request: Request) -> Response:
     return json_response({"status": "ok"}, headers=NO_STORE)
 
 
-@dataclass(frozen=True, slots=True)
-class Readiness:
+class Readiness(msgspec.Struct, frozen=True):
     """Whether a login could be served right now. Each probe is called, and has a name.
 
     *notes* are sentences and numbers, each under a name. They are shown, and never make it fail.

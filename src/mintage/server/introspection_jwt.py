@@ -4,7 +4,6 @@ Such a response proves to others, later, what this server said. It is no access 
 its own, and what the token is valid for is inside ``token_introspection`` alone (§8.1).
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -23,8 +22,7 @@ MEDIA_TYPE: Final = f"application/{TYPE}"
 _JSON: Final = ("application/json", "application/*", "*/*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntrospectionResponses:
+class IntrospectionResponses(msgspec.Struct, frozen=True, kw_only=True):
     """Makes responses. *keys*: what signs; None if the server has no key that others can verify."""
 
     issuer: str

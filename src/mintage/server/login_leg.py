@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from mintage.errors import (
     InvalidRequest,
@@ -37,8 +38,7 @@ class LoginInProgress(Protocol):
     def upstream(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class LoginLeg:
+class LoginLeg(msgspec.Struct, frozen=True):
     """Checks what comes back from *upstream*. *allow*: who may log in."""
 
     upstream: RegisteredUpstream

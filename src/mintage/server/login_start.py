@@ -1,7 +1,6 @@
 """The way to the identity provider, after a user has agreed."""
 
-from dataclasses import dataclass
-
+import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,8 +15,7 @@ from mintage.upstream.registry import RegisteredUpstream
 from mintage.values import Clock, RandomBytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoginStart:
+class LoginStart(msgspec.Struct, frozen=True, kw_only=True):
     """Puts a login into a cookie of this browser, and sends the browser to the provider.
 
     The provider sees nothing but a random state.

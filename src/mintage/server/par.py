@@ -4,8 +4,8 @@ The request is checked as ``/authorize`` checks it, and once more when the brows
 """
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,8 +22,7 @@ from mintage.web.edge import NO_STORE, authorization_of, json_response, read_for
 from mintage.web.forms import Form, optional
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushedAuthorizationEndpoint:
+class PushedAuthorizationEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """*seconds*: how long a ``request_uri`` may be used. *limit_by_address* counts by network."""
 
     authenticate: Authenticator

@@ -1,8 +1,8 @@
 """The DPoP proof of a token request or a pushed request: whose key it shows (RFC 9449 §5, §10)."""
 
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 
 from mintage.clients.client import Client
@@ -13,8 +13,7 @@ from mintage.values import Clock
 NONCE: Final = "dpop-nonce"
 
 
-@dataclass(frozen=True, slots=True)
-class ProofOfKey:
+class ProofOfKey(msgspec.Struct, frozen=True):
     """Checks proofs for the endpoint at *uri*.
 
     A proof that comes twice is not refused here. It gives nothing without the code, the refresh

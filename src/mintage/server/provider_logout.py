@@ -1,7 +1,8 @@
 """The way from a page of Mintage to the logout at the provider (RP-Initiated Logout 1.0)."""
 
 import logging
-from dataclasses import dataclass
+
+import msgspec
 
 from mintage.errors import UpstreamError
 from mintage.upstream.registry import RegisteredUpstream
@@ -9,8 +10,7 @@ from mintage.upstream.registry import RegisteredUpstream
 log = logging.getLogger("mintage.server")
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderLogout:
+class ProviderLogout(msgspec.Struct, frozen=True):
     """*url*: where the browser logs out. *title*: the provider's name on pages."""
 
     url: str

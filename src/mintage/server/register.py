@@ -2,8 +2,8 @@
 
 import hmac
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,8 +20,7 @@ from mintage.values import Clock, RandomBytes, Secret
 from mintage.web.edge import NO_STORE, authorization_of, json_response, read_json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterEndpoint:
+class RegisterEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """*token*: the initial access token (§3) that registration requires; None: all may register.
 
     *policy*: the hosts that keys may be fetched from. *denied*: clients that may not register.

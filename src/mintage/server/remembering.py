@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,8 +28,7 @@ DAY_SECONDS: Final = 86400
 MOST_NAMES: Final = 4  # users who share a browser
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """This browser was told that a consent to *terms* at *upstream* is remembered as *names*."""
 
     upstream: RegisteredUpstream
@@ -37,8 +36,7 @@ class Known:
     names: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembering:
+class Remembering(msgspec.Struct, frozen=True, kw_only=True):
     """*seconds*: how long a consent is remembered; 0: never."""
 
     seconds: int

@@ -5,9 +5,9 @@ A workload has no credentials of a client, so it does as a public client: it nam
 token. Its assertion would prove no more than the token does, which it may outlive.
 """
 
-from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,8 +27,7 @@ from mintage.web.edge import NO_STORE, authorization_of, log_reason, read_form
 from mintage.web.forms import Form, optional
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevokeEndpoint:
+class RevokeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     authenticate: Authenticator
     vault: Vault
     tokens: Tokens

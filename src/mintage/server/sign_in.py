@@ -5,9 +5,9 @@ All logins have the same redirect URIs: each of these handlers answers the callb
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -36,8 +36,7 @@ from mintage.web.forms import Form, one, optional
 L = TypeVar("L", bound=LoginInProgress)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival(Generic[L]):
+class Arrival(msgspec.Struct, Generic[L], frozen=True):
     """A user who is back from the provider and may log in."""
 
     request: Request
@@ -77,8 +76,7 @@ class SignIn(Protocol[L]):
         """Where the person begins again, and chooses the account at the provider."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInCallback(Generic[L]):
+class SignInCallback(msgspec.Struct, Generic[L], frozen=True, kw_only=True):
     """Answers the callbacks of *sign_in*; *otherwise* gets all others.
 
     *turned_away* gets the provider's tokens for a user whom no rule admits.

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,8 +31,7 @@ class SiteSession:
     upstream: RegisteredUpstream | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteSessions:
+class SiteSessions(msgspec.Struct, frozen=True, kw_only=True):
     site: Site
     upstreams: Upstreams
     vault: Vault

@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,8 +26,7 @@ SIGNED_AGAIN: Final = 10
 """Seconds after which a list that has not changed is signed again."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Signed:
+class _Signed(msgspec.Struct, frozen=True):
     ended: Ended
     body: bytes
     etag: str
@@ -83,8 +83,7 @@ class StatusListEndpoint:
         return self._signed
 
 
-@dataclass(frozen=True, slots=True)
-class StatusListsEndpoint:
+class StatusListsEndpoint(msgspec.Struct, frozen=True):
     """``/status-lists``: the status lists of this issuer, which are one (§9)."""
 
     uri: str

@@ -39,8 +39,7 @@ SubjectKind: TypeAlias = Literal["access_token", "identity"]
 """An access token of Mintage, or the signed identity that the gateway gave a backend."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """A user's access, as a subject token proves it. It ends at *ends_at*, without any leeway."""
 
     handle: Handle

@@ -1,15 +1,13 @@
 """The response if a connection or its bytes are refused before there is a request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """*reason* is for the log, *advice* for the client's developer."""
 
     status: int

@@ -15,7 +15,6 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -26,8 +25,7 @@ _DEFAULT: Final = "Default: "
 _LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(msgspec.Struct, frozen=True):
     """*text*: what a setting does. *default*: its default in words; None: the field's value."""
 
     text: str

@@ -171,7 +171,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def lifetimes(self) -> Lifetimes:
         """How long codes, tokens and logins last, in seconds."""
         grants, lifetimes = self.grants, self.tokens.lifetimes()
-        return replace(
+        return msgspec.structs.replace(
             lifetimes,
             session=grants.session_lifetime,
             idle=min(lifetimes.refresh, grants.idle_lifetime or lifetimes.refresh),

@@ -2,9 +2,10 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from mintage.errors import ConfigError
 from mintage.settings.file import File
@@ -14,8 +15,7 @@ HERE: Final = Path("mintage.toml")
 """The file that is read if nobody names one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """The settings before they are checked. *origins*: which of them are from variables."""
 
     data: dict[str, Any]

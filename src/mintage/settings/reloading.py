@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,8 +32,7 @@ AT_ONCE: Final = (
 """The settings that a reload applies."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """*written*: the settings in use, as they are written. *changed*: those that are others now.
 
     *waiting*: those that were changed too and need a restart. The digest of *config* is of all that

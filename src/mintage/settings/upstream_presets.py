@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec.structs import asdict, replace
 
 from mintage.errors import ConfigError
 from mintage.settings.upstream_section import UpstreamSection
@@ -135,8 +136,7 @@ def _merged(known: Endpoints, said: Endpoints) -> Endpoints:
 
 
 def _given(endpoints: Endpoints) -> dict[str, str]:
-    values = ((each.name, getattr(endpoints, each.name)) for each in fields(endpoints))
-    return {name: url for name, url in values if url is not None}
+    return {name: url for name, url in asdict(endpoints).items() if url is not None}
 
 
 def _check_endpoints(endpoints: Endpoints) -> None:
@@ -179,7 +179,7 @@ def _issuer(
 
 
 def _identity(preset: Preset, claims: Mapping[str, Pick]) -> IdentityMap:
-    known = {each.name for each in fields(IdentityMap)}
+    known = IdentityMap.__struct_fields__
     for name in claims:
         if name not in known:
             raise ConfigError(f"upstream.claims.{name}", "must be one of: " + ", ".join(known))

@@ -8,7 +8,6 @@ import json
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 import msgspec
@@ -40,8 +39,7 @@ _PORT_OF_A_SERVICE: Final = re.compile(r"(?:tcp|udp|sctp)://")
 Step: TypeAlias = str | int
 
 
-@dataclass(frozen=True, slots=True)
-class Origins:
+class Origins(msgspec.Struct, frozen=True):
     """Which variable each setting is from, by the setting's path: ``resource[0].path``."""
 
     variables: Mapping[str, str]

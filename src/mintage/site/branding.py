@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 COLOR: Final = "#0b57d0"
 
 
@@ -14,8 +16,7 @@ class Logo:
     media_type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Branding:
+class Branding(msgspec.Struct, frozen=True, kw_only=True):
     """*name*: what people call the server; None: the host of its address.
 
     *support*: whom to ask, in words, as an e-mail address or as an https URL. *color*: of buttons

@@ -1,8 +1,9 @@
 """A protected resource as one value: its identifier, who may call it, and what serves it."""
 
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
+
+import msgspec
 
 from mintage.access.scopes import Rule
 from mintage.site.targets import Command, External, HttpTarget
@@ -16,8 +17,7 @@ Credential: TypeAlias = Literal["none", "identity", "upstream", "exchange", "id_
 Target: TypeAlias = HttpTarget | Command | External
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
     """A protected resource (RFC 9728): *identifier* is the audience, *scopes* it requires.
 
     *path*: where it is below the issuer; ``/`` is the issuer itself. *target*: what serves it.
@@ -63,7 +63,7 @@ class Resource:
     backend_audience: str | None = None
     exchange: Exchange | None = None
     id_jag: IdJag | None = None
-    target: Target = field(default_factory=External)
+    target: Target = msgspec.field(default_factory=External)
 
     @property
     def audience(self) -> str:

@@ -1,16 +1,16 @@
 """What the endpoints of one server share: its name, its resources, and their URLs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 from mintage.access.scopes import FLAT, Hierarchy
 from mintage.site.resource import Resource
 from mintage.values import Scopes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class Site(msgspec.Struct, frozen=True, kw_only=True):
     """*issuer*: the server's public base URL, as in tokens and metadata.
 
     *callbacks*: the redirect URIs at the identity providers. *upstreams*: the names of the

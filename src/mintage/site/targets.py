@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from mintage.errors import ConfigError
 from mintage.urls import whole_url
 from mintage.values import Secret
@@ -99,6 +101,5 @@ class Command:
     idle_seconds: float  # without a request, after which a session ends
 
 
-@dataclass(frozen=True, slots=True)
-class External:
+class External(msgspec.Struct, frozen=True):
     """Another server serves it: the application around Mintage, or one whose proxy asks here."""

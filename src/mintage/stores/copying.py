@@ -9,8 +9,9 @@ mark, so that no later copy can undo that server's writes.
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
+
+import msgspec
 
 from mintage.errors import Exists, Stale, StoreUnavailable, StoreUnusable
 from mintage.stores.protocol import UNLISTED, Row, Store
@@ -27,8 +28,7 @@ SOON: Final = 600
 """Seconds from the comparison within which a record may end, and is not compared for that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
+class Round(msgspec.Struct, frozen=True):
     """The result of a round. *records* were compared; *written* and *removed* of them differed."""
 
     records: int
@@ -41,8 +41,7 @@ class Round:
         return not self.written and not self.removed
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(msgspec.Struct, frozen=True):
     """What a store holds: how many *records*, and a *digest* of all of them in any order."""
 
     records: int

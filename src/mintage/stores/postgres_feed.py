@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from mintage.stores.protocol import EVERYTHING
 
@@ -51,8 +51,7 @@ async def listen(url: str, channel: str, closed: asyncio.Event) -> AsyncGenerato
         db.terminate()
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """The table of changes, and the list of its readers.
 
     *enrol* puts this reader on the list, and *stay* keeps it there: False if it was removed as

@@ -1,8 +1,9 @@
 """The statements of the PostgreSQL store, on tables of one schema."""
 # ruff: noqa: S608  (the names in them are checked by `Place`; all values are arguments)
 
-from dataclasses import dataclass
 from typing import Final, Self
+
+import msgspec
 
 from mintage.stores.postgres_url import Place
 from mintage.stores.protocol import HEAD_BYTES
@@ -11,8 +12,7 @@ ENROLLED: Final = 60
 """Seconds that a reader of the table of changes counts as one without saying so again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statements:
+class Statements(msgspec.Struct, frozen=True):
     """Each is one step, decided by the row that it finds."""
 
     insert: str

@@ -1,9 +1,10 @@
 """The URL of a PostgreSQL store: the driver's part, and Mintage's own settings."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import msgspec
 
 from mintage.errors import StoreUnusable
 
@@ -14,8 +15,7 @@ _OWN: Final = ("schema", "pool_size", "pooler", "statement_cache_size")
 _POOLERS: Final = {"": None, "auto": None, "none": False, "session": False, "transaction": True}
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """*url* is for the driver. *pooled*: whether there is a transaction pooler, None: find out.
 
     *schema* is empty if the role's search path decides.

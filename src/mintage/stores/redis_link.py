@@ -10,10 +10,11 @@ import math
 import re
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+import msgspec
 
 from mintage.extras import extra
 
@@ -50,8 +51,7 @@ _STUMBLES: Final = (AttributeError, LookupError, RuntimeError, TypeError)
 _DRIVER: Final = failed.RedisError.__module__.partition(".")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """The content of a store URL. *options* are the driver's, for the servers that have records."""
 
     kind: str  # "", "cluster" or "sentinel"

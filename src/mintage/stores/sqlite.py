@@ -11,10 +11,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, Self
+
+import msgspec
 
 from mintage.concurrency.backoff import pause
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
@@ -51,8 +52,7 @@ _Operation = Callable[[sqlite3.Connection], Any]
 Rows = list[tuple[Any, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(msgspec.Struct, frozen=True):
     operation: _Operation
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]

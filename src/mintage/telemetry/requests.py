@@ -6,6 +6,7 @@ from functools import partial
 from time import perf_counter
 from typing import Final
 
+import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.concurrency.bounded_memory import BoundedMemory
@@ -74,8 +75,7 @@ class Places:
         return _NOWHERE if found is None else (RESOURCE, found.target.resource.path)
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredRouter:
+class MeasuredRouter(msgspec.Struct, frozen=True):
     """Passes each request on to *router*, and measures it."""
 
     router: ASGIApp

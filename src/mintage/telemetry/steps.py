@@ -6,11 +6,12 @@ the store and a request to a backend. A `Meter` gets the seconds, a `Tracer` mak
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Protocol, Self
+
+import msgspec
 
 from mintage.telemetry.metrics import Metric
 
@@ -157,8 +158,7 @@ class Step:
             self._meter.time(metric, perf_counter() - self._began, *self.names, self.outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True):
     """What the wrappers report to."""
 
     meter: Meter | None = None

@@ -1,11 +1,11 @@
 """Spans around the stages of a request: the whole, the check of its token, and the backend."""
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
+import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.gateway.access_guard import AccessGuard
@@ -31,8 +31,7 @@ _TRACEPARENT: Final = b"traceparent"
 _NOBODY: Final = Probe()
 
 
-@dataclass(frozen=True, slots=True)
-class TracedRouter:
+class TracedRouter(msgspec.Struct, frozen=True):
     """Passes each request on to *router*, in a span."""
 
     router: ASGIApp
@@ -59,15 +58,14 @@ class TracedRouter:
             await self.router(scope, receive, traced)
 
 
-@dataclass(frozen=True, slots=True)
-class TracedGuard(AccessGuard):
+class TracedGuard(AccessGuard, frozen=True):
     """Decides in a span. *probe* is set by `of`."""
 
     probe: Probe = _NOBODY
 
     @classmethod
     def of(cls, guard: AccessGuard, probe: Probe) -> Self:
-        names = (name for name in AccessGuard.__dataclass_fields__)
+        names = (name for name in AccessGuard.__struct_fields__)
         return cls(**{name: getattr(guard, name) for name in names}, probe=probe)
 
     async def admit(self, headers: RawHeaders, resource: Resource, **more: Any) -> Access:
@@ -75,8 +73,7 @@ class TracedGuard(AccessGuard):
             return await AccessGuard.admit(self, headers, resource, **more)
 
 
-@dataclass(frozen=True, slots=True)
-class TracedRequests:
+class TracedRequests(msgspec.Struct, frozen=True):
     """Makes the requests of a `Proxy` by *ask*, each in a span that the backend can continue."""
 
     ask: Ask

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 from mintage.upstream.preset import IdentityMap
 from mintage.values import Scopes
 
@@ -16,8 +18,7 @@ ALGORITHMS: Final = (
 """Asymmetric ones. An issuer's keys are public, so none of another kind could prove anything."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkloadRule:
+class WorkloadRule(msgspec.Struct, frozen=True, kw_only=True):
     """Which workloads of an issuer get tokens, and for what.
 
     *claims*: for each claim the values of which it must have one; see `trust.workloads`.

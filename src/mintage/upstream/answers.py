@@ -20,7 +20,6 @@ discovery, keys       200 with an object               (none)
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
@@ -65,20 +64,17 @@ _NOT_FOR_THIS: Final = frozenset(  # RFC 8693 §2.2.2
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Yes(Generic[T]):
+class Yes(msgspec.Struct, Generic[T], frozen=True):
     value: T
 
 
-@dataclass(frozen=True, slots=True)
-class No:
+class No(msgspec.Struct, frozen=True):
     """*reason*: the OAuth error, for the log."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """Nothing is known about the user.
 
     *why*: the provider is ``away`` for a while; its answer is ``broken``; or it refuses ``us``
@@ -186,8 +182,7 @@ def to_userinfo(response: HttpResponse, quirks: Quirks, *, now: int) -> Answer[J
     return Yes(body)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """*body*: the content. *whole*: False if the provider says that it left something out."""
 
     body: Any

@@ -1,7 +1,6 @@
 """Mintage's client for one identity provider: the provider's data, and a transport."""
 
 import contextlib
-import dataclasses
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -132,7 +131,7 @@ class HttpUpstreamClient:
         if signed is None or renewed.identity is None:  # it was not verified
             return renewed
         with_it = self._with_id_token(renewed.tokens, signed, now=now)
-        return dataclasses.replace(renewed, tokens=with_it)
+        return replace(renewed, tokens=with_it)
 
     def _with_id_token(
         self, tokens: UpstreamTokens, id_token: object, *, now: int

@@ -6,7 +6,6 @@ on that. Values that do not fit are left out.
 """
 
 from collections.abc import Collection
-from dataclasses import fields
 from typing import Any, Final, TypeGuard
 
 from msgspec.structs import replace
@@ -20,7 +19,7 @@ CLAIMS: Final = (
     "email", "email_verified", "name", "preferred_username", "given_name", "family_name",
     "picture", "locale", "groups", "organizations", "hd", "tid", "oid",
 )  # fmt: skip
-_MAPPED: Final = tuple(each.name for each in fields(IdentityMap) if each.name != "subject")
+_MAPPED: Final = tuple(each for each in IdentityMap.__struct_fields__ if each != "subject")
 _LISTS: Final = frozenset({"groups", "organizations"})
 MAX_SUBJECT: Final = 255
 _MAX_NUMBER: Final = 2**53

@@ -1,16 +1,16 @@
 """Where a value is in a provider's answer: paths, as values. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
+
+import msgspec
 
 from mintage.access.json_pointers import parse_pointer
 
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
+class Pick(msgspec.Struct, frozen=True):
     """The value at *path*.
 
     If there is a list on the path, it continues in the first member whose flags of *where* are all
@@ -37,8 +37,7 @@ class Pick:
         return isinstance(member, dict) and all(member.get(flag) is True for flag in self.where)
 
 
-@dataclass(frozen=True, slots=True)
-class Each:
+class Each(msgspec.Struct, frozen=True):
     """From each member of the list at *path*: the words at *parts*, joined by a slash."""
 
     path: Path

@@ -4,9 +4,9 @@ It is signed and addressed like an id_token, and checked by the same functions. 
 logout token and nothing else is the member of ``events``, and that it has no ``nonce``.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from joserfc import jwk
 
 from mintage.errors import UpstreamMisbehaved
@@ -33,8 +33,7 @@ class BadLogoutToken(UpstreamMisbehaved):
     """It is not a valid logout token of this provider for this client."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogoutToken:
+class LogoutToken(msgspec.Struct, frozen=True, kw_only=True):
     """Whose logins end: those of the session *sid*, or else all of *subject*. One may be None.
 
     *jti* must not be accepted again before *expires_at* (seconds since the epoch).

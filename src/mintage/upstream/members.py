@@ -7,9 +7,10 @@ Members without a rule are ignored.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
+
+import msgspec
 
 from mintage.errors import UpstreamMisbehaved
 
@@ -19,8 +20,7 @@ Read: TypeAlias = Callable[[object], Any]
 """(a value of the wrong or right type) → it in the right type; None where it can't be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """*read*: how it is read. *needed*: without it the answer is refused."""
 
     name: str

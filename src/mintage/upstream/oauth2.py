@@ -3,10 +3,10 @@
 Each ``…_form`` builds a request. Nothing here sends one.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import msgspec
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved
@@ -146,8 +146,7 @@ _TOKENS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(msgspec.Struct, frozen=True):
     """When to ask the provider about a token that can't be renewed.
 
     *seconds*: how long such a token is trusted before the next question; 0: for ever. *ending*:

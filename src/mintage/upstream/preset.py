@@ -5,8 +5,9 @@ explains it, once for all providers; no provider has a class of its own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from mintage.upstream.json_paths import Each, Pick
 
@@ -17,8 +18,7 @@ Revocation = Literal["rfc7009", "delete_token", "bearer"]
 Parameters = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoints:
+class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     """The provider's endpoints. ``{domain}`` and the like are replaced by a preset's parameters.
 
     *introspection*: asked whether a token without an end is still valid (RFC 7662), if an operator
@@ -33,8 +33,7 @@ class Endpoints:
     jwks: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True, kw_only=True):
     """One request about the user, with the user's own token.
 
     The answer is stored under *into*. *scopes*: only if the token has one of them; empty: always.
@@ -53,8 +52,7 @@ class Lookup:
         return self.listed or self.page_size is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityMap:
+class IdentityMap(msgspec.Struct, frozen=True, kw_only=True):
     """Where the identity is in the provider's answers; None: they do not have it.
 
     With OpenID Connect the words are the claims, and None means the standard claim. Without it they
@@ -70,8 +68,7 @@ class IdentityMap:
     organizations: Each | Pick | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quirks:
+class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """How a provider differs from the standards. The defaults are the standards.
 
     ====================== ==================================================================
@@ -109,13 +106,13 @@ class Quirks:
     scope_separator: Literal[" ", ","] = " "
     answered_separator: Literal[" ", ","] = " "
     offline: Parameters | None = None
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = msgspec.field(default_factory=dict)
     prompts: Parameters | None = None
     max_age: bool = True
     login_hint: str | None = "login_hint"
     form_answers: bool = False
     errors_in_200: bool = False
-    error_words: Parameters = field(default_factory=dict)
+    error_words: Parameters = msgspec.field(default_factory=dict)
     passing_codes: frozenset[int] = frozenset()
     refusal_statuses: frozenset[int] = frozenset({400, 401})
     token_types: frozenset[str] = frozenset({"bearer"})
@@ -129,11 +126,10 @@ class Quirks:
     replaces_tokens: bool = True
     emails_are_verified: bool = False
     revocation: Revocation = "rfc7009"
-    api_headers: Parameters = field(default_factory=dict)
+    api_headers: Parameters = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
+class Preset(msgspec.Struct, frozen=True, kw_only=True):
     """One provider. *title*: its brand, for pages.
 
     *issuer*: where discovery begins, with its parameters in braces; None: the operator configures
@@ -147,7 +143,7 @@ class Preset:
     issuer: str | None = None
     discovery: bool = True
     endpoints: Endpoints = Endpoints()
-    parameters: Mapping[str, str | None] = field(default_factory=dict)
+    parameters: Mapping[str, str | None] = msgspec.field(default_factory=dict)
     scopes: tuple[str, ...] = ("openid", "email", "offline_access")
     lookups: tuple[Lookup, ...] = ()
     identity: IdentityMap = IdentityMap()

@@ -83,8 +83,7 @@ class LoginRequest:
     ui_locales: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """What a token is exchanged for (RFC 8693 §2.1). *token_endpoint*: None for the usual one."""
 
     audience: str | None = None
@@ -93,8 +92,7 @@ class Exchange:
     token_endpoint: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdJag:
+class IdJag(msgspec.Struct, frozen=True, kw_only=True):
     """What an ID-JAG is for, and whose token it is exchanged for.
 
     (draft-ietf-oauth-identity-assertion-authz-grant-04 §4.3.) *audience*: the issuer of the

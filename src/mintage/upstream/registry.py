@@ -6,7 +6,6 @@ would be the user ``7`` of the other.
 """
 
 import asyncio
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -86,7 +85,7 @@ class RegisteredUpstream:
     ) -> Renewed:
         asked = None if judge is None else lambda who, complete: judge(self._known(who), complete)
         renewed = await self.client.refresh(tokens, now=now, judge=asked)
-        return dataclasses.replace(renewed, tokens=self._marked(renewed.tokens))
+        return replace(renewed, tokens=self._marked(renewed.tokens))
 
     async def exchange(
         self, tokens: UpstreamTokens, wanted: Exchange, *, now: int
@@ -105,7 +104,7 @@ class RegisteredUpstream:
     async def read_logout(self, token: str, *, now: int) -> LogoutToken:
         told = await self.client.read_logout(token, now=now)
         subject = None if told.subject is None else self.prefix + told.subject
-        return dataclasses.replace(told, subject=subject)
+        return replace(told, subject=subject)
 
     async def check(self) -> None:
         await self.client.check()

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mintage.crypto.sealing import NONCE_BYTES, record_key
 from mintage.errors import NewerRecord, RecordError, SealError, SecretMissing
@@ -16,8 +17,7 @@ from mintage.vault.values import VaultKeys
 _ENDED: Final = Revoked(reason=Reason.ENDED, client_id=ClientId(""), at=0)
 
 
-@dataclass(frozen=True, slots=True)
-class EndedUnread:
+class EndedUnread(msgspec.Struct, frozen=True):
     """A grant that was ended without its own secret.
 
     *before*: what it was. The provider has not been told that its tokens are not needed any more.

@@ -19,8 +19,9 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mintage.errors import Exists, Stale, StoreUnavailable
 from mintage.grants.records import SETTLED
@@ -48,8 +49,7 @@ _LISTED: Final = hashlib.sha256(b"mintage status list\0").digest()
 _UNMARKED: Final = SETTLED + bytes(_BYTES)  # such a head: no list shows it as a grant
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """The ended numbers, as they were in the store at *as_of* (seconds since the epoch).
 
     *bits*: a bit for each number, the lowest one of a byte first. It is the same object as long as

@@ -37,8 +37,7 @@ CLOCK_LEEWAY: Final = 5
 """Seconds that the clocks of two replicas may differ."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetimes:
+class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
     """All in seconds. *upstream_margin*: how long before its end an upstream token is renewed.
 
     *session*: how long a login lasts in all; None: as long as it is refreshed. *idle*: how long it
@@ -186,15 +185,13 @@ class OpenGrant(msgspec.Struct, frozen=True):
         return "OpenGrant(…)"
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """Why not."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """How a vault is doing.
 
     *cached*: grants that are decrypted in memory. *store_resting*: whether it leaves the store

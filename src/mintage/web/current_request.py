@@ -5,7 +5,6 @@ one. Tasks that a request starts inherit it.
 """
 
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import msgspec
@@ -20,8 +19,7 @@ class Caller(Protocol):
     def party(self) -> Party: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """How a request was refused (see `RequestRefused`)."""
 
     stage: str

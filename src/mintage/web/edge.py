@@ -6,7 +6,6 @@ for JSON (`for_clients`) and one for pages (`pages.for_browsers`).
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -127,8 +126,7 @@ def json_response(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """A refusal to send, and its reference in the log."""
 
     error: OAuthError
