@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 ALL = (
-    "kernel", "dpop", "costs", "vault", "endpoints", "gateway", "login_in_proxies", "integrations",
-    "metrics", "servers", "workers", "audit", "growth",
+    "kernel", "dpop", "costs", "start", "vault", "endpoints", "gateway", "login_in_proxies",
+    "integrations", "metrics", "servers", "workers", "audit", "growth",
 )  # fmt: skip
 
 for name in sys.argv[1:] or ALL:

@@ -1,5 +1,6 @@
 """The ``mintage`` command, and ``python -m mintage``."""
 
+import gc
 import sys
 
 from mintage.extras import MissingExtra, needs
@@ -12,6 +13,7 @@ def main() -> None:
     except MissingExtra as error:
         print(f"mintage: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
+    gc.disable()  # there is no garbage to find while modules are imported
     from mintage.cli import main as run
 
     run()

@@ -4,6 +4,7 @@
 """
 
 import errno
+import gc
 import inspect
 import os
 import sys
@@ -112,6 +113,8 @@ def main() -> None:
         if not os.environ.get(VARIABLE, "…"):
             del os.environ[VARIABLE]  # an empty one would name this directory
         unfold(sys.argv[1:])
+        gc.freeze()  # what was imported stays, so no collection need look at it
+        gc.enable()
         result = app(exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
