@@ -583,8 +583,8 @@ class TestLookups:
         self.teams(stage, 1)
         self.open(stage, scopes=["read:org"])
         rest = PRESETS["rest"]
-        single = replace(rest.lookups[1], page_size=None)
-        changed = replace(
+        single = msgspec.structs.replace(rest.lookups[1], page_size=None)
+        changed = msgspec.structs.replace(
             rest, lookups=(rest.lookups[0], single), quirks=Quirks(errors_in_200=True)
         )
         stage.patch.setitem(PRESETS, "rest", changed)
