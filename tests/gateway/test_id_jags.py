@@ -83,6 +83,13 @@ class TestTheWay:
         assert asked["resource"] == f"{other.url}/mcp"
         assert asked["scope"] == "tickets.read"
 
+    async def test_the_other_server_may_be_one_where_nobody_logs_in(
+        self, world: World, other: OtherServer
+    ) -> None:
+        """RFC 8414 §2: its metadata then names no authorization endpoint."""
+        del other.metadata["authorization_endpoint"]
+        assert (await call(world, await logged_in(world))).status_code == 200
+
     async def test_the_token_is_kept_until_shortly_before_its_end(
         self, world: World, other: OtherServer
     ) -> None:

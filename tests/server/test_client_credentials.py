@@ -140,11 +140,11 @@ class TestWhatItMayAskFor:
     async def test_without_a_scope_it_gets_what_the_resource_requires(self, world: World) -> None:
         assert (await ask(world, resource=world.resource)).json()["scope"] == "tools"
 
-    async def test_a_scope_beyond_its_own_is_refused(self, world: World) -> None:
+    async def test_attack_f01_a_scope_beyond_its_own_is_refused(self, world: World) -> None:
         answer = await ask(world, resource=world.resource, scope="tools delete")
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
 
-    async def test_a_resource_beyond_its_own_is_refused(self, world: World) -> None:
+    async def test_attack_f01_a_resource_beyond_its_own_is_refused(self, world: World) -> None:
         """RFC 8707 §2: what others may use with a login is no resource of this client."""
         for resource in (f"{world.issuer}/other", "https://elsewhere.example/mcp"):
             answer = await ask(world, resource=resource)

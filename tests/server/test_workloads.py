@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from joserfc import jwk
 
 from mintage.errors import ConfigError
 from mintage.settings.load import parse
@@ -115,11 +116,16 @@ class TestAttacks:
     async def test_attack_f09_the_same_claims_from_another_issuer(
         self, world: World, platform: AssertionIssuer, enterprise: AssertionIssuer
     ) -> None:
-        """From a stranger; from the enterprise, which has no rules; under another's key."""
+        """From a stranger; from the enterprise, which has no rules; under another's key.
+
+        That key may have the name of one that the issuer has.
+        """
+        namesake = jwk.ECKey.generate_key("P-256", {"kid": str(platform.key.kid)})
         claims: Any = {"sub": "repo:acme/site:ref:refs/heads/main", "aud": world.issuer}
         for bad in (
             platform.assertion(**claims, iss="https://evil.example"),
             platform.assertion(**claims, key=enterprise.key),
+            platform.assertion(**claims, key=namesake),
             enterprise.assertion(**claims),
         ):
             assert refused(await ask(world, bad, resource=world.resource))

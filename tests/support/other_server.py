@@ -46,12 +46,19 @@ class OtherServer:
     seen: Counter[str] = field(default_factory=Counter)
     users: dict[str, tuple[str, float]] = field(default_factory=dict)
     assertions: list[dict[str, Any]] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["OtherServer"]:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
+        self.metadata |= {
+            "issuer": self.url,
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            "grant_types_supported": ["urn:ietf:params:oauth:grant-type:jwt-bearer"],
+        }
         app = Starlette(
             routes=[
                 Route("/.well-known/oauth-authorization-server", self._metadata),
@@ -64,14 +71,7 @@ class OtherServer:
             yield self
 
     async def _metadata(self, _: Request) -> Response:
-        return JSONResponse(
-            {
-                "issuer": self.url,
-                "authorization_endpoint": f"{self.url}/authorize",
-                "token_endpoint": f"{self.url}/token",
-                "grant_types_supported": ["urn:ietf:params:oauth:grant-type:jwt-bearer"],
-            }
-        )
+        return JSONResponse(self.metadata)
 
     async def _token(self, request: Request) -> Response:
         self.seen["token"] += 1

@@ -116,6 +116,7 @@ def _other(section: IdJagSection, key: str, resolve: Resolve) -> Upstream:
         auth_method=section.auth_method,
         discovery=section.token_endpoint is None,
         discovery_url=f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{path}",
-        endpoints=Endpoints(tokens=section.token_endpoint),
+        # Nobody logs in there, so its metadata need not say where (RFC 8414 §2).
+        endpoints=Endpoints(tokens=section.token_endpoint, authorization=section.issuer),
         id_token=False,
     )
