@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -55,7 +56,8 @@ class Requests:
         request, began = self._begin(scope), self.timer()
         token = CURRENT.set(request)
         try:
-            await app(scope, receive, _naming(request, send))
+            # A closure would take more memory, for as long as a stream lasts.
+            await app(scope, receive, partial(_named, scope["headers"][-1], request, send))
         finally:
             if request.refusal is not None:
                 self._tell_refusal(request)
@@ -64,7 +66,7 @@ class Requests:
             CURRENT.reset(token)
 
     def _begin(self, scope: Scope) -> CurrentRequest:
-        """The request of *scope*, whose headers get its reference in place of the client's."""
+        """The request of *scope*, whose headers end with its reference in place of the client's."""
         client = scope.get("client")
         peer = client[0] if client else None
         headers: RawHeaders = scope["headers"]
@@ -102,21 +104,18 @@ def _references(random_bytes: RandomBytes) -> Iterator[str]:
             yield drawn[at : at + 2 * _REFERENCE_BYTES]
 
 
-def _naming(request: CurrentRequest, send: Send) -> Send:
-    """*send*, which notes the status in *request* and adds its reference to the response."""
-    reference = (_REQUEST_ID, request.reference.encode())
-
-    def named(message: Message) -> Awaitable[None]:
-        usual = _BEGINNINGS.get(message["type"])
-        if usual is None:
-            return send(message)
-        request.status = message.get("status", usual)
-        headers = message.get("headers", ())
-        if _REQUEST_ID in dict(headers):
-            headers = _without_reference(headers)
-        return send({**message, "headers": [*headers, reference]})
-
-    return named
+def _named(
+    reference: tuple[bytes, bytes], request: CurrentRequest, send: Send, message: Message
+) -> Awaitable[None]:
+    """Send *message*. Its status is noted in *request*, and the header *reference* is added."""
+    usual = _BEGINNINGS.get(message["type"])
+    if usual is None:
+        return send(message)
+    request.status = message.get("status", usual)
+    headers = message.get("headers", ())
+    if _REQUEST_ID in dict(headers):
+        headers = _without_reference(headers)
+    return send({**message, "headers": [*headers, reference]})
 
 
 def _without_reference(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:

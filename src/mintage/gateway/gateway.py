@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import AccessDenied, InvalidToken, NotFound
@@ -112,10 +113,7 @@ class Gateway:
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
     ) -> None:
         incoming, outward = Incoming(receive), send
-
-        async def still_good() -> None:
-            await self._access_now(scope, found, incoming)
-
+        still_good = partial(self._access_now, scope, found, incoming)
         try:
             access = await self._access(scope, found, incoming)
             receive, send = incoming.onward, with_next_nonce(send, access)
@@ -124,11 +122,8 @@ class Gateway:
             if found.target.resource.filter_lists:
                 send = self._filtering(scope, receive, send, found, access)
             if (sessions := found.target.sessions) is not None:
-
-                async def app(scope: Scope, receive: Receive, send: Send) -> None:
-                    await sessions(scope, receive, send, access)
-
                 send, watch = for_any_origin(send), self.proxy.watch
+                app = _with_access(sessions, access)
                 return await run_watched(watch, still_good, app, scope, receive, send)
             await self.proxy.forward(
                 scope,
@@ -297,6 +292,13 @@ def _told(error: BackendError, pool: Pool) -> str:
     cause = error.__cause__
     because = "" if cause is None else f" ({str(cause) or type(cause).__name__})"
     return f"{pool.where}: {error.reason or error.advice}{because}"
+
+
+def _with_access(sessions: Sessions, access: Access) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await sessions(scope, receive, send, access)
+
+    return app
 
 
 def _way_to(backend: Backend) -> Pool:

@@ -93,7 +93,9 @@ class Proxy:
                     if answer.complete:
                         await self._relay(answer, pool, send, endless=False)
                     else:
-                        await self._relay_watched(answer, pool, send, scope["method"], check)
+                        with self.watch.over(check) as lasting:
+                            lasting.begin()
+                            await self._relay(answer, pool, send, endless=scope["method"] == "GET")
                 except Ended as error:
                     log.info("%s: ended an answer under way: %s", scope["path"], error)
                     ended = is_event_stream(answer.headers)
@@ -104,13 +106,6 @@ class Proxy:
             return
         if ended:  # the backend is rid of it already, though the client may be slow to take this
             await send(END_OF_BODY)
-
-    async def _relay_watched(
-        self, answer: Connection, pool: Pool, send: Send, method: str, check: Check
-    ) -> None:
-        with self.watch.over(check) as lasting:
-            lasting.begin()
-            await self._relay(answer, pool, send, endless=method == "GET")
 
     async def _relay(self, answer: Connection, pool: Pool, send: Send, *, endless: bool) -> None:
         silence = pool.limits.silence

@@ -242,13 +242,12 @@ class Connection(asyncio.Protocol):
         self._open, self.complete = False, True
         self._wake()
 
-    async def _news(self) -> None:
-        self._waiting = self._loop.create_future()
-        try:
-            await self._waiting
-        finally:
-            self._waiting = None
+    def _news(self) -> asyncio.Future[None]:
+        """What to await. It is no coroutine, because a silent stream would hold that as well."""
+        self._waiting = waiting = self._loop.create_future()
+        return waiting
 
     def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
