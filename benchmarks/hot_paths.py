@@ -22,16 +22,16 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Any, Final, cast
 
+from benchmarks.browser_in_memory import FORM, Provider, encoded, log_in
 from benchmarks.counting import Function, counting_instructions, measuring_peak
-from benchmarks.in_memory import BACKEND, Client, new_loop, request
+from benchmarks.in_memory import BACKEND, Client, Loop, new_loop, request
 from mintage.app import Mintage
 from mintage.app.running import Running
 from mintage.grants.pkce import s256
@@ -48,6 +48,7 @@ VERIFIER: Final = "v" * 43
 REDIRECT_URI: Final = "https://app.example/callback"
 WARM: Final = 20  # calls before anything is counted: caches are filled
 COUNTED: Final = 5
+REVOCATIONS: Final = 50  # logins that are there to be revoked
 MACHINE: Final = 300  # calls that valgrind counts
 SETTINGS: Final[dict[str, Any]] = {
     "issuer": ISSUER,
@@ -76,8 +77,10 @@ class Cost:
 class Login:
     """The user of all paths, at one running server."""
 
-    def __init__(self, app: Mintage, running: Running, client_id: str) -> None:
+    def __init__(self, app: Mintage, running: Running, client_id: str, provider: Provider) -> None:
         self.client = Client(app)
+        self._provider = provider
+        self._waiting: deque[str] = deque()  # refresh tokens of logins to revoke
         self.client_id = client_id
         self.access_token = self.refresh_token = ""
         self._running = running
@@ -93,10 +96,42 @@ class Login:
     async def refresh(self) -> None:
         await self._token(grant_type="refresh_token", refresh_token=self.refresh_token)
 
+    async def log_in(self) -> None:
+        """All pages, the provider's answers, and the tokens."""
+        code = await log_in(
+            self.client,
+            {
+                "response_type": "code",
+                "client_id": self.client_id,
+                "redirect_uri": REDIRECT_URI,
+                "state": "s" * 22,
+                "code_challenge": s256(VERIFIER),
+                "code_challenge_method": "S256",
+                "resource": f"{ISSUER}/mcp",
+                "scope": "tools",
+            },
+        )
+        await self.redeem(code)
+
+    async def prepare_revocations(self, count: int) -> None:
+        mine = self.refresh_token
+        for _ in range(count):
+            await self.log_in()
+            self._waiting.append(self.refresh_token)
+        self.refresh_token = mine
+
+    async def revoke(self) -> None:
+        """It is over when the provider has been asked."""
+        self._provider.revoked.clear()
+        form = {"client_id": self.client_id, "token": self._waiting.popleft()}
+        await self.client.ask(request("POST", "/revoke", FORM, encoded(form).encode()))
+        await self._provider.revoked.wait()
+        for _ in range(5):  # until its answer is read
+            await asyncio.sleep(0)
+
     async def _token(self, **form: str) -> None:
-        body = urlencode(form | {"client_id": self.client_id}).encode()
-        kind = {"content-type": "application/x-www-form-urlencoded"}
-        found = json.loads(await self.client.ask(request("POST", "/token", kind, body)))
+        body = encoded(form | {"client_id": self.client_id}).encode()
+        found = json.loads(await self.client.ask(request("POST", "/token", FORM, body)))
         self.access_token, self.refresh_token = found["access_token"], found["refresh_token"]
 
     def paths(self) -> dict[str, Work]:
@@ -127,6 +162,8 @@ class Login:
             "gateway": gateway,
             "forward_auth": forward_auth,
             "refresh": self.refresh,
+            "login": self.log_in,
+            "revocation": self.revoke,
         }
 
 
@@ -136,8 +173,10 @@ async def logged_in() -> AsyncIterator[Login]:
     logging.getLogger("mintage").setLevel(logging.ERROR)
     config = parse(SETTINGS, base=Path(tempfile.gettempdir()), environ={"SECRET": "x9" * 20})
     app = Mintage(config, clock=lambda: NOW, steady=lambda: NOW, random_bytes=_not_random())
+    provider = Provider("https://idp.example", "mintage", now=NOW)
+    cast("Loop", asyncio.get_running_loop()).provider = provider
     async with app.running() as running:
-        login = Login(app, running, await _registered(app))
+        login = Login(app, running, await _registered(app), provider)
         consent = Consent(
             client_id=ClientId(login.client_id),
             resource=f"{ISSUER}/mcp",
@@ -156,6 +195,7 @@ async def logged_in() -> AsyncIterator[Login]:
             redirect_uri=REDIRECT_URI,
         )
         await login.redeem(code)
+        await login.prepare_revocations(REVOCATIONS)
         yield login
         login.client.close()
 

@@ -1,6 +1,7 @@
 """A server and its backend without sockets: bytes in, bytes out, and the same on each run."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -56,17 +57,38 @@ class Transport(asyncio.Transport):
         pass
 
 
+def _of_the_backend(_request: bytes) -> bytes:
+    return _ANSWER
+
+
 class Loop(uvloop.Loop):
-    """A loop whose connections lead to a backend that answers each request with `BODY`."""
+    """A loop whose connections lead to a backend that answers each request with `BODY`.
+
+    Those that come with a socket lead to *provider*.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.provider: Callable[[bytes], bytes] = _of_the_backend
+
+    async def getaddrinfo(self, *_: Any, **__: Any) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 9))]
+
+    async def sock_connect(self, *_: Any, **__: Any) -> None:
+        """Nothing is connected: what follows is a transport of ours."""
 
     async def create_connection(  # type: ignore[override]
-        self, factory: Any, *_: Any, **__: Any
+        self, factory: Any, *_: Any, sock: socket.socket | None = None, **__: Any
     ) -> Any:
         protocol = factory()
+        answer: Callable[[bytes], bytes] = _of_the_backend
+        if sock is not None:
+            sock.close()
+            answer = self.provider
 
-        def write(_: bytes) -> None:
-            # All requests of this benchmark are written at once, and none has a body.
-            self.call_soon(protocol.data_received, _ANSWER)
+        def write(data: bytes) -> None:
+            # All requests of these benchmarks are written at once.
+            self.call_soon(protocol.data_received, answer(data))
 
         transport = Transport(write)
         protocol.connection_made(transport)
@@ -84,15 +106,20 @@ class Client:
         self._protocol.connection_made(Transport(self._take))
         self._parser = httptools.HttpResponseParser(self)
         self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
         self.body = b""
         self._complete: asyncio.Future[None] | None = None
 
     async def ask(self, request: bytes) -> bytes:
-        """The body of the response to *request*, which must be a success."""
-        self.body, self._complete = b"", asyncio.get_running_loop().create_future()
+        """The body of the response to *request*, which must be a success or lead on."""
+        self.body, self.headers, self._complete = (
+            b"",
+            [],
+            asyncio.get_running_loop().create_future(),
+        )
         self._protocol.data_received(request)
         await self._complete
-        if self.status not in (200, 201):
+        if self.status not in (200, 201, 303):
             raise RuntimeError(f"{request[:60]!r}: {self.status} {self.body!r}")
         return self.body
 
@@ -101,6 +128,9 @@ class Client:
 
     def _take(self, data: bytes) -> None:
         self._parser.feed_data(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
 
     def on_body(self, body: bytes) -> None:
         self.body += body
