@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from mintage.clients.known import KNOWN_SCHEMES
+from mintage.urls import form_encoded
 
 MAX_LENGTH: Final = 512
 
@@ -160,4 +161,4 @@ def hosts_of(uris: Iterable[RedirectUri]) -> tuple[str, ...]:
 
 def append_query(uri: str, parameters: dict[str, str]) -> str:
     """*uri* with *parameters* added to its query (RFC 6749 §3.1.2)."""
-    return f"{uri}{'&' if '?' in uri else '?'}{urlencode(parameters)}"
+    return f"{uri}{'&' if '?' in uri else '?'}{form_encoded(parameters)}"

@@ -107,16 +107,24 @@ class ClientCredentials:
     key: SigningKey | None = field(default=None, repr=False)
 
     def post(
-        self, url: str, form: dict[str, str], *, audience: str, jti: str, now: int
+        self,
+        url: str,
+        form: dict[str, str],
+        *,
+        audience: str,
+        jti: str,
+        now: int,
+        about: About | None = None,
     ) -> HttpRequest:
         """A POST of *form* to *url*, authenticated.
 
         *audience*, *jti* (never used twice) and *now* are for an assertion, if one is needed.
+        *about*: None for what the form's ``grant_type`` says.
         """
         return HttpRequest(
             method="POST",
             url=url,
-            about=_ABOUT.get(form.get("grant_type", ""), "introspection"),
+            about=about or _ABOUT.get(form.get("grant_type", ""), "introspection"),
             headers=self.header(),
             form=form | self._fields(audience=audience, jti=jti, now=now),
         )

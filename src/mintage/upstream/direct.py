@@ -11,7 +11,7 @@ import zlib
 from collections import deque
 from functools import lru_cache
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,6 +21,7 @@ from mintage.network.http1 import Connection
 from mintage.network.tls import trusted_in_a_thread
 from mintage.upstream.connection_faults import not_http
 from mintage.upstream.protocol import HttpRequest, HttpResponse
+from mintage.urls import form_encoded
 
 _WARM_SECONDS: Final = 4.0  # many servers hang up after five
 _MAX_WARM: Final = 20  # for each provider
@@ -97,7 +98,7 @@ def wire(request: HttpRequest, place: Place) -> bytes:
     headers |= {"accept-encoding": "identity", "user-agent": "mintage"}
     body = b""
     if request.form is not None:
-        body = urlencode(dict(request.form)).encode()
+        body = form_encoded(request.form).encode()
         headers["content-type"] = _FORM
     elif request.json is not None:
         body = msgspec.json.encode(dict(request.json))

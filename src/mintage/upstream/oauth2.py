@@ -4,7 +4,6 @@ Each ``…_form`` builds a request. Nothing here sends one.
 """
 
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import msgspec
 from msgspec.structs import replace
@@ -16,6 +15,7 @@ from mintage.upstream.members import Member, members, number, scopes, text, toke
 from mintage.upstream.preset import Quirks
 from mintage.upstream.protocol import Exchange, LoginParameters, LoginRequest
 from mintage.upstream.upstream import Upstream
+from mintage.urls import form_encoded
 
 BY_THE_BOOK: Final = Quirks()
 
@@ -55,7 +55,7 @@ def authorization_url(
             "code_challenge_method": "S256",
         }
     query |= _resource(upstream)
-    return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+    return f"{endpoint}{'&' if '?' in endpoint else '?'}{form_encoded(query)}"
 
 
 def logout_url(endpoint: str, upstream: Upstream, back: str) -> str:
@@ -67,7 +67,7 @@ def logout_url(endpoint: str, upstream: Upstream, back: str) -> str:
     query = {"client_id": upstream.client_id}
     if upstream.returns_after_logout:
         query["post_logout_redirect_uri"] = back
-    return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+    return f"{endpoint}{'&' if '?' in endpoint else '?'}{form_encoded(query)}"
 
 
 def _asked_of_the_user(

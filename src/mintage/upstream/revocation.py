@@ -1,6 +1,5 @@
 """How a token is revoked at a provider: by the standard (RFC 7009), or in its own way. Pure."""
 
-from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -35,18 +34,20 @@ def revocation_request(
     match quirks.revocation:
         case "rfc7009":
             form = oauth2.revocation_form(tokens)
-            request = credentials.post(endpoint, form, audience=audience, jti=jti, now=now)
+            return credentials.post(
+                endpoint, form, audience=audience, jti=jti, now=now, about="revocation"
+            )
         case "delete_token":
             # As an API's own call: Basic whatever the token endpoint takes, the token as JSON.
-            request = HttpRequest(
+            return HttpRequest(
                 method="DELETE",
                 url=endpoint.replace("{client_id}", quote(credentials.client_id, safe="")),
+                about="revocation",
                 headers={**quirks.api_headers, **credentials.basic()},
                 json={"access_token": tokens.access_token},
             )
         case "bearer":
-            request = bearer_request(endpoint, tokens, quirks.api_headers)
-    return replace(request, about="revocation")
+            return bearer_request(endpoint, tokens, quirks.api_headers, about="revocation")
 
 
 def is_done(response: HttpResponse, quirks: Quirks) -> bool:

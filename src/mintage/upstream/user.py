@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from mintage.errors import UpstreamMisbehaved
 from mintage.grants.states import UpstreamTokens
 from mintage.upstream.preset import Lookup, Parameters
-from mintage.upstream.protocol import HttpRequest
+from mintage.upstream.protocol import About, HttpRequest
 from mintage.upstream.upstream import Upstream
 
 MAX_PAGES: Final = 6  # of a hundred: one more than a claim can hold
@@ -19,11 +19,14 @@ def is_asked(lookup: Lookup, tokens: UpstreamTokens, scopes: tuple[str, ...]) ->
     return not lookup.scopes or not lookup.scopes.isdisjoint(granted)
 
 
-def bearer_request(url: str, tokens: UpstreamTokens, headers: Parameters) -> HttpRequest:
+def bearer_request(
+    url: str, tokens: UpstreamTokens, headers: Parameters, *, about: About = "user"
+) -> HttpRequest:
     """A question to *url* in the user's name (RFC 6750 §2.1)."""
     return HttpRequest(
         method="GET",
         url=url,
+        about=about,
         headers={**headers, "authorization": f"Bearer {tokens.access_token}"},
         safe=True,
     )

@@ -189,6 +189,8 @@ def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INF
 
 def log_reason(request: Request, what: str) -> None:
     """Log *what* about a request that is answered with 200 all the same (RFC 7009, RFC 7662)."""
+    if not log.isEnabledFor(logging.INFO):
+        return
     log.info("%s %s: %s", request.scope.get(REFERENCE, "-"), _where(request), _one_line(what))
 
 
@@ -288,6 +290,7 @@ def guarded(
     """
 
     async def endpoint(request: Request) -> Response:
+        is_named = REFERENCE in request.scope  # whoever did adds it to the response
         reference = reference_of(request, random_bytes)
         try:
             response = await handler(request)
@@ -295,7 +298,8 @@ def guarded(
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             return answer(failure_of(error, request, random_bytes, level=level), request)
-        response.headers["x-request-id"] = reference
+        if not is_named:
+            response.headers["x-request-id"] = reference
         return response
 
     return endpoint
@@ -314,6 +318,8 @@ def _where(request: Request) -> str:
 
 def _one_line(text: str) -> str:
     """*text*, which other people may have written, as one line of a log: controls are escaped."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
