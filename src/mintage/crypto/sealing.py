@@ -5,6 +5,7 @@ place (its store key, its cookie's name), so a box that was moved elsewhere does
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, NewType
 
 from cryptography.exceptions import InvalidTag
@@ -20,10 +21,12 @@ NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 
 
+@lru_cache(maxsize=32)
 def record_key(seal_key: bytes, secret: bytes) -> BoxKey:
     """The key of one grant's record, from the server's seal key and the grant's own secret.
 
-    Neither decrypts the record without the other (RFC 5869).
+    Neither decrypts the record without the other (RFC 5869). The last ones are remembered, because
+    who decrypts a record mostly encrypts the next one at once.
     """
     derived = HKDF(algorithm=SHA256(), length=32, salt=secret, info=b"mintage record").derive(
         seal_key

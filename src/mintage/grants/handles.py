@@ -15,6 +15,7 @@ GrantId     the store key's first 10 bytes  everybody: logs, admin pages, refere
 
 import base64
 import hashlib
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -58,6 +59,7 @@ def parse_grant_id(name: str) -> bytes | None:
     return raw if len(raw) == _ID_BYTES and name else None
 
 
+@lru_cache(maxsize=256)
 def grant_id(key: bytes) -> GrantId:
     """The public name of the grant with this store key."""
     return GrantId(base64.b32encode(key[:_ID_BYTES]).decode().lower())

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.app import Mintage, Running
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import MintageError, NotFound
 from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.incoming import Incoming
@@ -30,6 +31,7 @@ from mintage.server.queries import kept_from_logs
 from mintage.settings.load import load
 from mintage.site.resource import Resource
 from mintage.site.targets import External
+from mintage.vault.values import OpenGrant
 from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
 from mintage.web.current_request import RESOURCE, note_endpoint
 from mintage.web.edge import error_response, failure_of
@@ -37,6 +39,7 @@ from mintage.web.limits import check_size
 
 PASSED: Final = "mintage.passed"  # in a scope: it went through the middleware
 _USER: Final = "mintage.user"
+_MAX_KNOWN: Final = 2000
 
 log = logging.getLogger("mintage.integrations")
 _BEGINS: Final = frozenset(
@@ -243,16 +246,20 @@ class Guard:
 
     app: ASGIApp
     login: Login
+    _users: BoundedMemory[int, tuple[OpenGrant, User]] = field(
+        default_factory=lambda: BoundedMemory(_MAX_KNOWN), init=False, repr=False, compare=False
+    )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await lifespan_within(
                 partial(self._lifespan, scope), self.app, scope, receive, send
             )
-        return await self.login.running.router.requests(self._answer, scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         running = self.login.running
+        answer = partial(self._answer, running)
+        return await running.router.requests(answer, scope, receive, send)
+
+    async def _answer(self, running: Running, scope: Scope, receive: Receive, send: Send) -> None:
         self.login.tell_of_shadows(scope)
         if scope["type"] == "http" and running.answers_at(public_path(scope)):
             return await self.login.mintage(located(kept_from_logs(scope)), receive, send)
@@ -314,7 +321,7 @@ class Guard:
                 may_call = guard.may_call(access, resource, found.rest)
                 send = ListFilter(send, may_call, refuse, method, scope["path"])
                 scope = {**scope, "headers": asking_for_plain(scope["headers"])}
-            user = User.of(access, resource, running.site.hierarchy, running.vault)
+            user = self._user(running, access, resource)
             watch = running.gateway.proxy.watch
             return await run_watched(watch, admit, self.app, _with(scope, user), receive, send)
         except ClientGone:
@@ -323,6 +330,17 @@ class Guard:
             if begun:
                 raise
             return await refuse(error)
+
+    def _user(self, running: Running, access: Access, resource: Resource) -> User:
+        """The user of a request: the same object for as long as the token's grant is the same."""
+        opened = access.opened  # made for this token alone, and anew when its grant has changed
+        known = self._users.get(id(opened))
+        if known is not None and known[0] is opened:
+            return known[1]
+        user = User.of(access, resource, running.site.hierarchy, running.vault)
+        if not access.by_cookie:  # a session's is made anew for each request
+            self._users[id(opened)] = (opened, user)
+        return user
 
 
 def user_of(scope: Scope) -> User:

@@ -198,9 +198,7 @@ class MintageAuth(AuthProvider):
         self.login, self._path = Login.of(mintage), path
         self._holding: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] | None = None
-        self._known: BoundedMemory[str, tuple[object, AuthenticatedUser]] = BoundedMemory(
-            _MAX_KNOWN
-        )
+        self._known: BoundedMemory[int, tuple[User, AuthenticatedUser]] = BoundedMemory(_MAX_KNOWN)
         scopes = list(self._resource().scopes)
         super().__init__(base_url=mintage.config.issuer, required_scopes=scopes)
 
@@ -329,7 +327,7 @@ class MintageAuth(AuthProvider):
             opened.set_exception(error)
 
     def user(self, headers: list[tuple[bytes, bytes]], user: User) -> AuthenticatedUser:
-        """The user as FastMCP represents one, cached for as long as the token's grant is the same.
+        """The user as FastMCP represents one, cached for as long as *user* is the same object.
 
         Args:
             headers: The headers of the request.
@@ -338,12 +336,11 @@ class MintageAuth(AuthProvider):
         Returns:
             FastMCP's user.
         """
-        token = credential(headers)[1]
-        known = self._known.get(token)
-        if known is not None and known[0] is user.grant:
+        known = self._known.get(id(user))
+        if known is not None and known[0] is user:
             return known[1]
-        made = AuthenticatedUser(MintageAccessToken.of(token, user))
-        self._known[token] = (user.grant, made)
+        made = AuthenticatedUser(MintageAccessToken.of(credential(headers)[1], user))
+        self._known[id(user)] = (user, made)
         return made
 
 
@@ -362,7 +359,8 @@ class _Front:
         self._auth = auth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
+        # Where it is open already, the guard checks that this is the right place.
+        if not self._auth.login.is_running and scope["type"] != "lifespan":
             await self._auth.open()
         await self._guard(scope, receive, send)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -35,6 +36,7 @@ _MAX_KNOWN: Final = 2000
 
 BEARER: Final = "bearer"
 DPOP: Final = "dpop"
+_name_of: Final = itemgetter(0)  # of a header
 
 
 class NoToken(OAuthError):
@@ -299,12 +301,12 @@ def _needs_proof() -> NeedsProof:
 
 def credential(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
     """(scheme, token) of the one ``Authorization`` header (RFC 6750 §2.1, RFC 9449 §7.1)."""
-    found = [value for name, value in headers if name == b"authorization"]
-    if len(found) != 1:
-        if found:
+    names = [*map(_name_of, headers)]  # no step of Python for each header
+    if (count := names.count(b"authorization")) != 1:
+        if count:
             raise InvalidRequest("Authorization must be given once")
         raise NoToken("an access token is needed: log in, and send it in Authorization")
-    value = found[0]
+    value = headers[names.index(b"authorization")][1]
     if value[:7] == b"Bearer ":  # as nearly all clients write it
         scheme, token = BEARER, value[7:].decode("latin-1").strip(" ")
     else:

@@ -9,6 +9,7 @@ On https they have the ``__Host-`` prefix. Plain http, allowed only for loopback
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -33,6 +34,8 @@ _SIGNS: Final = len("=; ")
 _MAX_BROWSERS: Final = 8
 _BROWSER_SECONDS: Final = 6 * LOGIN_SECONDS
 _BROWSER_BYTES: Final = 16
+_PAIR: Final = re.compile("[!-:<>-~]+=[!-:<-~]*")  # ASCII without blanks and semicolons
+_OVER: Final = "expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Max-Age=0"
 
 
 class PendingLogin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -122,13 +125,19 @@ class Cookies:
 
     def set(self, response: Response, name: str, value: str, *, seconds: int) -> None:
         """Set a cookie whose whole name is *name*."""
-        response.set_cookie(
-            name, value, max_age=seconds, secure=self.secure, httponly=True, samesite="lax"
-        )
+        self._add(response, name, value, f"HttpOnly; Max-Age={seconds}")
 
     def expire(self, response: Response, name: str) -> None:
         """Remove the cookie whose whole name is *name*."""
-        response.delete_cookie(name, secure=self.secure, httponly=True, samesite="lax")
+        self._add(response, name, "", _OVER)
+
+    def _add(self, response: Response, name: str, value: str, attributes: str) -> None:
+        """As Starlette's `set_cookie` does, which takes ten times as long."""
+        if not _PAIR.fullmatch(pair := f"{name}={value}"):
+            raise ValueError("no cookie has such a name or value")
+        secure = "; Secure" if self.secure else ""
+        line = f"{pair}; {attributes}; Path=/; SameSite=lax{secure}"
+        response.raw_headers.append((b"set-cookie", line.encode("ascii")))
 
 
 class LoginCookies(msgspec.Struct, Generic[L], frozen=True):

@@ -58,6 +58,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
         Scheme and host compare without case, the path with or without a slash at its end, because
         clients differ in both. A query belongs to the request, not to the identifier.
         """
+        for resource in self.resources:
+            if resource.identifier == identifier:  # as nearly all clients write it
+                return resource
         wanted = _comparable(identifier)
         for resource in self.resources:
             if _comparable(resource.identifier) == wanted:

@@ -48,6 +48,12 @@ _TRIM_LOG: Final = (
     " (SELECT version, at FROM change ORDER BY version LIMIT ?) WHERE at <= ?)"
 )
 
+_UPDATE: Final = "UPDATE record SET version = ?, record = ?, expires_at = ? WHERE key = ?"
+_UPDATE_WITH_NAMES: Final = (
+    "UPDATE record SET version = ?, record = ?, expires_at = ?,"
+    " subject = ?, client = ?, summary = ? WHERE key = ?"
+)
+
 _Operation = Callable[[sqlite3.Connection], Any]
 Rows = list[tuple[Any, ...]]
 
@@ -126,19 +132,13 @@ class SQLiteStore:
         index: Index | None = None,
     ) -> None:
         now = self._now()
+        names: tuple[bytes | None, ...] = () if index is None else _names(index)
+        update = _UPDATE_WITH_NAMES if names else _UPDATE
 
         def operation(db: sqlite3.Connection) -> None:
             if _version(db, key, now) != old.version:
                 raise Stale
-            db.execute(
-                "UPDATE record SET version = ?, record = ?, expires_at = ? WHERE key = ?",
-                (_log(db, key, now), record, expires_at, key),
-            )
-            if index is not None:
-                db.execute(
-                    "UPDATE record SET subject = ?, client = ?, summary = ? WHERE key = ?",
-                    (*_names(index), key),
-                )
+            db.execute(update, (_log(db, key, now), record, expires_at, *names, key))
 
         await self._do(operation)
 

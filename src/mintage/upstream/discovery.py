@@ -96,9 +96,11 @@ class Documents:
         """The provider's metadata; without discovery, from the configuration alone."""
         if not self._upstream.discovery:
             return _configured(self._upstream)
+        if (known := self._known()) is not None:
+            return known
         async with self._lock:
-            if self._metadata is not None and self._clock() < self._metadata[0]:
-                return self._metadata[1]
+            if (known := self._known()) is not None:  # somebody else has fetched it meanwhile
+                return known
             try:
                 found = await self._discovered()
             except UpstreamError as failure:
@@ -111,6 +113,12 @@ class Documents:
             else:
                 self._metadata = (self._clock() + _DISCOVERY_SECONDS, found)
             return found
+
+    def _known(self) -> Metadata | None:
+        """What was fetched, while that is fresh."""
+        if self._metadata is None or self._clock() >= self._metadata[0]:
+            return None
+        return self._metadata[1]
 
     async def keys(self, *, newer_than: jwk.KeySet | None) -> tuple[jwk.KeySet, bool]:
         """(keys, whether they were fetched just now).

@@ -50,23 +50,24 @@ def _parse(raw: bytes, what: str) -> Form:
     # Counted before anything is split: a body of ampersands costs nothing.
     if raw.count(b"&") >= MAX_FIELDS:
         raise InvalidRequest(f"{what} may have at most {MAX_FIELDS} fields: send fewer")
+    escaped = b"%" in raw
+    if escaped and _BAD_PERCENT.search(raw):
+        raise InvalidRequest(
+            f"{what} has a percent sign without two hexadecimal digits: send %25 for %"
+        )
     fields: dict[str, tuple[str, ...]] = {}
-    for pair in filter(None, raw.split(b"&")):
-        name, _, value = pair.partition(b"=")
-        key = _decode(name, what)
-        fields[key] = (*fields.get(key, ()), _decode(value, what))
+    try:
+        for pair in raw.replace(b"+", b" ").decode().split("&"):
+            if not pair:
+                continue
+            name, _, value = pair.partition("=")
+            if escaped:
+                name, value = _unescaped(name), _unescaped(value)
+            fields[name] = (*fields[name], value) if name in fields else (value,)
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{what} must be percent-encoded UTF-8") from None
     return fields
 
 
-def _decode(raw: bytes, what: str) -> str:
-    plain = raw.replace(b"+", b" ")
-    if b"%" in raw:
-        if _BAD_PERCENT.search(raw):
-            raise InvalidRequest(
-                f"{what} has a percent sign without two hexadecimal digits: send %25 for %"
-            )
-        plain = unquote_to_bytes(plain)
-    try:
-        return plain.decode()
-    except UnicodeDecodeError:
-        raise InvalidRequest(f"{what} must be percent-encoded UTF-8") from None
+def _unescaped(text: str) -> str:
+    return unquote_to_bytes(text).decode() if "%" in text else text

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mintage.web.preferences import weighted
-
-_ISOLATED: Final = Markup("<bdi>{}</bdi>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,9 @@ class Texts:
         text = self.by_name[name]
         if not values and "{" not in text:
             return text
-        return text.format(**{key: _ISOLATED.format(value) for key, value in values.items()})
+        # Markup's own way to format is many times slower, because it is written in Python.
+        shown = {key: f"<bdi>{escape(value)}</bdi>" for key, value in values.items()}
+        return Markup(str.format(text, **shown))  # noqa: S704  (each value is escaped)
 
     def plain(self, name: str, /, **values: object) -> str:
         """The text *name*, not as HTML: for a title."""
