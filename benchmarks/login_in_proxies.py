@@ -15,7 +15,6 @@ says more than the rate does on a machine that has other work.
 import argparse
 import asyncio
 import os
-import re
 import shutil
 import statistics
 import tempfile
@@ -38,6 +37,7 @@ from benchmarks.forward_auth import SMALL, backend
 from benchmarks.load import request
 from benchmarks.systems import MintageServers, mintage, provider
 from benchmarks.timing import machine
+from benchmarks.wrk import by_wrk
 from mintage.cli.verify_files import Files
 from mintage.testing.nanoidp import free_port
 
@@ -100,7 +100,13 @@ class Subject:
     async def turn(self, token: str, seconds: int) -> None:
         wrk, before, begin = shutil.which("wrk"), self._cpu(), time.perf_counter()
         if wrk is not None:
-            figure = await _by_wrk(wrk, self.system.bench_client.port, token, seconds)
+            figure = await by_wrk(
+                wrk,
+                f"http://127.0.0.1:{self.system.bench_client.port}{PATH}",
+                _headers(token),
+                clients=CLIENTS,
+                seconds=seconds,
+            )
             self.system.figures.setdefault(WHAT, []).append(figure)
         else:
             data = request("GET", PATH, self.system.bench_client.host, _headers(token))
@@ -110,21 +116,6 @@ class Subject:
 
     def _cpu(self) -> float:
         return sum(map(cpu_seconds, self.pids))
-
-
-async def _by_wrk(wrk: str, port: int, token: str, seconds: int) -> tuple[float, float]:
-    """Requests/s and median milliseconds."""
-    options = [f"-c{CLIENTS}", "-t1", f"-d{seconds}s", "--latency"]
-    lines = [word for name, value in _headers(token).items() for word in ("-H", f"{name}: {value}")]
-    process = await asyncio.create_subprocess_exec(
-        wrk, *options, *lines, f"http://127.0.0.1:{port}{PATH}", stdout=asyncio.subprocess.PIPE
-    )
-    text = (await process.communicate())[0].decode()
-    rate = re.search(r"^Requests/sec: +([\d.]+)", text, re.MULTILINE)
-    median = re.search(r"^ +50% +([\d.]+)(us|ms|s)", text, re.MULTILINE)
-    if rate is None or median is None or "Non-2xx" in text or "Socket errors" in text:
-        raise RuntimeError(text)
-    return float(rate[1]), float(median[1]) * {"us": 1e-3, "ms": 1, "s": 1e3}[median[2]]
 
 
 def _headers(token: str) -> dict[str, str]:

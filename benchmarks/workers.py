@@ -2,13 +2,17 @@
 
 The clients and the backend run on the same machine, and take a part of its cores. So the rate says
 what is left for two workers there. The CPU time of a request says what a second worker adds to it.
+wrk sends the requests and nginx answers them where they are installed: they take less of the cores
+than clients and a backend of our own.
 """
 
 import argparse
 import asyncio
 import os
+import shutil
 import statistics
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,10 +20,11 @@ from typing import Final
 
 import uvloop
 
+from benchmarks.forward_auth import backend
 from benchmarks.gateway import CLIENTS, System, rate
 from benchmarks.systems import mintage, provider
 from benchmarks.timing import machine
-from mintage.demo.stage import process
+from benchmarks.wrk import by_wrk
 from mintage.testing.nanoidp import free_port
 
 COUNTS: Final = (1, 2)
@@ -53,35 +58,47 @@ async def served(workers: int, backend: int, directory: Path) -> AsyncIterator[S
             yield Tree(f"{workers}", servers.ports[0], child.pid, "/mcp", headers)
 
 
-async def run(rounds: int, seconds: float, directory: Path) -> list[System]:
+async def run(rounds: int, seconds: int, directory: Path) -> list[System]:
     async with AsyncExitStack() as stack:
         port = free_port()
-        await stack.enter_async_context(
-            process(
-                "benchmarks.proxies", "backend", str(port), "0",
-                ready=f"http://127.0.0.1:{port}/x", log=directory / "backend.log",
-            )
-        )  # fmt: skip
+        kind = "ASGI" if shutil.which("nginx") is None else "nginx"
+        await stack.enter_async_context(backend(kind, directory, port))
         systems = [
             await stack.enter_async_context(served(count, port, directory)) for count in COUNTS
         ]
         for number in range(rounds):
             for system in systems if number % 2 else reversed(systems):
-                await rate(system, "GET", system.asking(), seconds)
+                await _turn(system, seconds)
         return systems
+
+
+async def _turn(system: System, seconds: int) -> None:
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        return await rate(system, "GET", system.asking(), seconds)
+    url = f"http://127.0.0.1:{system.port}{system.prefix}/x"
+    busy, begin = system.cpu_seconds, time.perf_counter()
+    found, _ = await by_wrk(wrk, url, system.headers, clients=CLIENTS, seconds=seconds)
+    requests = found * (time.perf_counter() - begin)
+    system.note("GET", found)
+    system.note("GET, µs", (system.cpu_seconds - busy) / requests * 1e6)
+    return None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workers")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as made,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         systems = runner.run(run(options.rounds, options.seconds, Path(made)))
-    print(f"{CLIENTS} clients and the backend on {os.cpu_count()} cores too ({machine()})\n")
+    load = "of our own" if shutil.which("wrk") is None else "of wrk"
+    print(
+        f"{CLIENTS} clients {load}, and the backend, on {os.cpu_count()} cores too ({machine()})\n"
+    )
     print(
         "| workers | requests/s | CPU µs each | rate against one | aim |\n|---|---:|---:|---:|---:|"
     )
