@@ -369,3 +369,34 @@ def test_changes_that_commit_late_are_read_once_and_none_is_missed() -> None:
     assert reader.read([(15, b"e")], now=11) == []
     assert reader.read([(15, b"e")], now=12) == [], "14 was rolled back"
     assert reader.floor == 15
+
+
+@pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
+async def test_a_clients_many_grants_make_no_login_dearer(postgres_url: str, plans: str) -> None:
+    """A login looks for the grants of one user at one client, and reads no other user's.
+
+    It must hold before the database has gathered statistics, and for a plan that serves any values.
+    """
+    options = f"?options=-c%20plan_cache_mode%3D{plans}"
+    store = await open_store(postgres_url + options, clock=time.time)
+    names = [Index(b"user %d" % number, b"client", b"") for number in range(2000)]
+    for start in range(0, len(names), 50):
+        some = names[start : start + 50]
+        await asyncio.gather(*(store.insert(one.subject, b"record", one, FAR) for one in some))
+    before = await read_rows(postgres_url)
+    for _ in range(10):
+        page = await store.list(subject=b"user 7", client=b"client")
+        assert [entry.key for entry in page.entries] == [b"user 7"]
+    await store.close()
+    assert await read_rows(postgres_url) - before < 50
+
+
+async def read_rows(url: str) -> int:
+    """How many rows of the table all that has ended its connection has read."""
+    db = await asyncpg.connect(url)
+    found: int = await db.fetchval(
+        "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) "
+        "FROM pg_stat_user_tables WHERE relname = 'mintage_record'"
+    )
+    await db.close()
+    return found

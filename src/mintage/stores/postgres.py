@@ -155,8 +155,13 @@ class PostgresStore:
         after: Cursor | None = None,
         limit: int = 100,
     ) -> Page:
-        values = (self._now(), subject, client, after, limit + 1)
-        rows = await self._do(lambda db: db.fetch(self._sql.list, *values))
+        statement, wanted = self._sql.list_all, list[bytes | None]()
+        if subject is not None:
+            statement, wanted = self._sql.list_of_subject, [subject, client]
+        elif client is not None:
+            statement, wanted = self._sql.list_of_client, [client]
+        values = (self._now(), after or b"", limit + 1, *wanted)
+        rows = await self._do(lambda db: db.fetch(statement, *values))
         entries = tuple(Entry(*row) for row in rows[:limit])
         return Page(entries, Cursor(entries[-1].key) if len(rows) > limit else None)
 

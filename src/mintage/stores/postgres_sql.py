@@ -19,7 +19,9 @@ class Statements(msgspec.Struct, frozen=True):
     load: str
     replace: str
     delete: str
-    list: str
+    list_all: str
+    list_of_client: str
+    list_of_subject: str
     sweep: str
     rows: str
     trim: str
@@ -44,6 +46,12 @@ class Statements(msgspec.Struct, frozen=True):
                 WHERE EXISTS (SELECT FROM {reader} WHERE {fresh})
             )
             SELECT pg_notify('{place.channel}', encode(key, 'hex')) FROM changed
+        """
+        # One for each question: the plan that the database keeps for it must fit all values.
+        listed = f"""
+            SELECT key, summary, expires_at, substr(record, 1, {HEAD_BYTES}) FROM {record}
+            WHERE {{}} AND expires_at > $1 AND key > $2
+            ORDER BY key LIMIT $3
         """
         return cls(
             insert=f"""
@@ -72,14 +80,12 @@ class Statements(msgspec.Struct, frozen=True):
             delete=f"""
                 WITH changed AS (DELETE FROM {record} WHERE key = $1 RETURNING key) {told}
             """,
-            list=f"""
-                SELECT key, summary, expires_at, substr(record, 1, {HEAD_BYTES}) FROM {record}
-                WHERE subject IS NOT NULL AND expires_at > $1
-                    AND ($2::bytea IS NULL OR subject = $2)
-                    AND ($3::bytea IS NULL OR client = $3)
-                    AND ($4::bytea IS NULL OR key > $4)
-                ORDER BY key LIMIT $5
-            """,
+            list_all=listed.format("subject IS NOT NULL"),
+            list_of_client=listed.format("subject IS NOT NULL AND client = $4"),
+            # Not "=": a client has many grants and a user few, so the client's index is no help.
+            list_of_subject=listed.format(
+                "subject = $4 AND client IS NOT DISTINCT FROM coalesce($5, client)"
+            ),
             # Rows that another process has locked are left for the next sweep.
             sweep=f"""
                 WITH gone AS (
