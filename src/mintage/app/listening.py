@@ -115,13 +115,16 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     return one
 
 
-def listen(sockets: Sequence[socket.socket]) -> None:
-    """Accept connections from now on. Another server may have taken the port meanwhile."""
+def listen(sockets: Sequence[socket.socket], *, key: str = "--port") -> None:
+    """Accept connections from now on. Another server may have taken the port meanwhile.
+
+    Raises `ConfigError`. *key*: what names the port there.
+    """
     for one in sockets:
         try:
             one.listen(BACKLOG)
         except OSError as error:
-            raise ConfigError("--port", f"can't listen: {_why(error)}") from None
+            raise ConfigError(key, f"can't listen: {_why(error)}") from None
 
 
 def _why(error: OSError) -> str:

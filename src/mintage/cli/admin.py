@@ -17,7 +17,7 @@ from mintage.errors import ConfigError
 from mintage.settings.admin import AdminSettings
 from mintage.settings.load import Config
 
-_KEY: Final = "admin.listen"
+KEY: Final = "admin.listen"
 _FIRST: Final = 0  # the number of the worker that serves it
 
 log = logging.getLogger("mintage.serve")
@@ -47,7 +47,7 @@ class AdminListener(msgspec.Struct, frozen=True):
             steady=time.monotonic,
             random_bytes=secrets.token_bytes,
         )
-        async with served(site, app.config, self.sockets, key=_KEY):
+        async with served(site, app.config, self.sockets, key=KEY):
             log.info("admin API on %s", addresses(self.sockets))
             try:
                 yield
@@ -69,4 +69,4 @@ def _bound(admin: AdminSettings, stack: contextlib.ExitStack) -> Sequence[socket
     try:
         return stack.enter_context(listening((admin.host,), admin.port, admin.path))
     except ConfigError as error:
-        raise ConfigError(_KEY, error.advice) from None
+        raise ConfigError(KEY, error.advice) from None

@@ -22,6 +22,7 @@ from mintage.app import Mintage, create_app
 from mintage.app.asking import Asking
 from mintage.app.listening import addresses, listen, listening
 from mintage.app.serving import uvicorn_config
+from mintage.cli.admin import KEY as ADMIN_KEY
 from mintage.cli.admin import AdminListener, admin_listener
 from mintage.cli.hangups import Hangups
 from mintage.cli.introduction import introduce
@@ -123,6 +124,8 @@ def serve(
         if workers == 1:
             return run(source, loaded, sockets, hangups, page=page, admin=admin)
         listen(sockets)
+        # Their connections wait for the first worker, which may be ready later than another.
+        listen(admin.sockets, key=ADMIN_KEY)
         refusals = stack.enter_context(contextlib.closing(Refusals()))
         checked = Checked(source, loaded, refusals.tell)
 
