@@ -23,7 +23,7 @@ from mintage.telemetry.telemetry import OFF, Telemetry
 if TYPE_CHECKING:
     from mintage.telemetry.prometheus import Snapshots
 
-_KEY: Final = "metrics.listen"
+KEY: Final = "metrics.listen"
 _HERE: Final = ("127.", "::1")
 
 log = logging.getLogger("mintage.serve")
@@ -41,7 +41,7 @@ class MetricsPage(msgspec.Struct, frozen=True):
         """In this block the page is served by this process. It shows *snapshots*."""
         from mintage.telemetry.prometheus import page, registry_of
 
-        async with served(page(registry_of(snapshots)), self.settings, self.sockets, key=_KEY):
+        async with served(page(registry_of(snapshots)), self.settings, self.sockets, key=KEY):
             log.info("metrics on %s/metrics", addresses(self.sockets))
             yield
 
@@ -71,7 +71,7 @@ def metrics_page(settings: Config, *, workers: int) -> Iterator[MetricsPage | No
         try:
             sockets = bind((settings.metrics.host,), settings.metrics.port)
         except ConfigError as error:
-            raise ConfigError(_KEY, error.advice) from None
+            raise ConfigError(KEY, error.advice) from None
         for one in sockets:
             stack.callback(one.close)
         places = [Place(stack) for _ in range(workers)] if workers > 1 else []
@@ -79,7 +79,7 @@ def metrics_page(settings: Config, *, workers: int) -> Iterator[MetricsPage | No
             log.warning(
                 "%s: everybody who reaches this address can read the metrics: the names of "
                 "resources and providers, and how much is done",
-                _KEY,
+                KEY,
             )
         yield MetricsPage(settings, sockets, places)
 

@@ -27,6 +27,7 @@ from mintage.cli.admin import AdminListener, admin_listener
 from mintage.cli.hangups import Hangups
 from mintage.cli.introduction import introduce
 from mintage.cli.logs import Format, start_log
+from mintage.cli.metrics import KEY as METRICS_KEY
 from mintage.cli.metrics import MetricsPage, measured, metrics_page
 from mintage.cli.missing_secrets import check_secrets
 from mintage.cli.mistakes import NO_SETTINGS
@@ -124,8 +125,10 @@ def serve(
         if workers == 1:
             return run(source, loaded, sockets, hangups, page=page, admin=admin)
         listen(sockets)
-        # Their connections wait for the first worker, which may be ready later than another.
+        # Their connections wait for the one process that serves them: others may be ready first.
         listen(admin.sockets, key=ADMIN_KEY)
+        if page is not None:
+            listen(page.sockets, key=METRICS_KEY)
         refusals = stack.enter_context(contextlib.closing(Refusals()))
         checked = Checked(source, loaded, refusals.tell)
 
