@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 import zlib
 from collections.abc import AsyncIterator
@@ -228,6 +229,18 @@ async def asked(port: int, *lines: str, target: str = "/mcp/x", method: str = "G
     writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
     try:
         async with asyncio.timeout(10):
-            return await reader.read()
+            return await _response(reader)
     finally:
         writer.close()
+
+
+async def _response(reader: asyncio.StreamReader) -> bytes:
+    """To its end by ``Content-Length``, if it has one: Envoy closes a second later."""
+    found = b""
+    while more := await reader.read(65536):
+        found += more
+        head, end, body = found.partition(b"\r\n\r\n")
+        length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+        if end and length is not None and len(body) >= int(length[1]):
+            break
+    return found
