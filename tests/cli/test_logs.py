@@ -13,7 +13,7 @@ import pytest
 
 from mintage.cli.logs import start_log
 from mintage.errors import ConfigError
-from mintage.logs import JsonLines
+from mintage.logs import JsonLines, TextLines
 from mintage.testing.nanoidp import free_port
 from tests.support.command import CONFIG, served
 
@@ -45,6 +45,14 @@ async def test_a_program_reads_an_object_a_line(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in rest]
     assert "Shutting down" in [line["message"] for line in lines]
     assert all(line.keys() >= {"time", "level", "logger", "message"} for line in lines)
+
+
+def test_the_time_of_a_line_is_written_as_logging_writes_it() -> None:
+    ours, theirs = TextLines(), logging.Formatter()
+    record = logging.LogRecord("mintage", logging.INFO, __file__, 1, "a", (), None)
+    for second, millisecond in ((100, 0.0), (100, 999.9), (101, 7.0), (100, 7.0), (2**31, 1.5)):
+        record.created, record.msecs = second + millisecond / 1000, millisecond
+        assert ours.formatTime(record) == theirs.formatTime(record)
 
 
 def test_each_record_is_one_line_whatever_it_holds() -> None:

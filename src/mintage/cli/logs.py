@@ -36,6 +36,8 @@ def start_log(levels: Iterable[str] = (), form: Format = "text", *, access: bool
     handler.addFilter(RequestFilter())
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(handlers=[handler])
+    # No line shows these, and each line would look them up.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger().setLevel(max(of_all, logging.INFO))
     for name in _LOUD:
         logging.getLogger(name).setLevel(max(of_all, logging.WARNING))

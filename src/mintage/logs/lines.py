@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import logging
+import time
 from typing import Final
 
 from mintage.web.current_request import CURRENT
@@ -76,6 +77,24 @@ class TextLines(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__(_TEXT)
+        self._last = 0, ""  # a second, and how it is shown
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
+        """Make the time of the line: local, with milliseconds.
+
+        Args:
+            record: The log record.
+            datefmt: Not used.
+
+        Returns:
+            The time, as `logging` writes it. Lines of one second share all but its fraction.
+        """
+        second = int(record.created)
+        last, shown = self._last
+        if second != last:
+            shown = time.strftime(self.default_time_format, self.converter(second))
+            self._last = second, shown
+        return f"{shown},{int(record.msecs):03d}"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the base's name)
         """Make the line, without an exception.

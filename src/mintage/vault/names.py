@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.errors import RecordError, SealError
 from mintage.grants.records import NO_TOKENS, Head
@@ -12,6 +13,8 @@ from mintage.grants.states import Active, Pending
 from mintage.stores.protocol import Entry, Index
 from mintage.values import ClientId, RandomBytes
 from mintage.vault.values import Listed, Summary, VaultKeys
+
+_MOST = 2048  # users and clients whose hashes are kept: each refresh names them again
 
 
 class GrantNames:
@@ -21,6 +24,7 @@ class GrantNames:
         self._keys = {one.id: one for one in keys}
         self._active = keys[0]
         self._random_bytes = random_bytes
+        self._made: BoundedMemory[tuple[str, ...], tuple[bytes, ...]] = BoundedMemory(_MOST)
 
     def make(self, grant: Pending | Active, key: bytes) -> Index:
         """The hashes to find *grant* by, and its summary."""
@@ -54,11 +58,11 @@ class GrantNames:
         heads = (head.sealed_under, head.signed_with)
         return Listed(entry.key, summary, entry.expires_at, *heads, unread, foreign)
 
-    def of_subject(self, issuer: str, subject: str) -> list[bytes]:
+    def of_subject(self, issuer: str, subject: str) -> tuple[bytes, ...]:
         """The hashes of one user: under the secret in use, and under others."""
         return self._hashes(("subject", issuer, subject))
 
-    def of_client(self, client_id: ClientId) -> list[bytes]:
+    def of_client(self, client_id: ClientId) -> tuple[bytes, ...]:
         """The hashes of one client, likewise."""
         return self._hashes(("client", client_id))
 
@@ -70,6 +74,10 @@ class GrantNames:
         except (SealError, msgspec.DecodeError):
             return None
 
-    def _hashes(self, name: tuple[str, ...]) -> list[bytes]:
-        encoded = msgspec.msgpack.encode(name)
-        return [hmac.digest(known.index, encoded, "sha256") for known in self._keys.values()]
+    def _hashes(self, name: tuple[str, ...]) -> tuple[bytes, ...]:
+        made = self._made.get(name)
+        if made is None:
+            encoded = msgspec.msgpack.encode(name)
+            keys = (known.index for known in self._keys.values())
+            made = self._made[name] = tuple(hmac.digest(key, encoded, "sha256") for key in keys)
+        return made
