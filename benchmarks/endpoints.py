@@ -38,7 +38,7 @@ LONG, SHORT = 3600, 1  # lifetimes of upstream tokens: still fresh; over at each
 AIMS: Final = (
     ("code → token", "Mintage, SQLite", "code → token", "FastMCP, default", 25),
     ("refresh, upstream fresh", "Mintage, SQLite", "refresh", "FastMCP, default", 100),
-    ("refresh, upstream renewed", "Mintage, SQLite", "refresh", "FastMCP, default", 15),
+    ("refresh, upstream renewed", "Mintage, SQLite", "refresh", "FastMCP, default", 40),
     ("refresh, upstream fresh", "Mintage, memory", "GET of JSON", "bare Starlette", 0.4),
     ("refresh, upstream fresh", "Mintage, memory", "POST, JSON back", "bare Starlette", 0.4),
 )

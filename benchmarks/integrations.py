@@ -34,7 +34,7 @@ AIMS: Final = (
     ("mintage-memory", "proxy-memory", 1.3),
     ("mintage-memory", "oidc-memory", 1.3),
 )
-MOST: Final = 0.05  # of a request may be the login's
+MOST: Final = 0.06  # of a request may be the login's
 
 
 async def rate(system: System, seconds: float) -> None:
