@@ -17,6 +17,7 @@ pytest.register_assert_rewrite("tests.support")
 
 pytest_plugins = [
     "tests.support.world",
+    "tests.support.counted_stores",
     "tests.support.engines",
     "tests.support.node",
     "tests.support.raw_backend",

@@ -6,12 +6,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-import mintage.app.lasting
-from mintage.stores.opening import open_store
 from mintage.testing.assertion_issuer import AssertionIssuer
 from mintage.testing.counting_store import CountingStore
 from mintage.testing.oauth_client import OAuthClient
-from mintage.values import Clock
 from tests.server.test_device_authorization import approve, asked, device, error_of, poll
 from tests.server.test_pushed_requests import push
 from tests.support.dpop import BoundClient
@@ -19,6 +16,8 @@ from tests.support.trusting import SECRET, jag, redeem, settings, workload
 from tests.support.world import World
 
 BOT = "bot"
+
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 @pytest.fixture
@@ -41,19 +40,6 @@ def overrides(
     )
     found["trusted_issuer"][1]["single_use"] = "for_one_use" in request.node.name
     return found
-
-
-@pytest.fixture(autouse=True)
-def stores(monkeypatch: pytest.MonkeyPatch) -> list[CountingStore]:
-    """The one that `world` opens."""
-    opened: list[CountingStore] = []
-
-    async def counting(url: str, *, clock: Clock) -> CountingStore:
-        opened.append(CountingStore(await open_store(url, clock=clock)))
-        return opened[-1]
-
-    monkeypatch.setattr(mintage.app.lasting, "open_store", counting)
-    return opened
 
 
 @pytest.fixture

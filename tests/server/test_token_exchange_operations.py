@@ -5,30 +5,16 @@ from typing import Any
 
 import pytest
 
-import mintage.app.lasting
-from mintage.stores.opening import open_store
 from mintage.testing.counting_store import CountingStore
-from mintage.values import Clock
 from tests.support.exchanging import SECRETS, exchanged, logged_in, settings
 from tests.support.world import World
+
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 @pytest.fixture
 def overrides(tmp_path: Path) -> dict[str, Any]:
     return settings(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def stores(monkeypatch: pytest.MonkeyPatch) -> list[CountingStore]:
-    """The one that `world` opens."""
-    opened: list[CountingStore] = []
-
-    async def counting(url: str, *, clock: Clock) -> CountingStore:
-        opened.append(CountingStore(await open_store(url, clock=clock)))
-        return opened[-1]
-
-    monkeypatch.setattr(mintage.app.lasting, "open_store", counting)
-    return opened
 
 
 async def test_an_exchange_reads_once_and_then_from_memory(

@@ -4,26 +4,12 @@ from typing import Any
 
 import pytest
 
-import mintage.app.lasting
-from mintage.stores.opening import open_store
 from mintage.testing.counting_store import CountingStore
-from mintage.values import Clock
 from tests.support.world import World
 
 A_FEW_BYTES = 16
 
-
-@pytest.fixture(autouse=True)
-def stores(monkeypatch: pytest.MonkeyPatch) -> list[CountingStore]:
-    """The one that `world` opens."""
-    opened: list[CountingStore] = []
-
-    async def counting(url: str, *, clock: Clock) -> CountingStore:
-        opened.append(CountingStore(await open_store(url, clock=clock)))
-        return opened[-1]
-
-    monkeypatch.setattr(mintage.app.lasting, "open_store", counting)
-    return opened
+pytestmark = pytest.mark.usefixtures("stores")
 
 
 async def tokens(world: World) -> dict[str, Any]:
