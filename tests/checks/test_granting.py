@@ -65,6 +65,16 @@ async def test_a_client_that_gets_tokens_for_itself_is_named_with_where_and_how(
     ]
 
 
+async def test_a_scope_that_its_resources_do_not_have_is_a_warning(tmp_path: Path) -> None:
+    on: dict[str, Any] = {"client_credentials": {}}
+    warned, _ = await found(tmp_path, grant_types=on, client=[BOT | {"scopes": ["tool"]}])
+    assert warned == (
+        "warning",
+        "client[0].scopes",
+        "bot may ask for tool, which /mcp does not have: there is tools",
+    )
+
+
 async def test_a_lifetime_is_that_of_tokens_if_it_is_shorter(tmp_path: Path) -> None:
     ((_, _, text),) = await found(
         tmp_path,

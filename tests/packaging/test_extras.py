@@ -129,6 +129,13 @@ def test_the_demo_without_its_packages_says_one_sentence(
         )
 
 
+@pytest.mark.parametrize("rest", ["--help", "https://mcp.example.com/mcp"])
+def test_a_command_whose_packages_are_missing_says_one_sentence(server: Path, rest: str) -> None:
+    said = run(server, "-m", "mintage", "token", "get", rest)
+    assert said.returncode == 2
+    assert said.stderr == "mintage: this needs the package mcp: pip install 'mintage[mcp]'\n"
+
+
 def test_a_store_whose_driver_is_missing_names_the_extra(server: Path, tmp_path: Path) -> None:
     settings = tmp_path / "mintage.toml"
     settings.write_text(

@@ -53,6 +53,13 @@ def overrides(tmp_path: Any) -> dict[str, Any]:
                 "scopes": ["tools"],
             },
             {
+                "client_id": "no-scope",
+                "client_secret": "file:report",
+                "grant_types": ["client_credentials"],
+                "resources": ["/mcp"],
+                "scopes": [],
+            },
+            {
                 "client_id": "web-app",
                 "client_secret": "file:report",
                 "redirect_uris": ["https://app.example/cb"],
@@ -96,6 +103,16 @@ async def test_spec126_a_client_gets_a_token_for_itself_and_no_refresh_token(wor
     seen = world.backend.requests[-1].headers
     assert seen["x-forwarded-user"] == f"client|{REPORT}"
     assert "authorization" not in seen
+
+
+async def test_a_client_without_a_scope_that_its_resource_needs_gets_no_useless_token(
+    world: World,
+) -> None:
+    for asked in ({}, {"scope": "openid"}):
+        answer = await ask(world, ("no-scope", SECRET), resource=world.resource, **asked)
+        assert answer.status_code == 400
+        assert answer.json()["error"] == "invalid_scope"
+        assert "which needs tools" in answer.json()["error_description"]
 
 
 async def test_spec126_private_key_jwt_is_enough_and_names_the_client(world: World) -> None:

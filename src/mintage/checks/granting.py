@@ -56,6 +56,20 @@ def _own_tokens(config: Config) -> Iterator[Finding]:
     clients = _with(config, CLIENT_CREDENTIALS)
     for number, client in clients:
         scopes = " ".join(client.scopes or ()) or "no scope"
+        here = {
+            scope
+            for resource in config.site.resources
+            if resource.path in client.resources
+            for scope in resource.all_scopes
+        }
+        if unknown := [scope for scope in client.scopes or () if scope not in here]:
+            yield warning(
+                f"client[{number}].scopes",
+                f"{client.client_id} may ask for {' '.join(unknown)}, which "
+                f"{', '.join(client.resources)} does not have: there is "
+                f"{' '.join(sorted(here)) or 'no scope'}",
+                "correct it, or write it into the optional_scopes of the resource",
+            )
         yield ok(
             f"client[{number}].resources",
             f"{client.client_id} gets tokens for itself at {', '.join(client.resources)}, with "

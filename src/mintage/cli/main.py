@@ -8,7 +8,8 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ import mintage
 from mintage.cli.plain_text import as_text
 from mintage.cli.settings_file import VARIABLE
 from mintage.errors import ConfigError, MintageError
+from mintage.extras import MissingExtra
 
 _PIPE_CLOSED: Final = 141
 
@@ -112,10 +114,11 @@ def main() -> None:
     try:
         if not os.environ.get(VARIABLE, "…"):
             del os.environ[VARIABLE]  # an empty one would name this directory
-        unfold(sys.argv[1:])
-        gc.freeze()  # what was imported stays, so no collection need look at it
-        gc.enable()
-        result = app(exit_on_error=False, print_error=False)
+        with _own_reason():
+            unfold(sys.argv[1:])
+            gc.freeze()  # what was imported stays, so no collection need look at it
+            gc.enable()
+            result = app(exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
@@ -141,6 +144,17 @@ def main() -> None:
         _complain(f"the output can't be written: {error.strerror}")
         sys.exit(1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+@contextmanager
+def _own_reason() -> Iterator[None]:
+    """Raise `MissingExtra` in place of cyclopts' error for a module that it could not import."""
+    try:
+        yield
+    except ImportError as error:
+        if isinstance(error.__cause__, MissingExtra):
+            raise error.__cause__ from None
+        raise
 
 
 def _complain(text: str) -> None:

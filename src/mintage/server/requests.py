@@ -226,7 +226,7 @@ def scopes_of(
     if allowed is not None:
         usual = tuple(scope for scope in usual if scope in allowed)
         if not set(wanted) <= set(allowed):
-            possible = " ".join(scope for scope in here if scope in allowed)
+            possible = " ".join(scope for scope in here if scope in allowed) or "none"
             raise InvalidScope(f"this client may ask for no more than these scopes: {possible}")
     return wanted or usual, left_out
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from mintage.clients.client import CLIENT_CREDENTIALS, Client
 from mintage.concurrency.rate_limits import no_limit
-from mintage.errors import UnauthorizedClient
+from mintage.errors import InvalidScope, UnauthorizedClient
 from mintage.grant_tokens import TokenResponse
 from mintage.grants.machines import client_identity
 from mintage.grants.states import Consent
@@ -36,6 +36,11 @@ class ClientCredentialsRequest:
         """Raises `InvalidTarget`, `InvalidScope`, `InvalidRequest`."""
         resource = target_of(named_resource(form, site), site, client.resources)
         scopes, _ = scopes_of(form, (resource,), client.scopes)
+        if not scopes and resource.scopes:
+            raise InvalidScope(
+                "this client may have no scope of the resource, which needs "
+                f"{' '.join(resource.scopes)}; ask the operator of this server"
+            )
         return cls(resource=resource, scopes=scopes)
 
 
