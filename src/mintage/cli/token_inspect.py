@@ -131,7 +131,7 @@ async def _grant(handle: Handle, path: Path) -> Check:
 
 _REASONS: Final = {
     Reason.UNKNOWN: "unknown_grant: the login was ended, expired, or is of another store",
-    Reason.REVOKED: "grant_revoked: the login was ended; the server's log says by whom",
+    Reason.REVOKED: "grant_revoked: the login was ended; the log or the audit trail says by whom",
     Reason.SESSION_OVER: "session_lifetime_over: grants.session_lifetime after the login",
     Reason.NOT_ACTIVE: "grant_not_active: its code was never redeemed",
 }
