@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import mintage
+from mintage import errors
 from mintage.jwt_issuer import derive_jwt_key, derive_jwt_key_async
 
 HEAVY = {"starlette", "httpx2", "httpx", "jinja2", "uvicorn", "asyncio", "rich", "cyclopts", "ssl"}
@@ -28,6 +29,32 @@ def test_the_issuer_loads_no_web_framework_http_client_or_template_engine() -> N
     assert "mintage.jwt.issuer" in modules
     assert not HEAVY & set(modules)
     assert not [name for name in modules if name.endswith("asymmetric")]
+
+
+OF_A_GIVEN_KEY = """
+import json, sys
+from mintage.jwt_issuer import JWTIssuer
+issuer = JWTIssuer("https://auth.example.com", "https://auth.example.com/mcp", bytes(range(32)))
+issuer.verify_token(issuer.issue_access_token("ide", ["read"], "q7"))
+print(*sys.modules)
+"""
+
+
+def test_an_issuer_of_a_given_key_loads_no_cryptography_and_no_errors_of_a_server() -> None:
+    output = subprocess.run(
+        [sys.executable, "-c", OF_A_GIVEN_KEY], check=True, capture_output=True, text=True
+    )
+    modules = set(output.stdout.split())
+    assert "mintage.errors.tokens" in modules
+    assert not {"cryptography", "mintage.errors.oauth", "mintage.errors.upstream"} & modules
+    assert {name for name in modules if name.startswith("joserfc")} == {"joserfc", "joserfc.errors"}
+
+
+def test_every_error_is_found_where_its_package_lists_it() -> None:
+    for name in errors.__all__:
+        assert getattr(errors, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'NoSuchError'"):
+        errors.NoSuchError  # noqa: B018
 
 
 def test_every_public_name_is_there_when_asked_for() -> None:

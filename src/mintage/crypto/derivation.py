@@ -5,9 +5,6 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final, Literal, get_args, overload
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from mintage.values import Secret
 
 Purpose = Literal["sign", "seal", "client-id", "cookie", "index", "audit", "subject", "dpop"]
@@ -101,8 +98,7 @@ def purpose_key(root: Secret, purpose: Purpose) -> bytes:
     """The 32-byte key that *root* gives for one *purpose*. Other keys give no hint of it."""
     if purpose not in get_args(Purpose):
         raise ValueError(f"no such purpose: {purpose}")
-    hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"mintage key: " + purpose.encode())
-    return hkdf.derive(root.reveal())
+    return _expanded(root.reveal(), None, b"mintage key: " + purpose.encode())
 
 
 def purpose_keys(roots: Iterable[Secret], purpose: Purpose) -> tuple[bytes, ...]:
@@ -112,7 +108,15 @@ def purpose_keys(roots: Iterable[Secret], purpose: Purpose) -> tuple[bytes, ...]
 
 def _hkdf(material: bytes, salt: bytes) -> bytes:
     # The info is FastMCP's, so that both derive the same keys from the same arguments.
-    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=b"Fernet").derive(material)
+    return _expanded(material, salt, b"Fernet")
+
+
+def _expanded(material: bytes, salt: bytes | None, info: bytes) -> bytes:
+    # Loaded only here: an HS256 issuer that is given its key does without a library of this size.
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(material)
 
 
 def _pbkdf2(material: bytes, salt: bytes) -> bytes:

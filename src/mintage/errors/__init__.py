@@ -77,83 +77,87 @@
 Exceptions here are plain classes: a frozen dataclass could not carry its own traceback.
 """
 
-from mintage.errors.base import ConfigError, MintageError
-from mintage.errors.oauth import (
-    AccessDenied,
-    AuthorizationPending,
-    BadUpstream,
-    ContentTooLarge,
-    DeviceCodeExpired,
-    InsufficientScope,
-    InvalidClient,
-    InvalidClientMetadata,
-    InvalidDpopProof,
-    InvalidGrant,
-    InvalidRedirectUri,
-    InvalidRequest,
-    InvalidRequestUri,
-    InvalidScope,
-    InvalidTarget,
-    InvalidToken,
-    LoginRequired,
-    MethodNotAllowed,
-    NotAcceptable,
-    NotFound,
-    NotSupported,
-    OAuthError,
-    RequestNotSupported,
-    RequestUriNotSupported,
-    SlowDown,
-    Stage,
-    TemporarilyUnavailable,
-    TooManyRequests,
-    UnauthorizedClient,
-    UnsupportedGrantType,
-    UnsupportedResponseType,
-    UnsupportedTokenType,
-    UriTooLong,
-    UseDpopNonce,
-)
-from mintage.errors.published import (
-    FetchError,
-    FetchFailed,
-    FetchRefused,
-    KeysUnavailable,
-    StatusUnavailable,
-)
-from mintage.errors.records import NewerRecord, RecordError, SealError
-from mintage.errors.stores import (
-    Exists,
-    SecretMissing,
-    Stale,
-    StoreError,
-    StoreUnavailable,
-    StoreUnusable,
-)
-from mintage.errors.tokens import (
-    BadKeySet,
-    BadSignature,
-    BadStatus,
-    ExpiredToken,
-    MalformedToken,
-    NotYetValid,
-    RevokedToken,
-    TokenError,
-    UnknownKey,
-    WrongAudience,
-    WrongConfirmation,
-    WrongIssuer,
-    WrongTokenUse,
-)
-from mintage.errors.upstream import (
-    HalfKnown,
-    NotAdmitted,
-    UpstreamError,
-    UpstreamMisbehaved,
-    UpstreamMisconfigured,
-    UpstreamRefused,
-    UpstreamUnavailable,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from mintage.errors.base import ConfigError, MintageError
+    from mintage.errors.oauth import (
+        AccessDenied,
+        AuthorizationPending,
+        BadUpstream,
+        ContentTooLarge,
+        DeviceCodeExpired,
+        InsufficientScope,
+        InvalidClient,
+        InvalidClientMetadata,
+        InvalidDpopProof,
+        InvalidGrant,
+        InvalidRedirectUri,
+        InvalidRequest,
+        InvalidRequestUri,
+        InvalidScope,
+        InvalidTarget,
+        InvalidToken,
+        LoginRequired,
+        MethodNotAllowed,
+        NotAcceptable,
+        NotFound,
+        NotSupported,
+        OAuthError,
+        RequestNotSupported,
+        RequestUriNotSupported,
+        SlowDown,
+        Stage,
+        TemporarilyUnavailable,
+        TooManyRequests,
+        UnauthorizedClient,
+        UnsupportedGrantType,
+        UnsupportedResponseType,
+        UnsupportedTokenType,
+        UriTooLong,
+        UseDpopNonce,
+    )
+    from mintage.errors.published import (
+        FetchError,
+        FetchFailed,
+        FetchRefused,
+        KeysUnavailable,
+        StatusUnavailable,
+    )
+    from mintage.errors.records import NewerRecord, RecordError, SealError
+    from mintage.errors.stores import (
+        Exists,
+        SecretMissing,
+        Stale,
+        StoreError,
+        StoreUnavailable,
+        StoreUnusable,
+    )
+    from mintage.errors.tokens import (
+        BadKeySet,
+        BadSignature,
+        BadStatus,
+        ExpiredToken,
+        MalformedToken,
+        NotYetValid,
+        RevokedToken,
+        TokenError,
+        UnknownKey,
+        WrongAudience,
+        WrongConfirmation,
+        WrongIssuer,
+        WrongTokenUse,
+    )
+    from mintage.errors.upstream import (
+        HalfKnown,
+        NotAdmitted,
+        UpstreamError,
+        UpstreamMisbehaved,
+        UpstreamMisconfigured,
+        UpstreamRefused,
+        UpstreamUnavailable,
+    )
 
 __all__ = [
     "AccessDenied",
@@ -227,3 +231,18 @@ __all__ = [
     "WrongIssuer",
     "WrongTokenUse",
 ]
+
+_MODULES: Final = ("tokens", "base", "oauth", "stores", "upstream", "published", "records")
+
+
+def __getattr__(name: str) -> Any:
+    """The error *name*, from the first of the modules that has it; later ones are not loaded.
+
+    So the issuer of tokens, which knows only the first, is not held up by the classes of a server.
+    """
+    if name in __all__:
+        for module in _MODULES:
+            if found := vars(import_module(f"mintage.errors.{module}")).get(name):
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module 'mintage.errors' has no attribute {name!r}")

@@ -6,7 +6,6 @@ dropped, and nothing was spelled unusually. Any other payload (with extra claims
 don't have, or with white space) takes the slow path, which looks for repeated names one by one.
 """
 
-import json
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -131,6 +130,8 @@ def encode_slow_path(claims: dict[str, Any]) -> bytes:
 
     Raises ``ValueError`` if some value is not JSON or could not be read back.
     """
+    import json  # only for claims of the caller's own
+
     try:
         payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         parse(payload.encode())
@@ -212,6 +213,8 @@ def _parse_slow_path(payload: bytes) -> dict[str, Any]:
 
 def _refuse_repeated_names(payload: bytes) -> None:
     """Raises ``ValueError`` if a name comes twice at the top level, however it is spelled."""
+    import json  # only for tokens with claims of others
+
     top: list[tuple[str, Any]] = []
 
     def keep(pairs: list[tuple[str, Any]]) -> None:

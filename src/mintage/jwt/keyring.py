@@ -7,7 +7,6 @@ two steps every replica verifies what every other one signs.
 
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import msgspec
@@ -25,8 +24,7 @@ MAX_KEYS: Final = 64
 _KID_BYTES: Final = 12
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class TokenKey:
+class TokenKey(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """One key with its algorithm. `hs256` and `from_pem` make one.
 
     Args:
@@ -39,9 +37,12 @@ class TokenKey:
 
     alg: Algorithm
     kid: str
-    verifier: Verifier = field(repr=False)
-    signer: Signer | None = field(default=None, repr=False)
-    jwk: Mapping[str, str] | None = field(default=None, repr=False)
+    verifier: Verifier
+    signer: Signer | None = None
+    jwk: Mapping[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenKey(alg={self.alg!r}, kid={self.kid!r})"
 
     @classmethod
     def hs256(cls, key: bytes) -> Self:
