@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-Feature: TypeAlias = Literal["registration", "public_keys", "status_list"]
+Feature: TypeAlias = Literal["logins", "registration", "public_keys", "status_list"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class Endpoint:
 
 
 AUTHORIZE: Final = Endpoint("authorize", "authorization_endpoint", page=True)
-PAR: Final = Endpoint("par", "pushed_authorization_request_endpoint")
+PAR: Final = Endpoint("par", "pushed_authorization_request_endpoint", feature="logins")
 DEVICE_AUTHORIZATION: Final = Endpoint("device_authorization")
 DEVICE: Final = Endpoint("device", page=True)
-CONSENT: Final = Endpoint("consent", page=True)
-CALLBACK: Final = Endpoint("callback", page=True)
-ACCOUNT: Final = Endpoint("account", page=True)
-BACKCHANNEL_LOGOUT: Final = Endpoint("backchannel-logout")
+CONSENT: Final = Endpoint("consent", page=True, feature="logins")
+CALLBACK: Final = Endpoint("callback", page=True, feature="logins")
+ACCOUNT: Final = Endpoint("account", page=True, feature="logins")
+BACKCHANNEL_LOGOUT: Final = Endpoint("backchannel-logout", feature="logins")
 TOKEN: Final = Endpoint("token", "token_endpoint")
 REVOKE: Final = Endpoint("revoke", "revocation_endpoint")
 INTROSPECT: Final = Endpoint("introspect", "introspection_endpoint")

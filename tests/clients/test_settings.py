@@ -108,7 +108,7 @@ def test_an_id_stands_for_one_client() -> None:
 )
 def test_a_registration_token_goes_with_its_mode(section: RegistrationSection) -> None:
     with pytest.raises(ConfigError) as caught:
-        read_registration(section, Sources({"SECRET": SECRET, "SHORT": "x"}, Path()))
+        read_registration(section, Sources({"SECRET": SECRET, "SHORT": "x"}, Path()), logins=True)
     assert caught.value.key == "registration.token"
 
 
@@ -116,4 +116,4 @@ def test_a_registration_token_goes_with_its_mode(section: RegistrationSection) -
 def test_a_host_pattern_is_one(glob: str) -> None:
     for section in (CimdSection(allow=(glob,)), CimdSection(deny=(glob,))):
         with pytest.raises(ConfigError):
-            read_policy(section, environ={})
+            read_policy(section, environ={}, useful=True)

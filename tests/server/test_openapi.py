@@ -9,7 +9,12 @@ from mintage.server.openapi import describe
 from tests.support.forge import P256, pem
 from tests.support.world import THE_BACKEND, World
 
-KINDS = ["plain", "signed", "closed", "several", "branded", "browsers", "listed"]
+KINDS = ["plain", "signed", "closed", "several", "branded", "browsers", "listed", "machines"]
+MACHINES = {
+    "upstream": (),
+    "resource": [{"path": "/mcp", "backend": THE_BACKEND}],
+    "grant_types": {"client_credentials": {}},
+}
 CLOSED = {"registration": {"mode": "off"}, "cimd": {"enabled": False}}
 
 
@@ -27,6 +32,7 @@ def overrides(request: pytest.FixtureRequest, tmp_path: Any) -> dict[str, Any]:
         "closed": CLOSED,
         "several": several,
         "branded": {"branding": {"logo": "logo.png"}},
+        "machines": MACHINES,
         "browsers": {"resource": [{"path": "/mcp", "backend": THE_BACKEND, "browser": True}]},
     }
     return found[getattr(request, "param", "plain")]

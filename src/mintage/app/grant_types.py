@@ -25,7 +25,7 @@ Trusted: TypeAlias = Mapping[str, tuple[TrustedIssuer, IssuerKeys]]
 
 
 def grant_types(core: Core, trusted: Trusted) -> list[GrantType]:
-    """What ``/token`` accepts. `GrantTypesSection.on` has the same, for the metadata."""
+    """What ``/token`` accepts. `GrantTypesSection.enabled` has the same, for the metadata."""
     found: list[GrantType] = [*_of_logins(core), *device_grant(core)]
     section = core.config.grant_types
     if section.token_exchange is not None:
@@ -56,6 +56,8 @@ def grant_types(core: Core, trusted: Trusted) -> list[GrantType]:
 
 
 def _of_logins(core: Core) -> list[GrantType]:
+    if not core.site.logins:
+        return []
     code = AuthorizationCode(site=core.site, vault=core.vault, tokens=core.tokens, emit=core.emit)
     refresh = RefreshToken(
         site=core.site,

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from mintage.app.browsers import browser_cookies
 from mintage.app.core import Core
 from mintage.app.pushed_requests import authorization_checks, pushed_seal
-from mintage.endpoints import ACCOUNT, AUTHORIZE, BRANDING, CONSENT
+from mintage.endpoints import ACCOUNT, AUTHORIZE, CONSENT
 from mintage.server.account import AccountEndpoint
 from mintage.server.account_callback import AccountSignIn
 from mintage.server.account_session import AccountCookies
 from mintage.server.authorize import AuthorizeEndpoint
-from mintage.server.branding import picture, pictures
 from mintage.server.callback import CallbackEndpoint
 from mintage.server.consent import ConsentEndpoint
 from mintage.server.consent_form import ConsentSeal
 from mintage.server.login_start import LoginStart
+from mintage.server.no_logins import NobodyLogsIn
 from mintage.server.pages import for_browsers
 from mintage.server.pushed_requests import PushedSeal
 from mintage.server.remembered_cookie import HintCookie
@@ -22,7 +22,7 @@ from mintage.server.remembering import Remembering
 from mintage.server.sign_in import SignInCallback
 from mintage.server.site_sessions import SiteSessions
 from mintage.vault.vault import forget
-from mintage.web.edge import Handler, for_clients
+from mintage.web.edge import Handler
 
 
 def page_routes(core: Core) -> dict[str, Handler]:
@@ -72,11 +72,14 @@ def page_routes(core: Core) -> dict[str, Handler]:
             path: for_browsers(handler, core.random_bytes, core.pages)
             for path, handler in for_people.items()
         },
-        **{
-            f"{BRANDING.name}/{name}": for_clients(picture(logo), core.random_bytes)
-            for name, logo in pictures(core.config.branding).items()
-        },
     }
+
+
+def routes_without_logins(core: Core) -> dict[str, Handler]:
+    """What a server has in place of `page_routes` if nobody logs in there."""
+    refuse = NobodyLogsIn(tuple(each.name for each in core.config.capabilities.grant_types))
+    pages = for_browsers(refuse, core.random_bytes, core.pages, of_application=True)
+    return {AUTHORIZE.name: pages}
 
 
 def _remembering(core: Core) -> Remembering:

@@ -11,10 +11,11 @@ from mintage.app.browsers import BrowserDoor
 from mintage.app.core import Core
 from mintage.app.devices import device_routes
 from mintage.app.grant_types import Trusted, grant_types
-from mintage.app.login_pages import page_routes
+from mintage.app.login_pages import page_routes, routes_without_logins
 from mintage.app.pushed_requests import pushed_request_routes
 from mintage.app.store_watch import look
 from mintage.endpoints import (
+    BRANDING,
     ENDPOINTS,
     HEALTHZ,
     INTROSPECT,
@@ -30,6 +31,7 @@ from mintage.endpoints import (
 from mintage.gateway.gateway import Gateway
 from mintage.server.about import About, for_page
 from mintage.server.backchannel_logout import BackchannelLogout
+from mintage.server.branding import picture, pictures
 from mintage.server.health import Probe, Readiness, alive
 from mintage.server.introspect import IntrospectEndpoint
 from mintage.server.introspection_jwt import IntrospectionResponses
@@ -55,7 +57,7 @@ def all_routes(
     core: Core, gateway: Gateway, browsers: BrowserDoor | None, trusted: Trusted
 ) -> dict[str, Handler]:
     """The handler of every path. *trusted*: see `grant_types`."""
-    endpoints = page_routes(core)
+    endpoints = page_routes(core) if core.site.logins else routes_without_logins(core)
     if browsers is not None:
         endpoints |= browsers.routes(
             endpoints,
@@ -69,7 +71,9 @@ def all_routes(
         )
     endpoints |= device_routes(core, endpoints)
     endpoints |= _token_routes(core, trusted)
-    endpoints |= pushed_request_routes(core)
+    if core.site.logins:
+        endpoints |= pushed_request_routes(core)
+    endpoints |= _branding_routes(core)
     endpoints |= _status_routes(core)
     endpoints |= _logout_routes(core)
     endpoints |= _health_routes(core)
@@ -155,6 +159,14 @@ def _document_routes(core: Core) -> dict[str, Handler]:
     return {
         path: for_clients(_document(content, core.about), core.random_bytes)
         for path, content in found.items()
+    }
+
+
+def _branding_routes(core: Core) -> dict[str, Handler]:
+    """The pictures of the pages."""
+    return {
+        f"{BRANDING.name}/{name}": for_clients(picture(logo), core.random_bytes)
+        for name, logo in pictures(core.config.branding).items()
     }
 
 

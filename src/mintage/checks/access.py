@@ -18,9 +18,15 @@ async def check_access(config: Config) -> AsyncIterator[Finding]:
 
 def who_may_log_in(config: Config) -> Finding:
     """A provider where anyone can create an account needs a rule, or ``allow = "everybody"``."""
+    issuers = [one.name for one in config.trusted_issuers if one.purpose == "id_jag"]
+    if not config.upstreams and not issuers:
+        return ok("allow", "nobody: there is no [upstream], so all tokens are for machines")
     if config.allow:
         rules = len(config.allow)
         return ok("allow", f"who fits {'the rule' if rules == 1 else f'one of {rules} rules'}")
+    if not config.upstreams:
+        found = f"nobody: there is no [upstream]. Users come with an ID-JAG of {', '.join(issuers)}"
+        return ok("allow", found)
     public = [one.title for one in config.upstreams if one.public]
     if not public or config.allow_everybody:
         return ok("allow", "everybody whom the identity provider logs in may log in")

@@ -12,7 +12,7 @@ from mintage.trust.issuer import Purpose
 GrantTypes: TypeAlias = tuple[type[GrantType], ...]
 
 CORE_GRANT_TYPES: Final[GrantTypes] = (AuthorizationCode, RefreshToken)
-"""Those of a login, which are always on."""
+"""Those of a login: they are on where people log in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

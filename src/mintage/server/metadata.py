@@ -20,6 +20,8 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
     """RFC 8414 §2, RFC 9126 §5, RFC 9449 §5.1, CIMD, and what each grant type adds."""
     methods, algorithms = list(AUTH_METHODS), list(ALGORITHMS)
     features: set[Feature] = set()
+    if site.logins:
+        features.add("logins")
     if capabilities.keys:
         features.add("public_keys")
     if capabilities.status_list:
@@ -44,6 +46,10 @@ def authorization_server(site: Site, capabilities: Capabilities) -> dict[str, An
         "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "protected_resources": [resource.identifier for resource in site.resources],
     }
+    if not site.logins:
+        # Nothing but a refusal is at the authorization endpoint. RFC 8414 §2 lets it be left out,
+        # but the MCP SDKs take no document without it, also for client_credentials.
+        document["response_types_supported"] = []
     for grant_type in capabilities.grant_types:
         document |= grant_type.metadata(site.issuer, capabilities.assertions)
     if capabilities.signing_alg is not None:  # RFC 9701 §7

@@ -112,11 +112,7 @@ def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> J
     """The document for the server *site*; *logo*: whether it serves one."""
     base = site.base_path
     paths: Json = {
-        f"{base}/{AUTHORIZE.name}": {"get": _authorize_get(), "post": _authorize_post()},
-        f"{base}/{PAR.name}": {"post": _par()},
-        f"{base}/{CONSENT.name}": {"post": _consent(site)},
-        **{base + path: {"get": _callback()} for path in site.callbacks},
-        **{base + logout_path(path): {"post": _logout()} for path in site.callbacks},
+        **(_of_logins(site) if site.logins else {f"{base}/{AUTHORIZE.name}": _no_logins()}),
         f"{base}/{TOKEN.name}": {"post": _token(capabilities)},
         f"{base}/{REVOKE.name}": {"post": _revoke()},
         f"{base}/{INTROSPECT.name}": {"post": _introspect()},
@@ -165,6 +161,22 @@ def describe(site: Site, capabilities: Capabilities, *, logo: bool = False) -> J
             },
         },
     }
+
+
+def _of_logins(site: Site) -> Json:
+    base = site.base_path
+    return {
+        f"{base}/{AUTHORIZE.name}": {"get": _authorize_get(), "post": _authorize_post()},
+        f"{base}/{PAR.name}": {"post": _par()},
+        f"{base}/{CONSENT.name}": {"post": _consent(site)},
+        **{base + path: {"get": _callback()} for path in site.callbacks},
+        **{base + logout_path(path): {"post": _logout()} for path in site.callbacks},
+    }
+
+
+def _no_logins() -> Json:
+    summary = "Refuse: nobody logs in at this server"
+    return {"get": {"summary": summary, "responses": _pages(refusals=(400,))}}
 
 
 def _authorize_get() -> Json:

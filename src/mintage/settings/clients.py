@@ -98,7 +98,9 @@ class RegistrationSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """``[registration]``: whether clients may register themselves (RFC 7591)."""
 
     mode: Literal["open", "token", "off"] = "open"
-    """Which clients may register: all, those with the registration token, or none."""
+    """Which clients may register: all, those with the registration token, or none. Without
+    `[upstream]` none may: only clients whose users log in register.
+    """
     token: str | None = None
     """Where the registration token is, as for `secret`; at least 16 characters. It goes with `mode
     = "token"`.
@@ -143,7 +145,10 @@ def read_clients(sections: Sequence[ClientSection], resolve: Resolve) -> tuple[C
     return tuple(clients.values())
 
 
-def read_registration(section: RegistrationSection, resolve: Resolve) -> RegistrationSettings:
+def read_registration(
+    section: RegistrationSection, resolve: Resolve, *, logins: bool
+) -> RegistrationSettings:
+    """Without *logins* no client registers: it could get no token. Raises `ConfigError`."""
     key = "registration.token"
     if (section.mode == "token") != (section.token is not None):
         raise ConfigError(key, 'is needed with mode = "token", and with no other')
@@ -151,13 +156,16 @@ def read_registration(section: RegistrationSection, resolve: Resolve) -> Registr
     if section.token is not None:
         token = resolve(section.token, key)
         _check_length(token, key)
-    return RegistrationSettings(enabled=section.mode != "off", token=token)
+    return RegistrationSettings(enabled=logins and section.mode != "off", token=token)
 
 
-def read_policy(section: CimdSection, *, environ: Mapping[str, str]) -> DocumentPolicy:
+def read_policy(
+    section: CimdSection, *, environ: Mapping[str, str], useful: bool
+) -> DocumentPolicy:
     """If there is a proxy, documents are disabled unless the operator confirms that it is safe.
 
-    The proxy resolves the host's name, so no address can be checked here.
+    The proxy resolves the host's name, so no address can be checked here. *useful*: whether a
+    client with a document could get a token; documents are disabled too if not.
     """
     for name, globs in (("allow", section.allow), ("deny", section.deny)):
         if not all(map(_GLOB.fullmatch, globs)):
@@ -166,10 +174,10 @@ def read_policy(section: CimdSection, *, environ: Mapping[str, str]) -> Document
             )
     why_off = "" if section.the_environments_proxy_refuses_inner_addresses else _a_proxy(environ)
     return DocumentPolicy(
-        enabled=section.enabled and not why_off,
+        enabled=useful and section.enabled and not why_off,
         allow=section.allow,
         deny=section.deny,
-        why_off=why_off if section.enabled else "",
+        why_off=why_off if useful and section.enabled else "",
     )
 
 

@@ -125,8 +125,8 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The public base URL, without a slash at its end. The redirect URI at the provider is this and
     `/callback`.
     """
-    upstream: UpstreamSection | tuple[UpstreamSection, ...]
     resource: tuple[ResourceSection, ...]
+    upstream: UpstreamSection | tuple[UpstreamSection, ...] = ()
     store: str = "sqlite://mintage.db"
     """Where Mintage keeps grants: the URL of one of [the stores](#stores), or [where the URL
     is](how-to/give-it-its-secrets.md) if it holds a password.

@@ -87,8 +87,7 @@ class GrantTypesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     jwt_bearer: JwtBearerSection | None = None
     """Assertions of trusted issuers take the place of a login. Off without the table."""
 
-    @property
-    def on(self) -> GrantTypes:
-        """Those that are on, with those of a login."""
+    def enabled(self, *, logins: bool) -> GrantTypes:
+        """Those that are on. *logins*: whether people log in, so that theirs are on too."""
         tables = (each for table, each in TABLES.items() if getattr(self, table) is not None)
-        return (*CORE_GRANT_TYPES, *tables)
+        return (*(CORE_GRANT_TYPES if logins else ()), *tables)

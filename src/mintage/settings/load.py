@@ -51,6 +51,7 @@ from mintage.settings.gateway import GatewaySection, check_gateway
 from mintage.settings.grant_types import GrantTypesSection
 from mintage.settings.id_jag import read_others
 from mintage.settings.limits import LimitsSection
+from mintage.settings.logins import check_logins, has_use_for_documents
 from mintage.settings.metrics import MetricsAddress, read_metrics
 from mintage.settings.opentelemetry import OpenTelemetrySection
 from mintage.settings.pushed_requests import ParSection
@@ -81,7 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         issuer: The server's URL (RFC 8414 §2).
         store: The URL of the store.
         secrets: The root secrets. The first is in use, the others only read old data.
-        upstreams: The identity providers.
+        upstreams: The identity providers. None of them: there are tokens for machines only.
         resources: The protected resources, in the order of the file.
         others: The authorization servers whose tokens backends demand (``[resource.id_jag]``).
         tokens: ``[tokens]``.
@@ -162,7 +163,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             keys=bool(self.signing_keys),
             signing_alg=self.signing_keys[0].alg if self.signing_keys else None,
             status_list=self.status_list is not None,
-            grant_types=self.grant_types.on,
+            grant_types=self.grant_types.enabled(logins=bool(self.upstreams)),
             assertions=frozenset(one.purpose for one in self.trusted_issuers),
             must_push=self.par.required,
         )
@@ -253,11 +254,13 @@ def _outline(file: File, base: Path) -> Outline:
             file.account,
         ),
         capabilities=Capabilities(
-            registration=file.registration.mode != "off",
-            documents=read_policy(file.cimd, environ=os.environ).enabled,
+            registration=file.registration.mode != "off" and bool(file.upstream),
+            documents=read_policy(
+                file.cimd, environ=os.environ, useful=has_use_for_documents(file)
+            ).enabled,
             keys=bool(file.tokens.signing_key),
             status_list=file.status_list is not None,
-            grant_types=file.grant_types.on,
+            grant_types=file.grant_types.enabled(logins=bool(file.upstream)),
             assertions=frozenset(one.purpose for one in file.trusted_issuer),
             must_push=file.par.required,
         ),
@@ -370,7 +373,11 @@ def parse(
         signs=bool(file.tokens.signing_key),
     )
     upstreams = _upstreams(file, resolve)
-    check_grants_of(clients, file.grant_types.on, [resource.path for resource in resources])
+    check_grants_of(
+        clients,
+        file.grant_types.enabled(logins=bool(upstreams)),
+        [resource.path for resource in resources],
+    )
     return Config(
         issuer=file.issuer,
         store=store,
@@ -412,8 +419,8 @@ def parse(
         server=file.server,
         signing_keys=_signing_keys(file.tokens.signing_key, resolve),
         clients=clients,
-        registration=read_registration(file.registration, resolve),
-        documents=read_policy(file.cimd, environ=environ),
+        registration=read_registration(file.registration, resolve, logins=bool(upstreams)),
+        documents=read_policy(file.cimd, environ=environ, useful=has_use_for_documents(file)),
         audit=read_audit(file.audit, base=base, resolve=resolve),
         # Last: what is wrong elsewhere leaves no new secret behind.
         secrets=root_secrets(file.secret, store, resolve, existing=existing, writes=writes),
@@ -442,6 +449,7 @@ def _resources(file: File, base: Path, resolve: Resolve | None) -> tuple[Resourc
         resolve=resolve,
     )
     check_gateway(file.gateway, resources)
+    check_logins(file)
     check_idle_lifetime(file)
     _check_texts(file.scopes.texts, resources)
     check_rules(_rules(file))
@@ -469,7 +477,7 @@ def _site(
         hierarchy=Hierarchy(scopes.implies),
         callbacks=tuple(callbacks.values()),
         upstreams=tuple(callbacks) if len(callbacks) > 1 else (),
-        account=account.enabled,
+        account=account.enabled and bool(callbacks),
     )
 
 

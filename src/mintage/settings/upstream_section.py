@@ -16,7 +16,8 @@ class UpstreamSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """``[upstream]``: an identity provider. Leave out keys that the preset has a value for.
 
     [The providers](how-to/providers/index.md) have a page each.
-    [Several](how-to/log-in-at-several-providers.md) are each an ``[[upstream]]``.
+    [Several](how-to/log-in-at-several-providers.md) are each an ``[[upstream]]``. A [server for
+    machines only](how-to/let-a-headless-agent-in.md#a-server-for-machines-only) has none.
     """
 
     client_id: str

@@ -47,8 +47,6 @@ def read_upstreams(sections: Sections, resolve: Resolve) -> tuple[Upstream, ...]
     if isinstance(sections, UpstreamSection) or len(sections) == 1:
         (only,) = (sections,) if isinstance(sections, UpstreamSection) else sections
         return (replace(read_upstream(only, resolve), legacy_default=True),)
-    if not sections:
-        raise ConfigError("upstream", "at least one is needed")
     found: list[Upstream] = []
     for number, section in enumerate(sections):
         key = f"upstream[{number}]"

@@ -13,8 +13,9 @@ from mintage.values import Scopes
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """*issuer*: the server's public base URL, as in tokens and metadata.
 
-    *callbacks*: the redirect URIs at the identity providers. *upstreams*: the names of the
-    providers, if there are several. *account*: whether users see their connected apps.
+    *callbacks*: the redirect URIs at the identity providers; none if nobody logs in. *upstreams*:
+    the names of the providers, if there are several. *account*: whether users see their connected
+    apps.
     """
 
     issuer: str
@@ -23,6 +24,11 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     callbacks: tuple[str, ...] = ("/callback",)
     upstreams: tuple[str, ...] = ()
     account: bool = True
+
+    @property
+    def logins(self) -> bool:
+        """Whether people log in. Without an identity provider there are tokens for machines."""
+        return bool(self.callbacks)
 
     @property
     def base_path(self) -> str:
