@@ -235,3 +235,26 @@ class TestAStoreThatFails:
         assert told(await login.refresh()) == (2, "a1")
         assert login.reported == []
         assert await login.refresh() == Refused(Reason.REFRESH_REUSED)
+
+
+async def test_one_that_asks_nobody_makes_its_answer_once() -> None:
+    """The answer, with its signatures, is the dearest part of a refresh."""
+    login, prepared = await Login.active(), []
+    outcome = await login.refresh(prepare=prepared.append)
+    assert isinstance(outcome, OpenGrant)
+    assert [opened.grant for opened in prepared] == [outcome.grant]
+
+
+async def test_one_that_asked_in_vain_and_may_go_on_decides_at_the_time_of_its_write() -> None:
+    """The provider took long to fail, and the login ended meanwhile."""
+    login = await Login.active(session=UPSTREAM - 10)
+    upstream = replace(upstream_of(await login.stored()), replaced=True)  # all callers wait
+    await login.vault._grants.change(
+        login.secret, lambda grant: Write(replace(grant, upstream=upstream))
+    )
+    login.clock.advance(UPSTREAM - 30)
+    login.provider.error = UpstreamUnavailable("down")
+    refreshing = await under_way(login)
+    login.clock.advance(25)
+    login.provider.arrive.set()
+    assert await refreshing == Refused(Reason.SESSION_OVER)

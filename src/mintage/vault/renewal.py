@@ -163,14 +163,19 @@ class Renewal:
         read. Raises as `fresh` does; nothing has changed then.
         """
         outcome = None if found is None else decide(found[1])
-        if isinstance(outcome, Write):
+        if isinstance(outcome, Write) and self._must_look(outcome.grant):
             opened, rotation = OpenGrant(secret, outcome.grant), Rotation(decide)
             renewed = await self.fresh(opened, found=found, rotation=rotation)
             if rotation.settled or isinstance(renewed, Refused):
                 return renewed
+            outcome = None  # time has passed
             if renewed is not opened:
                 found = None  # it has been written since
-        return await self._grants.change(secret, decide, found=found)
+        return await self._grants.change(secret, decide, found=found, decided=outcome)
+
+    def _must_look(self, grant: Active) -> bool:
+        """Whether `fresh` would do more than return *grant* as it is."""
+        return grant.upstream is not None and self.at_hand(grant) is None
 
     def _check_provider(self, tokens: UpstreamTokens) -> None:
         """Send nothing to a provider that was removed or replaced by another.

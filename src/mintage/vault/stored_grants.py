@@ -43,6 +43,7 @@ from mintage.vault.status_slots import StatusSlots
 from mintage.vault.unconfirmed_writes import UnconfirmedWrites
 from mintage.vault.values import (
     Decide,
+    Decision,
     Lifetimes,
     OpenGrant,
     Refused,
@@ -158,22 +159,25 @@ class StoredGrants:
         decision: Decide,
         *,
         found: Found | None = None,
+        decided: Decision | None = None,
         orphan: UpstreamTokens | None = None,
     ) -> OpenGrant | Refused:
         """Load, decide, replace; after a lost race, again with what the winner wrote.
 
         It retries a store that fails for a second or two, and then reports an outage. *found*: what
-        was loaded just before. *orphan*: tokens to report if their grant no longer exists.
+        was loaded just before. *decided*: what *decision* has just said about that, if it was
+        asked. *orphan*: tokens to report if their grant no longer exists.
         """
 
         async def attempt() -> OpenGrant | Refused:
-            nonlocal found
+            nonlocal found, decided
             for _ in range(_ATTEMPTS):
                 seen, found = found or await self.load(secret), None
                 if seen is None:
                     return self._refused(Reason.UNKNOWN, orphan)
+                outcome, decided = decided or decision(seen[1]), None
                 try:
-                    return await self._change_once(secret, seen, decision, orphan)
+                    return await self._change_once(secret, seen, outcome, decision, orphan)
                 except Stale:
                     continue
             raise StoreUnavailable("other requests kept changing the grant")
@@ -202,10 +206,14 @@ class StoredGrants:
         return await attempt()
 
     async def _change_once(
-        self, secret: bytes, found: Found, decision: Decide, orphan: UpstreamTokens | None
+        self,
+        secret: bytes,
+        found: Found,
+        outcome: Decision,
+        decision: Decide,
+        orphan: UpstreamTokens | None,
     ) -> OpenGrant | Refused:
         seen, grant = found
-        outcome = decision(grant)
         if isinstance(outcome, Refuse | Revoke) and isinstance(grant, Active):
             key = handles.store_key(secret)
             if self._unconfirmed.earned(key, seen.record, grant, decision):
