@@ -239,7 +239,8 @@ class TestAStoreThatFails:
 
 async def test_one_that_asks_nobody_makes_its_answer_once() -> None:
     """The answer, with its signatures, is the dearest part of a refresh."""
-    login, prepared = await Login.active(), []
+    prepared: list[OpenGrant] = []
+    login = await Login.active()
     outcome = await login.refresh(prepare=prepared.append)
     assert isinstance(outcome, OpenGrant)
     assert [opened.grant for opened in prepared] == [outcome.grant]
@@ -248,10 +249,10 @@ async def test_one_that_asks_nobody_makes_its_answer_once() -> None:
 async def test_one_that_asked_in_vain_and_may_go_on_decides_at_the_time_of_its_write() -> None:
     """The provider took long to fail, and the login ended meanwhile."""
     login = await Login.active(session=UPSTREAM - 10)
-    upstream = replace(upstream_of(await login.stored()), replaced=True)  # all callers wait
-    await login.vault._grants.change(
-        login.secret, lambda grant: Write(replace(grant, upstream=upstream))
-    )
+    grant = await login.stored()
+    upstream = replace(upstream_of(grant), replaced=True)  # all callers wait
+    waiting = replace(grant, upstream=upstream)
+    await login.vault._grants.change(login.secret, lambda _: Write(waiting))
     login.clock.advance(UPSTREAM - 30)
     login.provider.error = UpstreamUnavailable("down")
     refreshing = await under_way(login)

@@ -21,6 +21,7 @@ status list are plain so that a grant which ends unread ends for verifiers elsew
 no secret. The encryption authenticates the head, so nobody can change it.
 """
 
+from functools import lru_cache
 from typing import Final, Self
 
 import msgspec
@@ -50,22 +51,20 @@ class Head(msgspec.Struct, frozen=True):
     signed_with: bytes
 
     @classmethod
-    def of(cls, record: bytes) -> Self:
+    def of(cls, record: bytes) -> "Head":
         """The head of a record, or of its first bytes. Raises `NewerRecord`, `RecordError`."""
         if not record:
             raise RecordError("the record is empty")
         version = record[0]
+        if version == VERSION:
+            return _without_slots(record[:_IDS_END])
         if version > WITH_SLOTS:
             raise NewerRecord(f"record version {version}; this Mintage reads up to {WITH_SLOTS}")
         if version == _UNNAMED:
             return cls(record[:1], b"", b"")
-        raw = record[:_IDS_END]
-        if version < VERSION or len(raw) < _IDS_END:
-            raise RecordError(f"no such record version: {version}")
-        ids = raw[1 : 1 + ID_BYTES], raw[1 + ID_BYTES :]
-        if version == WITH_SLOTS:
-            raw = record[: _IDS_END + packed_size(record[_IDS_END] if record[_IDS_END:] else 0)]
-        return cls(raw, *ids)
+        ids = _ids(record[:_IDS_END])
+        slots = packed_size(record[_IDS_END] if record[_IDS_END:] else 0)
+        return cls(record[: _IDS_END + slots], *ids)
 
     @classmethod
     def make(cls, sealed_under: bytes, signed_with: bytes, slots: tuple[Slot, ...] = ()) -> Self:
@@ -78,6 +77,19 @@ class Head(msgspec.Struct, frozen=True):
         """The head for *grant*."""
         slots = grant.slots if isinstance(grant, Active) else ()
         return cls.make(sealed_under, signed_with, slots)
+
+
+@lru_cache(maxsize=64)
+def _without_slots(raw: bytes) -> Head:
+    """*raw* as the head of a record without numbers. Few differ: they name secrets alone."""
+    return Head(raw, *_ids(raw))
+
+
+def _ids(raw: bytes) -> tuple[bytes, bytes]:
+    """The ids in the first bytes of a record. Raises `RecordError`."""
+    if raw[:1] not in _WITH_IDS or len(raw) < _IDS_END:
+        raise RecordError(f"no such record version: {raw[0]}")
+    return raw[1 : 1 + ID_BYTES], raw[1 + ID_BYTES :]
 
 
 def slots_of(record: bytes) -> tuple[Slot, ...]:

@@ -48,8 +48,8 @@ class TokenEndpoint:
         if grant_type is None:
             raise UnsupportedGrantType("grant_type must be one of: " + ", ".join(self._grant_types))
         authorization = authorization_of(request)
-        address = request.client.host if request.client else None
-        source = kept_address(address, self._kept)
+        client_address = request.scope.get("client")
+        source = kept_address(client_address and client_address[0], self._kept)
         clientless = self._clientless.get(name)
         if clientless is not None and not _names_client(form, authorization):
             jkt = self._proof_of_key.jkt(request)

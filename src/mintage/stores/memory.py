@@ -135,13 +135,17 @@ class MemoryStore:
 
     def _name(self, key: bytes, row: _Row, index: Index | None) -> None:
         """List *row* as *index* says, and no longer as before."""
+        before, after = _names(row.index), _names(index)
+        if before == after:  # as nearly always: only the summary is another
+            row.index = index
+            return
         lists = (self._of_subject, self._of_client)
-        for former, names in zip(_names(row.index), lists, strict=True):
+        for former, names in zip(before, lists, strict=True):
             if former is not None:
                 names[former].discard(key)
                 if not names[former]:
                     del names[former]
-        for name, names in zip(_names(index), lists, strict=True):
+        for name, names in zip(after, lists, strict=True):
             if name is not None:
                 names[name].add(key)
         row.index = index

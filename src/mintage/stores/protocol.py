@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, NewType, Protocol
 
+import msgspec
+
 Cursor = NewType("Cursor", bytes)
 """Where a page of a list starts. Only the store that made it can read it."""
 
@@ -17,8 +19,7 @@ SWEEP_MARGIN: Final = 300
 """Seconds for which a sweep keeps an expired record: the clocks of two replicas may differ."""
 
 
-@dataclass(frozen=True, slots=True)
-class Versioned:
+class Versioned(msgspec.Struct, frozen=True, gc=False):
     """A record as a store read it.
 
     Args:
@@ -30,8 +31,7 @@ class Versioned:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(msgspec.Struct, frozen=True, gc=False):
     """How a record is listed.
 
     Args:

@@ -5,7 +5,8 @@ for JSON (`for_clients`) and one for pages (`pages.for_browsers`).
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -56,20 +57,25 @@ _NOT_IN_A_QUERY: Final = frozenset(
 SHORTLY: Final = 30  # seconds
 REFERENCE: Final = "mintage.reference"
 NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 async def read_body(request: Request, *, limit: int = MAX_BODY) -> bytes:
     """The body. It is refused with `ContentTooLarge` as soon as it exceeds *limit* bytes."""
-    declared = request.headers.get("content-length", "0")
+    declared = _header(request, b"content-length", "0")
     if not declared.isascii() or not declared.isdigit():
         raise InvalidRequest("Content-Length must be a number")
     if int(declared[:20]) > limit:
         raise ContentTooLarge(f"the body must be at most {limit} bytes")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > limit:
             raise ContentTooLarge(f"the body must be at most {limit} bytes")
+        more = message.get("more_body", False)
     return bytes(body)
 
 
@@ -95,10 +101,13 @@ async def read_json(request: Request) -> bytes:
 
 def authorization_of(request: Request) -> str | None:
     """The one ``Authorization`` header, or None. `InvalidRequest` if there are several."""
-    values = request.headers.getlist("authorization")
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    if b"authorization" not in dict(headers):
+        return None
+    values = [value for name, value in headers if name == b"authorization"]
     if len(values) > 1:
         raise InvalidRequest("Authorization must be given once")
-    return values[0] if values else None
+    return values[0].decode("latin-1")
 
 
 def check_get(request: Request) -> None:
@@ -112,18 +121,37 @@ def read_query(request: Request) -> Form:
 
 
 def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return _header(request, b"content-type", "").partition(";")[0].strip().lower()
+
+
+def _header(request: Request, name: bytes, default: str) -> str:
+    """The first header *name*, which is in lower case."""
+    value = dict(reversed(request.scope["headers"])).get(name)
+    return default if value is None else value.decode("latin-1")
+
+
+class _Json(Response):
+    """JSON as it will be sent. It is made without what Starlette does for all other contents."""
+
+    media_type = "application/json"
+    background = None
+
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str]) -> None:
+        self.body, self.status_code = body, status
+        self.raw_headers = [
+            (name.encode(), value.encode("latin-1")) for name, value in headers.items()
+        ]
+        self.raw_headers += (
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", b"application/json"),
+        )
 
 
 def json_response(
-    content: Any, *, status: int = 200, headers: dict[str, str] | None = None
+    content: Any, *, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS
 ) -> Response:
-    return Response(
-        msgspec.json.encode(content),
-        status_code=status,
-        headers=headers,
-        media_type="application/json",
-    )
+    """*content* as JSON. The names of *headers* are in lower case."""
+    return _Json(msgspec.json.encode(content), status, headers)
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -47,6 +47,8 @@ def optional(form: Form, name: str) -> str | None:
 
 
 def _parse(raw: bytes, what: str) -> Form:
+    if not raw:
+        return {}
     # Counted before anything is split: a body of ampersands costs nothing.
     if raw.count(b"&") >= MAX_FIELDS:
         raise InvalidRequest(f"{what} may have at most {MAX_FIELDS} fields: send fewer")
