@@ -224,6 +224,8 @@ async def subjects(kind: str, directory: Path) -> AsyncIterator[tuple[list[Subje
             pid = await stack.enter_async_context(
                 proxies.running(*line, port=listen, log=home / "log", home=home)
             )
+            if mode == "verifying" and kind == "haproxy":
+                files.haproxy = home / "h.sock"
             client = BenchClient(f"http://127.0.0.1:{listen}", listen, "")
             system = System(f"{kind} {mode}", client, 0)
             pids = [pid, *children(pid)]

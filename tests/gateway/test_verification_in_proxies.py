@@ -114,7 +114,7 @@ async def test_attack_a01_a_token_that_is_not_the_issuers_does_not_pass(
 async def test_attack_a01_no_token_rides_on_one_that_begins_alike(
     proxy: Proxy, issuer: Issuer, raw: RawBackend
 ) -> None:
-    """Proxies remember good tokens. HAProxy would cut a key of 2 KiB."""
+    """Proxies remember good tokens. Long ones too."""
     issuer.list_seconds = 600
     await proxy.renew()
     fill = 2048 - len(f"Bearer {issuer.token(jti='')}")
@@ -161,6 +161,57 @@ async def test_attack_a09_a_remembered_token_ends_when_it_says(
             assert time.time() < end + skew + 1
             await asyncio.sleep(0.1)
     assert status(await ask(proxy, token)) == 401
+
+
+async def test_attack_e13_a_remembered_token_is_judged_for_each_request(
+    proxy: Proxy, issuer: Issuer, raw: RawBackend
+) -> None:
+    """What is kept of a token says nothing about method, path, page or a second token."""
+    token, admin = issuer.token(), issuer.token(sub="bob", scope="admin tools")
+    for known in (token, admin, token, admin):
+        assert status(await ask(proxy, known)) == 200
+    riders: list[tuple[tuple[str, ...], str, str]] = [
+        ((), "DELETE", "/mcp/x"),
+        ((), "DELETE", "/mcp"),
+        ((), "get", "/mcp/x"),
+        ((), "GET", "/mcp/x%2f..%2fy"),
+        ((), "GET", "//mcp/x"),
+        ((), "GET", "/mcpx"),
+        ((), "GET", "/other"),
+        (("Origin: https://evil.example",), "GET", "/mcp/x"),
+        (("Origin: https://evil.example", "Origin: http://localhost"), "GET", "/mcp/x"),
+        ((f"Authorization: Bearer {admin}",), "GET", "/mcp/x"),
+        (("Authorization: Bearer x",), "GET", "/mcp/x"),
+    ]
+    for lines, method, target in riders:
+        answer = await ask(proxy, token, *lines, target=target, method=method)
+        assert 400 <= status(answer) < 500, (lines, method, target)
+    assert status(await ask(proxy, admin, method="DELETE")) == 200
+    users = [dict(scope["headers"])[b"x-forwarded-user"] for scope in raw.seen]
+    assert users == [b"alice", b"bob"] * 2 + [b"bob"]
+
+
+async def test_attack_e13_a_full_memory_mixes_no_users(
+    kind: str, issuer: Issuer, raw: RawBackend, tmp_path: Path
+) -> None:
+    """It is emptied when one more token comes: each is then verified anew."""
+    if kind == "nginx":
+        pytest.skip("nginx keeps answers in a cache of its own")
+    file, most, few = {
+        "haproxy": ("verify.lua", "MOST = 10000", "MOST = 2"),
+        "envoy": ("judge.lua", "MOST = 10, 1000", "MOST = 10, 2"),
+    }[kind]
+    ended = issuer.token(sub="ended", status={"status_list": {"idx": 9, "uri": "x"}})
+    issuer.ended.add(9)
+    names = [f"user-{number}" for number in range(4)]
+    tokens = [issuer.token(sub=name) for name in names]
+    async with verifying(kind, tmp_path, issuer, raw.port, change={file: (most, few)}) as proxy:
+        for _ in range(3):
+            for token in tokens:
+                assert status(await ask(proxy, token)) == 200
+                assert status(await ask(proxy, ended)) == 401
+    users = [dict(scope["headers"])[b"x-forwarded-user"].decode() for scope in raw.seen]
+    assert users == names * 3
 
 
 async def test_attack_a01_a_signed_text_of_another_kind_is_no_access_token(

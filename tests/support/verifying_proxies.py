@@ -5,7 +5,7 @@ import json
 import re
 import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,25 +159,26 @@ def nginx_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -
 
 def haproxy_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -> list[str]:
     command = proxies.haproxy_command(directory, listen=listen, mintage=issuer.port, tools=tools)
-    rules, table = proxies.blocks("haproxy", PAGE)
-    rules = proxies.replaced(rules, {_ISSUER: issuer.url, "/run/mintage": str(directory)})
+    here = {_ISSUER: issuer.url, "/run/mintage": str(directory)}
+    rules = proxies.replaced(proxies.block("haproxy", PAGE), here)
+    script, _ = proxies.blocks("lua", PAGE)
+    loaded = _written(directory / "verify.lua", proxies.replaced(script, here))
     file = directory / "haproxy.cfg"
     text, left_out = file.read_text(), 0
     for line in text.splitlines():
         if line.strip().startswith(_ONLY_TO_ASK):
             text, left_out = text.replace(f"{line}\n", ""), left_out + 1
     assert left_out == len(_ONLY_TO_ASK)
-    text = proxies.replaced(text, {"\nbackend tools\n": f"\nbackend tools\n{rules}"}) + f"\n{table}"
-    socket = f"global\n    stats socket {directory}/h.sock level admin\n"
-    file.write_text(text.replace("global\n", socket, 1))
+    text = proxies.replaced(text, {"\nbackend tools\n": f"\nbackend tools\n{rules}"})
+    lines = f"    stats socket {directory}/h.sock level admin\n    lua-load-per-thread {loaded}\n"
+    file.write_text(text.replace("global\n", f"global\n{lines}", 1))
     return command
 
 
 def envoy_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -> list[str]:
     command = proxies.envoy_command(directory, listen=listen, mintage=issuer.port, tools=tools)
-    script = proxies.replaced(
-        proxies.block("lua", PAGE), {_ISSUER: issuer.url, "/run/mintage": str(directory)}
-    )
+    _, script = proxies.blocks("lua", PAGE)
+    script = proxies.replaced(script, {_ISSUER: issuer.url, "/run/mintage": str(directory)})
     text = proxies.replaced(
         proxies.block("yaml", PAGE),
         {
@@ -209,12 +210,23 @@ COMMANDS = {"nginx": nginx_command, "haproxy": haproxy_command, "envoy": envoy_c
 
 
 @asynccontextmanager
-async def verifying(kind: str, directory: Path, issuer: Issuer, tools: int) -> AsyncIterator[Proxy]:
-    """The proxy of that *kind*, with the files of *issuer*, until the block ends."""
+async def verifying(
+    kind: str,
+    directory: Path,
+    issuer: Issuer,
+    tools: int,
+    change: Mapping[str, tuple[str, str]] | None = None,
+) -> AsyncIterator[Proxy]:
+    """The proxy of that *kind*, with the files of *issuer*, until the block ends.
+
+    *change*: what stands in one of the proxy's own files, and what stands there instead.
+    """
     files = Files(directory=directory, issuer=issuer.url)
     await files.renew(time.time())
     listen = free_port()
     command = COMMANDS[kind](directory, listen=listen, issuer=issuer, tools=tools)
+    for name, (old, new) in (change or {}).items():
+        _written(directory / name, proxies.replaced((directory / name).read_text(), {old: new}))
     log = directory / f"{kind}.log"
     async with proxies.running(*command, port=listen, log=log):
         if kind == "haproxy":
