@@ -283,3 +283,16 @@ async def test_mintage_check_says_who_may_exchange_and_warns_of_the_providers_to
     assert [one.level for one in found] == ["ok", "ok", "ok", "warning"]
     assert "notes acts for users of /mcp at /files, /open" in found[0].found
     assert found[3].found.startswith("reader gets the users' own access tokens")
+
+
+class TestForNobody:
+    """The grant type is on, and no client has rules for it: a warning, as for other types."""
+
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        return {"grant_types": {"token_exchange": {}}}
+
+    async def test_mintage_check_warns(self, world: World) -> None:
+        (found,) = [one async for one in check_exchanging(world.config)]
+        assert (found.level, found.about) == ("warning", "grant_types.token_exchange")
+        assert found.found == "it is on, and no client may use it"

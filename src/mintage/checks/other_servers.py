@@ -26,6 +26,14 @@ async def check_other_servers(config: Config) -> AsyncIterator[Finding]:
 
 async def check_exchanging(config: Config) -> AsyncIterator[Finding]:
     """Which clients may exchange tokens, and which get the users' own at the provider."""
+    if config.grant_types.token_exchange is not None and not any(
+        client.exchanging for client in config.clients
+    ):
+        yield warning(
+            "grant_types.token_exchange",
+            "it is on, and no client may use it",
+            "give a [[client]] the table [client.token_exchange], or remove this one",
+        )
     for number, client in enumerate(config.clients):
         if (rules := client.exchanging) is None:
             continue

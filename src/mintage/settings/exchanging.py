@@ -53,7 +53,9 @@ def read_exchanging(section: ClientExchangeSection, key: str) -> Exchanging:
     """What *section* lets a client do. Raises `ConfigError` under *key*."""
     upstream_token = section.gets_the_users_access_token_at_the_identity_provider
     if not section.target and not upstream_token:
-        raise ConfigError(f"{key}.target", f"is missing: give a [[{key}.target]] for each resource")
+        raise ConfigError(
+            f"{key}.target", "is missing: give a [[client.token_exchange.target]] for each resource"
+        )
     targets: dict[str, ExchangeTarget] = {}
     for number, target in enumerate(section.target):
         if target.path in targets:
@@ -87,8 +89,6 @@ def check_exchanging(
         known = {each.client_id for each in exchanging.values()}
         for at, (path, target) in enumerate(rules.targets.items()):
             _check_target(by_path, path, target, known, f"{key}.target[{at}]")
-    if on and not exchanging:
-        raise ConfigError(_TABLE, "no client may exchange tokens: give one [client.token_exchange]")
 
 
 def with_grant_type(client: Client, rules: Exchanging) -> Client:
