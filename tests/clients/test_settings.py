@@ -62,7 +62,7 @@ def test_attack_d07_a_secret_is_in_no_repr() -> None:
         ({"client_id": "a b"}, "client[0].client_id"),
         ({"client_id": "ü"}, "client[0].client_id"),
         ({"client_id": "x" * 256}, "client[0].client_id"),
-        ({"redirect_uris": []}, "client[0]"),
+        ({"redirect_uris": []}, "client[0].redirect_uris"),
         ({"redirect_uris": ["http://a.example/cb"]}, "client[0]"),
         ({"scopes": ["a b"]}, "client[0]"),
         ({"grant_types": ["password"]}, "client[0]"),
@@ -88,6 +88,47 @@ def test_a_wrong_client_is_refused_under_its_key(section: dict[str, Any], key: s
     assert caught.value.key == key
     assert SECRET not in str(caught.value)
     assert "written-down" not in str(caught.value)
+
+
+FOR_LOGINS = "is authorization_code, refresh_token (the default)"
+RESOURCES = (
+    "resources is for a client that gets tokens for itself: write "
+    'grant_types = ["client_credentials"], or remove resources'
+)
+ADDRESSES = (
+    "give the addresses to which its users return, or write what it uses, such as "
+    'grant_types = ["client_credentials"]'
+)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "advice"),
+    [
+        (
+            {"resources": ["/mcp"], "scopes": ["tools"]},
+            "grant_types",
+            f"{FOR_LOGINS}; {RESOURCES}",
+        ),
+        (
+            {},
+            "redirect_uris",
+            f"is missing, and grant_types {FOR_LOGINS}: {ADDRESSES}",
+        ),
+        (
+            {"grant_types": ["authorization_code"]},
+            "redirect_uris",
+            f"is missing, and grant_types is authorization_code: {ADDRESSES}",
+        ),
+    ],
+    ids=["resources", "nothing", "a code alone"],
+)
+def test_a_client_without_its_grant_types_is_told_which_it_has(
+    section: dict[str, Any], key: str, advice: str
+) -> None:
+    entry = {"client_id": "a", "client_secret": "env:SECRET", "redirect_uris": []} | section
+    with pytest.raises(ConfigError) as caught:
+        read(entry)
+    assert (caught.value.key, caught.value.advice) == (f"client[0].{key}", advice)
 
 
 def test_an_id_stands_for_one_client() -> None:

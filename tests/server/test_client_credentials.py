@@ -323,8 +323,8 @@ class TestRules:
     @pytest.mark.parametrize(
         ("entry", "says"),
         [
-            ({"resources": ["/mcp"]}, "scopes is needed"),
-            ({"scopes": ["tools"]}, "resources goes with"),
+            ({"resources": ["/mcp"]}, r"client\[0\].scopes: is missing"),
+            ({"scopes": ["tools"]}, r"client\[0\].resources: is missing"),
             ({"resources": ["/none"], "scopes": []}, "/none"),
             (
                 {"resources": ["/mcp"], "scopes": [], "token_endpoint_auth_method": "none",

@@ -31,6 +31,7 @@ from mintage.settings.grant_types import TABLES
 from mintage.settings.words import none_of
 from mintage.values import ClientId, Secret, check_scopes
 
+_OF_LOGINS: Final = ("authorization_code", "refresh_token")
 _CLIENT_ID: Final = re.compile(r"[!-~]{1,255}")
 _GLOB: Final = re.compile(r"[a-z0-9.*?-]+")
 
@@ -69,7 +70,7 @@ class ClientSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Default: all
     """
-    grant_types: tuple[str, ...] = ("authorization_code", "refresh_token")
+    grant_types: tuple[str, ...] = _OF_LOGINS
     """The grant types that it may use. Others than the default must be on, in the tables of
     `grant_types`.
     """
@@ -203,6 +204,7 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
         raise ConfigError(
             f"{key}.client_id", f"may not begin with {WORKLOAD_PREFIX!r}: rules of workloads do"
         )
+    _check_use(section, key)
     method = section.token_endpoint_auth_method or _usual_method(section)
     try:
         keys = metadata.keys_of(method, section.jwks, section.jwks_uri)
@@ -219,7 +221,7 @@ def _client(section: ClientSection, key: str, resolve: Resolve) -> Client:
             vouched=True,
             introspects=section.introspects,
             pushes=section.require_pushed_authorization_requests,
-            resources=_resources_of(section),
+            resources=tuple(dict.fromkeys(section.resources)),
             dpop_bound=section.dpop_bound_access_tokens,
         )
         if section.token_exchange is None:
@@ -247,15 +249,41 @@ def _grant_types(section: ClientSection, method: AuthMethod) -> tuple[str, ...]:
     return tuple(dict.fromkeys(section.grant_types))
 
 
-def _resources_of(section: ClientSection) -> tuple[str, ...]:
-    """The resources for which it may get tokens for itself."""
-    if (CLIENT_CREDENTIALS in section.grant_types) != bool(section.resources):
-        raise ValueError(f"resources goes with the grant type {CLIENT_CREDENTIALS}, and is needed")
-    if section.resources and section.scopes is None:
-        raise ValueError(
-            "scopes is needed: what the tokens that it gets for itself may do, [] for nothing"
+def _check_use(section: ClientSection, key: str) -> None:
+    """Check that *section* has what its grant types need. Raises `ConfigError`."""
+    for_itself = CLIENT_CREDENTIALS in section.grant_types
+    if section.resources and not for_itself:
+        raise ConfigError(
+            f"{key}.grant_types",
+            f"{_said(section)}; resources is for a client that gets tokens for itself: write "
+            f'grant_types = ["{CLIENT_CREDENTIALS}"], or remove resources',
         )
-    return tuple(dict.fromkeys(section.resources))
+    if for_itself and not section.resources:
+        raise ConfigError(
+            f"{key}.resources", "is missing: the paths for which it gets tokens for itself"
+        )
+    if for_itself and section.scopes is None:
+        raise ConfigError(
+            f"{key}.scopes",
+            "is missing: what the tokens that it gets for itself may do, [] for nothing",
+        )
+    if _logs_users_in(section) and not section.redirect_uris:
+        raise ConfigError(
+            f"{key}.redirect_uris",
+            f"is missing, and grant_types {_said(section)}: give the addresses to which its users "
+            f'return, or write what it uses, such as grant_types = ["{CLIENT_CREDENTIALS}"]',
+        )
+
+
+def _said(section: ClientSection) -> str:
+    """The grant types of *section*, and that they are the default if they are."""
+    names = ", ".join(section.grant_types) or "empty"
+    return f"is {names}{' (the default)' if section.grant_types == _OF_LOGINS else ''}"
+
+
+def _logs_users_in(section: ClientSection) -> bool:
+    serves = section.introspects or section.token_exchange is not None
+    return not serves and "authorization_code" in section.grant_types
 
 
 def check_grants_of(clients: Sequence[Client], enabled: GrantTypes, paths: Collection[str]) -> None:
@@ -277,9 +305,7 @@ def check_grants_of(clients: Sequence[Client], enabled: GrantTypes, paths: Colle
 
 def _redirect_uris(section: ClientSection) -> tuple[RedirectUri, ...]:
     """The redirect URIs. A client that no user logs in with needs none."""
-    serves = section.introspects or section.token_exchange is not None
-    no_logins = serves or "authorization_code" not in section.grant_types
-    if no_logins and not section.redirect_uris:
+    if not section.redirect_uris:
         return ()
     return tuple(map(RedirectUri, metadata.redirect_uris(section.redirect_uris)))
 
