@@ -41,8 +41,13 @@ class Handle(msgspec.Struct, frozen=True):
     generation: int
     kind: Kind
 
+    @property
+    def grant(self) -> GrantId:
+        """The public name of the grant."""
+        return grant_id(store_key(self.secret))
+
     def __repr__(self) -> str:
-        return f"Handle({grant_id(store_key(self.secret))}, {self.kind} {self.generation})"
+        return f"Handle({self.grant}, {self.kind} {self.generation})"
 
 
 def store_key(secret: bytes) -> bytes:

@@ -48,7 +48,8 @@ class RevokeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
             await self.vault.check_secrets(unverified)
             log_reason(request, f"nothing to revoke, stage token: {error.error}")
         else:
-            log_reason(request, f"{handle!r}: {await self._revoke(handle, claims, client_id)}")
+            outcome = await self._revoke(handle, claims, client_id)
+            log_reason(request, f"grant {handle.grant}: {outcome}")
         return Response(status_code=200, headers=NO_STORE)
 
     async def _client_id(
