@@ -196,8 +196,45 @@ class TestWhatItMayAskFor:
         token = await token_of(world, resource=f"{world.issuer}/upstream")
         refused = await call(world, token, "/upstream")
         assert (refused.status_code, refused.json()["error"]) == (403, "access_denied")
-        assert "nobody logged in" in refused.json()["error_description"]
+        assert "this resource is for users, not for machines" in refused.json()["error_description"]
         assert world.backend.requests == []
+
+
+class TestAdvice:
+    """A machine can neither log in nor register: no refusal tells it to."""
+
+    @pytest.fixture
+    def overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        first, *others = overrides["resource"]
+        rule = {"path": "/write", "scopes": ["write"]}
+        return overrides | {"resource": [first | {"rule": [rule]}, *others]}
+
+    async def test_of_each_refusal(self, world: World) -> None:
+        token = await token_of(world, scope="tools")
+        told = [
+            await call(world, token, "/mcp/write"),
+            await call(world, "wrong"),
+            await world.http.get(world.resource),
+            await ask(world, (REPORT, "another secret 0123456789")),
+            await ask(world, grant_type="refresh_token"),
+            await ask(world, ("web-app", SECRET), resource=world.resource),
+        ]
+        await world.http.post(
+            f"{world.issuer}/revoke", data={"token": token}, auth=(REPORT, SECRET)
+        )
+        told.append(await call(world, token))
+        operator = "ask the operator of this server"
+        may_not = "this client may not use the grant type"
+        entry = f"{operator} to add it to the client's entry"
+        assert [answer.json()["error_description"] for answer in told] == [
+            "get a token with the scopes: tools write",
+            "the access token is not valid here: get a new one",
+            "an access token is needed: get one, and send it in Authorization",
+            f"client authentication failed: check the client_secret, or {operator} for it",
+            f"{may_not} refresh_token: {entry}",
+            f"{may_not} client_credentials: {entry}",
+            "the access token was revoked: get a new one",
+        ]
 
 
 class TestAttacks:

@@ -54,7 +54,7 @@ UNSHARED: Final = frozenset({"the provider is away", "sent before"})
 ADVICE = re.compile(
     r"\b(use|send|write|try|log in|sign in|open (the page|it) again|register|must"
     r"|may hold|may have|may not go|leave|ask|correct|clear"
-    r"|go back|allow|shorten|check|tell|name one|are https)\b"
+    r"|go back|allow|shorten|check|tell|name one|get a new one|are https)\b"
 )
 LATER: Final = {
     "ten minutes later": 601,

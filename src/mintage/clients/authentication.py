@@ -53,7 +53,7 @@ class NothingConcerned(InvalidGrant):
     def __init__(self, client_id: ClientId) -> None:
         self.client_id = client_id
         super().__init__(
-            "the code or refresh token is not valid (any more); log in again",
+            "the code, refresh token or assertion is not valid (any more): get a new one",
             reason="the request names no grant of this client, so its assertion was not claimed",
         )
 
@@ -139,8 +139,9 @@ def _check(client: Client, method: AuthMethod, secret: str | None) -> Client:
     if method != client.auth_method:
         raise InvalidClient(f"this client registered {client.auth_method} and must use that")
     if secret is not None and not client.secret_matches(secret):
+        remedy = "ask the operator of this server for it" if client.vouched else "register again"
         raise InvalidClient(
-            "client authentication failed: check the client_secret, or register again",
+            f"client authentication failed: check the client_secret, or {remedy}",
             reason="wrong client_secret",
         )
     return client

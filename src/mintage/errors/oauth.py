@@ -261,14 +261,16 @@ class InsufficientScope(OAuthError):
 
     Args:
         needed: All scopes that the request takes, so that the client asks for them at once.
+        machine: Whether the token is a machine's, for which nobody can log in.
     """
 
     code = "insufficient_scope"
     status = 403
     stage = "scope"
 
-    def __init__(self, needed: tuple[str, ...]) -> None:
-        super().__init__("log in again and ask for the scopes: " + " ".join(needed))
+    def __init__(self, needed: tuple[str, ...], *, machine: bool = False) -> None:
+        remedy = "get a token with the scopes" if machine else "log in again and ask for the scopes"
+        super().__init__(f"{remedy}: {' '.join(needed)}")
         self.needed = needed
 
 

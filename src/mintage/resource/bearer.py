@@ -165,7 +165,8 @@ class Bearer:
         """Refuse what *access* does not allow; see `check`."""
         wanted = needed(resource.scopes, resource.rules, calls)
         if not self.hierarchy.covers(access.scopes, wanted):
-            raise InsufficientScope(wanted)
+            machine = access.opened.grant.login.identity.machine
+            raise InsufficientScope(wanted, machine=machine)
         if calls and not _accepted(access, resource, calls):
             raise AccessDenied(
                 "this user may not do this here; ask the operator of this server", stage="rules"
@@ -234,7 +235,7 @@ class Bearer:
         except TokenError as error:
             await self.vault.check_secrets(self.tokens.named_by_unknown_key(token, error))
             raise InvalidToken(
-                "the access token is not valid here; refresh it, or log in again",
+                "the access token is not valid here: get a new one",
                 reason=error.error,
             ) from None
         if verified.cnf is None and resource.dpop_required:
@@ -246,7 +247,7 @@ class Bearer:
         outcome = await self.vault.authenticate(verified.handle)
         if isinstance(outcome, Refused):
             raise InvalidToken(
-                "the access token was revoked; log in again",
+                "the access token was revoked: get a new one",
                 reason=outcome.reason.value,
                 stage="grant",
             )
@@ -305,7 +306,7 @@ def credential(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
     if (count := names.count(b"authorization")) != 1:
         if count:
             raise InvalidRequest("Authorization must be given once")
-        raise NoToken("an access token is needed: log in, and send it in Authorization")
+        raise NoToken("an access token is needed: get one, and send it in Authorization")
     value = headers[names.index(b"authorization")][1]
     if value[:7] == b"Bearer ":  # as nearly all clients write it
         scheme, token = BEARER, value[7:].decode("latin-1").strip(" ")

@@ -18,7 +18,7 @@ async def fresh_upstream(opened: OpenGrant, vault: Vault) -> UpstreamTokens:
     provider has ended the login, and `UpstreamError` if the provider must be asked and can't be.
     """
     if opened.grant.upstream is None:
-        raise _no_tokens()
+        raise _no_tokens(opened)
     outcome = await vault.with_fresh_upstream(opened)
     if isinstance(outcome, Refused):
         raise InvalidToken(
@@ -27,14 +27,17 @@ async def fresh_upstream(opened: OpenGrant, vault: Vault) -> UpstreamTokens:
             stage="upstream",
         )
     if outcome.grant.upstream is None:
-        raise _no_tokens()
+        raise _no_tokens(opened)
     return outcome.grant.upstream
 
 
-def _no_tokens() -> AccessDenied:
+def _no_tokens(opened: OpenGrant) -> AccessDenied:
+    remedy = "log in with a browser"
+    if opened.grant.login.identity.machine:
+        remedy = "this resource is for users, not for machines"
     return AccessDenied(
         "this needs the user's token at the identity provider, and nobody logged in there for this "
-        "access token: log in with a browser",
+        f"access token: {remedy}",
         reason="the grant has no upstream tokens",
         stage="upstream",
     )

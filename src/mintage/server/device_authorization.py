@@ -12,11 +12,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.clients.advice import check_grant_type
 from mintage.clients.authentication import Authenticator
 from mintage.clients.client import DEVICE_CODE, Client
 from mintage.concurrency.rate_limits import no_limit
 from mintage.endpoints import DEVICE
-from mintage.errors import Exists, StoreUnavailable, UnauthorizedClient
+from mintage.errors import Exists, StoreUnavailable
 from mintage.grants.devices import USER_CODE_BYTES, make_user_code
 from mintage.server.choosing import offered_for
 from mintage.server.client_address import kept_address, network_of
@@ -55,10 +56,7 @@ class DeviceAuthorizationEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         self.limit_by_address(network_of(address))
         form = await read_form(request)
         client = await self.authenticate(form, authorization_of(request), concerns=None)
-        if DEVICE_CODE not in client.grant_types:
-            raise UnauthorizedClient(
-                f"this client did not register the grant type {DEVICE_CODE}: register again with it"
-            )
+        check_grant_type(client, DEVICE_CODE)
         now = int(self.clock())
         secret, device_code = self.codes.make(
             client_id=client.client_id, expires_at=now + self.seconds

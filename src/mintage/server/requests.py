@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from mintage.clients.advice import check_grant_type
 from mintage.clients.client import Client
 from mintage.clients.redirects import matches
 from mintage.errors import (
@@ -18,7 +19,6 @@ from mintage.errors import (
     InvalidScope,
     InvalidTarget,
     LoginRequired,
-    UnauthorizedClient,
     UnsupportedResponseType,
 )
 from mintage.server.login_errors import UnregisteredRedirectUri
@@ -98,10 +98,7 @@ def parse_authorization(
     response_type = one(form, "response_type")
     if response_type != "code":
         raise UnsupportedResponseType("response_type must be code")
-    if "authorization_code" not in client.grant_types:
-        raise UnauthorizedClient(
-            "this client did not register the authorization_code grant: register again with it"
-        )
+    check_grant_type(client, "authorization_code")
     challenge = one(form, "code_challenge")
     # Left out, the method means "plain" (RFC 7636 §4.3), which shows the verifier to all.
     if optional(form, "code_challenge_method") != "S256":

@@ -7,8 +7,9 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mintage.clients.advice import check_grant_type
 from mintage.clients.authentication import Authenticator
-from mintage.errors import UnauthorizedClient, UnsupportedGrantType
+from mintage.errors import UnsupportedGrantType
 from mintage.grant_tokens import TokenResponse
 from mintage.server.client_address import KeptAddress, kept_address
 from mintage.server.grant_type import ClientlessGrantType, GrantType, TokenRequest
@@ -58,10 +59,7 @@ class TokenEndpoint:
         client = await self._authenticate(
             form, authorization, concerns=partial(grant_type.concerns, form)
         )
-        if name not in client.grant_types:
-            raise UnauthorizedClient(
-                f"this client did not register the grant type {name}: register again with it"
-            )
+        check_grant_type(client, name)
         jkt = self._proof_of_key.jkt_for_token(request, client)
         issued = await grant_type.issue(
             TokenRequest(form=form, client=client, source=source, jkt=jkt)
