@@ -24,6 +24,7 @@ from mintage.demo.walk import CALLBACK, User
 from mintage.testing.browser import Browser, Page
 from mintage.testing.nanoidp import free_port, nanoidp
 from tests.support.command import children, is_gone, mintage
+from tests.support.mcp_servers import whoami
 
 STDIO_SERVER = str(Path(__file__).parent.with_name("support") / "stdio_server.py")
 NOWHERE = "http://127.0.0.1:9/userinfo"
@@ -73,6 +74,21 @@ async def call(url: str, username: str, tool: str, **arguments: str) -> str:
     return " ".join(part.text for part in result.content if isinstance(part, TextContent))
 
 
+async def as_agent(curl: str, url: str) -> str:
+    """Whom the server sees when an agent without a user has done what *curl* does."""
+    found = re.fullmatch(r"-u (\S+):(\S+) (\S+) -d grant_type=(\S+)", curl)
+    assert found is not None
+    name, secret, endpoint, grant_type = found.groups()
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        answer = await http.post(endpoint, data={"grant_type": grant_type}, auth=(name, secret))
+    headers = {"authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60) as http,
+        Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        return await whoami(client)
+
+
 @asynccontextmanager
 async def developing(
     port: int, said: Path, *args: str
@@ -101,6 +117,8 @@ async def test_an_http_server_gets_login_and_ctrl_c_ends_it_all(tmp_path: Path) 
         developing(port, said, "--backend", url) as child,
     ):
         assert await call(f"http://127.0.0.1:{port}/mcp", "bob", "whoami") == "bob"
+        (curl,) = re.findall(r"^ +curl (.+)$", said.read_text(encoding="utf-8"), re.MULTILINE)
+        assert await as_agent(curl, f"http://127.0.0.1:{port}/mcp") == "client|agent"
         await end(child, signal.SIGINT)
     text = said.read_text(encoding="utf-8")
     assert f"http://127.0.0.1:{port}/mcp" in text

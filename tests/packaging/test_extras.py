@@ -129,6 +129,15 @@ def test_the_demo_without_its_packages_says_one_sentence(
         )
 
 
+@pytest.mark.parametrize("command", ["demo", "dev"])
+def test_the_demos_help_needs_no_package_of_its_own(bare: Path, server: Path, command: str) -> None:
+    shown = run(server, "-m", "mintage", command, "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert f"Usage: mintage {command}" in shown.stdout
+    said = run(bare, "-m", "mintage", command, "--help")
+    assert "pip install 'mintage[demo]'" in said.stderr
+
+
 @pytest.mark.parametrize("rest", ["--help", "https://mcp.example.com/mcp"])
 def test_a_command_whose_packages_are_missing_says_one_sentence(server: Path, rest: str) -> None:
     said = run(server, "-m", "mintage", "token", "get", rest)

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from mintage.app.listening import bind
+from mintage.clients.client import CLIENT_CREDENTIALS
 from mintage.demo.paste import lines_to_paste
 from mintage.demo.request_log import RequestLog, Seen, line
 from mintage.demo.stage import gateway
+from mintage.endpoints import TOKEN
 from mintage.errors import ConfigError
 from mintage.secret_source import generate_once
 from mintage.settings.load import Config, parse
@@ -29,6 +31,8 @@ PEOPLE: Final = (
     Person("carol", "carol@example.com", (), "a guest of another company, in no group"),
 )
 _NAME: Final = "dev"
+_SECRET, _AGENTS_SECRET = "secret", "agent"  # files in the private directory
+_AGENT: Final = "agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ async def dev(console: Console, behind: Behind, *, port: int) -> int:
     console.print("Starting a login provider, and Mintage in front of your server …")
     log = RequestLog(observe=lambda seen: _print(console, seen))
     async with running(place, log) as url:
-        await _introduce(console, behind, url)
+        await _introduce(console, place, url)
         await asyncio.Event().wait()
     return 0
 
@@ -79,6 +83,11 @@ class Place:
     @property
     def issuer(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def agents_secret(self) -> str:
+        """The client secret of the agent that has no user."""
+        return generate_once(self.directory / _AGENTS_SECRET, key="mintage dev").reveal().decode()
 
     def config(self, provider: NanoIDP) -> Config:
         """Raises `ConfigError`."""
@@ -113,7 +122,7 @@ def _settings(behind: Behind, issuer: str, provider: NanoIDP) -> dict[str, Any]:
     return {
         "issuer": issuer,
         "store": "memory://",
-        "secret": "file:secret",
+        "secret": f"file:{_SECRET}",
         "upstream": {
             "preset": "oidc",
             "issuer": provider.issuer,
@@ -123,14 +132,24 @@ def _settings(behind: Behind, issuer: str, provider: NanoIDP) -> dict[str, Any]:
             "title": "The development login",
         },
         "resource": [behind.section()],
+        "grant_types": {"client_credentials": {}},
+        "client": [
+            {
+                "client_id": _AGENT,
+                "client_secret": f"file:{_AGENTS_SECRET}",
+                "grant_types": [CLIENT_CREDENTIALS],
+                "resources": [behind.path],
+                "scopes": [],
+            }
+        ],
     }
 
 
 def private_directory() -> Path:
-    """The directory for the secret of this user's development servers, among the user's own files.
+    """The directory for the secrets of this user's development servers, among the user's own files.
 
-    With the same secret, clients that registered yesterday need not register again. A directory
-    that other users may write to is refused. Raises `ConfigError`.
+    With the same secrets, clients that registered yesterday need not register again, and an agent
+    keeps its own. A directory that other users may write to is refused. Raises `ConfigError`.
     """
     path = _state() / "mintage" / "dev"
     try:
@@ -144,7 +163,8 @@ def private_directory() -> Path:
         ) from None
     if not path.is_dir() or path.is_symlink() or (os.name == "posix" and _shared(found)):
         raise ConfigError("mintage dev", f"{path} is not this user's alone; remove it")
-    generate_once(path / "secret", key="mintage dev")
+    for name in (_SECRET, _AGENTS_SECRET):
+        generate_once(path / name, key="mintage dev")
     return path
 
 
@@ -176,7 +196,8 @@ def _check_port(port: int) -> None:
         one.close()
 
 
-async def _introduce(console: Console, behind: Behind, url: str) -> None:
+async def _introduce(console: Console, place: Place, url: str) -> None:
+    behind = place.behind
     console.print(
         Text.assemble(("\nYour server with login in front: ", "bold"), (url, "bold green"))
     )
@@ -191,6 +212,15 @@ async def _introduce(console: Console, behind: Behind, url: str) -> None:
     for client, text in lines_to_paste(url, _NAME):
         console.print(Text(f"  {client}", style="dim"))
         console.print(Text(f"    {text}", style="cyan"), soft_wrap=True)
+    console.print("\nAn agent without a user gets a token for itself (client_credentials):")
+    console.print(
+        Text(
+            f"  curl -u {_AGENT}:{place.agents_secret} {place.issuer}/{TOKEN.name} "
+            f"-d grant_type={CLIENT_CREDENTIALS}",
+            style="cyan",
+        ),
+        soft_wrap=True,
+    )
     if behind.target is not None and not await _answers(behind.target):
         console.print(
             Text(f"\nNothing listens at {behind.backend} yet. Start your server.", style="yellow")
