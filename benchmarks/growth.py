@@ -1,18 +1,21 @@
 """What a request, a refresh and a login cost as a store grows: ``python -m benchmarks.growth``.
 
 Each engine has two stores: one stays small, the other grows. Both do the same work in turns, so
-the ratio between them is the cost of the growth alone, whatever else the machine does.
+the ratio between them is the cost of the growth alone, whatever else the machine does. The large
+one is filled in batches, with the rows that logins write.
 """
 
 import argparse
 import asyncio
+import os
 import secrets
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -21,32 +24,34 @@ from tests.support.servers import program
 
 from benchmarks.engines import engines
 from benchmarks.timing import machine
-from benchmarks.vault import CLIENT, House
+from benchmarks.vault import CLIENT, House, size_of
 from mintage.grants.handles import Handle
 from mintage.grants.transitions import Refreshment
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
-from mintage.stores.protocol import Index, Row, Store
-from mintage.stores.sqlite import SQLiteStore
+from mintage.stores.postgres import PostgresStore
+from mintage.stores.protocol import Row, Store
+from mintage.stores.redis import RedisStore
 
 SIZES: Final = (1_000, 100_000, 1_000_000)
 ROUNDS: Final = 60
 CLIENTS: Final = 10  # that share the grants: each has a tenth of them
-AT_ONCE: Final = 32  # while it is filled
-AT_ONCE_SQLITE: Final = 512  # they share an fsync
+BATCH: Final = 1000  # grants that are written at once while it is filled
+PIPED: Final = 500  # commands to Redis in one round trip
 MOST: Final = 1.25  # times as dear as in the small store
 
 Call = Callable[[], Awaitable[Any]]
+Write = Callable[[list[Row]], Awaitable[None]]
+Size = Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A store, and what fills it: a real grant's *row*, under other names each time."""
 
-    store: Store
     row: Row
     clients: tuple[bytes, ...]
-    at_once: int = AT_ONCE
+    write: Write
 
     @classmethod
     async def of(cls, store: Store) -> "Stored":
@@ -57,26 +62,82 @@ class Stored:
         else:
             raise AssertionError("a login left no row in a list")
         clients = tuple(secrets.token_bytes(32) for _ in range(CLIENTS))
-        at_once = AT_ONCE_SQLITE if isinstance(store, SQLiteStore) else AT_ONCE
-        return cls(store, row, clients, at_once)
+        return cls(row, clients, writing(store))
 
     async def fill(self, count: int) -> None:
         """Add *count* grants of users of their own."""
-        left = iter(range(count))
+        for begin in range(0, count, BATCH):
+            await self.write(
+                [self._row(number) for number in range(begin, min(begin + BATCH, count))]
+            )
 
-        async def some(left: Iterator[int]) -> None:
-            for number in left:
-                assert self.row.index is not None
-                client = self.clients[number % CLIENTS]
-                index = replace(self.row.index, subject=secrets.token_bytes(32), client=client)
-                await self._insert(index)
+    def _row(self, number: int) -> Row:
+        assert self.row.index is not None
+        client = self.clients[number % CLIENTS]
+        index = replace(self.row.index, subject=secrets.token_bytes(32), client=client)
+        record = bytes(bytearray(self.row.record))  # memory would keep one for all
+        return replace(self.row, key=secrets.token_bytes(32), record=record, index=index)
 
-        await asyncio.gather(*(some(left) for _ in range(self.at_once)))
 
-    async def _insert(self, index: Index) -> None:
-        await self.store.insert(
-            secrets.token_bytes(32), self.row.record, index, self.row.expires_at
-        )
+def writing(store: Store) -> Write:
+    """What writes many rows to *store* as quickly as its engine takes them."""
+    if isinstance(store, PostgresStore):
+        return partial(_copy, store)
+    if isinstance(store, RedisStore):
+        return partial(_pipe, store)
+    return partial(_insert, store)
+
+
+async def _insert(store: Store, rows: list[Row]) -> None:
+    """All at once: in SQLite they share their transactions."""
+    await asyncio.gather(*(store.insert(r.key, r.record, r.index, r.expires_at) for r in rows))
+
+
+async def _copy(store: PostgresStore, rows: list[Row]) -> None:
+    async def work(db: Any) -> None:
+        drawn = "SELECT nextval('mintage_version') FROM generate_series(1, $1)"
+        versions = [version for (version,) in await db.fetch(drawn, len(rows))]
+        columns = ("key", "version", "record", "expires_at", "subject", "client", "summary")
+        records = [
+            (
+                r.key,
+                version,
+                r.record,
+                r.expires_at,
+                r.index.subject,
+                r.index.client,
+                r.index.summary,
+            )
+            for r, version in zip(rows, versions, strict=True)
+            if r.index is not None
+        ]
+        await db.copy_records_to_table("mintage_record", records=records, columns=columns)
+
+    await store._do(work)
+
+
+async def _pipe(store: RedisStore, rows: list[Row]) -> None:
+    """The commands of the store's own inserts, in one round trip."""
+    link = _Collected()
+    to_link = RedisStore(link, store._clock)  # type: ignore[arg-type]
+    for r in rows:
+        await to_link.insert(r.key, r.record, r.index, r.expires_at)
+    for begin in range(0, len(link.commands), PIPED):
+        await store._link.ask_all(link.commands[begin : begin + PIPED])
+
+
+class _Collected:
+    """A link to Redis that sends nothing."""
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[Any, ...]] = []
+
+    async def write_all(self, commands: Iterable[tuple[Any, ...]]) -> None:
+        self.commands += [command[1:] for command in commands]
+
+    async def run(self, script: str, key: bytes, *values: Any) -> int:
+        self.commands.append(("EVAL", script, 1, key, *values))
+        return 1
 
 
 async def work(store: Store) -> dict[str, Call]:
@@ -118,25 +179,30 @@ async def compare(small: Store, large: Store) -> dict[str, tuple[float, float]]:
     return figures
 
 
-async def grow(name: str, small: Store, large: Store, sizes: tuple[int, ...]) -> bool:
+async def grow(
+    name: str, small: Store, large: Store, sizes: tuple[int, ...], measure: Size
+) -> bool:
     """Print what each size costs. Returns whether it stays flat."""
     stored, has, flat = await Stored.of(large), 0, True
     await (await Stored.of(small)).fill(SIZES[0])
+    empty = measure()
     for size in sizes:
         begin = time.perf_counter()
         await stored.fill(size - has)
         took, has = time.perf_counter() - begin, size
+        each = (measure() - empty) / size
         for what, (before, after) in (await compare(small, large)).items():
             flat &= after / before <= MOST
             cells = f"{size:,} | {what} | {before:.0f} | {after:.0f} | {after / before:.2f}"
             print(f"| {name} | {cells} |", flush=True)
+        print(f"| {name} | {size:,} | bytes of a grant | | {each:,.0f} | |", flush=True)
         print(f"<!-- {name}: filled up to {size:,} in {took:.0f} s -->", flush=True)
     return flat
 
 
 @contextmanager
-def places(directory: Path) -> Iterator[dict[str, tuple[str, str]]]:
-    """(URL of the small store, URL of the large one) of each engine that there is."""
+def places(directory: Path) -> Iterator[dict[str, tuple[str, str, Size]]]:
+    """Each engine that there is: URL of the small store, URL of the large one, and its size."""
     with engines(directory) as found:
         urls = {}
         for name, (url, server) in found.items():
@@ -147,8 +213,14 @@ def places(directory: Path) -> Iterator[dict[str, tuple[str, str]]]:
                 other = f"postgresql://mintage@127.0.0.1:{server.port}/small"
             elif name == "Redis":
                 other = f"{url.removesuffix('/0')}/1"
-            urls[name] = other, url
+            urls[name] = other, url, size_of(url, server)
         yield urls
+
+
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def run(sizes: tuple[int, ...], only: list[str]) -> bool:
@@ -156,16 +228,16 @@ async def run(sizes: tuple[int, ...], only: list[str]) -> bool:
     print("| store | grants | | µs with 1,000 | µs with so many | × |")
     print("|---|---:|---|---:|---:|---:|")
     if not only or "memory" in only:
-        flat &= await grow("memory", MemoryStore(), MemoryStore(), sizes)
+        flat &= await grow("memory", MemoryStore(), MemoryStore(), sizes, resident)
     with tempfile.TemporaryDirectory() as directory, places(Path(directory)) as urls:
-        for name, (small, large) in urls.items():
+        for name, (small, large, size) in urls.items():
             if only and name not in only:
                 continue
             async with AsyncExitStack() as stack:
                 few, many = [await open_store(url, clock=time.time) for url in (small, large)]
                 stack.push_async_callback(few.close)
                 stack.push_async_callback(many.close)
-                flat &= await grow(name, few, many, sizes)
+                flat &= await grow(name, few, many, sizes, size)
     return flat
 
 
