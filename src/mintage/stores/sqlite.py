@@ -41,6 +41,7 @@ _BATCH: Final = 256  # writes in one transaction at the most
 _KEEP_CHANGES: Final = 300  # seconds that the log of changes goes back
 _ROWS: Final = 500  # read at once while all are read
 _TRIM: Final = 1000  # rows of that log removed at once
+_TRIM_EVERY: Final = 64  # writes, so that few of them touch the log's beginning as well
 
 # Only the log's first rows are looked at: they are its oldest, and it may be long.
 _TRIM_LOG: Final = (
@@ -48,10 +49,40 @@ _TRIM_LOG: Final = (
     " (SELECT version, at FROM change ORDER BY version LIMIT ?) WHERE at <= ?)"
 )
 
+# A change is logged before it is made, if the record is as it must be: what is logged is the
+# decision. Each statement gives the interpreter's lock away, so there are as few as can be.
+_LOG_INSERT: Final = (
+    "INSERT INTO change (key, at) SELECT ?1, ?2"
+    " WHERE NOT EXISTS (SELECT 1 FROM record WHERE key = ?1 AND expires_at > ?2)"
+)
+_LOG_REPLACE: Final = (
+    "INSERT INTO change (key, at) SELECT ?1, ?2"
+    " WHERE EXISTS (SELECT 1 FROM record WHERE key = ?1 AND expires_at > ?2 AND version = ?3)"
+)
+_LOG_DELETE: Final = (
+    "INSERT INTO change (key, at) SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM record WHERE key = ?1)"
+)
+
+_INSERT: Final = (
+    "INSERT OR REPLACE INTO record (key, version, record, expires_at, subject, client, summary)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 _UPDATE: Final = "UPDATE record SET version = ?, record = ?, expires_at = ? WHERE key = ?"
+# SQLite writes an index anew if its column is only mentioned.
+_UPDATE_UNDER_ITS_NAMES: Final = (
+    "UPDATE record SET version = ?, record = ?, expires_at = ?, summary = ?"
+    " WHERE key = ? AND subject = ? AND client = ?"
+)
 _UPDATE_WITH_NAMES: Final = (
     "UPDATE record SET version = ?, record = ?, expires_at = ?,"
     " subject = ?, client = ?, summary = ? WHERE key = ?"
+)
+
+# What refuses a statement before it has changed anything.
+_OF_ONE_STATEMENT: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
 )
 
 _Operation = Callable[[sqlite3.Connection], Any]
@@ -80,7 +111,7 @@ class SQLiteStore:
         self._guard = FileGuard(path)
         self._thread = threading.Thread(
             target=_write,
-            args=(writer, self._queue, self._guard),
+            args=(writer, self._queue, self._guard, clock),
             name="mintage-sqlite",
             daemon=True,
         )
@@ -105,14 +136,10 @@ class SQLiteStore:
         names = _names(index)
 
         def operation(db: sqlite3.Connection) -> None:
-            if _version(db, key, now) is not None:
+            version = _logged(db, _LOG_INSERT, key, now)
+            if version is None:
                 raise Exists
-            db.execute(
-                "INSERT OR REPLACE INTO record"
-                " (key, version, record, expires_at, subject, client, summary)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (key, _log(db, key, now), record, expires_at, *names),
-            )
+            db.execute(_INSERT, (key, version, record, expires_at, *names))
 
         await self._do(operation)
 
@@ -132,13 +159,19 @@ class SQLiteStore:
         index: Index | None = None,
     ) -> None:
         now = self._now()
-        names: tuple[bytes | None, ...] = () if index is None else _names(index)
-        update = _UPDATE_WITH_NAMES if names else _UPDATE
 
         def operation(db: sqlite3.Connection) -> None:
-            if _version(db, key, now) != old.version:
+            version = _logged(db, _LOG_REPLACE, key, now, old.version)
+            if version is None:
                 raise Stale
-            db.execute(update, (_log(db, key, now), record, expires_at, *names, key))
+            values = version, record, expires_at
+            if index is None:
+                db.execute(_UPDATE, (*values, key))
+                return
+            subject, client, summary = _names(index)
+            same = (*values, summary, key, subject, client)
+            if subject is None or not db.execute(_UPDATE_UNDER_ITS_NAMES, same).rowcount:
+                db.execute(_UPDATE_WITH_NAMES, (*values, subject, client, summary, key))
 
         await self._do(operation)
 
@@ -146,8 +179,8 @@ class SQLiteStore:
         now = self._now()
 
         def operation(db: sqlite3.Connection) -> None:
-            if db.execute("DELETE FROM record WHERE key = ?", (key,)).rowcount:
-                _log(db, key, now)
+            if _logged(db, _LOG_DELETE, key, now) is not None:
+                db.execute("DELETE FROM record WHERE key = ?", (key,))
 
         await self._do(operation)
 
@@ -258,16 +291,16 @@ class SQLiteStore:
             raise StoreUnavailable("the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
+        limit = loop.call_later(_SECONDS, _give_up, future)
         self._queue.put(_Job(operation, loop, future))
         try:
-            async with asyncio.timeout(_SECONDS):
-                return await future  # cancelled by the limit: one that did not begin never will
-        except TimeoutError:
-            raise StoreUnavailable("the database does not answer in time") from None
+            return await future
+        finally:
+            limit.cancel()
 
     async def _read(self, sql: str, values: tuple[Any, ...] = ()) -> "Rows":
         """Rows. While another process locks the file, it waits without blocking the event loop."""
-        deadline = time.monotonic() + _SECONDS
+        deadline: float | None = None
         failures = 0
         while True:
             if self._closed:
@@ -276,7 +309,9 @@ class SQLiteStore:
             try:
                 return self._reader.execute(sql, values).fetchall()
             except sqlite3.Error as error:
-                if not _is_busy(error) or time.monotonic() > deadline:
+                now = time.monotonic()
+                deadline = deadline or now + _SECONDS
+                if not _is_busy(error) or now > deadline:
                     raise _translated(error) from error
             await asyncio.sleep(pause(failures, random.random, first=0.001, most=0.1))
             failures += 1
@@ -295,46 +330,52 @@ def _names(index: Index | None) -> tuple[bytes | None, bytes | None, bytes | Non
     return index.subject, index.client, index.summary
 
 
-def _version(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
-    """The version under *key* inside a write transaction, in which nobody else can change it."""
-    row = db.execute(
-        "SELECT version FROM record WHERE key = ? AND expires_at > ?", (key, now)
-    ).fetchone()
-    return None if row is None else row[0]
-
-
-def _log(db: sqlite3.Connection, key: bytes, now: int) -> int | None:
-    """Tell other processes that *key* changes. Returns the record's new version.
+def _logged(db: sqlite3.Connection, statement: str, key: bytes, now: int, *more: int) -> int | None:
+    """Tell other processes that *key* changes, if it may. Returns the record's new version.
 
     The version is the log's own number, so it never comes twice, not even for a key that was
-    deleted in between.
+    deleted in between. If the change then fails, others look at a record that is as before.
     """
-    # Two old ones go for each that comes, so that the log can't outgrow what it has to tell.
-    db.execute(_TRIM_LOG, (2, now - _KEEP_CHANGES))
-    return db.execute("INSERT INTO change (key, at) VALUES (?, ?)", (key, now)).lastrowid
+    cursor = db.execute(statement, (key, now, *more))
+    return cursor.lastrowid if cursor.rowcount else None
 
 
-def _write(db: sqlite3.Connection, queue: "SimpleQueue[_Job | None]", guard: FileGuard) -> None:
+def _write(
+    db: sqlite3.Connection, queue: "SimpleQueue[_Job | None]", guard: FileGuard, clock: Clock
+) -> None:
     """The writer thread: it puts all waiting writes into one transaction."""
+    untrimmed = 0
     job = queue.get()
     while job is not None:
         batch = [job]
         while len(batch) < _BATCH and not queue.empty() and (job := queue.get()) is not None:
             batch.append(job)
-        _settle(batch, _commit(db, batch, guard))
+        # Two old ones go for each that comes, so that the log can't outgrow what it has to tell.
+        untrimmed += len(batch)
+        trim = None
+        if untrimmed >= _TRIM_EVERY:
+            trim, untrimmed = (2 * untrimmed, int(clock()) - _KEEP_CHANGES), 0
+        _settle(batch, _commit(db, batch, guard, trim))
         if job is not None:
             job = queue.get()
     db.close()
 
 
-def _commit(db: sqlite3.Connection, batch: list[_Job], guard: FileGuard) -> list[Any]:
-    """The result of each of *batch*. If the transaction fails, all of them fail."""
+def _commit(
+    db: sqlite3.Connection, batch: list[_Job], guard: FileGuard, trim: tuple[int, int] | None
+) -> list[Any]:
+    """The result of each of *batch*. If the transaction fails, all of them fail.
+
+    *trim*: how many rows of the log may go, and from when at the latest.
+    """
     try:
         guard.check()
     except StoreUnavailable as replaced:
         return [replaced] * len(batch)
     try:
         db.execute("BEGIN IMMEDIATE")
+        if trim is not None:
+            db.execute(_TRIM_LOG, trim)
         outcomes = [_outcome(db, job) for job in batch]
         db.execute("COMMIT")
     except sqlite3.Error as error:
@@ -352,33 +393,42 @@ def _outcome(db: sqlite3.Connection, job: _Job) -> Any:
     """The result of one operation. If it fails, the others of the batch continue."""
     if job.future.done():
         return None  # its caller has given up: for it the outcome is unknown
-    db.execute("SAVEPOINT operation")
     try:
-        outcome = job.operation(db)
-    except sqlite3.OperationalError:
-        raise  # the disk or the lock: that is everybody's
+        return job.operation(db)
+    except _OF_ONE_STATEMENT as fault:
+        return fault
+    except sqlite3.Error:
+        raise  # the disk, the lock, a damaged page: that is everybody's
     except Exception as fault:  # noqa: BLE001  (its caller gets it)
-        db.execute("ROLLBACK TO operation")
-        outcome = fault
-    db.execute("RELEASE operation")
-    return outcome
+        return fault
 
 
 def _settle(batch: list[_Job], outcomes: list[Any]) -> None:
+    """Wake each event loop once."""
+    of_loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
     for job, outcome in zip(batch, outcomes, strict=True):
+        of_loops.setdefault(job.loop, []).append((job.future, outcome))
+    for loop, settled in of_loops.items():
         try:
-            job.loop.call_soon_threadsafe(_resolve, job.future, outcome)
-        except RuntimeError:  # its loop is closed: no caller waits any more
+            loop.call_soon_threadsafe(_resolve, settled)
+        except RuntimeError:  # it is closed: no caller waits any more
             continue
 
 
-def _resolve(future: "asyncio.Future[Any]", outcome: Any) -> None:
-    if future.done():  # its caller went away; what was written stays written
-        return
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+def _resolve(settled: list[tuple["asyncio.Future[Any]", Any]]) -> None:
+    for future, outcome in settled:
+        if future.done():  # its caller went away; what was written stays written
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+def _give_up(future: "asyncio.Future[Any]") -> None:
+    """End a wait that takes too long. An operation that did not begin never will."""
+    if not future.done():
+        future.set_exception(StoreUnavailable("the database does not answer in time"))
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
