@@ -9,8 +9,13 @@ import pytest
 
 from mintage.errors import StoreUnavailable
 from mintage.stores.opening import open_store
+from mintage.stores.protocol import Index
+from mintage.stores.redis import RedisStore
 from mintage.stores.redis_link import Link
+from mintage.testing.clock import ManualClock
 from tests.support.servers import redis_server, started
+
+FAR = 2**40
 
 FORGETFUL = {
     "as it should be": ([], []),
@@ -62,3 +67,41 @@ async def test_a_mistake_of_this_package_is_no_outage(error: str) -> None:
     link = Link(StandIn("mintage.stores.redis", f"raise {error}('ours')"))
     with pytest.raises(getattr(builtins, error)):
         await link.ask("PING")
+
+
+async def test_a_refresh_does_not_write_its_names_to_their_lists_again(tmp_path: Path) -> None:
+    """Six commands: a load, and a script with four. Each list would be one more, in other slots."""
+    with started(redis_server(tmp_path / "redis")) as server:
+        store = await RedisStore.open(f"redis://127.0.0.1:{server.port}/0")
+        await store.insert(b"k", b"one", Index(b"user", b"client", b"seen yesterday"), FAR)
+
+        async def commands() -> int:
+            return int((await store._link.ask("INFO", "stats"))["total_commands_processed"])
+
+        before = await commands()
+        seen = await store.load(b"k")
+        assert seen is not None
+        await store.replace(b"k", seen, b"two", FAR, Index(b"user", b"client", b"seen today"))
+        assert await commands() - before - 1 == 6
+        [entry] = (await store.list(subject=b"user", client=b"client")).entries
+        assert entry.summary == b"seen today"
+        await store.close()
+
+
+async def test_a_record_that_lives_longer_stays_in_its_lists(tmp_path: Path) -> None:
+    """The sweep looks at its names when it would have ended, and again when it will end."""
+    clock = ManualClock()
+    with started(redis_server(tmp_path / "redis")) as server:
+        store = await RedisStore.open(f"redis://127.0.0.1:{server.port}/0", clock=clock)
+        names = Index(b"user", b"client", b"summary")
+        await store.insert(b"k", b"one", names, int(clock()) + 100)
+        seen = await store.load(b"k")
+        assert seen is not None
+        await store.replace(b"k", seen, b"two", int(clock()) + 5000, names)
+        clock.advance(1000)
+        assert await store.sweep() == 0
+        assert [entry.key for entry in (await store.list()).entries] == [b"k"]
+        clock.advance(5000)
+        assert await store.sweep() == 1
+        assert await store._link.ask("ZRANGE", b"mintage:1:all", b"-", b"+", "BYLEX") == []
+        await store.close()

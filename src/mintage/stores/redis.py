@@ -40,7 +40,16 @@ from mintage.stores.protocol import (
 from mintage.stores.redis_link import Address, Link
 from mintage.stores.redis_names import RedisNames, packed, seconds
 from mintage.stores.redis_rights import check_rights
-from mintage.stores.redis_scripts import DELETE, INSERT, REPLACE
+from mintage.stores.redis_scripts import (
+    DELETE,
+    INSERT,
+    NEW,
+    REPLACE,
+    SAME,
+    STALE,
+    UNTOUCHED,
+    WRITTEN,
+)
 from mintage.values import Clock
 
 log = logging.getLogger("mintage.store")
@@ -114,18 +123,30 @@ class RedisStore:
         expires_at: int,
         index: Index | None = None,
     ) -> None:
-        listed = None if index == UNLISTED else index
-        if listed is not None:
-            await self._names.add(key, listed, expires_at)
+        if index is None:
+            await self._replace(key, old, record, expires_at, None, UNTOUCHED)
+        elif index == UNLISTED:
+            await self._replace(key, old, record, expires_at, None, NEW)
+        # A refresh keeps the names, and then they are not written to their lists again.
+        elif not await self._replace(key, old, record, expires_at, index, SAME):
+            await self._names.add(key, index, expires_at)
+            await self._replace(key, old, record, expires_at, index, NEW)
+
+    async def _replace(
+        self, key: bytes, old: Versioned, record: bytes, expires_at: int, index: Index | None,
+        names: str,
+    ) -> bool:  # fmt: skip
+        """Whether it was written; otherwise *names* is not true. Raises `Stale`."""
         values = (
             self._now(), old.version, _version(), record, record[:HEAD_BYTES], expires_at, _LINGER,
-            listed.summary if listed else b"", packed(listed) if listed else b"",
-            int(index is not None), self._channel, key,
+            index.summary if index else b"", packed(index) if index else b"",
+            names, self._channel, key,
         )  # fmt: skip
-        written, former = await self._link.run(REPLACE, self._prefix + key, *values)
-        if not written:
+        answer, former = await self._link.run(REPLACE, self._prefix + key, *values)
+        if answer == STALE:
             raise Stale
-        await self._tidy(key, former, keep=listed)
+        await self._tidy(key, former, keep=index)
+        return bool(answer == WRITTEN)
 
     async def delete(self, key: bytes) -> None:
         names = await self._link.run(DELETE, self._prefix + key, self._channel, key)

@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 from mintage.stores.redis_link import Link
-from mintage.stores.redis_scripts import DELETE, INSERT, MAY_PUBLISH, REPLACE
+from mintage.stores.redis_scripts import DELETE, INSERT, MAY_PUBLISH, NEW, REPLACE
 
 log = logging.getLogger("mintage.store")
 
@@ -36,7 +36,7 @@ async def check_rights(link: Link, prefix: bytes, channel: bytes) -> None:
     ):
         await link.ask(*command)
     await link.run(INSERT, name, 0, 1, b"", b"", ends, 0, b"", b"")
-    await link.run(REPLACE, name, 0, 1, 2, b"", b"", ends, 0, b"", b"", 1, channel, name)
+    await link.run(REPLACE, name, 0, 1, 2, b"", b"", ends, 0, b"", b"", NEW, channel, name)
     await link.run(DELETE, name, channel, name)
     if not await link.run(MAY_PUBLISH, name, channel, name):
         log.warning(
