@@ -101,7 +101,7 @@ class Rerouted:
         return f"{self._at}/{self._addresses[address]}{mark}{query}"
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        return await self._inner.send(replace(request, url=self.there(request.url)))
+        return await self._inner.send(msgspec.structs.replace(request, url=self.there(request.url)))
 
     async def close(self) -> None:
         await self._inner.close()

@@ -129,6 +129,11 @@ class ClientCredentials:
             form=form | self._fields(audience=audience, jti=jti, now=now),
         )
 
+    @property
+    def signs(self) -> bool:
+        """Whether an assertion is needed, and so a *jti* for it."""
+        return self.method == "private_key_jwt" and self.key is not None
+
     def header(self) -> dict[str, str]:
         """HTTP Basic, if that is the method."""
         return self.basic() if self.method == "client_secret_basic" else {}

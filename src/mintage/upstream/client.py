@@ -67,6 +67,7 @@ class HttpUpstreamClient:
         self._transport = transport
         self._clock = clock
         self._documents = Documents(upstream, transport, steady)
+        self._authentication: tuple[Metadata, ClientCredentials] | None = None
 
     async def authorization_url(self, login: LoginRequest) -> str:
         found = await self._documents.metadata()
@@ -228,13 +229,14 @@ class HttpUpstreamClient:
 
     async def revoke(self, tokens: UpstreamTokens) -> None:
         found = await self._documents.metadata()
+        credentials = self._credentials(found)
         request = revocation_request(
             self._upstream,
             found.revocation_endpoint,
             tokens,
-            credentials=self._credentials(found),
+            credentials=credentials,
             audience=found.token_endpoint,
-            jti=secrets.token_urlsafe(16),
+            jti=_jti(credentials),
             now=int(self._clock()),
         )
         if request is None:
@@ -303,22 +305,26 @@ class HttpUpstreamClient:
     async def _post(
         self, found: Metadata, form: dict[str, str], *, now: int, url: str | None = None
     ) -> HttpResponse:
-        request = self._credentials(found).post(
+        credentials = self._credentials(found)
+        request = credentials.post(
             url or found.token_endpoint,
             form,
             audience=found.token_endpoint,
-            jti=secrets.token_urlsafe(16),
+            jti=_jti(credentials),
             now=now,
         )
         return await self._transport.send(request)
 
     def _credentials(self, found: Metadata) -> ClientCredentials:
-        return ClientCredentials(
-            client_id=self._upstream.client_id,
-            method=self._auth_method(found),
-            secret=self._upstream.client_secret,
-            key=self._upstream.client_key,
-        )
+        if self._authentication is None or self._authentication[0] is not found:
+            made = ClientCredentials(
+                client_id=self._upstream.client_id,
+                method=self._auth_method(found),
+                secret=self._upstream.client_secret,
+                key=self._upstream.client_key,
+            )
+            self._authentication = found, made
+        return self._authentication[1]
 
     def _auth_method(self, found: Metadata) -> AuthMethod:
         """As the operator or the preset says; else what the credentials and discovery allow."""
@@ -467,3 +473,8 @@ class HttpUpstreamClient:
                     raise
             keys, _ = await self._documents.keys(newer_than=keys)
             fresh = True
+
+
+def _jti(credentials: ClientCredentials) -> str:
+    """A name that was never used before, if an assertion needs one."""
+    return secrets.token_urlsafe(16) if credentials.signs else ""

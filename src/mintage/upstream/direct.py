@@ -9,8 +9,9 @@ import re
 import time
 import zlib
 from collections import deque
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -42,17 +43,24 @@ _USUAL: Final = re.compile(
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a URL leads. *authority* and *target* are as the request has them."""
+    """Where a URL leads: scheme, name and port of its *origin*, and the *target* there.
 
-    scheme: str
-    host: str
-    port: int
-    authority: bytes
+    *headers* are those of every request to it.
+    """
+
+    origin: tuple[str, str, int]
     target: bytes
+    headers: Mapping[str, str]
 
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        return self.scheme, self.host, self.port
+    @classmethod
+    def make(cls, scheme: str, host: str, port: int, authority: str, target: bytes) -> Self:
+        headers = {
+            "host": authority,
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": "mintage",
+        }
+        return cls((scheme, host, port), target, headers)
 
 
 @lru_cache(maxsize=256)
@@ -67,7 +75,7 @@ def _matched(url: re.Match[str]) -> Place:
     port = int(url["port"] or _PORTS[scheme])
     authority = host if port == _PORTS[scheme] else f"{host}:{port}"
     target = url["target"] if url["target"].startswith("/") else f"/{url['target']}"
-    return Place(scheme, host, port, authority.encode(), target.encode())
+    return Place.make(scheme, host, port, authority, target.encode())
 
 
 def _parsed(url: str) -> Place:
@@ -83,19 +91,18 @@ def _parsed(url: str) -> Place:
         raise UpstreamMisbehaved(_NO_URL)  # what no request can have
     if parsed.userinfo:
         raise UpstreamMisbehaved(_NO_URL)
-    return Place(
+    return Place.make(
         parsed.scheme,
         parsed.raw_host.decode("ascii"),
         parsed.port or _PORTS[parsed.scheme],
-        parsed.netloc,
+        parsed.netloc.decode("ascii"),
         parsed.raw_path,
     )
 
 
 def wire(request: HttpRequest, place: Place) -> bytes:
     """*request* as it is sent. Raises `UpstreamMisbehaved` if a header can't hold its value."""
-    headers = {"host": place.authority.decode("ascii"), "accept": "application/json"}
-    headers |= {"accept-encoding": "identity", "user-agent": "mintage"}
+    headers = {**place.headers}
     body = b""
     if request.form is not None:
         body = form_encoded(request.form).encode()
@@ -105,14 +112,14 @@ def wire(request: HttpRequest, place: Place) -> bytes:
         headers["content-type"] = "application/json"
     if body or request.method != "GET":
         headers["content-length"] = str(len(body))
-    headers |= {name.lower(): value for name, value in request.headers.items()}
-    lines = [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
-    head = b"".join(lines)
-    if not head.count(b"\n") == head.count(b"\r") == len(lines) or b"\0" in head:
+    for name, value in request.headers.items():
+        headers[name.lower()] = value
+    head = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if not head.count("\n") == head.count("\r") == len(headers) or "\0" in head:
         # A token of the provider may be in it: it must not begin a header of its own.
         raise UpstreamMisbehaved("a value that it gave can't be sent in a header")
     first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), place.target)
-    return b"%b%b\r\n%b" % (first, head, body)
+    return b"%b%b\r\n%b" % (first, head.encode(), body)
 
 
 class DirectConnections:
@@ -152,8 +159,8 @@ class DirectConnections:
 
     async def _read(self, connection: Connection) -> HttpResponse:
         body = bytearray()
-        while chunk := await connection.chunk():
-            body += chunk
+        while not connection.at_end():
+            body += await connection.chunk()
             if len(body) > self._max_body:
                 raise UpstreamMisbehaved(f"an answer larger than {self._max_body} bytes")
         headers: dict[str, str] = {}
@@ -181,12 +188,13 @@ class DirectConnections:
         return found
 
     async def _connect(self, place: Place) -> Connection:
-        tls = await trusted_in_a_thread() if place.scheme == "https" else None
+        scheme, host, port = place.origin
+        tls = await trusted_in_a_thread() if scheme == "https" else None
         async with asyncio.timeout(self._connect_seconds):
-            made = await connected(place.host, place.port)
+            made = await connected(host, port)
             try:
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    Connection, sock=made, ssl=tls, server_hostname=place.host if tls else None
+                    Connection, sock=made, ssl=tls, server_hostname=host if tls else None
                 )
             except BaseException:
                 made.close()
@@ -205,7 +213,9 @@ class DirectConnections:
         return None
 
     def _keep(self, place: Place, connection: Connection) -> None:
-        warm = self._warm.setdefault(place.origin, deque())
+        warm = self._warm.get(place.origin)
+        if warm is None:
+            warm = self._warm[place.origin] = deque()
         if not connection.reusable or len(warm) >= _MAX_WARM:
             connection.close()
             return

@@ -86,6 +86,7 @@ class Documents:
         self._upstream = upstream
         self._transport = transport
         self._clock = clock
+        self._configured = None if upstream.discovery else _configured(upstream)
         self._lock = asyncio.Lock()
         self._keys_lock = asyncio.Lock()
         self._metadata: tuple[float, Metadata] | None = None
@@ -94,8 +95,8 @@ class Documents:
 
     async def metadata(self) -> Metadata:
         """The provider's metadata; without discovery, from the configuration alone."""
-        if not self._upstream.discovery:
-            return _configured(self._upstream)
+        if self._configured is not None:
+            return self._configured
         if (known := self._known()) is not None:
             return known
         async with self._lock:

@@ -21,26 +21,30 @@ About: TypeAlias = Literal[
 """What a request to the provider is about."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request to the provider. *safe*: it may be sent twice (it changes nothing there)."""
 
     method: Literal["GET", "POST", "DELETE"]
     url: str
     about: About = "user"
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    form: Mapping[str, str] | None = field(default=None, repr=False)
-    json: Mapping[str, str] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = {}
+    form: Mapping[str, str] | None = None
+    json: Mapping[str, str] | None = None
     safe: bool = False
 
+    def __repr__(self) -> str:
+        return f"HttpRequest({self.method} {self.url}, …)"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpResponse:
+
+class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A whole response within the size limit. Header names are lower-case."""
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"HttpResponse({self.status}, …)"
 
 
 class Transport(Protocol):

@@ -140,8 +140,8 @@ class Upstreams:
             RegisteredUpstream(upstream, client, names - {upstream.name})
             for upstream, client in clients
         )
-        self._issued: BoundedMemory[tuple[str | None, str | None], bool] = BoundedMemory(
-            _MAX_ISSUERS
+        self._owners: BoundedMemory[tuple[str | None, str | None], RegisteredUpstream | None] = (
+            BoundedMemory(_MAX_ISSUERS)
         )
 
     def __iter__(self) -> Iterator[RegisteredUpstream]:
@@ -165,12 +165,7 @@ class Upstreams:
 
     def issued(self, tokens: UpstreamTokens) -> bool:
         """Whether one of them issued *tokens*. It is called for each request that needs a token."""
-        key = tokens.provider, tokens.issuer
-        known = self._issued.get(key)
-        if known is None:
-            known = any(one.owns(tokens) for one in self._all)
-            self._issued[key] = known
-        return known
+        return self.owner(tokens) is not None
 
     async def refresh(
         self, tokens: UpstreamTokens, *, now: int, judge: Judge | None = None
@@ -194,7 +189,10 @@ class Upstreams:
 
     def owner(self, tokens: UpstreamTokens) -> RegisteredUpstream | None:
         """The provider that issued *tokens*, if it is configured."""
-        return next((one for one in self._all if one.owns(tokens)), None)
+        key = tokens.provider, tokens.issuer
+        if key not in self._owners:
+            self._owners[key] = next((one for one in self._all if one.owns(tokens)), None)
+        return self._owners[key]
 
     async def close(self) -> None:
         await asyncio.gather(*(one.close() for one in self._all))

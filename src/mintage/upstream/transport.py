@@ -59,15 +59,15 @@ class HttpTransport:
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         where = urlsplit(request.url).netloc
+        send = self._attempts if request.safe else self._once
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._attempts(request, where)
+                return await send(request, where)
         except TimeoutError:
             raise UpstreamUnavailable(f"{where} did not answer in time") from None
 
     async def _attempts(self, request: HttpRequest, where: str) -> HttpResponse:
-        attempts = _ATTEMPTS if request.safe else 1
-        for attempt in range(1, attempts):
+        for attempt in range(1, _ATTEMPTS):
             try:
                 return await self._once(request, where)
             except RateLimited:
