@@ -1,8 +1,8 @@
 """Leases in records: one process at a time asks the upstream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from mintage.errors import StoreError
@@ -70,38 +70,59 @@ class Leases:
                 awaited = waiting[-1].lease, self._steady()
             await asyncio.sleep(_POLL)
 
-    @asynccontextmanager
-    async def held(self, secret: bytes, holder: bytes) -> AsyncIterator[None]:
+    def held(self, secret: bytes, holder: bytes) -> "Held":
         """Keep the lease for as long as the block takes.
 
         The upstream may have spent the refresh token long before the last answer is here and saved.
         If another process sent it again meanwhile, the login would end.
         """
-        over = asyncio.Event()
-        prolonging = asyncio.create_task(self._prolong(secret, holder, over))
-        try:
-            yield
-        finally:
-            over.set()
-            await prolonging
-
-    async def release(self, secret: bytes, holder: bytes) -> None:
-        """The upstream did not answer: the next process may ask at once."""
-        await self._grants.change(secret, _if_active(lambda grant: lease.release(grant, holder)))
-
-    async def _prolong(self, secret: bytes, holder: bytes, over: asyncio.Event) -> None:
         duration = self._lifetimes.lease
 
         def prolonged(grant: Active) -> Keep | Write:
             return lease.prolong(grant, holder, now=int(self._clock()), duration=duration)
 
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(duration / 3):
-                    await over.wait()
-                return
-            with suppress(StoreError):  # the next time, or the write of what was answered
-                await self._grants.change(secret, _if_active(prolonged))
+        async def prolong() -> None:
+            await self._grants.change(secret, _if_active(prolonged))
+
+        return Held(prolong, every=duration / 3)
+
+    async def release(self, secret: bytes, holder: bytes) -> None:
+        """The upstream did not answer: the next process may ask at once."""
+        await self._grants.change(secret, _if_active(lambda grant: lease.release(grant, holder)))
+
+
+class Held:
+    """Prolongs a lease again and again, *every* so many seconds, until the block ends.
+
+    Hardly any request to a provider takes so long, so the first pause is a timer and no task.
+    """
+
+    def __init__(self, prolong: Callable[[], Awaitable[None]], *, every: float) -> None:
+        self._prolong = prolong
+        self._every = every
+        self._is_over = False
+        self._under_way: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._is_over = True
+        self._timer.cancel()
+        if self._under_way is not None:
+            await self._under_way
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._every, self._begin)
+
+    def _begin(self) -> None:
+        self._under_way = asyncio.create_task(self._once())
+
+    async def _once(self) -> None:
+        with suppress(StoreError):  # the next time, or the write of what was answered
+            await self._prolong()
+        if not self._is_over:
+            self._wait()
 
 
 def _if_active(change: Callable[[Active], Keep | Write]) -> Decide:
