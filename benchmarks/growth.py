@@ -32,7 +32,7 @@ from mintage.grants.transitions import Refreshment
 from mintage.stores.memory import MemoryStore
 from mintage.stores.opening import open_store
 from mintage.stores.postgres import PostgresStore
-from mintage.stores.protocol import Row, Store
+from mintage.stores.protocol import Index, Row, Store
 from mintage.stores.redis import RedisStore
 from mintage.stores.sqlite import _INSERT, SQLiteStore
 from mintage.stores.sqlite_schema import connect
@@ -80,7 +80,7 @@ class Stored:
     def _row(self, number: int) -> Row:
         assert self.row.index is not None
         client = self.clients[number % CLIENTS]
-        index = replace(self.row.index, subject=secrets.token_bytes(32), client=client)
+        index = Index(secrets.token_bytes(32), client, self.row.index.summary)
         record = bytes(bytearray(self.row.record))  # memory would keep one for all
         return replace(self.row, key=secrets.token_bytes(32), record=record, index=index)
 
