@@ -59,16 +59,21 @@ def login(name: str, base_url: str, upstream: str, directory: Path) -> Any:
     if kind == "proxy":
         proxy = oauth_proxy(base_url, upstream, memory=store != "disk")
         return use_mintage_issuer(proxy) if store == "issuer" else proxy
+    database = "memory://" if store == "memory" else f"sqlite://{directory}/mintage.db"
+    return MintageAuth(**settings(base_url, upstream, database), scopes=["tools"])
+
+
+def settings(base_url: str, upstream: str, store: str = "memory://") -> dict[str, Any]:
+    """The settings of a login, without its resource."""
     os.environ.update(MINTAGE_SECRET=_SECRET, UPSTREAM_SECRET=CLIENT_SECRET)
-    return MintageAuth(
-        issuer=base_url,
-        upstream={
+    return {
+        "issuer": base_url,
+        "upstream": {
             "issuer": upstream, "client_id": CLIENT_ID, "client_secret": "env:UPSTREAM_SECRET"
         },
-        scopes=["tools"],
-        secret="env:MINTAGE_SECRET",
-        store="memory://" if store == "memory" else f"sqlite://{directory}/mintage.db",
-    )  # fmt: skip
+        "secret": "env:MINTAGE_SECRET",
+        "store": store,
+    }  # fmt: skip
 
 
 def oidc_proxy(base_url: str, upstream: str) -> Any:

@@ -9,7 +9,7 @@ import os
 import statistics
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,17 +40,17 @@ class Subject:
     context: Context
     times: list[float] = field(default_factory=list)
 
-    async def turn(self) -> None:
+    async def turn(self, calls: int = CALLS) -> None:
         """In the context of its own lifespan, as a server of its own would have it."""
-        await asyncio.get_running_loop().create_task(self._turn(), context=self.context)
+        await asyncio.get_running_loop().create_task(self._turn(calls), context=self.context)
 
-    async def _turn(self) -> None:
+    async def _turn(self, calls: int) -> None:
         for _ in range(AFTER):
             await self._call()
         begin = time.process_time()
-        for _ in range(CALLS):
+        for _ in range(calls):
             await self._call()
-        self.times.append((time.process_time() - begin) / CALLS)
+        self.times.append((time.process_time() - begin) / calls)
 
     async def _call(self) -> None:
         done = asyncio.Event()
@@ -70,14 +70,21 @@ class Subject:
         done.set()
 
 
-@asynccontextmanager
-async def subject(name: str, upstream: str, directory: Path) -> AsyncIterator[Subject]:
-    """A started server, and a request with a token where one is wanted."""
+def subject(name: str, upstream: str, directory: Path) -> AbstractAsyncContextManager[Subject]:
+    """A started server of FastMCP, and a request with a token where one is wanted."""
     home = directory / f"share-{name}"
     home.mkdir()
     app = application(name, ISSUER, upstream, home)
-    async with app.lifespan(app):
-        token = None if name == "none" else await _logged_in(app)
+    return started(name, app, app.lifespan(app), logged_in=name != "none")
+
+
+@asynccontextmanager
+async def started(
+    name: str, app: ASGIApp, lifespan: AbstractAsyncContextManager[Any], *, logged_in: bool
+) -> AsyncIterator[Subject]:
+    """*app* in its *lifespan*, and a request, with a token if it is *logged_in*."""
+    async with lifespan:
+        token = await _logged_in(app) if logged_in else None
         headers = {"host": HOST, **SPOKEN, "content-length": str(len(CALL))}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
