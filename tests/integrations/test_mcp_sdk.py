@@ -155,6 +155,24 @@ class TestTheVerifier:
         assert token.expires_at == home.clock() + 3605
         assert token.user.subject == token.subject == "alice"
 
+    async def test_makes_a_token_anew_only_when_its_grant_has_changed(self, home: House) -> None:
+        login = home.login
+        assert isinstance(login, McpLogin)
+        verify = login.verifier().verify_token
+        session = await home.log_in("/mcp")
+        token = session.tokens["access_token"]
+        first = await verify(token)
+        assert first is not None
+        assert await verify(token) is first
+        other = await verify((await home.log_in("/mcp")).tokens["access_token"])
+        assert other is not None
+        assert other.token != first.token
+        await session.client.refresh(session.tokens["refresh_token"])
+        later = await verify(token)
+        assert later is not None
+        assert later is not first
+        assert later.user.grant != first.user.grant
+
     async def test_knows_none_for_anything_else(self, home: House) -> None:
         login = home.login
         assert isinstance(login, McpLogin)

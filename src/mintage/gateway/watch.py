@@ -7,7 +7,6 @@ One timer checks all of them again. A WebSocket does this for itself.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
@@ -98,7 +97,7 @@ class Watch:
 class Lasting:
     """One response, as a context like `asyncio.timeout`: it cancels the task inside.
 
-    It is checked from `begin` to `stop`. *refusal*: why it was ended.
+    It is checked from `begin` to `stop`, or to the end of the context. *refusal*: why it was ended.
     """
 
     __slots__ = ("_before", "_over", "_task", "_watch", "check", "refusal")
@@ -107,7 +106,7 @@ class Lasting:
         self._watch = watch
         self._task: asyncio.Task[object] | None = None
         self._before = 0
-        self._over = False
+        self._over = True
         self.check = check
         self.refusal: OAuthError | None = None
 
@@ -119,7 +118,8 @@ class Lasting:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        self.stop()
+        if not self._over:
+            self.stop()
         if self.refusal is None or self._task is None:
             return
         others = self._task.uncancel() > self._before  # a stop of the server, for one
@@ -142,55 +142,66 @@ class Lasting:
             self._task.cancel()
 
 
-async def run_watched(
+def run_watched(
     watch: Watch, check: Check, app: ASGIApp, scope: Scope, receive: Receive, send: Send
-) -> None:
-    """Run *app*. Once its response has begun, end it when *check* refuses.
+) -> Awaitable[None]:
+    """Run *app*. Once its response has begun, end it when *check* refuses; see `Sending`."""
+    return Sending(watch, check, send).run(app, scope, receive)
 
-    An event stream then ends as if it were complete, and a WebSocket with 1008. Any other response
-    is aborted, so that no client takes a part of it for the whole.
+
+class Sending(Lasting):
+    """The response of an application, which sends it by calling this.
+
+    When its check refuses, an event stream ends as if it were complete, and a WebSocket with 1008.
+    Any other response is aborted, so that no client takes a part of it for the whole.
+
+    *began*: the message that it began with.
     """
-    sending = _Sending(watch.over(check), send)
-    try:
-        with sending.lasting:
-            await app(scope, receive, sending)
-    except Ended:
-        pass
-    except OSError:
-        if sending.lasting.refusal is None:
-            raise
-    if (refusal := sending.lasting.refusal) is not None:
-        log.info("%s: ended an answer under way: %s", scope["path"], refusal)
-        if sending.ending is not None:
-            await send(sending.ending)
 
+    __slots__ = ("_send", "began")
 
-@dataclass(slots=True)
-class _Sending:
-    """*send*, which notices when a response begins and when it is complete."""
+    def __init__(self, watch: Watch, check: Check, send: Send) -> None:
+        super().__init__(watch, check)
+        self._send = send
+        self.began: Message | None = None
 
-    lasting: Lasting
-    send: Send
-    ending: Message | None = None  # what ends it in good order
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
+        try:
+            with self:
+                await app(scope, receive, self)
+        except Ended:
+            pass
+        except OSError:
+            if self.refusal is None:
+                raise
+        if (refusal := self.refusal) is not None:
+            log.info("%s: ended an answer under way: %s", scope["path"], refusal)
+            if self.began is not None and (ending := _ending_of(self.began)) is not None:
+                await self._send(ending)
 
-    async def __call__(self, message: Message) -> None:
-        if self.lasting.refusal is not None:
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if self.refusal is not None:
             raise OSError("this answer was ended: its login or its token has ended")
-        match message["type"]:
-            case "http.response.start":
-                if is_event_stream(message.get("headers", ())):
-                    self.ending = END_OF_BODY
-                self.lasting.begin()
-            case "websocket.accept":
-                self.ending = {"type": "websocket.close", "code": 1008}
-                self.lasting.begin()
-            case "http.response.body" if not message.get("more_body", False):
-                self.lasting.stop()
-            case "websocket.close":
-                self.lasting.stop()
-            case _:
-                pass
-        await self.send(message)
+        kind = message["type"]
+        if kind == "http.response.body":
+            if not message.get("more_body", False):
+                self.stop()
+        elif kind in _BEGINNINGS:
+            self.began = message
+            self.begin()
+        elif kind == "websocket.close":
+            self.stop()
+        return self._send(message)
+
+
+_BEGINNINGS: Final = frozenset({"http.response.start", "websocket.accept"})
+
+
+def _ending_of(began: Message) -> Message | None:
+    """What ends the response that *began* in good order."""
+    if began["type"] == "websocket.accept":
+        return {"type": "websocket.close", "code": 1008}
+    return END_OF_BODY if is_event_stream(began.get("headers", ())) else None
 
 
 def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:

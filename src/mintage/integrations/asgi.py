@@ -3,48 +3,42 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mintage.app import Mintage, Running
-from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import MintageError, NotFound
+from mintage.gateway.headers import RawHeaders
 from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours
-from mintage.gateway.proven import PROVEN, as_bearer, with_next_nonce
+from mintage.gateway.proven import PROVEN, as_bearer
 from mintage.gateway.watch import run_watched
+from mintage.integrations.answers import Outward, answer, as_request
 from mintage.integrations.lifespans import lifespan_within
 from mintage.integrations.path_interpretations import Places, located, public_path
-from mintage.integrations.user import Table, User, config_of
+from mintage.integrations.user import PerGrant, Table, User, config_of
 from mintage.resource.bearer import Access
 from mintage.server.queries import kept_from_logs
 from mintage.settings.load import load
 from mintage.site.resource import Resource
 from mintage.site.targets import External
-from mintage.vault.values import OpenGrant
-from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
+from mintage.web.cors import PREFLIGHT, is_preflight
 from mintage.web.current_request import RESOURCE, note_endpoint
 from mintage.web.edge import error_response, failure_of
 from mintage.web.limits import check_size
 
 PASSED: Final = "mintage.passed"  # in a scope: it went through the middleware
 _USER: Final = "mintage.user"
-_MAX_KNOWN: Final = 2000
 
 log = logging.getLogger("mintage.integrations")
-_BEGINS: Final = frozenset(
-    {"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"}
-)
 
 
 class Login:
@@ -140,7 +134,8 @@ class Login:
     @property
     def running(self) -> Running:
         """The open `Running`. Raises ``RuntimeError`` if the login is not started here."""
-        self.check_place()
+        if self._opened_in != (os.getpid(), asyncio.get_running_loop()):
+            self.check_place()
         if self._running is None:
             raise RuntimeError(
                 "the login was not started: the server must run the application with its lifespan, "
@@ -157,7 +152,6 @@ class Login:
         Returns:
             An ASGI application that asks for a token and then calls *app*.
         """
-        self.guards = True
         return Guard(app, self)
 
     @asynccontextmanager
@@ -240,24 +234,40 @@ def _by_path(running: Running) -> dict[str, Resource]:
     return bare | {resource.request_path: resource for resource in resources}
 
 
+def _nothing_more(_headers: RawHeaders, _user: User) -> Mapping[str, Any]:
+    """Starlette and FastAPI find a user where every framework does."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The middleware of a `Login`: serves its endpoints, and checks tokens below a resource."""
+    """The middleware of a `Login`: serves its endpoints, and checks tokens below a resource.
+
+    *open_late*: starts the login where no lifespan does. *describe*: what a framework looks for in
+    the scope of a request with these headers, in words of its own.
+    """
 
     app: ASGIApp
     login: Login
-    _users: BoundedMemory[int, tuple[OpenGrant, User]] = field(
-        default_factory=lambda: BoundedMemory(_MAX_KNOWN), init=False, repr=False, compare=False
+    open_late: Callable[[], Awaitable[None]] | None = None
+    describe: Callable[[RawHeaders, User], Mapping[str, Any]] = _nothing_more
+    _described: PerGrant[tuple[User, Mapping[str, Any]]] = field(
+        default_factory=PerGrant, init=False, repr=False, compare=False
     )
+
+    def __post_init__(self) -> None:
+        self.login.guards = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await lifespan_within(
                 partial(self._lifespan, scope), self.app, scope, receive, send
             )
+        if self.open_late is not None and not self.login.is_running:
+            await self.open_late()
         running = self.login.running
-        answer = partial(self._answer, running)
-        return await running.router.requests(answer, scope, receive, send)
+        found = partial(self._answer, running)
+        return await running.router.requests(found, scope, receive, send)
 
     async def _answer(self, running: Running, scope: Scope, receive: Receive, send: Send) -> None:
         self.login.tell_of_shadows(scope)
@@ -267,8 +277,8 @@ class Guard:
             check_size(scope)
             found = self.login.find(scope)
         except MintageError as error:
-            failure = failure_of(error, _request(scope), running.router.random_bytes)
-            return await _answer(error_response(failure), scope, receive, send)
+            failure = failure_of(error, as_request(scope), running.router.random_bytes)
+            return await answer(error_response(failure), scope, receive, send)
         if found is None:
             return await self.app({**scope, PASSED: True}, receive, send)
         if not isinstance(found.target.target, External):
@@ -287,60 +297,61 @@ class Guard:
         self, running: Running, found: Match[Resource], scope: Scope, receive: Receive, send: Send
     ) -> None:
         note_endpoint(RESOURCE)
-        if scope["type"] == "http" and is_preflight(scope):
+        is_http = scope["type"] == "http"
+        if is_http and is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)
-        resource, guard = found.target, running.gateway.guard
-        begun: list[Message] = []
-        outward = send = _watched(for_any_origin(send), begun)
-        headers, method = scope["headers"], scope.get("method", "GET")
-        incoming = Incoming(receive)
+        resource, gateway = found.target, running.gateway
+        incoming, outward = Incoming(receive), Outward(send)
+        admit = partial(
+            gateway.guard.admit,
+            scope["headers"],
+            resource,
+            method=scope["method"] if is_http else "GET",
+            path=found.rest,
+            incoming=incoming,
+            websocket=not is_http,
+        )
 
         async def refuse(error: MintageError) -> None:
             slash = found.rest == "/"
-            response = guard.refusal(error, _request(scope), resource, slash=slash)
-            await _answer(response, scope, receive, outward)
-
-        async def admit(*, again: bool = True) -> Access:
-            return await guard.admit(
-                headers,
-                resource,
-                method=method,
-                path=found.rest,
-                incoming=incoming,
-                websocket=scope["type"] == "websocket",
-                again=again,
-            )
+            response = gateway.guard.refusal(error, as_request(scope), resource, slash=slash)
+            await answer(response, scope, receive, outward)
 
         try:
-            access = await admit(again=False)
-            receive, send = incoming.onward, with_next_nonce(send, access)
+            access = await admit()
+            receive, send, outward.nonce = incoming.onward, outward, access.next_nonce
             if access.cnf is not None:
                 scope, token = as_bearer(scope)
                 PROVEN.set(token)
-            if resource.filter_lists and scope["type"] == "http":
-                may_call = guard.may_call(access, resource, found.rest)
-                send = ListFilter(send, may_call, refuse, method, scope["path"])
+            if resource.filter_lists and is_http:
+                may_call = gateway.guard.may_call(access, resource, found.rest)
+                send = ListFilter(send, may_call, refuse, scope["method"], scope["path"])
                 scope = {**scope, "headers": asking_for_plain(scope["headers"])}
-            user = self._user(running, access, resource)
-            watch = running.gateway.proxy.watch
-            return await run_watched(watch, admit, self.app, _with(scope, user), receive, send)
+            scope = self._with_user(running, access, resource, scope)
+            watch, still_good = gateway.proxy.watch, partial(admit, again=True)
+            return await run_watched(watch, still_good, self.app, scope, receive, send)
         except ClientGone:
             return None
         except MintageError as error:
-            if begun:
+            if outward.begun:
                 raise
             return await refuse(error)
 
-    def _user(self, running: Running, access: Access, resource: Resource) -> User:
-        """The user of a request: the same object for as long as the token's grant is the same."""
-        opened = access.opened  # made for this token alone, and anew when its grant has changed
-        known = self._users.get(id(opened))
-        if known is not None and known[0] is opened:
-            return known[1]
+    def _with_user(
+        self, running: Running, access: Access, resource: Resource, scope: Scope
+    ) -> Scope:
+        """*scope* with the user, who is the same object as long as token and grant are the same."""
+        user, described = self._described.of(access) or self._describe(
+            running, access, resource, scope["headers"]
+        )
+        return {**scope, **described, "state": {**scope.get("state", {}), "user": user}}
+
+    def _describe(
+        self, running: Running, access: Access, resource: Resource, headers: RawHeaders
+    ) -> tuple[User, Mapping[str, Any]]:
         user = User.of(access, resource, running.site.hierarchy, running.vault)
-        if not access.by_cookie:  # a session's is made anew for each request
-            self._users[id(opened)] = (opened, user)
-        return user
+        described = {PASSED: True, _USER: user, **self.describe(headers, user)}
+        return self._described.keep(access, (user, described))
 
 
 def user_of(scope: Scope) -> User:
@@ -352,32 +363,3 @@ def user_of(scope: Scope) -> User:
             "of the login, or its middleware was not added"
         )
     return user
-
-
-def _with(scope: Scope, user: User) -> Scope:
-    return {**scope, PASSED: True, _USER: user, "state": {**scope.get("state", {}), "user": user}}
-
-
-def _watched(send: Send, begun: list[Message]) -> Send:
-    """*send*, which notes in *begun* that the response has begun."""
-
-    async def watched(message: Message) -> None:
-        if message["type"] in _BEGINS:
-            begun.append(message)
-        await send(message)
-
-    return watched
-
-
-def _request(scope: Scope) -> Request:
-    """A request for the log. A WebSocket begins as a GET (RFC 6455 §4.1)."""
-    return Request(scope if scope["type"] == "http" else {**scope, "type": "http", "method": "GET"})
-
-
-async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send *response*. A WebSocket gets the same one if the server supports that."""
-    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
-        "extensions", {}
-    ):
-        return await send({"type": "websocket.close", "code": 4000 + response.status_code})
-    return await response(scope, receive, send)

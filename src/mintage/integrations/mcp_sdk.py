@@ -16,7 +16,7 @@ Mintage's endpoints answer, and the SDK's own authorization server is not used.
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mintage.extras import extra, needs
@@ -32,9 +32,8 @@ with extra("mcp"):
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from mintage.errors import InvalidToken
-from mintage.gateway.proven import PROVEN
 from mintage.integrations.asgi import Guard, Login
+from mintage.integrations.token_verifier import TokenVerifier
 from mintage.integrations.user import User
 from mintage.site.resource import Resource
 
@@ -42,7 +41,10 @@ __all__ = ["McpLogin", "MintageAccessToken", "MintageTokenVerifier", "current_us
 
 
 class MintageAccessToken(AccessToken):
-    """What the SDK's `get_access_token` returns with a `MintageTokenVerifier`."""
+    """What the SDK's `get_access_token` returns with a `MintageTokenVerifier`.
+
+    It is the same object for all calls with a token whose login has not changed.
+    """
 
     _user: User = PrivateAttr()
 
@@ -95,6 +97,11 @@ class MintageTokenVerifier:
 
     login: Login
     path: str
+    _verifier: TokenVerifier[MintageAccessToken] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        verifier = TokenVerifier(self.login, self.path, MintageAccessToken.of)
+        object.__setattr__(self, "_verifier", verifier)
 
     async def verify_token(self, token: str) -> MintageAccessToken | None:
         """Verify an access token. The SDK calls it.
@@ -112,18 +119,7 @@ class MintageTokenVerifier:
                 the middleware, which alone can apply them, is missing.
             LookupError: The login has no resource at this path.
         """
-        running = self.login.running
-        resource = running.site.resource(running.site.issuer + self.path.rstrip("/"))
-        if resource is None:
-            raise LookupError(f"the login has no resource at {self.path}")
-        if resource.rules and not self.login.guards:
-            raise RuntimeError(f"{self.path} has rules: run login.app(server), which applies them")
-        try:
-            access = await running.bearer.read(token, resource, proven=PROVEN.get() == token)
-        except InvalidToken:
-            return None
-        user = User.of(access, resource, running.site.hierarchy, running.vault)
-        return MintageAccessToken.of(token, user)
+        return await self._verifier.verify(token)
 
 
 class McpLogin(Login):

@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Generic, Self, TypeAlias, TypeVar
 
 import msgspec
 
 from mintage.access.emails import without_unverified_email
 from mintage.access.scopes import Hierarchy
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import InsufficientScope
 from mintage.grants.states import Active
 from mintage.resource.bearer import Access
@@ -21,6 +22,9 @@ from mintage.vault.values import OpenGrant
 from mintage.vault.vault import Vault
 
 Table: TypeAlias = Mapping[str, Any]
+T = TypeVar("T")
+
+_MAX_KNOWN: Final = 2000
 
 
 def config_of(
@@ -172,3 +176,26 @@ class User:
             StoreError: The store can't be read just now.
         """
         return await upstream_token(self._opened, self._vault)
+
+
+class PerGrant(Generic[T]):
+    """What is made of a token and its grant, for as long as neither changes.
+
+    Only one whose token was checked for this very request can be asked for: nothing in here says
+    that a token or a grant is still good.
+    """
+
+    def __init__(self) -> None:
+        self._made: BoundedMemory[int, tuple[OpenGrant, T]] = BoundedMemory(_MAX_KNOWN)
+
+    def of(self, access: Access) -> T | None:
+        """What was kept for the same token with the same grant, or None."""
+        opened = access.opened  # made for this token alone, and anew when its grant has changed
+        known = self._made.get(id(opened))
+        return known[1] if known is not None and known[0] is opened else None
+
+    def keep(self, access: Access, made: T) -> T:
+        """Keep *made*, and return it. A browser's session is a new one each time, and not kept."""
+        if not access.by_cookie:
+            self._made[id(access.opened)] = (access.opened, made)
+        return made
