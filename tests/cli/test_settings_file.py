@@ -60,7 +60,7 @@ def test_without_a_name_the_file_of_this_directory_is_read(tmp_path: Path) -> No
     (tmp_path / "mintage.toml").write_text('issuer = "not a url"')
     done = run(tmp_path, "check", "--json")
     assert done.returncode == 2
-    assert json.loads(done.stdout)[0]["about"] == "upstream"
+    assert json.loads(done.stdout)[0]["about"] == "resource"
 
 
 def test_the_environment_names_another_one_and_the_option_wins(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_editors_get_a_schema_that_fits_the_settings(tmp_path: Path) -> None:
         example | {"isuer": "https://auth.example.com"},
         example | {"allow": "nobody"},
         example | {"resource": [{"path": "/mcp", "credential": "everything"}]},
-        {name: value for name, value in example.items() if name != "upstream"},
+        {name: value for name, value in example.items() if name != "resource"},
     ):
         assert not schema.is_valid(wrong), wrong
 
@@ -110,7 +110,7 @@ def test_editors_get_a_schema_that_fits_the_settings(tmp_path: Path) -> None:
 def test_an_empty_name_in_the_environment_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "mintage.toml").write_text('issuer = "not a url"')
     done = run(tmp_path, "check", "--json", MINTAGE_CONFIG="")
-    assert json.loads(done.stdout)[0]["about"] == "upstream"
+    assert json.loads(done.stdout)[0]["about"] == "resource"
     assert run(tmp_path, "openapi", MINTAGE_CONFIG="").returncode == 0
 
 

@@ -15,7 +15,8 @@ from mintage.cli.opening import OpenInstallation, opened
 from mintage.cli.plain_text import counted
 from mintage.cli.settings_file import SettingsFile
 from mintage.errors import ConfigError
-from mintage.settings.load import Config, load_for_the_store
+from mintage.settings.for_the_store import load_for_the_store
+from mintage.settings.load import Config
 from mintage.settings.reading import HERE
 from mintage.settings.secret_file import SecretFile
 

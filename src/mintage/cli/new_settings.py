@@ -14,7 +14,8 @@ import msgspec
 
 from mintage.endpoints import BACKCHANNEL_LOGOUT
 from mintage.errors import ConfigError
-from mintage.settings.load import check_issuer, parse
+from mintage.settings.issuer import check_issuer
+from mintage.settings.load import parse
 from mintage.site.targets import HttpTarget
 from mintage.upstream.preset import Preset
 

@@ -14,7 +14,8 @@ from mintage.cli.auditing import audited, unrecorded
 from mintage.clients.registration import ClientIds
 from mintage.errors import ConfigError
 from mintage.events.event import Emit, ignore
-from mintage.settings.load import Config, load_for_the_store
+from mintage.settings.for_the_store import load_for_the_store
+from mintage.settings.load import Config
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import Store
 from mintage.vault import installation

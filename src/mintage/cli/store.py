@@ -16,7 +16,7 @@ from mintage.cli.plain_text import counted
 from mintage.cli.progress import Progress
 from mintage.cli.settings_file import SettingsFile
 from mintage.errors import ConfigError
-from mintage.settings.load import load_for_the_store
+from mintage.settings.for_the_store import load_for_the_store
 from mintage.settings.reading import HERE
 from mintage.stores import copying
 from mintage.stores.opening import check_store_url, open_store

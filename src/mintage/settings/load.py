@@ -6,9 +6,7 @@ The file is read once. Each part of the program gets the section that it needs, 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +16,9 @@ from mintage.access.scopes import Hierarchy
 from mintage.audit.auditor import AuditSettings
 from mintage.clients.client import Client
 from mintage.clients.policy import DocumentPolicy
-from mintage.errors import ConfigError
-from mintage.grants.admission import AllowRule, check_rules
+from mintage.grants.admission import AllowRule
 from mintage.jwt.keyring import TokenKey
-from mintage.secret_source import SOURCES, Resolve, Sources
+from mintage.secret_source import Sources
 from mintage.server.capabilities import Capabilities
 from mintage.serving.settings import ServerSection
 from mintage.settings.admin import AdminSettings, read_admin
@@ -35,6 +32,7 @@ from mintage.settings.clients import (
     read_policy,
     read_registration,
 )
+from mintage.settings.command_line import put_behind
 from mintage.settings.dpop import DpopSection
 from mintage.settings.exchanging import check_exchanging
 from mintage.settings.file import (
@@ -44,31 +42,29 @@ from mintage.settings.file import (
     GrantsSection,
     ScopesSection,
     TokensSection,
-    check_idle_lifetime,
     convert,
 )
-from mintage.settings.gateway import GatewaySection, check_gateway
+from mintage.settings.gateway import GatewaySection
 from mintage.settings.grant_types import GrantTypesSection
 from mintage.settings.id_jag import read_others
 from mintage.settings.limits import LimitsSection
-from mintage.settings.logins import check_logins, has_use_for_documents
+from mintage.settings.logins import has_use_for_documents
 from mintage.settings.metrics import MetricsAddress, read_metrics
 from mintage.settings.opentelemetry import OpenTelemetrySection
 from mintage.settings.pushed_requests import ParSection
-from mintage.settings.reading import read_settings
-from mintage.settings.resources import read_resources
+from mintage.settings.reading import settings_in
 from mintage.settings.root_secrets import root_secrets, secret_file
+from mintage.settings.sections import resources_of, rules_of, upstreams_of
+from mintage.settings.signing_keys import read_signing_keys
 from mintage.settings.status_list import StatusListSection, check_status_list
+from mintage.settings.store import store_url
 from mintage.settings.trusted_issuers import read_trusted_issuers
-from mintage.settings.upstreams import callbacks, read_upstreams
-from mintage.settings.words import none_of
+from mintage.settings.upstreams import callbacks
 from mintage.site.branding import Branding
 from mintage.site.resource import Resource
 from mintage.site.site import Site
-from mintage.stores.opening import check_store_url
 from mintage.trust.issuer import TrustedIssuer
 from mintage.upstream.upstream import Upstream
-from mintage.urls import check_https, whole_url
 from mintage.values import Secret
 from mintage.vault.values import Lifetimes
 
@@ -222,25 +218,15 @@ def load(
         ConfigError: A setting is missing or wrong. It names the key, and what to write.
     """
     environ = dict(os.environ if environ is None else environ)
-    with _written(path, environ) as data:
+    with settings_in(path, environ) as data:
         if command:
             put_behind(data, command)
         return parse(data, base=path.parent, environ=environ, existing=existing, writes=writes)
 
 
-@contextmanager
-def _written(path: Path, environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """The settings as they are written. An error in the block names the variable it is about."""
-    written = read_settings(path, environ)
-    try:
-        yield written.data
-    except ConfigError as error:
-        raise written.origins.named(error) from None
-
-
 def load_outline(path: Path) -> Outline:
     """What the TOML file *path* says, without reading any secret. Raises `ConfigError`."""
-    with _written(path, os.environ) as data:
+    with settings_in(path, os.environ) as data:
         return _outline(convert(data), path.parent)
 
 
@@ -248,7 +234,7 @@ def _outline(file: File, base: Path) -> Outline:
     return Outline(
         site=_site(
             file.issuer,
-            _resources(file, base, None),
+            resources_of(file, base, None),
             file.scopes,
             callbacks(file.upstream),
             file.account,
@@ -268,89 +254,6 @@ def _outline(file: File, base: Path) -> Outline:
     )
 
 
-def load_for_the_store(
-    path: Path,
-    *,
-    existing: bool = True,
-    unrecorded: Callable[[ConfigError], None] | None = None,
-) -> Config:
-    """What the TOML file *path* says about the store and its grants, for commands on the store.
-
-    *existing*: see `load`. No secret but the root secret is read, because an administrator may have
-    no other. *unrecorded*: for a command that is audited. The secrets of the audit trail are then
-    read too; if they or its other settings can't be used, *unrecorded* gets the reason, and the
-    result has no audit trail. The result has no signing keys, and no credentials of a client or a
-    provider. Raises `ConfigError`.
-    """
-    with _written(path, os.environ) as data:
-        return _for_the_store(convert(data), path.parent, existing=existing, unrecorded=unrecorded)
-
-
-def _for_the_store(
-    file: File, base: Path, *, existing: bool, unrecorded: Callable[[ConfigError], None] | None
-) -> Config:
-    resolve = Sources(os.environ, base)
-    audit = None
-    if unrecorded is not None:
-        try:
-            audit = read_audit(file.audit, base=base, resolve=resolve)
-        except ConfigError as error:
-            unrecorded(error)
-    store = store_url(file.store, base, resolve)
-    return Config(
-        issuer=file.issuer,
-        store=store,
-        secret_file=secret_file(file.secret, store, base),
-        upstreams=_upstreams(_without_credentials(file), lambda *_: Secret(b"not read")),
-        resources=_resources(file, base, None),
-        tokens=file.tokens,
-        grants=file.grants,
-        browser=file.browser,
-        status_list=file.status_list,
-        scopes=file.scopes,
-        audit=audit,
-        clients=read_clients(file.client, lambda *_: Secret(b"a secret that is not read")),
-        registration=RegistrationSettings(),
-        documents=DocumentPolicy(),
-        secrets=root_secrets(file.secret, store, resolve, existing=existing),
-    )
-
-
-def _without_credentials(file: File) -> File:
-    """*file* with an invented client secret for each provider, and without keys."""
-    each = file.upstream if isinstance(file.upstream, tuple) else (file.upstream,)
-    bare = tuple(
-        msgspec.structs.replace(one, client_secret="env:ANY", client_key=None)  # noqa: S106
-        for one in each
-    )
-    return msgspec.structs.replace(file, upstream=bare)
-
-
-def put_behind(data: dict[str, Any], command: Sequence[str]) -> None:
-    """Make *command* serve the one resource without a backend. Raises `ConfigError`."""
-    resources = data.setdefault("resource", [{"path": "/mcp"}])
-    bare = [r for r in resources if isinstance(r, dict) and not {"backend", "command"} & r.keys()]
-    if not bare:
-        raise ConfigError("--", f"the command has no place: {_occupied(resources)}")
-    if len(bare) != 1:
-        raise ConfigError(
-            "--", f"the command is for the resource without a backend; there are {len(bare)}"
-        )
-    bare[0]["command"] = {"run": list(command)}
-
-
-def _occupied(resources: Sequence[Any]) -> str:
-    """What to remove to make room for a command."""
-    taken = [
-        f"{name} from [[resource]] {one.get('path', '')}".rstrip()
-        for one in resources
-        if isinstance(one, dict)
-        for name in ("backend", "command")
-        if name in one
-    ]
-    return f"remove {', or '.join(taken)}" if taken else "there is no [[resource]]"
-
-
 def parse(
     data: dict[str, Any],
     *,
@@ -363,7 +266,7 @@ def parse(
     file = convert(data)
 
     resolve = Sources(environ, base)
-    resources = _resources(file, base, resolve)
+    resources = resources_of(file, base, resolve)
     store = store_url(file.store, base, resolve)
     clients = read_clients(file.client, resolve)
     check_exchanging(
@@ -372,7 +275,7 @@ def parse(
         on=file.grant_types.token_exchange is not None,
         signs=bool(file.tokens.signing_key),
     )
-    upstreams = _upstreams(file, resolve)
+    upstreams = upstreams_of(file, resolve)
     check_grants_of(
         clients,
         file.grant_types.enabled(logins=bool(upstreams)),
@@ -392,7 +295,7 @@ def parse(
             resources=resources,
             upstreams=upstreams,
         ),
-        allow=_rules(file),
+        allow=rules_of(file),
         allow_everybody=file.allow == _EVERYBODY,
         branding=read_branding(file.branding, base),
         account=file.account,
@@ -417,7 +320,7 @@ def parse(
         scopes=file.scopes,
         gateway=file.gateway,
         server=file.server,
-        signing_keys=_signing_keys(file.tokens.signing_key, resolve),
+        signing_keys=read_signing_keys(file.tokens.signing_key, resolve),
         clients=clients,
         registration=read_registration(file.registration, resolve, logins=bool(upstreams)),
         documents=read_policy(file.cimd, environ=environ, useful=has_use_for_documents(file)),
@@ -433,34 +336,6 @@ def digest_of(data: dict[str, Any]) -> str:
     # In ASCII: a variable of the environment may hold what is no UTF-8.
     written = json.dumps(data, sort_keys=True, default=str)
     return hashlib.sha256(written.encode()).hexdigest()[:12]
-
-
-def _resources(file: File, base: Path, resolve: Resolve | None) -> tuple[Resource, ...]:
-    """The resources of *file*, and the sections around them checked. Raises `ConfigError`.
-
-    *resolve*: None if no secret may be read.
-    """
-    check_issuer(file.issuer, "issuer")
-    resources = read_resources(
-        file.resource,
-        issuer=file.issuer,
-        base=base,
-        drop_headers=file.gateway.drop_headers,
-        resolve=resolve,
-    )
-    check_gateway(file.gateway, resources)
-    check_logins(file)
-    check_idle_lifetime(file)
-    _check_texts(file.scopes.texts, resources)
-    check_rules(_rules(file))
-    return resources
-
-
-def _check_texts(texts: Mapping[str, str], resources: Sequence[Resource]) -> None:
-    scopes = sorted({scope for resource in resources for scope in resource.all_scopes})
-    for scope in texts:
-        if scope not in scopes:
-            raise ConfigError(f"scopes.texts.{scope}", none_of(scope, scopes))
 
 
 def _site(
@@ -479,67 +354,3 @@ def _site(
         upstreams=tuple(callbacks) if len(callbacks) > 1 else (),
         account=account.enabled and bool(callbacks),
     )
-
-
-def _rules(file: File) -> tuple[AllowRule, ...]:
-    return () if isinstance(file.allow, str) else file.allow
-
-
-def _upstreams(file: File, resolve: Resolve) -> tuple[Upstream, ...]:
-    found = read_upstreams(file.upstream, resolve)
-    names = {upstream.name for upstream in found}
-    for number, resource in enumerate(file.resource):
-        if not set(resource.upstreams) <= names:
-            raise ConfigError(
-                f"resource[{number}].upstreams", "may hold: " + ", ".join(sorted(names))
-            )
-    wanted = [resource.id_jag for resource in file.resource if resource.id_jag is not None]
-    if any(one.subject_token == "id_token" for one in wanted):  # noqa: S105
-        found = tuple(replace(one, keeps_id_token=one.id_token) for one in found)
-    if not file.scopes.upstream:
-        return found
-    return tuple(replace(u, more_scopes=u.more_scopes or file.scopes.upstream) for u in found)
-
-
-def store_url(store: str, base: Path, resolve: Resolve) -> str:
-    """The URL of the store, which may be a secret: it may hold a password.
-
-    Its path is absolute, so that it does not depend on the working directory.
-    """
-    if store.partition(":")[0] in SOURCES and "://" not in store:
-        store = resolve(store, "store").reveal().decode("utf-8", "replace")
-    check_store(store)
-    scheme, _, path = store.partition("://")
-    return f"sqlite://{(base / path).absolute()}" if scheme == "sqlite" else store
-
-
-def _signing_keys(specs: str | tuple[str, ...], resolve: Resolve) -> tuple[TokenKey, ...]:
-    """The keys of access tokens that other programs verify too. The first one signs."""
-    keys = []
-    for spec in (specs,) if isinstance(specs, str) else specs:
-        pem = resolve(spec, "tokens.signing_key")
-        try:
-            keys.append(TokenKey.from_pem(pem.reveal()))
-        except ValueError as error:
-            raise ConfigError("tokens.signing_key", str(error)) from None
-    if keys and keys[0].signer is None:
-        raise ConfigError("tokens.signing_key", "the first must be a private key: it signs")
-    return tuple(keys)
-
-
-def check_issuer(issuer: str, key: str) -> None:
-    """RFC 8414 §2: an https URL without query or fragment; http only on this machine."""
-    parts = whole_url(issuer, key, example="https://auth.example.com")
-    check_https(parts, key)
-    if parts.path.endswith("/"):
-        raise ConfigError(key, "write it without the slash at its end")
-
-
-def check_store(store: str) -> None:
-    """Raise `ConfigError` unless *store* is the URL of one."""
-    try:
-        check_store_url(store)
-    except ValueError as error:
-        raise ConfigError("store", str(error)) from None
-    if "\0" in store or (store.endswith("/") and store != "memory://"):
-        raise ConfigError("store", "needs the path of a file, not of a directory")

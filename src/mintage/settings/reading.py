@@ -1,7 +1,8 @@
 """Reads the settings as they are written: the file, and the environment variables above it."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,16 @@ def read_settings(path: Path, environ: Mapping[str, str]) -> Written:
     """The settings of the file *path* and of *environ*. Raises `ConfigError`."""
     data = {} if is_written(path, environ) and not path.exists() else _read(path)
     return Written(data, put_in(data, environ, File))
+
+
+@contextmanager
+def settings_in(path: Path, environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The settings as they are written. An error in the block names the variable it is about."""
+    written = read_settings(path, environ)
+    try:
+        yield written.data
+    except ConfigError as error:
+        raise written.origins.named(error) from None
 
 
 def _read(path: Path) -> dict[str, Any]:

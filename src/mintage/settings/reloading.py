@@ -10,9 +10,12 @@ import msgspec
 
 from mintage.errors import ConfigError
 from mintage.secret_source import Sources
+from mintage.settings.command_line import put_behind
 from mintage.settings.file import File, convert
-from mintage.settings.load import Config, check_issuer, digest_of, parse, put_behind, store_url
+from mintage.settings.issuer import check_issuer
+from mintage.settings.load import Config, digest_of, parse
 from mintage.settings.reading import read_settings
+from mintage.settings.store import store_url
 from mintage.values import Secret
 
 AT_A_RESTART: Final = (
