@@ -5,11 +5,12 @@
     python -m benchmarks.login_in_proxies [nginx|haproxy|caddy|envoy …] [--rounds 7] [--seconds 2]
 
 All are run with the manual's files, one process each, in front of one nginx that answers with a
-kilobyte. *alone*: no question. *asking*: `/verify` for each request. *kept*: nginx keeps answers.
-*verifying*: the proxy verifies tokens itself. In each round everybody gets a turn, so that a slow
-moment of the machine hits them all. wrk sends the requests where it is installed; our own clients
-take more of the machine than nginx does. CPU is what the proxy and Mintage took for one request: it
-says more than the rate does on a machine that has other work.
+kilobyte. *alone*: no question. *floor*: as *asking*, but another nginx says yes at once: what the
+proxy's own half of a question costs. *asking*: `/verify` for each request. *kept*: nginx keeps
+answers. *verifying*: the proxy verifies tokens itself. In each round everybody gets a turn, so that
+a slow moment of the machine hits them all. wrk sends the requests where it is installed; our own
+clients take more of the machine than nginx does. CPU is what the proxy and Mintage took for one
+request: it says more than the rate does on a machine that has other work.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from tests.support.servers import children
 
 from benchmarks.bench_client import BenchClient
 from benchmarks.endpoints import CLIENTS, LONG, System, Work
-from benchmarks.forward_auth import SMALL, backend
+from benchmarks.forward_auth import SMALL, backend, nginx
 from benchmarks.load import request
 from benchmarks.systems import MintageServers, mintage, provider
 from benchmarks.timing import machine
@@ -129,9 +130,10 @@ def cpu_seconds(pid: int) -> float:
 
 
 def modes(kind: str) -> tuple[str, ...]:
+    floor = () if kind == "haproxy" else ("floor",)  # its script wants each of Mintage's headers
     kept = ("kept",) if kind == "nginx" else ()
     verifying = ("verifying",) if kind in verifying_proxies.COMMANDS else ()
-    return ("alone", "asking", *kept, *verifying)
+    return ("alone", *floor, "asking", *kept, *verifying)
 
 
 def command(
@@ -211,6 +213,9 @@ async def subjects(kind: str, directory: Path) -> AsyncIterator[tuple[list[Subje
         serving = await stack.enter_async_context(servers.serving())
         tools = free_port()
         await stack.enter_async_context(backend("nginx", directory, tools))
+        says_yes = free_port()
+        yes = f"server {{ listen 127.0.0.1:{says_yes}; return 200; }}"
+        await stack.enter_async_context(nginx(directory / "yes", yes, port=says_yes))
         found = []
         for mode in modes(kind):
             home, listen = directory / mode, free_port()
@@ -220,7 +225,8 @@ async def subjects(kind: str, directory: Path) -> AsyncIterator[tuple[list[Subje
                 await files.renew(time.time())
                 keeper = asyncio.create_task(_keep(files))
                 stack.callback(keeper.cancel)
-            line = command(kind, mode, home, listen=listen, mintage=servers.ports[0], tools=tools)
+            asked = says_yes if mode == "floor" else servers.ports[0]
+            line = command(kind, mode, home, listen=listen, mintage=asked, tools=tools)
             pid = await stack.enter_async_context(
                 proxies.running(*line, port=listen, log=home / "log", home=home)
             )
@@ -229,7 +235,7 @@ async def subjects(kind: str, directory: Path) -> AsyncIterator[tuple[list[Subje
             client = BenchClient(f"http://127.0.0.1:{listen}", listen, "")
             system = System(f"{kind} {mode}", client, 0)
             pids = [pid, *children(pid)]
-            pids += [serving.pid] if mode != "alone" else []
+            pids += [serving.pid] if mode not in ("alone", "floor") else []
             found.append(Subject(f"{kind} {mode}", system, pids))
         bench_client = servers.bench_client()
         await bench_client.register()
