@@ -6,7 +6,8 @@ from mintage.concurrency.rate_limits import RateLimit
 from mintage.settings.limits import LimitsSection
 from mintage.values import Clock
 
-_TOKENS_STAY: Final = "your tokens stay valid"
+_LATER: Final = "try again when Retry-After says"
+_TOKENS_STAY: Final = f"{_LATER}: your tokens stay valid"
 
 
 class Limits:
@@ -15,52 +16,51 @@ class Limits:
     def __init__(self, section: LimitsSection, clock: Clock) -> None:
         self.requests = RateLimit(
             section.requests_per_user,
-            f"this user sends too many requests; try again when Retry-After says: {_TOKENS_STAY}",
+            f"this user sends too many requests; {_TOKENS_STAY}",
             clock=clock,
         )
         self.refreshes = RateLimit(
             section.refreshes_per_login,
-            f"this login is refreshed too often; try again when Retry-After says: {_TOKENS_STAY}",
+            f"this login is refreshed too often; {_TOKENS_STAY}",
             clock=clock,
         )
         self.machines = RateLimit(
             section.tokens_per_machine,
-            "this client gets too many tokens: use each until it ends, and try again when "
-            "Retry-After says",
+            f"this client gets too many tokens: use each until it ends, and {_LATER}",
             clock=clock,
         )
         self.registrations_by_address = RateLimit(
             section.registrations_per_address,
-            "too many clients register from this address; try again when Retry-After says",
+            f"too many clients register from this address; {_LATER}",
             clock=clock,
         )
         self.pushed_requests_by_address = RateLimit(
             section.pushed_requests_per_address,
-            "too many requests are pushed from this address; try again when Retry-After says",
+            f"too many requests are pushed from this address; {_LATER}",
             clock=clock,
         )
         self.device_requests_by_address = RateLimit(
             section.device_requests_per_address,
-            "too many devices ask from this address; try again when Retry-After says",
+            f"too many devices ask from this address; {_LATER}",
             clock=clock,
         )
         self.device_requests = RateLimit(
             section.device_requests,
-            "too many devices ask here; try again when Retry-After says",
+            f"too many devices ask here; {_LATER}",
             clock=clock,
         )
         self.user_codes_by_address = RateLimit(
             section.user_codes_per_address,
-            "too many codes were typed from this address; try again when Retry-After says",
+            f"too many codes were typed from this address; {_LATER}",
             clock=clock,
         )
         self.user_codes = RateLimit(
             section.user_codes,
-            "too many codes were typed here; try again when Retry-After says",
+            f"too many codes were typed here; {_LATER}",
             clock=clock,
         )
         self.registrations = RateLimit(
             section.registrations,
-            "too many clients register here; try again when Retry-After says",
+            f"too many clients register here; {_LATER}",
             clock=clock,
         )
