@@ -6,7 +6,6 @@ An access token is for one resource. A refresh token is for the server itself. T
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -23,6 +22,7 @@ from mintage.jwt.claims import Claims, Confirmation
 from mintage.jwt.issuer import JWTIssuer
 from mintage.jwt.jws import MAX_TOKEN
 from mintage.jwt.keyring import KeyRing
+from mintage.jwt.signing import ClaimsSigner
 from mintage.values import Clock, Scopes
 from mintage.vault.values import CLOCK_LEEWAY, Lifetimes, OpenGrant
 
@@ -38,20 +38,23 @@ _KINDS: Final[Mapping[_Use, tuple[Kind, ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenResponse:
-    """A successful response of the token endpoint (RFC 6749 §5.1).
+class TokenResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A successful response of the token endpoint (RFC 6749 §5.1), as its JSON is.
 
-    *expires_in*: None if that is unknown. *issued_token_type*: what the access token is, for a
-    token exchange (RFC 8693 §2.2.1).
+    *expires_in*: left out if that is unknown. *scope*: likewise if it is empty, which by its
+    grammar is none (§3.3). *issued_token_type*: what the access token is, for a token exchange (RFC
+    8693 §2.2.1).
     """
 
-    access_token: str = field(repr=False)
-    expires_in: int | None
-    scope: str
-    refresh_token: str | None = field(default=None, repr=False)
-    token_type: str = "Bearer"  # noqa: S105
+    access_token: str
+    token_type: str
+    expires_in: int | None = None
+    scope: str = ""
+    refresh_token: str | None = None
     issued_token_type: str | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenResponse({self.token_type}, scope={self.scope!r})"
 
 
 class AccessToken(msgspec.Struct, frozen=True):
@@ -110,9 +113,10 @@ class Tokens:
 
         self._issuer_for = issuer_for
         self._access_ring = ring = access_keys or keys
-        self._named = ring.active.alg != "HS256"  # other verifiers need the subject
         self._refresh = issuer_for(issuer, keys)
         self._access = {resource: issuer_for(resource, ring) for resource in resources}
+        self._refresh_signer = ClaimsSigner(issuer, issuer, keys)
+        self._signers = {name: ClaimsSigner(issuer, name, ring) for name in self._access}
 
     def issue(
         self,
@@ -133,34 +137,43 @@ class Tokens:
         token outlives the login. A refresh token may: then its use ends the grant at the provider
         too (see `grants.lifetimes`).
         """
-        grant = opened.grant
-        granted = list(grant.login.scopes if scopes is None else scopes)
+        grant, login, iat = opened.grant, opened.grant.login, opened.grant.rotated_at
+        audience = resource or grant.audience
+        granted = " ".join(login.scopes if scopes is None else scopes)
         lifetime = self._until_the_end(grant, self._lifetimes.access)
-        access_token = self._access[resource or grant.audience].issue_access_token(
-            grant.login.client_id,
+        signer = self._signers[audience]
+        access = Claims(
+            self._issuer,
+            audience,
+            login.client_id,
             granted,
+            iat + lifetime,
+            iat,
             make_jti(opened.secret, grant.generation, "access"),
-            lifetime,
-            dict(claims) if claims else None,
-            grant.login.identity.subject if self._named else None,
-            self._status_claim(grant, lifetime),
-            issued_at=grant.rotated_at,
-            key_thumbprint=jkt,
+            sub=login.identity.subject if signer.needs_subject else None,
+            cnf=None if jkt is None else Confirmation(jkt),
         )
-        refresh_token = self._refresh.issue_refresh_token(
-            grant.login.client_id,
-            list(grant.login.scopes),
-            make_jti(opened.secret, grant.generation, "refresh"),
-            self._lifetimes.refresh,
-            issued_at=grant.rotated_at,
-        )
-        age = int(self._clock()) - grant.rotated_at
+        refresh_token = None
+        if refreshable and grant.ends_at is None:
+            refresh = Claims(
+                self._issuer,
+                self._issuer,
+                login.client_id,
+                " ".join(login.scopes),
+                iat + self._lifetimes.refresh,
+                iat,
+                make_jti(opened.secret, grant.generation, "refresh"),
+                "refresh",
+            )
+            refresh_token = self._refresh_signer.sign(refresh)
         return TokenResponse(
-            access_token=access_token,
-            expires_in=max(lifetime - age, 0),
-            scope=" ".join(granted),
-            refresh_token=refresh_token if refreshable and grant.ends_at is None else None,
+            access_token=signer.sign(
+                access, dict(claims) if claims else None, self._status_claim(grant, lifetime)
+            ),
             token_type=token_type(jkt),
+            expires_in=max(iat + lifetime - int(self._clock()), 0),
+            scope=granted,
+            refresh_token=refresh_token,
         )
 
     def _status_claim(self, grant: Active, lifetime: int) -> dict[str, Any] | None:
@@ -194,24 +207,25 @@ class Tokens:
         lifetime = int(end - issued_at)
         if lifetime < 1:
             raise ValueError("the token would have ended before its client has it")
-        access_token = self._access[resource].issue_access_token(
+        exchanged = Claims(
+            self._issuer,
+            resource,
             delegation.actor,
-            scopes,
+            " ".join(scopes),
+            issued_at + lifetime,
+            issued_at,
             make_jti(opened.secret, grant.generation, "exchanged"),
-            lifetime,
-            dict(claims) if claims else None,
-            grant.login.identity.subject,
-            delegation.claims()
-            | (self._status_claim(grant, issued_at + lifetime - grant.rotated_at) or {}),
-            issued_at=issued_at,
-            key_thumbprint=jkt,
+            sub=grant.login.identity.subject,
+            cnf=None if jkt is None else Confirmation(jkt),
         )
-        age = int(self._clock()) - issued_at
+        status = self._status_claim(grant, issued_at + lifetime - grant.rotated_at)
         return TokenResponse(
-            access_token=access_token,
-            expires_in=max(lifetime - age, 0),
-            scope=" ".join(scopes),
+            access_token=self._signers[resource].sign(
+                exchanged, dict(claims) if claims else None, delegation.claims() | (status or {})
+            ),
             token_type=token_type(jkt),
+            expires_in=max(issued_at + lifetime - int(self._clock()), 0),
+            scope=exchanged.scope,
             issued_token_type=ACCESS_TOKEN_TYPE,
         )
 

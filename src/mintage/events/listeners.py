@@ -31,12 +31,12 @@ class Listeners:
         """Pass *event* on, with its origin. A listener that fails stops no request."""
         if not self._listeners:
             return
-        if event.origin is NOWHERE:
-            event = replace(event, origin=self.origin())
-        party = event.party
+        party, origin = event.party, event.origin
+        if origin is NOWHERE:
+            origin = self.origin()
         if party.provider is None and party.subject is not None:
-            provider = self.provider(party.subject.subject)
-            event = replace(event, party=replace(party, provider=provider))
+            party = replace(party, provider=self.provider(party.subject.subject))
+        event = replace(event, party=party, origin=origin)
         for listener in self._listeners:
             try:
                 listener(event)

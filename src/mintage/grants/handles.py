@@ -32,6 +32,7 @@ Kind = Literal["access", "refresh", "exchanged"]
 """``exchanged``: an access token that a backend got for another one (RFC 8693)."""
 
 _KINDS: dict[Kind, bytes] = {"access": b"a", "refresh": b"r", "exchanged": b"x"}
+_BY_MARK = {mark: kind for kind, mark in _KINDS.items()}
 
 
 class Handle(msgspec.Struct, frozen=True):
@@ -50,8 +51,9 @@ class Handle(msgspec.Struct, frozen=True):
         return f"Handle({self.grant}, {self.kind} {self.generation})"
 
 
+@lru_cache(maxsize=32)
 def store_key(secret: bytes) -> bytes:
-    """The 32-byte key of the grant of *secret* in the store."""
+    """The 32-byte key of the grant of *secret* in the store. One request asks several times."""
     return hashlib.sha256(b"mintage grant\0" + secret).digest()
 
 
@@ -79,10 +81,10 @@ def parse_jti(jti: str) -> Handle | None:
     raw = _decode(jti, _JTI_BYTES)
     if raw is None:
         return None
-    for kind, mark in _KINDS.items():
-        if raw[-1:] == mark:
-            return Handle(raw[:SECRET_BYTES], int.from_bytes(raw[SECRET_BYTES:-1], "big"), kind)
-    return None
+    kind = _BY_MARK.get(raw[-1:])
+    if kind is None:
+        return None
+    return Handle(raw[:SECRET_BYTES], int.from_bytes(raw[SECRET_BYTES:-1], "big"), kind)
 
 
 def make_code(raw: bytes) -> str:

@@ -14,11 +14,11 @@ from msgspec import structs
 
 from mintage.crypto.derivation import derive_jwt_key
 from mintage.jwt import claims as claims_
-from mintage.jwt.algorithms import Signer
 from mintage.jwt.claims import Claims, Confirmation
 from mintage.jwt.hs256_fast_path import SigningPrefix, reader
-from mintage.jwt.jws import MAX_TOKEN, open_token, sign
+from mintage.jwt.jws import open_token
 from mintage.jwt.keyring import KeyRing, TokenKey
+from mintage.jwt.signing import ClaimsSigner
 from mintage.values import Clock, check_scopes
 
 __all__ = [
@@ -69,7 +69,7 @@ class JWTIssuer:
         self._clock = clock
         ring = signing_key if isinstance(signing_key, KeyRing) else KeyRing.of_one(signing_key)
         self._pins = ring.pins()
-        self._access, self._refresh = (ring.signing(refresh=refresh) for refresh in (False, True))
+        self._signer = ClaimsSigner(issuer, audience, ring)
         opening = claims_.opening(issuer, audience)
         prefixes = [
             SigningPrefix(header=header, opening=opening, key=key)
@@ -83,7 +83,6 @@ class JWTIssuer:
             ahead=self._ahead,
             clock=clock,
         )
-        self._stem = prefixes[0] if ring.active.alg == "HS256" else None
 
     @property
     def _signing_key(self) -> bytes | KeyRing:
@@ -128,7 +127,7 @@ class JWTIssuer:
         Raises:
             ValueError: `verify_token` could not accept such a token, so none is issued.
         """
-        if subject is None and self._stem is None:
+        if subject is None and self._signer.needs_subject:
             raise ValueError("an access token under a public key has a subject (RFC 9068 §2.2)")
         iat = int(self._clock()) if issued_at is None else issued_at
         exp, scope = _end(iat, expires_in), scope_claim(scopes)
@@ -138,7 +137,7 @@ class JWTIssuer:
         )
         if key_thumbprint is not None:
             claims = structs.replace(claims, cnf=Confirmation(key_thumbprint))
-        return self._sign(claims, self._access, upstream_claims, extra_claims)
+        return self._sign(claims, upstream_claims, extra_claims)
 
     def issue_refresh_token(
         self,
@@ -170,7 +169,7 @@ class JWTIssuer:
         exp, scope = _end(iat, expires_in), scope_claim(scopes)
         jti = token_urlsafe(_JTI_BYTES) if jti is None else jti
         claims = Claims(self.issuer, self.audience, client_id, scope, exp, iat, jti, "refresh")
-        return self._sign(claims, self._refresh, upstream_claims, None)
+        return self._sign(claims, upstream_claims, None)
 
     def verify_token(self, token: str, expected_token_use: str = "access") -> dict[str, Any]:  # noqa: S107
         """Verify a token of this issuer, and return all of its claims (RFC 7519 §7.2).
@@ -226,25 +225,11 @@ class JWTIssuer:
     def _sign(
         self,
         claims: Claims,
-        signing: tuple[bytes, Signer],
         upstream: dict[str, Any] | None,
         extra: dict[str, Any] | None,
     ) -> str:
         claims_.check_names(claims)
-        plain = not upstream and not extra
-        if plain and self._stem is not None:
-            token = self._stem.sign(claims_.encode(claims))
-        else:
-            header, signer = signing
-            payload = (
-                claims_.encode(claims)
-                if plain
-                else claims_.encode_slow_path(_merge(claims, upstream or {}, extra or {}))
-            )
-            token = sign(payload, header=header, signer=signer)
-        if len(token) > MAX_TOKEN:
-            raise ValueError(f"the token would be over {MAX_TOKEN} characters")
-        return token
+        return self._signer.sign(claims, upstream, extra)
 
 
 async def derive_jwt_key_async(
@@ -291,17 +276,6 @@ def scope_claim(scopes: Sequence[str]) -> str:
 def _joined(scopes: tuple[str, ...]) -> str:
     check_scopes(scopes)
     return " ".join(scopes)
-
-
-def _merge(claims: Claims, upstream: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-    """All claims, in the order of the payload."""
-    if not (isinstance(extra, dict) and isinstance(upstream, dict)):
-        raise ValueError("claims are given as a dict")  # noqa: TRY004
-    if taken := claims_.RESERVED.intersection(extra):
-        raise ValueError(f"extra_claims may not set {', '.join(sorted(taken))}")
-    merged = claims_.as_dict(claims) | extra
-    bound = {"cnf": merged.pop("cnf")} if "cnf" in merged else {}
-    return merged | ({"upstream_claims": upstream} if upstream else {}) | bound
 
 
 def _end(iat: int, expires_in: int) -> int:

@@ -1,8 +1,10 @@
 """What the token endpoint and the metadata ask of a grant type, and what they give to one."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Final, Protocol, TypeAlias, runtime_checkable
+
+import msgspec
 
 from mintage.clients.client import Client
 from mintage.grant_tokens import TokenResponse
@@ -24,18 +26,20 @@ class Parameters:
     others: Mapping[str, Schema]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRequest:
+class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A token request whose client has authenticated, and may use the grant type.
 
     *source*: from which address it came, if that is to be kept. *jkt*: the thumbprint of the key
     that its DPoP proof proves (RFC 9449 §5). The tokens are to be bound to it; None: to none.
     """
 
-    form: Form = field(repr=False)
+    form: Form
     client: Client
     source: str | None = None
     jkt: str | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenRequest(client={self.client!r})"
 
 
 class GrantType(Protocol):

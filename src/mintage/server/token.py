@@ -10,7 +10,6 @@ from starlette.responses import Response
 from mintage.clients.advice import check_grant_type
 from mintage.clients.authentication import Authenticator
 from mintage.errors import UnsupportedGrantType
-from mintage.grant_tokens import TokenResponse
 from mintage.server.client_address import KeptAddress, kept_address
 from mintage.server.grant_type import ClientlessGrantType, GrantType, TokenRequest
 from mintage.server.proof_of_key import ProofOfKey
@@ -55,7 +54,7 @@ class TokenEndpoint:
         if clientless is not None and not _names_client(form, authorization):
             jkt = self._proof_of_key.jkt(request)
             issued = await clientless.issue_without_client(form, source, jkt)
-            return json_response(_body(issued), headers=NO_STORE | self._proof_of_key.headers(jkt))
+            return json_response(issued, headers=NO_STORE | self._proof_of_key.headers(jkt))
         client = await self._authenticate(
             form, authorization, concerns=partial(grant_type.concerns, form)
         )
@@ -64,25 +63,9 @@ class TokenEndpoint:
         issued = await grant_type.issue(
             TokenRequest(form=form, client=client, source=source, jkt=jkt)
         )
-        return json_response(_body(issued), headers=NO_STORE | self._proof_of_key.headers(jkt))
+        return json_response(issued, headers=NO_STORE | self._proof_of_key.headers(jkt))
 
 
 def _names_client(form: Form, authorization: str | None) -> bool:
     """Whether the request names or authenticates a client, in whichever way."""
     return authorization is not None or not _CLIENT.isdisjoint(form)
-
-
-def _body(issued: TokenResponse) -> dict[str, object]:
-    body: dict[str, object] = {
-        "access_token": issued.access_token,
-        "token_type": issued.token_type,
-    }
-    if issued.expires_in is not None:
-        body["expires_in"] = issued.expires_in
-    if issued.scope:  # an empty one is none by its grammar (RFC 6749 §3.3)
-        body["scope"] = issued.scope
-    if issued.refresh_token is not None:
-        body["refresh_token"] = issued.refresh_token
-    if issued.issued_token_type is not None:
-        body["issued_token_type"] = issued.issued_token_type
-    return body

@@ -1,14 +1,18 @@
 """What most grant types end with: the tokens of an opened grant, for one resource."""
 
 import logging
-from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 from mintage.access.emails import without_unverified_email
 from mintage.clients.client import Client
 from mintage.errors import InvalidTarget, OAuthError, TemporarilyUnavailable
 from mintage.grant_tokens import TokenResponse, Tokens
+from mintage.grants.states import Identity
 from mintage.server.bound_resource import check_bound
 from mintage.server.told_claims import told_claims
+from mintage.site.resource import Resource
 from mintage.site.site import Site
 from mintage.values import Scopes
 from mintage.vault.values import OpenGrant
@@ -16,8 +20,7 @@ from mintage.vault.values import OpenGrant
 log = logging.getLogger("mintage.server")
 
 
-@dataclass(slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, kw_only=True):
     """The response to one token request. It is made before the vault writes, and sent afterwards.
 
     So a setting that has changed since the login is noticed before anything is spent. *resource*:
@@ -32,7 +35,7 @@ class Answer:
     resource: str | None
     jkt: str | None
     scopes: Scopes | None = None
-    _made: tuple[OpenGrant, TokenResponse] | None = field(default=None, init=False, repr=False)
+    _made: tuple[OpenGrant, TokenResponse] | None = None
 
     def __call__(self, opened: OpenGrant) -> TokenResponse:
         """The tokens of *opened*.
@@ -52,18 +55,22 @@ class Answer:
         check_bound(target, self.jkt)
         # A scope that the settings no longer know leaves new tokens.
         wanted = tuple(s for s in self.scopes or () if s in login.scopes) or login.scopes
-        said = without_unverified_email(login.identity.claims)
-        claims, left_out = told_claims(target.token_claims, said)
-        for name, why in left_out.items():
-            log.warning("the claim %s was left out of a token: it %s", name, why)
         return self.tokens.issue(
             opened,
             resource=target.identifier,
             scopes=tuple(scope for scope in wanted if scope in target.all_scopes),
-            claims=claims,
+            claims=_told(target, login.identity) if target.token_claims else None,
             refreshable="refresh_token" in self.client.grant_types,
             jkt=self.jkt,
         )
+
+
+def _told(target: Resource, who: Identity) -> dict[str, Any]:
+    """The provider's claims about *who* for a token for *target*."""
+    told, left_out = told_claims(target.token_claims, without_unverified_email(who.claims))
+    for name, why in left_out.items():
+        log.warning("the claim %s was left out of a token: it %s", name, why)
+    return told
 
 
 def _not_served(resource: str, site: Site) -> OAuthError:

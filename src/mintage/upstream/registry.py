@@ -140,6 +140,8 @@ class Upstreams:
             RegisteredUpstream(upstream, client, names - {upstream.name})
             for upstream, client in clients
         )
+        self._by_name = {one.name: one for one in self._all}
+        self._unprefixed = next((one for one in self._all if not one.prefix), None)
         self._owners: BoundedMemory[tuple[str | None, str | None], RegisteredUpstream | None] = (
             BoundedMemory(_MAX_ISSUERS)
         )
@@ -152,15 +154,16 @@ class Upstreams:
 
     def find(self, name: str) -> RegisteredUpstream | None:
         """The provider of that name."""
-        return next((one for one in self._all if one.name == name), None)
+        return self._by_name.get(name)
 
     def name_of(self, subject: str) -> str | None:
         """The name of the provider of a user called *subject* here; None for a machine."""
-        if subject.partition("|")[0] in RESERVED:
+        first = subject.partition("|")[0]
+        if first in RESERVED:
             return None
-        named = self.find(subject.partition("|")[0])
+        named = self._by_name.get(first)
         if named is None or not named.prefix:
-            named = next((one for one in self._all if not one.prefix), None)
+            named = self._unprefixed
         return None if named is None else named.name
 
     def issued(self, tokens: UpstreamTokens) -> bool:

@@ -1,9 +1,9 @@
 """The arguments and results of the vault's calls."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import msgspec
 
@@ -124,15 +124,13 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
         used: tuple[int | None, str | None, int | None] = (None, None, None)
         if isinstance(grant, Active):
             used = (grant.rotated_at, grant.used_from, grant.ends_at)
-        who, claims = login.identity, login.identity.claims
-        names = (claims.get(claim) for claim in ("email", "preferred_username", "name"))
-        name = next((name for name in names if isinstance(name, str)), None)
+        who = login.identity
         return cls(
             who.issuer,
             who.subject,
             login.client_id,
             login.created_at,
-            name,
+            _name_of(who.claims),
             login.order,
             login.scopes,
             (login.resource, *login.more_resources),
@@ -140,6 +138,13 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
             *used,
             who.machine,
         )
+
+
+def _name_of(claims: Mapping[str, Any]) -> str | None:
+    for claim in ("email", "preferred_username", "name"):
+        if isinstance(name := claims.get(claim), str):
+            return name
+    return None
 
 
 @dataclass(frozen=True, slots=True)

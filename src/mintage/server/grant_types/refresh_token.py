@@ -1,8 +1,10 @@
 """``grant_type=refresh_token`` (RFC 6749 §6, with rotation as RFC 9700 §4.14.2 asks)."""
 
 from collections.abc import Callable, Collection, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from mintage.clients.client import Client
 from mintage.concurrency.rate_limits import no_limit
@@ -25,21 +27,25 @@ from mintage.vault.vault import Vault
 from mintage.web.forms import Form, one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshRequest:
+class RefreshRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A token request with a refresh token (RFC 6749 §6). *scopes*: None for all."""
 
-    refresh_token: str = field(repr=False)
+    refresh_token: str
     scopes: Scopes | None
     resource: str | None
+
+    def __repr__(self) -> str:
+        return f"RefreshRequest(scopes={self.scopes!r}, resource={self.resource!r})"
 
     @classmethod
     def parse(cls, form: Form, site: Site) -> "RefreshRequest":
         """Raises `InvalidRequest`, `InvalidScope`, `InvalidTarget`."""
-        asked = asked_scopes(form) or ()
+        asked = asked_scopes(form)
+        if asked is not None:
+            asked = tuple(scope for scope in asked if scope != "offline_access") or None
         return cls(
             refresh_token=one(form, "refresh_token"),
-            scopes=tuple(scope for scope in asked if scope != "offline_access") or None,
+            scopes=asked,
             resource=named_resource(form, site),
         )
 

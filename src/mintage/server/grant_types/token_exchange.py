@@ -24,7 +24,7 @@ from mintage.errors import (
 )
 from mintage.events.event import Emit, ignore
 from mintage.events.tokens import TokenDelegated, UpstreamTokenGiven
-from mintage.grant_tokens import ACCESS_TOKEN_TYPE, TokenResponse, Tokens
+from mintage.grant_tokens import ACCESS_TOKEN_TYPE, TokenResponse, Tokens, token_type
 from mintage.grants.delegation import Delegation, narrowed, passed_on
 from mintage.grants.states import Active
 from mintage.server.bound_resource import check_bound
@@ -229,6 +229,7 @@ class TokenExchange:
         left = None if upstream.expires_at is None else upstream.expires_at - int(self.clock())
         return TokenResponse(
             access_token=upstream.access_token,
+            token_type=token_type(None),
             expires_in=left,
             scope=upstream.scope or "",
             issued_token_type=ACCESS_TOKEN_TYPE,
