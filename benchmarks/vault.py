@@ -29,7 +29,7 @@ from mintage.grant_tokens import Tokens
 from mintage.grants.handles import Handle, grant_id, parse_code, store_key
 from mintage.grants.lease import Renewed
 from mintage.grants.pkce import s256
-from mintage.grants.states import Consent, Identity, UpstreamTokens
+from mintage.grants.states import Active, Consent, Identity, UpstreamTokens
 from mintage.grants.transitions import Redemption, Refreshment
 from mintage.jwt.keyring import KeyRing
 from mintage.resource.bearer import Bearer
@@ -316,7 +316,9 @@ async def cached_bytes() -> float:
         outcome = await house.vault._grants.load(handles[number % len(handles)].secret)
         assert outcome is not None
         key = number.to_bytes(32, "big")
-        cache.put(key, outcome[1], cache.ticket(key))  # type: ignore[arg-type]
+        assert isinstance(outcome[1], Active)
+        secret = bytes(bytearray(handles[number % len(handles)].secret))  # each has its own
+        cache.put(key, OpenGrant(secret, outcome[1]), cache.ticket(key))
     gc.collect()
     size = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()

@@ -14,6 +14,7 @@ from mintage.errors import ConfigError
 from mintage.settings.load import parse
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.upstream.id_jag import ID_JAG
+from mintage.vault.values import OpenGrant
 from tests.support.other_server import CLIENT_ID, CLIENT_SECRET, OtherServer
 from tests.support.world import THE_BACKEND, World
 
@@ -250,6 +251,16 @@ class TestAnotherSubject:
         handle = world.running.tokens.read_access(token, world.resource).handle
         opened = await world.running.vault.authenticate(handle)
         assert opened.grant.upstream.id_token is None  # type: ignore[union-attr]
+
+    async def test_it_comes_from_the_store_if_the_grant_is_in_memory(
+        self, world: World, other: OtherServer
+    ) -> None:
+        token = await logged_in(world)
+        handle = world.running.tokens.read_access(token, world.resource).handle
+        assert isinstance(await world.running.vault.authenticate(handle), OpenGrant)
+        answer = await call(world, token)
+        assert answer.json()["user"] == "alice"
+        assert other.seen["token"] == 1
 
 
 @pytest.mark.parametrize(

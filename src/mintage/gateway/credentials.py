@@ -15,11 +15,11 @@ from mintage.events.tokens import TokenExchanged, TokenExchangeRefused
 from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
 from mintage.grants.delegation import Actors, act_claim
 from mintage.grants.handles import Handle, store_key
-from mintage.grants.states import Identity, UpstreamTokens
+from mintage.grants.states import Identity, UpstreamTokens, in_memory
 from mintage.jwt.jws import sign
 from mintage.jwt.keyring import TokenKey
 from mintage.resource.bearer import Access
-from mintage.resource.upstream_token import fresh_upstream
+from mintage.resource.upstream_token import fresh_upstream, stored_upstream
 from mintage.server.subject_tokens import CLAIM, IDENTITY_TYPE, Subject, SubjectBox
 from mintage.site.resource import Resource
 from mintage.upstream.id_jag import LOGIN_TOO_OLD
@@ -185,7 +185,7 @@ class BackendCredentials:
         """A token for the backend's audience (RFC 8693), cached while it is valid."""
         if wanted is None:
             raise ValueError("there are no settings for the exchange")
-        tokens = await fresh_upstream(access.opened, self.vault)
+        tokens = in_memory(await fresh_upstream(access.opened, self.vault))
         # The key is the whole question: two resources may differ in the scope alone.
         key = store_key(access.opened.secret), wanted
         kept = self._exchanged.get(key)
@@ -193,13 +193,21 @@ class BackendCredentials:
             return kept.token
         party = access.opened.party(resource.identifier)
         flight = key[0] + msgspec.msgpack.encode((tokens.access_token, wanted))
-        return await self._flights.join(flight, lambda: self._ask(key, tokens, party))
+        secret = access.opened.secret
+        return await self._flights.join(flight, lambda: self._ask(key, tokens, party, secret))
 
     async def _ask(
-        self, key: tuple[bytes, Exchange | IdJag], tokens: UpstreamTokens, party: Party
+        self,
+        key: tuple[bytes, Exchange | IdJag],
+        tokens: UpstreamTokens,
+        party: Party,
+        secret: bytes,
     ) -> str:
+        shown = tokens
+        if isinstance(key[1], IdJag) and key[1].subject == "refresh_token":
+            shown = await stored_upstream(secret, self.vault)
         try:
-            given = await self.exchanger(tokens, key[1])
+            given = await self.exchanger(shown, key[1])
         except UpstreamRefused as refusal:
             reason, audience = refusal.error, key[1].audience
             self.emit(TokenExchangeRefused(party=party, reason=reason, audience=audience))

@@ -144,7 +144,12 @@ def inside(record: bytes) -> bytes | None:
 
 
 def encode(grant: Grant, *, head: Head, key: BoxKey, store_key: bytes, nonce: bytes) -> bytes:
-    """The record of *grant*. It can be read only under *store_key*."""
+    """The record of *grant*. It can be read only under *store_key*.
+
+    Raises ``ValueError`` for a copy from memory, which is without its refresh token (`in_memory`).
+    """
+    if isinstance(grant, Active) and grant.upstream and grant.upstream.refresh_token_is_stored:
+        raise ValueError("this grant is from memory: its refresh token would be lost")
     context = head.raw + store_key
     return head.raw + seal(_encoder.encode(grant), key=key, context=context, nonce=nonce)
 

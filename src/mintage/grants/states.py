@@ -30,7 +30,8 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     several. *issuer*: the provider that issued them; they are sent to no other. *replaced*: the
     provider revokes this access token when it issues the next one. *sid*: the provider's session in
     which the user logged in, if the id_token names it. *id_token*: kept only if a resource needs it
-    (`Upstream.keeps_id_token`).
+    (`Upstream.keeps_id_token`). *refresh_token_is_stored*: there is a refresh token, and this copy
+    in memory is without it (`in_memory`).
     """
 
     access_token: str
@@ -45,11 +46,13 @@ class UpstreamTokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     replaced: bool = False
     sid: str | None = None
     id_token: str | None = None
+    refresh_token_is_stored: bool = False
 
     @property
     def renewable(self) -> bool:
         """Whether the provider can issue another token, or say whether this one is valid."""
-        return self.refresh_token is not None or self.recheck
+        has_refresh_token = self.refresh_token is not None or self.refresh_token_is_stored
+        return has_refresh_token or self.recheck
 
     def __repr__(self) -> str:
         return f"UpstreamTokens(…, expires_at={self.expires_at})"
@@ -191,6 +194,16 @@ class Reason(StrEnum):
     ASSERTION_REPLAYED = "assertion_replayed"
     LOGGED_OUT = "logged_out_at_the_provider"
     DENIED = "denied_by_the_person"
+
+
+def in_memory(tokens: UpstreamTokens) -> UpstreamTokens:
+    """*tokens* without the refresh token, which is long, and which requests do not need.
+
+    A renewal and a revocation read it from the store.
+    """
+    if tokens.refresh_token is None:
+        return tokens
+    return replace(tokens, refresh_token=None, refresh_token_is_stored=True)
 
 
 def bound_tokens(grant: Pending | Active) -> UpstreamTokens | None:

@@ -1,7 +1,7 @@
 """The user's token at the identity provider, for programs that call it on the user's behalf."""
 
 from mintage.errors import AccessDenied, InvalidToken
-from mintage.grants.states import UpstreamTokens
+from mintage.grants.states import Reason, UpstreamTokens
 from mintage.vault.values import OpenGrant, Refused
 from mintage.vault.vault import Vault
 
@@ -21,14 +21,29 @@ async def fresh_upstream(opened: OpenGrant, vault: Vault) -> UpstreamTokens:
         raise _no_tokens(opened)
     outcome = await vault.with_fresh_upstream(opened)
     if isinstance(outcome, Refused):
-        raise InvalidToken(
-            "the login at the identity provider has ended; log in again",
-            reason=outcome.reason.value,
-            stage="upstream",
-        )
+        raise _has_ended(outcome.reason)
     if outcome.grant.upstream is None:
         raise _no_tokens(opened)
     return outcome.grant.upstream
+
+
+async def stored_upstream(secret: bytes, vault: Vault) -> UpstreamTokens:
+    """The provider's tokens of the grant of *secret*, with the refresh token, from the store.
+
+    Raises `InvalidToken` if the grant has ended meanwhile.
+    """
+    tokens = await vault.stored_upstream(secret)
+    if tokens is None:
+        raise _has_ended(Reason.REVOKED)
+    return tokens
+
+
+def _has_ended(reason: Reason) -> InvalidToken:
+    return InvalidToken(
+        "the login at the identity provider has ended; log in again",
+        reason=reason.value,
+        stage="upstream",
+    )
 
 
 def _no_tokens(opened: OpenGrant) -> AccessDenied:

@@ -11,9 +11,10 @@ import msgspec
 from msgspec.structs import replace
 
 from mintage.concurrency.bounded_memory import BoundedMemory
-from mintage.grants.states import Active
+from mintage.grants.states import Active, in_memory
 from mintage.values import Clock
 from mintage.vault.shared_parts import SharedParts
+from mintage.vault.values import OpenGrant
 
 DEFAULT_SIZE: Final = 10_000
 DEFAULT_TTL: Final = 5.0
@@ -82,10 +83,12 @@ class GrantCache:
             return None
         return known.grant
 
-    def unchanged(self, key: bytes) -> Active | None:
-        """`last_known`, unless a change of it may have been missed."""
+    def secret_of(self, key: bytes) -> bytes | None:
+        """The secret of the `last_known` grant, unless a change of it may have been missed."""
         known = self._grants.get(key)
-        return None if known is None or known.era is not self._era else self.last_known(key)
+        if known is None or known.era is not self._era or self.last_known(key) is None:
+            return None
+        return known.secret
 
     def ticket(self, key: bytes) -> object:
         """Take it before a load. It is valid until the grant under *key* changes."""
@@ -93,11 +96,19 @@ class GrantCache:
         self._tickets[key] = ticket
         return ticket
 
-    def put(self, key: bytes, grant: Active, ticket: object) -> None:
-        """Cache *grant*, unless it changed since *ticket* was taken."""
-        if self.give_back(key, ticket) and self._ttl > 0:
-            self._shared.share(grant)
-            self._grants[key] = _Known(grant, self._clock() + self._ttl, self._era)
+    def put(self, key: bytes, opened: OpenGrant, ticket: object) -> None:
+        """Cache *opened*, without the provider's refresh token (see `in_memory`).
+
+        Not if it changed since *ticket* was taken.
+        """
+        if not self.give_back(key, ticket) or self._ttl <= 0:
+            return
+        grant = opened.grant
+        if grant.upstream is not None:
+            grant = replace(grant, upstream=in_memory(grant.upstream))
+        self._shared.share(grant)
+        until = self._clock() + self._ttl
+        self._grants[key] = _Known(grant, opened.secret, until, self._era)
 
     def give_back(self, key: bytes, ticket: object) -> bool:
         """Use up *ticket*. Returns whether it was valid."""
@@ -124,5 +135,6 @@ class GrantCache:
 
 class _Known(msgspec.Struct, frozen=True, gc=False):
     grant: Active
+    secret: bytes  # opens the record of a grant that is ended by somebody who can't
     fresh_until: float
     era: object

@@ -21,7 +21,7 @@ from mintage.events.event import Emit, ignore
 from mintage.grants import handles
 from mintage.grants.endings import ending
 from mintage.grants.parties import party_of
-from mintage.grants.records import SETTLED, inside, slots_of
+from mintage.grants.records import inside, slots_of
 from mintage.grants.states import (
     Active,
     Consent,
@@ -340,21 +340,18 @@ class StoredGrants:
         self._report_tokens(bound_tokens(before))
         return revoked
 
-    async def settle_known(self, key: bytes, known: Active) -> None:
-        """The same for a grant that this process has decrypted, if it is one that was so ended."""
+    async def settle(self, secret: bytes) -> None:
+        """Report the upstream tokens of the grant of *secret*, if it was ended without that."""
         if not self._tells:
             return
         try:
-            seen = await self._store.load(key)
-            if seen is None or inside(seen.record) is None:
-                return
-            await self._store.replace(key, seen, SETTLED, self._lifetimes.end_of(known))
-        except (Stale, RecordError):
+            seen = await self._store.load(handles.store_key(secret))
+            if seen is not None and inside(seen.record) is not None:
+                await self.load(secret)
+        except RecordError:
             return
         except StoreUnavailable as error:
             log.warning("an ended grant's upstream tokens are reported later: %s", error)
-            return
-        self._report_tokens(bound_tokens(known))
 
     def _report_tokens(self, tokens: UpstreamTokens | None) -> None:
         """Report the upstream tokens of a grant that has ended, if it has some."""

@@ -404,14 +404,14 @@ class Vault:
     ) -> None:
         """End a grant that `listing` found.
 
-        If its client used it here a moment ago, it is still decrypted in the cache, and its
-        upstream tokens are reported. Otherwise nobody can read them without a token of the client.
-        They are reported when the client next comes with one.
+        If its client used it here a moment ago, its secret is still in the cache, and its upstream
+        tokens are reported. Otherwise nobody can read them without a token of the client. They are
+        reported when the client next comes with one.
         """
-        known = self._cache.unchanged(grant.key)
+        secret = self._cache.secret_of(grant.key)
         await self.listing.end(grant, by=by, reason=reason)
-        if known is not None:
-            await self._grants.settle_known(grant.key, known)
+        if secret is not None:
+            await self._grants.settle(secret)
 
     async def end_at_provider(
         self, issuer: str, *, subject: str | None, sid: str | None
@@ -468,10 +468,10 @@ class Vault:
             if key == EVERYTHING:
                 self._anything_changed()
                 continue
-            known = self._cache.unchanged(key)
+            secret = self._cache.secret_of(key)
             self._changed(key)
-            if known is not None:  # another process may have ended it, and could not read it
-                self._settling.start(key, partial(self._grants.settle_known, key, known))
+            if secret is not None:  # another process may have ended it, and could not read it
+                self._settling.start(key, partial(self._grants.settle, secret))
 
     async def with_fresh_upstream(self, opened: OpenGrant) -> OpenGrant | Refused:
         """*opened* with an upstream token that is valid for a while (see `Renewal.fresh`)."""
@@ -480,6 +480,11 @@ class Vault:
     def upstream_at_hand(self, opened: OpenGrant) -> UpstreamTokens | None:
         """The provider's tokens of *opened*, if the provider need not be asked for them."""
         return self._renewal.at_hand(opened.grant)
+
+    async def stored_upstream(self, secret: bytes) -> UpstreamTokens | None:
+        """The provider's tokens of the live grant of *secret*, with the refresh token."""
+        found = await self._grants.load_patiently(secret)
+        return found[1].upstream if found and isinstance(found[1], Active) else None
 
     def condition(self) -> Condition:
         """How it is doing, in numbers."""
@@ -558,7 +563,7 @@ class Vault:
             found = await self._grants.load(secret)
         grant = None if found is None else found[1]
         if isinstance(grant, Active):
-            self._cache.put(key, grant, ticket)
+            self._cache.put(key, OpenGrant(secret, grant), ticket)
         else:
             self._cache.drop(key)
         return grant
