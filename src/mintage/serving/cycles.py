@@ -6,9 +6,10 @@ application waits for one, no copy of a body that came at once, and one check fo
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
+import msgspec
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 
@@ -19,63 +20,33 @@ _INTERNAL_ERROR: Final = b"Internal Server Error"
 log = logging.getLogger("uvicorn.error")
 
 
-class Cycle:
+class Cycle(msgspec.Struct, eq=False):
     """*default_headers* are in each response. *plain*: the client speaks HTTP/1.0.
 
-    *keep_alive*: whether another request may follow. *on_response* is called after the last byte.
+    *on_response* is called after the last byte. *keep_alive*: whether another request may follow.
+    *for_head*: whether it is a HEAD. *more_body*: whether more of the body may come, and *has_news*
+    whether the application need not wait to hear of it.
     """
 
-    __slots__ = (
-        "_body",
-        "_chunked",
-        "_default_headers",
-        "_flow",
-        "_for_head",
-        "_has_news",
-        "_left",
-        "_more_body",
-        "_on_response",
-        "_plain",
-        "_scope",
-        "_transport",
-        "_waiting",
-        "buffered",
-        "disconnected",
-        "keep_alive",
-        "response_complete",
-        "response_started",
-        "waiting_for_100_continue",
-    )
-
-    def __init__(
-        self,
-        scope: Scope,
-        transport: asyncio.Transport,
-        flow: FlowControl,
-        default_headers: list[Header],
-        *,
-        expect_100_continue: bool,
-        plain: bool,
-        keep_alive: bool,
-        on_response: Callable[[], None],
-    ) -> None:
-        self._scope = scope
-        self._transport = transport
-        self._flow = flow
-        self._default_headers = default_headers
-        self.waiting_for_100_continue = expect_100_continue
-        self.keep_alive = keep_alive
-        self._on_response = on_response
-        self.disconnected = self.response_started = self.response_complete = False
-        self._more_body = True
-        self.buffered = 0  # bytes of the body that the application has not taken
-        self._body: list[bytes] = []
-        self._has_news = False
-        self._waiting: tuple[asyncio.Future[None], ...] = ()  # the application, for news
-        self._for_head = scope["method"] == "HEAD"
-        self._plain = plain
-        self._chunked = False
-        self._left: int | None = None  # bytes of a response whose length is stated
+    scope: Scope
+    transport: asyncio.Transport
+    flow: FlowControl
+    default_headers: list[Header]
+    on_response: Callable[[], None]
+    waiting_for_100_continue: bool
+    plain: bool
+    keep_alive: bool
+    for_head: bool
+    more_body: bool = True
+    has_news: bool = False
+    disconnected: bool = False
+    response_started: bool = False
+    response_complete: bool = False
+    buffered: int = 0  # bytes of the body that the application has not taken
+    _body: list[bytes] = msgspec.field(default_factory=list)
+    _waiting: tuple[asyncio.Future[None], ...] = ()  # the application, for news
+    _chunked: bool = False
+    _left: int | None = None  # bytes of a response whose length is stated
 
     # For the connection
 
@@ -87,7 +58,7 @@ class Cycle:
 
     def finish(self) -> None:
         """The request's body is complete."""
-        self._more_body = False
+        self.more_body = False
         self._tell()
 
     def abandon(self) -> None:
@@ -99,7 +70,7 @@ class Cycle:
     async def run(self, app: ASGIApp) -> None:
         """Let *app* answer. An error of it is logged, and ends the response."""
         try:
-            await app(self._scope, self.receive, self.send)
+            await app(self.scope, self.receive, self.send)
         except BaseException:
             log.exception("Exception in ASGI application")
             await self._give_up()
@@ -108,11 +79,11 @@ class Cycle:
                 log.error("the application returned before its response was complete")
                 await self._give_up()
         finally:
-            self._on_response = _nothing  # else the connection and this hold each other
+            self.on_response = _nothing  # else the connection and this hold each other
 
     async def _give_up(self) -> None:
         if self.response_started:
-            self._transport.close()
+            self.transport.close()
             return
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
@@ -125,46 +96,43 @@ class Cycle:
     # For the application
 
     async def receive(self) -> Message:
-        if self.waiting_for_100_continue and not self._transport.is_closing():
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         if not (self.disconnected or self.response_complete):
-            self._flow.resume_reading()
+            self.flow.resume_reading()
             await self._wait()
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         body = b"".join(self._body)
         self._body = []
         self.buffered = 0
-        return {"type": "http.request", "body": body, "more_body": self._more_body}
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
-        if self._flow.write_paused and not self.disconnected:
-            await self._flow.drain()
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
         if self.disconnected:
             return
         kind = message["type"]
         if kind == "http.response.start" and not self.response_started:
             self.response_started = True
             self.waiting_for_100_continue = False
-            self._start(message["status"], message.get("headers", ()))
+            head, self._left, self._chunked, self.keep_alive = head_of(
+                message["status"],
+                (*self.default_headers, *message.get("headers", ())),
+                self.keep_alive,
+                self.for_head,
+                self.plain,
+            )
+            self.transport.write(head)
         elif kind == "http.response.body" and self.response_started and not self.response_complete:
             self._continue(message.get("body", b""), more=message.get("more_body", False))
         else:
             raise RuntimeError(f"Unexpected ASGI message '{kind}'.")
 
-    def _start(self, status: int, headers: Iterable[Header]) -> None:
-        head, self._left, self._chunked, self.keep_alive = head_of(
-            status,
-            (*self._default_headers, *headers),
-            keep_alive=self.keep_alive,
-            for_head=self._for_head,
-            plain=self._plain,
-        )
-        self._transport.write(head)
-
     def _continue(self, body: bytes, *, more: bool) -> None:
-        if self._for_head:
+        if self.for_head:
             self._left = 0
         elif self._chunked:
             self._write_chunk(body, more=more)
@@ -177,22 +145,22 @@ class Cycle:
         self.response_complete = True
         self._tell()
         if not self.keep_alive:
-            self._transport.close()
-        self._on_response()
+            self.transport.close()
+        self.on_response()
 
     def _write_chunk(self, body: bytes, *, more: bool) -> None:
         chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        self._transport.write(chunk if more else chunk + b"0\r\n\r\n")
+        self.transport.write(chunk if more else chunk + b"0\r\n\r\n")
 
     def _write_part(self, body: bytes) -> None:
         if self._left is not None:
             self._left -= len(body)
             if self._left < 0:
                 raise RuntimeError("Response content longer than Content-Length")
-        self._transport.write(body)
+        self.transport.write(body)
 
     def _tell(self) -> None:
-        self._has_news = True
+        self.has_news = True
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
@@ -200,11 +168,11 @@ class Cycle:
 
     async def _wait(self) -> None:
         """Wait until `_tell` was called since the last time."""
-        if not self._has_news:
+        if not self.has_news:
             waiting = asyncio.get_running_loop().create_future()
             self._waiting = (*self._waiting, waiting)
             await waiting
-        self._has_news = False
+        self.has_news = False
 
 
 def _nothing() -> None:

@@ -10,10 +10,12 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 import httptools
+import msgspec
 from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.network.tcp import notice_its_end
 from mintage.serving.cycles import Cycle
 from mintage.serving.declined_upgrades import without_offer
@@ -40,6 +42,8 @@ _REST_SECONDS: Final = 30  # for the rest of a body whose request is answered
 _PER_LINE: Final = 4  # bytes of a header line that are neither name nor value
 _MAX_WEBSOCKET_LINE: Final = 8000  # bytes: what the library of WebSockets takes
 _MAX_WEBSOCKET_HEADERS: Final = 120
+_KEPT: Final = 1000  # requests
+_LONGEST_KEPT: Final = 4096  # bytes of such a request
 
 
 # Looked up once: in CPython 3.11 a member of an enum is found by a slow way each time.
@@ -56,8 +60,28 @@ class _Refused(ValueError):
     """Stops the parser from inside one of its callbacks."""
 
 
+class Parsed(msgspec.Struct, frozen=True):
+    """The head of a request, as the parser reads it from the same bytes each time.
+
+    *scope*: what the head says of the request's scope, without its *headers*. *plain*: the client
+    speaks HTTP/1.0. *keep_alive*: whether another request may follow. *expects*: whether the client
+    waits for "100 Continue". *for_head*: whether the method is HEAD.
+    """
+
+    scope: Scope
+    headers: list[tuple[bytes, bytes]]
+    plain: bool
+    keep_alive: bool
+    expects: bool
+    for_head: bool
+
+
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. *bounds* and *places* are set on a subclass, by `protocols`."""
+    """One connection. The class attributes are set on a subclass, by `protocols`.
+
+    *known*: whole requests that the parser has read before, by their bytes. Clients repeat requests
+    without a body, and to the parser each of them is the first.
+    """
 
     # uvicorn's class nearly has as many attributes as CPython shares a layout for. With more,
     # each access to any of them is slower.
@@ -65,6 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
         "_fruitless",
         "_has_place",
         "_is_last",
+        "_parsed",
         "_phase",
         "_quiet",
         "_read",
@@ -78,6 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     bounds: ClassVar[ServerSection]
     places: ClassVar[Places]
+    known: ClassVar[BoundedMemory[bytes, Parsed]]
     cycle: Cycle  # type: ignore[assignment]  # of the last request; None before the first
     pipeline: list[Cycle]  # type: ignore[assignment]
 
@@ -92,6 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._fruitless = 0  # bytes since the parser last had something to say
         self._read = 0  # bytes that came last, at once
         self._why: Refusal | None = None
+        self._parsed: Parsed | None = None  # the head that came last with these bytes
         self._upgrading = False
         self._has_place = False
         self._is_last = False  # whether the next request is the last one
@@ -135,9 +162,15 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else None
 
     def data_received(self, data: bytes) -> None:
+        phase = self._phase
+        is_whole = not self._fruitless and (phase is _IDLE or phase is _NEW)
+        if is_whole and (parsed := self.known.get(data)) is not None:
+            self._read = len(data)
+            self._begin(parsed, is_whole=True)
+            return
         self._read = len(data)
         self._fruitless += self._read
-        if self._phase is _REFUSED:
+        if phase is _REFUSED:
             if self._fruitless > _LINGER_BYTES:
                 self.transport.abort()
             return
@@ -150,6 +183,14 @@ class BoundedProtocol(HttpToolsProtocol):
         bounds = self.bounds
         if self._fruitless > bounds.max_head_bytes or len(self.headers) > bounds.max_headers:
             self._refuse(HEAD_TOO_LARGE)
+        elif is_whole and self._parsed is not None:
+            self._keep(data, self._parsed)
+
+    def _keep(self, data: bytes, parsed: Parsed) -> None:
+        """Remember that *data* were *parsed*, if they are one request, and all of it."""
+        is_one = self._phase is _ANSWER and not (self._received or self.pipeline)
+        if is_one and len(data) <= _LONGEST_KEPT and not parsed.expects:
+            self.known[data] = parsed
 
     @property
     def idle(self) -> int | None:
@@ -220,6 +261,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+        self._parsed = None
         self._phase = _HEAD
         self._waited = self._quiet = self._received = self._seen = 0
 
@@ -247,18 +289,54 @@ class BoundedProtocol(HttpToolsProtocol):
         # Trailers are no headers (RFC 9110 §6.5.1), and nothing here needs one: they are
         # counted in a list that is never read.
         self.headers = []
+        keep_alive = not plain and parser.should_keep_alive()
+        self._parsed = parsed = self._read_head(method, version, headers, plain, keep_alive)
+        return self._begin(parsed)
+
+    def _read_head(
+        self,
+        method: bytes,
+        version: str,
+        headers: list[tuple[bytes, bytes]],
+        plain: bool = False,  # noqa: FBT001, FBT002  (by position: a request pays for each name)
+        keep_alive: bool = True,  # noqa: FBT001, FBT002
+    ) -> Parsed:
+        path, raw_path, query = read_target(self.url)
+        root = self.root_path
+        scope = {
+            "type": "http",
+            "http_version": version,
+            "root_path": root,
+            "method": method.decode("ascii"),
+            "path": root + path,
+            "raw_path": root.encode("ascii") + raw_path,
+            "query_string": query,
+        }
+        return Parsed(
+            scope, headers, plain, keep_alive, self.expect_100_continue, method == b"HEAD"
+        )
+
+    def _begin(self, parsed: Parsed, *, is_whole: bool = False) -> None:
+        """Begin to answer a request, when those before it are answered.
+
+        *is_whole*: no more of it will come.
+        """
         cycle = Cycle(
-            self._scope(method, version, headers),
+            self._scope(parsed),
             self.transport,
             self.flow,
             self.server_state.default_headers,
-            expect_100_continue=self.expect_100_continue,
-            plain=plain,
-            keep_alive=not (plain or self._is_last) and parser.should_keep_alive(),
-            on_response=self.on_response_complete,
+            self.on_response_complete,
+            parsed.expects,
+            parsed.plain,
+            parsed.keep_alive and not self._is_last,
+            parsed.for_head,
+            not is_whole,
+            is_whole,
         )
         existing, self.cycle = self.cycle, cycle
-        self._phase, self._waited = _BODY, 0
+        self._phase = _ANSWER if is_whole else _BODY
+        self._waited = 0
         if existing is None or existing.response_complete:
             self._run(cycle)
         elif len(self.pipeline) >= self.bounds.max_pipelined:
@@ -266,23 +344,15 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.append(cycle)
-        return None
 
-    def _scope(self, method: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> Scope:
-        path, raw_path, query = read_target(self.url)
+    def _scope(self, parsed: Parsed) -> Scope:
         return {
-            "type": "http",
+            **parsed.scope,
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": version,
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,
-            "root_path": self.root_path,
-            "method": method.decode("ascii"),
-            "path": self.root_path + path,
-            "raw_path": self.root_path.encode("ascii") + raw_path,
-            "query_string": query,
-            "headers": headers,
+            "headers": [*parsed.headers],
             "state": self.app_state.copy(),
         }
 
@@ -376,7 +446,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._should_upgrade():
             self._phase = _ANSWER
             self._leave()
-            scope: Any = self._scope(self.parser.get_method(), "1.1", self.headers)
+            parsed = self._read_head(self.parser.get_method(), "1.1", self.headers)
+            scope: Any = self._scope(parsed)
             self.scope = scope
             self.handle_websocket_upgrade()
             return
@@ -423,7 +494,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def protocols(bounds: ServerSection, places: Places) -> tuple[type[BoundedProtocol], Any]:
     """What makes a protocol, for ``http`` and ``ws`` of ``uvicorn.Config``."""
-    bound = {"__slots__": (), "bounds": bounds, "places": places}
+    known: BoundedMemory[bytes, Parsed] = BoundedMemory(_KEPT)
+    bound = {"__slots__": (), "bounds": bounds, "places": places, "known": known}
     http = type("BoundedProtocol", (BoundedProtocol,), bound)
     return http, partial(_websocket, places)
 

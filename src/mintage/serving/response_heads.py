@@ -3,8 +3,9 @@
 import http
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.web.header_lines import beginnings, control_characters
 
 Header: TypeAlias = tuple[bytes, bytes]
@@ -16,20 +17,40 @@ _LENGTH: Final = b"\r\ncontent-length: "
 _CODING: Final = b"\r\ntransfer-encoding: "
 _CONNECTION: Final = b"\r\nconnection: "
 _ABOUT_THE_BODY: Final = frozenset({_LENGTH, _CODING, _CONNECTION})
-_USUAL: Final = frozenset({_LENGTH})
+_USUAL_NAMES: Final = 1024  # bytes of all names of a response that are remembered
 _IN_CHUNKS: Final = (_CODING, b"chunked")
 _LAST: Final = (_CONNECTION, b"close")
-_beginning_of: Final = beginnings.__getitem__
 _BODILESS: Final = frozenset({204, 304})
+
+
+class _Layout(NamedTuple):
+    """The beginnings of the lines, and which of them alone says how long the body is, if one."""
+
+    starts: tuple[bytes, ...]
+    length_at: int | None
+
+
+class _Layouts(BoundedMemory[tuple[bytes, ...], _Layout]):
+    """By the names of headers. Applications send the same few."""
+
+    def __missing__(self, names: tuple[bytes, ...]) -> _Layout:
+        starts = tuple(map(beginnings.__getitem__, names))
+        about = [start for start in starts if start in _ABOUT_THE_BODY]
+        layout = _Layout(starts, starts.index(_LENGTH) if about == [_LENGTH] else None)
+        if len(b"".join(names)) <= _USUAL_NAMES:
+            self[names] = layout
+        return layout
+
+
+_layouts: Final = _Layouts(512)
 
 
 def head_of(
     status: int,
     headers: Sequence[Header],
-    *,
-    keep_alive: bool = True,
-    for_head: bool = False,
-    plain: bool = False,
+    keep_alive: bool = True,  # noqa: FBT001, FBT002  (by position: a request pays for each name)
+    for_head: bool = False,  # noqa: FBT001, FBT002
+    plain: bool = False,  # noqa: FBT001, FBT002
 ) -> tuple[bytes, int | None, bool, bool]:
     """(head, length of the body, whether it is sent in chunks, whether the connection stays open).
 
@@ -42,12 +63,12 @@ def head_of(
         headers = [header for header in headers if header[0].lower() != b"transfer-encoding"]
     # For the usual headers there is no step of Python for each.
     names, values = zip(*headers) if headers else ((), ())  # noqa: B905  (they are pairs)
-    starts = [*map(_beginning_of, names)]
+    starts, length_at = _layouts[names]
     parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status]
     parts += chain.from_iterable(zip(starts, values))  # noqa: B905  (each name has its value)
     length: int | None
-    if _ABOUT_THE_BODY.intersection(starts) == _USUAL and starts.count(_LENGTH) == 1:
-        length, chunked, closes = int(values[starts.index(_LENGTH)]), False, False
+    if length_at is not None:
+        length, chunked, closes = int(values[length_at]), False, False
     else:
         length, chunked, closes = _stated(zip(starts, values, strict=True))
     if length is None and not chunked:
