@@ -110,12 +110,14 @@ class Mintage:
         self._pool = Pool(HttpTarget.parse(backend, "backend"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = Body.of(scope["headers"], receive)
-        target = self._pool.target.at(scope["path"], b"")
-        headers, user = onward(scope), ("", "")
-        async with BackendRequest(
-            self._pool, scope["method"], target, headers, body, user
-        ) as found:
+        described, pool, method = dict(scope["headers"]), self._pool, scope["method"]
+        length, chunked = described.get(b"content-length"), b"transfer-encoding" in described
+        target = pool.target.at(scope["path"], b"")
+        head = pool.begin(method, target, onward(scope), chunked=chunked).head([])
+        body = Body.of(receive, length, chunked=chunked)
+        request = BackendRequest(pool, method, head, body, ("", ""))
+        try:
+            found = await request.answer()
             start = {
                 "type": "http.response.start",
                 "status": found.status,
@@ -127,6 +129,8 @@ class Mintage:
                 chunk = await found.chunk()
                 more = not found.at_end()
                 await send({"type": "http.response.body", "body": chunk, "more_body": more})
+        finally:
+            request.end()
 
 
 class Backend(asyncio.Protocol):

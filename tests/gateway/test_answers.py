@@ -426,4 +426,6 @@ async def test_a_backend_is_not_asked_to_show_what_it_was_sent(
 async def test_attack_d08_no_value_begins_a_line_of_its_own(target: bytes, header: bytes) -> None:
     pool = Pool(HttpTarget.parse("http://b", "backend"))
     with pytest.raises(InvalidRequest):
-        pool.head("GET", target, [(b"x", header)])
+        pool.begin("GET", target, []).head([(b"x", header)])
+    with pytest.raises(InvalidRequest):
+        pool.begin("GET", target, [(b"x", header)])

@@ -27,12 +27,12 @@ async def nothing() -> Any:
 async def answer(pool: Pool, method: str = "GET") -> bytes:
     """The body of the answer to one request, through *pool*, which is closed then."""
     body = Body(nothing, 0, more=False)
+    head = pool.begin(method, pool.target.at("/x", b""), []).head([])
+    request = BackendRequest(pool, method, head, body, ALICE)
     try:
-        async with BackendRequest(
-            pool, method, pool.target.at("/x", b""), [], body, ALICE
-        ) as found:
-            return await found.chunk()
+        return await (await request.answer()).chunk()
     finally:
+        request.end()
         pool.close()
 
 
@@ -136,7 +136,9 @@ async def test_a_connection_gets_cold_before_the_backend_hangs_up(tmp_path: Path
             if cold:
                 one._warm[0].idle_since -= 5
             body = Body(nothing, 0, more=False)
-            async with BackendRequest(one, "GET", b"/", [], body, ALICE) as found:
-                assert await found.chunk() == b"ok"
+            head = one.begin("GET", b"/", []).head([])
+            request = BackendRequest(one, "GET", head, body, ALICE)
+            assert await (await request.answer()).chunk() == b"ok"
+            request.end()
         one.close()
     assert backend.connections == 2

@@ -26,7 +26,7 @@ BLANKS = [
 def to_the_backend(*cookies: bytes) -> bytes | None:
     sent = to_backend(
         [(b"cookie", cookie) for cookie in cookies],
-        identity={}, authorization=None, client_host=None, scheme="https", host="a",
+        identity=[], authorization=None, client_host=None, scheme="https", host="a",
     )  # fmt: skip
     return dict(sent).get(b"cookie")
 

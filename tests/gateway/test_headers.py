@@ -25,7 +25,7 @@ PLACES = {
 
 def passed(*headers: tuple[bytes, bytes], **changes: Any) -> RawHeaders:
     arguments: dict[str, Any] = {
-        "identity": {},
+        "identity": [],
         "authorization": None,
         "client_host": None,
         "scheme": "https",
@@ -89,7 +89,9 @@ def test_attack_d08_what_connection_names_stays_on_the_connection() -> None:
 def test_attack_d08_connection_strips_nothing_that_the_backend_relies_on(token: bytes) -> None:
     given = [(b"connection", token), (b"cookie", b"a=b"), (b"content-length", b"1"),
              (b"content-type", b"text/plain")]  # fmt: skip
-    kept = dict(passed(*given, identity={"x-forwarded-user": "alice"}, authorization="Bearer ours"))
+    kept = dict(
+        passed(*given, identity=[(b"x-forwarded-user", b"alice")], authorization="Bearer ours")
+    )
     assert kept == {
         b"authorization": b"Bearer ours",
         b"x-forwarded-user": b"alice",
@@ -104,7 +106,7 @@ def test_attack_d08_ours_stand_alone() -> None:
         (b"authorization", b"Bearer theirs"),
         (b"x-forwarded-user", b"root"),
         (b"X-FORWARDED-FOR", b"10.0.0.1"),
-        identity={"x-forwarded-user": "alice"},
+        identity=[(b"x-forwarded-user", b"alice")],
         authorization="Bearer ours",
         client_host="192.0.2.1",
     )

@@ -67,16 +67,18 @@ def overrides(listen: int) -> dict[str, Any]:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """Notes each question. The real answer is given."""
-    asked, answer = Asked(), ForwardAuth.__call__
+    asked, answer = Asked(), ForwardAuth.answer
 
-    async def noted(self: ForwardAuth, scope: Scope, receive: Receive, send: Send) -> None:
+    async def noted(
+        self: ForwardAuth, known: Any, head: Any, scope: Scope, *more: Any, **named: Any
+    ) -> None:
         described = dict(scope["headers"])
         asked.seen.append(
             (described[b"x-original-method"].decode(), described[b"x-original-uri"].decode())
         )
-        return await answer(self, scope, receive, send)
+        return await answer(self, known, head, scope, *more, **named)
 
-    monkeypatch.setattr(ForwardAuth, "__call__", noted)
+    monkeypatch.setattr(ForwardAuth, "answer", noted)
     return asked
 
 
@@ -241,9 +243,17 @@ async def test_attack_e13_an_expired_answer_is_not_read_from_a_file_that_is_stil
     site: World, raw: RawBackend, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """nginx keeps the files open; each answer names another user here."""
-    answer = ForwardAuth.__call__
+    answer = ForwardAuth.answer
 
-    async def numbered(self: ForwardAuth, scope: Scope, receive: Receive, send: Send) -> None:
+    async def numbered(
+        self: ForwardAuth,
+        known: Any,
+        head: Any,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        keep: Any = None,
+    ) -> None:
         async def other(message: Message) -> None:
             if message["type"] == "http.response.start":
                 user = f"user-{len(asked)}".encode()
@@ -251,9 +261,9 @@ async def test_attack_e13_an_expired_answer_is_not_read_from_a_file_that_is_stil
                 message = {**message, "headers": [*headers.items()]}
             await send(message)
 
-        await answer(self, scope, receive, other)
+        await answer(self, known, head, scope, receive, other, keep)
 
-    monkeypatch.setattr(ForwardAuth, "__call__", numbered)
+    monkeypatch.setattr(ForwardAuth, "answer", numbered)
     token = await access_token(site)
     async with asyncio.timeout(30):
         while len(asked) < 3:

@@ -5,8 +5,6 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from mintage.gateway.access_guard import Screened
-from mintage.gateway.questions import Known, Question, key_of
 from tests.gateway.scripted_questions import ask_as_nginx
 from tests.support.raw_backend import access_token
 from tests.support.world import World
@@ -104,45 +102,3 @@ async def _asked(world: World, peer: str | None, headers: list[tuple[bytes, byte
 
     await world.app(scope, receive, send)
     return int(messages[0]["status"])
-
-
-def _question(*, websocket: bool = False) -> Question:
-    return Question("GET", b"/mcp", b"", websocket=websocket, screened=Screened("token", ()))
-
-
-def _scope(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
-    return {
-        "method": "GET", "path": "/verify", "raw_path": b"/verify",
-        "query_string": b"", "headers": list(headers),
-    }  # fmt: skip
-
-
-def test_the_reference_of_a_request_makes_no_other_question() -> None:
-    a, b = ((b"x-request-id", value) for value in (b"a", b"b"))
-    host = (b"host", b"a")
-    assert key_of(_scope(host, a)) == key_of(_scope(host, b))
-    assert key_of(_scope(a, host)) != key_of(_scope(b, host))
-    assert key_of(_scope()) != key_of(_scope(host))
-
-
-def test_what_will_not_come_again_or_is_long_is_not_kept() -> None:
-    known, headers = Known(), [(b"host", b"a")]
-    key = key_of(_scope(*headers))
-    known.keep(key, _question(websocket=True), headers)
-    known.keep(key, Question("GET", b"/mcp", b""), headers)
-    known.keep(key, _question(), [(b"host", b"a" * 5000)])
-    assert not known
-    known.keep(key, _question(), headers)
-    assert len(known) == 1
-
-
-def test_questions_are_kept_in_bounded_memory() -> None:
-    known = Known()
-    for number in range(3000):
-        headers = [(b"host", b"%d" % number)]
-        known.keep(key_of(_scope(*headers)), _question(), headers)
-    assert len(known) == 1000
-
-
-def test_no_token_is_in_the_text_of_a_question() -> None:
-    assert "token" not in repr(_question().screened).replace("Screened", "")

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from mintage.gateway.http1.connection import Connection
 from mintage.gateway.http1.pool import Pool
 from mintage.settings.resource_section import ResourceSection
 from mintage.settings.resources import http_target
@@ -79,7 +80,8 @@ async def test_attack_e14_the_kernel_looks_whether_a_backend_is_there() -> None:
     port = free_port()
     async with scripted(Scripted(), port):
         pool = Pool(HttpTarget.parse(f"http://127.0.0.1:{port}", "backend"))
-        connection = await pool.take(("issuer", "alice"))
+        assert pool.take(("issuer", "alice")) is None
+        connection = await pool.connect(Connection)
         assert connection._transport is not None
         found = connection._transport.get_extra_info("socket")
         assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

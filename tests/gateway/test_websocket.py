@@ -283,12 +283,12 @@ async def test_an_outage_ends_no_conversation(
 ) -> None:
     asked = asyncio.Event()
 
-    async def away(*_: object) -> None:
+    def away(*_: object) -> None:
         asked.set()
         raise TemporarilyUnavailable("the store is not available")
 
     async with connected(world) as socket:
-        monkeypatch.setattr(type(world.running.bearer), "check", away)
+        monkeypatch.setattr(type(world.running.bearer), "at_hand", away)
         await asked.wait()
         asked.clear()
         await asked.wait()

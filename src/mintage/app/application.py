@@ -51,12 +51,13 @@ class Mintage:
     _generations: Generations | None = field(default=None, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        generations = self._generations
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif self._generations is None:
+        elif generations is None:
             raise RuntimeError("the application was not started: run it with lifespan on")
         else:
-            await self._generations(scope, receive, send)
+            await generations(scope, receive, send)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Running]:

@@ -71,7 +71,7 @@ class Generations:
             await generation.running.entry(scope, receive, send)
         finally:
             generation.requests -= 1
-            if generation.requests == 0 and generation is not self._now:
+            if generation is not self._now and generation.requests == 0:
                 generation.idle.set()
 
     async def replace(self, config: Config) -> Running:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mintage.events.event import NOBODY, Emit
 from mintage.events.requests import RequestRefused
 from mintage.gateway.headers import RawHeaders
+from mintage.gateway.heads import Head, Known, head_of
 from mintage.gateway.peers import Peers
 from mintage.logs import access
 from mintage.values import RandomBytes
@@ -21,7 +22,6 @@ from mintage.web.edge import REFERENCE
 _REFERENCE_BYTES: Final = 6
 _DRAWN: Final = 128  # references at once
 _REQUEST_ID: Final = b"x-request-id"
-_READ: Final = frozenset({_REQUEST_ID, b"traceparent"})
 _ACCEPTED_ID: Final = re.compile(rb"[A-Za-z0-9._:+/=-]{1,100}")
 # W3C Trace Context, §3.2: version, trace-id, parent-id and flags. All zeros is no trace-id.
 _TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -49,11 +49,22 @@ class Requests:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_references", _references(self.random_bytes))
 
-    async def __call__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call *app* for a request, unless this is done further out already."""
+    async def __call__(
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        head: Head | None = None,
+        known: Known | None = None,
+    ) -> None:
+        """Call *app* for a request, unless this is done further out already.
+
+        *head*: of the request, if it was read already, and what is *known* of it.
+        """
         if REFERENCE in scope and CURRENT.get() is not None:
             return await app(scope, receive, send)
-        request, began = self._begin(scope), self.timer()
+        request, began = self._begin(scope, head or head_of(scope), known), self.timer()
         token = CURRENT.set(request)
         try:
             # A closure would take more memory, for as long as a stream lasts.
@@ -65,23 +76,27 @@ class Requests:
                 access.write(scope, request, self.timer() - began)
             CURRENT.reset(token)
 
-    def _begin(self, scope: Scope) -> CurrentRequest:
+    def _begin(self, scope: Scope, head: Head, known: Known | None) -> CurrentRequest:
         """The request of *scope*, whose headers end with its reference in place of the client's."""
-        client = scope.get("client")
-        peer = client[0] if client else None
-        headers: RawHeaders = scope["headers"]
-        given = trace = None
-        passed = headers
-        if not _READ.isdisjoint(dict(headers)):
-            if self.peers.trusts(peer):
-                given = _only(headers, _REQUEST_ID, _ACCEPTED_ID)
-            trace = _trace_of(headers)
-            passed = _without_reference(headers)
-        reference = given[0].decode() if given else next(self._references)
+        given, varying = head.given, head.varying
+        if known is None:
+            client = scope.get("client")
+            peer = client[0] if client else None
+            address, endpoint = self.peers.client_of(peer, head.same), "none"
+        else:
+            address, endpoint = known.address, known.endpoint
+        reference = next(self._references) if given is None else self._accepted(scope, given)
         scope[REFERENCE] = reference
-        scope["headers"] = [*passed, (_REQUEST_ID, reference.encode())]
-        address = self.peers.client_of(peer, headers)
-        return CurrentRequest(reference, address, scope.get(TRACE_ID) or trace)
+        scope["headers"] = [*head.same, *varying, (_REQUEST_ID, reference.encode())]
+        trace = scope.get(TRACE_ID) or (_trace_of(head) if varying else None)
+        return CurrentRequest(reference, address, trace, endpoint)
+
+    def _accepted(self, scope: Scope, given: bytes) -> str:
+        """The reference that a trusted proxy has *given*, or a new one."""
+        client = scope.get("client")
+        if self.peers.trusts(client[0] if client else None) and _ACCEPTED_ID.fullmatch(given):
+            return given.decode()
+        return next(self._references)
 
     def _tell_refusal(self, request: CurrentRequest) -> None:
         assert request.refusal is not None  # noqa: S101  (the caller looked)
@@ -108,8 +123,8 @@ def _named(
     reference: tuple[bytes, bytes], request: CurrentRequest, send: Send, message: Message
 ) -> Awaitable[None]:
     """Send *message*. Its status is noted in *request*, and the header *reference* is added."""
-    usual = _BEGINNINGS.get(message["type"])
-    if usual is None:
+    kind = message["type"]
+    if kind == "http.response.body" or (usual := _BEGINNINGS.get(kind)) is None:
         return send(message)
     request.status = message.get("status", usual)
     headers = message.get("headers", ())
@@ -122,13 +137,7 @@ def _without_reference(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     return [header for header in headers if header[0] != _REQUEST_ID]
 
 
-def _trace_of(headers: RawHeaders) -> str | None:
+def _trace_of(head: Head) -> str | None:
     """The id of the trace that the request belongs to, if nobody has begun a span for it."""
-    found = _only(headers, b"traceparent", _TRACE)
+    found = _TRACE.fullmatch(head.value(b"traceparent") or b"")
     return None if found is None else found[1].decode()
-
-
-def _only(headers: RawHeaders, name: bytes, form: re.Pattern[bytes]) -> re.Match[bytes] | None:
-    """The one header *name*, if it has the *form*."""
-    values = [value for key, value in headers if key == name]
-    return form.fullmatch(values[0]) if len(values) == 1 else None

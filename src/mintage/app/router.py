@@ -1,6 +1,8 @@
 """Finds the endpoint of a request, or passes it to the gateway."""
 
 from collections.abc import Awaitable, Mapping
+from functools import partial
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -11,13 +13,14 @@ from mintage.app.requests import Requests
 from mintage.endpoints import VERIFY
 from mintage.errors import NotFound, OAuthError
 from mintage.gateway.forward_auth import ForwardAuth
-from mintage.gateway.gateway import Gateway
+from mintage.gateway.gateway import Gateway, Judged
+from mintage.gateway.heads import Answer, Head, Keep, Known, KnownHeads, head_of
 from mintage.gateway.peers import Peers
 from mintage.server.about import About, for_page
 from mintage.server.queries import kept_from_logs
 from mintage.values import RandomBytes
 from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
-from mintage.web.current_request import RESOURCE, note_endpoint
+from mintage.web.current_request import CURRENT, RESOURCE, note_endpoint
 from mintage.web.edge import Handler, error_response, failure_of
 from mintage.web.limits import check_size
 
@@ -36,6 +39,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     about: About
     requests: Requests
     random_bytes: RandomBytes
+    known: KnownHeads = msgspec.field(default_factory=KnownHeads)
 
     def answers_at(self, path: str) -> bool:
         """Whether an endpoint of the server answers at *path*, and not a resource."""
@@ -44,15 +48,23 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer an HTTP request or a WebSocket."""
-        return self.requests(self._answer, scope, receive, send)
-
-    def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "websocket":
-            return self._websocket(scope, receive, send)
+            return self.requests(self._websocket, scope, receive, send)
+        head = head_of(scope)
+        known = self.known.get(head.key)
+        if known is None:
+            return self.requests(partial(self._answer, head), scope, receive, send, head)
+        if known.client is not None:
+            scope = {**scope, "client": known.client}
+        app = partial(known.answer, known.judged, head)
+        return self.requests(app, scope, receive, send, head, known)
+
+    def _answer(self, head: Head, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         forward_auth = self.forward_auth
         if forward_auth is not None and forward_auth.is_asked(scope):
             note_endpoint(VERIFY.name)
-            return forward_auth(scope, receive, send)
+            keep = partial(self._keep, head, VERIFY.name, None)
+            return forward_auth.answer(None, head, scope, receive, send, keep)
         asked, scope = scope, self._from_the_client(scope)
         endpoint = self.endpoints.get(scope["path"])
         if endpoint is not None and scope["path"] in self.pages:
@@ -61,8 +73,18 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         if is_preflight(scope):
             return PREFLIGHT(scope, receive, send)
         if endpoint is None:
-            return self._forward(scope, receive, send)
+            client = None if scope is asked else scope["client"]
+            keep = partial(self._keep, head, RESOURCE, client)
+            return self._forward(head, keep, scope, receive, send)
         return self._endpoint(endpoint, scope, receive, for_any_origin(send))
+
+    def _keep(
+        self, head: Head, endpoint: str, client: tuple[str, int] | None, answer: Answer, judged: Any
+    ) -> None:
+        """Remember what was judged of *head*, for requests that have the same."""
+        request = CURRENT.get()
+        address = None if request is None else request.address
+        self.known.keep(head, Known(answer, judged, endpoint, address, client))
 
     def _from_the_client(self, scope: Scope) -> Scope:
         """*scope* with the client's address in place of a trusted proxy's."""
@@ -96,7 +118,9 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
             response = error_response(failure_of(error, Request(scope), self.random_bytes))
         await response(scope, receive, send)
 
-    def _forward(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def _forward(
+        self, head: Head, keep: Keep, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
         """Pass the request on to the gateway, which sets CORS headers for each resource itself."""
         note_endpoint(RESOURCE)
         try:
@@ -107,7 +131,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         except OAuthError as error:
             response = self._nothing_here(error, Request(scope))
             return response(scope, receive, for_any_origin(send))
-        return self.gateway(scope, receive, send, found=found)
+        return self.gateway.answer(Judged.at(found), head, scope, receive, send, keep)
 
     def _nothing_here(self, error: OAuthError, request: Request) -> Response:
         """What is sent where nothing is served: a page to a browser; at the root, about us."""

@@ -49,9 +49,10 @@ async def _address(target: HttpTarget, key: str) -> Finding:
     pool = Pool(target)
     body = Body(_no_more, 0, more=False)
     where = target.url if target.socket is None else f"unix:{target.socket}"
+    head = pool.begin("GET", target.at("", b""), _HEADERS).head([])
+    request = BackendRequest(pool, "GET", head, body, _USER)
     try:
-        async with BackendRequest(pool, "GET", target.at("", b""), _HEADERS, body, _USER) as answer:
-            status = answer.status
+        status = (await request.answer()).status
     except BackendError as failure:
         return error(
             key,
@@ -59,6 +60,7 @@ async def _address(target: HttpTarget, key: str) -> Finding:
             "start the backend, and check the address, the port, and http or https",
         )
     finally:
+        request.end()
         pool.close()
     if status == HTTPStatus.NOT_FOUND:
         return warning(

@@ -5,7 +5,6 @@ In the gateway it protects the backends, and in an integration the application's
 
 import re
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import msgspec
@@ -57,12 +56,21 @@ Check: TypeAlias = Callable[
 """(headers, resource, calls, method, path below the resource, whether it was admitted before)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Screened:
-    """What `AccessGuard.screen` accepted: the bearer token of the request, and its calls."""
+class Screened(msgspec.Struct, frozen=True):
+    """What `AccessGuard.screen` found in the head of a request that it did not refuse.
 
-    token: str = field(repr=False)
+    *token*: the bearer token that decides alone; None if the headers are needed each time: for a
+    session's cookie (*by_cookie*), a proof of a key, or messages. *calls*: what the rules compare.
+    *reads*: whether a rule needs the MCP message in the body.
+    """
+
+    token: str | None
     calls: tuple[Call, ...]
+    by_cookie: bool
+    reads: bool
+
+    def __repr__(self) -> str:
+        return f"Screened({self.calls!r})"  # no token in a log
 
 
 class AccessGuard(msgspec.Struct, frozen=True):
@@ -96,10 +104,11 @@ class AccessGuard(msgspec.Struct, frozen=True):
         requests by user and resource. *screened*: what `screen` returned for the same request, or
         for an earlier one with the same method, path and headers.
         """
-        if screened is not None:
-            access = await self.bearer.check_token(screened.token, resource, screened.calls)
-        else:
-            access = await self._judged(
+        if screened is None:
+            screened = AccessGuard.screen(self, headers, resource, method=method, path=path)
+        if screened.token is None:
+            access = await self._checked(
+                screened,
                 headers,
                 resource,
                 method=method,
@@ -108,6 +117,11 @@ class AccessGuard(msgspec.Struct, frozen=True):
                 websocket=websocket,
                 again=again,
             )
+        else:
+            token, calls, bearer = screened.token, screened.calls, self.bearer
+            access = bearer.at_hand(token, resource, calls) or await bearer.check_token(
+                token, resource, calls
+            )
         if not again:
             who = access.opened.grant.login.identity
             self.limit((resource.path, who.issuer, who.subject))
@@ -115,21 +129,24 @@ class AccessGuard(msgspec.Struct, frozen=True):
 
     def screen(
         self, headers: RawHeaders, resource: Resource, *, method: str, path: str
-    ) -> Screened | None:
+    ) -> Screened:
         """All of `admit` that depends on nothing but its arguments, and not on the grant.
 
-        None if more than the head decides: a session's cookie, an MCP message, or a proof of a key.
         Raises as `admit` does.
         """
-        if self.browsers is not None and self.browsers.serve(headers, resource):
-            return None
-        calls = (Call(method=method, path=path),) if resource.rules else ()
-        if calls and reads_messages(resource.rules, calls[0]):
-            return None
-        self._check_page(headers)
+        by_cookie = self.browsers is not None and self.browsers.serve(headers, resource)
+        if not by_cookie:
+            self._check_page(headers)
         _check_head(headers, method)
-        scheme, token = credential(headers)
-        return Screened(token, calls) if scheme is BEARER else None
+        calls: tuple[Call, ...] = ()
+        token, reads = None, False
+        if resource.rules:
+            call = Call(method=method, path=path)
+            calls, reads = (call,), reads_messages(resource.rules, call)
+        if not (by_cookie or reads):
+            scheme, sent = credential(headers)
+            token = sent if scheme is BEARER else None
+        return Screened(token, calls, by_cookie, reads)
 
     def _check_page(self, headers: RawHeaders) -> None:
         if not self.origins.accept(headers):
@@ -139,8 +156,9 @@ class AccessGuard(msgspec.Struct, frozen=True):
                 stage="request",
             )
 
-    async def _judged(
+    async def _checked(
         self,
+        screened: Screened,
         headers: RawHeaders,
         resource: Resource,
         *,
@@ -150,17 +168,13 @@ class AccessGuard(msgspec.Struct, frozen=True):
         websocket: bool,
         again: bool,
     ) -> Access:
+        """The access of a request of which a bearer token alone does not decide."""
         check: Check = self.bearer.check
-        if self.browsers is not None and self.browsers.serve(headers, resource):
+        if screened.by_cookie and self.browsers is not None:
             check = self.browsers.at(method, websocket=websocket, counts=not again)
-        else:
-            self._check_page(headers)
-        _check_head(headers, method)
-        if not resource.rules:
-            return await check(headers, resource, (), method, path, again)
-        call = Call(method=method, path=path)
-        if not reads_messages(resource.rules, call):
-            return await check(headers, resource, (call,), method, path, again)
+        if not screened.reads:
+            return await check(headers, resource, screened.calls, method, path, again)
+        [call] = screened.calls
         if websocket:
             raise AccessDenied(
                 "no WebSocket may be opened here: use MCP's Streamable HTTP",

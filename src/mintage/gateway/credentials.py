@@ -12,7 +12,7 @@ from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import AccessDenied, InvalidToken, UpstreamRefused
 from mintage.events.event import Emit, Party, ignore
 from mintage.events.tokens import TokenExchanged, TokenExchangeRefused
-from mintage.gateway.headers import MAX_GROUP_BYTES, identity_headers
+from mintage.gateway.headers import MAX_GROUP_BYTES, RawHeaders, identity_headers
 from mintage.grants.delegation import Actors, act_claim
 from mintage.grants.handles import Handle, store_key
 from mintage.grants.states import Identity, UpstreamTokens, in_memory
@@ -29,12 +29,12 @@ from mintage.vault.values import CLOCK_LEEWAY
 from mintage.vault.vault import Vault
 
 IDENTITY_HEADER: Final = "x-identity-token"
+_IDENTITY_NAME: Final = IDENTITY_HEADER.encode()
 _IDENTITY_SECONDS: Final = 60
 _MARGIN: Final = 30  # seconds before its end at which an exchanged token is got anew
 _UNSTATED: Final = 300  # seconds that one without an end is kept
 _YOUNG: Final = 10  # seconds in which one that a backend refuses is not got anew
 _MAX_KEPT: Final = 10_000
-_HEADERS: Final = "identity headers"
 
 Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange | IdJag], Awaitable[UpstreamTokens]]
 
@@ -120,26 +120,37 @@ class BackendCredentials:
         default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
     )
     _flights: SingleFlight[str] = field(default_factory=SingleFlight)
+    _derived: str = field(init=False, repr=False)
 
-    async def of(self, access: Access, resource: Resource) -> tuple[dict[str, str], str | None]:
+    def __post_init__(self) -> None:
+        # Other settings may leave room for other groups.
+        self._derived = f"identity headers of {self.group_bytes}"
+
+    def at_hand(self, access: Access, resource: Resource) -> tuple[RawHeaders, str | None] | None:
+        """What `of` returns, if nobody need be asked for it. Otherwise None."""
+        kind = resource.credential
+        if kind == "identity":
+            return self._identity(access, resource), None
+        if kind == "none":
+            return [], None
+        if kind == "upstream" and (tokens := self.vault.upstream_at_hand(access.opened)):
+            return self._identity(access, resource), f"Bearer {tokens.access_token}"
+        return None
+
+    async def of(self, access: Access, resource: Resource) -> tuple[RawHeaders, str | None]:
         """(identity headers, Authorization) for a backend.
 
         Raises `InvalidToken` if the upstream has ended the login, `AccessDenied` if nobody logged
         in there or it issues no token for the backend, and `UpstreamError` if it can't be asked.
         """
-        match resource.credential:
-            case "identity":
-                return self._identity(access, resource), None
-            case "none":
-                return {}, None
-            case "upstream":
-                opened = access.opened
-                tokens = self.vault.upstream_at_hand(opened)
-                token = (tokens or await fresh_upstream(opened, self.vault)).access_token
-            case "exchange":
-                token = await self._exchange(access, resource, resource.exchange)
-            case "id_jag":
-                token = await self._exchange(access, resource, resource.id_jag)
+        if (at_hand := self.at_hand(access, resource)) is not None:
+            return at_hand
+        if resource.credential == "exchange":
+            token = await self._exchange(access, resource, resource.exchange)
+        elif resource.credential == "id_jag":
+            token = await self._exchange(access, resource, resource.id_jag)
+        else:
+            token = (await fresh_upstream(access.opened, self.vault)).access_token
         return self._identity(access, resource), f"Bearer {token}"
 
     def refused(self, access: Access, resource: Resource) -> None:
@@ -156,14 +167,18 @@ class BackendCredentials:
         if kept is not None and self.steady() - kept.since >= _YOUNG:
             del self._exchanged[held]
 
-    def _identity(self, access: Access, resource: Resource) -> dict[str, str]:
+    def _identity(self, access: Access, resource: Resource) -> RawHeaders:
+        """Read-only: it is kept beside the identity."""
         who = access.opened.grant.login.identity
-        headers: dict[str, str] | None = who.derived.get(_HEADERS)
+        headers: RawHeaders | None = who.derived.get(self._derived)
         if headers is None:
-            headers = who.derived[_HEADERS] = identity_headers(who, self.group_bytes)
+            told = identity_headers(who, self.group_bytes)
+            headers = [(name.encode(), value.encode("latin-1")) for name, value in told.items()]
+            who.derived[self._derived] = headers
         if self.signer is None:
-            return dict(headers)
-        return headers | {IDENTITY_HEADER: self._signed_for(access, resource, self.signer)}
+            return headers
+        signed = self._signed_for(access, resource, self.signer)
+        return [*headers, (_IDENTITY_NAME, signed.encode())]
 
     def _signed_for(self, access: Access, resource: Resource, signer: IdentitySigner) -> str:
         told = access.delegation

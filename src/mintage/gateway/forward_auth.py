@@ -14,6 +14,7 @@ import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
+from itertools import chain
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from starlette.requests import Request
@@ -26,12 +27,13 @@ from mintage.gateway.backend import Backend
 from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.headers import TELLING, RawHeaders, other_cookies
+from mintage.gateway.heads import Head, Keep
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.kept_answers import KEEPS_NOTHING, WORTH_KEEPING, Keeping
 from mintage.gateway.paths import Match, check_needs_no_decoding
 from mintage.gateway.peers import Peers, is_local
 from mintage.gateway.proxy import NEVER_PASSED
-from mintage.gateway.questions import Known, Question, key_of, opens_a_websocket
+from mintage.gateway.questions import Question, opens_a_websocket
 from mintage.grants.handles import store_key
 from mintage.resource.bearer import Access
 from mintage.web.cors import for_any_origin, is_preflight
@@ -55,7 +57,6 @@ ANSWERED: Final = (
 )
 # Where a person signs in, for nginx.
 SIGN_IN_HEADER: Final = "x-mintage-sign-in"
-_NO_AUTHORIZATION: Final = (b"authorization", b"")
 _USERS: Final = 1000  # whose header lines are kept
 # What the manual's configurations hold, less what HTTP and the cookies of a front need.
 MAX_ANSWER: Final = 60 * 1024  # bytes of all names and values
@@ -81,14 +82,14 @@ class NotDescribed(OAuthError):
 
 
 class _Told(NamedTuple):
-    """Header lines that say who a user is, and their *size* as the proxy's limits count it."""
+    """Header lines for the user's backend, and their *size* as the proxy's limits count it."""
 
     headers: RawHeaders
     size: int
 
 
 class ForwardAuth:
-    """An ASGI app at *path*. *asker* is the kind of proxy that may ask, *peers* which ones."""
+    """The endpoint at *path*. *asker* is the kind of proxy that may ask, *peers* which ones."""
 
     def __init__(
         self,
@@ -110,11 +111,9 @@ class ForwardAuth:
         self._check_peer = lru_cache(maxsize=256)(self._look_at_peer)
         self._find = lru_cache(maxsize=512)(self._look_up)
         self._largest: dict[str, int] = {}
-        self._empty = dict.fromkeys(ANSWERED, "")
-        del self._empty["authorization"]
+        self._empty = {name.encode(): b"" for name in ANSWERED}
         self._for_browsers = any(each.resource.browser for each in gateway.resources.values())
-        self._known = Known()
-        self._told: BoundedMemory[tuple[tuple[str, str], ...], _Told] = BoundedMemory(_USERS)
+        self._told: BoundedMemory[tuple[object, ...], _Told] = BoundedMemory(_USERS)
 
     def answers_at(self, path: str) -> bool:
         """Whether *path* is its own. Envoy appends the path that it asks about."""
@@ -130,22 +129,31 @@ class ForwardAuth:
             return True
         return self.answers_at(scope["path"]) and not is_preflight(scope)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        question = None
+    async def answer(
+        self,
+        known: Question | None,
+        _: Head,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        keep: Keep | None = None,
+    ) -> None:
+        """Answer a question.
+
+        *known*: what the same peer asked before with the same head. If it is None, *keep* is
+        called with what was judged, unless the request in question is refused.
+        """
+        question = known
         try:
-            client = scope.get("client")
-            self._check_peer(client[0] if client else None)
-            key = key_of(scope)
-            known = self._known.get(key)
-            if known is None:
+            if question is None:
+                client = scope.get("client")
+                self._check_peer(client[0] if client else None)
                 check_size(scope)
                 question = self._question(scope)
                 self._judge(question, scope["headers"])
-            else:
-                question = known
-            headers = await self._answer(question, scope, receive)
-            if known is None:
-                self._known.keep(key, question, scope["headers"])
+            headers = await self._allowed(question, scope, receive)
+            if keep is not None and not question.websocket:
+                keep(self.answer, question)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             request = Request(scope if question is None else self._in_question(scope, question))
             backend = None if question is None else question.backend
@@ -170,46 +178,47 @@ class ForwardAuth:
             headers, resource, method=question.method, path=found.rest
         )
 
-    async def _answer(self, question: Question, scope: Scope, receive: Receive) -> RawHeaders:
+    async def _allowed(self, question: Question, scope: Scope, receive: Receive) -> RawHeaders:
         """The headers for the backend. Raises what refuses the request in question."""
         screened, backend = question.screened, question.backend
         assert backend is not None  # noqa: S101  (`_judge` has found it, or refused)
+        assert screened is not None  # noqa: S101
+        resource = backend.resource
         access = await self._guard.admit(
             scope["headers"],
-            backend.resource,
+            resource,
             method=question.method,
             path=question.rest,
-            incoming=None if screened else self._body(scope, receive),
+            incoming=None if screened.token is not None else self._body(scope, receive),
             websocket=question.websocket,
             screened=screened,
         )
-        identity, authorization = await self._credentials.of(access, backend.resource)
-        lines, size = self._told.get((*identity.items(),)) or self._tell(identity)
+        told = self._credentials.at_hand(access, resource)
+        identity, authorization = told or await self._credentials.of(access, resource)
+        known = self._told.get((authorization, *identity))
+        lines, size = known or self._tell(identity, authorization)
         headers = [*lines]
-        if authorization is None:
-            headers.append(_NO_AUTHORIZATION)
-        else:
-            size += len("authorization") + len(authorization)
-            headers.append((b"authorization", authorization.encode("latin-1")))
         if self._for_browsers:  # their proxy copies it, whatever resource it asks about
             cookies = other_cookies(scope["headers"]) if backend.resource.browser else ""
             size += len(cookies)
             headers.append((b"cookie", cookies.encode("latin-1")))
-        if screened is None and access.next_nonce is not None:
+        if access.next_nonce is not None:
             headers.append((b"dpop-nonce", access.next_nonce.encode("latin-1")))
         if size > _NOTABLE:
             self._measure(size, backend)
-        return headers + (self._kept(access) if question.may_keep else _NOT_KEPT)
+        headers += self._kept(access) if question.may_keep else _NOT_KEPT
+        return headers
 
-    def _tell(self, identity: dict[str, str]) -> _Told:
-        """*identity* as header lines, which is kept: a user sends many requests."""
-        answered = self._empty | identity
-        told = _Told(
-            [(name.encode(), value.encode("latin-1")) for name, value in answered.items()],
-            sum(map(len, (*identity, *identity.values()))),
-        )
-        if told.size <= _NOTABLE:
-            self._told[tuple(identity.items())] = told
+    def _tell(self, identity: RawHeaders, authorization: str | None) -> _Told:
+        """What the answer for a user holds. It is kept: a user sends many requests."""
+        answered = self._empty | dict(identity)
+        size = sum(map(len, chain.from_iterable(identity)))
+        if authorization is not None:
+            answered[b"authorization"] = authorization.encode("latin-1")
+            size += len("authorization") + len(authorization)
+        told = _Told([*answered.items()], size)
+        if size <= _NOTABLE:
+            self._told[authorization, *identity] = told
         return told
 
     def _body(self, scope: Scope, receive: Receive) -> Incoming | None:

@@ -4,18 +4,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import AccessDenied, InvalidToken, NotFound
-from mintage.gateway.access_guard import AccessGuard, PageOf
+from mintage.gateway.access_guard import AccessGuard, PageOf, Screened
 from mintage.gateway.backend import Backend, Sessions
-from mintage.gateway.headers import RawHeaders, to_backend
+from mintage.gateway.headers import RawHeaders, of_the_client, of_the_user, to_backend
+from mintage.gateway.heads import Head, Keep
 from mintage.gateway.http1.connection import BackendError
 from mintage.gateway.http1.pool import Pool
 from mintage.gateway.http1.request import ClientGone
@@ -23,18 +25,39 @@ from mintage.gateway.incoming import Incoming
 from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proven import with_next_nonce
-from mintage.gateway.proxy import Proxy
-from mintage.gateway.watch import run_watched
+from mintage.gateway.proxy import Course, Proxy
+from mintage.gateway.watch import Check, run_watched
 from mintage.resource.bearer import Access, NoToken
 from mintage.site.resource import Resource
 from mintage.web.cors import for_any_origin
-from mintage.web.edge import error_response, failure_of
+from mintage.web.edge import REFERENCE, error_response, failure_of
 
 PageAbout: TypeAlias = Callable[[Request, Resource, Response], Response]
 """(request without a token, its resource, the refusal) → what is sent: a page for a browser."""
 
 _CHALLENGE: Final = "www-authenticate"
+_LENGTH: Final = b"content-length"
+_REFERENCE: Final = b"x-request-id"
 _MAX_FOUND: Final = 512  # paths whose resource is remembered: most requests go to few
+
+
+class Judged(msgspec.Struct):
+    """What the head of a request says, as far as it was judged. It is not changed once it is kept.
+
+    *found*: what it is for. *screened*: see `AccessGuard.screen`. *course*: where it goes; None for
+    what a command serves. *is_wrapped*: whether what is answered may have to be changed.
+    """
+
+    found: Match[Backend]
+    is_wrapped: bool
+    screened: Screened | None = None
+    course: Course | None = None
+
+    @classmethod
+    def at(cls, found: Match[Backend]) -> Self:
+        """Nothing was judged yet but the path."""
+        resource = found.target.resource
+        return cls(found, _is_exchanged(resource) or resource.filter_lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +132,55 @@ class Gateway:
             if sessions not in kept:
                 sessions.drain()
 
-    async def __call__(
-        self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
+    async def answer(
+        self,
+        judged: Judged,
+        head: Head,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        keep: Keep | None = None,
     ) -> None:
-        incoming, outward = Incoming(receive), send
+        """Answer an HTTP request.
+
+        *judged*: of another request with the same *head*. If nothing was yet but where it goes,
+        *keep* is called with what was, unless the request is refused.
+        """
+        found = judged.found
+        backend, (incoming, outward) = found.target, (Incoming(receive), send)
+        resource = backend.resource
         still_good = partial(self._access_now, scope, found, incoming)
         try:
-            access = await self._access(scope, found, incoming)
+            if keep is not None:
+                judged.screened = self.guard.screen(
+                    scope["headers"], resource, method=scope["method"], path=found.rest
+                )
+            access = await self.guard.admit(
+                scope["headers"],
+                resource,
+                method=scope["method"],
+                path=found.rest,
+                incoming=incoming,
+                screened=judged.screened,
+            )
             receive, send = incoming.onward, with_next_nonce(send, access)
-            if _is_exchanged(found.target.resource):
-                send = self._hearing_refusals(scope, send, found, access)
-            if found.target.resource.filter_lists:
-                send = self._filtering(scope, receive, send, found, access)
-            if (sessions := found.target.sessions) is not None:
-                send, watch = for_any_origin(send), self.proxy.watch
-                app = _with_access(sessions, access)
-                return await run_watched(watch, still_good, app, scope, receive, send)
-            await self.proxy.forward(
+            if judged.is_wrapped:
+                send = self._wrapped(scope, receive, send, found, access)
+            if keep is not None:
+                if backend.sessions is None:
+                    judged.course = self._course(scope, head, found)
+                keep(self.answer, judged)
+            if (course := judged.course) is None:
+                return await self._in_a_session(still_good, scope, receive, send, backend, access)
+            proxy = self.proxy
+            told = proxy.credentials.at_hand(access, resource)
+            identity, authorization = told or await proxy.credentials.of(access, resource)
+            await proxy.forward(
+                course,
+                course.body(receive, head.value(_LENGTH)),
+                of_the_user(identity, authorization, _own(scope, head, backend.passing.lets)),
                 scope,
-                receive,
                 send,
-                resource=found.target.resource,
-                pool=_way_to(found.target),
-                rest=found.rest,
-                headers=await self._headers(scope, found, access),
                 user=access.user,
                 check=still_good,
                 by_cookie=access.by_cookie,
@@ -141,11 +189,54 @@ class Gateway:
             return None
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             request = Request(scope)
-            response = self.refusal(error, request, found.target)
-            for_apps = not found.target.resource.browser
-            if isinstance(error, NoToken) and self.page is not None and for_apps:
-                response = self.page(request, found.target.resource, response)
+            response = self.refusal(error, request, backend)
+            if isinstance(error, NoToken) and self.page is not None and not resource.browser:
+                response = self.page(request, resource, response)
             await response(scope, receive, for_any_origin(outward))
+
+    def _course(self, scope: Scope, head: Head, found: Match[Backend]) -> Course:
+        """Where the request goes, in the form that was judged."""
+        backend, client = found.target, scope.get("client")
+        filters = backend.resource.filter_lists
+        return self.proxy.course(
+            backend.resource,
+            _way_to(backend),
+            found.rest,
+            scope.get("query_string", b""),
+            scope["method"],
+            of_the_client(
+                asking_for_plain(head.same) if filters else head.same,
+                client_host=client[0] if client else None,
+                scheme=self._public.scheme,
+                host=self._public.netloc,
+                passing=backend.passing,
+            ),
+            head.same,
+        )
+
+    async def _in_a_session(
+        self,
+        check: Check,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        backend: Backend,
+        access: Access,
+    ) -> None:
+        assert backend.sessions is not None  # noqa: S101  (otherwise it has a course)
+        app = _with_access(backend.sessions, access)
+        await run_watched(self.proxy.watch, check, app, scope, receive, for_any_origin(send))
+
+    def _wrapped(
+        self, scope: Scope, receive: Receive, send: Send, found: Match[Backend], access: Access
+    ) -> Send:
+        """*send*, which changes what a backend answers that is not simply passed on."""
+        resource = found.target.resource
+        if _is_exchanged(resource):
+            send = self._hearing_refusals(scope, send, found, access)
+        if resource.filter_lists:
+            send = self._filtering(scope, receive, send, found, access)
+        return send
 
     async def relay_websocket(
         self, scope: Scope, receive: Receive, send: Send, *, found: Match[Backend]
@@ -299,6 +390,14 @@ def _with_access(sessions: Sessions, access: Access) -> ASGIApp:
         await sessions(scope, receive, send, access)
 
     return app
+
+
+def _own(scope: Scope, head: Head, lets: Mapping[bytes, bool]) -> RawHeaders:
+    """The headers for the backend that are this request's own, of those that it *lets* pass."""
+    own = [header for header in head.varying if lets[header[0]]] if head.varying else []
+    if lets[_REFERENCE]:
+        own.append((_REFERENCE, scope[REFERENCE].encode()))
+    return own
 
 
 def _way_to(backend: Backend) -> Pool:

@@ -5,7 +5,7 @@ any spelling that a server behind the gateway might accept (RFC 9700 §4.13).
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import quote, urljoin
@@ -54,7 +54,7 @@ def check_framing(headers: RawHeaders) -> None:
 def to_backend(
     headers: RawHeaders,
     *,
-    identity: Mapping[str, str],
+    identity: RawHeaders,
     authorization: str | None,
     client_host: str | None,
     scheme: str,
@@ -63,20 +63,44 @@ def to_backend(
 ) -> RawHeaders:
     """The client's headers for the backend, with the headers added that it may trust.
 
+    They are `of_the_client` and `of_the_user`.
+    """
+    theirs = of_the_client(
+        headers, client_host=client_host, scheme=scheme, host=host, passing=passing
+    )
+    return [*theirs, *of_the_user(identity, authorization)]
+
+
+def of_the_client(
+    headers: RawHeaders,
+    *,
+    client_host: str | None,
+    scheme: str,
+    host: str,
+    passing: Passing = ALL,
+) -> RawHeaders:
+    """The client's headers for the backend, and where they came from and to.
+
     *passing*: which of the client's are forwarded. *client_host* is the client's IP address;
     *scheme* and *host* are the public ones, in the issuer. The client's own ``Authorization`` is
     never forwarded. The HTTP client sets ``Host``.
     """
     lets, hop_free = passing.lets, _without_hop_by_hop(headers)
     kept = [header for header in hop_free if lets[header[0]]]
-    ours = [(name.encode(), value.encode("latin-1")) for name, value in identity.items()]
     if b"cookie" in dict(kept):
         kept = [header for header in kept if header[0] != b"cookie"]
         if cookies := other_cookies(hop_free):
-            ours.append((b"cookie", cookies.encode("latin-1")))
-    if authorization is not None:
-        ours.append((b"authorization", authorization.encode("latin-1")))
-    return [*kept, *ours, *_way(client_host, scheme, host)]
+            kept.append((b"cookie", cookies.encode("latin-1")))
+    return [*kept, *_way(client_host, scheme, host)]
+
+
+def of_the_user(
+    identity: RawHeaders, authorization: str | None, more: Iterable[tuple[bytes, bytes]] = ()
+) -> RawHeaders:
+    """Who the user is, the credential for the backend, and *more*."""
+    if authorization is None:
+        return [*identity, *more]
+    return [*identity, (b"authorization", authorization.encode("latin-1")), *more]
 
 
 @lru_cache(maxsize=1024)

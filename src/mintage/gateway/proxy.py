@@ -7,20 +7,20 @@ disconnected too.
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from itertools import compress
+from operator import itemgetter
+from typing import Final, Protocol, TypeAlias
 
+import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import MethodNotAllowed, MintageError
 from mintage.gateway.credentials import BackendCredentials
-from mintage.gateway.headers import (
-    RawHeaders,
-    to_client,
-)
+from mintage.gateway.headers import RawHeaders, to_client
 from mintage.gateway.http1.connection import BackendError, Connection
-from mintage.gateway.http1.pool import Pool, User
+from mintage.gateway.http1.pool import Begun, Pool, User
 from mintage.gateway.http1.request import BackendRequest, Body, ClientGone
 from mintage.gateway.watch import END_OF_BODY, Check, Ended, Watch, is_event_stream
 from mintage.site.resource import Resource
@@ -31,22 +31,52 @@ NEVER_PASSED: Final = frozenset({"TRACE", "TRACK", "CONNECT"})
 _ALLOW: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _WITHOUT_CONTENT: Final = (204, 304)
 _EVENT_STREAM: Final = b"text/event-stream"
+_DECIDED_BY_VALUE: Final = frozenset({b"connection", b"location", b"set-cookie"})
+_USUAL_NAMES: Final = 1024  # bytes of all names of an answer that are remembered
+_FOR_ANY_PAGE: Final = readable([])
+_name_of: Final = itemgetter(0)
 
 log = logging.getLogger("mintage.gateway")
 
-Ask: TypeAlias = Callable[
-    [Resource, Pool, str, bytes, RawHeaders, Body, User], AbstractAsyncContextManager[Connection]
-]
-"""Makes a request to a resource's backend: from its pool, method, target, headers, body and user.
 
-Inside the context the head of the response is there.
-"""
+class Exchange(Protocol):
+    """A request to a backend. Call `end` in any case, when its response is over."""
+
+    async def answer(self) -> Connection:
+        """The response, its head complete."""
+
+    def end(self) -> None: ...
+
+
+Ask: TypeAlias = Callable[[Resource, Pool, Begun, RawHeaders, Body, User], Exchange]
+"""Makes a request to a resource's backend: from its pool, head, more headers, body and user."""
 
 
 def ask(
-    _: Resource, pool: Pool, method: str, target: bytes, headers: RawHeaders, body: Body, user: User
+    _: Resource, pool: Pool, begun: Begun, more: RawHeaders, body: Body, user: User
 ) -> BackendRequest:
-    return BackendRequest(pool, method, target, headers, body, user)
+    return BackendRequest(pool, begun.method, begun.head(more), body, user)
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request goes: all of it that its head and the settings decide.
+
+    *begun*: the head that the backend gets, but for what differs each time. *asked*: the URL that
+    is asked for. *length*: of its body, if the head says it and it does not differ.
+    """
+
+    resource: Resource
+    pool: Pool
+    begun: Begun
+    asked: str
+    length: bytes | None
+
+    def body(self, receive: Receive, length: bytes | None) -> Body:
+        """The body of a request. *length*: its own, if it differs each time."""
+        length = length or self.length
+        if length is None and not self.begun.chunked:
+            return Body(receive, 0, False)  # noqa: FBT003
+        return Body.of(receive, length, chunked=self.begun.chunked)
 
 
 @dataclass(slots=True)
@@ -59,51 +89,76 @@ class Proxy:
     _streams: set[Connection] = field(default_factory=set)
     _draining: bool = False
 
-    async def forward(
+    def course(
         self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
         resource: Resource,
         pool: Pool,
         rest: str,
+        query: bytes,
+        method: str,
         headers: RawHeaders,
+        framing: RawHeaders,
+    ) -> Course:
+        """Where a request with *method* goes, at *rest*, the backend's part of the path.
+
+        *headers*: for the backend, but for what differs each time. *framing*: the client's own, of
+        which those count that describe its body. Raises `MintageError` for what can't be sent.
+        """
+        if method in NEVER_PASSED:
+            raise MethodNotAllowed(f"use another method than {method}", allow=_ALLOW)
+        described = dict(framing)
+        base, length = pool.base, described.get(b"content-length")
+        chunked = length is None and b"transfer-encoding" in described
+        return Course(
+            resource=resource,
+            pool=pool,
+            begun=pool.begin(method, pool.target.at(rest, query), headers, chunked=chunked),
+            asked=base.rstrip("/") + rest if rest else base,
+            length=length,
+        )
+
+    async def forward(
+        self,
+        course: Course,
+        body: Body,
+        more: RawHeaders,
+        scope: Scope,
+        send: Send,
+        *,
         user: User,
         check: Check,
         by_cookie: bool = False,
     ) -> None:
         """Relay until the response is complete, the client disconnects, or *check* refuses.
 
-        *rest*: the backend's part of the path. *check*: see `Watch`. *by_cookie*: a browser's
-        session brought the request, so that the response is for that browser alone. Raises
-        `MintageError` only before anything was sent to the client.
+        *more*: the headers for the backend that differ each time. *check*: see `Watch`.
+        *by_cookie*: a browser's session brought the request, so that the response is for that
+        browser alone. Raises `MintageError` only before anything was sent to the client.
         """
-        if scope["method"] in NEVER_PASSED:
-            raise MethodNotAllowed(f"use another method than {scope['method']}", allow=_ALLOW)
-        target = pool.target.at(rest, scope.get("query_string", b""))
-        body = Body.of(scope["headers"], receive)
-        exchange = self.ask(resource, pool, scope["method"], target, headers, body, user)
-        del headers  # they are sent, and the response may last
+        pool = course.pool
+        exchange = self.ask(course.resource, pool, course.begun, more, body, user)
+        del more  # they are sent, and the response may last
         ended = False
         try:
-            async with exchange as answer:
-                await send(_start(answer, pool, resource, rest, by_cookie=by_cookie))
-                try:
-                    if answer.complete:
-                        await self._relay(answer, pool, send, endless=False)
-                    else:
-                        with self.watch.over(check) as lasting:
-                            lasting.begin()
-                            await self._relay(answer, pool, send, endless=scope["method"] == "GET")
-                except Ended as error:
-                    log.info("%s: ended an answer under way: %s", scope["path"], error)
-                    ended = is_event_stream(answer.headers)
-                except MintageError as error:
-                    # Headers are out: an answer that ends early is the only way to tell.
-                    log.warning("%s: %s: %s", scope["path"], pool.where, error)
+            answer = await exchange.answer()
+            await send(_start(answer, course, by_cookie=by_cookie))
+            try:
+                if answer.complete:
+                    await send({"type": "http.response.body", "body": await answer.chunk()})
+                else:
+                    with self.watch.over(check) as lasting:
+                        lasting.begin()
+                        await self._relay(answer, pool, send, endless=scope["method"] == "GET")
+            except Ended as error:
+                log.info("%s: ended an answer under way: %s", scope["path"], error)
+                ended = is_event_stream(answer.headers)
+            except MintageError as error:
+                # Headers are out: an answer that ends early is the only way to tell.
+                log.warning("%s: %s: %s", scope["path"], pool.where, error)
         except ClientGone:
             return
+        finally:
+            exchange.end()
         if ended:  # the backend is rid of it already, though the client may be slow to take this
             await send(END_OF_BODY)
 
@@ -136,21 +191,43 @@ class Proxy:
             stream.stop()
 
 
-def _start(
-    answer: Connection, pool: Pool, resource: Resource, rest: str, *, by_cookie: bool
-) -> Message:
-    base = pool.base
+def _start(answer: Connection, course: Course, *, by_cookie: bool) -> Message:
+    if not (by_cookie or answer.status in _WITHOUT_CONTENT) and answer.headers:
+        passed = _passed[*map(_name_of, answer.headers)]
+        if passed is not None:
+            headers = [*compress(answer.headers, passed), *_FOR_ANY_PAGE]
+            return {"type": "http.response.start", "status": answer.status, "headers": headers}
     headers = to_client(
         answer.headers,
-        asked=base.rstrip("/") + rest if rest else base,
-        backend=base,
-        public=resource.identifier,
+        asked=course.asked,
+        backend=course.pool.base,
+        public=course.resource.identifier,
     )
     if answer.status in _WITHOUT_CONTENT:
         # It may state the length of another response; servers here rely on it.
         headers = [header for header in headers if header[0] != b"content-length"]
     headers = private(headers) if by_cookie else readable(headers)
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
+
+
+class _Passed(BoundedMemory[tuple[bytes, ...], tuple[bool, ...] | None]):
+    """By the names of a backend's headers: which of these a client gets; None if values decide.
+
+    `to_client` and `readable` say so. Backends send the same few names.
+    """
+
+    def __missing__(self, names: tuple[bytes, ...]) -> tuple[bool, ...] | None:
+        passed = None
+        if _DECIDED_BY_VALUE.isdisjoint(names):
+            numbered = [(name, b"%d" % at) for at, name in enumerate(names)]
+            kept = {*readable(to_client(numbered, asked="", backend="", public=""))}
+            passed = tuple(header in kept for header in numbered)
+        if len(b"".join(names)) <= _USUAL_NAMES:
+            self[names] = passed
+        return passed
+
+
+_passed: Final = _Passed(512)
 
 
 def _is_event_stream(headers: RawHeaders) -> bool:

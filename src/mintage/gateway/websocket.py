@@ -171,7 +171,7 @@ async def _opened(
     pool: Pool, target: bytes, headers: RawHeaders, subprotocols: list[str]
 ) -> AsyncIterator[ClientConnection]:
     passed = [header for header in headers if not header[0].startswith(_HANDSHAKE)]
-    pool.head("GET", target, passed)  # for its checks: the library trusts what it is given
+    pool.begin("GET", target, passed)  # for its checks: the library trusts what it is given
     uri = parse_uri(f"ws{'s' * pool.target.tls}://{pool.target.authority}{target.decode('ascii')}")
 
     def protocol() -> ClientConnection:

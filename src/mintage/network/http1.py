@@ -69,18 +69,14 @@ class Connection(asyncio.Protocol):
     async def head(self) -> None:
         """Wait for *status* and *headers*. Raises what `fault` makes, or what `fail` got."""
         while not self.headed:
-            if self._error is not None:
-                raise self._error
-            await self._news()
+            await self.news()
 
     async def chunk(self) -> bytes:
         """The next part of the body, empty at its end. Raises as `head` does."""
         while not self._chunks:
             if self.complete:
                 return b""
-            if self._error is not None:
-                raise self._error
-            await self._news()
+            await self.news()
         found = b"".join(self._chunks)
         self._chunks.clear()
         self._buffered = 0
@@ -187,22 +183,28 @@ class Connection(asyncio.Protocol):
 
     def _check_framing(self) -> None:
         """Raise ``ValueError`` for a head whose body two servers could read differently."""
-        for name, value in self.headers:
-            if name == b"content-length":
-                if self._length is not None or not value.isdigit():
-                    raise ValueError("Content-Length is not one number")
-                self._length = value
-            elif name == b"transfer-encoding":
-                # Mintage sends no TE header, so no other coding may come.
-                if self._chunked or value.strip().lower() != b"chunked":
-                    raise ValueError("Transfer-Encoding is not chunked")
-                self._chunked = True
-        if self._chunked and self._length is not None:
-            raise ValueError("Content-Length and Transfer-Encoding at once")
+        named = dict(self.headers)
+        if len(named) != len(self.headers):
+            names = [name for name, _ in self.headers]
+            if names.count(b"content-length") > 1 or names.count(b"transfer-encoding") > 1:
+                raise ValueError("Content-Length or Transfer-Encoding is there twice")
+        length, coding = named.get(b"content-length"), named.get(b"transfer-encoding")
+        if length is not None:
+            if coding is not None:
+                raise ValueError("Content-Length and Transfer-Encoding at once")
+            if not length.isdigit():
+                raise ValueError("Content-Length is not one number")
+            self._length = length
+        elif coding is not None:
+            # Mintage sends no TE header, so no other coding may come.
+            if coding.strip().lower() != b"chunked":
+                raise ValueError("Transfer-Encoding is not chunked")
+            self._chunked = True
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        self._check_size()
+        if self._fruitless > MAX_HEAD or len(self.headers) > MAX_HEADERS:
+            self._check_size()
         self._check_framing()
         if not 200 <= status <= 599:  # noqa: PLR2004
             if not 100 <= status < 200 or status == _SWITCHING:  # noqa: PLR2004
@@ -242,12 +244,19 @@ class Connection(asyncio.Protocol):
         self._open, self.complete = False, True
         self._wake()
 
-    def _news(self) -> asyncio.Future[None]:
-        """What to await. It is no coroutine, because a silent stream would hold that as well."""
+    def news(self) -> asyncio.Future[None]:
+        """What to await for more of the response. Raises as `head` does.
+
+        It is no coroutine, because a silent stream would hold that as well.
+        """
+        if self._error is not None:
+            raise self._error
         self._waiting = waiting = self._loop.create_future()
         return waiting
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+        waiting = self._waiting
+        if waiting is not None:
+            self._waiting = None
+            if not waiting.done():
+                waiting.set_result(None)

@@ -149,12 +149,23 @@ class Bearer:
         self.judge(access, resource, calls)
         return access
 
+    def at_hand(self, token: str, resource: Resource, calls: Sequence[Call]) -> Access | None:
+        """What `check_token` returns or raises, if the grant need not be read. Otherwise None."""
+        access = self._at_hand(token, resource)
+        if access is None:
+            return None
+        if access.cnf is not None:
+            raise _needs_proof()
+        note_caller(access)
+        self.judge(access, resource, calls)
+        return access
+
     async def check_token(self, token: str, resource: Resource, calls: Sequence[Call]) -> Access:
         """What `check` returns for a request whose one credential is the bearer token *token*.
 
         A token that is bound to a key is refused, as `check` refuses it with that scheme.
         """
-        access = self._at_hand(token, resource) or await self._check(token, resource)
+        access = await self._check(token, resource)
         if access.cnf is not None:
             raise _needs_proof()
         note_caller(access)

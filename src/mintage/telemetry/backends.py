@@ -7,7 +7,7 @@ from typing import Final
 from mintage.errors import InvalidRequest
 from mintage.gateway.headers import RawHeaders
 from mintage.gateway.http1.connection import BackendError, Connection
-from mintage.gateway.http1.pool import Pool, User
+from mintage.gateway.http1.pool import Begun, Pool, User
 from mintage.gateway.http1.request import BackendRequest, Body, ClientGone
 from mintage.site.resource import Resource
 from mintage.telemetry.metrics import BACKEND_SECONDS
@@ -28,9 +28,8 @@ class MeasuredRequests:
         self,
         resource: Resource,
         pool: Pool,
-        method: str,
-        target: bytes,
-        headers: RawHeaders,
+        begun: Begun,
+        more: RawHeaders,
         body: Body,
         user: User,
     ) -> BackendRequest:
@@ -38,20 +37,19 @@ class MeasuredRequests:
         if timers is None:
             timers = Timers(partial(self._meter.timer, BACKEND_SECONDS, resource.path))
             self._timers[resource.path] = timers
-        request = _MeasuredRequest(pool, method, target, headers, body, user)
-        request.timers = timers
-        return request
+        head = begun.head(more)
+        return _MeasuredRequest(pool, begun.method, head, body, user, timers=timers)
 
 
-class _MeasuredRequest(BackendRequest):
-    """Measured until the head of its response is there. *timers* is set after it is made."""
+class _MeasuredRequest(BackendRequest, eq=False, kw_only=True):
+    """Measured until the head of its response is there."""
 
     timers: Timers
 
-    async def __aenter__(self) -> Connection:
+    async def answer(self) -> Connection:
         began = perf_counter()
         try:
-            connection = await super().__aenter__()
+            connection = await super().answer()
         except BaseException as error:
             self.timers[outcome_of(error)](perf_counter() - began)
             raise

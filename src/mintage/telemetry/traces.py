@@ -1,23 +1,20 @@
 """Spans around the stages of a request: the whole, the check of its token, and the backend."""
 
-from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
-from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mintage.gateway.access_guard import AccessGuard
+from mintage.gateway.access_guard import AccessGuard, Screened
 from mintage.gateway.header_names import Passing
 from mintage.gateway.headers import RawHeaders
 from mintage.gateway.http1.connection import Connection
-from mintage.gateway.http1.pool import Pool, User
+from mintage.gateway.http1.pool import Begun, Pool, User
 from mintage.gateway.http1.request import Body
-from mintage.gateway.proxy import Ask
+from mintage.gateway.proxy import Ask, Exchange
 from mintage.resource.bearer import Access
 from mintage.site.resource import Resource
-from mintage.site.targets import HttpTarget
 from mintage.telemetry.backends import outcome_of
 from mintage.telemetry.requests import PlaceOf
 from mintage.telemetry.steps import Kind, Probe, Step
@@ -72,6 +69,15 @@ class TracedGuard(AccessGuard, frozen=True):
         with self.probe.step(ADMIT, resource.path):
             return await AccessGuard.admit(self, headers, resource, **more)
 
+    def screen(
+        self, headers: RawHeaders, resource: Resource, *, method: str, path: str
+    ) -> Screened:
+        try:
+            return AccessGuard.screen(self, headers, resource, method=method, path=path)
+        except BaseException:
+            with self.probe.step(ADMIT, resource.path):
+                raise
+
 
 class TracedRequests(msgspec.Struct, frozen=True):
     """Makes the requests of a `Proxy` by *ask*, each in a span that the backend can continue."""
@@ -83,28 +89,28 @@ class TracedRequests(msgspec.Struct, frozen=True):
         self,
         resource: Resource,
         pool: Pool,
-        method: str,
-        target: bytes,
-        headers: RawHeaders,
+        begun: Begun,
+        more: RawHeaders,
         body: Body,
         user: User,
-    ) -> AbstractAsyncContextManager[Connection]:
-        step = self.probe.step(BACKEND, resource.path, detail=(method, pool.target.url))
+    ) -> Exchange:
+        step = self.probe.step(BACKEND, resource.path, detail=(begun.method, pool.target.url))
         step.__enter__()
         try:
-            passed = self._passed_on(headers, pool.target)
-            request = self.ask(resource, pool, method, target, passed, body, user)
+            begun, more = self._passed_on(pool, begun, more)
+            request = self.ask(resource, pool, begun, more, body, user)
         except BaseException as error:
             _end(step, error)
             raise
         return _TracedRequest(request, step)
 
-    def _passed_on(self, headers: RawHeaders, target: HttpTarget) -> RawHeaders:
-        """*headers* with this trace, unless the operator keeps trace headers from the backend."""
-        tracer = self.probe.tracer
+    def _passed_on(self, pool: Pool, begun: Begun, more: RawHeaders) -> tuple[Begun, RawHeaders]:
+        """The headers with this trace, unless the operator keeps trace headers from the backend."""
+        tracer, target = self.probe.tracer, pool.target
         if tracer is None or not _may_know(target.drop_headers, target.pass_headers):
-            return headers
-        return tracer.passed_on(headers)
+            return begun, more
+        headers = tracer.passed_on([*begun.headers, *more])
+        return pool.begin(begun.method, begun.target, headers, chunked=begun.chunked), []
 
 
 @lru_cache
@@ -112,16 +118,16 @@ def _may_know(dropped: tuple[str, ...], passed: tuple[str, ...] | None) -> bool:
     return Passing(dropped, passed).lets[_TRACEPARENT]
 
 
-class _TracedRequest(AbstractAsyncContextManager[Connection]):
+class _TracedRequest:
     """*request*; its span ends when the head of the response is there."""
 
-    def __init__(self, request: AbstractAsyncContextManager[Connection], step: Step) -> None:
+    def __init__(self, request: Exchange, step: Step) -> None:
         self._request = request
         self._step = step
 
-    async def __aenter__(self) -> Connection:
+    async def answer(self) -> Connection:
         try:
-            connection = await self._request.__aenter__()
+            connection = await self._request.answer()
         except BaseException as error:
             _end(self._step, error)
             raise
@@ -130,13 +136,8 @@ class _TracedRequest(AbstractAsyncContextManager[Connection]):
         self._step.__exit__(None, None, None)
         return connection
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._request.__aexit__(kind, error, trace)
+    def end(self) -> None:
+        self._request.end()
 
 
 def _end(step: Step, error: BaseException) -> None:

@@ -16,10 +16,7 @@ def status_class(status: int) -> str:
 
 def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether a response with *headers* is an event stream."""
-    for name, value in headers:
-        if name == b"content-type":
-            return value.startswith(b"text/event-stream")
-    return False
+    return dict(headers).get(b"content-type", b"").startswith(b"text/event-stream")
 
 
 class Timers(dict[str, Timer]):

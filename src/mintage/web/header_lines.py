@@ -1,6 +1,8 @@
 """Header lines as bytes, for the server and for the client of the backends. Pure."""
 
 import re
+from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 from mintage.concurrency.bounded_memory import BoundedMemory
@@ -34,3 +36,22 @@ def control_characters(head: bytes) -> int:
     begin a line that says whatever it likes (RFC 9110 §5.5).
     """
     return len(head) - len(head.translate(None, _CONTROLS))
+
+
+def lines_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """*headers*, each after a line break.
+
+    Raises ``ValueError`` for a name that is none, and for a control character in a value.
+    """
+    if not headers:
+        return b""
+    # There is no step of Python for each.
+    names, values = zip(*headers)  # noqa: B905  (they are pairs)
+    lines = b"".join(chain.from_iterable(zip(map(_beginning_of, names), values)))  # noqa: B905
+    if control_characters(lines) != _BREAK * len(names):
+        raise ValueError("the value of a header holds a control character")
+    return lines
+
+
+_BREAK: Final = 2  # characters that begin a line
+_beginning_of: Final = beginnings.__getitem__

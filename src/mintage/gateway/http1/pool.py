@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
+import msgspec
+
 from mintage.errors import InvalidRequest
 from mintage.gateway.headers import RawHeaders
 from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.http1.slow_requests import SlowRequests
 from mintage.network.tcp import notice_its_end
 from mintage.site.targets import HttpTarget
-from mintage.web.header_lines import beginnings, control_characters
+from mintage.web.header_lines import lines_of
 
 # uvicorn and Node hang up after five seconds. A request that meets the hang-up on its way is
 # lost, and one with effects can't be sent again.
@@ -29,6 +31,31 @@ User = tuple[str, str]
 _USUAL_METHODS: Final = frozenset({"GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS"})
 _METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _TARGET: Final = re.compile(rb"/[!-~]*")
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A request up to its last headers. *raw* is all of it in bytes.
+
+    *headers* are in it, and *chunked* if the body is sent in chunks.
+    """
+
+    method: str
+    target: bytes
+    headers: RawHeaders
+    chunked: bool
+    raw: bytes
+
+    def head(self, more: RawHeaders) -> bytes:
+        """The whole head, with *more* headers. Raises `InvalidRequest` for a line break in one."""
+        return b"%b%b\r\n\r\n" % (self.raw, _lines(more))
+
+
+def _lines(headers: RawHeaders) -> bytes:
+    # A line break in a value would begin a line of its own, which could say whatever it likes.
+    try:
+        return lines_of(headers)
+    except ValueError as error:
+        raise InvalidRequest("a header holds a line break") from error
 
 
 class Pool:
@@ -50,56 +77,54 @@ class Pool:
         """How many requests and streams are open."""
         return self._taken
 
-    def head(
+    def begin(
         self, method: str, target: bytes, headers: RawHeaders, *, chunked: bool = False
-    ) -> bytes:
-        """A request up to its body. Raises `InvalidRequest` if a request line can't contain it."""
+    ) -> Begun:
+        """A request line and *headers*. Raises `InvalidRequest` if they can't contain it."""
         if method not in _USUAL_METHODS and not _METHOD.fullmatch(method):
             raise InvalidRequest("write the method in capital letters, like POST")
         if not _TARGET.fullmatch(target):
             raise InvalidRequest("the path or query holds a character that must be percent-encoded")
-        parts = [b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target, self._authority)]
-        for name, value in headers:
-            parts += (beginnings[name], value)
-        if chunked:
-            parts += (b"\r\ntransfer-encoding: ", b"chunked")
-        parts.append(b"\r\n\r\n")
-        head = b"".join(parts)
-        # Three line breaks are around the headers, and one begins each of them. Any other is of a
-        # value, which would begin a line of its own and say whatever it likes.
-        if control_characters(head) != len(parts) + 4:
-            raise InvalidRequest("a header holds a line break")
-        return head
+        line = b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target, self._authority)
+        framing = [(b"transfer-encoding", b"chunked")] if chunked else []
+        return Begun(method, target, headers, chunked, line + _lines([*headers, *framing]))
 
-    async def take(self, user: User, *, fresh: bool = False) -> Connection:
-        """A connection for one request of *user*, a new one if *fresh*; `give` it back in any case.
+    def take(self, user: User) -> Connection | None:
+        """Take a place for one request of *user*; `give` it back in any case.
 
-        Raises `BackendError` if there is none.
+        Returns the connection that was used last, if it can be used again. If there is none, call
+        `connect`. Raises `BackendError` if there is no place.
         """
-        self._count(user)
-        if not fresh and (found := self._kept()) is not None:
-            return found
-        try:
-            return await self.connect(Connection)
-        except BaseException:
-            self._uncount(user)
-            raise
+        self.count(user)
+        if not self._warm:
+            return None
+        limit = time.monotonic() - _WARM_SECONDS
+        while self._warm:  # all others are older
+            connection = self._warm.pop()
+            if connection.idle_since > limit and connection.reusable:
+                connection.reused = True
+                return connection
+            connection.close()
+        return None
 
-    def give(self, connection: Connection, user: User) -> None:
-        """Keep *connection* if it can be used for another request, otherwise close it."""
+    def give(self, connection: Connection | None, user: User) -> None:
+        """Give back a place. *connection* is kept if it can be used again, otherwise closed."""
         self._uncount(user)
-        if not connection.reusable or len(self._warm) >= _MAX_WARM:
+        if connection is None:
+            return
+        warm = self._warm
+        if not connection.reusable or len(warm) >= _MAX_WARM:
             connection.close()
             return
         connection.idle_since = now = time.monotonic()
-        self._warm.append(connection)
-        if now - self._warm[0].idle_since > _WARM_SECONDS:
-            self._warm.popleft().close()
+        warm.append(connection)
+        if now - warm[0].idle_since > _WARM_SECONDS:
+            warm.popleft().close()
 
     @contextmanager
     def counted(self, user: User) -> Iterator[None]:
         """A block that opens a connection of its own: it counts as a request for that long."""
-        self._count(user)
+        self.count(user)
         try:
             yield
         finally:
@@ -109,7 +134,8 @@ class Pool:
         while self._warm:
             self._warm.pop().close()
 
-    def _count(self, user: User) -> None:
+    def count(self, user: User) -> None:
+        """Take a place for a request of *user*. Raises `BackendError` if there is none."""
         if self._taken >= self.limits.requests:
             raise BackendError(503, "the backend has all the requests it may have at once")
         held = self._held.get(user, 0)
@@ -129,17 +155,6 @@ class Pool:
             del self._held[user]
         else:
             self._held[user] = held - 1
-
-    def _kept(self) -> Connection | None:
-        """The connection that was used last, if it is fresh. All others are older."""
-        limit = time.monotonic() - _WARM_SECONDS
-        while self._warm:
-            connection = self._warm.pop()
-            if connection.reusable and connection.idle_since > limit:
-                connection.reused = True
-                return connection
-            connection.close()
-        return None
 
     async def connect(self, protocol: Callable[[], P]) -> P:
         """A new connection that *protocol* handles. Raises `BackendError`."""

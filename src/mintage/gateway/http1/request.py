@@ -5,14 +5,12 @@ its own. For others a task sends the rest of the body, and then waits for the cl
 """
 
 import asyncio
-from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 from starlette.types import Receive
 
 from mintage.errors import InvalidRequest
-from mintage.gateway.headers import RawHeaders
 from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.http1.pool import Pool, User
 
@@ -32,19 +30,11 @@ class Body(msgspec.Struct):
     more: bool = True
 
     @classmethod
-    def of(cls, headers: RawHeaders, receive: Receive) -> Self:
-        """The body that *headers* describe. Their framing was checked before."""
-        framing = dict(headers)
-        length = framing.get(b"content-length")
+    def of(cls, receive: Receive, length: bytes | None, *, chunked: bool) -> Self:
+        """The body of a request whose ``Content-Length`` is *length*, or that is *chunked*."""
         if length is not None:
             return cls(receive, int(length), more=length != b"0")
-        if b"transfer-encoding" in framing:
-            return cls(receive, None)
-        return cls(receive, 0, more=False)
-
-    @property
-    def chunked(self) -> bool:
-        return self.length is None
+        return cls(receive, None) if chunked else cls(receive, 0, more=False)
 
     async def piece(self) -> bytes:
         """The next part, framed as it is sent. Raises `ClientGone`."""
@@ -67,77 +57,64 @@ class Body(msgspec.Struct):
             pass
 
 
-class BackendRequest:
-    """An async context: inside it the response's head is there, and at its end all is closed."""
+class BackendRequest(msgspec.Struct, eq=False):
+    """A request with *head*. Call `end` when all is done, whatever happened."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        method: str,
-        target: bytes,
-        headers: RawHeaders,
-        body: Body,
-        user: User,
-    ) -> None:
-        self._pool = pool
-        self._user = user
-        self._method = method
-        self._head = pool.head(method, target, headers, chunked=body.chunked)
-        self._body = body
-        self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._asked_at = 0.0
-        self._connection: Connection | None = None
+    pool: Pool
+    method: str
+    head: bytes
+    body: Body
+    user: User
+    _loop: asyncio.AbstractEventLoop = msgspec.field(default_factory=asyncio.get_running_loop)
+    _task: asyncio.Task[None] | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _connection: Connection | None = None
+    _has_place: bool = False
+    _asked_at: float = 0.0
 
-    async def __aenter__(self) -> Connection:
+    async def answer(self) -> Connection:
         """The response, its head complete.
 
         Raises `BackendError`, `ClientGone`, and `InvalidRequest` for a body of another length.
         """
-        first = await self._body.piece() if self._body.more else b""
+        body = self.body
+        first = await body.piece() if body.more else b""
+        whole = not body.more
+        taken = self.pool.take(self.user)
+        self._has_place = True
+        connection = taken or await self.pool.connect(Connection)
+        self._send(connection, first)
         try:
-            return await self._ask(first)
-        except BaseException:
-            self._end()
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self._end()
-
-    async def _ask(self, first: bytes) -> Connection:
-        whole = not self._body.more
-        connection = await self._send(first, fresh=False)
-        try:
-            await connection.head()
+            while not connection.headed:
+                await connection.news()
         except BackendError as error:
             # Most likely closed while it was idle. If it happens twice, the backend means it.
             lost = connection.reused and connection.silent and error.status != _TIMED_OUT
-            if not (lost and whole and self._method in _IDEMPOTENT):
+            if not (lost and whole and self.method in _IDEMPOTENT):
                 raise
-            self._end()
-            connection = await self._send(first, fresh=True)
+            self.end()
+            self.pool.count(self.user)
+            self._has_place = True
+            connection = await self.pool.connect(Connection)
+            self._send(connection, first)
             await connection.head()
-        self._head = b""  # the response may last, and nobody sends this again
+        self.head = b""  # the response may last, and nobody sends this again
         return connection
 
-    async def _send(self, first: bytes, *, fresh: bool) -> Connection:
-        self._connection = connection = await self._pool.take(self._user, fresh=fresh)
-        connection.begin(self._head + first, bodiless=self._method == "HEAD")
+    def _send(self, connection: Connection, first: bytes) -> None:
+        self._connection = connection
+        connection.begin(self.head + first, bodiless=self.method == "HEAD")
         self._asked_at = now = self._loop.time()
-        self._pool.slow.add(self, self._loop, now)
-        if self._body.more:
+        self.pool.slow.add(self, self._loop, now)
+        if self.body.more:
             self._task = self._loop.create_task(self._upload(connection))
-        return connection
 
     async def _upload(self, connection: Connection) -> None:
         try:
-            while self._body.more:
-                await connection.write(await self._body.piece())
+            while self.body.more:
+                await connection.write(await self.body.piece())
             self._asked_at = self._loop.time()
-            await self._body.disconnected()
+            await self.body.disconnected()
             connection.fail(ClientGone())
         except BackendError:
             return  # the answer, or the lack of one, says it better
@@ -151,8 +128,8 @@ class BackendRequest:
             return
         if self._task is None:
             self._task = self._loop.create_task(self._upload(connection))
-        left = self._pool.limits.answer
-        if not self._body.more:
+        left = self.pool.limits.answer
+        if not self.body.more:
             left -= self._loop.time() - self._asked_at
         if connection.headed:
             self._timer = None
@@ -163,15 +140,17 @@ class BackendRequest:
                 BackendError(_TIMED_OUT, "the backend did not answer in time; try again shortly")
             )
 
-    def _end(self) -> None:
-        self._pool.slow.remove(self)
+    def end(self) -> None:
+        """Give back its connection, or close it if the response is not complete."""
+        self.pool.slow.remove(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        if self._connection is not None:
-            if self._body.more:
-                self._connection.close()  # the rest of the body would be taken for a request
-            self._pool.give(self._connection, self._user)
-            self._connection = None
+        if self._has_place:
+            self._has_place = False
+            connection, self._connection = self._connection, None
+            if connection is not None and self.body.more:
+                connection.close()  # the rest of the body would be taken for a request
+            self.pool.give(connection, self.user)

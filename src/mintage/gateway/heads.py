@@ -1,0 +1,124 @@
+"""The heads of requests, and what was found out about those that were admitted before.
+
+Clients send the same head again and again: the same token, the same path. All that depends on
+nothing but the head and the settings is found once. Whether the grant is live, what a limit counts,
+and a proof that is good for one request are asked each time.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from mintage.concurrency.bounded_memory import BoundedMemory
+from mintage.gateway.headers import RawHeaders
+
+_KEPT: Final = 1000  # heads
+_LONGEST_KEPT: Final = 4096  # bytes of such a head
+_MOST_KEPT: Final = 100  # headers of such a head
+_LONGEST_VARYING: Final = 256  # bytes of a value
+_LENGTH: Final = b"content-length"
+_REFERENCE: Final = b"x-request-id"
+_VARYING: Final = frozenset({_LENGTH, _REFERENCE, b"traceparent", b"tracestate"})
+# A proof is good for one request.
+_ONCE: Final = b"dpop"
+_name_of: Final = itemgetter(0)
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The head of a request.
+
+    *key*: all of it, but for the values in *varying*, which differ each time and which no judgement
+    looks at: the length of the body (one number) and the trace. *same*: the headers in the key.
+    *given*: the client's own ``X-Request-ID``. It goes nowhere, unless the peer is trusted.
+    """
+
+    key: tuple[Any, ...]
+    same: RawHeaders
+    varying: RawHeaders
+    given: bytes | None
+
+    def value(self, name: bytes) -> bytes | None:
+        """The value of a header in *varying*."""
+        return dict(self.varying).get(name) if self.varying else None
+
+
+def head_of(scope: Scope) -> Head:
+    """The head of an HTTP request or of the handshake of a WebSocket."""
+    headers: RawHeaders = scope["headers"]
+    varying: RawHeaders = []
+    given = None
+    if not _VARYING.isdisjoint(dict(headers)):
+        headers, varying, given = _split(headers)
+    client = scope.get("client")
+    key = (
+        client[0] if client else None,
+        scope.get("method"),
+        scope["path"],
+        scope.get("raw_path"),
+        scope.get("query_string"),
+        (*map(_name_of, varying),),
+        *map(tuple, headers),
+    )
+    return Head(key, headers, varying, given)
+
+
+def _split(headers: RawHeaders) -> tuple[RawHeaders, RawHeaders, bytes | None]:
+    """(headers that are the same each time, those that vary, the client's reference)"""
+    names, same = [*map(_name_of, headers)], [*headers]
+    varying, given = [], None
+    for name in sorted(_VARYING.intersection(names)):
+        at = names.index(name)
+        value = same[at][1]
+        if names.count(name) > 1 or len(value) > _LONGEST_VARYING:
+            if name == _REFERENCE:
+                same = [header for header in same if header[0] != name]
+                names = [*map(_name_of, same)]
+        elif name == _REFERENCE:
+            given = value
+            del names[at], same[at]
+        elif name != _LENGTH or value.isdigit():
+            varying.append(same[at])
+            del names[at], same[at]
+    return same, varying, given
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What is known of a head. *answer* gets *judged* for each request that has it.
+
+    *endpoint*: the name of what answers. *address*: the client's, and *client* the same as a scope
+    has it, if that is another one than who sent the request.
+    """
+
+    answer: "Answer"
+    judged: Any
+    endpoint: str
+    address: str | None
+    client: tuple[str, int] | None = None
+
+
+Answer: TypeAlias = Callable[[Any, Head, Scope, Receive, Send], Awaitable[None]]
+"""(what was judged, the head, …) → answers a request, and asks all that may have changed."""
+
+Keep: TypeAlias = Callable[[Answer, Any], None]
+"""Called with what to keep of the head of a request that was admitted."""
+
+
+class KnownHeads(BoundedMemory[Hashable, Known]):
+    """Heads of requests that were admitted, by their keys."""
+
+    def __init__(self) -> None:
+        super().__init__(_KEPT)
+
+    def keep(self, head: Head, known: Known) -> None:
+        """Keep *known*, unless the head is long or will not come again."""
+        key, headers = head.key, head.same
+        if len(headers) > _MOST_KEPT or _ONCE in dict(headers):
+            return
+        _, _, path, raw_path, query, *_ = key
+        line = len(path) + len(raw_path or b"") + len(query or b"")
+        if line + len(b"".join(chain.from_iterable(headers))) <= _LONGEST_KEPT:
+            self[key] = known
