@@ -24,8 +24,8 @@ class Cycle(msgspec.Struct, eq=False):
     """*default_headers* are in each response. *plain*: the client speaks HTTP/1.0.
 
     *on_response* is called after the last byte. *keep_alive*: whether another request may follow.
-    *for_head*: whether it is a HEAD. *more_body*: whether more of the body may come, and *has_news*
-    whether the application need not wait to hear of it.
+    *for_head*: whether it is a HEAD. *more_body*: whether more of the body may come. *has_news*:
+    whether `receive` has something to return at once.
     """
 
     scope: Scope

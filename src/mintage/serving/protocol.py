@@ -183,7 +183,7 @@ class BoundedProtocol(HttpToolsProtocol):
         bounds = self.bounds
         if self._fruitless > bounds.max_head_bytes or len(self.headers) > bounds.max_headers:
             self._refuse(HEAD_TOO_LARGE)
-        elif is_whole and self._parsed is not None:
+        if is_whole and self._parsed is not None:
             self._keep(data, self._parsed)
 
     def _keep(self, data: bytes, parsed: Parsed) -> None:
