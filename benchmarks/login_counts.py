@@ -112,13 +112,19 @@ async def _both(login: Login, app: Any) -> AsyncIterator[None]:
 
 
 async def counted(subject: Subject) -> Counter[Function]:
-    """The bytecode instructions of `COUNTED` calls, by function."""
+    """The bytecode instructions of a call, by function.
+
+    It is the cheapest of `COUNTED` calls: what runs beside, such as a timer, only ever adds.
+    """
     for _ in range(WARM):
-        await subject.turn(calls=1)
-    counts: Counter[Function] = Counter()
-    with counting_instructions(counts):
-        await subject.turn(calls=COUNTED)
-    return counts
+        await subject.once()
+    found = []
+    for _ in range(COUNTED):
+        counts: Counter[Function] = Counter()
+        with counting_instructions(counts):
+            await subject.once()
+        found.append(counts)
+    return min(found, key=Counter.total)
 
 
 async def count(directory: Path) -> dict[str, tuple[Counter[Function], Counter[Function]]]:
@@ -141,16 +147,16 @@ def show(counts: dict[str, tuple[Counter[Function], Counter[Function]]]) -> None
     print("| bytecode instructions of a call | with a login | without | added |")
     print("|---|---:|---:|---:|")
     for name, (one, none) in counts.items():
-        with_login, without = one.total() / COUNTED, none.total() / COUNTED
-        print(f"| {name} | {with_login:,.0f} | {without:,.0f} | {with_login - without:,.0f} |")
+        added = one.total() - none.total()
+        print(f"| {name} | {one.total():,} | {none.total():,} | {added:,} |")
 
 
 def show_profile(one: Counter[Function], none: Counter[Function]) -> None:
     added = {name: one[name] - none[name] for name in one | none}
     for (file, function), total in sorted(added.items(), key=lambda item: -item[1]):
-        if abs(total) >= COUNTED:
+        if total:
             short = re.sub(r".*/(?:src|site-packages|lib/python[^/]*)/", "", file)
-            print(f"{total / COUNTED:8,.0f}  {short}: {function}")
+            print(f"{total:8,}  {short}: {function}")
 
 
 def main() -> None:

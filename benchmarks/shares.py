@@ -40,17 +40,21 @@ class Subject:
     context: Context
     times: list[float] = field(default_factory=list)
 
-    async def turn(self, calls: int = CALLS) -> None:
+    async def turn(self) -> None:
         """In the context of its own lifespan, as a server of its own would have it."""
-        await asyncio.get_running_loop().create_task(self._turn(calls), context=self.context)
+        await asyncio.get_running_loop().create_task(self._turn(), context=self.context)
 
-    async def _turn(self, calls: int) -> None:
+    async def once(self) -> None:
+        """One call, in that context."""
+        await asyncio.get_running_loop().create_task(self._call(), context=self.context)
+
+    async def _turn(self) -> None:
         for _ in range(AFTER):
             await self._call()
         begin = time.process_time()
-        for _ in range(calls):
+        for _ in range(CALLS):
             await self._call()
-        self.times.append((time.process_time() - begin) / calls)
+        self.times.append((time.process_time() - begin) / CALLS)
 
     async def _call(self) -> None:
         done = asyncio.Event()

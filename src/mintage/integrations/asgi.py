@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mintage.app import Mintage, Running
 from mintage.errors import MintageError, NotFound
 from mintage.gateway.headers import RawHeaders
+from mintage.gateway.heads import Head, Known, KnownHeads, head_of
 from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.list_answers import ListFilter, asking_for_plain
@@ -22,6 +23,7 @@ from mintage.gateway.paths import Match, begins_like_ours
 from mintage.gateway.proven import PROVEN, as_bearer
 from mintage.gateway.watch import run_watched
 from mintage.integrations.answers import Outward, answer, as_request
+from mintage.integrations.judged import Judged
 from mintage.integrations.lifespans import lifespan_within
 from mintage.integrations.path_interpretations import Places, located, public_path
 from mintage.integrations.user import PerGrant, Table, User, config_of
@@ -31,7 +33,7 @@ from mintage.settings.load import load
 from mintage.site.resource import Resource
 from mintage.site.targets import External
 from mintage.web.cors import PREFLIGHT, is_preflight
-from mintage.web.current_request import RESOURCE, note_endpoint
+from mintage.web.current_request import CURRENT, RESOURCE, note_endpoint
 from mintage.web.edge import error_response, failure_of
 from mintage.web.limits import check_size
 
@@ -254,6 +256,7 @@ class Guard:
     _described: PerGrant[tuple[User, Mapping[str, Any]]] = field(
         default_factory=PerGrant, init=False, repr=False, compare=False
     )
+    _known: KnownHeads = field(default_factory=KnownHeads, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.login.guards = True
@@ -265,11 +268,17 @@ class Guard:
             )
         if self.open_late is not None and not self.login.is_running:
             await self.open_late()
-        running = self.login.running
-        found = partial(self._answer, running)
-        return await running.router.requests(found, scope, receive, send)
+        running, head = self.login.running, head_of(scope)
+        known = self._known.get(head.key)
+        if known is not None and known.judged.holds_for(running, scope):
+            app: ASGIApp = partial(self._guarded, known.judged, head)
+        else:
+            app, known = partial(self._answer, running, head), None
+        return await running.router.requests(app, scope, receive, send, head, known)
 
-    async def _answer(self, running: Running, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self, running: Running, head: Head, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         self.login.tell_of_shadows(scope)
         if scope["type"] == "http" and running.answers_at(public_path(scope)):
             return await self.login.mintage(located(kept_from_logs(scope)), receive, send)
@@ -283,9 +292,11 @@ class Guard:
             return await self.app({**scope, PASSED: True}, receive, send)
         if not isinstance(found.target.target, External):
             return await self.login.mintage(located(scope), receive, send)
-        guarded = partial(self._guarded, running, found)
-        await running.telemetry.around(guarded, found.target.path)(scope, receive, send)
-        return None
+        note_endpoint(RESOURCE)
+        if scope["type"] == "http" and is_preflight(scope):
+            return await PREFLIGHT(scope, receive, send)
+        judged = Judged(running, scope.get("root_path", ""), found)
+        return await self._guarded(judged, head, scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, scope: Scope) -> AsyncIterator[None]:
@@ -293,42 +304,49 @@ class Guard:
             self.login.tell_of_shadows(scope)
             yield
 
-    async def _guarded(
-        self, running: Running, found: Match[Resource], scope: Scope, receive: Receive, send: Send
+    def _guarded(
+        self, judged: Judged, head: Head, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
+        telemetry, path = judged.running.telemetry, judged.found.target.path
+        if not telemetry.is_on:
+            return self._admit(judged, head, scope, receive, send)
+        return telemetry.around(partial(self._admit, judged, head), path)(scope, receive, send)
+
+    async def _admit(
+        self, judged: Judged, head: Head, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        note_endpoint(RESOURCE)
-        is_http = scope["type"] == "http"
-        if is_http and is_preflight(scope):
-            return await PREFLIGHT(scope, receive, send)
-        resource, gateway = found.target, running.gateway
-        incoming, outward = Incoming(receive), Outward(send)
-        admit = partial(
-            gateway.guard.admit,
-            scope["headers"],
-            resource,
-            method=scope["method"] if is_http else "GET",
-            path=found.rest,
-            incoming=incoming,
-            websocket=not is_http,
-        )
+        """Call the application for a request that may pass."""
+        running, resource, rest = judged.running, judged.found.target, judged.found.rest
+        guard, is_http = running.gateway.guard, scope["type"] == "http"
+        incoming, outward, headers = Incoming(receive), Outward(send), scope["headers"]
+        method = scope["method"] if is_http else "GET"
 
         async def refuse(error: MintageError) -> None:
-            slash = found.rest == "/"
-            response = gateway.guard.refusal(error, as_request(scope), resource, slash=slash)
+            response = guard.refusal(error, as_request(scope), resource, slash=rest == "/")
             await answer(response, scope, receive, outward)
 
         try:
+            screened = judged.screened
+            if screened is None:
+                screened = guard.screen(headers, resource, method=method, path=rest)
+            admit = partial(
+                guard.admit, headers, resource, method=method, path=rest, incoming=incoming,
+                websocket=not is_http, screened=screened,
+            )  # fmt: skip
             access = await admit()
+            if judged.screened is None and is_http:
+                judged.screened = screened
+                self._keep(head, judged)
             receive, send, outward.nonce = incoming.onward, outward, access.next_nonce
             if access.cnf is not None:
                 scope, token = as_bearer(scope)
                 PROVEN.set(token)
             if resource.filter_lists and is_http:
-                may_call = gateway.guard.may_call(access, resource, found.rest)
-                send = ListFilter(send, may_call, refuse, scope["method"], scope["path"])
+                may_call = guard.may_call(access, resource, rest)
+                send = ListFilter(send, may_call, refuse, method, scope["path"])
                 scope = {**scope, "headers": asking_for_plain(scope["headers"])}
             scope = self._with_user(running, access, resource, scope)
-            watch, still_good = gateway.proxy.watch, partial(admit, again=True)
+            watch, still_good = running.gateway.proxy.watch, partial(admit, again=True)
             return await run_watched(watch, still_good, self.app, scope, receive, send)
         except ClientGone:
             return None
@@ -336,6 +354,12 @@ class Guard:
             if outward.begun:
                 raise
             return await refuse(error)
+
+    def _keep(self, head: Head, judged: Judged) -> None:
+        """Remember what was judged of *head*, for requests that have the same."""
+        request = CURRENT.get()
+        address = None if request is None else request.address
+        self._known.keep(head, Known(self._guarded, judged, RESOURCE, address))
 
     def _with_user(
         self, running: Running, access: Access, resource: Resource, scope: Scope
