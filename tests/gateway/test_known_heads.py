@@ -218,6 +218,16 @@ async def test_attack_d04_the_reference_is_of_each_request_alone(world: World) -
     assert len(set(references)) == len(asked)
 
 
+async def test_the_reference_of_a_trusted_proxy_counts_each_time(world: World) -> None:
+    token = await access_token(world)
+    told = ("x-forwarded-for", "203.0.113.9")
+    for reference in ("one", "two", "three"):
+        answer = await ask(world, token, told, ("x-request-id", reference), peer="10.0.0.1")
+        assert answer.headers[b"x-request-id"].decode() == reference
+        assert answer.seen["x-request-id"] == reference
+        assert answer.seen["x-forwarded-for"] == "203.0.113.9"
+
+
 async def test_attack_e13_a_known_head_is_of_a_live_grant(world: World) -> None:
     client = await world.client()
     async with world.browser() as browser:

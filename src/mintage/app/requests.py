@@ -16,7 +16,7 @@ from mintage.gateway.heads import Head, Known, head_of
 from mintage.gateway.peers import Peers
 from mintage.logs import access
 from mintage.values import RandomBytes
-from mintage.web.current_request import CURRENT, TRACE_ID, CurrentRequest
+from mintage.web.current_request import CURRENT, TRACE_ID, CurrentRequest, note_endpoint
 from mintage.web.edge import REFERENCE
 
 _REFERENCE_BYTES: Final = 6
@@ -63,6 +63,8 @@ class Requests:
         *head*: of the request, if it was read already, and what is *known* of it.
         """
         if REFERENCE in scope and CURRENT.get() is not None:
+            if known is not None:
+                note_endpoint(known.endpoint)
             return await app(scope, receive, send)
         request, began = self._begin(scope, head or head_of(scope), known), self.timer()
         token = CURRENT.set(request)

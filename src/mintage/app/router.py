@@ -54,8 +54,6 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         known = self.known.get(head.key)
         if known is None:
             return self.requests(partial(self._answer, head), scope, receive, send, head)
-        if known.client is not None:
-            scope = {**scope, "client": known.client}
         app = partial(known.answer, known.judged, head)
         return self.requests(app, scope, receive, send, head, known)
 
@@ -84,7 +82,9 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         """Remember what was judged of *head*, for requests that have the same."""
         request = CURRENT.get()
         address = None if request is None else request.address
-        self.known.keep(head, Known(answer, judged, endpoint, address, client))
+        if client is not None:
+            answer = partial(_answer_client, client, answer)
+        self.known.keep(head, Known(answer, judged, endpoint, address))
 
     def _from_the_client(self, scope: Scope) -> Scope:
         """*scope* with the client's address in place of a trusted proxy's."""
@@ -140,3 +140,16 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
             return self.about.server(request)
         failure = failure_of(error, request, self.random_bytes)
         return self.about.pages.error(request, failure) if page else error_response(failure)
+
+
+def _answer_client(
+    client: tuple[str, int],
+    answer: Answer,
+    judged: Any,
+    head: Head,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+) -> Awaitable[None]:
+    """Answer *client*, whose request a trusted proxy has sent."""
+    return answer(judged, head, {**scope, "client": client}, receive, send)

@@ -89,15 +89,13 @@ def _split(headers: RawHeaders) -> tuple[RawHeaders, RawHeaders, bytes | None]:
 class Known(msgspec.Struct, frozen=True):
     """What is known of a head. *answer* gets *judged* for each request that has it.
 
-    *endpoint*: the name of what answers. *address*: the client's, and *client* the same as a scope
-    has it, if that is another one than who sent the request.
+    *endpoint*: the name of what answers. *address*: the client's.
     """
 
     answer: "Answer"
     judged: Any
     endpoint: str
     address: str | None
-    client: tuple[str, int] | None = None
 
 
 Answer: TypeAlias = Callable[[Any, Head, Scope, Receive, Send], Awaitable[None]]
