@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from mintage.testing.oauth_client import OAuthClient
 from tests.gateway.scripted_questions import ask_as_nginx
 from tests.support.raw_backend import access_token
 from tests.support.world import World
@@ -23,6 +24,7 @@ def overrides() -> dict[str, Any]:
                 "rule": [rule],
             },
             {"path": "/other", "credential": "identity", "scopes": ["tools"]},
+            {"path": "/provider", "credential": "upstream", "scopes": ["tools"]},
         ],
         "gateway": {"forward_auth": "nginx", "allowed_origins": ["https://app.example"]},
         "limits": {"requests_per_user": 9},
@@ -66,6 +68,20 @@ async def test_attack_e13_a_known_question_is_of_a_live_grant(world: World) -> N
         assert (await ask_as_nginx(world, token, "/mcp")).status == 200
     await client.revoke(token)
     assert (await ask_as_nginx(world, token, "/mcp")).status == 401
+
+
+async def test_the_token_of_the_provider_is_not_kept_with_what_is_told(world: World) -> None:
+    client = OAuthClient(world.issuer, world.http, f"{world.issuer}/provider")
+    await client.register()
+    async with world.browser() as browser:
+        token = (await client.tokens(browser))["access_token"]
+    for _ in range(2):
+        answer = await ask_as_nginx(world, token, "/provider")
+        assert answer.headers["authorization"].startswith("bearer upstream-access-")
+    asked = world.running.router.forward_auth
+    assert asked is not None
+    assert "alice" in repr(asked._told)
+    assert "upstream-access-" not in repr(asked._told)
 
 
 async def test_attack_d24_a_known_question_is_counted(world: World) -> None:

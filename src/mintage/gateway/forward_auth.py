@@ -57,6 +57,7 @@ ANSWERED: Final = (
 )
 # Where a person signs in, for nginx.
 SIGN_IN_HEADER: Final = "x-mintage-sign-in"
+_NO_AUTHORIZATION: Final = (b"authorization", b"")
 _USERS: Final = 1000  # whose header lines are kept
 # What the manual's configurations hold, less what HTTP and the cookies of a front need.
 MAX_ANSWER: Final = 60 * 1024  # bytes of all names and values
@@ -82,7 +83,7 @@ class NotDescribed(OAuthError):
 
 
 class _Told(NamedTuple):
-    """Header lines for the user's backend, and their *size* as the proxy's limits count it."""
+    """Header lines that say who a user is, and their *size* as the proxy's limits count it."""
 
     headers: RawHeaders
     size: int
@@ -112,6 +113,7 @@ class ForwardAuth:
         self._find = lru_cache(maxsize=512)(self._look_up)
         self._largest: dict[str, int] = {}
         self._empty = {name.encode(): b"" for name in ANSWERED}
+        del self._empty[b"authorization"]
         self._for_browsers = any(each.resource.browser for each in gateway.resources.values())
         self._told: BoundedMemory[tuple[object, ...], _Told] = BoundedMemory(_USERS)
 
@@ -195,9 +197,11 @@ class ForwardAuth:
         )
         told = self._credentials.at_hand(access, resource)
         identity, authorization = told or await self._credentials.of(access, resource)
-        known = self._told.get((authorization, *identity))
-        lines, size = known or self._tell(identity, authorization)
-        headers = [*lines]
+        lines, size = self._told.get((*identity,)) or self._tell(identity)
+        headers = [*lines, _NO_AUTHORIZATION]
+        if authorization is not None:
+            headers[-1] = (b"authorization", authorization.encode("latin-1"))
+            size += len("authorization") + len(authorization)
         if self._for_browsers:  # their proxy copies it, whatever resource it asks about
             cookies = other_cookies(scope["headers"]) if backend.resource.browser else ""
             size += len(cookies)
@@ -209,16 +213,15 @@ class ForwardAuth:
         headers += self._kept(access) if question.may_keep else _NOT_KEPT
         return headers
 
-    def _tell(self, identity: RawHeaders, authorization: str | None) -> _Told:
-        """What the answer for a user holds. It is kept: a user sends many requests."""
+    def _tell(self, identity: RawHeaders) -> _Told:
+        """What the answer for a user holds. It is kept: a user sends many requests.
+
+        The provider's token is not: it would be in memory after the login has ended.
+        """
         answered = self._empty | dict(identity)
-        size = sum(map(len, chain.from_iterable(identity)))
-        if authorization is not None:
-            answered[b"authorization"] = authorization.encode("latin-1")
-            size += len("authorization") + len(authorization)
-        told = _Told([*answered.items()], size)
-        if size <= _NOTABLE:
-            self._told[authorization, *identity] = told
+        told = _Told([*answered.items()], sum(map(len, chain.from_iterable(identity))))
+        if told.size <= _NOTABLE:
+            self._told[*identity,] = told
         return told
 
     def _body(self, scope: Scope, receive: Receive) -> Incoming | None:
