@@ -161,6 +161,7 @@ class TestTheVerifier:
         verify = login.verifier().verify_token
         session = await home.log_in("/mcp")
         token = session.tokens["access_token"]
+        assert await verify(token) is not None, "read from the store"
         first = await verify(token)
         assert first is not None
         assert await verify(token) is first
