@@ -95,6 +95,20 @@ async def test_attack_e05_a_body_that_reads_like_a_known_request_is_a_body(
     assert parsed == [b"/", b"/", b"/other"]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /callback?code=one&state=two HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nCookie: session=secret\r\n\r\n",
+    ],
+    ids=["a query", "a cookie"],
+)
+async def test_codes_and_sessions_are_not_kept(parsed: list[bytes], data: bytes) -> None:
+    async with staged() as stage, stage.connected() as client:
+        assert await sent(client, data) == await sent(client, data)
+    assert len(parsed) == 2
+
+
 async def test_two_requests_at_once_are_not_one(parsed: list[bytes]) -> None:
     async with staged() as stage, stage.connected() as client:
         for _ in range(2):

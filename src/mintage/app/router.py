@@ -50,7 +50,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         """Answer an HTTP request or a WebSocket."""
         if scope["type"] == "websocket":
             return self.requests(self._websocket, scope, receive, send)
-        head = head_of(scope)
+        head = head_of(scope, with_length=scope["path"] in self.endpoints)
         known = self.known.get(head.key)
         if known is None:
             return self.requests(partial(self._answer, head), scope, receive, send, head)

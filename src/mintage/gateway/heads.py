@@ -22,7 +22,8 @@ _MOST_KEPT: Final = 100  # headers of such a head
 _LONGEST_VARYING: Final = 256  # bytes of a value
 _LENGTH: Final = b"content-length"
 _REFERENCE: Final = b"x-request-id"
-_VARYING: Final = frozenset({_LENGTH, _REFERENCE, b"traceparent", b"tracestate"})
+_TRACE: Final = frozenset({_REFERENCE, b"traceparent", b"tracestate"})
+_VARYING: Final = _TRACE | {_LENGTH}
 # A proof is good for one request.
 _ONCE: Final = b"dpop"
 _name_of: Final = itemgetter(0)
@@ -46,13 +47,18 @@ class Head(msgspec.Struct, frozen=True):
         return dict(self.varying).get(name) if self.varying else None
 
 
-def head_of(scope: Scope) -> Head:
-    """The head of an HTTP request or of the handshake of a WebSocket."""
+def head_of(scope: Scope, *, with_length: bool = False) -> Head:
+    """The head of an HTTP request or of the handshake of a WebSocket.
+
+    *with_length*: the length of the body is in the key too. That is less work, for a head that
+    nobody will look for.
+    """
     headers: RawHeaders = scope["headers"]
     varying: RawHeaders = []
     given = None
-    if not _VARYING.isdisjoint(dict(headers)):
-        headers, varying, given = _split(headers)
+    differing = _TRACE if with_length else _VARYING
+    if not differing.isdisjoint(dict(headers)):
+        headers, varying, given = _split(headers, differing)
     client = scope.get("client")
     key = (
         client[0] if client else None,
@@ -66,11 +72,13 @@ def head_of(scope: Scope) -> Head:
     return Head(key, headers, varying, given)
 
 
-def _split(headers: RawHeaders) -> tuple[RawHeaders, RawHeaders, bytes | None]:
+def _split(
+    headers: RawHeaders, differing: frozenset[bytes]
+) -> tuple[RawHeaders, RawHeaders, bytes | None]:
     """(headers that are the same each time, those that vary, the client's reference)"""
     names, same = [*map(_name_of, headers)], [*headers]
     varying, given = [], None
-    for name in sorted(_VARYING.intersection(names)):
+    for name in sorted(differing.intersection(names)):
         at = names.index(name)
         value = same[at][1]
         if names.count(name) > 1 or len(value) > _LONGEST_VARYING:

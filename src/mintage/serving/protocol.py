@@ -187,9 +187,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._keep(data, self._parsed)
 
     def _keep(self, data: bytes, parsed: Parsed) -> None:
-        """Remember that *data* were *parsed*, if they are one request, and all of it."""
+        """Remember that *data* were *parsed*, if they are one request, and all of it.
+
+        Not with a query or a cookie: the codes and sessions in them do not stay in memory.
+        """
         is_one = self._phase is _ANSWER and not (self._received or self.pipeline)
-        if is_one and len(data) <= _LONGEST_KEPT and not parsed.expects:
+        is_private = parsed.scope["query_string"] or b"cookie" in dict(parsed.headers)
+        if is_one and len(data) <= _LONGEST_KEPT and not (parsed.expects or is_private):
             self.known[data] = parsed
 
     @property
