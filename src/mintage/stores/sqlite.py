@@ -52,15 +52,17 @@ _TRIM_LOG: Final = (
 # A change is logged before it is made, if the record is as it must be: what is logged is the
 # decision. Each statement gives the interpreter's lock away, so there are as few as can be.
 _LOG_INSERT: Final = (
-    "INSERT INTO change (key, at) SELECT ?1, ?2"
-    " WHERE NOT EXISTS (SELECT 1 FROM record WHERE key = ?1 AND expires_at > ?2)"
+    "INSERT INTO change (key, at) SELECT :key, :now"
+    " WHERE NOT EXISTS (SELECT 1 FROM record WHERE key = :key AND expires_at > :now)"
 )
 _LOG_REPLACE: Final = (
-    "INSERT INTO change (key, at) SELECT ?1, ?2"
-    " WHERE EXISTS (SELECT 1 FROM record WHERE key = ?1 AND expires_at > ?2 AND version = ?3)"
+    "INSERT INTO change (key, at) SELECT :key, :now"
+    " WHERE EXISTS (SELECT 1 FROM record"
+    " WHERE key = :key AND expires_at > :now AND version = :version)"
 )
 _LOG_DELETE: Final = (
-    "INSERT INTO change (key, at) SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM record WHERE key = ?1)"
+    "INSERT INTO change (key, at) SELECT :key, :now"
+    " WHERE EXISTS (SELECT 1 FROM record WHERE key = :key)"
 )
 
 _INSERT: Final = (
@@ -330,13 +332,15 @@ def _names(index: Index | None) -> tuple[bytes | None, bytes | None, bytes | Non
     return index.subject, index.client, index.summary
 
 
-def _logged(db: sqlite3.Connection, statement: str, key: bytes, now: int, *more: int) -> int | None:
+def _logged(
+    db: sqlite3.Connection, statement: str, key: bytes, now: int, version: int | None = None
+) -> int | None:
     """Tell other processes that *key* changes, if it may. Returns the record's new version.
 
     The version is the log's own number, so it never comes twice, not even for a key that was
     deleted in between. If the change then fails, others look at a record that is as before.
     """
-    cursor = db.execute(statement, (key, now, *more))
+    cursor = db.execute(statement, {"key": key, "now": now, "version": version})
     return cursor.lastrowid if cursor.rowcount else None
 
 
