@@ -9,6 +9,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from mintage.clients.client import Client
@@ -67,8 +68,7 @@ class TestParts:
         self, module: ModuleType
     ) -> None:
         (request,) = (each for each in defined_in(module) if hasattr(each, "parse"))
-        assert is_dataclass(request)
-        assert request.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        assert is_frozen(request)
         parse = inspect.getattr_static(request, "parse")
         assert isinstance(parse, classmethod)
         assert not inspect.iscoroutinefunction(parse.__func__)
@@ -80,6 +80,13 @@ class TestParts:
         grant_type = of(module)
         table = module.__name__.rpartition(".")[2]
         assert grant_type in CORE_GRANT_TYPES or TABLES[table] is grant_type
+
+
+def is_frozen(kind: type) -> bool:
+    """Whether instances of a dataclass or struct can't be changed."""
+    if issubclass(kind, msgspec.Struct):
+        return kind.__struct_config__.frozen
+    return is_dataclass(kind) and kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
 
 
 class Recorded(dict[str, tuple[str, ...]]):
