@@ -1,4 +1,4 @@
-"""A client that may not use a grant type is told what a client of its kind can do about it."""
+"""The error for a grant type that a client may not use says what its developer can do."""
 
 from dataclasses import replace
 

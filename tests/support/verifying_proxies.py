@@ -219,7 +219,7 @@ async def verifying(
 ) -> AsyncIterator[Proxy]:
     """The proxy of that *kind*, with the files of *issuer*, until the block ends.
 
-    *change*: what stands in one of the proxy's own files, and what stands there instead.
+    *change*: a piece of text in the proxy's files, and the text that replaces it.
     """
     files = Files(directory=directory, issuer=issuer.url)
     await files.renew(time.time())

@@ -7,7 +7,7 @@ from mintage.errors import UnauthorizedClient
 def check_grant_type(client: Client, name: str) -> None:
     """Raise `UnauthorizedClient` unless *client* may use the grant type *name*.
 
-    Each kind of client is told what it can do: one that the operator configured can't register.
+    The message depends on the kind of client: one that the operator configured can't register.
     """
     if name in client.grant_types:
         return

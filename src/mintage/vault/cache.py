@@ -135,6 +135,6 @@ class GrantCache:
 
 class _Known(msgspec.Struct, frozen=True, gc=False):
     grant: Active
-    secret: bytes  # opens the record of a grant that is ended by somebody who can't
+    secret: bytes  # decrypts the record when an operator ends the grant: no client sends a token then
     fresh_until: float
     era: object
