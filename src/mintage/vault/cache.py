@@ -135,6 +135,6 @@ class GrantCache:
 
 class _Known(msgspec.Struct, frozen=True, gc=False):
     grant: Active
-    secret: bytes  # decrypts the record when an operator ends the grant: no client sends a token then
+    secret: bytes  # decrypts the record if an operator ends the grant, without a client's token
     fresh_until: float
     era: object
