@@ -18,6 +18,7 @@ Function = tuple[str, str]
 """(file, name) of a Python function."""
 
 _OURS: Final = str(Path(__file__).parent)
+_MEASURED: Final = str(Path(__file__).with_name("proxies.py"))  # the plain proxies
 _TOOL: Final = 4  # a tool's number that the standard library gives to nobody (PEP 669)
 
 
@@ -25,7 +26,7 @@ _TOOL: Final = 4  # a tool's number that the standard library gives to nobody (P
 def counting_instructions(counts: Counter[Function]) -> Iterator[None]:
     """Count the bytecode instructions of the block in *counts*, by function.
 
-    Functions of the benchmarks themselves do not count.
+    Functions of the benchmarks themselves do not count, but those of the plain proxies do.
     """
     gc.collect()
     gc.disable()
@@ -59,6 +60,10 @@ def measuring_peak() -> Iterator[Peak]:
         gc.enable()
 
 
+def _counts(code: CodeType) -> bool:
+    return not code.co_filename.startswith(_OURS) or code.co_filename == _MEASURED
+
+
 def _of(code: CodeType) -> Function:
     return code.co_filename, code.co_qualname
 
@@ -66,7 +71,7 @@ def _of(code: CodeType) -> Function:
 @contextmanager
 def _traced(counts: Counter[Function]) -> Iterator[None]:
     def on_call(frame: FrameType, _event: str, _arg: object) -> Callable[..., Any] | None:
-        if frame.f_code.co_filename.startswith(_OURS):
+        if not _counts(frame.f_code):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         function = _of(frame.f_code)
@@ -90,7 +95,7 @@ def _monitored(counts: Counter[Function]) -> Iterator[None]:
     monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
 
     def on_instruction(code: CodeType, _offset: int) -> object:
-        if code.co_filename.startswith(_OURS):
+        if not _counts(code):
             return monitoring.DISABLE
         counts[_of(code)] += 1
         return None

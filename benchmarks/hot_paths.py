@@ -1,4 +1,4 @@
-"""What the seven hot paths cost, in numbers that don't depend on how busy the machine is.
+"""What the eight hot paths cost, in numbers that don't depend on how busy the machine is.
 
 ::
 
@@ -6,6 +6,7 @@
     python -m benchmarks.hot_paths --record    record them for this version of Python
     python -m benchmarks.hot_paths --profile gateway    show where the instructions are
     python -m benchmarks.hot_paths --machine   count the processor's instructions, with valgrind
+    python -m benchmarks.hot_paths --plain     count a proxy without a login, for comparison
 
 A test fails if a count is a tenth above the recorded one (`benchmarks/hot_paths.toml`).
 """
@@ -29,11 +30,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+import uvicorn
+
 from benchmarks.browser_in_memory import FORM, Provider, encoded, log_in
 from benchmarks.counting import Function, counting_instructions, measuring_peak
 from benchmarks.in_memory import BACKEND, Client, Loop, new_loop, request
+from benchmarks.proxies import Mintage as PlainProxy
 from mintage.app import Mintage
 from mintage.app.running import Running
+from mintage.app.serving import uvicorn_config
 from mintage.grants.pkce import s256
 from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.settings.load import parse
@@ -50,6 +55,7 @@ WARM: Final = 20  # calls before anything is counted: caches are filled
 COUNTED: Final = 5
 REVOCATIONS: Final = 50  # logins that are there to be revoked
 MACHINE: Final = 300  # calls that valgrind counts
+MESSAGES: Final = 8  # that a client sends in turn: each has another length
 SETTINGS: Final[dict[str, Any]] = {
     "issuer": ISSUER,
     "store": "memory://",
@@ -78,7 +84,7 @@ class Login:
     """The user of all paths, at one running server."""
 
     def __init__(self, app: Mintage, running: Running, client_id: str, provider: Provider) -> None:
-        self.client = Client(app)
+        self.client = _client_of(app)
         self._provider = provider
         self._waiting: deque[str] = deque()  # refresh tokens of logins to revoke
         self.client_id = client_id
@@ -142,6 +148,7 @@ class Login:
         headers = [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {token}".encode())]
         asked = {"x-original-method": "GET", "x-original-uri": "/mcp/x"}
         forwarded = request("GET", "/mcp/x", authorization)
+        messages = itertools.cycle(_messages(token))
         judged = request("GET", "/verify", authorization | asked)
 
         async def verify() -> None:
@@ -153,6 +160,9 @@ class Login:
         async def gateway() -> None:
             await self.client.ask(forwarded)
 
+        async def gateway_post() -> None:
+            await self.client.ask(next(messages))
+
         async def forward_auth() -> None:
             await self.client.ask(judged)
 
@@ -160,11 +170,36 @@ class Login:
             "verify": verify,
             "bearer": check,
             "gateway": gateway,
+            "gateway_post": gateway_post,
             "forward_auth": forward_auth,
             "refresh": self.refresh,
             "login": self.log_in,
             "revocation": self.revoke,
         }
+
+
+def _client_of(app: Mintage) -> Client:
+    return Client(uvicorn_config(app, app.config, grace=1))
+
+
+def _messages(token: str) -> list[bytes]:
+    """POSTs of one MCP client, with bodies of some 1 KiB."""
+    headers = {
+        "user-agent": "node",
+        "accept": "application/json, text/event-stream",
+        "content-type": "application/json",
+        "authorization": f"Bearer {token}",
+        "mcp-protocol-version": "2025-11-25",
+        "mcp-session-id": "1868a90c-5a4f-4b8b-9d0c-3a7f2f6f0b1e",
+        "accept-encoding": "gzip, deflate",
+    }
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    found = []
+    for number in range(MESSAGES):
+        params = {"name": "search", "arguments": {"text": "x" * (920 + 7 * number)}}
+        body = json.dumps(asked | {"params": params}).encode()
+        found.append(request("POST", "/mcp/x", headers, body))
+    return found
 
 
 @asynccontextmanager
@@ -217,7 +252,7 @@ async def _registered(app: Mintage) -> str:
         "token_endpoint_auth_method": "none",
     }
     kind, body = {"content-type": "application/json"}, json.dumps(metadata).encode()
-    client = Client(app)
+    client = _client_of(app)
     found = json.loads(await client.ask(request("POST", "/register", kind, body)))
     client.close()
     return str(found["client_id"])
@@ -312,6 +347,22 @@ async def _profile(name: str) -> None:
         print(f"{count / COUNTED:8,.0f}  {short}: {function}")
 
 
+async def _plain() -> None:
+    """The same requests through the engine of the gateway alone, on uvicorn's own protocol."""
+    proxy = PlainProxy(BACKEND)
+    config = uvicorn.Config(
+        proxy, http="httptools", lifespan="off", log_config=None, access_log=False,
+        proxy_headers=False,
+    )  # fmt: skip
+    client, token = Client(config), "t" * 340
+    get = request("GET", "/mcp/x", {"authorization": f"Bearer {token}"})
+    for name, sent in {"GET": [get], "POST": _messages(token)}.items():
+        requests = itertools.cycle(sent)
+        counts = await counted(lambda: client.ask(next(requests)))  # noqa: B023  (called here)
+        print(f"{name} through a plain proxy: {counts.total() / COUNTED:,.0f} instructions")
+    client.close()
+
+
 async def _work(name: str, times: int) -> None:
     async with logged_in(to_revoke=WARM + MACHINE) as login:
         await _repeated(login.paths()[name], times)
@@ -337,6 +388,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="fail if a count has grown")
     parser.add_argument("--profile", metavar="PATH", help="show where the instructions are")
     parser.add_argument("--machine", nargs="*", metavar="PATH", help="count with valgrind")
+    parser.add_argument("--plain", action="store_true", help="count a proxy without a login")
     parser.add_argument("--work", nargs=2, metavar=("PATH", "TIMES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":  # it decides the order of sets
@@ -352,6 +404,9 @@ def main() -> int:
             return 0
         if options.profile:
             runner.run(_profile(options.profile))
+            return 0
+        if options.plain:
+            runner.run(_plain())
             return 0
         if options.machine is not None:
             for name in options.machine or ("gateway",):

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 import httptools
+import uvicorn
 import uvloop
 from uvicorn.server import ServerState
-
-from mintage.app import Mintage
-from mintage.app.serving import uvicorn_config
 
 BACKEND: Final = "http://127.0.0.1:9"
 BODY: Final = b"x" * 1024
@@ -96,10 +94,9 @@ class Loop(uvloop.Loop):
 
 
 class Client:
-    """A connection to *app*, which is open, as `mintage serve` serves it."""
+    """A connection to an application, which is open, as uvicorn serves it with *config*."""
 
-    def __init__(self, app: Mintage) -> None:
-        config = uvicorn_config(app, app.config, grace=1)
+    def __init__(self, config: uvicorn.Config) -> None:
         config.load()
         make: Any = config.http_protocol_class
         self._protocol = make(config=config, server_state=ServerState(), app_state={})
