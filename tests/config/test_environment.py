@@ -41,6 +41,20 @@ def test_what_is_good_or_unset_passes(tmp_path: Path) -> None:
         check_environment({"HTTPS_PROXY": value, "no_proxy": "localhost"})
 
 
+def test_the_file_of_certificates_is_read_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Authority.create(tmp_path, "ca").file
+    check_environment({"SSL_CERT_FILE": str(file)})
+    with monkeypatch.context() as patch:
+        patch.setattr(environment_module, "ssl", None)
+        check_environment({"SSL_CERT_FILE": str(file)})
+    file.write_text("no certificate")
+    assert "holds no certificates" in str(refused({"SSL_CERT_FILE": str(file)}))
+    file.unlink()
+    assert "No such file" in str(refused({"SSL_CERT_FILE": str(file)}))
+
+
 @pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "https_proxy", "HTTP_PROXY"])
 @pytest.mark.parametrize("scheme", ["socks4", "socks", "ftp", "quic"])
 def test_a_kind_of_proxy_that_is_not_supported(name: str, scheme: str) -> None:

@@ -22,6 +22,7 @@ from mintage.errors import (
 from mintage.server.pages import styled
 from mintage.server.pages.colors import READABLE, contrast, readable_on, text_on
 from mintage.server.pages.for_people import Explanation, explanation
+from mintage.server.pages.templates import templates
 from mintage.server.pages.texts import CATALOGUE, texts_for
 from mintage.settings.load import parse
 from mintage.testing.oauth_client import approve
@@ -262,6 +263,14 @@ class TestOwnTemplates:
         assert "Allow and log in" in question.text
         name = "content-security-policy"
         assert own.headers[name] == question.headers[name]
+
+    def test_are_read_anew_and_mintages_own_are_compiled_once(self, tmp_path: Path) -> None:
+        assert templates(None).get_template("error.html") is templates(None).get_template(
+            "error.html"
+        )
+        for content in ("before", "after"):
+            (tmp_path / "error.html").write_text(content)
+            assert templates(str(tmp_path)).get_template("error.html").render() == content
 
     @pytest.mark.parametrize(
         ("file", "content"),

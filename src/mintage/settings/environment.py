@@ -6,6 +6,7 @@ start.
 
 import ssl
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,8 @@ def check_environment(environ: Mapping[str, str]) -> None:
 def _check_certificates(environ: Mapping[str, str]) -> None:
     if name := environ.get("SSL_CERT_FILE"):
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=name)
+            file = Path(name).stat()
+            _read_certificates(name, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
         except ssl.SSLError as error:
             raise ConfigError(
                 "SSL_CERT_FILE", f"{name} holds no certificates in PEM ({error.reason})"
@@ -40,6 +42,12 @@ def _check_certificates(environ: Mapping[str, str]) -> None:
     for name in directory.split(":") if directory else ():
         if name and not Path(name).is_dir():
             raise ConfigError("SSL_CERT_DIR", f"{name} is no directory")
+
+
+@lru_cache(maxsize=8)
+def _read_certificates(name: str, *_state: int) -> None:
+    """Read the file, once for as long as it does not change: a system's takes tens of ms."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=name)
 
 
 def _check_proxy(name: str, value: str) -> None:
