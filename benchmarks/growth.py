@@ -13,8 +13,13 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,6 +53,7 @@ MOST: Final = 1.25  # times as dear as in the small store
 
 Call = Callable[[], Awaitable[Any]]
 Write = Callable[[list[Row]], Awaitable[None]]
+Writing = Callable[[], AbstractAsyncContextManager[Write]]
 Size = Callable[[], int]
 
 
@@ -57,7 +63,7 @@ class Stored:
 
     row: Row
     clients: tuple[bytes, ...]
-    write: Write
+    writing: Writing
 
     @classmethod
     async def of(cls, store: Store) -> "Stored":
@@ -68,14 +74,14 @@ class Stored:
         else:
             raise AssertionError("a login left no row in a list")
         clients = tuple(secrets.token_bytes(32) for _ in range(CLIENTS))
-        return cls(row, clients, writing(store))
+        return cls(row, clients, partial(writing, store))
 
     async def fill(self, count: int) -> None:
         """Add *count* grants of users of their own."""
-        for begin in range(0, count, BATCH):
-            await self.write(
-                [self._row(number) for number in range(begin, min(begin + BATCH, count))]
-            )
+        async with self.writing() as write:
+            for begin in range(0, count, BATCH):
+                numbers = range(begin, min(begin + BATCH, count))
+                await write([self._row(number) for number in numbers])
 
     def _row(self, number: int) -> Row:
         assert self.row.index is not None
@@ -85,18 +91,22 @@ class Stored:
         return replace(self.row, key=secrets.token_bytes(32), record=record, index=index)
 
 
-def writing(store: Store) -> Write:
+@asynccontextmanager
+async def writing(store: Store) -> AsyncIterator[Write]:
     """What writes many rows to *store* as quickly as its engine takes them."""
     if isinstance(store, PostgresStore):
-        return partial(_copy, store)
-    if isinstance(store, RedisStore):
-        return partial(_fill_redis, store)
-    if isinstance(store, SQLiteStore):
+        yield partial(_copy, store)
+    elif isinstance(store, RedisStore):
+        async with _without_file(store) as engine:
+            yield partial(_fill_redis, store, engine)
+    elif isinstance(store, SQLiteStore):
         db = connect(store._path)
         db.execute("PRAGMA synchronous = OFF")
         db.execute(f"PRAGMA cache_size = {-SQLITE_CACHE}")
-        return partial(_write_file, db)
-    return partial(_insert, store)
+        yield partial(_write_file, db)
+        db.close()
+    else:
+        yield partial(_insert, store)
 
 
 async def _insert(store: Store, rows: list[Row]) -> None:
@@ -143,23 +153,31 @@ async def _copy(store: PostgresStore, rows: list[Row]) -> None:
     await store._do(work)
 
 
-async def _fill_redis(store: RedisStore, rows: list[Row]) -> None:
-    """What the store's own inserts leave behind, some hundred in a script, without an fsync."""
+@asynccontextmanager
+async def _without_file(store: RedisStore) -> AsyncIterator[Redis]:
+    """The engine, which keeps no file meanwhile, and has written all of it at the end."""
     options = store._link._client.connection_pool.connection_kwargs
     place = {name: options[name] for name in ("host", "port", "db")}
     async with Redis(**place, socket_timeout=60) as db:
-        await db.config_set("appendfsync", "no")
-        for begin in range(0, len(rows), PIPED):
-            values: list[bytes | int] = [store._prefix]
-            for r in rows[begin : begin + PIPED]:
-                assert r.index is not None
-                values += [
-                    r.key, secrets.randbits(63), r.record, r.record[:HEAD_BYTES], r.expires_at,
-                    r.expires_at + SWEEP_MARGIN, r.index.summary, packed(r.index), r.index.subject,
-                    r.index.client, _member(r.key, r.index),
-                ]  # fmt: skip
-            await db.execute_command("EVAL", FILL_REDIS, 0, *values)  # type: ignore[no-untyped-call]
-        await db.config_set("appendfsync", "always")
+        await db.config_set("appendonly", "no")
+        yield db
+        await db.config_set("appendonly", "yes")
+        while (await db.info("persistence"))["aof_rewrite_in_progress"]:  # noqa: ASYNC110  (Redis tells of no end)
+            await asyncio.sleep(0.1)
+
+
+async def _fill_redis(store: RedisStore, db: Redis, rows: list[Row]) -> None:
+    """What the store's own inserts leave behind, some hundred in a script."""
+    for begin in range(0, len(rows), PIPED):
+        values: list[bytes | int] = [store._prefix]
+        for r in rows[begin : begin + PIPED]:
+            assert r.index is not None
+            values += [
+                r.key, secrets.randbits(63), r.record, r.record[:HEAD_BYTES], r.expires_at,
+                r.expires_at + SWEEP_MARGIN, r.index.summary, packed(r.index), r.index.subject,
+                r.index.client, _member(r.key, r.index),
+            ]  # fmt: skip
+        await db.execute_command("EVAL", FILL_REDIS, 0, *values)  # type: ignore[no-untyped-call]
 
 
 # ARGV: the prefix; and of each: key, version, record, head, when it ends, and when it goes,

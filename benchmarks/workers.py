@@ -3,7 +3,8 @@
 The clients and the backend run on the same machine, and take a part of its cores. So the rate says
 what is left for two workers there. The CPU time of a request says what a second worker adds to it.
 wrk sends the requests and nginx answers them where they are installed: they take less of the cores
-than clients and a backend of our own.
+than clients and a backend of our own. What all processes together take for a request, with one
+worker, says how many times its rate the cores allow at most.
 """
 
 import argparse
@@ -42,6 +43,13 @@ class Tree(System):
         return sum(one.cpu_seconds for one in each)
 
 
+def busy_seconds() -> float:
+    """What all processes of the machine have taken of its cores."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _waiting, *interrupts = map(int, fields[:7])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
 @asynccontextmanager
 async def served(workers: int, backend: int, directory: Path) -> AsyncIterator[System]:
     made = directory / str(workers)
@@ -77,11 +85,12 @@ async def _turn(system: System, seconds: int) -> None:
     if wrk is None:
         return await rate(system, "GET", system.asking(), seconds)
     url = f"http://127.0.0.1:{system.port}{system.prefix}/x"
-    busy, begin = system.cpu_seconds, time.perf_counter()
+    busy, everyone, begin = system.cpu_seconds, busy_seconds(), time.perf_counter()
     found, _ = await by_wrk(wrk, url, system.headers, clients=CLIENTS, seconds=seconds)
     requests = found * (time.perf_counter() - begin)
     system.note("GET", found)
     system.note("GET, µs", (system.cpu_seconds - busy) / requests * 1e6)
+    system.note("all, µs", (busy_seconds() - everyone) / requests * 1e6)
     return None
 
 
@@ -110,6 +119,13 @@ def main() -> None:
         print(
             f"| {system.name} | {system.median('GET'):,.0f} | {system.median('GET, µs'):.0f} "
             f"| {share:.2f} × | {aim} |"
+        )
+    if "all, µs" in one.figures:
+        every, cores = one.median("all, µs"), os.cpu_count() or 1
+        most = cores * 1e6 / every / one.median("GET")
+        print(
+            f"\nWith clients and backend, one worker's request takes {every:.0f} µs of {cores} "
+            f"cores: they allow at most {most:.2f} × its rate."
         )
 
 
