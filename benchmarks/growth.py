@@ -209,10 +209,10 @@ async def work(store: Store) -> dict[str, Call]:
         await house.vault.rotate(waiting.pop().secret, refreshment)
 
     async def revoke() -> None:
-        await house.vault.revoke(Handle(ended.pop().secret, 1, "refresh"), CLIENT)
+        await house.vault.revocation.revoke(Handle(ended.pop().secret, 1, "refresh"), CLIENT)
 
     return {
-        "request, cold": lambda: house.vault.authenticate(Handle(opened.secret, 1, "access")),
+        "request, cold": lambda: house.vault.live.authenticate(Handle(opened.secret, 1, "access")),
         "refresh": refresh,
         "login": house.logged_in,
         "revocation": revoke,

@@ -41,8 +41,9 @@ from mintage.stores.protocol import Store
 from mintage.testing.counting_store import CountingStore
 from mintage.values import ClientId
 from mintage.vault.cache import GrantCache
+from mintage.vault.settings import ProviderCalls, VaultSettings
 from mintage.vault.values import Lifetimes, OpenGrant, VaultKeys
-from mintage.vault.vault import Vault, forget
+from mintage.vault.vault import Vault
 
 Call = Callable[[], Awaitable[Any]]
 
@@ -75,11 +76,13 @@ class House:
         key = secrets.token_bytes(32)
         vault = Vault(
             store,
-            VaultKeys(seal=key, index=key),
-            clock=time.time,
-            random_bytes=secrets.token_bytes,
-            renew=_renewed,
-            ended=forget,
+            VaultSettings(
+                keys=(VaultKeys(seal=key, index=key),),
+                clock=time.time,
+                steady=time.time,
+                random_bytes=secrets.token_bytes,
+            ),
+            ProviderCalls(renew=_renewed),
             cache=GrantCache(clock=time.time, ttl=ttl, size=size),
         )
         tokens = Tokens(
@@ -112,7 +115,9 @@ class House:
 
     async def logged_in(self, ends_at: int | None = None) -> OpenGrant:
         """All that a callback and a token request do."""
-        await self.vault.claim(secrets.token_bytes(32), expires_at=int(time.time()) + 600)
+        await self.vault.single_use.claim(
+            secrets.token_bytes(32), expires_at=int(time.time()) + 600
+        )
         secret, code_hash = parse_code(await self.code(ends_at)) or (b"", b"")
         request = Redemption(
             client_id=CLIENT, code_hash=code_hash, code_verifier=VERIFIER, redirect_uri=None,
@@ -209,9 +214,9 @@ async def operations() -> None:
         await house.vault.rotate(opened.secret, refreshment)
         row(name)
     for name in ("request, cold", "request, warm"):
-        await house.vault.authenticate(Handle(opened.secret, 2, "access"))
+        await house.vault.live.authenticate(Handle(opened.secret, 2, "access"))
         row(name)
-    await house.vault.revoke(Handle(opened.secret, 2, "refresh"), CLIENT)
+    await house.vault.revocation.revoke(Handle(opened.secret, 2, "refresh"), CLIENT)
     row("revocation")
 
 
@@ -284,7 +289,7 @@ async def _end_many(house: House, count: int) -> None:
 
 async def _revoke(house: House, code: str) -> None:
     secret, _ = parse_code(code) or (b"", b"")
-    await house.vault.revoke(Handle(secret, 1, "refresh"), CLIENT)
+    await house.vault.revocation.revoke(Handle(secret, 1, "refresh"), CLIENT)
 
 
 def upstream_tokens(ends_at: int | None) -> UpstreamTokens:

@@ -15,7 +15,7 @@ from mintage.grants.states import UpstreamTokens
 from mintage.grants.transitions import Refreshment
 from mintage.stores.opening import open_store
 from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew
-from mintage.vault.vault import Vault, forget
+from mintage.vault.vault import Vault
 
 
 class Replica:
@@ -35,15 +35,7 @@ class Replica:
         renew: Renew | None = None,
     ) -> AsyncIterator[Self]:
         store = await open_store(url, clock=time.time)
-        vault = Vault(
-            store,
-            logins.OLD,
-            clock=time.time,
-            random_bytes=secrets.token_bytes,
-            renew=renew or logins.never,
-            ended=forget,
-            lifetimes=lifetimes,
-        )
+        vault = logins.vault_on(store, time.time, renew=renew, lifetimes=lifetimes)
         watcher = asyncio.create_task(vault.watch() if listening else asyncio.sleep(0))
         try:
             yield cls(vault)
@@ -77,10 +69,10 @@ class Replica:
         return await self.vault.rotate(secret, request)
 
     async def authenticate(self, secret: bytes) -> OpenGrant | Refused:
-        return await self.vault.authenticate(Handle(secret, 1, "access"))
+        return await self.vault.live.authenticate(Handle(secret, 1, "access"))
 
     async def revoke(self, secret: bytes) -> Refused:
-        return await self.vault.revoke(Handle(secret, 1, "access"), CLIENT)
+        return await self.vault.revocation.revoke(Handle(secret, 1, "access"), CLIENT)
 
 
 def secret_of(code: str) -> bytes:

@@ -81,7 +81,7 @@ async def test_the_list_of_grants_says_when_they_end(world: World) -> None:
     async with replica(world, grants={"session_lifetime": 9000, "idle_lifetime": 8000}) as strict:
         vault = strict.running.vault
         (grant,) = [each async for each in vault.listing.find()]
-        assert vault.lasts_until(grant) == now + 8000
+        assert vault.lifetimes.lasts_until(grant) == now + 8000
     async with replica(world, grants={"session_lifetime": 9000}) as strict:
         vault = strict.running.vault
-        assert vault.lasts_until(grant) == now + 9000
+        assert vault.lifetimes.lasts_until(grant) == now + 9000

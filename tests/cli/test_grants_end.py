@@ -20,8 +20,9 @@ from mintage.settings.load import load
 from mintage.settings.secret_file import SecretFile
 from mintage.stores.opening import open_store
 from mintage.vault import installation
+from mintage.vault.settings import ProviderCalls
 from mintage.vault.values import OpenGrant
-from mintage.vault.vault import Vault, ask_nobody, forget
+from mintage.vault.vault import Vault
 from tests.cli.test_keys_rotation import CONFIG
 from tests.support.logins import logged_in, new_code, use
 
@@ -49,8 +50,7 @@ def on(config: Path, work: Callable[[Vault], Awaitable[T]]) -> T:
                 clock=time.time,
                 steady=time.monotonic,
                 random_bytes=secrets.token_bytes,
-                renew=ask_nobody,
-                ended=forget,
+                calls=ProviderCalls(),
             )
             return await work(vault)
         finally:

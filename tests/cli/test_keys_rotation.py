@@ -19,8 +19,9 @@ from mintage.settings.load import load
 from mintage.settings.secret_file import SecretFile
 from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
+from mintage.vault.settings import ProviderCalls
 from mintage.vault.values import OpenGrant, Refused
-from mintage.vault.vault import Vault, ask_nobody, forget
+from mintage.vault.vault import Vault
 from tests.support.command import mintage, served
 from tests.support.logins import IDP, logged_in, rotate, use
 
@@ -56,8 +57,7 @@ async def server(config: Path) -> AsyncIterator[tuple[Vault, ClientIds]]:
             clock=time.time,
             steady=time.monotonic,
             random_bytes=secrets.token_bytes,
-            renew=ask_nobody,
-            ended=forget,
+            calls=ProviderCalls(),
         ),
         ClientIds(*purpose_keys(settings.secrets, "client-id")),
     )

@@ -195,7 +195,7 @@ async def test_with_a_store_it_says_whether_the_login_lives(tmp_path: Path) -> N
         ours = await token_for(running, "https://auth.example.com/mcp", now=int(time.time()))
         live = await asyncio.to_thread(mintage, "token", "inspect", ours, "--config", str(file))
         handle, claims = running.tokens.read_any(ours)
-        await running.vault.revoke(handle, ClientId(claims.client_id))
+        await running.vault.revocation.revoke(handle, ClientId(claims.client_id))
         over = await asyncio.to_thread(mintage, "token", "inspect", ours, "--config", str(file))
         other = await token_for(running, "https://auth.example.com/mcp", now=int(time.time()))
         await asyncio.to_thread(mintage, "grants", "end", "--all", "--config", str(file))

@@ -153,8 +153,8 @@ async def test_an_operator_ends_a_grant(world: World, events: list[Event]) -> No
     await logged_in(world)
     events.clear()
     async for grant in world.running.vault.listing.find():
-        await world.running.vault.end(grant)
-        await world.running.vault.end(grant)
+        await world.running.vault.revocation.end(grant)
+        await world.running.vault.revocation.end(grant)
     (ended,) = events
     assert isinstance(ended, GrantEnded)
     assert ended.by == "operator"

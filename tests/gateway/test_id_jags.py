@@ -249,7 +249,7 @@ class TestAnotherSubject:
         asked = [form for form in world.upstream.forms if "subject_token" in form]
         assert asked[0]["subject_token_type"].endswith(":refresh_token")
         handle = world.running.tokens.read_access(token, world.resource).handle
-        opened = await world.running.vault.authenticate(handle)
+        opened = await world.running.vault.live.authenticate(handle)
         assert opened.grant.upstream.id_token is None  # type: ignore[union-attr]
 
     async def test_it_comes_from_the_store_if_the_grant_is_in_memory(
@@ -257,7 +257,7 @@ class TestAnotherSubject:
     ) -> None:
         token = await logged_in(world)
         handle = world.running.tokens.read_access(token, world.resource).handle
-        assert isinstance(await world.running.vault.authenticate(handle), OpenGrant)
+        assert isinstance(await world.running.vault.live.authenticate(handle), OpenGrant)
         answer = await call(world, token)
         assert answer.json()["user"] == "alice"
         assert other.seen["token"] == 1

@@ -154,7 +154,7 @@ class TestD05PlantedRecords:
         """Not even a grant that is in itself as good as the real one."""
         client, tokens, key = await logged_in(world)
         handle = handle_of(world.running.tokens, tokens["access_token"], world.resource)
-        opened = await world.running.vault.authenticate(handle)
+        opened = await world.running.vault.live.authenticate(handle)
         seen = await world.running.store.load(key)
         assert isinstance(opened, OpenGrant)
         assert seen is not None
@@ -256,7 +256,7 @@ class TestD07Secrets:
     async def test_attack_d07_appear_in_no_repr(self, world: World) -> None:
         client, tokens, _ = await logged_in(world)
         handle = handle_of(world.running.tokens, tokens["access_token"], world.resource)
-        opened = await world.running.vault.authenticate(handle)
+        opened = await world.running.vault.live.authenticate(handle)
         shown = " ".join(map(repr, (opened, handle, world.config, world.running.tokens, client)))
         for secret in (SECRET, world.upstream.client_secret, *world.upstream.issued):
             assert secret not in shown
@@ -264,7 +264,9 @@ class TestD07Secrets:
 
     async def test_attack_d07_a_claim_is_kept_under_a_keyed_name(self, world: World) -> None:
         """Whoever reads the store learns no state and no transaction."""
-        assert await world.running.vault.claim(b"state", expires_at=int(world.clock()) + 10)
+        assert await world.running.vault.single_use.claim(
+            b"state", expires_at=int(world.clock()) + 10
+        )
         store = world.running.store
         assert isinstance(store, MemoryStore)
         assert not [key for key in store if b"state" in key]

@@ -35,7 +35,7 @@ class TestE23OlderRecord:
         older = await loaded(store, key)
         assert (await client.revoke(tokens["refresh_token"])).status_code == 200
         await put_back(store, key, older)
-        world.running.vault._anything_changed()
+        world.running.vault._memory.anything_changed()
         refused = await client.refresh(tokens["refresh_token"])
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
         assert (await client.call(tokens["access_token"])).status_code == 401
@@ -54,7 +54,7 @@ class TestE23OlderRecord:
         world.clock.advance(120)
         third = (await client.refresh(second["refresh_token"])).json()
         await put_back(store, key, older)
-        world.running.vault._anything_changed()
+        world.running.vault._memory.anything_changed()
         thiefs = await client.refresh(stolen["refresh_token"])
         assert thiefs.status_code == 200, "this is not promised against who writes to the store"
         users = await client.refresh(third["refresh_token"])

@@ -73,7 +73,7 @@ async def test_it_is_refused_from_its_very_end_on(desk: Desk) -> None:
 async def test_it_is_refused_as_soon_as_it_is_revoked(desk: Desk) -> None:
     _, token = await desk.log_in()
     await desk.check(token)
-    await desk.vault.revoke(desk.tokens.read_any(token)[0], CLIENT)
+    await desk.vault.revocation.revoke(desk.tokens.read_any(token)[0], CLIENT)
     with pytest.raises(InvalidToken):
         await desk.check(token)
 

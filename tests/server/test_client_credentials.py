@@ -312,7 +312,7 @@ class TestItIsAGrant:
         (found,) = [one async for one in vault.listing.find(client=REPORT)]  # type: ignore[arg-type]
         assert found.summary is not None
         assert (found.summary.machine, found.summary.name) == (True, "The nightly report")
-        await vault.end(found)
+        await vault.revocation.end(found)
         assert (await call(world, token)).status_code == 401
 
     async def test_it_revokes_its_token_and_introspects_it(self, world: World) -> None:

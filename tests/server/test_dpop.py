@@ -378,7 +378,7 @@ class TestGateway:
         async with world.browser() as browser:
             tokens = await client.tokens(browser)
         handle, _ = world.running.tokens.read_any(tokens["access_token"])
-        opened: Any = await world.running.vault.authenticate(handle)
+        opened: Any = await world.running.vault.live.authenticate(handle)
         plain = world.running.tokens.issue(opened, resource=f"{world.issuer}/bound").access_token
         said = challenged(await client.client.call(plain))
         assert said.startswith('DPoP error="invalid_token"')

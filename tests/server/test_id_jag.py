@@ -222,7 +222,9 @@ class TestAttacks:
         """It was issued, the user was logged out everywhere, and it comes afterwards."""
         early = jag(world, enterprise)
         world.clock.advance(10)
-        await world.running.vault.end_at_provider(enterprise.url, subject="acme|alice", sid=None)
+        await world.running.vault.revocation.end_at_provider(
+            enterprise.url, subject="acme|alice", sid=None
+        )
         world.clock.advance(10)
         assert refused(await redeem(world, early))
         assert (await redeem(world, jag(world, enterprise))).status_code == 200
@@ -351,7 +353,9 @@ class TestItIsAGrant:
         token = (await redeem(world, jag(world, enterprise))).json()["access_token"]
         assert (await call(world, token)).status_code == 200
         world.clock.advance(1)
-        await world.running.vault.end_at_provider(enterprise.url, subject="acme|alice", sid=None)
+        await world.running.vault.revocation.end_at_provider(
+            enterprise.url, subject="acme|alice", sid=None
+        )
         assert (await call(world, token)).status_code == 401
 
     async def test_the_log_and_the_answers_never_hold_it(
@@ -421,7 +425,7 @@ class TestTheProviderOfTheLogins:
         found = [one async for one in vault.listing.find(subject=(upstream.issuer, "alice"))]
         assert len(found) == 2
         world.clock.advance(1)
-        await vault.end_at_provider(upstream.issuer, subject="alice", sid=None)
+        await vault.revocation.end_at_provider(upstream.issuer, subject="alice", sid=None)
         for each in (token, login["access_token"]):
             assert (await call(world, each)).status_code == 401
 

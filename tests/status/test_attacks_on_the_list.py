@@ -77,7 +77,7 @@ async def no(_: object, __: object) -> Any:
 
 
 async def revoked(vault: Vault, code: str, opened: OpenGrant) -> None:
-    await vault.revoke(Handle(opened.secret, 1, "access"), CLIENT)
+    await vault.revocation.revoke(Handle(opened.secret, 1, "access"), CLIENT)
 
 
 async def code_replayed(vault: Vault, code: str, opened: OpenGrant) -> None:
@@ -91,11 +91,11 @@ async def reused(vault: Vault, code: str, opened: OpenGrant) -> None:
 
 async def ended_by_an_operator(vault: Vault, code: str, opened: OpenGrant) -> None:
     async for each in vault.listing.find():
-        await vault.end(each)
+        await vault.revocation.end(each)
 
 
 async def logged_out_at_the_provider(vault: Vault, code: str, opened: OpenGrant) -> None:
-    await vault.end_at_provider(IDP, subject="alice", sid=None)
+    await vault.revocation.end_at_provider(IDP, subject="alice", sid=None)
 
 
 async def refused_by_the_provider(vault: Vault, code: str, opened: OpenGrant) -> None:
@@ -107,9 +107,9 @@ async def pushed_out_by_a_newer_login(vault: Vault, code: str, opened: OpenGrant
 
 
 async def turned_away_by_new_rules(vault: Vault, code: str, opened: OpenGrant) -> None:
-    vault._admits = lambda _: False
-    vault.judge_again()
-    await vault.authenticate(Handle(opened.secret, 1, "access"))
+    vault._admission._admits = lambda _: False
+    vault.live.judge_again()
+    await vault.live.authenticate(Handle(opened.secret, 1, "access"))
 
 
 WAYS: list[Callable[[Vault, str, OpenGrant], Awaitable[None]]] = [
@@ -152,7 +152,7 @@ async def test_attack_f83_a_grant_that_nobody_here_can_read_ends_in_the_list(
     ours = Replica(store, clock, keys=NEW)
     (listed,) = [each async for each in ours.vault.listing.find()]
     assert listed.unread is not None
-    await ours.vault.end(listed)
+    await ours.vault.revocation.end(listed)
     assert await ours.is_ended(slots_of(opened)[0])
 
 
@@ -168,7 +168,7 @@ async def test_attack_f83_a_refresh_while_an_operator_looks_does_not_save_its_to
     assert isinstance(newer, OpenGrant)
     first, second = slots_of(newer)
     assert first != second
-    await here.vault.end(listed)
+    await here.vault.revocation.end(listed)
     assert await here.is_ended(first)
     assert await here.is_ended(second)
 
@@ -188,7 +188,7 @@ async def test_attack_f83_a_process_that_dies_in_the_middle_leaves_no_valid_toke
 
     store.replace = fails  # type: ignore[assignment,method-assign]
     with pytest.raises(StoreUnavailable):
-        await here.vault.revoke(Handle(opened.secret, 1, "access"), CLIENT)
+        await here.vault.revocation.revoke(Handle(opened.secret, 1, "access"), CLIENT)
     store.replace = replace  # type: ignore[method-assign]
     assert await here.is_ended(slots_of(opened)[0])
 

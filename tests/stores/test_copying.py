@@ -61,7 +61,7 @@ async def pair(
 
 
 def vault(store: Store) -> Vault:
-    return vault_on(store, time.time)  # type: ignore[arg-type]
+    return vault_on(store, time.time)
 
 
 async def test_logins_go_on_at_the_new_store(pair: tuple[Store, Store]) -> None:
@@ -73,8 +73,8 @@ async def test_logins_go_on_at_the_new_store(pair: tuple[Store, Store]) -> None:
     assert isinstance(await rotate(before, alice, 1), OpenGrant)
     code = await new_code(before, "bob", at=2)
     over = await logged_in(before, "carol", at=3)
-    await before.revoke(handles.Handle(over.secret, 1, "access"), CLIENT)
-    assert await before.claim(b"assertion", expires_at=now + 600)
+    await before.revocation.revoke(handles.Handle(over.secret, 1, "access"), CLIENT)
+    assert await before.single_use.claim(b"assertion", expires_at=now + 600)
 
     seen: list[int] = []
     rounds = await copying.copy(source, target, progress=seen.append)
@@ -90,7 +90,7 @@ async def test_logins_go_on_at_the_new_store(pair: tuple[Store, Store]) -> None:
     assert isinstance(await rotate(after, alice, 2), OpenGrant)
     assert isinstance(await redeem(after, code), OpenGrant)
     assert await use(after, over) == Refused(Reason.REVOKED)
-    assert not await after.claim(b"assertion", expires_at=now + 600)
+    assert not await after.single_use.claim(b"assertion", expires_at=now + 600)
     listed = {grant.summary.subject async for grant in after.listing.find() if grant.summary}
     assert listed == {f"user {n}" for n in range(150)} | {"alice", "bob"}
     found = [grant async for grant in after.listing.find(subject=(IDP, "user 7"))]
@@ -111,7 +111,7 @@ async def test_what_changes_meanwhile_comes_with_the_next_round(
     assert isinstance(await rotate(before, stays, 1), OpenGrant)
     async for grant in before.listing.find(subject=(IDP, "b")):
         await before.listing.end(grant)
-    await before.revoke(handles.Handle(revoked.secret, 1, "access"), CLIENT)
+    await before.revocation.revoke(handles.Handle(revoked.secret, 1, "access"), CLIENT)
     await source.delete(handles.store_key(gone.secret))
     new = await logged_in(before, "d")
     first, *_, last = await copying.copy(source, target)

@@ -17,8 +17,9 @@ from mintage.stores.opening import open_store
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import OAuthClient
 from mintage.values import ClientId
+from mintage.vault.settings import ProviderCalls, VaultSettings
 from mintage.vault.values import VaultKeys
-from mintage.vault.vault import Vault, ask_nobody, forget
+from mintage.vault.vault import Vault
 from tests.support.logins import new_code
 
 CONFIG = """\
@@ -94,11 +95,13 @@ async def fleet(
     )
     vault = Vault(
         opened,
-        keys,
-        clock=time.time,
-        random_bytes=secrets.token_bytes,
-        renew=ask_nobody,
-        ended=forget,
+        VaultSettings(
+            keys=(keys,),
+            clock=time.time,
+            steady=time.time,
+            random_bytes=secrets.token_bytes,
+        ),
+        ProviderCalls(),
     )
     try:
         yield Fleet(config, file, ports, vault)

@@ -1,6 +1,7 @@
 """Logins for the vault's tests: made, redeemed and refreshed with the least said."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from mintage.grants.handles import Handle, parse_code
@@ -9,10 +10,10 @@ from mintage.grants.pkce import s256
 from mintage.grants.states import Consent, Identity, UpstreamTokens
 from mintage.grants.transitions import Redemption, Refreshment
 from mintage.stores.protocol import Store
-from mintage.testing.clock import ManualClock
-from mintage.values import ClientId
-from mintage.vault.values import OpenGrant, Refused, VaultKeys
-from mintage.vault.vault import Vault, forget
+from mintage.values import ClientId, Clock
+from mintage.vault.settings import DEFAULT_MAX_GRANTS, ProviderCalls, VaultSettings, forget
+from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew, ReportEnded, VaultKeys
+from mintage.vault.vault import Vault
 
 CLIENT = ClientId("client")
 IDP = "https://idp.example"
@@ -22,9 +23,27 @@ OLD = VaultKeys(seal=b"s" * 32, index=b"i" * 32)
 NEW = VaultKeys(seal=b"S" * 32, index=b"I" * 32)
 
 
-def vault_on(store: Store, clock: ManualClock, keys: VaultKeys = OLD, **more: Any) -> Vault:
-    more = {"renew": never, "ended": forget} | more
-    return Vault(store, keys, clock=clock, random_bytes=secrets.token_bytes, **more)
+def vault_on(
+    store: Store,
+    clock: Clock,
+    keys: VaultKeys = OLD,
+    *,
+    former_keys: Sequence[VaultKeys] = (),
+    lifetimes: Lifetimes | None = None,
+    max_grants: int = DEFAULT_MAX_GRANTS,
+    renew: Renew | None = None,
+    ended: ReportEnded = forget,
+    **more: Any,
+) -> Vault:
+    settings = VaultSettings(
+        keys=(keys, *former_keys),
+        clock=clock,
+        steady=clock,
+        random_bytes=secrets.token_bytes,
+        lifetimes=lifetimes or Lifetimes(),
+        max_grants=max_grants,
+    )
+    return Vault(store, settings, ProviderCalls(renew=renew or never, ended=ended), **more)
 
 
 async def new_code(
@@ -89,7 +108,7 @@ async def rotate(vault: Vault, opened: OpenGrant, generation: int = 1) -> OpenGr
 
 
 async def use(vault: Vault, opened: OpenGrant) -> OpenGrant | Refused:
-    return await vault.authenticate(Handle(opened.secret, 1, "access"))
+    return await vault.live.authenticate(Handle(opened.secret, 1, "access"))
 
 
 async def never(_: UpstreamTokens, __: Identity) -> Renewed:

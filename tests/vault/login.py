@@ -89,11 +89,11 @@ class Login:
         return await self.vault.rotate(self.secret, request, prepare)
 
     async def revoke(self) -> Refused:
-        return await self.vault.revoke(Handle(self.secret, 1, "access"), CLIENT)
+        return await self.vault.revocation.revoke(Handle(self.secret, 1, "access"), CLIENT)
 
     async def use(self) -> OpenGrant | Refused:
         """What the gateway does for a request that needs the upstream token."""
-        opened = await self.vault.authenticate(Handle(self.secret, 1, "access"))
+        opened = await self.vault.live.authenticate(Handle(self.secret, 1, "access"))
         if isinstance(opened, Refused):
             return opened
         return await self.vault.with_fresh_upstream(opened)

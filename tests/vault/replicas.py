@@ -22,7 +22,7 @@ from mintage.vault.cache import GrantCache
 from mintage.vault.values import Lifetimes, OpenGrant, Refused, Renew
 from mintage.vault.vault import Vault
 from tests.support.grant_states import upstream_of
-from tests.support.logins import CLIENT, OLD, REDIRECT, RESOURCE, VERIFIER, new_code, redeem
+from tests.support.logins import CLIENT, REDIRECT, RESOURCE, VERIFIER, new_code, redeem, vault_on
 from tests.vault.reference import (
     CACHED,
     CODE,
@@ -127,11 +127,9 @@ class Replicas:
             return lambda old, _: families[_family(old)].renew(replica, old)
 
         vaults = [
-            Vault(
+            vault_on(
                 store,
-                OLD,
-                clock=clock,
-                random_bytes=secrets.token_bytes,
+                clock,
                 renew=asked_by(number),
                 ended=report,
                 lifetimes=LIFETIMES,
@@ -200,11 +198,13 @@ class Replicas:
                 )
                 return await vault.rotate(subject.secret, wanted)
             case Revoke(fault=fault):
-                return await vault.revoke(access, STRANGER if fault == "client" else CLIENT)
+                return await vault.revocation.revoke(
+                    access, STRANGER if fault == "client" else CLIENT
+                )
             case Authenticate():
-                return await vault.authenticate(access)
+                return await vault.live.authenticate(access)
             case Use():
-                outcome = await vault.authenticate(access)
+                outcome = await vault.live.authenticate(access)
                 if isinstance(outcome, Refused):
                     return outcome
                 return await vault.with_fresh_upstream(outcome)

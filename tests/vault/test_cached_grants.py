@@ -90,7 +90,7 @@ async def test_whoever_ends_it_in_a_list_has_its_refresh_token_revoked(process: 
     opened = await logged_in(process.vault, upstream=TOKENS)
     await process.cached(opened)
     [listed] = [grant async for grant in process.vault.listing.find()]
-    await process.vault.end(listed)
+    await process.vault.revocation.end(listed)
     assert [tokens.refresh_token for tokens in process.reported] == ["r0"]
 
 
@@ -104,7 +104,7 @@ async def test_they_are_the_newest_tokens_that_are_revoked_then(
     other = Process(store, clock)
     await other.vault.with_fresh_upstream(await other.cached(opened))
     [listed] = [grant async for grant in process.vault.listing.find()]
-    await process.vault.end(listed)
+    await process.vault.revocation.end(listed)
     assert [tokens.refresh_token for tokens in process.reported] == ["r1"]
 
 

@@ -74,7 +74,7 @@ async def test_it_is_a_grant_like_any_other_until_it_ends(
     assert (again.grant.upstream, again.grant.ends_at) == (None, NOW + HOUR)
     (found,) = [grant async for grant in vault.listing.find(subject=(IDP, "alice"))]
     assert found.summary is not None
-    assert (found.summary.ends_at, vault.lasts_until(found)) == (NOW + HOUR, NOW + HOUR)
+    assert (found.summary.ends_at, vault.lifetimes.lasts_until(found)) == (NOW + HOUR, NOW + HOUR)
     clock.advance(HOUR + CLOCK_LEEWAY - 1)
     assert isinstance(await use(vault, opened), OpenGrant)
     clock.advance(1)
@@ -99,7 +99,7 @@ async def test_its_upstream_token_is_refused_and_never_empty(
     assert await vault.with_fresh_upstream(opened) == opened
     with pytest.raises(AccessDenied, match="nobody logged in"):
         await upstream_token(opened, vault)
-    outcome = await vault.revoke(Handle(opened.secret, 1, "access"), CLIENT)
+    outcome = await vault.revocation.revoke(Handle(opened.secret, 1, "access"), CLIENT)
     assert outcome == Refused(Reason.CLIENT_REVOKED)
     assert reported == [], "there is nothing to revoke at a provider"
 
@@ -112,11 +112,11 @@ async def test_each_way_to_end_a_grant_ends_it(
     vault = vault_on(store, clock, ended=reported.append, emit=events.append)
     elsewhere = vault_on(store, clock, ended=reported.append)
     opened = [await issue(vault) for _ in range(3)]
-    await vault.revoke(Handle(opened[0].secret, 1, "access"), CLIENT)
+    await vault.revocation.revoke(Handle(opened[0].secret, 1, "access"), CLIENT)
     found = await vault.listing.get(opened[1].party().grant or "")
     assert found is not None
-    await vault.end(found)
-    ended = await vault.end_at_provider(IDP, subject="alice", sid=None)
+    await vault.revocation.end(found)
+    ended = await vault.revocation.end_at_provider(IDP, subject="alice", sid=None)
     assert [grant.id for grant in ended] == [opened[2].party().grant]
     for each in opened:
         assert isinstance(await use(vault, each), Refused)
@@ -131,7 +131,7 @@ async def test_an_ended_one_leaves_no_record_beyond_its_token(
 ) -> None:
     """Its one token is refused until it would have ended; a month more would fill the store."""
     opened = await issue(vault)
-    await vault.revoke(Handle(opened.secret, 1, "access"), CLIENT)
+    await vault.revocation.revoke(Handle(opened.secret, 1, "access"), CLIENT)
     clock.advance(HOUR + CLOCK_LEEWAY - 1)
     assert await store.load(store_key(opened.secret)) is not None
     clock.advance(1)
@@ -260,12 +260,14 @@ async def test_a_claim_whose_answer_was_lost_is_found_again_and_only_once(
 async def test_who_logged_out_after_the_assertion_is_refused(
     vault: Vault, clock: ManualClock
 ) -> None:
-    await vault.end_at_provider(IDP, subject="alice", sid=None)
+    await vault.revocation.end_at_provider(IDP, subject="alice", sid=None)
     clock.advance(10)
     late = await vault.direct.issue(consent(), ends_at=NOW + HOUR, asserted_at=NOW - 5, once=ONCE)
     assert late == Refused(Reason.LOGGED_OUT)
     assert await listed(vault) == []
-    assert not await vault.is_claimed(ONCE.name), "the logout is the reason, and stays it"
+    assert not await vault.single_use.is_claimed(ONCE.name), (
+        "the logout is the reason, and stays it"
+    )
     fresh = await vault.direct.issue(consent(), ends_at=NOW + HOUR, asserted_at=NOW + 5)
     assert isinstance(fresh, OpenGrant)
 
@@ -285,5 +287,5 @@ async def test_it_survives_the_replacement_of_the_secret(
     newer = vault_on(store, clock, NEW, former_keys=[OLD])
     found = await use(newer, opened)
     assert isinstance(found, OpenGrant)
-    await newer.revoke(Handle(opened.secret, 1, "access"), CLIENT)
+    await newer.revocation.revoke(Handle(opened.secret, 1, "access"), CLIENT)
     assert isinstance(await use(newer, opened), Refused)

@@ -65,7 +65,7 @@ def house(clock: ManualClock) -> House:
 
 async def end_all(vault: Vault) -> None:
     for grant in [grant async for grant in vault.listing.find()]:
-        await vault.end(grant)
+        await vault.revocation.end(grant)
 
 
 async def by_access_token(vault: Vault, opened: OpenGrant) -> OpenGrant | Refused:
@@ -77,7 +77,7 @@ async def by_refresh_token(vault: Vault, opened: OpenGrant) -> OpenGrant | Refus
 
 
 async def by_revocation(vault: Vault, opened: OpenGrant) -> OpenGrant | Refused:
-    return await vault.revoke(Handle(opened.secret, 1, "access"), CLIENT)
+    return await vault.revocation.revoke(Handle(opened.secret, 1, "access"), CLIENT)
 
 
 async def by_a_check(vault: Vault, opened: OpenGrant) -> OpenGrant | Refused:
@@ -163,8 +163,8 @@ async def test_ending_it_twice_loses_nothing(house: House) -> None:
     """Two pages, two clicks."""
     opened = await logged_in(house.one)
     [listed] = [grant async for grant in house.one.listing.find()]
-    await house.one.end(listed)
-    await house.other.end(listed)
+    await house.one.revocation.end(listed)
+    await house.other.revocation.end(listed)
     assert await use(house.one, opened) == ENDED
     assert house.reported == ["upstream token of alice"]
 

@@ -96,7 +96,9 @@ async def test_a_revoked_grant_is_not_listed_while_its_record_lasts(
     vault: Vault, store: MemoryStore
 ) -> None:
     opened = await logged_in(vault)
-    await vault.revoke(handles.Handle(opened.secret, 1, "access"), opened.grant.login.client_id)
+    await vault.revocation.revoke(
+        handles.Handle(opened.secret, 1, "access"), opened.grant.login.client_id
+    )
     assert len(store) == 1
     assert await all_of(vault.listing.find()) == set()
 

@@ -51,7 +51,7 @@ class TestAWriteWhoseAnswerWasLost:
         assert isinstance(refreshed, OpenGrant)
         assert refreshed.grant.generation == 2
         setattr(store, trouble, 1)
-        await vault.revoke(Handle(opened.secret, 2, "refresh"), CLIENT)
+        await vault.revocation.revoke(Handle(opened.secret, 2, "refresh"), CLIENT)
         assert await use(vault, opened) == Refused(Reason.REVOKED)
 
     @pytest.mark.parametrize("trouble", ["failing", "losing"])
@@ -60,8 +60,8 @@ class TestAWriteWhoseAnswerWasLost:
     ) -> None:
         setattr(store, trouble, 1)
         end = int(clock()) + 60
-        assert await vault.claim(b"login", expires_at=end)
-        assert not await vault.claim(b"login", expires_at=end)
+        assert await vault.single_use.claim(b"login", expires_at=end)
+        assert not await vault.single_use.claim(b"login", expires_at=end)
 
     async def test_a_code_that_was_spent_unheard_is_no_replay(
         self, store: FaultyStore, vault: Vault
@@ -133,7 +133,7 @@ class TestAnAccessToken:
     ) -> None:
         opened = await logged_in(vault)
         await use(vault, opened)
-        await vault.revoke(Handle(opened.secret, 1, "access"), CLIENT)
+        await vault.revocation.revoke(Handle(opened.secret, 1, "access"), CLIENT)
         assert await use(vault, opened) == Refused(Reason.REVOKED)
         store.failing = FOREVER
         with pytest.raises(StoreUnavailable):
@@ -147,7 +147,7 @@ class TestAnAccessToken:
         await use(vault, opened)
         store.losing, store.dying = 1, True
         with pytest.raises(StoreUnavailable):
-            await vault.revoke(Handle(opened.secret, 1, "access"), CLIENT)
+            await vault.revocation.revoke(Handle(opened.secret, 1, "access"), CLIENT)
         with pytest.raises(StoreUnavailable):
             await use(vault, opened)
 
@@ -203,9 +203,9 @@ async def test_missed_news_make_a_grant_doubtful_not_forgotten(
     opened = await logged_in(vault)
     await use(vault, opened)
     loads = store.seen["load"]
-    vault._cache.doubt()
+    vault._memory.cache.doubt()
     await use(vault, opened)
     assert store.seen["load"] == loads + 1
-    vault._cache.doubt()
+    vault._memory.cache.doubt()
     store.failing = FOREVER
     assert isinstance(await use(vault, opened), OpenGrant)

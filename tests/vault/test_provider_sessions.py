@@ -33,7 +33,7 @@ async def log_in(vault: Vault, user: str, sid: str, *, at: int = NOW) -> OpenGra
 
 
 async def end_session(vault: Vault, sid: str) -> int:
-    return len(await vault.end_at_provider(IDP, subject=None, sid=sid))
+    return len(await vault.revocation.end_at_provider(IDP, subject=None, sid=sid))
 
 
 async def test_every_user_who_logged_in_during_the_session_is_logged_out(
@@ -69,7 +69,7 @@ async def test_neither_is_one_of_a_user_who_was_logged_out_everywhere(
 ) -> None:
     vault = vault_on(store, clock)
     clock.advance(5)
-    await vault.end_at_provider(IDP, subject="alice", sid=None)
+    await vault.revocation.end_at_provider(IDP, subject="alice", sid=None)
     for tokens in (UpstreamTokens(access_token="a"), UpstreamTokens(access_token="a", sid="s")):
         with pytest.raises(UpstreamRefused):
             await new_code(vault, "alice", at=NOW, upstream=tokens)

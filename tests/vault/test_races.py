@@ -114,14 +114,14 @@ async def test_who_asks_after_a_revocation_gets_no_answer_from_before_it(
     assert isinstance(opened, OpenGrant)
     access = Handle(opened.secret, 1, "access")
     store.arrive.clear()
-    before = asyncio.create_task(vault.authenticate(access))
+    before = asyncio.create_task(vault.live.authenticate(access))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     arrived, store.arrive = store.arrive, asyncio.Event()
     store.arrive.set()
-    assert (await vault.revoke(access, CLIENT)).reason is Reason.CLIENT_REVOKED
+    assert (await vault.revocation.revoke(access, CLIENT)).reason is Reason.CLIENT_REVOKED
     async with asyncio.timeout(5):
-        assert await vault.authenticate(access) == Refused(Reason.REVOKED)
+        assert await vault.live.authenticate(access) == Refused(Reason.REVOKED)
     arrived.set()
     assert isinstance(await before, OpenGrant)
 
@@ -134,7 +134,7 @@ async def test_a_revoked_grant_never_comes_back(vaults: list[Vault], rounds: int
         handle = Handle(opened.secret, 1, "refresh")
         await asyncio.gather(
             *(rotate(vaults[n % len(vaults)], opened, 1) for n in range(RACERS // 2)),
-            vaults[-1].revoke(handle, CLIENT),
+            vaults[-1].revocation.revoke(handle, CLIENT),
             *(rotate(vaults[n % len(vaults)], opened, 1) for n in range(RACERS // 2)),
         )
         for vault in vaults:

@@ -104,7 +104,9 @@ async def test_whatever_ends_a_grant_its_tokens_are_reported_once(
 async def test_a_refusal_that_ends_nothing_reports_nothing() -> None:
     login = await Login.active()
     assert await login.refresh(client=ClientId("another")) == Refused(Reason.WRONG_CLIENT)
-    stranger = await login.vault.revoke(Handle(login.secret, 1, "access"), ClientId("another"))
+    stranger = await login.vault.revocation.revoke(
+        Handle(login.secret, 1, "access"), ClientId("another")
+    )
     assert stranger == Refused(Reason.WRONG_CLIENT)
     assert login.reported == []
 

@@ -111,8 +111,10 @@ async def test_lists_find_grants_from_before_and_after(
 
 async def test_a_claim_holds_across_secrets(store: MemoryStore, clock: ManualClock) -> None:
     end = int(clock()) + 60
-    assert await vault_on(store, clock, OLD).claim(b"login", expires_at=end)
-    assert not await vault_on(store, clock, NEW, former_keys=[OLD]).claim(b"login", expires_at=end)
+    assert await vault_on(store, clock, OLD).single_use.claim(b"login", expires_at=end)
+    assert not await vault_on(store, clock, NEW, former_keys=[OLD]).single_use.claim(
+        b"login", expires_at=end
+    )
 
 
 async def test_the_id_of_a_secret_is_public_and_stable() -> None:

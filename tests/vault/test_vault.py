@@ -74,7 +74,7 @@ def access(opened: OpenGrant) -> Handle:
 
 async def use(vault: Vault, opened: OpenGrant) -> OpenGrant | Refused:
     """What the gateway does for each request that needs the upstream token."""
-    outcome = await vault.authenticate(access(opened))
+    outcome = await vault.live.authenticate(access(opened))
     if isinstance(outcome, Refused):
         return outcome
     return await vault.with_fresh_upstream(outcome)
@@ -84,7 +84,7 @@ class TestCost:
     async def test_a_login_is_two_writes_and_a_claim(
         self, vault: Vault, store: FaultyStore, upstream: Upstream
     ) -> None:
-        assert await vault.claim(b"state", expires_at=2**40)
+        assert await vault.single_use.claim(b"state", expires_at=2**40)
         await logged_in(vault, upstream=upstream.tokens())
         assert store.writes == 3
 
@@ -106,7 +106,7 @@ class TestCost:
     ) -> None:
         opened = await logged_in(vault, upstream=upstream.tokens())
         loads = store.seen["load"]
-        await asyncio.gather(*(vault.authenticate(access(opened)) for _ in range(100)))
+        await asyncio.gather(*(vault.live.authenticate(access(opened)) for _ in range(100)))
         assert store.seen["load"] == loads + 1
 
 
@@ -191,7 +191,7 @@ class TestRenewal:
         outcome = await use(vault, opened)
         assert isinstance(outcome, Refused)
         assert outcome.reason is Reason.UPSTREAM_REFUSED
-        assert await vault.authenticate(access(opened)) == Refused(Reason.REVOKED)
+        assert await vault.live.authenticate(access(opened)) == Refused(Reason.REVOKED)
 
 
 class TestReplicas:
@@ -237,12 +237,12 @@ class TestReplicas:
     async def test_hear_of_a_revocation(self, replicas: list[Vault], upstream: Upstream) -> None:
         opened = await logged_in(replicas[0], upstream=upstream.tokens())
         for vault in replicas:
-            assert isinstance(await vault.authenticate(access(opened)), OpenGrant)
-        await replicas[0].revoke(access(opened), CLIENT)
-        assert isinstance(await replicas[0].authenticate(access(opened)), Refused)
+            assert isinstance(await vault.live.authenticate(access(opened)), OpenGrant)
+        await replicas[0].revocation.revoke(access(opened), CLIENT)
+        assert isinstance(await replicas[0].live.authenticate(access(opened)), Refused)
         async with asyncio.timeout(2):
             for vault in replicas:
-                while isinstance(await vault.authenticate(access(opened)), OpenGrant):
+                while isinstance(await vault.live.authenticate(access(opened)), OpenGrant):
                     await asyncio.sleep(0.01)
 
     async def test_wait_for_a_dead_leaseholder_no_longer_than_its_lease(

@@ -63,7 +63,7 @@ class Api:
     async def end_grant(self, _: Request, operator: Operator, name: str) -> Response:
         """End one grant."""
         grant = await self._found(name)
-        await self.running().vault.end(grant, reason="ended_by_the_admin_api")
+        await self.running().vault.revocation.end(grant, reason="ended_by_the_admin_api")
         self._tell("grants end", operator, 1)
         return _answer({"ended": 1})
 
@@ -78,7 +78,7 @@ class Api:
             found = [grant async for grant in self.described.find(subject, client)]
             mine = [grant for grant in found if not grant.foreign]
             for grant in mine:
-                await self.running().vault.end(grant, reason="ended_by_the_admin_api")
+                await self.running().vault.revocation.end(grant, reason="ended_by_the_admin_api")
             ended += len(mine)
             if not mine:
                 break

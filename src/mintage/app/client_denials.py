@@ -116,7 +116,7 @@ class ClientDenials:
         ended = 0
         async for grant in self.vault.listing.find():
             if self.covers(grant):
-                await self.vault.end(grant, reason="client_denied")
+                await self.vault.revocation.end(grant, reason="client_denied")
                 ended += 1
         return ended
 

@@ -135,7 +135,7 @@ async def open_core(config: Config, lasting: Lasting, stack: AsyncExitStack) -> 
             directory=directory,
             published=published,
             issuer=site.issuer,
-            claim=vault.claim,
+            claim=vault.single_use.claim,
             clock=clock,
         ),
         limits=Limits(config.limits, lasting.steady),

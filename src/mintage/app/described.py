@@ -52,7 +52,7 @@ class Described(msgspec.Struct, frozen=True):
 
     def row(self, grant: Listed) -> dict[str, Any]:
         """*grant* in a list."""
-        row: dict[str, Any] = {"grant": grant.id, "until": self.vault.lasts_until(grant)}
+        row: dict[str, Any] = {"grant": grant.id, "until": self.vault.lifetimes.lasts_until(grant)}
         if grant.foreign:
             row["needs_secret"] = grant.sealed_under.hex()
         if grant.unread is not None:
@@ -83,7 +83,7 @@ class Described(msgspec.Struct, frozen=True):
             "provider": None if provider is None else provider.name,
             "resources": list(who.resources),
             "scopes": list(who.scopes),
-            "refreshed": max(who.created_at, self.vault.renewed_at(grant)),
+            "refreshed": max(who.created_at, self.vault.lifetimes.renewed_at(grant)),
             "sealed_under": grant.sealed_under.hex() or None,
             "signed_with": grant.signed_with.hex() or None,
         }

@@ -116,7 +116,7 @@ class Generations:
         self._lasting.providers.become(
             running.upstreams, config.allow, machines_of(config), running.others
         )
-        running.vault.judge_again()
+        running.vault.live.judge_again()
         for task in self._measuring:
             task.cancel()
         chores = self._lasting.telemetry.chores(running.store, running.vault, running.gateway)

@@ -21,6 +21,7 @@ from mintage.upstream.protocol import UpstreamClient
 from mintage.upstream.transport import HttpTransport
 from mintage.upstream.upstream import Upstream
 from mintage.vault import installation
+from mintage.vault.settings import ProviderCalls
 from mintage.vault.vault import Vault
 
 log = logging.getLogger("mintage")
@@ -125,10 +126,12 @@ async def hold_vault(config: Config, lasting: Lasting, stack: AsyncExitStack) ->
             clock=lasting.clock,
             steady=lasting.steady,
             random_bytes=lasting.random_bytes,
-            renew=lasting.providers.renew,
-            ended=lasting.revoker,
-            knows=lasting.providers.issued,
-            admits=lasting.providers.admits,
+            calls=ProviderCalls(
+                renew=lasting.providers.renew,
+                ended=lasting.revoker,
+                knows=lasting.providers.issued,
+                admits=lasting.providers.admits,
+            ),
             emit=lasting.emit,
             cache=lasting.telemetry.cache,
         )

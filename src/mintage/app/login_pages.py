@@ -21,7 +21,7 @@ from mintage.server.remembered_cookie import HintCookie
 from mintage.server.remembering import Remembering
 from mintage.server.sign_in import SignInCallback
 from mintage.server.site_sessions import SiteSessions
-from mintage.vault.vault import forget
+from mintage.vault.settings import forget
 from mintage.web.edge import Handler
 
 
@@ -42,7 +42,7 @@ def page_routes(core: Core) -> dict[str, Handler]:
         directory=core.directory,
         checks=authorization_checks(core),
         pushed=pushed,
-        is_claimed=core.vault.is_claimed,
+        is_claimed=core.vault.single_use.is_claimed,
         cookies=core.cookies,
         seal=seal,
         remembering=remembering,

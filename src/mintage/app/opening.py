@@ -6,14 +6,14 @@ from mintage.crypto.derivation import purpose_key, purpose_keys
 from mintage.endpoints import STATUS_LIST
 from mintage.events.event import Emit, ignore
 from mintage.grant_tokens import Tokens
-from mintage.grants.states import Identity, UpstreamTokens
 from mintage.jwt.keyring import KeyRing
 from mintage.settings.load import Config
 from mintage.stores.protocol import Store
 from mintage.values import Clock, RandomBytes, Secret
 from mintage.vault.cache import GrantCache
+from mintage.vault.settings import ProviderCalls, VaultSettings
 from mintage.vault.status_slots import StatusSlots
-from mintage.vault.values import Renew, ReportEnded, VaultKeys
+from mintage.vault.values import VaultKeys
 from mintage.vault.vault import Vault
 
 
@@ -24,10 +24,7 @@ def open_vault(
     clock: Clock,
     steady: Clock,
     random_bytes: RandomBytes,
-    renew: Renew,
-    ended: ReportEnded,
-    knows: Callable[[UpstreamTokens], bool] = lambda _: True,
-    admits: Callable[[Identity], bool] = lambda _: True,
+    calls: ProviderCalls,
     emit: Emit = ignore,
     cache: Callable[..., GrantCache] = GrantCache,
 ) -> Vault:
@@ -35,22 +32,20 @@ def open_vault(
 
     *cache* makes its cache: see `Telemetry.cache`.
     """
-    keys, *former = vault_keys(config.secrets)
     grants = config.grants
-    return Vault(
-        store,
-        keys,
+    settings = VaultSettings(
+        keys=tuple(vault_keys(config.secrets)),
         clock=clock,
         steady=steady,
         random_bytes=random_bytes,
         lifetimes=config.lifetimes,
-        cache=cache(clock=steady, ttl=grants.cache_seconds, outage=grants.outage_seconds),
-        former_keys=former,
         max_grants=grants.max_per_user_and_client,
-        renew=renew,
-        ended=ended,
-        knows=knows,
-        admits=admits,
+    )
+    return Vault(
+        store,
+        settings,
+        calls,
+        cache=cache(clock=steady, ttl=grants.cache_seconds, outage=grants.outage_seconds),
         emit=emit,
         status=_slots(config, store, clock, steady, random_bytes),
     )

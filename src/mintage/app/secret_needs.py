@@ -17,8 +17,9 @@ from mintage.settings.load import Config
 from mintage.stores.protocol import Store
 from mintage.values import Clock
 from mintage.vault.secret_register import SecretRegister
+from mintage.vault.settings import ProviderCalls
 from mintage.vault.values import Listed
-from mintage.vault.vault import Vault, ask_nobody, forget
+from mintage.vault.vault import Vault
 
 log = logging.getLogger("mintage")
 
@@ -155,8 +156,7 @@ def open_needs(config: Config, store: Store, emit: Emit = ignore) -> SecretNeeds
         clock=time.time,
         steady=time.monotonic,
         random_bytes=secrets.token_bytes,
-        renew=ask_nobody,
-        ended=forget,
+        calls=ProviderCalls(),
         emit=emit,
     )
     return SecretNeeds(

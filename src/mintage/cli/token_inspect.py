@@ -115,7 +115,7 @@ async def _grant(handle: Handle, path: Path) -> Check:
     """What the vault knows about the login of a token."""
     try:
         async with opened(path) as here:
-            found = await here.vault.authenticate(handle)
+            found = await here.vault.live.authenticate(handle)
     except ConfigError as error:
         return Check("stage grant", "unknown", f"the store {error.advice}")
     except StoreError as error:

@@ -232,12 +232,12 @@ class ForwardAuth:
     def _kept(self, access: Access) -> RawHeaders:
         """What says how long the proxy may keep the answer."""
         vault, key = self._credentials.vault, store_key(access.opened.secret)
-        now, fresh_for = self._credentials.clock(), vault.fresh_for(key)
+        now, fresh_for = self._credentials.clock(), vault.live.fresh_for(key)
         seconds = self._keeping.seconds(access, fresh_for=fresh_for, now=now)
         if not seconds:
             if fresh_for < WORTH_KEEPING:
                 # So that the next answer can be kept, and not only the one after some more seconds.
-                vault.look_again(key)
+                vault.live.look_again(key)
             return _NOT_KEPT
         # nginx takes the first of these. Any other cache must not keep the answer.
         return [

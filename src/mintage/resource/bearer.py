@@ -230,7 +230,7 @@ class Bearer:
         """The access of a token that is known, if its grant need not be read again."""
         known = self._known.get(token)
         if known is not None and known.resource is resource and self.clock() < known.ends_at:
-            grant = self.vault.fresh(known.key)
+            grant = self.vault.live.fresh(known.key)
             if known.delegation is not None:
                 grant = None if grant is None or self._over(grant, known.delegation) else grant
             if grant is not None and not self.denied(grant.login.client_id):
@@ -255,7 +255,7 @@ class Bearer:
                 "DPoP proof",
                 reason="an unbound token for a resource with dpop = required",
             )
-        outcome = await self.vault.authenticate(verified.handle)
+        outcome = await self.vault.live.authenticate(verified.handle)
         if isinstance(outcome, Refused):
             raise InvalidToken(
                 "the access token was revoked: get a new one",
@@ -276,7 +276,7 @@ class Bearer:
                 stage="grant",
             )
         secret = verified.handle.secret
-        ends_at = min(verified.ends_at, self.vault.ends_at(outcome.grant) + CLOCK_LEEWAY)
+        ends_at = min(verified.ends_at, self.vault.lifetimes.ends_at(outcome.grant) + CLOCK_LEEWAY)
         access = Access(outcome, verified.scopes, ends_at, delegation=delegation, cnf=verified.cnf)
         self._known[token] = _Known(
             secret,

@@ -198,7 +198,7 @@ class AccountEndpoint:
             if name is None or stored.consent.client_id in clients:
                 await self.remembering.forget(stored)
         for grant in grants:
-            await self.vault.end(grant, by="user", reason="disconnected_by_user")
+            await self.vault.revocation.end(grant, by="user", reason="disconnected_by_user")
 
     async def _remembered(self, session: AccountSession | None) -> list[StoredConsent]:
         if session is None:
@@ -209,7 +209,8 @@ class AccountEndpoint:
         async for grant in self._grants(session):
             if grant.summary is not None:
                 client = self.directory.known(grant.summary.client_id)
-                times = self.vault.renewed_at(grant), self.vault.lasts_until(grant)
+                lifetimes = self.vault.lifetimes
+                times = lifetimes.renewed_at(grant), lifetimes.lasts_until(grant)
                 yield ConnectedApp(grant, grant.summary, client, *times)
 
     async def _grants(self, session: AccountSession) -> AsyncGenerator[Listed, None]:

@@ -104,10 +104,10 @@ class AccountSessions(msgspec.Struct, frozen=True):
     async def find(self, request: Request) -> AccountSession | None:
         """Who is signed in. A session that was ended by signing out is none."""
         session = self.cookies.session(request, now=int(self.clock()))
-        if session is None or await self.vault.is_claimed(session.end):
+        if session is None or await self.vault.single_use.is_claimed(session.end):
             return None
         return session
 
     async def end(self, session: AccountSession) -> None:
         """Make *session* useless, and copies of its cookie too."""
-        await self.vault.claim(session.end, expires_at=session.expires_at)
+        await self.vault.single_use.claim(session.end, expires_at=session.expires_at)

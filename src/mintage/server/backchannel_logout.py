@@ -43,16 +43,16 @@ class BackchannelLogout(msgspec.Struct, frozen=True):
                 stage="token",
             ) from None
         claim = self._claim(told)
-        if await self.vault.is_claimed(claim):
+        if await self.vault.single_use.is_claimed(claim):
             raise _replayed()
         ended = [
             grant.id
             for issuer in self.upstream.upstream.names_of(told.issuer)
-            for grant in await self.vault.end_at_provider(
+            for grant in await self.vault.revocation.end_at_provider(
                 issuer, subject=told.subject, sid=told.sid
             )
         ]
-        if not await self.vault.claim(claim, expires_at=told.expires_at):
+        if not await self.vault.single_use.claim(claim, expires_at=told.expires_at):
             raise _replayed()
         log_reason(request, f"the user logged out at {self.upstream.name}: ended {len(ended)}")
         return Response(status_code=200, headers=NO_STORE)

@@ -80,7 +80,7 @@ class IntrospectEndpoint:
         mine = self.resource_servers.get(client.client_id, ())
         if claims.client_id != client.client_id and claims.aud not in mine:
             return f"stage client: the token is not for client {client.name}"
-        outcome = await self.vault.authenticate(handle)
+        outcome = await self.vault.live.authenticate(handle)
         if isinstance(outcome, Refused):
             return f"stage grant: {outcome.reason.value}"
         if handle.kind == "refresh" and handle.generation != outcome.grant.generation:
@@ -91,7 +91,7 @@ class IntrospectEndpoint:
         actors = () if delegation is None else delegation.actors
         if any(map(self.denied, (outcome.grant.login.client_id, *actors))):
             return "stage client: the operator has denied a client of this token"
-        ends_at = min(claims.exp, self.vault.ends_at(outcome.grant))
+        ends_at = min(claims.exp, self.vault.lifetimes.ends_at(outcome.grant))
         said = {} if delegation is None else delegation.claims()
         return _body(claims, outcome) | {"exp": int(ends_at)} | said
 

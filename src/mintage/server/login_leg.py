@@ -59,7 +59,7 @@ class LoginLeg(msgspec.Struct, frozen=True):
         name, until = hashlib.sha256(login.state.encode()).digest(), login.expires_at
         if pushed is not None:
             name, until = pushed_name(pushed), pushed.expires_at + _AFTER_A_PUSH
-        if not await self.vault.claim(name, expires_at=until):
+        if not await self.vault.single_use.claim(name, expires_at=until):
             raise LoginFinished(
                 "this login was finished already; go back to the application",
                 reason="callback replayed",

@@ -65,10 +65,10 @@ class RevokeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     async def _revoke(self, handle: Handle, claims: Claims, client_id: ClientId) -> str:
         """What came of it, for the log."""
         if handle.kind != "exchanged":
-            return (await self.vault.revoke(handle, client_id)).reason.value
+            return (await self.vault.revocation.revoke(handle, client_id)).reason.value
         if claims.client_id != client_id:
             return Reason.WRONG_CLIENT.value
-        outcome = await self.vault.end_exchanges(handle, client_id, claims.iat)
+        outcome = await self.vault.revocation.end_exchanges(handle, client_id, claims.iat)
         return outcome.reason.value if isinstance(outcome, Refused) else "exchanged tokens ended"
 
     async def _concerns(self, revocation: Revocation, client: Client) -> bool:

@@ -62,7 +62,7 @@ class SiteSessions(msgspec.Struct, frozen=True, kw_only=True):
             if session.upstream is not None and session.upstream not in providers:
                 providers.append(session.upstream)
             client = browser_client(session.resource.path)
-            await self.vault.revoke(Handle(session.secret, 0, "access"), client)
+            await self.vault.revocation.revoke(Handle(session.secret, 0, "access"), client)
             self.emit(SessionEnded(party=session.party, reason="signed_out"))
         return providers
 

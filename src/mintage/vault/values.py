@@ -1,6 +1,7 @@
 """The arguments and results of the vault's calls."""
 
 import hashlib
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeAlias
@@ -16,6 +17,7 @@ from mintage.grants.browser_sessions import (
     is_of_browser,
 )
 from mintage.grants.lease import Renewed
+from mintage.grants.lifetimes import ends_at
 from mintage.grants.parties import party_of
 from mintage.grants.states import Active, Grant, Identity, Pending, Reason, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write
@@ -75,6 +77,30 @@ class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
         if is_of_browser(grant.login.client_id):
             return self.browser.end_of(grant)
         return grant.rotated_at + self.refresh
+
+    def ends_at(self, grant: Active) -> float:
+        """When *grant* ends, however often it is refreshed, in seconds since the epoch."""
+        return ends_at(grant, session=self.session)
+
+    def renewed_at(self, grant: "Listed") -> int:
+        """When the client of *grant* last got tokens.
+
+        For a grant of an earlier version it is right if the lifetimes were the same then.
+        """
+        if grant.summary is not None and grant.summary.used_at is not None:
+            return grant.summary.used_at
+        return grant.expires_at - self.refresh
+
+    def lasts_until(self, grant: "Listed") -> int:
+        """When *grant* ends if its client does not refresh it."""
+        if grant.summary is None or is_of_browser(grant.summary.client_id):
+            return grant.expires_at
+        if grant.summary.ends_at is not None:
+            return min(grant.summary.ends_at, grant.expires_at)
+        since = grant.summary.created_at
+        used = max(since, self.renewed_at(grant))
+        session, idle = self.session or math.inf, self.idle or math.inf
+        return int(min(grant.expires_at, since + session, used + idle))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,7 +167,7 @@ class TokenExchange:
             unverified = self.tokens.named_by_unknown_key(asked.subject_token, error)
             await self.vault.check_secrets(unverified)
             refuse_subject(error.error)
-        outcome = await self.vault.authenticate(subject.handle)
+        outcome = await self.vault.live.authenticate(subject.handle)
         if isinstance(outcome, Refused):
             refuse_subject(outcome.reason.value)
         subject.check(outcome.grant, client.client_id, self.denied, now=self.clock())
