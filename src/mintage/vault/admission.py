@@ -1,4 +1,4 @@
-"""Ends the grants of users whom the rules do not let in any more."""
+"""Ends the grants of users who are no longer admitted by the rules."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from mintage.vault.values import Decision
 
 
 class Admission:
-    """*admits*: whether the rules, as they are now, let a user in."""
+    """*admits*: whether the rules, as they are now, admit a user."""
 
     def __init__(
         self, grants: StoredGrants, admits: Callable[[Identity], bool], clock: Clock
@@ -21,11 +21,11 @@ class Admission:
         self._clock = clock
 
     def admits(self, grant: Active) -> bool:
-        """Whether the rules let the user of *grant* in."""
+        """Whether the rules admit the user of *grant*."""
         return self._admits(grant.login.identity)
 
     def turned_away(self, grant: Grant) -> Revoke | None:
-        """The end of *grant*, if the rules do not let its user in any more."""
+        """The end of *grant*, if the rules no longer admit its user."""
         if not isinstance(grant, Active) or self._admits(grant.login.identity):
             return None
         return transitions.end(grant, Reason.NOT_ADMITTED, now=int(self._clock()))
