@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mintage.gateway.forward_auth import ANSWERED
 from mintage.gateway.kept_answers import IN_THE_KEY, KEY_HEADER
 from tests.gateway.scripted_questions import ask_as_nginx
 from tests.support.proxies import KEEPING, block
@@ -73,6 +74,22 @@ async def test_attack_e13_an_answer_and_the_grant_in_memory_are_together_no_olde
         world.clock.advance(0.5)
     # 5 s fresh: 5, 4.5, 4 … less a second; below 2 s the grant is read again.
     assert said == ["4", "3", "3", "2", "2", "1", "1", None, "4", "3", "3", "2"]
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/quiet", "/lent"])
+async def test_an_answer_that_may_be_kept_has_no_empty_lines(world: World, path: str) -> None:
+    """nginx reads them for each request. What it does not find, it sends to no backend."""
+    token = await access_token(world, path)
+    answers = [
+        await ask_as_nginx(world, token, path, **headers) for headers in ({}, {KEY_HEADER: KEY})
+    ]
+    told = [
+        {name for name, value in answer.headers.items() if name in ANSWERED and value}
+        for answer in answers
+    ]
+    assert told[0] == told[1]
+    assert set(ANSWERED) <= answers[0].headers.keys()
+    assert set(ANSWERED) & answers[1].headers.keys() == told[1]
 
 
 async def test_attack_e13_an_answer_ends_before_its_token(world: World) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from mintage.gateway.forward_auth import ForwardAuth
+from mintage.gateway.forward_auth import ANSWERED, ForwardAuth
 from mintage.testing.nanoidp import free_port
 from tests.support.proxies import nginx, nginx_command, running
 from tests.support.raw_backend import RawBackend, access_token, raw_answer, token_for
@@ -123,6 +123,21 @@ async def test_what_is_not_judged_makes_no_other_key(site: World, asked: Asked) 
     for lines in ((), ("Cookie: a=b",), ("User-Agent: another",), ("X-Forwarded-User: root",)):
         assert await send(site, token, *lines) == 200
     assert len(asked) == 1
+
+
+async def test_attack_e04_what_a_kept_answer_does_not_say_is_not_what_the_client_says(
+    site: World, raw: RawBackend, asked: Asked
+) -> None:
+    """It leaves out what is empty: nginx must not pass on the client's own in its place."""
+    token = await access_token(site)
+    for claims in ([], [f"{name}: root" for name in ANSWERED if name != "authorization"]):
+        for _ in range(2):
+            assert await send(site, token, *claims) == 200
+    assert len(asked) == 1
+    for scope in raw.seen:
+        told = {name.decode(): value for name, value in scope["headers"]}
+        assert set(ANSWERED) & told.keys() == {"x-forwarded-user"}
+        assert told["x-forwarded-user"] == b"alice"
 
 
 async def test_attack_e13_no_request_rides_on_the_answer_to_another_one(

@@ -49,7 +49,8 @@ _HEADERS: Final[Mapping[Asker, tuple[bytes, bytes]]] = {
     "haproxy": (b"x-original-method", b"x-original-uri"),
 }
 # Each answer holds all of these, empty where there is nothing to say: some proxies copy a header
-# that is not there as the client sent it, or as a text that is the same for all users.
+# that is not there as the client sent it, or as a text that is the same for all users. Only what
+# nginx may keep has no empty ones.
 ANSWERED: Final = (
     *TELLING,
     IDENTITY_HEADER,
@@ -210,8 +211,11 @@ class ForwardAuth:
             headers.append((b"dpop-nonce", access.next_nonce.encode("latin-1")))
         if size > _NOTABLE:
             self._measure(size, backend)
-        headers += self._kept(access) if question.may_keep else _NOT_KEPT
-        return headers
+        if not question.may_keep:
+            return headers + _NOT_KEPT
+        # The manual's nginx sets each of these itself, and would read a kept answer's empty ones
+        # for each request.
+        return [line for line in headers if line[1]] + self._kept(access)
 
     def _tell(self, identity: RawHeaders) -> _Told:
         """What the answer for a user holds. It is kept: a user sends many requests.
