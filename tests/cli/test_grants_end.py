@@ -1,6 +1,7 @@
 """``mintage grants end`` and ``keys retire``: what is foreign, damaged, or just being written."""
 
 import asyncio
+import json
 import secrets
 import sqlite3
 import time
@@ -16,15 +17,18 @@ from mintage.cli.keys_rotate import retire
 from mintage.cli.keys_status import status
 from mintage.errors import ConfigError, StoreUnusable
 from mintage.grants import handles
+from mintage.grants.machines import client_identity, workload_identity
+from mintage.grants.states import Consent, Identity
 from mintage.settings.load import load
 from mintage.settings.secret_file import SecretFile
 from mintage.stores.opening import open_store
+from mintage.values import ClientId
 from mintage.vault import installation
 from mintage.vault.settings import ProviderCalls
 from mintage.vault.values import OpenGrant
 from mintage.vault.vault import Vault
 from tests.cli.test_keys_rotation import CONFIG
-from tests.support.logins import logged_in, new_code, use
+from tests.support.logins import CLIENT, RESOURCE, logged_in, new_code, use
 
 T = TypeVar("T")
 
@@ -95,6 +99,52 @@ def test_what_can_not_be_read_is_ended_and_shown(
     assert "its name is damaged" in capsys.readouterr().out
     assert command.end(config=config, subject="alice") == 0
     assert live(config, alice, bob) == [False, True]
+
+
+MORE = """\
+former_issuers = ["https://former.example"]
+[grant_types.jwt_bearer]
+[[trusted_issuer]]
+name    = "cluster"
+issuer  = "https://cluster.example"
+purpose = "workload"
+  [[trusted_issuer.rule]]
+  name      = "reports"
+  claims    = { sub = "report" }
+  resources = ["/mcp"]
+[[resource]]
+"""
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        client_identity("http://127.0.0.1:8080", ClientId("report"), {}),
+        workload_identity("https://cluster.example", "cluster", "report", {}),
+        Identity(issuer="https://former.example", subject="alice"),
+    ],
+    ids=["client", "workload", "user of a former name"],
+)
+def test_all_grants_of_a_subject_are_found_whoever_named_it(
+    config: Path, capsys: pytest.CaptureFixture[str], who: Identity
+) -> None:
+    config.write_text(CONFIG.replace("[[resource]]\n", MORE))
+    now = int(time.time())
+    login = Consent(client_id=CLIENT, resource=RESOURCE, scopes=(), identity=who, created_at=now)
+
+    async def issue(vault: Vault) -> OpenGrant:
+        opened = await vault.direct.issue(login, ends_at=now + 600)
+        assert isinstance(opened, OpenGrant)
+        return opened
+
+    opened = on(config, issue)
+    log_in(config, "bob")
+    assert command.list_grants(config=config, subject=who.subject, as_json=True) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["subject"] == who.subject
+    assert command.end(config=config, subject=who.subject) == 0
+    assert capsys.readouterr().out == "1 grant ended.\n"
+    assert live(config, opened) == [False]
 
 
 def test_a_record_of_a_newer_mintage_is_ended_too(

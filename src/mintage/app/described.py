@@ -26,7 +26,7 @@ class Described(msgspec.Struct, frozen=True):
     client_ids: ClientIds
 
     async def find(self, subject: str | None, client: str | None) -> AsyncGenerator[Listed, None]:
-        """Grants by user and client. *subject* is looked for at every provider."""
+        """Grants by user and client. *subject* is looked for at every issuer."""
         of_client = None if client is None else ClientId(client)
         listing = self.vault.listing
         if subject is None:
@@ -48,7 +48,11 @@ class Described(msgspec.Struct, frozen=True):
         )
 
     def _issuers(self) -> list[str]:
-        return sorted({upstream.issuer for upstream in self.config.upstreams})
+        """Who may have named a subject: a provider, another issuer, or Mintage, for clients."""
+        config = self.config
+        providers = (name for one in config.upstreams for name in one.names_of(one.issuer))
+        others = (one.issuer for one in config.trusted_issuers)
+        return sorted({config.issuer, *providers, *others})
 
     def row(self, grant: Listed) -> dict[str, Any]:
         """*grant* in a list."""

@@ -17,6 +17,7 @@ from mintage.settings.reading import settings_in
 from mintage.settings.root_secrets import root_secrets, secret_file
 from mintage.settings.sections import resources_of, upstreams_of
 from mintage.settings.store import store_url
+from mintage.settings.trusted_issuers import read_trusted_issuers
 from mintage.values import Secret
 
 
@@ -49,12 +50,21 @@ def _for_the_store(
         except ConfigError as error:
             unrecorded(error)
     store = store_url(file.store, base, resolve)
+    upstreams = upstreams_of(_without_credentials(file), lambda *_: Secret(b"not read"))
+    resources = resources_of(file, base, None)
     return Config(
         issuer=file.issuer,
         store=store,
         secret_file=secret_file(file.secret, store, base),
-        upstreams=upstreams_of(_without_credentials(file), lambda *_: Secret(b"not read")),
-        resources=resources_of(file, base, None),
+        upstreams=upstreams,
+        resources=resources,
+        trusted_issuers=read_trusted_issuers(
+            file.trusted_issuer,
+            on=file.grant_types.jwt_bearer is not None,
+            own=file.issuer,
+            resources=resources,
+            upstreams=upstreams,
+        ),
         tokens=file.tokens,
         grants=file.grants,
         browser=file.browser,
