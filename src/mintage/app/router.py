@@ -14,15 +14,23 @@ from mintage.endpoints import VERIFY
 from mintage.errors import NotFound, OAuthError
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway, Judged
-from mintage.gateway.heads import Answer, Head, Keep, Known, KnownHeads, head_of
+from mintage.gateway.heads import Answer, Head, Keep, Known, KnownHeads, head_of, unkept_head
 from mintage.gateway.peers import Peers
 from mintage.server.about import About, for_page
 from mintage.server.queries import kept_from_logs
 from mintage.values import RandomBytes
-from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight
+from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight, readable
 from mintage.web.current_request import CURRENT, RESOURCE, note_endpoint
 from mintage.web.edge import Handler, error_response, failure_of
 from mintage.web.limits import check_size
+
+
+class _Door(msgspec.Struct, frozen=True):
+    """What answers at a path: its *name* below the issuer, and whether people open it."""
+
+    name: str
+    handler: Handler
+    is_page: bool
 
 
 class Router(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +48,16 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     requests: Requests
     random_bytes: RandomBytes
     known: KnownHeads = msgspec.field(default_factory=KnownHeads)
+    _doors: Mapping[str, _Door] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        base, forward_auth = self.about.site.base_path, self.forward_auth
+        doors = {
+            path: _Door(path.removeprefix(base).lstrip("/"), handler, path in self.pages)
+            for path, handler in self.endpoints.items()
+            if forward_auth is None or not forward_auth.answers_at(path)
+        }
+        msgspec.structs.force_setattr(self, "_doors", doors)
 
     def answers_at(self, path: str) -> bool:
         """Whether an endpoint of the server answers at *path*, and not a resource."""
@@ -50,7 +68,11 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         """Answer an HTTP request or a WebSocket."""
         if scope["type"] == "websocket":
             return self.requests(self._websocket, scope, receive, send)
-        head = head_of(scope, with_length=scope["path"] in self.endpoints)
+        door = self._doors.get(scope["path"])
+        if door is not None:
+            entered = partial(self._enter, door)
+            return self.requests(entered, scope, receive, send, unkept_head(scope))
+        head = head_of(scope)
         known = self.known.get(head.key)
         if known is None:
             return self.requests(partial(self._answer, head), scope, receive, send, head)
@@ -63,18 +85,12 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
             note_endpoint(VERIFY.name)
             keep = partial(self._keep, head, VERIFY.name, None)
             return forward_auth.answer(None, head, scope, receive, send, keep)
-        asked, scope = scope, self._from_the_client(scope)
-        endpoint = self.endpoints.get(scope["path"])
-        if endpoint is not None and scope["path"] in self.pages:
-            scope = {**scope, "query_string": kept_from_logs(asked).get("query_string", b"")}
-            return self._endpoint(endpoint, scope, receive, send)
         if is_preflight(scope):
             return PREFLIGHT(scope, receive, send)
-        if endpoint is None:
-            client = None if scope is asked else scope["client"]
-            keep = partial(self._keep, head, RESOURCE, client)
-            return self._forward(head, keep, scope, receive, send)
-        return self._endpoint(endpoint, scope, receive, for_any_origin(send))
+        asked, scope = scope, self._from_the_client(scope)
+        client = None if scope is asked else scope["client"]
+        keep = partial(self._keep, head, RESOURCE, client)
+        return self._forward(head, keep, scope, receive, send)
 
     def _keep(
         self, head: Head, endpoint: str, client: tuple[str, int] | None, answer: Answer, judged: Any
@@ -107,16 +123,22 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
             return await send({"type": "websocket.close", "code": 1008})
         return await self.gateway.relay_websocket(scope, receive, send, found=found)
 
-    async def _endpoint(
-        self, endpoint: Handler, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        note_endpoint(scope["path"].removeprefix(self.about.site.base_path).lstrip("/"))
+    async def _enter(self, door: _Door, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request to one of Mintage's own endpoints."""
+        asked, scope = scope, self._from_the_client(scope)
+        if door.is_page:
+            scope = {**scope, "query_string": kept_from_logs(asked).get("query_string", b"")}
+        elif is_preflight(scope):
+            return await PREFLIGHT(scope, receive, send)
+        note_endpoint(door.name)
         try:
             check_size(scope)
-            response = await endpoint(Request(scope, receive))
+            response = await door.handler(Request(scope, receive))
         except OAuthError as error:
             response = error_response(failure_of(error, Request(scope), self.random_bytes))
-        await response(scope, receive, send)
+        if not door.is_page:
+            response.raw_headers = readable(response.raw_headers)
+        return await response(scope, receive, send)
 
     def _forward(
         self, head: Head, keep: Keep, scope: Scope, receive: Receive, send: Send

@@ -24,6 +24,7 @@ class Claim(Protocol):
 
 
 _MOST_HERE: Final = 10_000
+_WAYS: Final = 3  # to authenticate: by header, by secret, by assertion
 
 
 class ClaimsHere:
@@ -85,7 +86,7 @@ class Authenticator(msgspec.Struct, frozen=True, kw_only=True):
         """
         secret = optional(form, "client_secret")
         assertion = optional(form, "client_assertion")
-        if sum(way is not None for way in (authorization, secret, assertion)) > 1:
+        if (authorization, secret, assertion).count(None) < _WAYS - 1:
             raise InvalidRequest("use one way of client authentication, not two")
         if authorization is not None:
             return await self._by_header(form, authorization)

@@ -47,18 +47,21 @@ class Head(msgspec.Struct, frozen=True):
         return dict(self.varying).get(name) if self.varying else None
 
 
-def head_of(scope: Scope, *, with_length: bool = False) -> Head:
-    """The head of an HTTP request or of the handshake of a WebSocket.
+def unkept_head(scope: Scope) -> Head:
+    """The head of a request of which nothing will be remembered. It has no key."""
+    headers: RawHeaders = scope["headers"]
+    if _TRACE.isdisjoint(dict(headers)):
+        return Head((), headers, [], None)
+    return Head((), *_split(headers, _TRACE))
 
-    *with_length*: the length of the body is in the key too. That is less work, for a head that
-    nobody will look for.
-    """
+
+def head_of(scope: Scope) -> Head:
+    """The head of an HTTP request or of the handshake of a WebSocket."""
     headers: RawHeaders = scope["headers"]
     varying: RawHeaders = []
     given = None
-    differing = _TRACE if with_length else _VARYING
-    if not differing.isdisjoint(dict(headers)):
-        headers, varying, given = _split(headers, differing)
+    if not _VARYING.isdisjoint(dict(headers)):
+        headers, varying, given = _split(headers, _VARYING)
     client = scope.get("client")
     key = (
         client[0] if client else None,

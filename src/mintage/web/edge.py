@@ -6,6 +6,7 @@ for JSON (`for_clients`) and one for pages (`pages.for_browsers`).
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -40,7 +41,8 @@ log = logging.getLogger("mintage.server")
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 MAX_BODY: Final = 64 * 1024
-_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_JSON_TYPE: Final = (b"content-type", b"application/json")
+_FORM_TYPE: Final = b"application/x-www-form-urlencoded"
 _NOT_IN_A_QUERY: Final = frozenset(
     {
         "client_assertion",
@@ -62,41 +64,30 @@ _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 async def read_body(request: Request, *, limit: int = MAX_BODY) -> bytes:
     """The body. It is refused with `ContentTooLarge` as soon as it exceeds *limit* bytes."""
-    declared = _header(request, b"content-length", "0")
-    if not declared.isascii() or not declared.isdigit():
-        raise InvalidRequest("Content-Length must be a number")
-    if int(declared[:20]) > limit:
-        raise ContentTooLarge(f"the body must be at most {limit} bytes")
-    body, more = bytearray(), True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise ContentTooLarge(f"the body must be at most {limit} bytes")
-        more = message.get("more_body", False)
-    return bytes(body)
+    return await _body(request, _first_values(request), limit)
 
 
 async def read_form(request: Request) -> Form:
     """The form of a POST (RFC 6749 §3.2). Secrets in the query are refused, not read."""
-    if request.method != "POST":
+    scope = request.scope
+    if scope["method"] != "POST":
         raise MethodNotAllowed("use POST", allow="POST")
-    if not _NOT_IN_A_QUERY.isdisjoint(read_query(request)):
+    if scope.get("query_string") and not _NOT_IN_A_QUERY.isdisjoint(read_query(request)):
         raise InvalidRequest("send parameters in the body: a query ends up in logs")
-    if _media_type(request) != _FORM_TYPE:
-        raise InvalidRequest(f"Content-Type must be {_FORM_TYPE}")
-    return parse_form(await read_body(request))
+    headers = _first_values(request)
+    if not _has_type(headers, _FORM_TYPE):
+        raise InvalidRequest(f"Content-Type must be {_FORM_TYPE.decode()}")
+    return parse_form(await _body(request, headers))
 
 
 async def read_json(request: Request) -> bytes:
     """The body of a POST that says it is JSON, not yet parsed."""
-    if request.method != "POST":
+    if request.scope["method"] != "POST":
         raise MethodNotAllowed("use POST", allow="POST")
-    if _media_type(request) != "application/json":
+    headers = _first_values(request)
+    if not _has_type(headers, b"application/json"):
         raise InvalidRequest("Content-Type must be application/json")
-    return await read_body(request)
+    return await _body(request, headers)
 
 
 def authorization_of(request: Request) -> str | None:
@@ -120,14 +111,43 @@ def read_query(request: Request) -> Form:
     return parse_query(request.scope.get("query_string", b""))
 
 
-def _media_type(request: Request) -> str:
-    return _header(request, b"content-type", "").partition(";")[0].strip().lower()
+def _first_values(request: Request) -> dict[bytes, bytes]:
+    """The first value of each header. The names are in lower case."""
+    return dict(reversed(request.scope["headers"]))
 
 
-def _header(request: Request, name: bytes, default: str) -> str:
-    """The first header *name*, which is in lower case."""
-    value = dict(reversed(request.scope["headers"])).get(name)
-    return default if value is None else value.decode("latin-1")
+async def _body(request: Request, headers: dict[bytes, bytes], limit: int = MAX_BODY) -> bytes:
+    """The body of *request*, whose *headers* say how long it is: see `read_body`."""
+    declared = headers.get(b"content-length", b"0")
+    if not declared.isdigit():
+        raise InvalidRequest("Content-Length must be a number")
+    if int(declared[:20]) > limit:
+        raise ContentTooLarge(f"the body must be at most {limit} bytes")
+    parts: list[bytes] = []
+    size, more, receive = 0, True, request.receive
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise ContentTooLarge(f"the body must be at most {limit} bytes")
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _has_type(headers: dict[bytes, bytes], media_type: bytes) -> bool:
+    """Whether the Content-Type among *headers* names *media_type*, with or without parameters."""
+    value = headers.get(b"content-type", b"")
+    return value == media_type or value.partition(b";")[0].strip().lower() == media_type
+
+
+@lru_cache(maxsize=256)
+def _encoded(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    """*headers* as they will be sent. Nearly all responses have the same few."""
+    return tuple((name.encode(), value.encode("latin-1")) for name, value in headers)
 
 
 class _Json(Response):
@@ -139,12 +159,10 @@ class _Json(Response):
     def __init__(self, body: bytes, status: int, headers: Mapping[str, str]) -> None:
         self.body, self.status_code = body, status
         self.raw_headers = [
-            (name.encode(), value.encode("latin-1")) for name, value in headers.items()
-        ]
-        self.raw_headers += (
+            *_encoded((*headers.items(),)),
             (b"content-length", b"%d" % len(body)),
-            (b"content-type", b"application/json"),
-        )
+            _JSON_TYPE,
+        ]
 
 
 def json_response(
@@ -318,15 +336,15 @@ def guarded(
     """
 
     async def endpoint(request: Request) -> Response:
-        is_named = REFERENCE in request.scope  # whoever did adds it to the response
-        reference = reference_of(request, random_bytes)
+        named = request.scope.get(REFERENCE)  # whoever did adds it to the response
+        reference = named or reference_of(request, random_bytes)
         try:
             response = await handler(request)
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
             return answer(failure_of(error, request, random_bytes, level=level), request)
-        if not is_named:
+        if named is None:
             response.headers["x-request-id"] = reference
         return response
 
