@@ -6,7 +6,7 @@
     python -m benchmarks.hot_paths --record    record them for this version of Python
     python -m benchmarks.hot_paths --profile gateway    show where the instructions are
     python -m benchmarks.hot_paths --machine   count the processor's instructions, with valgrind
-    python -m benchmarks.hot_paths --plain     count a proxy without a login, for comparison
+    python -m benchmarks.hot_paths --plain     count what has no login, for comparison
 
 A test fails if a count is a tenth above the recorded one (`benchmarks/hot_paths.toml`).
 """
@@ -27,11 +27,14 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
+import msgspec
 import uvicorn
 
+from benchmarks import bare_starlette
 from benchmarks.browser_in_memory import FORM, Provider, encoded, log_in
 from benchmarks.counting import Function, counting_instructions, measuring_peak
 from benchmarks.in_memory import BACKEND, Client, Loop, new_loop, request
@@ -135,9 +138,13 @@ class Login:
         for _ in range(5):  # until its answer is read
             await asyncio.sleep(0)
 
+    def form_of(self, form: dict[str, str]) -> bytes:
+        return encoded(form | {"client_id": self.client_id}).encode()
+
     async def _token(self, **form: str) -> None:
-        body = encoded(form | {"client_id": self.client_id}).encode()
-        found = json.loads(await self.client.ask(request("POST", "/token", FORM, body)))
+        body = self.form_of(form)
+        # Not by the standard library, whose steps would be counted: they are the client's.
+        found = msgspec.json.decode(await self.client.ask(request("POST", "/token", FORM, body)))
         self.access_token, self.refresh_token = found["access_token"], found["refresh_token"]
 
     def paths(self) -> dict[str, Work]:
@@ -363,6 +370,18 @@ async def _plain() -> None:
     client.close()
 
 
+async def _bare() -> None:
+    """A bare Starlette, with the form of a refresh and as much JSON back."""
+    async with logged_in(to_revoke=0) as login:
+        form = {"grant_type": "refresh_token", "refresh_token": login.refresh_token}
+        sent = request("POST", bare_starlette.PATH, FORM, login.form_of(form))
+    for kind in bare_starlette.ENDPOINTS:
+        client = Client(bare_starlette.served(kind))
+        counts = await counted(partial(client.ask, sent))
+        print(f"POST to a bare Starlette, {kind}: {counts.total() / COUNTED:,.0f} instructions")
+        client.close()
+
+
 async def _work(name: str, times: int) -> None:
     async with logged_in(to_revoke=WARM + MACHINE) as login:
         await _repeated(login.paths()[name], times)
@@ -388,7 +407,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="fail if a count has grown")
     parser.add_argument("--profile", metavar="PATH", help="show where the instructions are")
     parser.add_argument("--machine", nargs="*", metavar="PATH", help="count with valgrind")
-    parser.add_argument("--plain", action="store_true", help="count a proxy without a login")
+    parser.add_argument("--plain", action="store_true", help="count what has no login")
     parser.add_argument("--work", nargs=2, metavar=("PATH", "TIMES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":  # it decides the order of sets
@@ -407,6 +426,7 @@ def main() -> int:
             return 0
         if options.plain:
             runner.run(_plain())
+            runner.run(_bare())
             return 0
         if options.machine is not None:
             for name in options.machine or ("gateway",):
