@@ -14,7 +14,7 @@ from mintage.errors import MalformedToken
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(bytes).decode
 TO_URL: Final = bytes.maketrans(b"+/", b"-_")
-_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
+FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _PLUS, _SLASH, _BACKSLASH = b"+/\\"
 
 # By length modulo 4: the padding to put back, and the last characters that leave no stray
@@ -46,7 +46,7 @@ def decode_segment(segment: bytes) -> bytes:
     if not segment.isalnum():
         if _PLUS in segment or _SLASH in segment or _BACKSLASH in segment:
             raise MalformedToken
-        segment = segment.translate(_FROM_URL)
+        segment = segment.translate(FROM_URL)
     try:
         return _decode(b'"' + segment + CLOSING[tail])
     except ValueError:

@@ -15,17 +15,21 @@ GrantId     the store key's first 10 bytes  everybody: logs, admin pages, refere
 
 import base64
 import hashlib
+import re
+from binascii import a2b_base64, b2a_base64
 from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
-from mintage.crypto.base64url import decode_text, encode_text
+from mintage.crypto.base64url import FROM_URL, TO_URL, decode_text, encode_text
 from mintage.values import GrantId, Jti
 
 SECRET_BYTES = 16
 CODE_BYTES = SECRET_BYTES + 16
-_JTI_BYTES = SECRET_BYTES + 5
+# 21 bytes are 28 characters, without padding and without stray bits: each text of these is the
+# only one for its bytes.
+_is_jti = re.compile(r"[A-Za-z0-9_-]{28}").fullmatch
 _ID_BYTES = 10
 
 Kind = Literal["access", "refresh", "exchanged"]
@@ -73,14 +77,15 @@ def grant_id(key: bytes) -> GrantId:
 
 
 def make_jti(secret: bytes, generation: int, kind: Kind) -> Jti:
-    return Jti(encode_text(secret + generation.to_bytes(4, "big") + _KINDS[kind]))
+    raw = secret + generation.to_bytes(4, "big") + _KINDS[kind]
+    return Jti(b2a_base64(raw, newline=False).translate(TO_URL).decode())
 
 
 def parse_jti(jti: str) -> Handle | None:
     """The handle in *jti*, or None if it is not one of Mintage's."""
-    raw = _decode(jti, _JTI_BYTES)
-    if raw is None:
+    if _is_jti(jti) is None:
         return None
+    raw = a2b_base64(jti.encode().translate(FROM_URL))
     kind = _BY_MARK.get(raw[-1:])
     if kind is None:
         return None

@@ -154,13 +154,13 @@ def encode(grant: Grant, *, head: Head, key: BoxKey, store_key: bytes, nonce: by
     return head.raw + seal(_encoder.encode(grant), key=key, context=context, nonce=nonce)
 
 
-def decode(record: bytes, *, key: BoxKey, store_key: bytes) -> Grant:
-    """The grant of a record.
+def decode(record: bytes, *, key: BoxKey, store_key: bytes, known: Head | None = None) -> Grant:
+    """The grant of a record. *known*: its head, if that was read already.
 
     Raises `SealError` if it does not decrypt, and `NewerRecord` or `RecordError` if it decrypts
     but can't be read.
     """
-    head = Head.of(record).raw
+    head = (known or Head.of(record)).raw
     plaintext = open_box(record[len(head) :], key=key, context=head + store_key)
     try:
         return _decoder.decode(plaintext)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 from mintage.errors import Exists, Stale, StoreUnavailable
 from mintage.stores.protocol import (
@@ -21,6 +22,8 @@ from mintage.stores.protocol import (
     Versioned,
 )
 from mintage.values import Clock
+
+_CLOSED: Final = "the store is closed"
 
 
 @dataclass(slots=True)
@@ -40,6 +43,7 @@ class MemoryStore:
         self._of_subject: defaultdict[bytes, set[bytes]] = defaultdict(set)
         self._of_client: defaultdict[bytes, set[bytes]] = defaultdict(set)
         self._version = 0
+        self._is_closed = False
         self._closed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -129,16 +133,18 @@ class MemoryStore:
         return Status()
 
     async def close(self) -> None:
+        self._is_closed = True
         self._closed.set()
         for kept in (self._rows, self._listed, self._of_subject, self._of_client):
             kept.clear()
 
     def _name(self, key: bytes, row: _Row, index: Index | None) -> None:
         """List *row* as *index* says, and no longer as before."""
-        before, after = _names(row.index), _names(index)
-        if before == after:  # as nearly always: only the summary is another
-            row.index = index
+        known = row.index
+        if known and index and (known.subject, known.client) == (index.subject, index.client):
+            row.index = index  # as nearly always: only the summary is another
             return
+        before, after = _names(known), _names(index)
         lists = (self._of_subject, self._of_client)
         for former, names in zip(before, lists, strict=True):
             if former is not None:
@@ -162,7 +168,8 @@ class MemoryStore:
         return self._listed if client is None else self._of_client.get(client, ())
 
     def _live(self, key: bytes) -> _Row | None:
-        self._check_open()
+        if self._is_closed:
+            raise StoreUnavailable(_CLOSED)
         row = self._rows.get(key)
         return row if row is not None and row.expires_at > int(self._clock()) else None
 
@@ -171,8 +178,8 @@ class MemoryStore:
         return Versioned(record, self._version)
 
     def _check_open(self) -> None:
-        if self._closed.is_set():
-            raise StoreUnavailable("the store is closed")
+        if self._is_closed:
+            raise StoreUnavailable(_CLOSED)
 
 
 def _names(index: Index | None) -> tuple[bytes | None, bytes | None]:

@@ -65,24 +65,27 @@ class GrantCodec:
         """
         if record == SETTLED:
             return _ENDED
-        if (inner := inside(record)) is not None:
+        head = Head.of(record)
+        if head.signed_with == NO_TOKENS and (inner := inside(record)) is not None:
             try:
-                before = self._open(inner, secret, key)
+                before = self._open(inner, Head.of(inner), secret, key)
             except SecretMissing:  # it has ended, whatever it was; and it opens once that is back
                 return _ENDED
             return before if isinstance(before, Revoked) else EndedUnread(before)
-        return self._open(record, secret, key)
+        return self._open(record, head, secret, key)
 
-    def _open(self, record: bytes, secret: bytes, key: bytes) -> Grant:
-        sealed_under = Head.of(record).sealed_under
+    def _open(self, record: bytes, head: Head, secret: bytes, key: bytes) -> Grant:
+        sealed_under = head.sealed_under
         known = self._keys.get(sealed_under)
         if known is not None:
-            return records.decode(record, key=record_key(known.seal, secret), store_key=key)
+            under = record_key(known.seal, secret)
+            return records.decode(record, key=under, store_key=key, known=head)
         if sealed_under:
             raise SecretMissing(f"grant {handles.grant_id(key)}", sealed_under.hex())
         for each in self._keys.values():
             with suppress(SealError):
-                return records.decode(record, key=record_key(each.seal, secret), store_key=key)
+                under = record_key(each.seal, secret)
+                return records.decode(record, key=under, store_key=key, known=head)
         raise SealError("the box does not open")
 
     def check_secrets(self, record: bytes, key: bytes) -> None:

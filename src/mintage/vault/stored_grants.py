@@ -32,7 +32,7 @@ from mintage.grants.states import (
     UpstreamTokens,
     bound_tokens,
 )
-from mintage.grants.transitions import Keep, Refuse, Revoke, Write
+from mintage.grants.transitions import Keep, Refuse, Write
 from mintage.stores.protocol import UNLISTED, Index, Store, Versioned
 from mintage.values import Clock
 from mintage.vault.codec import EndedUnread, GrantCodec
@@ -214,24 +214,22 @@ class StoredGrants:
         orphan: UpstreamTokens | None,
     ) -> OpenGrant | Refused:
         seen, grant = found
-        if isinstance(outcome, Refuse | Revoke) and isinstance(grant, Active):
+        if isinstance(outcome, Write):
+            await self._replace(secret, seen, grant, outcome.grant)
+            return OpenGrant(secret, outcome.grant)
+        if isinstance(outcome, Keep):
+            return OpenGrant(secret, outcome.grant)
+        if isinstance(grant, Active):
             key = handles.store_key(secret)
             if self._unconfirmed.earned(key, seen.record, grant, decision):
                 self._unconfirmed.forget(key)
                 return OpenGrant(secret, grant)
-        match outcome:
-            case Keep(grant=kept):
-                return OpenGrant(secret, kept)
-            case Refuse(reason=reason):
-                return self._refused(reason, orphan)
-            case Write(grant=active):
-                await self._replace(secret, seen, grant, active)
-                return OpenGrant(secret, active)
-            case Revoke(grant=revoked, upstream=upstream):
-                await self._replace(secret, seen, grant, revoked)
-                self._report_tokens(upstream)
-                self._emit_end(secret, grant, revoked.reason)
-                return Refused(revoked.reason)
+        if isinstance(outcome, Refuse):
+            return self._refused(outcome.reason, orphan)
+        await self._replace(secret, seen, grant, outcome.grant)
+        self._report_tokens(outcome.upstream)
+        self._emit_end(secret, grant, outcome.grant.reason)
+        return Refused(outcome.grant.reason)
 
     def _emit_end(self, secret: bytes, grant: Grant, reason: Reason) -> None:
         """Report that *grant*, as it was before, has ended for *reason*."""
@@ -244,27 +242,30 @@ class StoredGrants:
             self._report(orphan)
         return Refused(reason)
 
-    async def _replace(self, secret: bytes, seen: Versioned, before: Grant, grant: Grant) -> None:
+    async def _replace(
+        self, secret: bytes, seen: Versioned, before: Grant, grant: Active | Revoked
+    ) -> None:
         key = handles.store_key(secret)
-        if isinstance(grant, Active):
-            expires_at = self._lifetimes.end_of(grant)
-        elif isinstance(before, Active) and before.ends_at is not None:
-            expires_at = self._lifetimes.end_of(before)  # its one token is refused until then
-        else:
-            expires_at = int(self._clock()) + self._lifetimes.refresh
         record = self._codec.seal_next(
             grant, secret=secret, key=key, record=seen.record, before=before
         )
-        index = UNLISTED if isinstance(grant, Revoked) else None
+        index: Index | None
         if isinstance(grant, Active):
+            expires_at, index = self._lifetimes.end_of(grant), None
             is_current = self._codec.is_current(seen.record)
             if not is_current or _is_use(before, grant):
                 # Lists show when it was used; and names may be made with an older secret.
                 index = self._names.make(grant, key)
             if not is_current and not grant.login.identity.machine:
                 await self._join(grant.login, grant.upstream, None)
-        if isinstance(grant, Revoked) and self._status is not None:
-            await self._status.end(slots_of(seen.record))
+        else:
+            index = UNLISTED
+            if isinstance(before, Active) and before.ends_at is not None:
+                expires_at = self._lifetimes.end_of(before)  # its one token is refused until then
+            else:
+                expires_at = int(self._clock()) + self._lifetimes.refresh
+            if self._status is not None:
+                await self._status.end(slots_of(seen.record))
         try:
             await self._store.replace(key, seen, record, expires_at, index)
         except StoreUnavailable:
