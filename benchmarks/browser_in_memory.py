@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -86,7 +87,7 @@ def _segment(content: Mapping[str, object]) -> bytes:
 
 
 def _answer(content: object) -> bytes:
-    body = json.dumps(content).encode()
+    body = msgspec.json.encode(content)
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     return head % len(body) + body
 

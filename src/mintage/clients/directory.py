@@ -42,14 +42,13 @@ class Directory(msgspec.Struct, frozen=True):
         other servers on this store use and this one lacks. Raises `ClientIsDenied` for a client
         that an operator has denied.
         """
-        client = await self._find(client_id)
+        client = self.known(client_id) or await self._look_up(client_id)
         if self.denied is not None:
             self.denied.check(client)
         return client
 
-    async def _find(self, client_id: str) -> Client:
-        if (client := self.configured.get(client_id)) is not None:
-            return client
+    async def _look_up(self, client_id: str) -> Client:
+        """The client of an id that is not `known`."""
         if self.published is not None and is_document_url(client_id):
             return await self.published.client(client_id)
         if is_document_url(client_id):
@@ -57,13 +56,10 @@ class Directory(msgspec.Struct, frozen=True):
                 "this server reads no metadata documents, so a URL is no client_id here; register "
                 "the application, or ask the operator of this server to configure it"
             )
-        client = self.client_ids.read(client_id)
-        if client is None:
-            named = self.client_ids.unknown_key(client_id)
-            if named is not None and self.key_is_missing is not None:
-                await self.key_is_missing(named)
-            raise InvalidClient(_unknown(client_id))
-        return client
+        named = self.client_ids.unknown_key(client_id)
+        if named is not None and self.key_is_missing is not None:
+            await self.key_is_missing(named)
+        raise InvalidClient(_unknown(client_id))
 
 
 def _unknown(client_id: str) -> str:

@@ -73,16 +73,24 @@ class Head(msgspec.Struct, frozen=True):
         return cls(raw, sealed_under, signed_with)
 
     @classmethod
-    def of_grant(cls, grant: Grant, sealed_under: bytes, signed_with: bytes) -> Self:
+    def of_grant(cls, grant: Grant, sealed_under: bytes, signed_with: bytes) -> "Head":
         """The head for *grant*."""
-        slots = grant.slots if isinstance(grant, Active) else ()
-        return cls.make(sealed_under, signed_with, slots)
+        if isinstance(grant, Active) and grant.slots:
+            return cls.make(sealed_under, signed_with, grant.slots)
+        return _naming(sealed_under, signed_with)
+
+
+# Heads without numbers: few differ, because they name secrets alone.
 
 
 @lru_cache(maxsize=64)
 def _without_slots(raw: bytes) -> Head:
-    """*raw* as the head of a record without numbers. Few differ: they name secrets alone."""
     return Head(raw, *_ids(raw))
+
+
+@lru_cache(maxsize=64)
+def _naming(sealed_under: bytes, signed_with: bytes) -> Head:
+    return Head.make(sealed_under, signed_with)
 
 
 def _ids(raw: bytes) -> tuple[bytes, bytes]:

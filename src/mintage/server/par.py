@@ -18,7 +18,7 @@ from mintage.server.proof_of_key import ProofOfKey
 from mintage.server.pushed_requests import PushedSeal
 from mintage.server.requests import Pushed, redirect_uri_of
 from mintage.values import Clock
-from mintage.web.edge import NO_STORE, authorization_of, json_response, read_form
+from mintage.web.edge import authorization_of, json_response, read_form
 from mintage.web.forms import Form, optional
 
 
@@ -51,7 +51,7 @@ class PushedAuthorizationEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         return json_response(
             {"request_uri": request_uri, "expires_in": self.seconds},
             status=201,
-            headers=NO_STORE | self.proof_of_key.headers(jkt),
+            headers=self.proof_of_key.headers(jkt),
         )
 
 

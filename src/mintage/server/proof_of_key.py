@@ -1,5 +1,6 @@
 """The DPoP proof of a token request or a pushed request: whose key it shows (RFC 9449 §5, §10)."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -9,6 +10,7 @@ from mintage.clients.client import Client
 from mintage.dpop.proofs import Proofs, proof_headers
 from mintage.errors import InvalidDpopProof
 from mintage.values import Clock
+from mintage.web.edge import NO_STORE
 
 NONCE: Final = "dpop-nonce"
 
@@ -45,7 +47,9 @@ class ProofOfKey(msgspec.Struct, frozen=True):
             )
         return jkt
 
-    def headers(self, jkt: str | None) -> dict[str, str]:
-        """The headers that give a client with a proof the nonce for its next one."""
+    def headers(self, jkt: str | None) -> Mapping[str, str]:
+        """Those of a response with tokens. A client with a proof gets the nonce for its next."""
         nonces = self.proofs.nonces
-        return {} if nonces is None or jkt is None else {NONCE: nonces.current(self.clock())}
+        if nonces is None or jkt is None:
+            return NO_STORE
+        return {**NO_STORE, NONCE: nonces.current(self.clock())}

@@ -23,7 +23,7 @@ from mintage.server.requests import Revocation
 from mintage.values import ClientId
 from mintage.vault.values import Refused
 from mintage.vault.vault import Vault
-from mintage.web.edge import NO_STORE, authorization_of, log_reason, read_form
+from mintage.web.edge import NO_STORE, authorization_of, empty_response, log_reason, read_form
 from mintage.web.forms import Form, optional
 
 
@@ -40,7 +40,7 @@ class RevokeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
             client_id = await self._client_id(form, authorization_of(request), revocation)
         except NothingConcerned as nothing:
             log_reason(request, f"nothing to revoke, stage client: {nothing.reason}")
-            return Response(status_code=200, headers=NO_STORE)
+            return empty_response(headers=NO_STORE)
         try:
             handle, claims = self.tokens.read_to_revoke(revocation.token)
         except TokenError as error:
@@ -50,7 +50,7 @@ class RevokeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         else:
             outcome = await self._revoke(handle, claims, client_id)
             log_reason(request, f"grant {handle.grant}: {outcome}")
-        return Response(status_code=200, headers=NO_STORE)
+        return empty_response(headers=NO_STORE)
 
     async def _client_id(
         self, form: Form, authorization: str | None, revocation: Revocation

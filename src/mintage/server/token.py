@@ -13,7 +13,7 @@ from mintage.errors import UnsupportedGrantType
 from mintage.server.client_address import KeptAddress, kept_address
 from mintage.server.grant_type import ClientlessGrantType, GrantType, TokenRequest
 from mintage.server.proof_of_key import ProofOfKey
-from mintage.web.edge import NO_STORE, authorization_of, json_response, read_form
+from mintage.web.edge import authorization_of, json_response, read_form
 from mintage.web.forms import Form, one
 
 _CLIENT: Final = frozenset({"client_id", "client_secret", "client_assertion"})
@@ -54,7 +54,7 @@ class TokenEndpoint:
         if clientless is not None and not _names_client(form, authorization):
             jkt = self._proof_of_key.jkt(request)
             issued = await clientless.issue_without_client(form, source, jkt)
-            return json_response(issued, headers=NO_STORE | self._proof_of_key.headers(jkt))
+            return json_response(issued, headers=self._proof_of_key.headers(jkt))
         client = await self._authenticate(
             form, authorization, concerns=partial(grant_type.concerns, form)
         )
@@ -63,7 +63,7 @@ class TokenEndpoint:
         issued = await grant_type.issue(
             TokenRequest(form=form, client=client, source=source, jkt=jkt)
         )
-        return json_response(issued, headers=NO_STORE | self._proof_of_key.headers(jkt))
+        return json_response(issued, headers=self._proof_of_key.headers(jkt))
 
 
 def _names_client(form: Form, authorization: str | None) -> bool:

@@ -54,11 +54,13 @@ class Answer(msgspec.Struct, kw_only=True):
             raise _not_served(named, self.site)
         check_bound(target, self.jkt)
         # A scope that the settings no longer know leaves new tokens.
-        wanted = tuple(s for s in self.scopes or () if s in login.scopes) or login.scopes
+        wanted, known = login.scopes, target.all_scopes
+        if self.scopes is not None:
+            wanted = tuple([scope for scope in self.scopes if scope in wanted]) or wanted
         return self.tokens.issue(
             opened,
             resource=target.identifier,
-            scopes=tuple(scope for scope in wanted if scope in target.all_scopes),
+            scopes=tuple([scope for scope in wanted if scope in known]),
             claims=_told(target, login.identity) if target.token_claims else None,
             refreshable="refresh_token" in self.client.grant_types,
             jkt=self.jkt,

@@ -144,16 +144,12 @@ class MemoryStore:
         if known and index and (known.subject, known.client) == (index.subject, index.client):
             row.index = index  # as nearly always: only the summary is another
             return
-        before, after = _names(known), _names(index)
-        lists = (self._of_subject, self._of_client)
-        for former, names in zip(before, lists, strict=True):
-            if former is not None:
-                names[former].discard(key)
-                if not names[former]:
-                    del names[former]
-        for name, names in zip(after, lists, strict=True):
-            if name is not None:
-                names[name].add(key)
+        if known is not None:
+            _take_out(self._of_subject, known.subject, key)
+            _take_out(self._of_client, known.client, key)
+        if index is not None:
+            self._of_subject[index.subject].add(key)
+            self._of_client[index.client].add(key)
         row.index = index
         (self._listed.discard if index is None else self._listed.add)(key)
 
@@ -182,5 +178,9 @@ class MemoryStore:
             raise StoreUnavailable(_CLOSED)
 
 
-def _names(index: Index | None) -> tuple[bytes | None, bytes | None]:
-    return (None, None) if index is None else (index.subject, index.client)
+def _take_out(lists: dict[bytes, set[bytes]], name: bytes, key: bytes) -> None:
+    """Take *key* out of the list *name*, which is not kept empty."""
+    keys = lists[name]
+    keys.discard(key)
+    if not keys:
+        del lists[name]

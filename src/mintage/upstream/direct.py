@@ -45,12 +45,13 @@ _USUAL: Final = re.compile(
 class Place(msgspec.Struct, frozen=True):
     """Where a URL leads: scheme, name and port of its *origin*, and the *target* there.
 
-    *headers* are those of every request to it.
+    *headers* are those of every request to it, and *lines* the same as they are sent.
     """
 
     origin: tuple[str, str, int]
     target: bytes
     headers: Mapping[str, str]
+    lines: str
 
     @classmethod
     def make(cls, scheme: str, host: str, port: int, authority: str, target: bytes) -> Self:
@@ -60,7 +61,7 @@ class Place(msgspec.Struct, frozen=True):
             "accept-encoding": "identity",
             "user-agent": "mintage",
         }
-        return cls((scheme, host, port), target, headers)
+        return cls((scheme, host, port), target, headers, _lines(headers))
 
 
 @lru_cache(maxsize=256)
@@ -102,7 +103,7 @@ def _parsed(url: str) -> Place:
 
 def wire(request: HttpRequest, place: Place) -> bytes:
     """*request* as it is sent. Raises `UpstreamMisbehaved` if a header can't hold its value."""
-    headers = {**place.headers}
+    headers: dict[str, str] = {}
     body = b""
     if request.form is not None:
         body = form_encoded(request.form).encode()
@@ -114,12 +115,20 @@ def wire(request: HttpRequest, place: Place) -> bytes:
         headers["content-length"] = str(len(body))
     for name, value in request.headers.items():
         headers[name.lower()] = value
-    head = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if not head.count("\n") == head.count("\r") == len(headers) or "\0" in head:
+    if place.headers.keys().isdisjoint(headers):
+        head, lines = place.lines + _lines(headers), len(place.headers) + len(headers)
+    else:
+        headers = {**place.headers, **headers}
+        head, lines = _lines(headers), len(headers)
+    if not head.count("\n") == head.count("\r") == lines or "\0" in head:
         # A token of the provider may be in it: it must not begin a header of its own.
         raise UpstreamMisbehaved("a value that it gave can't be sent in a header")
     first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), place.target)
     return b"%b%b\r\n%b" % (first, head.encode(), body)
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
 class DirectConnections:

@@ -124,18 +124,18 @@ async def _body(request: Request, headers: dict[bytes, bytes], limit: int = MAX_
     if int(declared[:20]) > limit:
         raise ContentTooLarge(f"the body must be at most {limit} bytes")
     parts: list[bytes] = []
-    size, more, receive = 0, True, request.receive
-    while more:
+    receive, size = request.receive, 0
+    while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        part = message.get("body", b"")
-        parts.append(part)
+        part: bytes = message.get("body", b"")
         size += len(part)
         if size > limit:
             raise ContentTooLarge(f"the body must be at most {limit} bytes")
-        more = message.get("more_body", False)
-    return b"".join(parts)
+        if not message.get("more_body", False):
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
 
 
 def _has_type(headers: dict[bytes, bytes], media_type: bytes) -> bool:
@@ -170,6 +170,22 @@ def json_response(
 ) -> Response:
     """*content* as JSON. The names of *headers* are in lower case."""
     return _Json(msgspec.json.encode(content), status, headers)
+
+
+class _Empty(Response):
+    """A response without a body, likewise."""
+
+    background = None
+    body = b""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        self.status_code = status
+        self.raw_headers = [*_encoded((*headers.items(),)), (b"content-length", b"0")]
+
+
+def empty_response(*, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
+    """A response without a body. The names of *headers* are in lower case."""
+    return _Empty(status, headers)
 
 
 class Failure(msgspec.Struct, frozen=True):
