@@ -18,8 +18,9 @@ import pytest
 from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
 from mintage.stores.opening import open_store
 from mintage.stores.protocol import EVERYTHING, Index
-from mintage.stores.sqlite import _TRIM_EVERY, _TRIM_LOG, SQLiteStore
+from mintage.stores.sqlite import SQLiteStore
 from mintage.stores.sqlite_schema import MIGRATIONS, connect, prepare
+from mintage.stores.sqlite_writer import _TRIM_EVERY, TRIM_LOG
 from mintage.testing.clock import ManualClock
 
 FAR = 2**40
@@ -43,7 +44,7 @@ async def test_writes_are_durable(tmp_path: Path) -> None:
         probe.extend(db.execute("PRAGMA journal_mode").fetchone())
         probe.extend(db.execute("PRAGMA synchronous").fetchone())
 
-    await store._do(look)
+    await store._change(look)
     await store.close()
     assert probe == ["wal", 2]
 
@@ -56,7 +57,7 @@ async def test_concurrent_writes_share_commits(tmp_path: Path) -> None:
         nonlocal commits
         commits += statement == "COMMIT"
 
-    await store._do(lambda db: db.set_trace_callback(count))
+    await store._change(lambda db: db.set_trace_callback(count))
     await asyncio.gather(*(store.insert(bytes([n]), b"", None, FAR) for n in range(200)))
     await store.close()
     assert 1 <= commits <= 20
@@ -122,7 +123,7 @@ class TestTheLogOfChanges:
             await store.insert(b"%d" % clock(), b"one", None, FAR)
             clock.advance(1)
         size: list[int] = []
-        await store._do(
+        await store._change(
             lambda db: size.append(db.execute("SELECT count(*) FROM change").fetchone()[0])
         )
         await store.close()
@@ -250,11 +251,11 @@ async def test_ten_processes_may_start_at_once(tmp_path: Path) -> None:
 async def test_attack_d11_a_full_disk_is_an_outage_and_passes(tmp_path: Path) -> None:
     store = await SQLiteStore.open(tmp_path / "store.db")
     await store.insert(b"before", b"kept", None, FAR)
-    await store._do(lambda db: db.execute("PRAGMA max_page_count = 1"))
+    await store._change(lambda db: db.execute("PRAGMA max_page_count = 1"))
     with pytest.raises(StoreUnavailable, match="full"):
         await store.insert(b"k", b"x" * 100_000, None, FAR)
     assert await store.load(b"k") is None
-    await store._do(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
+    await store._change(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
     await store.insert(b"k", b"x" * 100_000, None, FAR)
     assert await store.load(b"k") is not None
     assert await store.load(b"before") is not None
@@ -272,7 +273,7 @@ async def test_attack_d11_a_write_that_fails_locks_nobody_out(tmp_path: Path) ->
         db.execute("INSERT INTO nowhere VALUES (1)")
 
     with pytest.raises(StoreUnavailable):
-        await store._do(fails)
+        await store._change(fails)
     await other.insert(b"l", b"two", None, FAR)
     await store.insert(b"m", b"three", None, FAR)
     assert [await other.load(key) is not None for key in (b"k", b"l", b"m")] == [True] * 3
@@ -283,7 +284,7 @@ async def test_attack_d11_a_write_that_fails_locks_nobody_out(tmp_path: Path) ->
 async def test_attack_d11_a_read_only_database_is_an_outage(tmp_path: Path) -> None:
     store = await SQLiteStore.open(tmp_path / "store.db")
     await store.insert(b"k", b"kept", None, FAR)
-    await store._do(lambda db: db.execute("PRAGMA query_only = ON"))
+    await store._change(lambda db: db.execute("PRAGMA query_only = ON"))
     with pytest.raises(StoreUnavailable):
         await store.insert(b"l", b"", None, FAR)
     assert await store.load(b"k") is not None
@@ -378,7 +379,7 @@ def test_a_long_log_of_changes_makes_no_write_dearer(tmp_path: Path) -> None:
     db.execute("COMMIT")
     hundreds = itertools.count()
     db.set_progress_handler(lambda: next(hundreds) and 0, 100)
-    db.execute(_TRIM_LOG, (2, 999))
+    db.execute(TRIM_LOG, (2, 999))
     db.set_progress_handler(None, 0)
     db.close()
     assert next(hundreds) < 5
@@ -477,7 +478,7 @@ async def test_a_statement_that_is_broken_off_takes_its_transaction_back(tmp_pat
         raise sqlite3.DatabaseError("database disk image is malformed")
 
     with pytest.raises(StoreError):
-        await store._do(breaks_off)
+        await store._change(breaks_off)
     assert await store.load(b"k") is not None
     await store.close()
 
@@ -495,7 +496,7 @@ async def test_a_write_that_is_refused_is_in_no_log(tmp_path: Path) -> None:
         await store.insert(b"k", b"four", None, FAR)
     await store.delete(b"nothing")
     logged: list[bytes] = []
-    await store._do(
+    await store._change(
         lambda db: logged.extend(key for (key,) in db.execute("SELECT key FROM change"))
     )
     await store.close()
@@ -510,9 +511,9 @@ async def test_a_refresh_writes_no_list_of_names_anew(tmp_path: Path) -> None:
     seen = await store.load(b"k")
     assert seen is not None
     statements: list[str] = []
-    await store._do(lambda db: db.set_trace_callback(statements.append))
+    await store._change(lambda db: db.set_trace_callback(statements.append))
     await store.replace(b"k", seen, b"two", FAR, Index(b"user", b"client", b"seen today"))
-    await store._do(lambda db: db.set_trace_callback(None))
+    await store._change(lambda db: db.set_trace_callback(None))
     [updated] = [statement for statement in statements if statement.startswith("UPDATE")]
     assert "subject" not in updated.partition("WHERE")[0]
     [entry] = (await store.list(subject=b"user", client=b"client")).entries

@@ -1,24 +1,20 @@
 """The embedded default: one SQLite file, durable, shared by any number of processes.
 
-Reads run in the calling thread: a look-up takes some ten microseconds, and a change of threads
-twenty times that. Writes go through one thread, which puts all waiting writes into one transaction,
-so that they share one fsync. A write that returned is on disk (WAL, synchronous=FULL).
+Reads run in the event loop: a look-up takes some ten microseconds, and a change of threads twenty
+times that. All changes that wait share one transaction and one fsync (`sqlite_writer`). A change
+that returned is on disk (WAL, synchronous=FULL).
 """
 
 import asyncio
 import random
 import sqlite3
-import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Final, Self
 
-import msgspec
-
 from mintage.concurrency.backoff import pause
-from mintage.errors import Exists, Stale, StoreError, StoreUnavailable, StoreUnusable
+from mintage.errors import Exists, Stale, StoreError, StoreUnavailable
 from mintage.stores.protocol import (
     EVERYTHING,
     HEAD_BYTES,
@@ -34,20 +30,19 @@ from mintage.stores.protocol import (
 )
 from mintage.stores.sqlite_file import FileGuard
 from mintage.stores.sqlite_schema import connect, prepare
+from mintage.stores.sqlite_writer import (
+    KEEP_CHANGES,
+    TRIM_LOG,
+    Operation,
+    SQLiteWriter,
+    is_busy,
+    translated,
+)
 from mintage.values import Clock
 
 _SECONDS: Final = 5.0  # for a call, its wait for the lock and for the disk included
-_BATCH: Final = 256  # writes in one transaction at the most
-_KEEP_CHANGES: Final = 300  # seconds that the log of changes goes back
 _ROWS: Final = 500  # read at once while all are read
 _TRIM: Final = 1000  # rows of that log removed at once
-_TRIM_EVERY: Final = 64  # writes, so that few of them touch the log's beginning as well
-
-# Only the log's first rows are looked at: they are its oldest, and it may be long.
-_TRIM_LOG: Final = (
-    "DELETE FROM change WHERE version IN (SELECT version FROM"
-    " (SELECT version, at FROM change ORDER BY version LIMIT ?) WHERE at <= ?)"
-)
 
 # A change is logged before it is made, if the record is as it must be: what is logged is the
 # decision. Each statement gives the interpreter's lock away, so there are as few as can be.
@@ -80,21 +75,7 @@ _UPDATE_WITH_NAMES: Final = (
     " subject = ?, client = ?, summary = ? WHERE key = ?"
 )
 
-# What refuses a statement before it has changed anything.
-_OF_ONE_STATEMENT: Final = (
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-)
-
-_Operation = Callable[[sqlite3.Connection], Any]
 Rows = list[tuple[Any, ...]]
-
-
-class _Job(msgspec.Struct, frozen=True):
-    operation: _Operation
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
 
 
 class SQLiteStore:
@@ -108,16 +89,9 @@ class SQLiteStore:
         self._reader = reader
         self._clock = clock
         self._poll = poll
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
         self._guard = FileGuard(path)
-        self._thread = threading.Thread(
-            target=_write,
-            args=(writer, self._queue, self._guard, clock),
-            name="mintage-sqlite",
-            daemon=True,
-        )
-        self._thread.start()
+        self._writer = SQLiteWriter(writer, self._guard, clock)
 
     @classmethod
     async def open(cls, path: str | Path, *, clock: Clock = time.time, poll: float = 0.05) -> Self:
@@ -131,7 +105,7 @@ class SQLiteStore:
         try:
             return cls(file, connect(file, readonly=True), connect(file), clock, poll)
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     async def insert(self, key: bytes, record: bytes, index: Index | None, expires_at: int) -> None:
         now = self._now()
@@ -143,7 +117,7 @@ class SQLiteStore:
                 raise Exists
             db.execute(_INSERT, (key, version, record, expires_at, *names))
 
-        await self._do(operation)
+        await self._change(operation)
 
     async def load(self, key: bytes) -> Versioned | None:
         rows = await self._read(
@@ -175,7 +149,7 @@ class SQLiteStore:
             if subject is None or not db.execute(_UPDATE_UNDER_ITS_NAMES, same).rowcount:
                 db.execute(_UPDATE_WITH_NAMES, (*values, subject, client, summary, key))
 
-        await self._do(operation)
+        await self._change(operation)
 
     async def delete(self, key: bytes) -> None:
         now = self._now()
@@ -184,7 +158,7 @@ class SQLiteStore:
             if _logged(db, _LOG_DELETE, key, now) is not None:
                 db.execute("DELETE FROM record WHERE key = ?", (key,))
 
-        await self._do(operation)
+        await self._change(operation)
 
     async def changes(self) -> AsyncIterator[bytes]:
         """Changed keys, own ones included, within *poll* seconds and a little."""
@@ -246,14 +220,14 @@ class SQLiteStore:
         now = self._now()
 
         def operation(db: sqlite3.Connection) -> int:
-            db.execute(_TRIM_LOG, (_TRIM, now - _KEEP_CHANGES))
+            db.execute(TRIM_LOG, (_TRIM, now - KEEP_CHANGES))
             return db.execute(
                 "DELETE FROM record WHERE key IN"
                 " (SELECT key FROM record WHERE expires_at <= ? LIMIT ?)",
                 (now - SWEEP_MARGIN, limit),
             ).rowcount
 
-        swept: int = await self._do(operation)
+        swept: int = await self._change(operation, long=True)
         return swept
 
     async def rows(self) -> AsyncIterator[Row]:
@@ -283,22 +257,13 @@ class SQLiteStore:
         if self._closed:
             return
         self._closed = True
-        self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await self._writer.close()
         self._reader.close()
 
-    async def _do(self, operation: _Operation) -> Any:
-        """What *operation* returned or raised, once its transaction is on disk."""
+    async def _change(self, operation: Operation, *, long: bool = False) -> Any:
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        limit = loop.call_later(_SECONDS, _give_up, future)
-        self._queue.put(_Job(operation, loop, future))
-        try:
-            return await future
-        finally:
-            limit.cancel()
+        return await self._writer.change(operation, long=long)
 
     async def _read(self, sql: str, values: tuple[Any, ...] = ()) -> "Rows":
         """Rows. While another process locks the file, it waits without blocking the event loop."""
@@ -313,8 +278,8 @@ class SQLiteStore:
             except sqlite3.Error as error:
                 now = time.monotonic()
                 deadline = deadline or now + _SECONDS
-                if not _is_busy(error) or now > deadline:
-                    raise _translated(error) from error
+                if not is_busy(error) or now > deadline:
+                    raise translated(error) from error
             await asyncio.sleep(pause(failures, random.random, first=0.001, most=0.1))
             failures += 1
 
@@ -342,112 +307,3 @@ def _logged(
     """
     cursor = db.execute(statement, {"key": key, "now": now, "version": version})
     return cursor.lastrowid if cursor.rowcount else None
-
-
-def _write(
-    db: sqlite3.Connection, queue: "SimpleQueue[_Job | None]", guard: FileGuard, clock: Clock
-) -> None:
-    """The writer thread: it puts all waiting writes into one transaction."""
-    untrimmed = 0
-    job = queue.get()
-    while job is not None:
-        batch = [job]
-        while len(batch) < _BATCH and not queue.empty() and (job := queue.get()) is not None:
-            batch.append(job)
-        # Two old ones go for each that comes, so that the log can't outgrow what it has to tell.
-        untrimmed += len(batch)
-        trim = None
-        if untrimmed >= _TRIM_EVERY:
-            trim, untrimmed = (2 * untrimmed, int(clock()) - _KEEP_CHANGES), 0
-        _settle(batch, _commit(db, batch, guard, trim))
-        if job is not None:
-            job = queue.get()
-    db.close()
-
-
-def _commit(
-    db: sqlite3.Connection, batch: list[_Job], guard: FileGuard, trim: tuple[int, int] | None
-) -> list[Any]:
-    """The result of each of *batch*. If the transaction fails, all of them fail.
-
-    *trim*: how many rows of the log may go, and from when at the latest.
-    """
-    try:
-        guard.check()
-    except StoreUnavailable as replaced:
-        return [replaced] * len(batch)
-    try:
-        db.execute("BEGIN IMMEDIATE")
-        if trim is not None:
-            db.execute(_TRIM_LOG, trim)
-        outcomes = [_outcome(db, job) for job in batch]
-        db.execute("COMMIT")
-    except sqlite3.Error as error:
-        failure = _translated(error)
-        try:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-        except sqlite3.Error as second:
-            failure = _translated(second)
-        return [failure] * len(batch)
-    return outcomes
-
-
-def _outcome(db: sqlite3.Connection, job: _Job) -> Any:
-    """The result of one operation. If it fails, the others of the batch continue."""
-    if job.future.done():
-        return None  # its caller has given up: for it the outcome is unknown
-    try:
-        return job.operation(db)
-    except _OF_ONE_STATEMENT as fault:
-        return fault
-    except sqlite3.Error:
-        raise  # the disk, the lock, a damaged page: that is everybody's
-    except Exception as fault:  # noqa: BLE001  (its caller gets it)
-        return fault
-
-
-def _settle(batch: list[_Job], outcomes: list[Any]) -> None:
-    """Wake each event loop once."""
-    of_loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-    for job, outcome in zip(batch, outcomes, strict=True):
-        of_loops.setdefault(job.loop, []).append((job.future, outcome))
-    for loop, settled in of_loops.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, settled)
-        except RuntimeError:  # it is closed: no caller waits any more
-            continue
-
-
-def _resolve(settled: list[tuple["asyncio.Future[Any]", Any]]) -> None:
-    for future, outcome in settled:
-        if future.done():  # its caller went away; what was written stays written
-            continue
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-
-
-def _give_up(future: "asyncio.Future[Any]") -> None:
-    """End a wait that takes too long. An operation that did not begin never will."""
-    if not future.done():
-        future.set_exception(StoreUnavailable("the database does not answer in time"))
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def _translated(error: sqlite3.Error) -> StoreError:
-    """Mintage's error for SQLite's: what a person must fix, or an outage."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreUnusable(f"the database is damaged ({name}); restore it from a backup")
-    if code == sqlite3.SQLITE_IOERR:
-        return StoreUnavailable(f"the disk does not read or write ({name})")
-    if code == sqlite3.SQLITE_FULL:
-        return StoreUnavailable(f"the disk is full ({name})")
-    return StoreUnavailable(f"the database does not answer ({name})")
