@@ -18,13 +18,15 @@ def engines(directory: Path) -> Iterator[dict[str, tuple[str, Server | None]]]:
     }
     with ExitStack() as stack:
         if shutil.which("postgres") or list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
-            postgres = stack.enter_context(started(postgres_server(directory / "postgres")))
+            postgres = stack.enter_context(
+                started(postgres_server(directory / "postgres", durable=True))
+            )
             place = ["-h", "127.0.0.1", "-p", str(postgres.port), "-U", "mintage"]
             subprocess.run([program("createdb"), *place, "mintage"], check=True)  # noqa: S603
             url = f"postgresql://mintage@127.0.0.1:{postgres.port}/mintage"
             found["PostgreSQL"] = url, postgres
         if shutil.which("redis-server"):
-            redis = stack.enter_context(started(redis_server(directory / "redis")))
+            redis = stack.enter_context(started(redis_server(directory / "redis", durable=True)))
             found["Redis"] = f"redis://127.0.0.1:{redis.port}/0", redis
         yield found
 
@@ -34,7 +36,7 @@ def redis_cluster(directory: Path, *, nodes: int = 3) -> Iterator[tuple[str, lis
     """(URL, servers) of a Redis Cluster of so many masters, each with an fsync at every write."""
     with ExitStack() as stack:
         servers = [
-            stack.enter_context(started(cluster_node(directory / f"redis-{number}")))
+            stack.enter_context(started(cluster_node(directory / f"redis-{number}", durable=True)))
             for number in range(nodes)
         ]
         places = [f"127.0.0.1:{server.port}" for server in servers]

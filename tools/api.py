@@ -16,6 +16,7 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -136,7 +137,7 @@ def _entry(name: str, value: Any, module: ModuleType) -> Iterator[str]:
             yield "Its tests:\n"
             yield "\n".join(f"- `{test}`" for test in tests) + "\n"
     elif inspect.isfunction(value):
-        yield _line(_function_line(_source(value), name))
+        yield _line(_function_line(source(value), name))
         yield _text(value)
     else:
         yield from _constant(name, module)
@@ -175,7 +176,7 @@ def _class_line(name: str, value: type) -> str:
 def constructor(value: type) -> tuple[type | None, str, list[str]]:
     """How *value* is made: the class that says so, the arguments as text, and their names."""
     for owner in _ours(value):
-        body = _source(owner).body
+        body = source(owner).body
         for member in body:
             if isinstance(member, ast.FunctionDef) and member.name == "__init__":
                 return owner, _arguments(member), parameters(member)
@@ -211,7 +212,7 @@ def methods(value: type) -> Iterator[Function]:
     seen: set[str] = set()
     owners = [value] if issubclass(value, errors.OAuthError) else _ours(value)
     for owner in owners:
-        for member in _source(owner).body:
+        for member in source(owner).body:
             if isinstance(member, Function) and not (
                 member.name.startswith(("_", "test_")) or member.name in seen | _fixtures(member)
             ):
@@ -227,7 +228,7 @@ def _fixtures(member: Function) -> set[str]:
 def docstring(value: type, name: str) -> str:
     """The docstring of the method *name*: its own, or that of the class that promised it."""
     for owner in _ours(value):
-        for member in _source(owner).body:
+        for member in source(owner).body:
             if isinstance(member, Function) and member.name == name:
                 if found := ast.get_docstring(member):
                     return found
@@ -276,7 +277,8 @@ def _arguments(function: Function) -> str:
     return re.sub(r"^(?:self|cls)(?:, |$)", "", found)
 
 
-def _source(value: Any) -> Any:
+@cache
+def source(value: Any) -> Any:
     """The syntax tree of the class or function *value*."""
     return ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
 

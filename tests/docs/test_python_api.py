@@ -3,7 +3,6 @@
 import ast
 import inspect
 import re
-import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -73,7 +72,7 @@ def explained() -> Iterator[Explained]:
             if inspect.isclass(value):
                 yield from of_class(value)
             elif inspect.isfunction(value):
-                (function,) = ast.parse(textwrap.dedent(inspect.getsource(value))).body
+                function = api.source(value)
                 assert isinstance(function, api.Function)
                 yield of_function(f"{value.__module__}.{name}", function, value.__doc__ or "")
 
@@ -111,7 +110,7 @@ def raised_in(function: ast.AST) -> set[str]:
 
 def raised_by(owner: type, method: str) -> set[str]:
     """What the *method* of *owner* raises, where the source of the class has one."""
-    (written,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+    written = api.source(owner)
     assert isinstance(written, ast.ClassDef)
     found = [each for each in written.body if isinstance(each, api.Function)]
     return {name for each in found if each.name == method for name in raised_in(each)}

@@ -54,10 +54,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
         yield servers
 
 
-def cluster_node(directory: Path) -> Server:
+def cluster_node(directory: Path, *, durable: bool = False) -> Server:
     """Its bus gets a port of its own: by default it would be 10,000 above, and off the scale."""
     bus = str(free_port())
-    return redis_server(directory, "--cluster-enabled", "yes", "--cluster-port", bus)
+    options = ("--cluster-enabled", "yes", "--cluster-port", bus)
+    return redis_server(directory, *options, durable=durable)
 
 
 @pytest.fixture

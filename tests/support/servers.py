@@ -1,4 +1,8 @@
-"""Private PostgreSQL and Redis servers, on loopback and free ports, gone with the test session."""
+"""Private PostgreSQL and Redis servers, on loopback and free ports, gone with the test session.
+
+Unless they are to be *durable*, they hand what they write to the system and don't wait for the
+disk: what they wrote outlives their process, and no test ends the machine.
+"""
 
 import asyncio
 import contextlib
@@ -104,18 +108,21 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in tasks.split()]
 
 
-def redis_server(directory: Path, *options: str, port: int | None = None) -> Server:
+def redis_server(
+    directory: Path, *options: str, port: int | None = None, durable: bool = False
+) -> Server:
     port = port or free_port()
     directory.mkdir(parents=True, exist_ok=True)
     command = [
         program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-        "--appendonly", "yes", "--appendfsync", "always", "--dir", str(directory), *options,
+        "--appendonly", "yes", "--appendfsync", "always" if durable else "no",
+        "--dir", str(directory), *options,
     ]  # fmt: skip
     ready = [program("redis-cli"), "-p", str(port), "ping"]
     return Server(command, ready, port, directory)
 
 
-def postgres_server(directory: Path) -> Server:
+def postgres_server(directory: Path, *, durable: bool = False) -> Server:
     """A cluster of its own. PostgreSQL refuses to run as root, so it runs as its own user then."""
     initdb, postgres = program("initdb"), program("postgres")
     user = None
@@ -134,6 +141,7 @@ def postgres_server(directory: Path) -> Server:
     command = [
         postgres, "-D", str(data), "-p", str(port), "-h", "127.0.0.1",
         "-k", str(directory), "-c", "max_connections=100",
+        "-c", f"fsync={'on' if durable else 'off'}",
     ]  # fmt: skip
     ready = [program("pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
     return Server(command, ready, port, directory, user)
