@@ -11,6 +11,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOCKS ?= requirements
+# Processes for the tests. One more than two cores: a test that waits, for a server to start, for a
+# fault to pass, leaves its core to another.
+WORKERS ?= 3
 
 # A lock names every package, so pip has nothing to resolve: what comes out later changes nothing here.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
@@ -22,7 +25,7 @@ demo: $(VENV)/ready-demo
 	@$(BIN)/python -m tools.foreground $(BIN)/mintage demo
 
 test: lint
-	$(BIN)/pytest -q -n 2 --dist loadgroup
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
 # The same on another Python, in an environment of its own: where it is, tools/pythons.py finds out.
 test-%:
@@ -42,12 +45,12 @@ quick-%:
 	$(MAKE) VENV=.venv-$* PYTHON=$$($(PYTHON) -m tools.pythons $*) quick
 
 quick: $(VENV)/ready-test
-	$(BIN)/pytest -q -n 2 --dist loadgroup $(QUICK)
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup $(QUICK)
 
 # The same part, and how much of the package it runs: lines and branches.
 coverage: $(VENV)/ready-test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n 2 --dist loadgroup $(QUICK)
+	$(BIN)/coverage run -m pytest -q -n $(WORKERS) --dist loadgroup $(QUICK)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
@@ -90,7 +93,7 @@ ranges:
 	  pyproject.toml -o $(VENV)/versions.txt
 	$(PYTHON) -m uv pip sync -q --python $(BIN)/python $(VENV)/versions.txt
 	$(PYTHON) -m uv pip install -q --python $(BIN)/python --no-deps -e .
-	$(BIN)/pytest -q -n 2 --dist loadgroup $(RANGES)
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup $(RANGES)
 
 RANGES := tests/tokens tests/integrations tests/server/test_login.py tests/server/test_rotation.py tests/stores \
   tests/gateway/test_proxy.py tests/gateway/test_websocket.py tests/gateway/test_commands.py \
