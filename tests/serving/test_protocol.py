@@ -93,6 +93,13 @@ async def test_attack_e05_a_head_that_is_whole_and_too_much_is_refused(
         assert not stage.app.scopes
 
 
+async def test_attack_e05_a_head_may_be_less_large_than_one_of_its_headers() -> None:
+    bounds = ServerSection(max_head_bytes=1024, max_header_bytes=4096)
+    async with staged(bounds) as stage:
+        answer = await stage.ask(GET[:-2] + b"x: " + b"y" * 1100 + b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 431 ")
+
+
 async def test_attack_e05_nor_does_it_pass_behind_a_small_one() -> None:
     """Both come at once, and the small one's end must not start the count anew."""
     large = GET[:-2] + b"x-a: " + b"a" * 40_000 + b"\r\n\r\n"

@@ -39,11 +39,11 @@ class Cycle(msgspec.Struct, eq=False):
     for_head: bool
     more_body: bool = True
     has_news: bool = False
+    _body: list[bytes] = msgspec.field(default_factory=list)
+    buffered: int = 0  # bytes of the body that the application has not taken
     disconnected: bool = False
     response_started: bool = False
     response_complete: bool = False
-    buffered: int = 0  # bytes of the body that the application has not taken
-    _body: list[bytes] = msgspec.field(default_factory=list)
     _waiting: tuple[asyncio.Future[None], ...] = ()  # the application, for news
     _chunked: bool = False
     _left: int | None = None  # bytes of a response whose length is stated
@@ -101,7 +101,9 @@ class Cycle(msgspec.Struct, eq=False):
             self.waiting_for_100_continue = False
         if not (self.disconnected or self.response_complete):
             self.flow.resume_reading()
-            await self._wait()
+            if not self.has_news:
+                await self._news()
+            self.has_news = False
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         body = b"".join(self._body)
@@ -166,13 +168,11 @@ class Cycle(msgspec.Struct, eq=False):
                 waiting.set_result(None)
         self._waiting = ()
 
-    async def _wait(self) -> None:
-        """Wait until `_tell` was called since the last time."""
-        if not self.has_news:
-            waiting = asyncio.get_running_loop().create_future()
-            self._waiting = (*self._waiting, waiting)
-            await waiting
-        self.has_news = False
+    def _news(self) -> asyncio.Future[None]:
+        """What to await for the next call of `_tell`."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting = (*self._waiting, waiting)
+        return waiting
 
 
 def _nothing() -> None:

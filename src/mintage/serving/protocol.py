@@ -10,16 +10,16 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 import httptools
-import msgspec
 from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.network.tcp import notice_its_end
 from mintage.serving.cycles import Cycle
 from mintage.serving.declined_upgrades import without_offer
 from mintage.serving.flow import Flow
+from mintage.serving.head_checks import is_too_large, refusal_of_version, refusal_of_websocket
+from mintage.serving.known_requests import END, Key, KnownRequests, Parsed, RawHeaders, split
 from mintage.serving.phases import Phase, is_too_slow
 from mintage.serving.places import Places
 from mintage.serving.refusals import (
@@ -30,7 +30,6 @@ from mintage.serving.refusals import (
     PIPELINED,
     TARGET_TOO_LONG,
     TUNNEL,
-    WRONG_VERSION,
     Refusal,
 )
 from mintage.serving.request_targets import read_target
@@ -39,12 +38,6 @@ from mintage.serving.settings import ServerSection
 _LINGER_SECONDS: Final = 2  # in which a client may read why it was refused
 _LINGER_BYTES: Final = 256 * 1024  # that it may send meanwhile
 _REST_SECONDS: Final = 30  # for the rest of a body whose request is answered
-_PER_LINE: Final = 4  # bytes of a header line that are neither name nor value
-_MAX_WEBSOCKET_LINE: Final = 8000  # bytes: what the library of WebSockets takes
-_MAX_WEBSOCKET_HEADERS: Final = 120
-_KEPT: Final = 1000  # requests
-_LONGEST_KEPT: Final = 4096  # bytes of such a request
-
 
 # Looked up once: in CPython 3.11 a member of an enum is found by a slow way each time.
 _NEW: Final = Phase.NEW
@@ -60,27 +53,10 @@ class _Refused(ValueError):
     """Stops the parser from inside one of its callbacks."""
 
 
-class Parsed(msgspec.Struct, frozen=True):
-    """The head of a request, as the parser reads it from the same bytes each time.
-
-    *scope*: what the head says of the request's scope, without its *headers*. *plain*: the client
-    speaks HTTP/1.0. *keep_alive*: whether another request may follow. *expects*: whether the client
-    waits for "100 Continue". *for_head*: whether the method is HEAD.
-    """
-
-    scope: Scope
-    headers: list[tuple[bytes, bytes]]
-    plain: bool
-    keep_alive: bool
-    expects: bool
-    for_head: bool
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. The class attributes are set on a subclass, by `protocols`.
 
-    *known*: whole requests that the parser has read before, by their bytes. Clients repeat requests
-    without a body, and to the parser each of them is the first.
+    *known*: what the parser has read before. It is the same for all connections.
     """
 
     # uvicorn's class nearly has as many attributes as CPython shares a layout for. With more,
@@ -103,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     bounds: ClassVar[ServerSection]
     places: ClassVar[Places]
-    known: ClassVar[BoundedMemory[bytes, Parsed]]
+    known: ClassVar[KnownRequests]
     cycle: Cycle  # type: ignore[assignment]  # of the last request; None before the first
     pipeline: list[Cycle]  # type: ignore[assignment]
 
@@ -163,11 +139,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
-        is_whole = not self._fruitless and (phase is _IDLE or phase is _NEW)
-        if is_whole and (parsed := self.known.get(data)) is not None:
-            self._read = len(data)
-            self._begin(parsed, is_whole=True)
-            return
+        key: Key = None
+        body = b""
+        if not self._fruitless and (phase is _IDLE or phase is _NEW):
+            key, body = (data, b"") if data.endswith(END) else split(data)
+            if (parsed := self.known.get(key)) is not None:
+                self._read = len(data)
+                self._begin(parsed, body)
+                return
         self._read = len(data)
         self._fruitless += self._read
         if phase is _REFUSED:
@@ -177,24 +156,20 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
+            key = None  # it was read by another parser
             self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(self._why or MALFORMED)
         bounds = self.bounds
         if self._fruitless > bounds.max_head_bytes or len(self.headers) > bounds.max_headers:
             self._refuse(HEAD_TOO_LARGE)
-        if is_whole and self._parsed is not None:
-            self._keep(data, self._parsed)
+        if key is not None and self._parsed is not None and self._is_one(body):
+            self.known.keep(key, body, self._parsed)
 
-    def _keep(self, data: bytes, parsed: Parsed) -> None:
-        """Remember that *data* were *parsed*, if they are one request, and all of it.
-
-        Not with a query or a cookie: the codes and sessions in them do not stay in memory.
-        """
-        is_one = self._phase is _ANSWER and not (self._received or self.pipeline)
-        is_private = parsed.scope["query_string"] or b"cookie" in dict(parsed.headers)
-        if is_one and len(data) <= _LONGEST_KEPT and not (parsed.expects or is_private):
-            self.known[data] = parsed
+    def _is_one(self, body: bytes) -> bool:
+        """Whether what came last was one request, all of it, and with *body*."""
+        is_whole = self._phase is _ANSWER and self._received == len(body)
+        return is_whole and not self.pipeline
 
     @property
     def idle(self) -> int | None:
@@ -279,9 +254,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         # What came with the end of the request before is in one of the two.
-        self._check_size(max(self._fruitless, self._read))
-        self._fruitless = 0
         parser, headers = self.parser, self.headers
+        most = max(self._fruitless, self._read)
+        if is_too_large(self.url, headers, self.bounds, most=most):
+            self._stop(HEAD_TOO_LARGE)
+        self._fruitless = 0
         if b"expect" in dict(headers):
             self.expect_100_continue = any(
                 name == b"expect" and value.lower() == b"100-continue" for name, value in headers
@@ -301,7 +278,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self,
         method: bytes,
         version: str,
-        headers: list[tuple[bytes, bytes]],
+        headers: RawHeaders,
         plain: bool = False,  # noqa: FBT001, FBT002  (by position: a request pays for each name)
         keep_alive: bool = True,  # noqa: FBT001, FBT002
     ) -> Parsed:
@@ -320,13 +297,14 @@ class BoundedProtocol(HttpToolsProtocol):
             scope, headers, plain, keep_alive, self.expect_100_continue, method == b"HEAD"
         )
 
-    def _begin(self, parsed: Parsed, *, is_whole: bool = False) -> None:
+    def _begin(self, parsed: Parsed, body: bytes | None = None) -> None:
         """Begin to answer a request, when those before it are answered.
 
-        *is_whole*: no more of it will come.
+        *body*: all of it, if it is here.
         """
+        is_whole = body is not None
         cycle = Cycle(
-            self._scope(parsed),
+            self._scope(parsed, body or b""),
             self.transport,
             self.flow,
             self.server_state.default_headers,
@@ -337,6 +315,8 @@ class BoundedProtocol(HttpToolsProtocol):
             parsed.for_head,
             not is_whole,
             is_whole,
+            [body] if body else [],
+            len(body) if body else 0,
         )
         existing, self.cycle = self.cycle, cycle
         self._phase = _ANSWER if is_whole else _BODY
@@ -349,14 +329,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.append(cycle)
 
-    def _scope(self, parsed: Parsed) -> Scope:
+    def _scope(self, parsed: Parsed, body: bytes = b"") -> Scope:
         return {
             **parsed.scope,
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,
-            "headers": [*parsed.headers],
+            "headers": [*parsed.headers] if parsed.length_at is None else parsed.with_length(body),
             "state": self.app_state.copy(),
         }
 
@@ -398,25 +378,10 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._phase is _BODY:
             self._phase, self._waited = _REST, 0
 
-    def _check_size(self, most: int) -> None:
-        """Check a whole head, of at most *most* bytes. `data_received` handles an endless one."""
-        headers, bounds = self.headers, self.bounds
-        if len(headers) > bounds.max_headers:
-            self._stop(HEAD_TOO_LARGE)
-        if most <= bounds.max_header_bytes:
-            return
-        sizes = [len(name) + len(value) + _PER_LINE for name, value in headers]
-        if len(self.url) + sum(sizes) > bounds.max_head_bytes:
-            self._stop(HEAD_TOO_LARGE)
-        if max(sizes, default=0) > bounds.max_header_bytes:
-            self._stop(HEAD_TOO_LARGE)
-
     def _is_plain(self, version: str) -> bool:
         """Whether the client speaks HTTP/1.0. No other older version is served."""
-        if version != "1.0":
-            self._stop(WRONG_VERSION)
-        if any(name == b"transfer-encoding" for name, _ in self.headers):
-            self._stop(MALFORMED)  # RFC 9112 §6.1: a proxy before may read it differently
+        if (refusal := refusal_of_version(version, self.headers)) is not None:
+            self._stop(refusal)
         self.expect_100_continue = False  # RFC 9110 §10.1.1
         return True
 
@@ -430,15 +395,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._running is not None and not self._running.response_complete:
             self._stop(PIPELINED)
-        bodiless = not any(
-            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-            for name, value in self.headers
-        )
-        if method != b"GET" or version != "1.1" or not bodiless:
-            self._stop(MALFORMED)
-        lines = [len(self.url), *(len(name) + len(value) for name, value in self.headers)]
-        if max(lines) > _MAX_WEBSOCKET_LINE or len(lines) > _MAX_WEBSOCKET_HEADERS:
-            self._stop(HEAD_TOO_LARGE)
+        refusal = refusal_of_websocket(method, version, self.url, self.headers)
+        if refusal is not None:
+            self._stop(refusal)
 
     def _upgrade(self, rest: bytes) -> None:
         """Upgrade to WebSocket. Any other protocol is declined (RFC 9110 §7.8).
@@ -498,8 +457,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def protocols(bounds: ServerSection, places: Places) -> tuple[type[BoundedProtocol], Any]:
     """What makes a protocol, for ``http`` and ``ws`` of ``uvicorn.Config``."""
-    known: BoundedMemory[bytes, Parsed] = BoundedMemory(_KEPT)
-    bound = {"__slots__": (), "bounds": bounds, "places": places, "known": known}
+    bound = {"__slots__": (), "bounds": bounds, "places": places, "known": KnownRequests()}
     http = type("BoundedProtocol", (BoundedProtocol,), bound)
     return http, partial(_websocket, places)
 
