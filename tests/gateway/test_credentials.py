@@ -1,6 +1,7 @@
 """What a backend is told of the user, and with which token: for each resource its own way."""
 
 import asyncio
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,14 @@ import httpx2
 import pytest
 from joserfc import jwk, jwt
 
+from mintage.app.opening import open_vault
 from mintage.errors import ConfigError
+from mintage.grants.states import UpstreamTokens
 from mintage.settings.load import parse
 from mintage.testing.oauth_client import answer_of, approve
+from mintage.upstream.protocol import Exchange, IdJag
+from mintage.vault.settings import ProviderCalls
+from mintage.vault.vault import Vault
 from tests.support.forge import P256, pem
 from tests.support.world import THE_BACKEND, World
 
@@ -40,6 +46,17 @@ async def told(world: World, token: str, **headers: str) -> dict[str, str]:
     assert answer.status_code == 200, answer.text
     seen: dict[str, str] = answer.json()["headers"]
     return seen
+
+
+def another_replica(world: World) -> Vault:
+    return open_vault(
+        world.config,
+        world.running.store,
+        clock=world.clock,
+        steady=world.clock,
+        random_bytes=secrets.token_bytes,
+        calls=ProviderCalls(),
+    )
 
 
 async def call(world: World, token: str, **headers: str) -> httpx2.Response:
@@ -116,6 +133,10 @@ class TestExchange:
             "exchange": {"audience": "notes", "scope": "read"},
         }
 
+    @pytest.fixture
+    def overrides(self, resource: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+        return {"resource": [resource], "store": f"sqlite://{tmp_path}/mintage.db"}
+
     async def test_the_backend_gets_a_token_for_its_own_audience(self, world: World) -> None:
         world.upstream.exchanges = frozenset({"notes"})
         token = await logged_in(world)
@@ -135,6 +156,44 @@ class TestExchange:
         seen = await asyncio.gather(*(told(world, token) for _ in range(10)))
         assert len({headers["authorization"] for headers in seen}) == 1
         assert len([form for form in world.upstream.forms if "subject_token" in form]) == 1
+
+    @pytest.mark.parametrize("where", ["here", "on another replica"])
+    async def test_it_is_forgotten_when_the_login_ends(self, world: World, where: str) -> None:
+        world.upstream.exchanges = frozenset({"notes"})
+        token, running = await logged_in(world), world.running
+        await told(world, token)
+        kept = running.gateway.proxy.credentials.exchanged
+        assert len(kept) == 1
+        handle = running.tokens.read_access(token, world.resource).handle
+        [listed] = [grant async for grant in running.vault.listing.find()]
+        assert listed.summary is not None
+        vault = running.vault if where == "here" else another_replica(world)
+        await vault.revocation.revoke(handle, listed.summary.client_id)
+        async with asyncio.timeout(2):
+            while kept:
+                await asyncio.sleep(0.01)
+
+    async def test_one_that_comes_after_the_login_has_ended_is_not_kept(self, world: World) -> None:
+        world.upstream.exchanges = frozenset({"notes"})
+        token, running = await logged_in(world), world.running
+        credentials = running.gateway.proxy.credentials
+        ask = credentials.exchanger
+
+        async def slowly(tokens: UpstreamTokens, wanted: Exchange | IdJag) -> UpstreamTokens:
+            [listed] = [grant async for grant in running.vault.listing.find()]
+            await running.vault.revocation.end(listed)
+            return await ask(tokens, wanted)
+
+        credentials.exchanger = slowly
+        await call(world, token)
+        assert not credentials.exchanged
+
+    async def test_one_that_has_expired_is_dropped_when_another_comes(self, world: World) -> None:
+        world.upstream.exchanges = frozenset({"notes"})
+        await told(world, await logged_in(world))
+        world.clock.advance(91)
+        await told(world, await logged_in(world))
+        assert len(world.running.gateway.proxy.credentials.exchanged) == 1
 
     async def test_a_refusal_is_no_outage_and_ends_no_login(self, world: World) -> None:
         token = await logged_in(world)

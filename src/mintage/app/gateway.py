@@ -51,6 +51,7 @@ async def open_gateway(
         group_bytes=config.gateway.max_group_bytes,
         emit=lasting.emit,
     )
+    stack.enter_context(vault.ended.clearing(credentials.exchanged))
     origins = Origins(
         own=origin_of(config.issuer),
         allowed=frozenset(config.gateway.allowed_origins),

@@ -103,7 +103,8 @@ class _Kept(NamedTuple):
 class BackendCredentials:
     """Finds what a backend gets for the user of a token.
 
-    *clock* is the time of day. Caches use *steady*, which cannot be set.
+    *clock* is the time of day. Caches use *steady*, which cannot be set. *exchanged*: tokens that
+    were got, by the store keys of their grants (see `Ended.clearing`).
     """
 
     vault: Vault
@@ -116,7 +117,7 @@ class BackendCredentials:
     _signed: BoundedMemory[tuple[bytes, str, Hashable], _Kept] = field(
         default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
     )
-    _exchanged: BoundedMemory[tuple[bytes, Exchange | IdJag], _Kept] = field(
+    exchanged: BoundedMemory[bytes, dict[Exchange | IdJag, _Kept]] = field(
         default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
     )
     _flights: SingleFlight[str] = field(default_factory=SingleFlight)
@@ -162,10 +163,10 @@ class BackendCredentials:
         wanted = resource.exchange or resource.id_jag
         if wanted is None:
             return
-        held = store_key(access.opened.secret), wanted
-        kept = self._exchanged.get(held)
+        of_grant = self.exchanged.get(store_key(access.opened.secret), {})
+        kept = of_grant.get(wanted)
         if kept is not None and self.steady() - kept.since >= _YOUNG:
-            del self._exchanged[held]
+            del of_grant[wanted]
 
     def _identity(self, access: Access, resource: Resource) -> RawHeaders:
         """Read-only: it is kept beside the identity."""
@@ -203,7 +204,7 @@ class BackendCredentials:
         tokens = in_memory(await fresh_upstream(access.opened, self.vault))
         # The key is the whole question: two resources may differ in the scope alone.
         key = store_key(access.opened.secret), wanted
-        kept = self._exchanged.get(key)
+        kept = self.exchanged.get(key[0], {}).get(wanted)
         if kept is not None and kept.made_of == tokens and self.steady() < kept.until:
             return kept.token
         party = access.opened.party(resource.identifier)
@@ -241,7 +242,18 @@ class BackendCredentials:
         left: float = _UNSTATED
         if given.expires_at is not None:
             left = given.expires_at - _MARGIN - self.clock()
-        steady = self.steady()
-        self._exchanged[key] = _Kept(given.access_token, tokens, steady + left, steady)
+        if key[0] not in self.vault.ended:  # it may have ended meanwhile
+            steady = self.steady()
+            self._keep(*key, _Kept(given.access_token, tokens, steady + left, steady), steady)
         self.emit(TokenExchanged(party=party, audience=key[1].audience))
         return given.access_token
+
+    def _keep(self, key: bytes, wanted: Exchange | IdJag, kept: _Kept, now: float) -> None:
+        """Keep *kept*, in place of what has expired."""
+        of_grant = self.exchanged.get(key, {})
+        live = {question: one for question, one in of_grant.items() if now < one.until}
+        self.exchanged[key] = live | {wanted: kept}
+        while not any(now < one.until for one in next(iter(self.exchanged.values())).values()):
+            self.exchanged.popitem(last=False)
+            if not self.exchanged:
+                return

@@ -5,7 +5,9 @@ write to the store, or from a backup while servers run. The memory is limited an
 process, so this is no guarantee.
 """
 
-from typing import Final
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 from mintage.concurrency.bounded_memory import BoundedMemory
 
@@ -13,12 +15,34 @@ _MOST: Final = 10_000
 
 
 class Ended:
+    """The ended grants of a process. ``vault.ended`` is one."""
+
     def __init__(self) -> None:
         self._keys: BoundedMemory[bytes, None] = BoundedMemory(_MOST)
+        self._made: list[MutableMapping[bytes, Any]] = []
 
     def remember(self, key: bytes) -> None:
         """The grant under *key* has ended."""
         self._keys[key] = None
+        self.clear(key)
+
+    @contextmanager
+    def clearing(self, made: MutableMapping[bytes, Any]) -> Iterator[None]:
+        """Meanwhile grants that end are removed from *made*, which has what was made from them."""
+        self._made.append(made)
+        try:
+            yield
+        finally:
+            self._made = [one for one in self._made if one is not made]
+
+    def must_clear(self, key: bytes) -> bool:
+        """Whether something was made from the grant under *key*."""
+        return any(key in made for made in self._made)
+
+    def clear(self, key: bytes) -> None:
+        """Forget what was made from the grant under *key*."""
+        for made in self._made:
+            made.pop(key, None)
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._keys

@@ -61,7 +61,7 @@ class Revocation:
         secret = self._cache.secret_of(grant.key)
         await self._listing.end(grant, by=by, reason=reason)
         if secret is not None:
-            await self._grants.settle(secret)
+            await self._grants.settle(grant.key, secret)
 
     async def end_at_provider(
         self, issuer: str, *, subject: str | None, sid: str | None

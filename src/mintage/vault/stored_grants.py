@@ -21,7 +21,7 @@ from mintage.events.event import Emit, ignore
 from mintage.grants import handles
 from mintage.grants.endings import ending
 from mintage.grants.parties import party_of
-from mintage.grants.records import inside, slots_of
+from mintage.grants.records import inside, is_live, slots_of
 from mintage.grants.states import (
     Active,
     Consent,
@@ -341,14 +341,20 @@ class StoredGrants:
         self._report_tokens(bound_tokens(before))
         return revoked
 
-    async def settle(self, secret: bytes) -> None:
-        """Report the upstream tokens of the grant of *secret*, if it was ended without that."""
-        if not self._tells:
-            return
+    async def settle(self, key: bytes, secret: bytes | None) -> None:
+        """Note that the grant under *key* has ended, if it has.
+
+        If it was ended without its *secret*, and that is known here, its upstream tokens are
+        reported.
+        """
         try:
-            seen = await self._store.load(handles.store_key(secret))
-            if seen is not None and inside(seen.record) is not None:
-                await self.load(secret)
+            seen = await self._store.load(key)
+            if seen is None:
+                self.ended.clear(key)
+            elif not is_live(seen.record):
+                self.ended.remember(key)
+                if secret is not None and self._tells and inside(seen.record) is not None:
+                    await self.load(secret)
         except RecordError:
             return
         except StoreUnavailable as error:

@@ -91,6 +91,7 @@ class Vault:
             join=provider_sessions.join,
             status=status,
         )
+        self.ended = self._grants.ended
         self._settling: SingleFlight[None] = SingleFlight()
         self._rotations = Rotations(steady)
         self._admission = Admission(self._grants, calls.admits, clock)
@@ -117,7 +118,7 @@ class Vault:
         self.listing = Listing(
             store,
             names,
-            self._grants.ended,
+            self.ended,
             changed=self._memory.changed,
             emit=emit,
             status=status,
@@ -271,8 +272,8 @@ class Vault:
     async def watch(self) -> None:
         """Drop from the cache what other processes change. It runs until it is cancelled.
 
-        If another process ended a grant that it could not decrypt, and it is in this cache, its
-        upstream tokens are reported.
+        If another process ended a grant, what was made from it here is forgotten. If that process
+        could not decrypt it, and it is in this cache, its upstream tokens are reported.
         """
         self._memory.anything_changed()  # changes from before it listened
         async for key in self._store.changes():
@@ -281,8 +282,8 @@ class Vault:
                 continue
             secret = self._memory.cache.secret_of(key)
             self._memory.changed(key)
-            if secret is not None:  # another process may have ended it, and could not read it
-                self._settling.start(key, partial(self._grants.settle, secret))
+            if secret is not None or self.ended.must_clear(key):  # it may have ended
+                self._settling.start(key, partial(self._grants.settle, key, secret))
 
     async def with_fresh_upstream(self, opened: OpenGrant) -> OpenGrant | Refused:
         """*opened* with an upstream token that is valid for a while (see `Renewal.fresh`)."""
