@@ -231,6 +231,8 @@ class Tokens:
 
     def _until_the_end(self, grant: Active, lifetime: int) -> int:
         """*lifetime*, but not longer than the login lasts; at least a second."""
+        if grant.ends_at is None and self._lifetimes.session is None:
+            return lifetime  # it has no end
         end = ends_at_(grant, session=self._lifetimes.session)
         return max(1, int(min(lifetime, end - grant.rotated_at)))
 

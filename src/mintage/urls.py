@@ -9,6 +9,7 @@ from mintage.errors import ConfigError
 
 _ESCAPED: Final = {character: quote_plus(character) for character in map(chr, range(128))}
 _RESERVED: Final = re.compile("[^A-Za-z0-9_.~-]")
+_only_unreserved: Final = re.compile("[A-Za-z0-9_.~-]*").fullmatch
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -17,6 +18,8 @@ def form_encoded(fields: Mapping[str, str]) -> str:
 
     It is what `urllib.parse.urlencode` returns, which takes a step for each character of a URL.
     """
+    if _only_unreserved("".join((*fields, *fields.values()))):
+        return "&".join(map("=".join, fields.items()))
     return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in fields.items()])
 
 

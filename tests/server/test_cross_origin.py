@@ -52,6 +52,14 @@ async def test_a_preflight_needs_no_token(world: World, path: str) -> None:
     assert world.backend.requests == [], "the gateway answers for its backends"
 
 
+@pytest.mark.parametrize("path", ["/token", "/mcp"])
+async def test_each_preflight_has_a_reference_of_its_own(world: World, path: str) -> None:
+    answers = [await preflight(world, path, "authorization") for _ in range(2)]
+    references = [answer.headers.get_list("x-request-id") for answer in answers]
+    assert [len(each) for each in references] == [1, 1]
+    assert references[0] != references[1]
+
+
 @pytest.mark.parametrize("path", FOR_SCRIPTS)
 async def test_every_answer_can_be_read_refusals_too(world: World, path: str) -> None:
     answer = await world.http.get(world.issuer + path, headers=INSPECTOR)

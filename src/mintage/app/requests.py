@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.events.event import NOBODY, Emit
@@ -57,10 +58,13 @@ class Requests:
         send: Send,
         head: Head | None = None,
         known: Known | None = None,
+        *,
+        names: bool = True,
     ) -> None:
         """Call *app* for a request, unless this is done further out already.
 
-        *head*: of the request, if it was read already, and what is *known* of it.
+        *head*: of the request, if it was read already, and what is *known* of it. *names*: whether
+        the response gets its reference here; otherwise *app* calls `named`.
         """
         if REFERENCE in scope and CURRENT.get() is not None:
             if known is not None:
@@ -69,8 +73,10 @@ class Requests:
         request, began = self._begin(scope, head or head_of(scope), known), self.timer()
         token = CURRENT.set(request)
         try:
-            # A closure would take more memory, for as long as a stream lasts.
-            await app(scope, receive, partial(_named, scope["headers"][-1], request, send))
+            if names:
+                # A closure would take more memory, for as long as a stream lasts.
+                send = partial(_named, scope["headers"][-1], request, send)
+            await app(scope, receive, send)
         finally:
             if request.refusal is not None:
                 self._tell_refusal(request)
@@ -111,6 +117,21 @@ class Requests:
                 status=request.refusal.status,
             )
         )
+
+
+def named(response: Response, headers: RawHeaders) -> Response:
+    """*response* with *headers* and the reference of the current request, which notes its status.
+
+    It is sent next.
+    """
+    request = CURRENT.get()
+    if request is not None:
+        request.status = response.status_code
+        if _REQUEST_ID in dict(headers):
+            headers = _without_reference(headers)
+        headers = [*headers, (_REQUEST_ID, request.reference.encode())]
+    response.raw_headers = headers
+    return response
 
 
 def _references(random_bytes: RandomBytes) -> Iterator[str]:

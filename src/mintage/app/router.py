@@ -1,6 +1,7 @@
 """Finds the endpoint of a request, or passes it to the gateway."""
 
 from collections.abc import Awaitable, Mapping
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mintage.app.requests import Requests
+from mintage.app.requests import Requests, named
 from mintage.endpoints import VERIFY
 from mintage.errors import NotFound, OAuthError
 from mintage.gateway.forward_auth import ForwardAuth
@@ -71,7 +72,8 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         door = self._doors.get(scope["path"])
         if door is not None:
             entered = partial(self._enter, door)
-            return self.requests(entered, scope, receive, send, unkept_head(scope))
+            head = unkept_head(scope)
+            return self.requests(entered, scope, receive, send, head, names=False)
         head = head_of(scope)
         known = self.known.get(head.key)
         if known is None:
@@ -129,16 +131,17 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         if door.is_page:
             scope = {**scope, "query_string": kept_from_logs(asked).get("query_string", b"")}
         elif is_preflight(scope):
-            return await PREFLIGHT(scope, receive, send)
+            answer = copy(PREFLIGHT)
+            return await named(answer, answer.raw_headers)(scope, receive, send)
         note_endpoint(door.name)
         try:
             check_size(scope)
             response = await door.handler(Request(scope, receive))
         except OAuthError as error:
             response = error_response(failure_of(error, Request(scope), self.random_bytes))
-        if not door.is_page:
-            response.raw_headers = readable(response.raw_headers)
-        return await response(scope, receive, send)
+        headers = response.raw_headers
+        headers = headers if door.is_page else readable(headers)
+        return await named(response, headers)(scope, receive, send)
 
     def _forward(
         self, head: Head, keep: Keep, scope: Scope, receive: Receive, send: Send

@@ -34,6 +34,12 @@ def record_key(seal_key: bytes, secret: bytes) -> BoxKey:
     return BoxKey(derived)
 
 
+@lru_cache(maxsize=32)
+def _cipher(key: BoxKey) -> AESGCM:
+    """To make one costs as much as a box does, and a record is opened and sealed by the same."""
+    return AESGCM(key)
+
+
 def seal(plaintext: bytes, *, key: BoxKey, context: bytes, nonce: bytes) -> bytes:
     """A box that decrypts only with the same *key* and *context*.
 
@@ -42,7 +48,7 @@ def seal(plaintext: bytes, *, key: BoxKey, context: bytes, nonce: bytes) -> byte
     """
     if len(nonce) != NONCE_BYTES:
         raise ValueError("a nonce is 12 bytes")
-    return nonce + AESGCM(key).encrypt(nonce, plaintext, context)
+    return nonce + _cipher(key).encrypt(nonce, plaintext, context)
 
 
 def open_any(box: bytes, *, keys: Iterable[BoxKey], context: bytes) -> bytes:
@@ -60,6 +66,6 @@ def open_box(box: bytes, *, key: BoxKey, context: bytes) -> bytes:
     if len(box) < NONCE_BYTES + _TAG_BYTES:
         raise SealError("the box is too short")
     try:
-        return AESGCM(key).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], context)
+        return _cipher(key).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], context)
     except InvalidTag:
         raise SealError("the box does not open") from None

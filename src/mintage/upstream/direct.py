@@ -103,18 +103,16 @@ def _parsed(url: str) -> Place:
 
 def wire(request: HttpRequest, place: Place) -> bytes:
     """*request* as it is sent. Raises `UpstreamMisbehaved` if a header can't hold its value."""
-    headers: dict[str, str] = {}
-    body = b""
     if request.form is not None:
         body = form_encoded(request.form).encode()
-        headers["content-type"] = _FORM
+        headers = {"content-type": _FORM, "content-length": str(len(body))}
     elif request.json is not None:
         body = msgspec.json.encode(dict(request.json))
-        headers["content-type"] = "application/json"
-    if body or request.method != "GET":
-        headers["content-length"] = str(len(body))
-    for name, value in request.headers.items():
-        headers[name.lower()] = value
+        headers = {"content-type": "application/json", "content-length": str(len(body))}
+    else:
+        body, headers = b"", {} if request.method == "GET" else {"content-length": "0"}
+    if request.headers:
+        headers |= {name.lower(): value for name, value in request.headers.items()}
     if place.headers.keys().isdisjoint(headers):
         head, lines = place.lines + _lines(headers), len(place.headers) + len(headers)
     else:

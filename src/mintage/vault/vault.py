@@ -216,6 +216,8 @@ class Vault:
         write. Raises `UpstreamUnavailable` or `UpstreamMisbehaved` if the upstream must be asked
         and can't be: nothing has changed then.
         """
+        if self.status is None:  # as mostly: there are no numbers
+            return await self._rotate(secret, request, prepare, None)
         async with self._numbering() as number:
             return await self._rotate(secret, request, prepare, number)
 
@@ -223,7 +225,7 @@ class Vault:
         return Numbering(self.status, self.lifetimes, self._clock)
 
     async def _rotate(
-        self, secret: bytes, request: Refreshment, prepare: Prepare, number: Numbering
+        self, secret: bytes, request: Refreshment, prepare: Prepare, number: Numbering | None
     ) -> OpenGrant | Refused:
         key = handles.store_key(secret)
         written: Active | None = None
@@ -241,7 +243,8 @@ class Vault:
                 session=self.lifetimes.session,
                 idle=self.lifetimes.idle,
             )
-            outcome = number(outcome)
+            if number is not None:
+                outcome = number(outcome)
             written = outcome.grant if isinstance(outcome, Write) else None
             return _prepared(outcome, secret, prepare)
 
