@@ -306,7 +306,8 @@ class Desk:
 
         for name in ("load", "insert", "replace"):
             self.patch.setattr(self.world.running.store, name, fail)
-        self.patch.setattr(self.world.running.vault, "_cache", GrantCache(clock=self.world.clock))
+        memory, empty = self.world.running.vault._memory, GrantCache(clock=self.world.clock)
+        self.patch.setattr(memory, "cache", empty)
 
     async def _client(self, **metadata: Any) -> None:
         wanted = metadata | self._filled(self.row.get("client", {}))
