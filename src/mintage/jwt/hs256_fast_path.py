@@ -46,10 +46,11 @@ class SigningPrefix:
     they are four characters each, whatever follows.
     """
 
-    __slots__ = ("_text", "inner", "opening", "outer", "text")
+    __slots__ = ("_size", "_text", "inner", "opening", "outer", "text")
 
     def __init__(self, *, header: bytes, opening: bytes, key: HS256) -> None:
         self.opening = opening[: len(opening) // 3 * 3]
+        self._size = len(self.opening)
         self._text = header + b"." + encode_segment(self.opening)
         self.text = self._text.decode()
         inner = key.inner.copy()
@@ -59,7 +60,7 @@ class SigningPrefix:
 
     def sign(self, payload: bytes) -> str:
         """The token of *payload*, which begins with the opening."""
-        raw = payload[len(self.opening) :]
+        raw = payload[self._size :]
         rest = _encode(raw)[1 : _END[len(raw) % 3]]
         if not rest.isalnum():
             rest = rest.translate(TO_URL)

@@ -9,7 +9,7 @@ from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, seal
 from mintage.errors import RecordError, SealError
 from mintage.grants.records import NO_TOKENS, Head
-from mintage.grants.states import Active, Pending
+from mintage.grants.states import Active, Consent, Pending
 from mintage.stores.protocol import Entry, Index
 from mintage.values import ClientId, RandomBytes
 from mintage.vault.values import Listed, Summary, VaultKeys
@@ -24,14 +24,17 @@ class GrantNames:
         self._keys = {one.id: one for one in keys}
         self._active = keys[0]
         self._random_bytes = random_bytes
+        self._of_logins: BoundedMemory[tuple[str, str, ClientId], tuple[bytes, bytes]] = (
+            BoundedMemory(_MOST)
+        )
         self._made: BoundedMemory[tuple[str, ...], tuple[bytes, ...]] = BoundedMemory(_MOST)
 
     def make(self, grant: Pending | Active, key: bytes) -> Index:
         """The hashes to find *grant* by, and its summary."""
-        login, who = grant.login, grant.login.identity
+        subject, client = self._names_of(grant.login)
         return Index(
-            subject=self.of_subject(who.issuer, who.subject)[0],
-            client=self.of_client(login.client_id)[0],
+            subject=subject,
+            client=client,
             summary=seal(
                 msgspec.msgpack.encode(Summary.of(grant)),
                 key=BoxKey(self._active.seal),
@@ -73,6 +76,16 @@ class GrantNames:
             return msgspec.msgpack.decode(opened, type=Summary)
         except (SealError, msgspec.DecodeError):
             return None
+
+    def _names_of(self, login: Consent) -> tuple[bytes, bytes]:
+        """The hashes of the user and of the client of *login*, under the secret in use."""
+        who = login.identity
+        pair = who.issuer, who.subject, login.client_id
+        names = self._of_logins.get(pair)
+        if names is None:
+            subject, client = self.of_subject(*pair[:2]), self.of_client(login.client_id)
+            names = self._of_logins[pair] = subject[0], client[0]
+        return names
 
     def _hashes(self, name: tuple[str, ...]) -> tuple[bytes, ...]:
         made = self._made.get(name)

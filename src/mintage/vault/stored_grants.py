@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from mintage.concurrency.backoff import pause
@@ -190,20 +191,20 @@ class StoredGrants:
         Pauses differ from caller to caller, so that they do not all retry at once. If a store took
         long to fail, there is no retry.
         """
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        for failures in range(_REPEATS):
+        time = asyncio.get_running_loop().time
+        begun, failures = time(), 0
+        while True:
             try:
                 return await attempt()
             except SecretMissing:
                 raise
             except StoreUnavailable:
-                if loop.time() - begun > _PATIENCE:
+                if failures == _REPEATS or time() - begun > _PATIENCE:
                     raise
-                await asyncio.sleep(
-                    pause(failures, random.random, first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
-                )
-        return await attempt()
+            await asyncio.sleep(
+                pause(failures, random.random, first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
+            )
+            failures += 1
 
     async def _change_once(
         self,
@@ -280,7 +281,7 @@ class StoredGrants:
 
     async def load_patiently(self, secret: bytes) -> Found | None:
         """`load`, retried through a short outage."""
-        return await self._patiently(lambda: self.load(secret))
+        return await self._patiently(partial(self.load, secret))
 
     async def load(self, secret: bytes) -> Found | None:
         """The grant that *secret* opens, or None.
@@ -382,6 +383,6 @@ class StoredGrants:
 
 def _is_use(before: Grant, after: Active) -> bool:
     """Whether the client got tokens between the two, or the user was there in a session."""
-    if not isinstance(before, Active):
+    if not isinstance(before, Active) or before.generation != after.generation:
         return True
-    return (before.generation, before.rotated_at) != (after.generation, after.rotated_at)
+    return before.rotated_at != after.rotated_at
