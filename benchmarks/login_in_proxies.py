@@ -3,24 +3,29 @@
 ::
 
     python -m benchmarks.login_in_proxies [nginx|haproxy|caddy|envoy …] [--rounds 7] [--seconds 2]
+    python -m benchmarks.login_in_proxies [nginx|haproxy|envoy …] --instructions   with valgrind
 
 All are run with the manual's files, one process each, in front of one nginx that answers with a
 kilobyte. *alone*: no question. *floor*: as *asking*, but another nginx says yes at once: what the
 proxy's own half of a question costs. *asking*: `/verify` for each request. *kept*: nginx keeps
-answers. *verifying*: the proxy verifies tokens itself. In each round everybody gets a turn, so that
+answers. *verifying*: the proxy verifies tokens itself. The floors of these two have the same lines
+with nothing to do: nginx's answers are 204 (of njs, where it verifies), HAProxy knows each token,
+and Envoy's filters return at once. In each round everybody gets a turn, so that
 a slow moment of the machine hits them all. wrk sends the requests where it is installed; our own
 clients take more of the machine than nginx does. CPU is what the proxy and Mintage took for one
-request: it says more than the rate does on a machine that has other work.
+request: it says more than the rate does on a machine that has other work. The instructions of the
+proxy's process, which valgrind counts, do not depend on other work at all.
 """
 
 import argparse
 import asyncio
 import os
+import re
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,6 +57,27 @@ AIMS: Final = {
 }
 WHAT: Final = "a small request"
 PATH: Final = "/mcp"
+WARM: Final = 20  # requests before valgrind's count
+COUNTED: Final = 300  # requests in it
+_QUESTION: Final = r"(location = /_mintage/verify \{\n        internal;).*?\n    \}"
+# What is changed in which file, so that it has nothing to do.
+_FLOORS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "nginx kept floor": {"nginx.conf": (_QUESTION, r"\1 return 204; }")},
+    "nginx verifying floor": {
+        "nginx.conf": (_QUESTION, r"\1 js_content verify.answer; }"),
+        "verify.js": (r".*", "export default { answer: (r) => r.return(204) };"),
+    },
+    "haproxy verifying floor": {
+        "haproxy.cfg": (
+            r"req\.fhdr\(authorization\),lua\.judged if \{[^\n]*",
+            'str("alice tools ")',
+        ),
+    },
+    "envoy verifying floor": {
+        "judge.lua": (r".*", "function envoy_on_request(handle) end"),
+        "envoy.json": (r'"rules": \[.*?(\}\}, \{"name": "judge")', r'"rules": []\1'),
+    },
+}
 _NGINX: Final = """
 server {{
     listen 127.0.0.1:{listen};
@@ -131,8 +157,9 @@ def cpu_seconds(pid: int) -> float:
 
 def modes(kind: str) -> tuple[str, ...]:
     floor = () if kind == "haproxy" else ("floor",)  # its script wants each of Mintage's headers
-    kept = ("kept",) if kind == "nginx" else ()
-    verifying = ("verifying",) if kind in verifying_proxies.COMMANDS else ()
+    kept = ("kept floor", "kept") if kind == "nginx" else ()
+    verifies = kind in verifying_proxies.COMMANDS
+    verifying = ("verifying floor", "verifying") if verifies else ()
     return ("alone", *floor, "asking", *kept, *verifying)
 
 
@@ -142,14 +169,14 @@ def command(
     """The command line of the proxy; its files are in *directory*."""
     if mode == "alone":
         found = _alone(kind, directory, listen=listen, tools=tools)
-    elif mode == "verifying":
+    elif mode.startswith("verifying"):
         issuer = verifying_proxies.Issuer(mintage, keys=[])
         found = verifying_proxies.COMMANDS[kind](
             directory, listen=listen, issuer=issuer, tools=tools
         )
     else:
         asks: dict[str, Callable[..., list[str]]] = {
-            "nginx": partial(proxies.nginx_command, keeps=mode == "kept"),
+            "nginx": partial(proxies.nginx_command, keeps=mode.startswith("kept")),
             "haproxy": proxies.haproxy_command,
             "caddy": proxies.caddy_command,
             "envoy": proxies.envoy_command,
@@ -162,6 +189,11 @@ def command(
         file = directory / name
         if file.exists() and new not in file.read_text():
             file.write_text(file.read_text().replace(old, new, 1))
+    for name, (pattern, text) in _FLOORS.get(f"{kind} {mode}", {}).items():
+        file = directory / name
+        changed, times = re.subn(pattern, text, file.read_text(), count=1, flags=re.DOTALL)
+        assert times, pattern
+        file.write_text(changed)
     return found
 
 
@@ -202,9 +234,42 @@ def _configured(servers: MintageServers, kind: str, upstream: str) -> None:
     )
 
 
+@dataclass(slots=True, frozen=True)
+class Around:
+    """What is around a proxy. *pid* is Mintage's; *token* is what all requests have."""
+
+    kind: str
+    directory: Path
+    servers: MintageServers
+    pid: int
+    tools: int
+    says_yes: int
+    token: str
+
+    @asynccontextmanager
+    async def proxy(self, mode: str, *wrapper: str) -> AsyncIterator[tuple[int, int, Path]]:
+        """Its port, process and log, until the block ends. *wrapper*: what runs its command."""
+        home, listen = self.directory / mode.replace(" ", "-"), free_port()
+        home.mkdir(exist_ok=True)
+        async with AsyncExitStack() as stack:
+            files = Files(directory=home, issuer=self.servers.issuer)
+            if mode.startswith("verifying"):
+                await files.renew(time.time())
+                keeper = asyncio.create_task(_keep(files))
+                stack.callback(keeper.cancel)
+            asked = self.says_yes if mode == "floor" else self.servers.ports[0]
+            line = command(self.kind, mode, home, listen=listen, mintage=asked, tools=self.tools)
+            log = home / "log"
+            pid = await stack.enter_async_context(
+                proxies.running(*wrapper, *line, port=listen, log=log, home=home)
+            )
+            if mode.startswith("verifying") and self.kind == "haproxy":
+                files.haproxy = home / "h.sock"
+            yield listen, pid, log
+
+
 @asynccontextmanager
-async def subjects(kind: str, directory: Path) -> AsyncIterator[tuple[list[Subject], str]]:
-    """The proxy in each mode, and the token that all requests have."""
+async def around(kind: str, directory: Path) -> AsyncIterator[Around]:
     directory.mkdir()  # noqa: ASYNC240  (before anything is measured)
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(provider(directory, lifetime=LONG))
@@ -216,32 +281,62 @@ async def subjects(kind: str, directory: Path) -> AsyncIterator[tuple[list[Subje
         says_yes = free_port()
         yes = f"server {{ listen 127.0.0.1:{says_yes}; return 200; }}"
         await stack.enter_async_context(nginx(directory / "yes", yes, port=says_yes))
-        found = []
-        for mode in modes(kind):
-            home, listen = directory / mode, free_port()
-            home.mkdir()
-            if mode == "verifying":
-                files = Files(directory=home, issuer=servers.issuer)
-                await files.renew(time.time())
-                keeper = asyncio.create_task(_keep(files))
-                stack.callback(keeper.cancel)
-            asked = says_yes if mode == "floor" else servers.ports[0]
-            line = command(kind, mode, home, listen=listen, mintage=asked, tools=tools)
-            pid = await stack.enter_async_context(
-                proxies.running(*line, port=listen, log=home / "log", home=home)
-            )
-            if mode == "verifying" and kind == "haproxy":
-                files.haproxy = home / "h.sock"
-            client = BenchClient(f"http://127.0.0.1:{listen}", listen, "")
-            system = System(f"{kind} {mode}", client, 0)
-            pids = [pid, *children(pid)]
-            pids += [serving.pid] if mode not in ("alone", "floor") else []
-            found.append(Subject(f"{kind} {mode}", system, pids))
         bench_client = servers.bench_client()
         await bench_client.register()
         session = await bench_client.redeem(await bench_client.log_in())
         bench_client.close()
-        yield found, session.access_token
+        token = session.access_token
+        yield Around(kind, directory, servers, serving.pid, tools, says_yes, token)
+
+
+@asynccontextmanager
+async def subjects(kind: str, directory: Path) -> AsyncIterator[tuple[list[Subject], str]]:
+    """The proxy in each mode, and the token that all requests have."""
+    async with around(kind, directory) as place, AsyncExitStack() as stack:
+        found = []
+        for mode in modes(kind):
+            listen, pid, _ = await stack.enter_async_context(place.proxy(mode))
+            client = BenchClient(f"http://127.0.0.1:{listen}", listen, "")
+            system = System(f"{kind} {mode}", client, 0)
+            pids = [pid, *children(pid)]
+            pids += [place.pid] if mode in ("asking", "kept", "verifying") else []
+            found.append(Subject(f"{kind} {mode}", system, pids))
+        yield found, place.token
+
+
+async def instructions(kind: str, directory: Path) -> dict[str, float]:
+    """The processor's instructions of the proxy for one request, in each mode."""
+    found = {}
+    async with around(kind, directory) as place:
+        for mode in modes(kind):
+            few, many = [await _counted(place, mode, of) for of in (WARM, WARM + COUNTED)]
+            found[mode] = (many - few) / COUNTED
+    return found
+
+
+async def _counted(place: Around, mode: str, requests: int) -> int:
+    wrapper = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
+    async with place.proxy(mode, *wrapper) as (listen, _, log):
+        data = request("GET", PATH, f"127.0.0.1:{listen}", _headers(place.token))
+        reader, writer = await asyncio.open_connection("127.0.0.1", listen)
+        for _ in range(requests):
+            writer.write(data)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200 "):
+                raise RuntimeError(head.decode())
+            await reader.readexactly(SMALL)
+        writer.close()
+    counted = re.search(r"I +refs: +([\d,]+)", log.read_text())
+    if counted is None:
+        raise RuntimeError(log.read_text())
+    return int(counted[1].replace(",", ""))
+
+
+def shares(found: Mapping[str, float], kind: str) -> list[str]:
+    alone = found["alone"]
+    return [
+        f"| {kind} {mode} | {count:,.0f} | {count / alone:.2f} × |" for mode, count in found.items()
+    ]
 
 
 async def _keep(files: Files) -> None:
@@ -280,23 +375,41 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", help=" ".join(KINDS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=2, help="of each turn")
+    parser.add_argument("--instructions", action="store_true", help="count them with valgrind")
     options = parser.parse_args()
+    if options.instructions:
+        _count(options.kinds or ("nginx", "haproxy", "envoy"))
+    else:
+        _time(options.kinds or KINDS, options.rounds, options.seconds)
+
+
+def _time(kinds: Sequence[str], rounds: int, seconds: int) -> None:
     load = "of wrk" if shutil.which("wrk") else "of our own"
-    print(f"{CLIENTS} clients {load}, {options.rounds} rounds, {SMALL} bytes ({machine()})\n")
+    print(f"{CLIENTS} clients {load}, {rounds} rounds, {SMALL} bytes ({machine()})\n")
     print("| | /s (median ms) | share of alone | aim | CPU of proxy and Mintage, µs | of alone |")
     print("|---" + "|---:" * 5 + "|", flush=True)
-    for kind in options.kinds or KINDS:
+    for kind in kinds:
         with (
             tempfile.TemporaryDirectory(dir=_memory()) as directory,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            work = measure(
-                kind, Path(directory) / kind, rounds=options.rounds, seconds=options.seconds
-            )
+            work = measure(kind, Path(directory) / kind, rounds=rounds, seconds=seconds)
             try:
                 print("\n".join(rows(runner.run(work))), flush=True)
             except pytest.skip.Exception as missing:
                 print(f"| {kind} | {missing} | | | | |", flush=True)
+
+
+def _count(kinds: Sequence[str]) -> None:
+    print(f"{COUNTED} requests on one connection, {SMALL} bytes\n")
+    print("| | instructions of the proxy | of alone |\n|---|---:|---:|", flush=True)
+    for kind in kinds:
+        with (
+            tempfile.TemporaryDirectory(dir=_memory()) as directory,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            found = runner.run(instructions(kind, Path(directory) / kind))
+            print("\n".join(shares(found, kind)), flush=True)
 
 
 def _memory() -> str | None:
