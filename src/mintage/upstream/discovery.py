@@ -136,6 +136,18 @@ class Documents:
             self._keys = (self._clock(), keys)
             return keys, True
 
+    async def verified(self, verify: Callable[[jwk.KeySet], T]) -> T:
+        """What *verify* returns. If no key fits, the keys are fetched again, once."""
+        keys, fresh = await self.keys(newer_than=None)
+        while True:
+            try:
+                return verify(keys)
+            except id_token.UnknownKid:
+                if fresh:
+                    raise
+            keys, _ = await self.keys(newer_than=keys)
+            fresh = True
+
     def _held(self, newer_than: jwk.KeySet | None) -> jwk.KeySet | None:
         """The keys that need no fetch; None if there are none."""
         if self._keys is None:
