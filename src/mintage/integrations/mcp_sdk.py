@@ -33,6 +33,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from mintage.integrations.asgi import Guard, Login
+from mintage.integrations.token_of_user import TokenOfUser
 from mintage.integrations.token_verifier import TokenVerifier
 from mintage.integrations.user import User
 from mintage.site.resource import Resource
@@ -40,33 +41,13 @@ from mintage.site.resource import Resource
 __all__ = ["McpLogin", "MintageAccessToken", "MintageTokenVerifier", "current_user"]
 
 
-class MintageAccessToken(AccessToken):
+class MintageAccessToken(TokenOfUser, AccessToken):
     """What the SDK's `get_access_token` returns with a `MintageTokenVerifier`.
 
     It is the same object for all calls with a token whose login has not changed.
     """
 
     _user: User = PrivateAttr()
-
-    @classmethod
-    def of(cls, token: str, user: User) -> "MintageAccessToken":
-        """Make the token of a user. Code of this package calls it.
-
-        Args:
-            token: The text of the access token.
-            user: Its user.
-
-        Returns:
-            The token.
-        """
-        made = cls(token=token, **user.as_token())
-        made._user = user
-        return made
-
-    @property
-    def user(self) -> User:
-        """The user of the token."""
-        return self._user
 
 
 def current_user() -> User:

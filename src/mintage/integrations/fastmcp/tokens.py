@@ -4,36 +4,17 @@ from fastmcp.server.auth.auth import AccessToken
 from fastmcp.server.dependencies import get_access_token
 from pydantic import PrivateAttr
 
+from mintage.integrations.token_of_user import TokenOfUser
 from mintage.integrations.user import User
 
 
-class MintageAccessToken(AccessToken):
+class MintageAccessToken(TokenOfUser, AccessToken):
     """What FastMCP's `get_access_token` returns under a `MintageAuth`.
 
     It is the same object for all calls with a token whose login has not changed.
     """
 
     _user: User = PrivateAttr()
-
-    @classmethod
-    def of(cls, token: str, user: User) -> "MintageAccessToken":
-        """Make the token of a user. Code of this package calls it.
-
-        Args:
-            token: The text of the access token.
-            user: Its user.
-
-        Returns:
-            The token.
-        """
-        made = cls(token=token, **user.as_token())
-        made._user = user
-        return made
-
-    @property
-    def user(self) -> User:
-        """The user of the token."""
-        return self._user
 
 
 def current_user() -> User:
