@@ -153,7 +153,7 @@ def haproxy_command(
 def envoy_command(directory: Path, *, listen: int, mintage: int, tools: int) -> list[str]:
     """Envoy as on the page, without TLS, with a cluster like Mintage's for the server behind."""
     yaml = YAML(typ="safe")
-    _, manager, cluster = (yaml.load(text) for text in blocks("yaml"))
+    _, manager, cluster, bootstrap = (yaml.load(text) for text in blocks("yaml"))
     manager["route_config"]["virtual_hosts"][0]["domains"] = ["*"]
     manager |= {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager"
@@ -170,7 +170,7 @@ def envoy_command(directory: Path, *, listen: int, mintage: int, tools: int) -> 
         "address": _address(listen),
         "filter_chains": [chain],
     }
-    resources = {"static_resources": {"listeners": [listener], "clusters": clusters}}
+    resources = {"static_resources": {"listeners": [listener], "clusters": clusters}} | bootstrap
     file = directory / "envoy.json"
     file.write_text(json.dumps(resources))
     quiet = ["--disable-hot-restart", "--concurrency", "1", "-l", "error"]
