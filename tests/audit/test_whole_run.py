@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from mintage.network.tls import trusted
 from mintage.testing.browser import Browser
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
@@ -198,7 +199,9 @@ async def running(directory: Path) -> AsyncIterator[Run]:
         app = Starlette(routes=[Route("/{path:path}", a_backend, methods=["GET", "POST"])])
         config = uvicorn.Config(app, port=backend_port, log_config=None, lifespan="off")
         await stack.enter_async_context(serving(uvicorn.Server(config)))
-        http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=30))
+        http = await stack.enter_async_context(
+            httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=30)
+        )
         (directory / "mintage.toml").write_text(
             SETTINGS.format(
                 issuer=issuer,

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from mintage.errors import FetchFailed, FetchRefused
 from mintage.network.proxies import Proxies
+from mintage.network.tls import trusted
 from tests.support.client_hosts import (
     NAME,
     OUTSIDE,
@@ -144,7 +145,7 @@ def test_reads_the_environment_as_the_way_to_the_provider_does(
     without_proxies(environment)
     for name, value in environ.items():
         environment.setenv(name, value)
-    client = httpx2.Client()
+    client = httpx2.Client(verify=trusted())
     url = httpx2.URL(scheme="https", host=host, port=port, path="/")
     transport = client._transport_for_url(url)
     assert isinstance(transport, httpx2.HTTPTransport)

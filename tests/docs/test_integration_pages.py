@@ -14,6 +14,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import TextContent
 
+from mintage.network.tls import trusted
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
 from mintage.testing.fake_upstream import FakeUpstream
@@ -71,7 +72,7 @@ def serve(upstream: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         )
         async with (
             serving(uvicorn.Server(config)),
-            httpx2.AsyncClient(trust_env=False, timeout=30) as http,
+            httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=30) as http,
         ):
             yield Served(origin, http)
 
@@ -110,7 +111,7 @@ async def test_the_server_of_the_sdk(serve: Serve) -> None:
     async with serve("docs/how-to/mcp-sdk.md", 0) as app:
         headers = await app.token("/mcp")
         async with (
-            httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+            httpx2.AsyncClient(verify=trusted(), headers=headers, trust_env=False) as http,
             Client(streamable_http_client(f"{app.origin}/mcp", http_client=http)) as client,
         ):
             told = [

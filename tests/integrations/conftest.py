@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from mintage.app import Mintage
 from mintage.integrations.asgi import Login
+from mintage.network.tls import trusted
 from mintage.settings.load import parse
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
@@ -94,7 +95,9 @@ def house(clock: ManualClock, upstream: FakeUpstream, tmp_path: Path) -> Open:
         )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(serving(uvicorn.Server(uvicorn_config)))
-            http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=30))
+            http = await stack.enter_async_context(
+                httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=30)
+            )
             yield House(login, http, clock, upstream, origin)
 
     return opened

@@ -26,6 +26,7 @@ from mintage.integrations.fastmcp import MintageAuth
 from mintage.integrations.fastmcp import current_user as fast_user
 from mintage.integrations.mcp_sdk import McpLogin
 from mintage.integrations.starlette import user_of
+from mintage.network.tls import trusted
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
 from tests.integrations.conftest import House, Open
@@ -133,7 +134,7 @@ async def test_spec122_a_bound_token_with_its_proofs(home: House, kind: str) -> 
             async with FastClient(url, auth=proving) as theirs:
                 assert (await theirs.call_tool("whoami", {})).data == "alice"
         else:
-            async with httpx2.AsyncClient(auth=proving, trust_env=False) as http:
+            async with httpx2.AsyncClient(verify=trusted(), auth=proving, trust_env=False) as http:
                 transport = streamable_http_client(url, http_client=http)
                 async with Client(transport) as official:
                     result = await official.call_tool("whoami", {})

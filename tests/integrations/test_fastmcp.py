@@ -37,6 +37,7 @@ from mintage.integrations.fastmcp import (
     use_mintage_issuer,
 )
 from mintage.jwt_issuer import JWTIssuer
+from mintage.network.tls import trusted
 from mintage.settings.load import parse
 from mintage.testing.browser import Browser
 from mintage.testing.clock import ManualClock
@@ -146,7 +147,9 @@ def house(clock: ManualClock, upstream: FakeUpstream, tmp_path: Path) -> Open:
             await stack.enter_async_context(serving(uvicorn.Server(server)))
             for auth in auths:
                 stack.push_async_callback(auth.close)
-            http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=30))
+            http = await stack.enter_async_context(
+                httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=30)
+            )
             yield House(auths, http, clock, upstream, origin)
 
     return opened

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx2
 import pytest
 
+from mintage.network.tls import trusted
 from mintage.server.queries import kept_from_logs, shown
 from mintage.testing.browser import Browser
 from mintage.testing.fake_upstream import FakeUpstream
@@ -48,7 +49,7 @@ async def embedded(
 
 
 async def answering(url: str, child: asyncio.subprocess.Process) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(verify=trusted(), trust_env=False) as http:
         while child.returncode is None:
             try:
                 await http.get(f"{url}/.well-known/oauth-authorization-server")
@@ -84,7 +85,7 @@ class Witness:
 async def life(issuer: str, upstream: FakeUpstream, witness: Witness) -> None:
     """A login, what comes of it, and what goes wrong on the way."""
     async with (
-        httpx2.AsyncClient(trust_env=False, timeout=30) as http,
+        httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=30) as http,
         Browser(stop_at=(REDIRECT_URI,), on_response=witness) as browser,
         Browser(stop_at=(REDIRECT_URI,), on_response=witness) as stranger,
     ):

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from mintage.demo.memory import Memory
 from mintage.errors import StoreUnavailable
 from mintage.integrations.mcp_sdk import McpLogin, current_user
+from mintage.network.tls import trusted
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, answer_of, approve
 from tests.integrations.conftest import House, Open
@@ -92,7 +93,9 @@ async def test_login_tool_calls_and_a_refresh(home: House, mode: str) -> None:
     async with Browser(stop_at=(REDIRECT_URI,)) as browser:
         person = Person(browser, url)
         async with (
-            httpx2.AsyncClient(auth=person.provider, trust_env=False, timeout=30) as http,
+            httpx2.AsyncClient(
+                verify=trusted(), auth=person.provider, trust_env=False, timeout=30
+            ) as http,
             Client(streamable_http_client(url, http_client=http), mode=mode) as client,
         ):
             told = await call(client, "whoami")
@@ -134,7 +137,7 @@ async def test_a_list_shows_what_the_token_may_call(house: Open, build: Any, mod
             headers = {"authorization": f"Bearer {token}"}
             url = f"{home.issuer}/mcp"
             async with (
-                httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+                httpx2.AsyncClient(verify=trusted(), headers=headers, trust_env=False) as http,
                 Client(streamable_http_client(url, http_client=http), mode=mode) as client,
             ):
                 seen[scope] = {tool.name for tool in (await client.list_tools()).tools}
@@ -219,7 +222,7 @@ async def test_several_servers_in_one_process_are_told_apart(house: Open) -> Non
             token = (await home.log_in(path)).tokens["access_token"]
             headers = {"authorization": f"Bearer {token}"}
             async with (
-                httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+                httpx2.AsyncClient(verify=trusted(), headers=headers, trust_env=False) as http,
                 Client(streamable_http_client(home.issuer + path, http_client=http)) as client,
             ):
                 told = await call(client, "whoami")
@@ -243,7 +246,7 @@ async def test_a_server_may_be_a_whole_site(house: Open) -> None:
         token = (await home.log_in("")).tokens["access_token"]
         headers = {"authorization": f"Bearer {token}"}
         async with (
-            httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+            httpx2.AsyncClient(verify=trusted(), headers=headers, trust_env=False) as http,
             Client(streamable_http_client(f"{home.issuer}/", http_client=http)) as client,
         ):
             assert await call(client, "whoami") == f"alice alice@example.com tools {home.issuer}"

@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx2
 
 from mintage.demo.stage import process
+from mintage.network.tls import trusted
 from mintage.testing.browser import Browser
 from mintage.testing.nanoidp import free_port
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
@@ -103,5 +104,7 @@ async def logout_pair(
                     ready=f"{address}/healthz", log=log,
                 )
             )  # fmt: skip
-        http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=30))
+        http = await stack.enter_async_context(
+            httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=30)
+        )
         yield Pair(addresses, provider, http, logs[0])
