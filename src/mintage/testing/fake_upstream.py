@@ -8,7 +8,6 @@ an old refresh token comes again, as strict providers do.
 import asyncio
 import base64
 import json
-import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,18 +15,18 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import cache
 from typing import Any, Literal
-from urllib.parse import unquote_plus, urlencode
+from urllib.parse import urlencode
 
 import uvicorn
-from joserfc import jwk, jws, jwt
-from joserfc.errors import JoseError
+from joserfc import jwk, jws
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from mintage.testing._fake_clients import Assertions, has_basic, has_post
+from mintage.testing._fake_exchanges import ID_JAG, exchanged, id_jag, id_jag_claims, user_of
 from mintage.testing._fake_faults import fail
-from mintage.testing._fake_id_jags import ID_JAG, id_jag_claims
 from mintage.testing._fake_logins import Family, Logins
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
@@ -126,7 +125,7 @@ class FakeUpstream:
         self.key = _signing_key()
         self.release = asyncio.Event()
         self._logins = Logins(self.issued)
-        self._assertions: set[str] = set()
+        self._assertions = Assertions()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeUpstream"]:
@@ -262,28 +261,20 @@ class FakeUpstream:
         header = request.headers.get("authorization", "")
         match self.auth_method:
             case "client_secret_basic":
-                given = base64.b64decode(header.removeprefix("Basic ")).decode().split(":")
-                return [unquote_plus(half) for half in given] == [
-                    self.client_id,
-                    self.client_secret,
-                ] and "client_secret" not in fields
+                return has_basic(header, fields, self.client_id, self.client_secret)
             case "client_secret_post":
-                given = [fields.get("client_id", ""), fields.get("client_secret", "")]
-                return not header and given == [self.client_id, self.client_secret]
+                return has_post(header, fields, self.client_id, self.client_secret)
             case "private_key_jwt":
-                return self._is_asserted(fields.get("client_assertion", ""))
+                assert self.client_key is not None
+                return self._assertions.accepts(
+                    fields.get("client_assertion", ""),
+                    self.client_key,
+                    client_id=self.client_id,
+                    audience=f"{self.url}/token",
+                    now=self.clock(),
+                )
             case "none":
                 return not header and fields.get("client_id") == self.client_id
-
-    def _is_asserted(self, assertion: str) -> bool:
-        assert self.client_key is not None
-        algorithms = ["RS256", "ES256", "ES384", "ES512", "Ed25519"]
-        claims = jwt.decode(assertion, self.client_key, algorithms=algorithms).claims
-        wanted = {"iss": self.client_id, "sub": self.client_id, "aud": f"{self.url}/token"}
-        fresh = claims["iat"] <= self.clock() < claims["exp"]
-        used = claims["jti"] in self._assertions
-        self._assertions.add(claims["jti"])
-        return fresh and not used and wanted.items() <= claims.items()
 
     def _redeem(self, fields: dict[str, str]) -> Response:
         code = self._logins.redeem(fields)
@@ -299,20 +290,12 @@ class FakeUpstream:
             return self._error("invalid_request")
         if fields.get("audience") not in self.exchanges:
             return self._error("invalid_target")
-        token = f"exchanged-{fields['audience']}-{secrets.token_urlsafe(12)}"
-        return JSONResponse(
-            {
-                "access_token": token,
-                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
-                "token_type": "Bearer",
-                "expires_in": 120,
-            }
-        )
+        return JSONResponse(exchanged(fields["audience"]))
 
     def _id_jag(self, fields: dict[str, str]) -> Response:
         """A grant for another authorization server, for a user who is logged in here."""
         token, kind = fields["subject_token"], fields["subject_token_type"]
-        user = self._user_of(token, kind)
+        user = user_of(token, kind, self.key, client_id=self.client_id, now=self.clock())
         if self._logins.is_refresh_token(token, kind):
             user = self.user
         if user is None:
@@ -321,27 +304,7 @@ class FakeUpstream:
         if client_id is None:
             return self._error("invalid_target")
         made = id_jag_claims(self.issuer, user, client_id, fields, now=int(self.clock()))
-        header = {"alg": "RS256", "kid": self.key.kid, "typ": "oauth-id-jag+jwt"}
-        signed = jws.serialize_compact(header, json.dumps(made).encode(), self.key)
-        return JSONResponse(
-            {
-                "access_token": signed,
-                "issued_token_type": ID_JAG,
-                "token_type": "N_A",
-                "expires_in": made["exp"] - made["iat"],
-            }
-        )
-
-    def _user_of(self, token: str, kind: str) -> str | None:
-        """Who an id_token is about: one of this provider for its client, which has not ended."""
-        if kind != "urn:ietf:params:oauth:token-type:id_token":
-            return None
-        try:
-            claims = jwt.decode(token, self.key, algorithms=["RS256"]).claims
-        except (JoseError, ValueError):
-            return None
-        good = claims.get("aud") == self.client_id and self.clock() < claims.get("exp", 0)
-        return claims["sub"] if good else None
+        return JSONResponse(id_jag(made, self.key))
 
     def _refresh(self, token: str) -> Response:
         family = self._logins.refresh(token)
