@@ -111,6 +111,19 @@ async def test_what_is_right_is_said_to_be(set_up: SetUp) -> None:
     assert f"{set_up.url} leads to a server with this issuer" in sentences
 
 
+async def test_a_backend_that_takes_its_time_is_waited_for(set_up: SetUp) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)  # longer than a request goes without a look at its client
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+        set_up.settings["resource.backend"] = f'"{address}"'
+        found = [one for one in await set_up.check() if one.about == "resource[0].backend"]
+    assert [(one.level, one.found) for one in found] == [("ok", f"{address} answers")]
+
+
 async def test_the_logout_address_is_told_for_a_provider_that_sends_logouts(set_up: SetUp) -> None:
     told = "back-channel logout address: "
     assert not [each for each in await set_up.check() if told in each.found]

@@ -48,6 +48,8 @@ async def test_what_comes_of_a_login_is_told_in_plain_values(
     (grant,) = {found[1] for line in lines if (found := re.search(r"grant (\w{16})\b", line))}
     said = [line.partition(f": grant {grant}: ")[2] for line in lines if "POST /revoke" in line]
     assert said == ["revoked_by_client", "grant_revoked", ""]
+    refused = [line.partition(", stage grant: ")[2] for line in lines if ", stage grant: " in line]
+    assert refused == [f"grant_revoked, grant {grant}"] * 2  # a refresh, and a call
 
 
 def logged() -> Iterator[tuple[str, ast.expr]]:

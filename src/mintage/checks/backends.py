@@ -1,5 +1,6 @@
 """Checks that an HTTP server answers at the address of each backend."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Final
@@ -47,7 +48,7 @@ def _program(command: Command, key: str) -> Finding:
 async def _address(target: HttpTarget, key: str) -> Finding:
     """A GET without credentials: any response shows that an HTTP server is there."""
     pool = Pool(target)
-    body = Body(_no_more, 0, more=False)
+    body = Body(_stays, 0, more=False)
     where = target.url if target.socket is None else f"unix:{target.socket}"
     head = pool.begin("GET", target.at("", b""), _HEADERS).head([])
     request = BackendRequest(pool, "GET", head, body, _USER)
@@ -78,5 +79,7 @@ def _said(failure: BackendError) -> str:
     return failure.advice.partition(";")[0] + (f" ({cause})" if cause and str(cause) else "")
 
 
-async def _no_more() -> dict[str, object]:
-    return {"type": "http.request", "body": b"", "more_body": False}
+async def _stays() -> dict[str, object]:
+    """What a client that waits for its response gives: nothing, and no disconnect."""
+    never: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
+    return await never

@@ -259,20 +259,20 @@ class Bearer:
         if isinstance(outcome, Refused):
             raise InvalidToken(
                 "the access token was revoked: get a new one",
-                reason=outcome.reason.value,
+                reason=f"{outcome.reason.value}, grant {verified.handle.grant}",
                 stage="grant",
             )
         delegation = verified.delegation
         if self.denied(outcome.grant.login.client_id):
             raise InvalidToken(
                 "the operator of this server has denied this application",
-                reason="client_denied",
+                reason=f"client_denied, grant {verified.handle.grant}",
                 stage="client",
             )
         if delegation is not None and self._over(outcome.grant, delegation):
             raise InvalidToken(
                 "the client that exchanged this token has revoked it, or was denied; exchange anew",
-                reason="exchange_over",
+                reason=f"exchange_over, grant {verified.handle.grant}",
                 stage="grant",
             )
         secret = verified.handle.secret

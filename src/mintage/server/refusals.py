@@ -4,35 +4,37 @@ from typing import assert_never
 
 from mintage.errors import InvalidDpopProof, InvalidGrant, InvalidScope, InvalidTarget, OAuthError
 from mintage.grants.states import Reason
+from mintage.values import GrantId
 
 
-def token_error(reason: Reason) -> OAuthError:
-    """A refused code or refresh token (RFC 6749 §5.2, RFC 8707 §2.2)."""
+def token_error(reason: Reason, grant: GrantId | None = None) -> OAuthError:
+    """A refused code or refresh token (RFC 6749 §5.2, RFC 8707 §2.2), of *grant* if it is known."""
+    why = reason.value if grant is None else f"{reason.value}, grant {grant}"
     match reason:
         case Reason.WRONG_RESOURCE:
             return InvalidTarget(
-                "resource must be one that the user agreed to, or be left out", reason=reason.value
+                "resource must be one that the user agreed to, or be left out", reason=why
             )
         case Reason.SCOPE_WIDENED:
             return InvalidScope(
                 "scope may not go beyond what the user agreed to: leave it out, or log in again",
-                reason=reason.value,
+                reason=why,
             )
         case Reason.WRONG_REDIRECT_URI:
             return InvalidGrant(
                 "redirect_uri must be the one of the authorization request; log in again",
-                reason=reason.value,
+                reason=why,
             )
         case Reason.NO_PROOF:
             return InvalidDpopProof(
                 "the code or refresh token is bound to a key: send a DPoP proof of that key",
-                reason=reason.value,
+                reason=why,
             )
         case Reason.WRONG_KEY:
             return InvalidGrant(
                 "the code or refresh token is bound to another key: send a DPoP proof of that one, "
                 "or log in again",
-                reason=reason.value,
+                reason=why,
             )
         case (
             Reason.UNKNOWN
@@ -58,7 +60,7 @@ def token_error(reason: Reason) -> OAuthError:
             # One sentence for all: telling them apart would only help a guesser.
             return InvalidGrant(
                 "the code or refresh token is not valid (any more); log in again",
-                reason=reason.value,
+                reason=why,
             )
         case _:
             assert_never(reason)

@@ -10,7 +10,7 @@ from mintage.errors import InvalidRequest
 from mintage.events.event import Emit, ignore
 from mintage.events.tokens import TokenIssued
 from mintage.grant_tokens import TokenResponse, Tokens
-from mintage.grants.handles import parse_code
+from mintage.grants.handles import grant_id, parse_code, store_key
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Redemption
 from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
@@ -103,7 +103,7 @@ class AuthorizationCode:
         )
         outcome = await self.vault.redeem(secret, redemption, answer)
         if isinstance(outcome, Refused):
-            raise token_error(outcome.reason)
+            raise token_error(outcome.reason, grant_id(store_key(secret)))
         response, party = answer(outcome), outcome.party(asked.resource)
         scopes = tuple(response.scope.split())
         self.emit(TokenIssued(party=party, grant_type=self.name, scopes=scopes))

@@ -107,7 +107,7 @@ class RefreshToken:
         )
         outcome = await self.vault.rotate(handle.secret, refreshment, answer)
         if isinstance(outcome, Refused):
-            raise token_error(outcome.reason)
+            raise token_error(outcome.reason, handle.grant)
         response, party = answer(outcome), outcome.party(asked.resource)
         self.emit(TokenRefreshed(party=party, scopes=tuple(response.scope.split())))
         return response
