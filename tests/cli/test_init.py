@@ -104,6 +104,19 @@ def test_options_answer_all_questions(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mintage.toml"]
 
 
+@pytest.mark.parametrize(
+    ("backend", "path"),
+    [("http://127.0.0.1:8001/files", "/files"), ("http://127.0.0.1:8001/a/b/", "/a/b"),
+     ("http://127.0.0.1:8001", "/mcp"), ("unix:/run/tools.sock", "/mcp"),
+     ("unix:/run/tools.sock:/rpc", "/rpc")],
+)  # fmt: skip
+def test_clients_find_a_server_at_the_path_that_it_has_itself(backend: str, path: str) -> None:
+    made = answers("github", backend=backend)
+    file = tomllib.loads(new_settings.text(made))
+    assert file["resource"] == [{"path": path, "backend": backend, "credential": "identity"}]
+    assert new_settings.next_steps(made, Path("mintage.toml"))[-1].endswith(f".com{path}")
+
+
 def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / "mintage.toml").write_text("mine")
     done = init(tmp_path, *OPTIONS)

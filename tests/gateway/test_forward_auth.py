@@ -274,7 +274,7 @@ async def test_attack_d09_what_two_servers_could_read_differently_does_not_pass(
 @pytest.mark.parametrize("asker", ["nginx", "traefik", "caddy"])
 @pytest.mark.parametrize("change", ["method missing", "target missing", "method twice", "twice"])
 async def test_attack_d08_a_question_that_two_could_have_asked_is_a_fault_of_ours(
-    world: World, asker: Asker, change: str
+    world: World, asker: Asker, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where the proxy does not set its headers the client could: 500, so that somebody looks."""
     _, path, described = question(asker, "GET", "/mcp")
@@ -289,6 +289,8 @@ async def test_attack_d08_a_question_that_two_could_have_asked_is_a_fault_of_our
     answer = await world.http.get(world.issuer + path, headers=lines)
     assert answer.status_code == 500
     assert "authorization" not in answer.headers
+    [line] = [each for each in caplog.records if "the proxy must send" in each.getMessage()]
+    assert line.levelname == "WARNING"
 
 
 @every_asker

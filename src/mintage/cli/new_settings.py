@@ -21,6 +21,7 @@ from mintage.upstream.preset import Preset
 
 _STEPS: Final = Path(__file__).with_name("registration_steps.toml")
 _VARIABLE: Final = "UPSTREAM_SECRET"
+_PATH: Final = "/mcp"  # of a backend that has none of its own
 _EVERYBODY: Final = "everybody"
 _PLAIN_OAUTH: Final = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
 
@@ -74,6 +75,11 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     store: str
     allow: str
+
+    @property
+    def path(self) -> str:
+        """Where clients find the server behind Mintage: at the path that it has itself."""
+        return HttpTarget.parse(self.backend, "backend").path.rstrip("/") or _PATH
 
     @property
     def needs_secret_file(self) -> bool:
@@ -130,9 +136,10 @@ def text(answers: Answers) -> str:
         ]
     lines += [
         "",
-        "# What is protected: <issuer>/mcp is answered by your server at the address of backend.",
+        "# What is protected: your server, at the address of backend. Clients find it at the",
+        "# issuer and this path.",
         "[[resource]]",
-        _line("path", "/mcp"),
+        _line("path", answers.path),
         _line("backend", answers.backend),
         "# What the backend gets about the user: headers that only Mintage can set.",
         _line("credential", "identity"),
@@ -215,7 +222,7 @@ def next_steps(answers: Answers, file: Path) -> list[str]:
         "  2. Let editors know the settings: mintage schema > mintage.schema.json",
         f"  3. Find out what is missing: mintage check{named}",
         f"  4. Start: mintage serve{named}{listen}",
-        f"  5. Add it to a client: {answers.issuer}/mcp",
+        f"  5. Add it to a client: {answers.issuer}{answers.path}",
     ]
 
 

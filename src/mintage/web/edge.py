@@ -7,6 +7,7 @@ for JSON (`for_clients`) and one for pages (`pages.for_browsers`).
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -237,6 +238,8 @@ def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INF
     note_refusal(stage=error.stage, code=error.code, status=error.status)
     if isinstance(error, TooManyRequests) and error.repeated:
         level = logging.DEBUG
+    elif error.status == HTTPStatus.INTERNAL_SERVER_ERROR:  # the operator's mistake
+        level = max(level, logging.WARNING)
     log.log(
         level,
         "%s %s: %d %s, stage %s: %s",
