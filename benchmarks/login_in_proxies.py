@@ -14,7 +14,8 @@ and Envoy's filters return at once. In each round everybody gets a turn, so that
 a slow moment of the machine hits them all. wrk sends the requests where it is installed; our own
 clients take more of the machine than nginx does. CPU is what the proxy and Mintage took for one
 request: it says more than the rate does on a machine that has other work. The instructions of the
-proxy's process, which valgrind counts, do not depend on other work at all.
+proxy's process, which valgrind counts, do not depend on other work; but a proxy is slow
+under valgrind, so more of its answers expire: *verifying* with nginx counts some of those.
 """
 
 import argparse
