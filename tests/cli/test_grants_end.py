@@ -5,6 +5,7 @@ import json
 import secrets
 import sqlite3
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from mintage.app.opening import open_vault
 from mintage.cli import grants as command
 from mintage.cli.keys_rotate import retire
 from mintage.cli.keys_status import status
+from mintage.cli.opening import opened
 from mintage.errors import ConfigError, StoreUnusable
 from mintage.grants import handles
 from mintage.grants.machines import client_identity, workload_identity
@@ -28,7 +30,7 @@ from mintage.vault.settings import ProviderCalls
 from mintage.vault.values import OpenGrant
 from mintage.vault.vault import Vault
 from tests.cli.test_keys_rotation import CONFIG
-from tests.support.logins import CLIENT, RESOURCE, logged_in, new_code, use
+from tests.support.logins import CLIENT, IDP, RESOURCE, logged_in, new_code, use
 
 T = TypeVar("T")
 
@@ -145,6 +147,46 @@ def test_all_grants_of_a_subject_are_found_whoever_named_it(
     assert command.end(config=config, subject=who.subject) == 0
     assert capsys.readouterr().out == "1 grant ended.\n"
     assert live(config, opened) == [False]
+
+
+async def page_of(config: Path, subject: str) -> list[str]:
+    """The ids on the first page of the admin API's list."""
+    async with opened(config) as here:
+        found, _ = await here.described.page(subject, None, after=None, limit=10)
+        return [grant.id for grant in found]
+
+
+def test_a_user_of_a_provider_with_many_tenants_is_found_in_each(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = 'preset = "entra"\ntenant = "organizations"\nclient_secret = "env:SECRET"\n'
+    config.write_text(
+        CONFIG.replace(f'issuer    = "{IDP}"\n', many) + '[[allow]]\ngroups = ["x"]\n'
+    )
+    now, ids = int(time.time()), [str(uuid.UUID(int=number)) for number in (1, 2)]
+
+    async def log_in_twice(vault: Vault) -> list[OpenGrant]:
+        opened = []
+        for tenant, subject in zip(ids, ("alice", "bob"), strict=True):
+            issuer = f"https://login.microsoftonline.com/{tenant}/v2.0"
+            who = Identity(issuer=issuer, subject=subject)
+            login = Consent(
+                client_id=CLIENT, resource=RESOURCE, scopes=(), identity=who, created_at=now
+            )
+            one = await vault.direct.issue(login, ends_at=now + 600)
+            assert isinstance(one, OpenGrant)
+            opened.append(one)
+        return opened
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SECRET", "x" * 40)
+        logins = on(config, log_in_twice)
+        assert command.list_grants(config=config, subject="alice", as_json=True) == 0
+        [line] = capsys.readouterr().out.splitlines()
+        assert json.loads(line)["subject"] == "alice"
+        assert asyncio.run(page_of(config, "alice")) == [json.loads(line)["grant"]]
+        assert command.end(config=config, subject="alice") == 0
+        assert live(config, *logins) == [False, True]
 
 
 def test_a_record_of_a_newer_mintage_is_ended_too(

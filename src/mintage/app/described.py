@@ -36,13 +36,22 @@ class Described(msgspec.Struct, frozen=True):
         for issuer in self._issuers():
             async for found in listing.find(subject=(issuer, subject), client=of_client):
                 yield found
+        if self._has_tenants:
+            async for found in listing.find(client=of_client):
+                if _is_of(found, subject) and not self._is_looked_up(found):
+                    yield found
 
     async def page(
         self, subject: str | None, client: str | None, *, after: str | None, limit: int
     ) -> tuple[list[Listed], str | None]:
         """A page of `find`, and where the next one begins (see `Listing.page`)."""
-        subjects = None if subject is None else [(issuer, subject) for issuer in self._issuers()]
         of_client = None if client is None else ClientId(client)
+        if subject is not None and self._has_tenants:
+            some, following = await self.vault.listing.page(
+                client=of_client, after=after, limit=limit
+            )
+            return [one for one in some if _is_of(one, subject)], following
+        subjects = None if subject is None else [(issuer, subject) for issuer in self._issuers()]
         return await self.vault.listing.page(
             subjects=subjects, client=of_client, after=after, limit=limit
         )
@@ -53,6 +62,15 @@ class Described(msgspec.Struct, frozen=True):
         providers = (name for one in config.upstreams for name in one.names_of(one.issuer))
         others = (one.issuer for one in config.trusted_issuers)
         return sorted({config.issuer, *providers, *others})
+
+    @property
+    def _has_tenants(self) -> bool:
+        """Whether a subject may be named by an issuer that no setting names."""
+        return any(one.has_tenants for one in self.config.upstreams)
+
+    def _is_looked_up(self, grant: Listed) -> bool:
+        """Whether the issuer that named the user of *grant* is one of `_issuers`."""
+        return grant.summary is not None and grant.summary.issuer in self._issuers()
 
     def row(self, grant: Listed) -> dict[str, Any]:
         """*grant* in a list."""
@@ -142,6 +160,10 @@ class Described(msgspec.Struct, frozen=True):
             "grants": grants,
             "denied_as": denials.denied.name_covering(ClientId(client_id)),
         }
+
+
+def _is_of(grant: Listed, subject: str) -> bool:
+    return grant.summary is not None and grant.summary.subject == subject
 
 
 def _kind(client_id: str, client: Client | None) -> str:

@@ -81,13 +81,17 @@ class Upstream:
 
     def issued(self, issuer: str | None) -> bool:
         """Whether it issued tokens of *issuer*, one of its tenants included."""
-        quirks, template = self.quirks, self.quirks.issuer_template
-        own = (self.issuer, *self.former_issuers, *quirks.issuer_aliases)
+        template = self.quirks.issuer_template
+        own = (self.issuer, *self.former_issuers, *self.quirks.issuer_aliases)
         if issuer is None or issuer in own:
             return True
-        if template is None or is_issuer(self.issuer, template, ()):
-            return False  # one tenant, which has another issuer
-        return is_issuer(issuer, template, ())
+        return template is not None and self.has_tenants and is_issuer(issuer, template, ())
+
+    @property
+    def has_tenants(self) -> bool:
+        """Whether its users are of many tenants, each with an issuer of its own."""
+        template = self.quirks.issuer_template
+        return template is not None and not is_issuer(self.issuer, template, ())
 
 
 def callback_of(name: str, *, legacy_default: bool) -> str:
