@@ -176,6 +176,19 @@ async def test_a_token_that_is_too_large_is_refused_and_is_no_outage(site: World
     assert (await ask(site, upstream="u" * (MAX_ANSWER + 1))).startswith(b"HTTP/1.1 403 ")
 
 
+async def test_who_is_refused_gets_the_reference_that_the_log_has(
+    site: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for path, status in (("/mcp/x", 401), ("/mcp//x", 403)):
+        head = f"GET {path} HTTP/1.1\r\nHost: {site.issuer[7:]}\r\n"
+        sent = head + ("Authorization: Bearer abc\r\n" if status == 401 else "") + "\r\n"
+        answer = await raw_answer(site, sent.encode())
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        [reference] = re.findall(rb"\r\nx-request-id: (.+?)\r\n", answer, re.IGNORECASE)
+        assert f"{reference.decode()} GET {path} from 127.0.0.1: 40" in caplog.text
+
+
 async def test_websocket_passes(site: World) -> None:
     url = f"{site.resource}/socket".replace("http:", "ws:")
     sent = {"authorization": f"Bearer {await access_token(site)}", "x-forwarded-user": "root"}
