@@ -12,9 +12,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,10 +31,12 @@ PEOPLE = (
 
 async def run(name: str, port: int) -> None:
     """Run the example *name* at *port*; it may use the nine ports above it."""
-    example = tomllib.loads((HERE / name / "example.toml").read_text(encoding="utf-8"))
+    text = (HERE / name / "example.toml").read_text(encoding="utf-8")
+    example = tomllib.loads(text)
+    ports = {"port": port} | {f"port{n}": port + n for n in range(1, 10)}
+    _check_ports(number for place, number in ports.items() if f"{{{{{place}}}}}" in text)
     with TemporaryDirectory(prefix=f"mintage-{name}-") as directory:
-        places = {"port": port, "directory": directory, "here": str(HERE / name)}
-        places |= {f"port{n}": port + n for n in range(1, 10)}
+        places = {**ports, "directory": directory, "here": str(HERE / name)}
         issuer = f"http://127.0.0.1:{port}"
         async with nanoidp(redirect_uri=f"{issuer}/callback", people=PEOPLE) as provider:
             environ = {
@@ -53,6 +56,17 @@ async def run(name: str, port: int) -> None:
                 text = (HERE / name / source).read_text(encoding="utf-8")
                 Path(directory, target).write_text(_filled(text, places), encoding="utf-8")
             await _until_one_ends(example["process"], places, environ, HERE / name, example["open"])
+
+
+def _check_ports(ports: Iterable[int]) -> None:
+    """Exit with a sentence if another program has one of *ports*."""
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                sys.exit(f"127.0.0.1:{port}: {error.strerror}. Choose another port with --port")
 
 
 def _filled(text: str, places: Mapping[str, object]) -> str:
@@ -76,16 +90,28 @@ async def _until_one_ends(
             children.append(
                 await asyncio.create_subprocess_exec(*command, cwd=directory, env=environ)
             )
-        print(f"\nOpen {_filled(opened, places)}   (Ctrl-C ends it)\n", flush=True)
-        await asyncio.wait(
-            [asyncio.ensure_future(child.wait()) for child in children],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        ends = [asyncio.ensure_future(child.wait()) for child in children]
+        answers = asyncio.ensure_future(_until_it_listens(int(str(places["port"]))))
+        await asyncio.wait([*ends, answers], return_when=asyncio.FIRST_COMPLETED)
+        if answers.done():
+            print(f"\nOpen {_filled(opened, places)}   (Ctrl-C ends it)\n", flush=True)
+        answers.cancel()
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for child in children:
             if child.returncode is None:
                 child.terminate()
         await asyncio.gather(*(child.wait() for child in children))
+
+
+async def _until_it_listens(port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.1)
+        else:
+            return writer.close()
 
 
 async def main() -> None:

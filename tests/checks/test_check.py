@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from mintage.checks.findings import Finding
 from mintage.checks.granting import who_may_ask_for_codes
 from mintage.clients.client import DEVICE_CODE
 from mintage.errors import ConfigError
+from mintage.extras import MissingExtra
 from mintage.settings.load import load
 from mintage.testing.fake_upstream import FakeUpstream
 from mintage.testing.nanoidp import free_port
@@ -348,6 +350,41 @@ async def test_a_resource_with_nothing_behind_it_is_a_warning(set_up: SetUp) -> 
     del set_up.settings["resource.backend"]
     (finding,) = [one for one in await set_up.check() if one.level == "warning"]
     assert "nothing serves /mcp unless" in finding.found
+
+
+@pytest.mark.parametrize(
+    ("table", "setting", "package", "extra"),
+    [
+        ("metrics", ("listen", '"127.0.0.1:9464"'), "prometheus_client", "metrics"),
+        ("opentelemetry", ("traces", "true"), "opentelemetry", "otel"),
+    ],
+)
+async def test_a_table_whose_packages_are_not_installed_is_an_error(
+    set_up: SetUp,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    setting: tuple[str, str],
+    package: str,
+    extra: str,
+) -> None:
+    set_up.settings[f"{table}.{setting[0]}"] = setting[1]
+    assert not [one for one in await set_up.check() if one.level == "error"]
+    monkeypatch.setitem(sys.modules, package, None)
+    (finding,) = [one for one in await set_up.check() if one.level == "error"]
+    assert finding.about == table
+    assert finding.found == MissingExtra(extra, package).advice  # as `mintage serve` says it
+
+
+async def test_a_backend_where_another_proxy_asks_is_a_warning(set_up: SetUp) -> None:
+    set_up.settings["gateway.forward_auth"] = '"nginx"'
+    (finding,) = [one for one in await set_up.check() if one.level == "warning"]
+    assert finding.about == "resource[0].backend"
+    assert "Mintage itself forwards what reaches it at /mcp" in finding.found
+    set_up.settings["resource.optional_scopes"] = '["write"]'
+    set_up.settings["resource.rule"] = '[{mcp_names = ["delete"], scopes = ["write"]}]'
+    assert not [one for one in await set_up.check() if one.level == "warning"]  # nginx can't do it
+    del set_up.settings["resource.backend"], set_up.settings["resource.rule"]
+    assert not [one for one in await set_up.check() if one.level == "warning"]
 
 
 async def test_what_everybody_can_read_is_a_warning(set_up: SetUp) -> None:

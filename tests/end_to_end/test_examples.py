@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import socket
 import sys
 import tomllib
 from collections.abc import AsyncIterator
@@ -52,6 +53,21 @@ async def started(name: str, ready: str) -> AsyncIterator[str]:
 async def _said(child: asyncio.subprocess.Process) -> str:
     assert child.stdout is not None
     return (await child.stdout.read()).decode()
+
+
+async def test_a_port_of_another_program_is_named_and_how_to_choose_one() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "examples", "fastmcp_server", "--port", str(port),
+            cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said = await _said(child)
+        assert await child.wait() == 1
+    assert f"127.0.0.1:{port}: Address already in use. Choose another port with --port" in said
+    assert "Open " not in said
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from mintage.gateway.http1.pool import Pool
 from mintage.gateway.http1.request import BackendRequest, Body
 from mintage.settings.load import Config
 from mintage.settings.resources import check_program
+from mintage.site.resource import Resource
 from mintage.site.targets import Command, External, HttpTarget
 
 _USER: Final = ("", "")
@@ -25,6 +26,13 @@ async def check_backends(config: Config) -> AsyncIterator[Finding]:
         match resource.target:
             case HttpTarget() as target:
                 yield await _address(target, f"{key}.backend")
+                if config.gateway.forward_auth is not None and not _reads_bodies(resource):
+                    yield warning(
+                        f"{key}.backend",
+                        f"Mintage itself forwards what reaches it at {resource.path}, and "
+                        f"gateway.forward_auth is for what {config.gateway.forward_auth} forwards",
+                        f"remove it if {config.gateway.forward_auth} asks about this resource",
+                    )
             case Command() as command:
                 yield _program(command, f"{key}.command.run")
             case External():
@@ -35,6 +43,11 @@ async def check_backends(config: Config) -> AsyncIterator[Finding]:
                         "otherwise add backend or command, or let another proxy ask "
                         "(gateway.forward_auth)",
                     )
+
+
+def _reads_bodies(resource: Resource) -> bool:
+    """Whether Mintage must forward *resource*, because its rules read what another proxy keeps."""
+    return resource.filter_lists or resource.reads_mcp
 
 
 def _program(command: Command, key: str) -> Finding:

@@ -13,6 +13,7 @@ from mintage.checks.backends import check_backends
 from mintage.checks.findings import Finding, warning
 from mintage.checks.granting import check_granting
 from mintage.checks.other_servers import check_exchanging, check_other_servers
+from mintage.checks.packages import check_packages
 from mintage.checks.status_lists import check_status_list
 from mintage.checks.stores import check_store
 from mintage.checks.trusted import check_trusted
@@ -23,6 +24,7 @@ from mintage.settings.load import Config, load
 Check: TypeAlias = Callable[[Config], AsyncIterator[Finding]]
 
 CHECKS: Final[tuple[Check, ...]] = (
+    check_packages,
     check_access,
     check_store,
     check_upstreams,
