@@ -18,6 +18,8 @@ from tests.support.logins import VERIFIER
 ROUNDS = 500
 RACERS = 10
 KILLS = 20
+# Thousands of requests, between processes that share two cores with those of other tests.
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
