@@ -350,10 +350,25 @@ def test_what_differs_each_time_is_not_in_the_key() -> None:
     one, other = head(b"1", b"a"), head(b"22", b"b", (b"x-request-id", b"c"), port=2)
     assert one.key == other.key
     assert other.same == [HOST]
-    assert other.varying == [(b"content-length", b"22"), (b"traceparent", b"b")]
+    assert other.varying == {b"content-length": b"22", b"traceparent": b"b"}
     assert (one.given, other.given) == (None, b"c")
-    assert other.value(b"content-length") == b"22"
-    assert head_of(_scope(HOST)).value(b"content-length") is None
+    assert head_of(_scope(HOST)).varying == {}
+
+
+@pytest.mark.parametrize("extra", [[], [(b"x" * 2000, b"y")]], ids=["usual", "long names"])
+def test_attack_d04_no_reference_is_passed_on_with_the_head(
+    extra: list[tuple[bytes, bytes]],
+) -> None:
+    """Wherever it is, and given as often as one likes. What is there twice is no trace either."""
+    reference, trace = (b"x-request-id", b"a"), (b"traceparent", b"b")
+    head = head_of(_scope(reference, HOST, *extra, trace, reference, trace))
+    assert (head.same, head.given) == ([HOST, *extra, trace, trace], None)
+    assert head.varying == {}
+    head = head_of(_scope(reference, *extra, trace, HOST, (b"content-length", b"2")))
+    assert (head.same, head.given) == ([*extra, HOST], b"a")
+    assert head.varying == {b"traceparent": b"b", b"content-length": b"2"}
+    head = head_of(_scope(HOST, *extra, (b"x-request-id", b"a" * 300)))
+    assert (head.same, head.given) == ([HOST, *extra], None)
 
 
 def test_headers_in_lists_are_keys_too() -> None:

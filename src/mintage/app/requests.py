@@ -23,6 +23,7 @@ from mintage.web.edge import REFERENCE
 _REFERENCE_BYTES: Final = 6
 _DRAWN: Final = 128  # references at once
 _REQUEST_ID: Final = b"x-request-id"
+_TRACEPARENT: Final = b"traceparent"
 _ACCEPTED_ID: Final = re.compile(rb"[A-Za-z0-9._:+/=-]{1,100}")
 # W3C Trace Context, §3.2: version, trace-id, parent-id and flags. All zeros is no trace-id.
 _TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -95,8 +96,10 @@ class Requests:
             address, endpoint = known.address, known.endpoint
         reference = next(self._references) if given is None else self._accepted(scope, given)
         scope[REFERENCE] = reference
-        scope["headers"] = [*head.same, *varying, (_REQUEST_ID, reference.encode())]
-        trace = scope.get(TRACE_ID) or (_trace_of(head) if varying else None)
+        scope["headers"] = [*head.same, *varying.items(), (_REQUEST_ID, reference.encode())]
+        trace = scope.get(TRACE_ID)
+        if trace is None and _TRACEPARENT in varying:
+            trace = _trace_of(varying[_TRACEPARENT])
         return CurrentRequest(reference, address, trace, endpoint)
 
     def _accepted(self, scope: Scope, given: bytes) -> str:
@@ -160,7 +163,7 @@ def _without_reference(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     return [header for header in headers if header[0] != _REQUEST_ID]
 
 
-def _trace_of(head: Head) -> str | None:
+def _trace_of(traceparent: bytes) -> str | None:
     """The id of the trace that the request belongs to, if nobody has begun a span for it."""
-    found = _TRACE.fullmatch(head.value(b"traceparent") or b"")
+    found = _TRACE.fullmatch(traceparent)
     return None if found is None else found[1].decode()

@@ -177,7 +177,7 @@ class Gateway:
             identity, authorization = told or await proxy.credentials.of(access, resource)
             await proxy.forward(
                 course,
-                course.body(receive, head.value(_LENGTH)),
+                course.body(receive, head.varying.get(_LENGTH)),
                 of_the_user(identity, authorization, _own(scope, head, backend.passing.lets)),
                 scope,
                 send,
@@ -394,7 +394,8 @@ def _with_access(sessions: Sessions, access: Access) -> ASGIApp:
 
 def _own(scope: Scope, head: Head, lets: Mapping[bytes, bool]) -> RawHeaders:
     """The headers for the backend that are this request's own, of those that it *lets* pass."""
-    own = [header for header in head.varying if lets[header[0]]] if head.varying else []
+    varying = head.varying
+    own = [header for header in varying.items() if lets[header[0]]] if varying else []
     if lets[_REFERENCE]:
         own.append((_REFERENCE, scope[REFERENCE].encode()))
     return own

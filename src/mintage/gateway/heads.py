@@ -20,10 +20,10 @@ _KEPT: Final = 1000  # heads
 _LONGEST_KEPT: Final = 4096  # bytes of such a head
 _MOST_KEPT: Final = 100  # headers of such a head
 _LONGEST_VARYING: Final = 256  # bytes of a value
+_USUAL_NAMES: Final = 1024  # bytes of all names of a head that are remembered
 _LENGTH: Final = b"content-length"
 _REFERENCE: Final = b"x-request-id"
 _TRACE: Final = frozenset({_REFERENCE, b"traceparent", b"tracestate"})
-_VARYING: Final = _TRACE | {_LENGTH}
 # A proof is good for one request.
 _ONCE: Final = b"dpop"
 _name_of: Final = itemgetter(0)
@@ -39,29 +39,25 @@ class Head(msgspec.Struct, frozen=True):
 
     key: tuple[Any, ...]
     same: RawHeaders
-    varying: RawHeaders
+    varying: dict[bytes, bytes]
     given: bytes | None
-
-    def value(self, name: bytes) -> bytes | None:
-        """The value of a header in *varying*."""
-        return dict(self.varying).get(name) if self.varying else None
 
 
 def unkept_head(scope: Scope) -> Head:
     """The head of a request of which nothing will be remembered. It has no key."""
     headers: RawHeaders = scope["headers"]
     if _TRACE.isdisjoint(dict(headers)):
-        return Head((), headers, [], None)
-    return Head((), *_split(headers, _TRACE))
+        return Head((), headers, {}, None)
+    return Head((), *_split(headers, _places_of_a_trace[*map(_name_of, headers)]))
 
 
 def head_of(scope: Scope) -> Head:
     """The head of an HTTP request or of the handshake of a WebSocket."""
     headers: RawHeaders = scope["headers"]
-    varying: RawHeaders = []
+    varying: dict[bytes, bytes] = {}
     given = None
-    if not _VARYING.isdisjoint(dict(headers)):
-        headers, varying, given = _split(headers, _VARYING)
+    if places := _places[*map(_name_of, headers)]:
+        headers, varying, given = _split(headers, places)
     client = scope.get("client")
     key = (
         client[0] if client else None,
@@ -69,32 +65,58 @@ def head_of(scope: Scope) -> Head:
         scope["path"],
         scope.get("raw_path"),
         scope.get("query_string"),
-        (*map(_name_of, varying),),
+        (*varying,),
         *map(tuple, headers),
     )
     return Head(key, headers, varying, given)
 
 
+class _Places(BoundedMemory[tuple[bytes, ...], tuple[int, ...]]):
+    """By the names of the headers: where those in *differing* are, the last first.
+
+    A name that is there twice does not differ each time, unless it is the reference: that goes
+    nowhere. Clients send the same few names.
+    """
+
+    def __init__(self, differing: frozenset[bytes]) -> None:
+        super().__init__(_KEPT)
+        self._differing = differing
+
+    def __missing__(self, names: tuple[bytes, ...]) -> tuple[int, ...]:
+        found = [
+            at
+            for at, name in enumerate(names)
+            if name in self._differing and (name == _REFERENCE or names.count(name) == 1)
+        ]
+        places = (*reversed(found),)
+        if sum(map(len, names)) <= _USUAL_NAMES:
+            self[names] = places
+        return places
+
+
+_places: Final = _Places(_TRACE | {_LENGTH})
+_places_of_a_trace: Final = _Places(_TRACE)
+
+
 def _split(
-    headers: RawHeaders, differing: frozenset[bytes]
-) -> tuple[RawHeaders, RawHeaders, bytes | None]:
+    headers: RawHeaders, places: tuple[int, ...]
+) -> tuple[RawHeaders, dict[bytes, bytes], bytes | None]:
     """(headers that are the same each time, those that vary, the client's reference)"""
-    names, same = [*map(_name_of, headers)], [*headers]
-    varying, given = [], None
-    for name in sorted(differing.intersection(names)):
-        at = names.index(name)
-        value = same[at][1]
-        if names.count(name) > 1 or len(value) > _LONGEST_VARYING:
-            if name == _REFERENCE:
-                same = [header for header in same if header[0] != name]
-                names = [*map(_name_of, same)]
-        elif name == _REFERENCE:
-            given = value
-            del names[at], same[at]
-        elif name != _LENGTH or value.isdigit():
-            varying.append(same[at])
-            del names[at], same[at]
-    return same, varying, given
+    same = [*headers]
+    varying: dict[bytes, bytes] = {}
+    given: list[bytes] = []
+    for at in places:
+        name, value = headers[at]
+        if name == _REFERENCE:
+            given.append(value)
+            del same[at]
+        elif len(value) <= _LONGEST_VARYING and (name != _LENGTH or value.isdigit()):
+            varying[name] = value
+            del same[at]
+    if not given:
+        return same, varying, None
+    is_one = len(given) == 1 and len(given[0]) <= _LONGEST_VARYING
+    return same, varying, given[0] if is_one else None
 
 
 class Known(msgspec.Struct, frozen=True):

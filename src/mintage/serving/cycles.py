@@ -139,13 +139,18 @@ class Cycle(msgspec.Struct, eq=False):
         elif self._chunked:
             self._write_chunk(body, more=more)
         elif body:
-            self._write_part(body)
+            if (left := self._left) is not None:
+                self._left = left = left - len(body)
+                if left < 0:
+                    raise RuntimeError("Response content longer than Content-Length")
+            self.transport.write(body)
         if more:
             return
         if self._left:
             raise RuntimeError("Response content shorter than Content-Length")
         self.response_complete = True
-        self._tell()
+        if self._waiting:
+            self._tell()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
@@ -153,13 +158,6 @@ class Cycle(msgspec.Struct, eq=False):
     def _write_chunk(self, body: bytes, *, more: bool) -> None:
         chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
         self.transport.write(chunk if more else chunk + b"0\r\n\r\n")
-
-    def _write_part(self, body: bytes) -> None:
-        if self._left is not None:
-            self._left -= len(body)
-            if self._left < 0:
-                raise RuntimeError("Response content longer than Content-Length")
-        self.transport.write(body)
 
     def _tell(self) -> None:
         self.has_news = True

@@ -21,7 +21,7 @@ None: this request can't be known.
 
 _KEPT: Final = 1000  # requests
 _LONGEST_KEPT: Final = 4096  # bytes of a head
-_LONGEST_BODY: Final = 65536
+_LONGEST_WITH_BODY: Final = 65536
 END: Final = b"\r\n\r\n"  # of a head
 _LENGTH: Final = b"content-length"
 _LENGTH_LINE: Final = b"\r\n" + _LENGTH
@@ -58,11 +58,13 @@ def split(data: bytes) -> tuple[Key, bytes]:
     The bytes behind the head are the body only if the head states their number, and states it the
     way a number is written: a known head with any other length has another key.
     """
+    if len(data) > _LONGEST_WITH_BODY:
+        return None, b""
     end = data.find(END) + len(END)
-    body = data[end : end + _LONGEST_BODY]
+    body = data[end:]
     stated = b": %d\r\n" % len(body)
     at = data.find(stated, 0, end)
-    if at < 0 or end + len(body) != len(data):
+    if at < 0:
         return None, b""
     return (data[:at], data[at + len(stated) : end], len(stated)), body
 

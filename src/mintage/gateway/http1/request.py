@@ -42,12 +42,12 @@ class Body(msgspec.Struct):
         if message["type"] == "http.disconnect":
             raise ClientGone
         data: bytes = message.get("body", b"")
-        self.more = message.get("more_body", False)
+        self.more = more = message.get("more_body", False)
         if self.length is None:
             framed = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-            return framed if self.more else framed + b"0\r\n\r\n"
-        self.length -= len(data)
-        if self.length < 0 or (self.length > 0 and not self.more):
+            return framed if more else framed + b"0\r\n\r\n"
+        self.length = left = self.length - len(data)
+        if left and (left < 0 or not more):
             raise InvalidRequest("the body is not as long as its Content-Length says")
         return data
 
