@@ -19,15 +19,12 @@ WORKERS ?= 3
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
 LOCKED := $(PIP) --require-hashes --only-binary :all:
 
-.PHONY: demo test suite quick coverage lint bench docs pages lock upgrade clean setup dist figures pictures newest oldest ranges
+.PHONY: demo test quick coverage lint bench docs pages lock upgrade clean setup dist figures pictures newest oldest ranges
 
 demo: $(VENV)/ready-demo
 	@$(BIN)/python -m tools.foreground $(BIN)/mintage demo
 
-test: lint suite
-
-# The tests alone.
-suite: setup
+test: lint
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
 # The same on another Python, in an environment of its own: where it is, tools/pythons.py finds out.
