@@ -61,7 +61,11 @@ def resolve(spec: str, *, key: str, environ: Mapping[str, str], base: Path) -> S
         case "env" if name:
             value = environ.get(name)
             if value is None:
-                raise ConfigError(key, f"the environment variable {name} is not set")
+                raise ConfigError(
+                    key,
+                    f"the environment variable {name} is not set: export {name}=…, or write "
+                    "file:PATH here, the path of a file with the secret",
+                )
             # A shell and a secret store leave a line's end behind, as a file does.
             if not (value := value.strip("\r\n")):
                 raise ConfigError(key, f"the environment variable {name} is empty")

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from mintage.app.listening import addresses, bind, listen, listening
+from mintage.cli.serve import compare_ports
 from mintage.errors import ConfigError
+from mintage.settings.load import parse
 from mintage.testing.nanoidp import free_port
 from tests.support.command import WORKERS_CONFIG, mintage
 
@@ -103,3 +105,25 @@ def test_where_no_unix_socket_can_be_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused, listening([], 0, path):
         pass
     assert str(path) in refused.value.advice
+
+
+@pytest.mark.parametrize(
+    ("gateway", "warnings"),
+    [
+        ({}, 1),
+        ({"forward_auth": "nginx"}, 1),
+        ({"forward_auth": "nginx", "trusted_proxies": ["127.0.0.1"]}, 0),
+    ],
+)
+def test_another_port_than_the_issuers_is_a_warning_unless_a_proxy_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, gateway: dict[str, object], warnings: int
+) -> None:
+    settings = {
+        "issuer": "http://127.0.0.1:8080",
+        "store": "memory://",
+        "upstream": {"issuer": "http://127.0.0.1:9000", "client_id": "mintage"},
+        "resource": [{"path": "/mcp"}],
+        "gateway": gateway,
+    }
+    compare_ports(8081, parse(settings, base=tmp_path, environ={}))
+    assert caplog.text.count("this server listens on port 8081") == warnings

@@ -134,10 +134,11 @@ async def test_who_denies_gets_no_token_and_hears_so(world: World) -> None:
     assert "Traceback" not in errors.decode()
 
 
+@pytest.mark.parametrize("way", ["--no-browser", "--device"])
 @pytest.mark.parametrize("url", ["mcp.example.com", "http://127.0.0.1:{free}/mcp"])
-async def test_what_can_not_be_asked_is_one_line(url: str) -> None:
+async def test_what_can_not_be_asked_is_one_line(url: str, way: str) -> None:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mintage", "token", "get", "--no-browser",
+        sys.executable, "-m", "mintage", "token", "get", way,
         url.format(free=free_port()),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
@@ -145,6 +146,8 @@ async def test_what_can_not_be_asked_is_one_line(url: str) -> None:
     assert child.returncode in (1, 2)
     assert output == b""
     assert len(errors.splitlines()) == 1, errors
+    if child.returncode == 1:
+        assert b"check that a server runs there, and the host and port" in errors
 
 
 async def test_a_server_that_asks_for_no_login_is_said_to(world: World) -> None:

@@ -379,6 +379,11 @@ def test_half_a_url_is_answered_with_the_whole(written: str, meant: str) -> None
         ("upstream.isuer", "x", "there is no such setting; did you mean 'issuer'?"),
         ("upstream.preset", "googel", "did you mean 'google'?"),
         ("secret", "env:SHORT", "mintage keys new"),
+        ("secret", "env:ABSENT", "is not set: export ABSENT=…, or write file:PATH here"),
+        ("tokens.access_token_lifetime", 0, "must be a whole number, at least 1 (seconds)"),
+        ("grants", {"cache_seconds": 999}, "must be a number, at most 300"),
+        ("tokens.access_token_lifetime", "3600", "must be a whole number"),
+        ("issuer", 5, "must be text in quotes"),
     ],
 )
 def test_the_advice_says_what_to_write(key: str, value: Any, advice: str) -> None:

@@ -526,3 +526,12 @@ class TestTheSmallestStep:
         )
         FastMCP("notes", auth=new).http_app(path="/mcp")
         assert new.jwt_issuer.verify_token(token)["jti"] == "jti"
+
+
+def test_a_misspelt_argument_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="did you mean 'upstream'") as refused:
+        MintageAuth(issuer="http://127.0.0.1:8080", upstreem={"client_id": "mintage"})
+    assert refused.value.key == "upstreem"
+    with pytest.raises(ConfigError, match="upstream"):
+        MintageAuth(issuer="http://127.0.0.1:8080")

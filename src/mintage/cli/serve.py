@@ -121,7 +121,7 @@ def serve(
         admin = stack.enter_context(admin_listener(settings))
         check_secrets(settings, force=force)
         introduce(settings)
-        _compare_ports(None if unix_socket or passed else port, settings)
+        compare_ports(None if unix_socket or passed else port, settings)
         if workers == 1:
             return run(source, loaded, sockets, hangups, page=page, admin=admin)
         listen(sockets)
@@ -153,8 +153,10 @@ def _named_port(settings: Config) -> int | None:
     return parts.port if parts.scheme == "http" else None  # https ends at another server
 
 
-def _compare_ports(given: int | None, settings: Config) -> None:
+def compare_ports(given: int | None, settings: Config) -> None:
     """Warn if clients look for this server at a port that it does not listen on."""
+    if settings.gateway.forward_auth is not None and settings.gateway.trusted_proxies:
+        return  # the proxy that asks is at the issuer's port
     named = _named_port(settings)
     if given not in (None, 0, named) and named is not None:
         log.warning(

@@ -18,6 +18,8 @@ _METADATA: Final = re.compile(r'resource_metadata="([^"]+)"')
 _TIMEOUT: Final = 30.0  # seconds for one request
 _SLOWER: Final = 5  # seconds, for each slow_down (RFC 8628 §3.5)
 
+NO_SERVER: Final = "check that a server runs there, and the host and port"
+
 
 class DeviceLoginFailed(MintageError):
     """The login did not come to a token. The text says why."""
@@ -35,6 +37,8 @@ async def log_in(url: str, scopes: tuple[str, ...]) -> dict[str, Any]:
             asked = _good(await http.post(_endpoint(server, "device_authorization"), data=form))
             _show(asked)
             return await _poll(http, _endpoint(server, "token"), client_id, asked)
+    except httpx2.ConnectError as error:
+        raise DeviceLoginFailed(f"{url}: {error}; {NO_SERVER}") from None
     except httpx2.HTTPError as error:
         raise DeviceLoginFailed(f"{url}: {str(error) or type(error).__name__}") from None
 

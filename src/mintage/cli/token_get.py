@@ -118,6 +118,8 @@ async def _log_in(url: str, scopes: tuple[str, ...], *, opens: bool) -> OAuthTok
                 response = await http.get(url)
         except TimeoutError:
             raise LoginFailed(f"nobody logged in within {_SECONDS:.0f} seconds") from None
+        except httpx2.ConnectError as error:
+            raise LoginFailed(f"{url}: {error}; {token_device.NO_SERVER}") from None
         except (httpx2.HTTPError, OAuthFlowError) as error:
             raise LoginFailed(f"{url}: {str(error) or type(error).__name__}") from None
     if memory.tokens is None:

@@ -13,8 +13,8 @@ KEY_BYTES: Final = 32
 PBKDF2_ITERATIONS: Final = 1_000_000
 
 _ADVICE = (
-    "make one with: mintage keys new "
-    "(or: python -c 'import secrets; print(secrets.token_urlsafe(32))')"
+    "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))' "
+    "(or, with mintage[server]: mintage keys new)"
 )
 
 # Secrets from templates and tutorials, lower case, letters and digits only.

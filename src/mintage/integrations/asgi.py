@@ -52,7 +52,8 @@ class Login:
 
     Args:
         issuer: The server's URL (RFC 8414 §2).
-        upstream: The table ``[upstream]`` as a dict, or several of them.
+        upstream: The table ``[upstream]`` as a dict, or several of them. Only a server for machines
+            alone has none.
         resource: The table ``[[resource]]`` as a dict, or several of them.
         more: The other sections and settings by their names: ``store``, ``secret``, ``tokens``, …
 
@@ -64,7 +65,7 @@ class Login:
         self,
         *,
         issuer: str,
-        upstream: Table | Sequence[Table],
+        upstream: Table | Sequence[Table] | None = None,
         resource: Table | Sequence[Table],
         **more: Any,
     ) -> None:

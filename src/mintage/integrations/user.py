@@ -30,7 +30,7 @@ _MAX_KNOWN: Final = 2000
 def config_of(
     *,
     issuer: str,
-    upstream: Table | Sequence[Table],
+    upstream: Table | Sequence[Table] | None,
     resource: Table | Sequence[Table],
     **more: Any,
 ) -> Config:
@@ -38,7 +38,9 @@ def config_of(
 
     Relative paths are relative to the working directory. Raises `ConfigError`.
     """
-    data = {"issuer": issuer, "upstream": upstream, "resource": _listed(resource), **more}
+    data = {"issuer": issuer, "resource": _listed(resource), **more}
+    if upstream is not None:
+        data["upstream"] = upstream
     return parse(data, base=Path.cwd(), environ=dict(os.environ))
 
 

@@ -205,7 +205,24 @@ def _named(message: str) -> ConfigError:
         wrong := re.fullmatch(r"Expected `(?:str \| )?array(?: \| null)?`, got `(\w+)`", sentence)
     ) is not None:
         return ConfigError(path, _as_list(path, wrong[1]))
+    if (wrong := _BOUND.fullmatch(sentence)) is not None:
+        unit = " (seconds)" if path.endswith("lifetime") else ""
+        number = wrong[3].removesuffix(".0")
+        return ConfigError(path, f"must be {_KINDS[wrong[1]]}, {_BOUNDS[wrong[2]]} {number}{unit}")
+    if (wrong := _KIND.fullmatch(sentence)) is not None:
+        return ConfigError(path, f"must be {_KINDS[wrong[1]]}")
     return ConfigError(path or "the file", sentence[:1].lower() + sentence[1:])
+
+
+_KINDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false, without quotes",
+    "str": "text in quotes",
+}
+_BOUNDS: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_BOUND: Final = re.compile(r"Expected `(int|float)` (>=|<=|>|<) (.+)")
+_KIND: Final = re.compile(r"Expected `(int|float|bool|str)(?: \| null)?`, got `\w+`")
 
 
 def _as_list(path: str, got: str) -> str:

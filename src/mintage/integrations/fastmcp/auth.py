@@ -33,7 +33,8 @@ class MintageAuth(AuthProvider):
 
     Args:
         issuer: The server's URL (RFC 8414 §2).
-        upstream: The table ``[upstream]`` as a dict, or several of them.
+        upstream: The table ``[upstream]`` as a dict, or several of them. Only a server for machines
+            alone has none.
         path: The path at which FastMCP serves, below *issuer*.
         scopes: The scopes that every token of the resource must have.
         resource: More settings of the resource's table.
@@ -47,7 +48,7 @@ class MintageAuth(AuthProvider):
         self,
         *,
         issuer: str,
-        upstream: Table | Sequence[Table],
+        upstream: Table | Sequence[Table] | None = None,
         path: str = "/mcp",
         scopes: Iterable[str] = (),
         resource: Table | None = None,
