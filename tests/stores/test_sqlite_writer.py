@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,6 +83,39 @@ async def test_a_lock_that_does_not_end_is_an_outage_with_its_reason(
     await store.close()
 
 
+async def test_each_change_waits_for_the_lock_as_long_as_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    store = await SQLiteStore.open(path)
+    now = 0.0
+    monkeypatch.setattr(sqlite_writer, "time", SimpleNamespace(monotonic=lambda: now))
+    with locked(path):
+        early = asyncio.create_task(store.insert(b"k", b"one", None, FAR))
+        await asyncio.sleep(0.01)
+        now = 3.9
+        late = asyncio.create_task(store.insert(b"l", b"two", None, FAR))
+        await asyncio.sleep(0.01)
+        now = 4.1
+        with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
+            await early
+        assert not late.done()
+    await late
+    await store.close()
+
+
+async def test_a_long_change_that_was_given_up_before_its_turn_is_not_made(tmp_path: Path) -> None:
+    store = await SQLiteStore.open(tmp_path / "store.db")
+    made: list[str] = []
+    first = asyncio.create_task(store._change(lambda _: made.append("first"), long=True))
+    gone = asyncio.create_task(store._change(lambda _: made.append("gone"), long=True))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await first
+    await store.close()
+    assert made == ["first"]
+
+
 async def test_a_change_that_was_given_up_before_it_began_is_never_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +165,22 @@ def test_several_event_loops_change_one_store(tmp_path: Path) -> None:
         return [await store.load(b"%d" % number) is not None for number in range(160)]
 
     assert asyncio.run(found()) == [True] * 160
+    asyncio.run(store.close())
+
+
+def test_an_event_loop_that_stands_still_holds_up_no_other(tmp_path: Path) -> None:
+    store = asyncio.run(SQLiteStore.open(tmp_path / "store.db"))
+    still = asyncio.new_event_loop()
+
+    async def begin() -> "asyncio.Task[None]":
+        task = asyncio.create_task(store.insert(b"k", b"one", None, FAR))
+        await asyncio.sleep(0)  # it has asked, and its turn has not come
+        return task
+
+    task = still.run_until_complete(begin())
+    asyncio.run(asyncio.wait_for(store.insert(b"l", b"two", None, FAR), 2))
+    still.run_until_complete(task)
+    still.close()
     asyncio.run(store.close())
 
 

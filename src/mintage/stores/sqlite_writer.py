@@ -49,6 +49,7 @@ class _Job(msgspec.Struct, frozen=True, eq=False):
     long: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    asked_at: float
 
 
 class Transaction(msgspec.Struct, frozen=True, eq=False):
@@ -59,18 +60,22 @@ class Transaction(msgspec.Struct, frozen=True, eq=False):
 
 
 class SQLiteWriter:
-    """Owns *db*, the only connection that writes. Any event loop may ask for a change."""
+    """Owns *db*, the only connection that writes. Any event loop may ask for a change.
+
+    Each loop with a change that waits calls `_begin`. The first one takes all that wait; for the
+    others there is nothing left. So no change waits for another loop that ended or is busy.
+    """
 
     def __init__(self, db: sqlite3.Connection, guard: FileGuard, clock: Clock) -> None:
         db.execute("PRAGMA busy_timeout = 0")  # the event loop does not wait for a lock
         self._db = db
         self._guard = guard
         self._clock = clock
-        self._lock = threading.Lock()  # for the three fields that follow
+        self._lock = threading.Lock()  # for the four fields that follow
         self._waiting: list[_Job] = []
-        self._turn: asyncio.AbstractEventLoop | None = None  # begins the next transaction
-        self._committing = False
-        self._busy_since: float | None = None
+        self._called: set[asyncio.AbstractEventLoop] = set()  # those that will call `_begin`
+        self._active = False  # a transaction is open
+        self._closing = False
         self._failures = 0
         self._untrimmed = 0
         self._disk: SimpleQueue[Transaction | None] = SimpleQueue()
@@ -86,13 +91,13 @@ class SQLiteWriter:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         limit = loop.call_later(_SECONDS, _give_up, future)
+        job = _Job(operation, long, loop, future, time.monotonic())
         with self._lock:
-            self._waiting.append(_Job(operation, long, loop, future))
-            # A loop that was closed never takes its turn.
-            begins = not self._committing and (self._turn is None or self._turn.is_closed())
-            if begins:
-                self._turn = loop
-        if begins:
+            self._waiting.append(job)
+            calls = not self._active and loop not in self._called
+            if calls:
+                self._called.add(loop)
+        if calls:
             loop.call_soon(self._begin)
         try:
             return await future
@@ -101,49 +106,52 @@ class SQLiteWriter:
 
     async def close(self) -> None:
         """Wait for the changes that were asked for, then close the connection."""
-        if self._turn is not None or self._committing:
+        if self._active or self._waiting:
             with contextlib.suppress(StoreError):  # those before it have ended, too
                 await self.change(_nothing)
+        with self._lock:
+            self._closing = True
+        self._next()
         self._disk.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _begin(self) -> None:
         """In an event loop: begin a transaction, and make the changes that wait."""
         with self._lock:
+            self._called.discard(asyncio.get_running_loop())
+            if self._active or self._closing:
+                return
             jobs = [job for job in self._waiting[:_BATCH] if not job.future.done()]
             del self._waiting[:_BATCH]
+            self._active = bool(jobs)
         if not jobs:
-            return self._next()
+            self._next()
+            return
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            if is_busy(error) and self._may_wait():
-                return self._again(jobs)
-            self._busy_since, self._failures = None, 0
-            return self._end(Transaction(jobs, [translated(error)] * len(jobs)))
-        self._busy_since, self._failures = None, 0
+            self._not_begun(jobs, error)
+            return
+        self._failures = 0
         try:
             self._trim(len(jobs))
             outcomes = [None if job.long else _outcome(self._db, job) for job in jobs]
         except sqlite3.Error as error:
-            return self._end(Transaction(jobs, [self._rolled_back(error)] * len(jobs)))
-        with self._lock:
-            self._turn, self._committing = None, True
-        return self._disk.put(Transaction(jobs, outcomes))
+            self._end(Transaction(jobs, [self._rolled_back(error)] * len(jobs)))
+            return
+        self._disk.put(Transaction(jobs, outcomes))
 
-    def _may_wait(self) -> bool:
-        now = time.monotonic()
-        if self._busy_since is None:
-            self._busy_since = now
-        return now - self._busy_since < _BUSY_SECONDS
-
-    def _again(self, jobs: list[_Job]) -> None:
-        """Try again a little later: another process holds the lock."""
-        with self._lock:
-            self._waiting[:0] = jobs
-        delay = pause(self._failures, random.random, first=0.001, most=0.02)
-        asyncio.get_running_loop().call_later(delay, self._begin)
-        self._failures += 1
+    def _not_begun(self, jobs: list[_Job], error: sqlite3.Error) -> None:
+        """Try again a little later if another process holds the lock, and not for too long."""
+        delay, now = 0.0, time.monotonic()
+        if is_busy(error):
+            again = [job for job in jobs if now - job.asked_at < _BUSY_SECONDS]
+            jobs = [job for job in jobs if now - job.asked_at >= _BUSY_SECONDS]
+            with self._lock:
+                self._waiting[:0] = again
+            delay = pause(self._failures, random.random, first=0.001, most=0.02)
+            self._failures += 1
+        self._end(Transaction(jobs, [translated(error)] * len(jobs)), delay)
 
     def _trim(self, changes: int) -> None:
         """Two old rows go for each that comes, so that the log can't outgrow what it tells."""
@@ -180,29 +188,40 @@ class SQLiteWriter:
             error = second
         return error if isinstance(error, StoreUnavailable) else translated(error)
 
-    def _end(self, transaction: Transaction) -> None:
-        """Tell each event loop once how its changes ended, and let the next transaction begin."""
-        of_loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-        for job, outcome in zip(transaction.jobs, transaction.outcomes, strict=True):
-            of_loops.setdefault(job.loop, []).append((job.future, outcome))
-        for loop, settled in of_loops.items():
-            with contextlib.suppress(RuntimeError):  # it is closed: no caller waits any more
-                loop.call_soon_threadsafe(_resolve, settled)
-        self._next()
-
-    def _next(self) -> None:
-        """Give the turn to the loop of a change that waits."""
+    def _end(self, transaction: Transaction, delay: float = 0.0) -> None:
+        """Tell how the changes ended, and let the next transaction begin after *delay* seconds."""
+        _tell(transaction.jobs, transaction.outcomes)
         with self._lock:
-            self._committing, self._turn = False, None
-            while self._waiting:
-                loop = self._waiting[0].loop
+            self._active = False
+        self._next(delay)
+
+    def _next(self, delay: float = 0.0) -> None:
+        """Let the loops of the changes that wait begin; or end these, after the store is closed."""
+        ended: list[_Job] = []
+        with self._lock:
+            if self._closing:
+                ended, self._waiting = self._waiting, []
+            for loop in {job.loop for job in self._waiting} - self._called:
                 try:
-                    loop.call_soon_threadsafe(self._begin)
-                except RuntimeError:  # it is closed, and all that it asked for is forgotten
+                    if delay:
+                        loop.call_soon_threadsafe(loop.call_later, delay, self._begin)
+                    else:
+                        loop.call_soon_threadsafe(self._begin)
+                except RuntimeError:  # it is closed: no caller waits any more
                     self._waiting = [job for job in self._waiting if job.loop is not loop]
                 else:
-                    self._turn = loop
-                    return
+                    self._called.add(loop)
+        _tell(ended, [StoreUnavailable("the store is closed")] * len(ended))
+
+
+def _tell(jobs: list[_Job], outcomes: list[Any]) -> None:
+    """Tell each event loop once how its changes ended."""
+    of_loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        of_loops.setdefault(job.loop, []).append((job.future, outcome))
+    for loop, settled in of_loops.items():
+        with contextlib.suppress(RuntimeError):  # it is closed: no caller waits any more
+            loop.call_soon_threadsafe(_resolve, settled)
 
 
 def _nothing(_: sqlite3.Connection) -> None:
@@ -211,6 +230,8 @@ def _nothing(_: sqlite3.Connection) -> None:
 
 def _outcome(db: sqlite3.Connection, job: _Job) -> Any:
     """What one operation returned or raised. If it fails, the others of the batch continue."""
+    if job.future.done():
+        return None  # its caller has given up: for it the outcome is unknown
     try:
         return job.operation(db)
     except _OF_ONE_STATEMENT as fault:
