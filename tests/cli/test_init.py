@@ -108,7 +108,8 @@ def test_options_answer_all_questions(tmp_path: Path) -> None:
     ("backend", "path"),
     [("http://127.0.0.1:8001/files", "/files"), ("http://127.0.0.1:8001/a/b/", "/a/b"),
      ("http://127.0.0.1:8001", "/mcp"), ("unix:/run/tools.sock", "/mcp"),
-     ("unix:/run/tools.sock:/rpc", "/rpc")],
+     ("unix:/run/tools.sock:/rpc", "/rpc"),
+     ("http://127.0.0.1:8001/token", "/mcp"), ("http://127.0.0.1:8001/a%20b", "/mcp")],
 )  # fmt: skip
 def test_clients_find_a_server_at_the_path_that_it_has_itself(backend: str, path: str) -> None:
     made = answers("github", backend=backend)

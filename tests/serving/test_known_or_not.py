@@ -68,6 +68,9 @@ OTHERS = {
     "another method": POST.replace(b"POST", b"PUT"),
     "a method with no body": POST.replace(b"POST", b"HEAD"),
     "a query": POST.replace(b"POST /", b"POST /?code=1"),
+    "a client's secret": POST.replace(LINE, LINE + b"\r\nauthorization: basic YTpi"),
+    "a proof": POST.replace(LINE, LINE + b"\r\ndpop: e.e.s"),
+    "a trace": POST.replace(LINE, LINE + b"\r\ntraceparent: 00-a-b-01"),
     "a cookie": POST.replace(LINE, LINE + b"\r\ncookie: a=b"),
     "answered before it is read": POST.replace(b"POST /", b"POST /early"),
     "a large body": post(b"x" * 65000),
@@ -98,7 +101,7 @@ KNOWN = {"another length of body", "a length of two digits", "other letters", "a
 
 
 @pytest.mark.parametrize("name", OTHERS)
-async def test_attack_d08_only_what_has_one_reading_is_remembered(name: str) -> None:
+async def test_attack_d08_only_what_has_one_reading_and_no_secret_is_remembered(name: str) -> None:
     known = KnownRequests()
     await Lab(known).deliver([OTHERS[name]])
     remembered = [key for key in known if isinstance(key, tuple)]

@@ -125,7 +125,7 @@ class Requests:
 def named(response: Response, headers: RawHeaders) -> Response:
     """*response* with *headers* and the reference of the current request, which notes its status.
 
-    It is sent next.
+    It changes *response*, which must not be sent twice.
     """
     request = CURRENT.get()
     if request is not None:

@@ -16,12 +16,13 @@ from mintage.endpoints import BACKCHANNEL_LOGOUT
 from mintage.errors import ConfigError
 from mintage.settings.issuer import check_issuer
 from mintage.settings.load import parse
+from mintage.settings.resources import check_path
 from mintage.site.targets import HttpTarget
 from mintage.upstream.preset import Preset
 
 _STEPS: Final = Path(__file__).with_name("registration_steps.toml")
 _VARIABLE: Final = "UPSTREAM_SECRET"
-_PATH: Final = "/mcp"  # of a backend that has none of its own
+_PATH: Final = "/mcp"  # of a backend at no path, or at one that no resource can have
 _EVERYBODY: Final = "everybody"
 _PLAIN_OAUTH: Final = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
 
@@ -78,8 +79,13 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> str:
-        """Where clients find the server behind Mintage: at the path that it has itself."""
-        return HttpTarget.parse(self.backend, "backend").path.rstrip("/") or _PATH
+        """Where clients find the server behind Mintage: at the path that it has itself, if any."""
+        path = HttpTarget.parse(self.backend, "backend").path.rstrip("/")
+        try:
+            check_path(path, "backend")
+        except ConfigError:
+            return _PATH
+        return path
 
     @property
     def needs_secret_file(self) -> bool:

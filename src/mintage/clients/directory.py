@@ -17,7 +17,7 @@ KeyIsMissing: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 
 class Directory(msgspec.Struct, frozen=True):
-    """Looks up configured clients first, then metadata documents, then registered clients.
+    """Looks up configured clients first, then registered ones, then metadata documents.
 
     Without *published* a URL is no client_id. *key_is_missing* tells what is known about a key
     under which clients registered and that is not configured here. *denied*: the clients that

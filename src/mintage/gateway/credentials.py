@@ -242,7 +242,7 @@ class BackendCredentials:
         left: float = _UNSTATED
         if given.expires_at is not None:
             left = given.expires_at - _MARGIN - self.clock()
-        if key[0] not in self.vault.ended:  # it may have ended meanwhile
+        if not self.vault.ended.has_ended(key[0]):  # it may have ended meanwhile
             steady = self.steady()
             self._keep(*key, _Kept(given.access_token, tokens, steady + left, steady), steady)
         self.emit(TokenExchanged(party=party, audience=key[1].audience))

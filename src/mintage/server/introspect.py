@@ -82,7 +82,7 @@ class IntrospectEndpoint:
             return f"stage client: the token is not for client {client.name}"
         outcome = await self.vault.live.authenticate(handle)
         if isinstance(outcome, Refused):
-            return f"stage grant: {outcome.reason.value}"
+            return f"stage grant: {outcome.reason.value}, grant {handle.grant}"
         if handle.kind == "refresh" and handle.generation != outcome.grant.generation:
             return "stage grant: an older refresh token"
         delegation = self.tokens.delegation_of(token, handle, claims.aud)

@@ -8,8 +8,9 @@ from mintage.values import GrantId
 
 
 def token_error(reason: Reason, grant: GrantId | None = None) -> OAuthError:
-    """A refused code or refresh token (RFC 6749 §5.2, RFC 8707 §2.2), of *grant* if it is known."""
-    why = reason.value if grant is None else f"{reason.value}, grant {grant}"
+    """A refused code or refresh token of *grant* (RFC 6749 §5.2, RFC 8707 §2.2)."""
+    exists = grant is not None and reason is not Reason.UNKNOWN
+    why = f"{reason.value}, grant {grant}" if exists else reason.value
     match reason:
         case Reason.WRONG_RESOURCE:
             return InvalidTarget(

@@ -4,6 +4,7 @@ Clients repeat requests. One without a body often is the same byte for byte, and
 differs from the one before in the length that its head states. To the parser each is the first.
 """
 
+import re
 from typing import Final, TypeAlias
 
 import msgspec
@@ -24,6 +25,8 @@ _LONGEST_KEPT: Final = 4096  # bytes of a head
 _LONGEST_WITH_BODY: Final = 65536
 END: Final = b"\r\n\r\n"  # of a head
 _LENGTH: Final = b"content-length"
+_NEVER_KEPT: Final = frozenset({b"cookie", b"dpop", b"traceparent", b"tracestate", b"x-request-id"})
+_BASIC: Final = re.compile(rb"basic\b", re.IGNORECASE)
 _LENGTH_LINE: Final = b"\r\n" + _LENGTH
 
 
@@ -78,12 +81,15 @@ class KnownRequests(BoundedMemory[Key, Parsed]):
     def keep(self, key: Key, body: bytes, parsed: Parsed) -> None:
         """Remember that one whole request with *key* and *body* was *parsed*.
 
-        Not with a query or a cookie: the codes and sessions in them do not stay in memory. And not
-        if anything but the number that was cut out says where the body ends.
+        Not with a query, a cookie or a client's secret: they do not stay in memory. Not with what
+        is another one each time: it would push out what comes again. And not if anything but the
+        number that was cut out says where the body ends.
         """
         headers = parsed.headers
         names = [name for name, _ in headers]
-        if parsed.expects or parsed.scope["query_string"] or b"cookie" in names:
+        if parsed.expects or parsed.scope["query_string"] or not _NEVER_KEPT.isdisjoint(names):
+            return
+        if any(name == b"authorization" and _BASIC.match(value) for name, value in headers):
             return
         if isinstance(key, tuple):
             before, after, _ = key

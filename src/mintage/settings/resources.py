@@ -39,7 +39,7 @@ def read_resources(
     found = []
     for number, section in enumerate(sections):
         key = f"resource[{number}]"
-        _check_path(section.path, f"{key}.path")
+        check_path(section.path, f"{key}.path")
         if section.path in seen:
             raise ConfigError(f"{key}.path", "another resource has this path already")
         seen.add(section.path)
@@ -197,7 +197,8 @@ def _check_rule(rule: RuleSection, known: set[str], key: str) -> None:
         raise ConfigError(f"{key}.path", "must be like /admin or /users/*/keys")
 
 
-def _check_path(path: str, key: str) -> None:
+def check_path(path: str, key: str) -> None:
+    """Raise `ConfigError` under *key* if no resource can be at *path*."""
     if path == "/":  # a whole site
         return
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) or re.search(r"/\.{1,2}(/|$)", path):

@@ -19,12 +19,22 @@ class Ended:
 
     def __init__(self) -> None:
         self._keys: BoundedMemory[bytes, None] = BoundedMemory(_MOST)
+        self._elsewhere: BoundedMemory[bytes, None] = BoundedMemory(_MOST)
         self._made: list[MutableMapping[bytes, Any]] = []
 
     def remember(self, key: bytes) -> None:
-        """The grant under *key* has ended."""
+        """This process ended the grant under *key*."""
         self._keys[key] = None
         self.clear(key)
+
+    def notice(self, key: bytes) -> None:
+        """The grant under *key* has ended, here or elsewhere."""
+        self._elsewhere[key] = None
+        self.clear(key)
+
+    def has_ended(self, key: bytes) -> bool:
+        """Whether the grant under *key* is known to have ended."""
+        return key in self._keys or key in self._elsewhere
 
     @contextmanager
     def clearing(self, made: MutableMapping[bytes, Any]) -> Iterator[None]:
@@ -44,5 +54,11 @@ class Ended:
         for made in self._made:
             made.pop(key, None)
 
+    def clear_all(self) -> None:
+        """Forget all that was made from grants: any of them may have ended."""
+        for made in self._made:
+            made.clear()
+
     def __contains__(self, key: bytes) -> bool:
+        """Whether this process ended the grant under *key*."""
         return key in self._keys

@@ -353,7 +353,7 @@ class StoredGrants:
             if seen is None:
                 self.ended.clear(key)
             elif not is_live(seen.record):
-                self.ended.remember(key)
+                self.ended.notice(key)
                 if secret is not None and self._tells and inside(seen.record) is not None:
                     await self.load(secret)
         except RecordError:

@@ -275,17 +275,20 @@ class Vault:
     async def watch(self) -> None:
         """Drop from the cache what other processes change. It runs until it is cancelled.
 
-        If another process ended a grant, what was made from it here is forgotten. If that process
-        could not decrypt it, and it is in this cache, its upstream tokens are reported.
+        If another process ended a grant, what was made from it here is forgotten, as far as the
+        store answers. If that process could not decrypt it, and it is in this cache, its upstream
+        tokens are reported.
         """
         self._memory.anything_changed()  # changes from before it listened
         async for key in self._store.changes():
             if key == EVERYTHING:
                 self._memory.anything_changed()
+                self.ended.clear_all()
                 continue
             secret = self._memory.cache.secret_of(key)
             self._memory.changed(key)
             if secret is not None or self.ended.must_clear(key):  # it may have ended
+                self._settling.forget(key)  # that one may have read it before this change
                 self._settling.start(key, partial(self._grants.settle, key, secret))
 
     async def with_fresh_upstream(self, opened: OpenGrant) -> OpenGrant | Refused:
