@@ -26,7 +26,7 @@ from mintage.web.edge import Handler, error_response, failure_of
 from mintage.web.limits import check_size
 
 
-class _Door(msgspec.Struct, frozen=True):
+class _Endpoint(msgspec.Struct, frozen=True):
     """What answers at a path: its *name* below the issuer, and whether people open it."""
 
     name: str
@@ -49,16 +49,16 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     requests: Requests
     random_bytes: RandomBytes
     known: KnownHeads = msgspec.field(default_factory=KnownHeads)
-    _doors: Mapping[str, _Door] = msgspec.field(default_factory=dict)
+    _by_path: Mapping[str, _Endpoint] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         base, forward_auth = self.about.site.base_path, self.forward_auth
-        doors = {
-            path: _Door(path.removeprefix(base).lstrip("/"), handler, path in self.pages)
+        found = {
+            path: _Endpoint(path.removeprefix(base).lstrip("/"), handler, path in self.pages)
             for path, handler in self.endpoints.items()
             if forward_auth is None or not forward_auth.answers_at(path)
         }
-        msgspec.structs.force_setattr(self, "_doors", doors)
+        msgspec.structs.force_setattr(self, "_by_path", found)
 
     def answers_at(self, path: str) -> bool:
         """Whether an endpoint of the server answers at *path*, and not a resource."""
@@ -69,11 +69,11 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         """Answer an HTTP request or a WebSocket."""
         if scope["type"] == "websocket":
             return self.requests(self._websocket, scope, receive, send)
-        door = self._doors.get(scope["path"])
-        if door is not None:
-            entered = partial(self._enter, door)
+        endpoint = self._by_path.get(scope["path"])
+        if endpoint is not None:
+            serve = partial(self._serve, endpoint)
             head = unkept_head(scope)
-            return self.requests(entered, scope, receive, send, head, names=False)
+            return self.requests(serve, scope, receive, send, head, names=False)
         head = head_of(scope)
         known = self.known.get(head.key)
         if known is None:
@@ -125,22 +125,22 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
             return await send({"type": "websocket.close", "code": 1008})
         return await self.gateway.relay_websocket(scope, receive, send, found=found)
 
-    async def _enter(self, door: _Door, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, endpoint: _Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request to one of Mintage's own endpoints."""
         asked, scope = scope, self._from_the_client(scope)
-        if door.is_page:
+        if endpoint.is_page:
             scope = {**scope, "query_string": kept_from_logs(asked).get("query_string", b"")}
         elif is_preflight(scope):
             answer = copy(PREFLIGHT)
             return await named(answer, answer.raw_headers)(scope, receive, send)
-        note_endpoint(door.name)
+        note_endpoint(endpoint.name)
         try:
             check_size(scope)
-            response = await door.handler(Request(scope, receive))
+            response = await endpoint.handler(Request(scope, receive))
         except OAuthError as error:
             response = error_response(failure_of(error, Request(scope), self.random_bytes))
         headers = response.raw_headers
-        headers = headers if door.is_page else readable(headers)
+        headers = headers if endpoint.is_page else readable(headers)
         return await named(response, headers)(scope, receive, send)
 
     def _forward(

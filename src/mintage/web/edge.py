@@ -355,7 +355,7 @@ def guarded(
     """
 
     async def endpoint(request: Request) -> Response:
-        named = request.scope.get(REFERENCE)  # whoever did adds it to the response
+        named = request.scope.get(REFERENCE)  # `Requests` made it, and adds it to the response
         reference = named or reference_of(request, random_bytes)
         try:
             response = await handler(request)
