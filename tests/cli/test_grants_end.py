@@ -149,11 +149,16 @@ def test_all_grants_of_a_subject_are_found_whoever_named_it(
     assert live(config, opened) == [False]
 
 
-async def page_of(config: Path, subject: str) -> list[str]:
-    """The ids on the first page of the admin API's list."""
+async def pages_of(config: Path, subject: str, limit: int) -> list[list[str]]:
+    """The ids on each page of the admin API's list."""
+    pages: list[list[str]] = []
+    after = None
     async with opened(config) as here:
-        found, _ = await here.described.page(subject, None, after=None, limit=10)
-        return [grant.id for grant in found]
+        while True:
+            found, after = await here.described.page(subject, None, after=after, limit=limit)
+            pages.append([grant.id for grant in found])
+            if after is None:
+                return pages
 
 
 def test_a_user_of_a_provider_with_many_tenants_is_found_in_each(
@@ -163,12 +168,12 @@ def test_a_user_of_a_provider_with_many_tenants_is_found_in_each(
     config.write_text(
         CONFIG.replace(f'issuer    = "{IDP}"\n', many) + '[[allow]]\ngroups = ["x"]\n'
     )
-    now, ids = int(time.time()), [str(uuid.UUID(int=number)) for number in (1, 2)]
+    now, users = int(time.time()), [*["bob"] * 5, "alice", "alice", *["bob"] * 5]
 
-    async def log_in_twice(vault: Vault) -> list[OpenGrant]:
+    async def log_in_everywhere(vault: Vault) -> list[OpenGrant]:
         opened = []
-        for tenant, subject in zip(ids, ("alice", "bob"), strict=True):
-            issuer = f"https://login.microsoftonline.com/{tenant}/v2.0"
+        for number, subject in enumerate(users):
+            issuer = f"https://login.microsoftonline.com/{uuid.UUID(int=number)}/v2.0"
             who = Identity(issuer=issuer, subject=subject)
             login = Consent(
                 client_id=CLIENT, resource=RESOURCE, scopes=(), identity=who, created_at=now
@@ -180,13 +185,15 @@ def test_a_user_of_a_provider_with_many_tenants_is_found_in_each(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SECRET", "x" * 40)
-        logins = on(config, log_in_twice)
+        logins = on(config, log_in_everywhere)
         assert command.list_grants(config=config, subject="alice", as_json=True) == 0
-        [line] = capsys.readouterr().out.splitlines()
-        assert json.loads(line)["subject"] == "alice"
-        assert asyncio.run(page_of(config, "alice")) == [json.loads(line)["grant"]]
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [row["subject"] for row in rows] == ["alice", "alice"]
+        both = [row["grant"] for row in rows]
+        for limit, pages in ((1, [[both[0]], [both[1]]]), (2, [both]), (3, [both])):
+            assert asyncio.run(pages_of(config, "alice", limit)) == pages
         assert command.end(config=config, subject="alice") == 0
-        assert live(config, *logins) == [False, True]
+        assert live(config, *logins) == [user == "bob" for user in users]
 
 
 def test_a_record_of_a_newer_mintage_is_ended_too(

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from joserfc import jwk, jwt
 from mintage.app.opening import open_vault
 from mintage.errors import ConfigError
 from mintage.grants.states import UpstreamTokens
+from mintage.resource.bearer import Access
 from mintage.settings.load import parse
 from mintage.testing.oauth_client import answer_of, approve
 from mintage.upstream.protocol import Exchange, IdJag
 from mintage.vault.settings import ProviderCalls
+from mintage.vault.values import OpenGrant
 from mintage.vault.vault import Vault
 from tests.support.forge import P256, pem
 from tests.support.world import THE_BACKEND, World
@@ -73,10 +76,46 @@ async def claims_of(world: World, signed: str) -> tuple[dict[str, Any], dict[str
     return decoded.header, decoded.claims
 
 
+async def forgets(world: World, kept: Sized, where: str) -> None:
+    """What is *kept* of a login goes when it ends, *where* that happens."""
+    token, running = await logged_in(world), world.running
+    await told(world, token)
+    assert len(kept) == 1
+    handle = running.tokens.read_access(token, world.resource).handle
+    [listed] = [grant async for grant in running.vault.listing.find()]
+    assert listed.summary is not None
+    vault = running.vault if where == "here" else another_replica(world)
+    await vault.revocation.revoke(handle, listed.summary.client_id)
+    async with asyncio.timeout(2):
+        while kept:
+            await asyncio.sleep(0.01)
+
+
 class TestSignedIdentity:
     @pytest.fixture
     def resource(self) -> dict[str, Any]:
         return {"path": "/mcp", "backend": THE_BACKEND, "credential": "identity"}
+
+    @pytest.fixture
+    def overrides(self, overrides: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+        return overrides | {"store": f"sqlite://{tmp_path}/mintage.db"}
+
+    @pytest.mark.parametrize("where", ["here", "on another replica"])
+    async def test_is_forgotten_when_the_login_ends(self, world: World, where: str) -> None:
+        await forgets(world, world.running.gateway.proxy.credentials.signed, where)
+
+    async def test_of_a_login_that_has_ended_meanwhile_is_not_kept(self, world: World) -> None:
+        token, running = await logged_in(world), world.running
+        credentials = running.gateway.proxy.credentials
+        handle = running.tokens.read_access(token, world.resource).handle
+        opened = await running.vault.live.authenticate(handle)
+        assert isinstance(opened, OpenGrant)
+        await running.vault.revocation.revoke(handle, opened.grant.login.client_id)
+        resource = world.running.site.resources[0]
+        access = Access(opened, ("tools",), ends_at=int(world.clock()) + 60)
+        headers, _ = await credentials.of(access, resource)
+        assert b"x-identity-token" in dict(headers)
+        assert not credentials.signed
 
     async def test_says_who_it_is_for_this_backend_and_a_minute(self, world: World) -> None:
         token = await logged_in(world)
@@ -160,18 +199,7 @@ class TestExchange:
     @pytest.mark.parametrize("where", ["here", "on another replica"])
     async def test_it_is_forgotten_when_the_login_ends(self, world: World, where: str) -> None:
         world.upstream.exchanges = frozenset({"notes"})
-        token, running = await logged_in(world), world.running
-        await told(world, token)
-        kept = running.gateway.proxy.credentials.exchanged
-        assert len(kept) == 1
-        handle = running.tokens.read_access(token, world.resource).handle
-        [listed] = [grant async for grant in running.vault.listing.find()]
-        assert listed.summary is not None
-        vault = running.vault if where == "here" else another_replica(world)
-        await vault.revocation.revoke(handle, listed.summary.client_id)
-        async with asyncio.timeout(2):
-            while kept:
-                await asyncio.sleep(0.01)
+        await forgets(world, world.running.gateway.proxy.credentials.exchanged, where)
 
     async def test_one_that_comes_after_the_login_has_ended_is_not_kept(self, world: World) -> None:
         world.upstream.exchanges = frozenset({"notes"})

@@ -69,6 +69,47 @@ async def test_a_list_tells_who_and_since_when_and_nothing_that_opens(vault: Vau
     assert "upstream token" not in repr(listed)
 
 
+async def pages(vault: Vault, limit: int, user: str) -> list[list[str]]:
+    """The ids of each page of those grants whose user the list itself can't look for."""
+    found: list[list[str]] = []
+    after = None
+    while True:
+        page, after = await vault.listing.page(
+            matches=lambda grant: grant.summary is not None and grant.summary.subject == user,
+            after=after,
+            limit=limit,
+        )
+        found.append([grant.id for grant in page])
+        if after is None:
+            return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+async def test_every_page_but_the_last_is_full(vault: Vault, limit: int) -> None:
+    """However many other grants are between those that match."""
+    for number in range(60):
+        await logged_in(vault, "alice" if number % 10 == 0 else f"user {number}", at=number)
+    await logged_in(vault, "alice", CHAT)
+    alices = [grant.id async for grant in vault.listing.find(subject=(IDP, "alice"))]
+    assert len(alices) == 4  # at one client a user has three at most
+    found = await pages(vault, limit, "alice")
+    assert [one for page in found for one in page] == alices
+    assert [len(page) for page in found[:-1]] == [limit] * (len(found) - 1)
+    assert found[-1]
+
+
+async def test_a_page_looks_at_so_many_grants_and_the_next_goes_on_there(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mintage.vault.listing._LOOKED_AT", 10)
+    for number in range(40):
+        await logged_in(vault, f"user {number}")
+    alice = handles.grant_id(handles.store_key((await logged_in(vault, "alice")).secret))
+    found = await pages(vault, 5, "alice")
+    assert 2 <= len(found) <= 5
+    assert [one for page in found for one in page] == [alice]
+
+
 async def test_an_ended_grant_opens_nowhere_at_once(vault: Vault) -> None:
     logins = await everybody(vault)
     assert isinstance(await use(vault, logins["bob", IDE]), OpenGrant)  # and is in the cache now

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -45,15 +46,17 @@ class Described(msgspec.Struct, frozen=True):
         self, subject: str | None, client: str | None, *, after: str | None, limit: int
     ) -> tuple[list[Listed], str | None]:
         """A page of `find`, and where the next one begins (see `Listing.page`)."""
-        of_client = None if client is None else ClientId(client)
+        subjects, matches = None, None
         if subject is not None and self._has_tenants:
-            some, following = await self.vault.listing.page(
-                client=of_client, after=after, limit=limit
-            )
-            return [one for one in some if _is_of(one, subject)], following
-        subjects = None if subject is None else [(issuer, subject) for issuer in self._issuers()]
+            matches = partial(_is_of, subject=subject)
+        elif subject is not None:
+            subjects = [(issuer, subject) for issuer in self._issuers()]
         return await self.vault.listing.page(
-            subjects=subjects, client=of_client, after=after, limit=limit
+            subjects=subjects,
+            client=None if client is None else ClientId(client),
+            matches=matches,
+            after=after,
+            limit=limit,
         )
 
     def _issuers(self) -> list[str]:

@@ -52,6 +52,7 @@ async def open_gateway(
         emit=lasting.emit,
     )
     stack.enter_context(vault.ended.clearing(credentials.exchanged))
+    stack.enter_context(vault.ended.clearing(credentials.signed))
     origins = Origins(
         own=origin_of(config.issuer),
         allowed=frozenset(config.gateway.allowed_origins),

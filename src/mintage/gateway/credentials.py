@@ -35,6 +35,7 @@ _MARGIN: Final = 30  # seconds before its end at which an exchanged token is got
 _UNSTATED: Final = 300  # seconds that one without an end is kept
 _YOUNG: Final = 10  # seconds in which one that a backend refuses is not got anew
 _MAX_KEPT: Final = 10_000
+_MAX_SIGNED: Final = 64  # identity tokens of one grant: each access token may need another
 
 Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange | IdJag], Awaitable[UpstreamTokens]]
 
@@ -104,7 +105,8 @@ class BackendCredentials:
     """Finds what a backend gets for the user of a token.
 
     *clock* is the time of day. Caches use *steady*, which cannot be set. *exchanged*: tokens that
-    were got, by the store keys of their grants (see `Ended.clearing`).
+    were got, by the store keys of their grants (see `Ended.clearing`). *signed*: identity tokens
+    likewise.
     """
 
     vault: Vault
@@ -114,7 +116,7 @@ class BackendCredentials:
     signer: IdentitySigner | None = None
     group_bytes: int = MAX_GROUP_BYTES
     emit: Emit = ignore
-    _signed: BoundedMemory[tuple[bytes, str, Hashable], _Kept] = field(
+    signed: BoundedMemory[bytes, BoundedMemory[Hashable, _Kept]] = field(
         default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
     )
     exchanged: BoundedMemory[bytes, dict[Exchange | IdJag, _Kept]] = field(
@@ -186,13 +188,16 @@ class BackendCredentials:
         actors = () if told is None else told.actors
         subject = signer.of_exchange(access, resource)
         # A token with other scopes or another end is another access of the same user.
-        key = (store_key(access.opened.secret), resource.audience, (actors, subject))
+        key, question = store_key(access.opened.secret), (resource.audience, actors, subject)
         steady, who = self.steady(), access.opened.grant.login.identity
-        kept = self._signed.get(key)
+        of_grant = self.signed.get(key)
+        kept = None if of_grant is None else of_grant.get(question)
         if kept is not None and kept.made_of == who and steady < kept.until:
             return kept.token
         token = signer.signed(who, resource.audience, int(self.clock()), actors, subject)
-        self._signed[key] = _Kept(token, who, steady + _IDENTITY_SECONDS / 2)
+        if not self.vault.ended.has_ended(key):  # it may have ended meanwhile
+            self.signed[key] = of_grant = of_grant or BoundedMemory(_MAX_SIGNED)
+            of_grant[question] = _Kept(token, who, steady + _IDENTITY_SECONDS / 2)
         return token
 
     async def _exchange(

@@ -15,9 +15,8 @@ from mintage.settings.file import File, convert
 from mintage.settings.load import Config
 from mintage.settings.reading import settings_in
 from mintage.settings.root_secrets import root_secrets, secret_file
-from mintage.settings.sections import resources_of, upstreams_of
+from mintage.settings.sections import resources_of, trusted_issuers_of, upstreams_of
 from mintage.settings.store import store_url
-from mintage.settings.trusted_issuers import read_trusted_issuers
 from mintage.values import Secret
 
 
@@ -58,13 +57,7 @@ def _for_the_store(
         secret_file=secret_file(file.secret, store, base),
         upstreams=upstreams,
         resources=resources,
-        trusted_issuers=read_trusted_issuers(
-            file.trusted_issuer,
-            on=file.grant_types.jwt_bearer is not None,
-            own=file.issuer,
-            resources=resources,
-            upstreams=upstreams,
-        ),
+        trusted_issuers=trusted_issuers_of(file, resources, upstreams),
         tokens=file.tokens,
         grants=file.grants,
         browser=file.browser,

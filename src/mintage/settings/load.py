@@ -54,11 +54,10 @@ from mintage.settings.opentelemetry import OpenTelemetrySection
 from mintage.settings.pushed_requests import ParSection
 from mintage.settings.reading import settings_in
 from mintage.settings.root_secrets import root_secrets, secret_file
-from mintage.settings.sections import resources_of, rules_of, upstreams_of
+from mintage.settings.sections import resources_of, rules_of, trusted_issuers_of, upstreams_of
 from mintage.settings.signing_keys import read_signing_keys
 from mintage.settings.status_list import StatusListSection, check_status_list
 from mintage.settings.store import store_url
-from mintage.settings.trusted_issuers import read_trusted_issuers
 from mintage.settings.upstreams import callbacks
 from mintage.site.branding import Branding
 from mintage.site.resource import Resource
@@ -288,13 +287,7 @@ def parse(
         upstreams=upstreams,
         others=read_others(file.resource, resolve),
         resources=resources,
-        trusted_issuers=read_trusted_issuers(
-            file.trusted_issuer,
-            on=file.grant_types.jwt_bearer is not None,
-            own=file.issuer,
-            resources=resources,
-            upstreams=upstreams,
-        ),
+        trusted_issuers=trusted_issuers_of(file, resources, upstreams),
         allow=rules_of(file),
         allow_everybody=file.allow == _EVERYBODY,
         branding=read_branding(file.branding, base),

@@ -1,4 +1,4 @@
-"""Sections that name each other: resources, providers, scopes and rules."""
+"""Sections that name each other: resources, providers, trusted issuers, scopes and rules."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,9 +12,11 @@ from mintage.settings.gateway import check_gateway
 from mintage.settings.issuer import check_issuer
 from mintage.settings.logins import check_logins
 from mintage.settings.resources import read_resources
+from mintage.settings.trusted_issuers import read_trusted_issuers
 from mintage.settings.upstreams import read_upstreams
 from mintage.settings.words import none_of
 from mintage.site.resource import Resource
+from mintage.trust.issuer import TrustedIssuer
 from mintage.upstream.upstream import Upstream
 
 
@@ -66,3 +68,19 @@ def upstreams_of(file: File, resolve: Resolve) -> tuple[Upstream, ...]:
     if not file.scopes.upstream:
         return found
     return tuple(replace(u, more_scopes=u.more_scopes or file.scopes.upstream) for u in found)
+
+
+def trusted_issuers_of(
+    file: File, resources: Sequence[Resource], upstreams: Sequence[Upstream]
+) -> tuple[TrustedIssuer, ...]:
+    """The trusted issuers of *file*, which has these *resources* and providers.
+
+    Raises `ConfigError`.
+    """
+    return read_trusted_issuers(
+        file.trusted_issuer,
+        on=file.grant_types.jwt_bearer is not None,
+        own=file.issuer,
+        resources=resources,
+        upstreams=upstreams,
+    )

@@ -20,6 +20,8 @@ from mintage.vault.values import Listed
 log = logging.getLogger("mintage.vault")
 
 _ATTEMPTS: Final = 100  # each lost race is another's progress; this many are a fault
+_BATCH: Final = 1000  # grants that a page reads at once, at most
+_LOOKED_AT: Final = 10_000  # grants that a page looks at: then it is returned as it is
 
 
 class Listing:
@@ -88,16 +90,20 @@ class Listing:
         *,
         subjects: Sequence[tuple[str, str]] | None = None,
         client: ClientId | None = None,
+        matches: Callable[[Listed], bool] | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> tuple[list[Listed], str | None]:
         """Live grants a page at a time, in one stable order.
 
+        A page before the last one is full, unless 10000 grants did not fill it.
+
         Args:
             subjects: Only those of these users, each as in `find`.
             client: Only those of this client id.
+            matches: Only those for which this returns True. It is for what no index finds.
             after: The public id after which the page begins. None: from the start.
-            limit: How many grants the page has at most. It may have fewer, and a next page.
+            limit: How many grants the page has at most.
 
         Returns:
             The grants, and the *after* of the next page; None if there is none.
@@ -106,21 +112,28 @@ class Listing:
             StoreUnavailable: The store can't be read just now.
         """
         start = None if after is None else parse_grant_id(after)
-        found: dict[bytes, Entry] = {}
-        for subject, of_client in self._filters(subjects, client):
-            listed = await self._store.list(
-                subject=subject,
-                client=of_client,
-                after=None if start is None else Cursor(start),
-                limit=limit + 2,  # the one before, and one more
-            )
-            found |= {one.key: one for one in listed.entries}
-        keys = sorted(key for key in found if start is None or not key.startswith(start))
-        grants = (self._names.read(found[key]) for key in keys[:limit])
-        more = len(keys) > limit
-        return [one for one in grants if one is not None], (
-            grant_id(keys[limit - 1]) if more else None
-        )
+        filters = list(self._filters(subjects, client))
+        page: list[Listed] = []
+        cursor, looked_at = start, 0
+        size = limit + 2  # the one before, and one more
+        while True:
+            entries, more = await self._merged(filters, cursor, size)
+            for entry in entries:
+                if start is not None and entry.key.startswith(start):
+                    continue
+                grant = self._names.read(entry)
+                if grant is None or not (matches is None or matches(grant)):
+                    continue
+                if len(page) == limit:
+                    return page, page[-1].id
+                page.append(grant)
+            if not more:
+                return page, None
+            cursor = entries[-1].key
+            looked_at += len(entries)
+            if looked_at >= _LOOKED_AT:
+                return page, grant_id(cursor)
+            size = min(2 * size, _BATCH)
 
     async def get(self, name: str) -> Listed | None:
         """Find a live grant by its public id.
@@ -276,6 +289,27 @@ class Listing:
                 yield from ((one, None) for one in of_subject)
             else:
                 yield from zip(of_subject, clients, strict=True)
+
+    async def _merged(
+        self,
+        filters: Sequence[tuple[bytes | None, bytes | None]],
+        after: bytes | None,
+        limit: int,
+    ) -> tuple[list[Entry], bool]:
+        """The first entries after a key that pass any filter, and whether there are more."""
+        found: dict[bytes, Entry] = {}
+        more = False
+        for subject, client in filters:
+            listed = await self._store.list(
+                subject=subject,
+                client=client,
+                after=None if after is None else Cursor(after),
+                limit=limit,
+            )
+            found |= {one.key: one for one in listed.entries}
+            more = more or listed.next is not None
+        keys = sorted(found)
+        return [found[key] for key in keys[:limit]], more or len(keys) > limit
 
     async def _of(self, login: Consent) -> list[Listed]:
         """The grants of the same user and client, but none that may be another installation's."""
