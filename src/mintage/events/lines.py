@@ -8,6 +8,7 @@ from mintage.events.requests import RequestRefused
 
 log = logging.getLogger("mintage.events")
 
+_OF_SOME: Final = ("by", "reason")  # members that some events have
 _MAX_CLIENT: Final = 60  # characters of a client_id, which may be a whole registration
 
 
@@ -16,12 +17,12 @@ def log_event(event: Event) -> None:
     if isinstance(event, RequestRefused) or not log.isEnabledFor(logging.INFO):
         return
     party = event.party
-    said = {
-        "grant": party.grant,
-        "client": party.client_id and party.client_id[:_MAX_CLIENT],
-        "provider": party.provider,
-        "by": getattr(event, "by", None),
-        "reason": getattr(event, "reason", None),
-    }
-    told = ", ".join(f"{name} {value}" for name, value in said.items() if value)
-    log.info("%s%s", event.action, f": {told}" if told else "")
+    told = []
+    if party.grant:
+        told.append(f"grant {party.grant}")
+    if party.client_id:
+        told.append(f"client {party.client_id[:_MAX_CLIENT]}")
+    if party.provider:
+        told.append(f"provider {party.provider}")
+    told += [f"{name} {value}" for name in _OF_SOME if (value := getattr(event, name, None))]
+    log.info(f"{event.action}: {', '.join(told)}" if told else event.action)

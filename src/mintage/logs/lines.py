@@ -9,7 +9,6 @@ from typing import Final
 from mintage.web.current_request import CURRENT
 
 _NONE: Final = "-"
-_TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 FIELDS: Final = "mintage_fields"
 """The attribute of a log record with more members for `JsonLines`, as a dict."""
 
@@ -76,7 +75,7 @@ class TextLines(logging.Formatter):
     """
 
     def __init__(self) -> None:
-        super().__init__(_TEXT)
+        super().__init__()
         self._last = 0, ""  # a second, and how it is shown
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
@@ -96,14 +95,22 @@ class TextLines(logging.Formatter):
             self._last = second, shown
         return f"{shown},{int(record.msecs):03d}"
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the base's name)
-        """Make the line, without an exception.
+    def format(self, record: logging.LogRecord) -> str:
+        """Make the line.
 
         Args:
             record: The log record.
 
         Returns:
-            The line.
+            The line, without its end. The lines of an exception or of a stack follow it.
         """
-        line, request_id = super().formatMessage(record), getattr(record, "request_id", _NONE)
-        return line if request_id in (_NONE, "") or request_id in line else f"{line} [{request_id}]"
+        at, message = self.formatTime(record), record.getMessage()
+        line = f"{at} {record.levelname:<7} {record.name} {message}"
+        request_id = getattr(record, "request_id", _NONE)
+        if request_id not in (_NONE, "") and request_id not in line:
+            line = f"{line} [{request_id}]"
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        if record.stack_info:
+            line = f"{line}\n{self.formatStack(record.stack_info)}"
+        return line
