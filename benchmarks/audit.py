@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from benchmarks.aims import Aim, tell
 from benchmarks.timing import machine
 from mintage.app import Mintage
 from mintage.cli.logs import start_log
@@ -223,6 +224,7 @@ def main() -> None:
     for what, share in shares.items():
         verdict = "ok" if share <= MOST else "MISSED"
         print(f"{what}: audit adds {share:+.1%}, at most {MOST:.0%}: {verdict}")
+        tell(Aim(f"what audit adds to a {what}", share, MOST, "%", at_most=True))
 
 
 if __name__ == "__main__":

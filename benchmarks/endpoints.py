@@ -21,10 +21,12 @@ from tests.support import node as node_packages
 from tests.upstream.providers.running import provider_process
 
 from benchmarks import granting
+from benchmarks.aims import Aim, tell
 from benchmarks.bench_client import BenchClient, Session, UnexpectedAnswer
 from benchmarks.granting import Granting
 from benchmarks.load import Answer, Connection, request
 from benchmarks.peers import JSON_PATH, POST_PATH, PROTECTED
+from benchmarks.start import cpu
 from benchmarks.systems import mintage, provider
 from benchmarks.timing import machine
 from mintage.demo.stage import process
@@ -42,6 +44,8 @@ AIMS: Final = (
     ("refresh, upstream fresh", "Mintage, memory", "GET of JSON", "bare Starlette", 0.4),
     ("refresh, upstream fresh", "Mintage, memory", "POST, JSON back", "bare Starlette", 0.4),
 )
+REVOKED: Final = 3000  # a second, at least
+LOGIN_MS: Final = 4  # of the server's CPU, at most
 
 
 @dataclass(slots=True)
@@ -67,6 +71,8 @@ class System:
     sessions: deque[Session] = field(default_factory=deque)  # those that live on
     figures: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     granting: Granting | None = None
+    pid: int = 0  # of its process, if the CPU time of a login is wanted
+    login_seconds: list[float] = field(default_factory=list)  # of CPU, one figure for each round
 
     async def time(self, what: str, work: Work, *, clients: int = CLIENTS) -> None:
         connections = [await Connection.open(self.bench_client.port) for _ in range(clients)]
@@ -87,6 +93,11 @@ class System:
 
     def milliseconds(self, what: str) -> float:
         return statistics.median(median for _, median in self.figures[what])
+
+    @property
+    def login_ms(self) -> float:
+        """Milliseconds of the server's CPU for one login, up to its code."""
+        return statistics.median(self.login_seconds) * 1000
 
 
 async def _client(
@@ -164,7 +175,10 @@ async def measure(system: System, *, fresh: bool) -> None:
     register, authorize = bench_client.registering(), bench_client.authorizing()
     await system.time("register", Work(lambda: register, status=201))
     await system.time("authorize", Work(lambda: authorize, status=system.authorized))
+    before = cpu(system.pid) if system.pid else 0.0
     await log_in(system, system.prepared)
+    if system.pid:
+        system.login_seconds.append((cpu(system.pid) - before) / system.prepared)
     await system.time("code → token", redeeming(system))
     while len(system.sessions) < CLIENTS:
         system.sessions.append(system.used.popleft())
@@ -219,10 +233,10 @@ async def mintage_system(
     """*prepared*: 0 for a server that is only asked to renew."""
     key = granting.Key()
     servers = mintage(directory, upstream, store, more=granting.settings(directory, key))
-    async with servers.serving():
+    async with servers.serving() as child:
         bench_client = servers.bench_client()
         await bench_client.register()
-        system = System(name, bench_client, prepared)
+        system = System(name, bench_client, prepared, pid=child.pid)
         if prepared:
             system.granting = await granting.opened(bench_client, key)
         yield system
@@ -312,7 +326,16 @@ def report(systems: list[System]) -> None:
     by_name = {system.name: system for system in systems}
     for what, name, other, peer, aim in AIMS:
         ratio = by_name[name].rate(what) / by_name[peer].rate(other)
-        print(f"| {what}, {name}, against {other} of {peer} | {ratio:.2f} × | {aim} × |")
+        compared = f"{what}, {name}, against {other} of {peer}"
+        print(f"| {compared} | {ratio:.2f} × | {aim} × |")
+        tell(Aim(compared, ratio, aim))
+    revoked, login = systems[0].rate("revoke"), systems[0].login_ms
+    print(f"| revoke, {systems[0].name} | {revoked:,.0f}/s | {REVOKED:,}/s |")
+    print(f"| a login, CPU of the server | {login:.1f} ms | {LOGIN_MS} ms |")
+    tell(
+        Aim(f"revoke, {systems[0].name}", revoked, REVOKED, "/s"),
+        Aim("a login, CPU of the server", login, LOGIN_MS, "ms", at_most=True),
+    )
     report_costs(systems)
     print("\n| clients at once | " + " | ".join(map(str, CROWDS)) + " |")
     print("|---" + "|---:" * len(CROWDS) + "|")

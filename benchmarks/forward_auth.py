@@ -20,6 +20,7 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
+from benchmarks.aims import Aim, tell
 from benchmarks.bench_client import BenchClient
 from benchmarks.endpoints import LONG, System, Work
 from benchmarks.load import request
@@ -185,6 +186,7 @@ def measure(kind: str, rounds: int) -> str:
         asking, plain = runner.run(run(kind, rounds, Path(directory) / kind))
     cells = [f"{s.rate(WHAT):,.0f} ({s.milliseconds(WHAT):.2f})" for s in (plain, asking)]
     share = asking.rate(WHAT) / plain.rate(WHAT)
+    tell(Aim(f"forward_auth before {kind}, of nginx alone", share, AIM, "%"))
     return f"| {kind} | {' | '.join(cells)} | {share:.0%} | {AIM:.0%} |"
 
 

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from benchmarks.aims import Aim, tell
 from mintage.jwt_issuer import JWTIssuer, KeyRing, TokenKey, derive_jwt_key
 
 Work = Callable[[], object]
@@ -217,6 +218,9 @@ def report(cases: list[Case]) -> None:
         base = by_name.get(case.base or "")
         ratio = f"{base.median / case.median:.2f} x {base.name}" if base else ""
         print(f"| {case.name:38} | {case.median * 1e6:8.2f} | {ratio:44} | {case.target:3} |")
+        if base and case.target:
+            what = f"{case.name}, against {base.name}"
+            tell(Aim(what, base.median / case.median, float(case.target)))
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from typing import Final
 
 import uvloop
 
+from benchmarks.aims import Aim, tell
 from benchmarks.forward_auth import backend
 from benchmarks.gateway import CLIENTS, System, rate
 from benchmarks.systems import mintage, provider
@@ -111,7 +112,7 @@ def main() -> None:
     print(
         "| workers | requests/s | CPU µs each | rate against one | aim |\n|---|---:|---:|---:|---:|"
     )
-    one = systems[0]
+    one, bound, share = systems[0], "", 0.0
     for system in systems:
         pairs = zip(system.figures["GET"], one.figures["GET"], strict=True)
         share = statistics.median(ours / theirs for ours, theirs in pairs)
@@ -123,10 +124,12 @@ def main() -> None:
     if "all, µs" in one.figures:
         every, cores = one.median("all, µs"), os.cpu_count() or 1
         most = cores * 1e6 / every / one.median("GET")
+        bound = f"these cores allow {most:.2f} ×"
         print(
             f"\nWith clients and backend, one worker's request takes {every:.0f} µs of {cores} "
             f"cores: they allow at most {most:.2f} × its rate."
         )
+    tell(Aim("gateway, two workers against one", share, AIM, bound=bound))
 
 
 if __name__ == "__main__":
