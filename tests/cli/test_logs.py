@@ -14,8 +14,9 @@ import pytest
 
 from mintage.cli.logs import LineHandler, LineRecord, start_log
 from mintage.errors import ConfigError
-from mintage.logs import JsonLines, RequestFilter, TextLines
+from mintage.logs import JsonLines, TextLines
 from mintage.testing.nanoidp import free_port
+from mintage.web.current_request import CURRENT, CurrentRequest
 from tests.support.command import CONFIG, served
 
 
@@ -106,7 +107,6 @@ def written() -> io.BytesIO:
 @pytest.fixture
 def handler(written: io.BytesIO) -> LineHandler:
     handler = LineHandler(io.TextIOWrapper(written, encoding="utf-8"))
-    handler.addFilter(RequestFilter())
     handler.setFormatter(TextLines())
     return handler
 
@@ -118,6 +118,16 @@ def _record(message: str, *args: object) -> LineRecord:
 def test_a_line_is_written_at_once(handler: LineHandler, written: io.BytesIO) -> None:
     assert handler.handle(_record("it is %s", "here"))
     assert written.getvalue().decode().endswith(" INFO    mintage.test it is here\n")
+
+
+def test_a_line_names_its_request(handler: LineHandler, written: io.BytesIO) -> None:
+    token = CURRENT.set(CurrentRequest("0a1b2c3d4e5f"))
+    handler.handle(_record("here"))
+    CURRENT.reset(token)
+    handler.handle(_record("outside"))
+    first, second = written.getvalue().decode().splitlines()
+    assert first.endswith(" here [0a1b2c3d4e5f]")
+    assert second.endswith(" outside")
 
 
 def test_a_filter_may_drop_a_line(handler: LineHandler, written: io.BytesIO) -> None:

@@ -18,6 +18,7 @@ _LEVELS: Final[Mapping[str, int]] = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+_NAMES_REQUEST: Final = RequestFilter().filter
 # Their lines hold whole URLs, with codes and states in them.
 _LOUD: Final = ("httpx2", "httpcore2", "websockets")
 
@@ -64,8 +65,9 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Write the line, unless a filter is against it."""
-        if not self.filter(record):
+        if self.filters and not self.filter(record):
             return False
+        _NAMES_REQUEST(record)
         try:
             line = f"{self.format(record)}{self.terminator}"
             with self.lock:  # type: ignore[union-attr]  # the base makes one
@@ -88,7 +90,6 @@ def start_log(levels: Iterable[str] = (), form: Format = "text", *, access: bool
         wanted.setdefault(ACCESS, logging.INFO)
     of_all = wanted.pop(_OURS, logging.INFO)
     handler = LineHandler()
-    handler.addFilter(RequestFilter())
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(handlers=[handler])
     # No line shows where in the code it was written, and each line would look it up.

@@ -4,14 +4,13 @@ A box decrypts only with the key and the *context* that it was encrypted with. T
 place (its store key, its cookie's name), so a box that was moved elsewhere does not decrypt.
 """
 
+import hmac
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NewType
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mintage.errors import SealError
 
@@ -25,13 +24,12 @@ _TAG_BYTES: Final = 16
 def record_key(seal_key: bytes, secret: bytes) -> BoxKey:
     """The key of one grant's record, from the server's seal key and the grant's own secret.
 
-    Neither decrypts the record without the other (RFC 5869). The last ones are remembered, because
-    who decrypts a record mostly encrypts the next one at once.
+    Neither decrypts the record without the other. It is HKDF (RFC 5869) with the secret as salt,
+    whose expansion is one block here. The last ones are remembered, because who decrypts a record
+    mostly encrypts the next one at once.
     """
-    derived = HKDF(algorithm=SHA256(), length=32, salt=secret, info=b"mintage record").derive(
-        seal_key
-    )
-    return BoxKey(derived)
+    extracted = hmac.digest(secret, seal_key, "sha256")
+    return BoxKey(hmac.digest(extracted, b"mintage record\x01", "sha256"))
 
 
 @lru_cache(maxsize=32)

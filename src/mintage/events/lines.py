@@ -1,6 +1,7 @@
 """A line in the log for each security event. It names no user: the audit trail does."""
 
 import logging
+from functools import cache
 from typing import Final
 
 from mintage.events.event import Event
@@ -8,7 +9,6 @@ from mintage.events.requests import RequestRefused
 
 log = logging.getLogger("mintage.events")
 
-_OF_SOME: Final = ("by", "reason")  # members that some events have
 _MAX_CLIENT: Final = 60  # characters of a client_id, which may be a whole registration
 
 
@@ -24,5 +24,12 @@ def log_event(event: Event) -> None:
         told.append(f"client {party.client_id[:_MAX_CLIENT]}")
     if party.provider:
         told.append(f"provider {party.provider}")
-    told += [f"{name} {value}" for name in _OF_SOME if (value := getattr(event, name, None))]
+    if more := _more(type(event)):
+        told += [f"{name} {value}" for name in more if (value := getattr(event, name))]
     log.info(f"{event.action}: {', '.join(told)}" if told else event.action)
+
+
+@cache
+def _more(kind: type[Event]) -> list[str]:
+    """The members that this kind of event has beside the others, and that its line shows."""
+    return [name for name in ("by", "reason") if name in kind.__struct_fields__]

@@ -49,7 +49,8 @@ class RevokeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
             log_reason(request, f"nothing to revoke, stage token: {error.error}")
         else:
             outcome = await self._revoke(handle, claims, client_id)
-            log_reason(request, f"grant {handle.grant}: {outcome}")
+            if outcome != Reason.CLIENT_REVOKED.value:  # the event of its end has its own line
+                log_reason(request, f"grant {handle.grant}: {outcome}")
         return empty_response(headers=NO_STORE)
 
     async def _client_id(

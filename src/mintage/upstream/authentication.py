@@ -33,6 +33,7 @@ _ABOUT: Final[Mapping[str, About]] = MappingProxyType(
     }
 )
 """What a request is about, by its ``grant_type``."""
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN (CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
 _PRIVATE_KEY: Final = re.compile(rb"-----BEGIN ([A-Z ]*KEY)-----.*?-----END \1-----", re.DOTALL)
 _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "Ed25519"}
@@ -105,6 +106,13 @@ class ClientCredentials:
     method: AuthMethod
     secret: Secret | None = field(default=None, repr=False)
     key: SigningKey | None = field(default=None, repr=False)
+    _basic: Mapping[str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Each half is form-encoded first (RFC 6749 §2.3.1).
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(self._password())}"
+        basic = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+        object.__setattr__(self, "_basic", MappingProxyType(basic))
 
     def post(
         self,
@@ -134,14 +142,13 @@ class ClientCredentials:
         """Whether an assertion is needed, and so a *jti* for it."""
         return self.method == "private_key_jwt" and self.key is not None
 
-    def header(self) -> dict[str, str]:
+    def header(self) -> Mapping[str, str]:
         """HTTP Basic, if that is the method."""
-        return self.basic() if self.method == "client_secret_basic" else {}
+        return self._basic if self.method == "client_secret_basic" else _NO_HEADERS
 
-    def basic(self) -> dict[str, str]:
-        """HTTP Basic, each half form-encoded first (§2.3.1)."""
-        pair = f"{quote_plus(self.client_id)}:{quote_plus(self._password())}"
-        return {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+    def basic(self) -> Mapping[str, str]:
+        """HTTP Basic, whatever the method is."""
+        return self._basic
 
     def _fields(self, *, audience: str, jti: str, now: int) -> dict[str, str]:
         match self.method, self.key:

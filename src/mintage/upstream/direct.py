@@ -147,7 +147,8 @@ class DirectConnections:
         """
         place = place_of(request.url)
         data = wire(request, place)
-        async with self._turns:
+        await self._turns.acquire()
+        try:
             connection = self._kept(place) or await self._connect(place)
             try:
                 connection.begin(data, bodiless=False)
@@ -158,6 +159,8 @@ class DirectConnections:
                 raise
             self._keep(place, connection)
             return response
+        finally:
+            self._turns.release()
 
     def close(self) -> None:
         for connections in self._warm.values():
