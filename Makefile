@@ -14,6 +14,8 @@ LOCKS ?= requirements
 # Processes for the tests. One more than two cores: a test that waits, for a server to start, for a
 # fault to pass, leaves its core to another.
 WORKERS ?= 3
+# With this every process that a test starts would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A lock names every package, so pip has nothing to resolve: what comes out later changes nothing here.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps

@@ -66,6 +66,23 @@ async def test_spec033_a_page_in_a_frame_is_not_shown(
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
 
 
+async def test_an_answer_is_sent_again_to_a_provider_that_was_away(
+    world: World, tab: Page, landing_client: OAuthClient
+) -> None:
+    world.upstream.faults["discovery"] = "503"
+    await tab.goto(landing_client.authorization().url)
+    await tab.get_by_role("button", name="Allow and log in").click()
+    again = tab.get_by_role("button", name="Try again")
+    await again.wait_for()
+    assert await tab.inner_text("h1") == "Not available at the moment"
+    await screenshot(tab, "provider-away")
+    world.upstream.faults.clear()
+    world.clock.advance(5)
+    await again.click()
+    await tab.wait_for_url(f"{landing_client.redirect_uri}?**")
+    assert await tab.inner_text("body") == "welcome back"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_error_pages_are_for_people(
     world: World, tab: Page, landing_client: OAuthClient, scheme: str

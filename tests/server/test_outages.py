@@ -103,6 +103,31 @@ async def test_the_provider_fails_at_discovery(world: World, endpoint: Any, faul
     assert "Reference" in page.text
 
 
+async def test_a_provider_that_was_never_reached_is_tried_again_with_a_button(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The user agrees once; nothing of that is lost, whatever was on the page."""
+    client = await world.client()
+    world.upstream.faults["discovery"] = "503"
+    async with world.browser() as browser:
+        login = client.authorization()
+        page = await approve(browser, login.url)
+        for _ in range(2):
+            assert page.status == 503
+            assert int(page.headers["retry-after"]) > 0
+            [line] = [one for one in caplog.messages if "/consent" in one]
+            assert "stage upstream: 127.0.0.1:" in line
+            assert line.endswith("answered 503")
+            caplog.clear()
+            page = await browser.submit(page, {})
+        world.upstream.faults.clear()
+        world.clock.advance(5)
+        page = await browser.submit(page, {})
+    answer = answer_of(page)
+    assert answer["state"] == login.state
+    assert (await client.redeem(login, answer["code"])).status_code == 200
+
+
 @every_store
 @pytest.mark.parametrize(("fault", "status"), [("503", 503), ("garbage", 502)])
 async def test_attack_c09_the_provider_fails_and_the_grant_is_as_it_was(

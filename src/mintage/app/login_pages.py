@@ -60,6 +60,7 @@ def page_routes(core: Core) -> dict[str, Handler]:
         start=start,
         pages=core.pages,
         clock=core.clock,
+        random_bytes=core.random_bytes,
         emit=core.emit,
     )
     for_people = _callbacks(core, remembering, pushed)

@@ -4,11 +4,13 @@ Only when the user approves, the login moves into a cookie of this browser. Then
 the identity provider with nothing but a random state.
 """
 
+import logging
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mintage.errors import AccessDenied, InvalidRequest
+from mintage.errors import AccessDenied, InvalidRequest, UpstreamUnavailable
 from mintage.events.event import Emit, Party, ignore
 from mintage.events.logins import ConsentDenied, ConsentGiven
 from mintage.server.consent_form import ConsentForm, ConsentSeal
@@ -20,8 +22,8 @@ from mintage.server.pages import Pages
 from mintage.server.same_site import refuse_other_sites
 from mintage.site.site import Site
 from mintage.upstream.registry import RegisteredUpstream, Upstreams
-from mintage.values import Clock
-from mintage.web.edge import log_refusal, read_form
+from mintage.values import Clock, RandomBytes
+from mintage.web.edge import failure_of, log_refusal, read_form
 from mintage.web.forms import Form, one, optional
 
 
@@ -33,6 +35,7 @@ class ConsentEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     start: LoginStart
     pages: Pages
     clock: Clock
+    random_bytes: RandomBytes
     emit: Emit = ignore
 
     async def __call__(self, request: Request) -> Response:
@@ -50,7 +53,10 @@ class ConsentEndpoint(msgspec.Struct, frozen=True, kw_only=True):
             case "approve":
                 chosen = self._chosen(upstream, consent)
                 terms = self._terms(form, consent, chosen.name)
-                response = await self.start(request, consent.request, chosen, terms=terms)
+                try:
+                    response = await self.start(request, consent.request, chosen, terms=terms)
+                except UpstreamUnavailable as outage:
+                    return self._unavailable(request, form, consent, outage)
                 party = _party(consent, chosen.name)
                 self.emit(ConsentGiven(party=party, scopes=consent.request.scopes))
                 return response
@@ -73,6 +79,15 @@ class ConsentEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         if optional(form, "remember") != "yes" or not consent.terms:
             return b""
         return consent.terms[consent.upstreams.index(upstream)]
+
+    def _unavailable(
+        self, request: Request, form: Form, consent: ConsentForm, outage: UpstreamUnavailable
+    ) -> Response:
+        """The provider can't be asked where it logs users in: the same answer, sent once more."""
+        failure = failure_of(outage, request, self.random_bytes, level=logging.WARNING)
+        return self.pages.error(
+            request, failure, repeat=form, ui_locales=consent.request.ui_locales
+        )
 
     def _deny(self, request: Request, consent: ConsentForm) -> Response:
         refusal = AccessDenied(

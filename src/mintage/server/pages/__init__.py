@@ -19,6 +19,7 @@ from mintage.site.branding import Branding
 from mintage.site.site import Site
 from mintage.values import RandomBytes
 from mintage.web.edge import Failure, Handler, guarded, minutes_of
+from mintage.web.forms import Form
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -94,6 +95,7 @@ class Pages:
         failure: Failure,
         *,
         retry: str | None = None,
+        repeat: Form | None = None,
         back: str | None = None,
         back_host: str | None = None,
         ui_locales: str | None = None,
@@ -102,10 +104,11 @@ class Pages:
     ) -> Response:
         """What went wrong, what to do, and the reference for the operator's log.
 
-        *retry*: where to try again; *back*: where the client waits for its response. *back_host*:
-        the host of *back*, if the operator did not configure the client. *of_application*: an
-        application made the request, so its developer can correct it and the user can't. *kind*:
-        the text for the person; None for the usual one of the refusal.
+        *retry*: where to try again. *repeat*: the form that this browser sent, to be sent again.
+        *back*: where the client waits for its response. *back_host*: the host of *back*, if the
+        operator did not configure the client. *of_application*: an application made the request, so
+        its developer can correct it and the user can't. *kind*: the text for the person; None for
+        the usual one of the refusal.
         """
         response = self.show(
             request,
@@ -117,6 +120,7 @@ class Pages:
             advice=failure.error.advice,
             reference=failure.reference,
             retry=retry,
+            repeat=repeat,
             back=back,
             back_host=back_host,
         )
