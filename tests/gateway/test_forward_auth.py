@@ -116,10 +116,10 @@ async def test_a_backend_is_told_what_its_resource_says(
 ) -> None:
     answer = await ask(world, await access_token(world, path), path, method="GET")
     assert answer.status == 200
-    assert {name for name in ANSWERED if answer.headers[name]} == told
+    assert {name for name in ANSWERED if answer.headers.get(name)} == told
 
 
-@every_asker
+@pytest.mark.parametrize("asker", [asker for asker in ASKERS if asker != "nginx"])
 @pytest.mark.parametrize("path", ["/quiet", "/named", "/mcp"])
 async def test_attack_e04_an_answer_holds_each_header_that_a_proxy_copies(
     world: World, asker: Asker, path: str

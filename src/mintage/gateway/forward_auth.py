@@ -48,14 +48,12 @@ _HEADERS: Final[Mapping[Asker, tuple[bytes, bytes]]] = {
     "caddy": (b"x-forwarded-method", b"x-forwarded-uri"),
     "haproxy": (b"x-original-method", b"x-original-uri"),
 }
+_OF_A_USER: Final = (*TELLING, IDENTITY_HEADER)
 # Each answer holds all of these, empty where there is nothing to say: some proxies copy a header
-# that is not there as the client sent it, or as a text that is the same for all users. Only what
-# nginx may keep has no empty ones.
-ANSWERED: Final = (
-    *TELLING,
-    IDENTITY_HEADER,
-    "authorization",
-)
+# that is not there as the client sent it, or as a text that is the same for all users. Only nginx
+# copies no header that its configuration does not set from the answer. It would read the empty
+# ones at each request, so it gets none.
+ANSWERED: Final = (*_OF_A_USER, "authorization")
 # Where a person signs in, for nginx.
 SIGN_IN_HEADER: Final = "x-mintage-sign-in"
 _NO_AUTHORIZATION: Final = (b"authorization", b"")
@@ -113,8 +111,9 @@ class ForwardAuth:
         self._check_peer = lru_cache(maxsize=256)(self._look_at_peer)
         self._find = lru_cache(maxsize=512)(self._look_up)
         self._largest: dict[str, int] = {}
-        self._empty = {name.encode(): b"" for name in ANSWERED}
-        del self._empty[b"authorization"]
+        self._tells_empty = asker != "nginx"
+        self._empty = {name.encode(): b"" for name in _OF_A_USER if self._tells_empty}
+        self._no_authorization = [_NO_AUTHORIZATION] if self._tells_empty else []
         self._for_browsers = any(each.resource.browser for each in gateway.resources.values())
         self._told: BoundedMemory[tuple[object, ...], _Told] = BoundedMemory(_USERS)
 
@@ -199,23 +198,22 @@ class ForwardAuth:
         told = self._credentials.at_hand(access, resource)
         identity, authorization = told or await self._credentials.of(access, resource)
         lines, size = self._told.get((*identity,)) or self._tell(identity)
-        headers = [*lines, _NO_AUTHORIZATION]
-        if authorization is not None:
-            headers[-1] = (b"authorization", authorization.encode("latin-1"))
+        if authorization is None:
+            headers = [*lines, *self._no_authorization]
+        else:
+            headers = [*lines, (b"authorization", authorization.encode("latin-1"))]
             size += len("authorization") + len(authorization)
         if self._for_browsers:  # their proxy copies it, whatever resource it asks about
             cookies = other_cookies(scope["headers"]) if backend.resource.browser else ""
-            size += len(cookies)
-            headers.append((b"cookie", cookies.encode("latin-1")))
+            if cookies or self._tells_empty:
+                size += len(cookies)
+                headers.append((b"cookie", cookies.encode("latin-1")))
         if access.next_nonce is not None:
             headers.append((b"dpop-nonce", access.next_nonce.encode("latin-1")))
         if size > _NOTABLE:
             self._measure(size, backend)
-        if not question.may_keep:
-            return headers + _NOT_KEPT
-        # The manual's nginx sets each of these itself, and would read a kept answer's empty ones
-        # for each request.
-        return [line for line in headers if line[1]] + self._kept(access)
+        headers += self._kept(access) if question.may_keep else _NOT_KEPT
+        return headers
 
     def _tell(self, identity: RawHeaders) -> _Told:
         """What the answer for a user holds. It is kept: a user sends many requests.
@@ -223,7 +221,8 @@ class ForwardAuth:
         The provider's token is not: it would be in memory after the login has ended.
         """
         answered = self._empty | dict(identity)
-        told = _Told([*answered.items()], sum(map(len, chain.from_iterable(identity))))
+        lines = [line for line in answered.items() if line[1] or self._tells_empty]
+        told = _Told(lines, sum(map(len, chain.from_iterable(identity))))
         if told.size <= _NOTABLE:
             self._told[*identity,] = told
         return told
