@@ -107,14 +107,16 @@ class Client:
         self.body = b""
         self._complete: asyncio.Future[None] | None = None
 
-    async def ask(self, request: bytes) -> bytes:
-        """The body of the response to *request*, which must be a success or lead on."""
-        self.body, self.headers, self._complete = (
-            b"",
-            [],
-            asyncio.get_running_loop().create_future(),
-        )
+    async def ask(self, request: bytes, body: bytes = b"") -> bytes:
+        """The body of the response to *request*, which must be a success or lead on.
+
+        *body*: of the request, if it comes in a read of its own.
+        """
+        loop = asyncio.get_running_loop()
+        self.body, self.headers, self._complete = b"", [], loop.create_future()
         self._protocol.data_received(request)
+        if body:
+            loop.call_soon(self._protocol.data_received, body)
         await self._complete
         if self.status not in (200, 201, 303):
             raise RuntimeError(f"{request[:60]!r}: {self.status} {self.body!r}")

@@ -5,6 +5,7 @@ the parser's own reading of a head whose every byte is the same but the digits o
 """
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mintage.serving.known_requests import KnownRequests
+from mintage.serving.protocol import BoundedProtocol
 from mintage.serving.settings import ServerSection
 from tests.serving.known_or_not import Lab, Nothing
 
@@ -48,6 +50,9 @@ OTHERS = {
     "a coding that is none": POST.replace(LINE, LINE + b"\r\ntransfer-encoding: identity"),
     "another header has the number": POST.replace(LINE, b"x-age: 3\r\n" + LINE),
     "only another header has it": POST.replace(LINE, b"x-age: 3"),
+    "a name that ends alike before": POST.replace(LINE, b"x-content-length: 3\r\n" + LINE),
+    "a length of many digits": POST.replace(LINE, LINE[:-1] + b"1" * 17),
+    "chunks": POST.replace(LINE, b"transfer-encoding: chunked"),
     "a name that ends alike": POST.replace(LINE, b"x-content-length: 3"),
     "waits to continue": POST.replace(LINE, LINE + b"\r\nexpect: 100-continue"),
     "a longer body": POST + b"d",
@@ -87,6 +92,12 @@ async def compare(reads: list[bytes]) -> list[Any]:
     return wanted
 
 
+def apart(data: bytes) -> list[bytes]:
+    """Head and body of *data*, as some clients send them."""
+    head, end, body = data.partition(END)
+    return [head + end, body] if body else [head + end]
+
+
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 async def test_attack_d08_another_head_or_body_behind_a_known_one(other: bytes) -> None:
     """On the same connection, and as often as it comes."""
@@ -95,17 +106,63 @@ async def test_attack_d08_another_head_or_body_behind_a_known_one(other: bytes) 
     await compare([other, other, POST, other])
 
 
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+async def test_attack_d08_head_and_body_in_two_reads(other: bytes) -> None:
+    reads = apart(POST)
+    noted = await compare([*reads, POST, *apart(other), *reads, other, *reads])
+    assert [message["body"] for message in noted[1:4:2]] == [b"abc", b"abc"]
+    await compare([*apart(other), other, *apart(other), *reads, *apart(other)])
+
+
 KNOWN = {"another length of body", "a length of two digits", "other letters", "another method",
-         "a large body", "the last one", "an older version",
-         "a method with no body", "answered before it is read"}  # fmt: skip
+         "a large body", "the last one", "an older version", "a body that ends like a head",
+         "a method with no body", "answered before it is read", "a request in the body",
+         "another header has the number", "a name that ends alike before", "a shorter body", "no body"}  # fmt: skip
+KNOWN_BY_ITS_HEAD = {"a longer body", "a body longer by a line break", "a larger body",
+                     "another request behind", "a request without a body behind"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OTHERS)
 async def test_attack_d08_only_what_has_one_reading_and_no_secret_is_remembered(name: str) -> None:
+    for reads, names in [([OTHERS[name]], KNOWN), (apart(OTHERS[name]), KNOWN | KNOWN_BY_ITS_HEAD)]:
+        known = KnownRequests()
+        await Lab(known).deliver(reads)
+        remembered = [key for key in known if isinstance(key, tuple)]
+        assert bool(remembered) == (name in names)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+async def test_a_body_may_come_after_its_head(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parser gets neither, and what is behind the body is parsed."""
     known = KnownRequests()
-    await Lab(known).deliver([OTHERS[name]])
-    remembered = [key for key in known if isinstance(key, tuple)]
-    assert bool(remembered) == (name in KNOWN)
+    lab = Lab(known)
+    await lab.deliver([POST])
+    parsed: list[bytes] = []
+    on_url = BoundedProtocol.on_url
+
+    def noted(self: BoundedProtocol, url: bytes) -> None:
+        parsed.append(url)
+        on_url(self, url)
+
+    monkeypatch.setattr(BoundedProtocol, "on_url", noted)
+    at = POST.index(END) + len(END) + size
+    other = b"GET /behind HTTP/1.1\r\n\r\n"
+    reads = [POST[:at], POST[at:], POST[:at], POST[at:] + other, POST]
+    delivered = (await lab.deliver(reads))[:-2]
+    assert parsed == [b"/behind"]
+    assert [each["path"] for each in delivered if "path" in each] == ["/", "/", "/behind", "/"]
+    assert b"".join(each.get("body", b"") for each in delivered) == b"abc" * 3
+
+
+async def test_attack_d08_the_number_of_another_header_is_no_length() -> None:
+    alike = [POST.replace(LINE, b"x-content-length: %d\r\n" % size + LINE) for size in (3, 4, 2)]
+    await compare([*alike, *alike, *apart(alike[1]), *apart(alike[2])])
+
+
+async def test_attack_d08_a_long_body_of_a_known_head_in_many_pieces() -> None:
+    data = post(b"x" * 200_000)
+    pieces = [data[at : at + 30_000] for at in range(0, len(data), 30_000)]
+    await compare([POST, *pieces, POST + data[:100], data[100:] + POST[:20], POST[20:]])
 
 
 async def test_a_post_is_parsed_once_whatever_its_length() -> None:
@@ -123,9 +180,11 @@ async def test_a_post_is_parsed_once_whatever_its_length() -> None:
 
 
 async def test_attack_d08_a_known_head_is_split_anywhere() -> None:
+    head = POST.index(END) + len(END)
     for at in range(1, len(POST)):
         await compare([POST, POST[:at], POST[at:], POST])
         await compare([POST, POST + POST[:at], POST[at:] + POST, POST])
+        await compare([POST, POST[:head], POST[head:] + POST[:at], POST[at:], POST])
 
 
 async def test_attack_e05_a_known_head_counts_for_the_limits_as_any_other() -> None:
@@ -185,12 +244,15 @@ def some_reads(draw: st.DrawFn) -> list[bytes]:
         stated = len(body) + draw(st.sampled_from([0, 0, 0, 0, 1, -1]))
         filled = [line.replace(b"%d", b"%d" % max(stated, 0)) for line in kind]
         data = b"\r\n".join([first, *filled]) + END + body
-        cut = draw(st.sampled_from(["whole", "whole", "split", "joined"]))
+        cut = draw(st.sampled_from(["whole", "whole", "apart", "apart", "split", "joined"]))
         if cut == "joined" and reads:
             reads[-1] += data
+        elif cut == "apart":
+            reads += apart(data)
         elif cut == "split":
-            at = draw(st.integers(1, len(data) - 1))
-            reads += [data[:at], data[at:]]
+            ends = draw(st.lists(st.integers(1, len(data) - 1), min_size=1, max_size=4))
+            at = [0, *sorted({*ends}), len(data)]
+            reads += [data[start:end] for start, end in pairwise(at)]
         else:
             reads.append(data)
     return reads

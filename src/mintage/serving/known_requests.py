@@ -2,6 +2,7 @@
 
 Clients repeat requests. One without a body often is the same byte for byte, and one with a body
 differs from the one before in the length that its head states. To the parser each is the first.
+Some clients send head and body apart, so a head is known without its body, too.
 """
 
 import re
@@ -15,19 +16,21 @@ from mintage.concurrency.bounded_memory import BoundedMemory
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 Key: TypeAlias = bytes | tuple[bytes, bytes, int] | None
-"""A whole request; or its head without the digits of the length, and how many bytes those take.
+"""A whole request; or its head without the digits of the length, and how many those are.
 
 None: this request can't be known.
 """
 
 _KEPT: Final = 1000  # requests
 _LONGEST_KEPT: Final = 4096  # bytes of a head
-_LONGEST_WITH_BODY: Final = 65536
+_LONGEST_READ: Final = 65536
 END: Final = b"\r\n\r\n"  # of a head
+_SIZE_OF_END: Final = len(END)
 _LENGTH: Final = b"content-length"
 _NEVER_KEPT: Final = frozenset({b"cookie", b"dpop", b"traceparent", b"tracestate", b"x-request-id"})
 _BASIC: Final = re.compile(rb"basic\b", re.IGNORECASE)
-_LENGTH_LINE: Final = b"\r\n" + _LENGTH
+# As clients write it; whatever is written in another way, the parser reads.
+_find_length: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([1-9][0-9]{0,15})\r\n").search
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -47,29 +50,33 @@ class Parsed(msgspec.Struct, frozen=True):
     for_head: bool
     length_at: int | None = None
 
-    def with_length(self, body: bytes) -> RawHeaders:
-        """The headers, which state the length of *body*."""
+    def with_length(self, length: int) -> RawHeaders:
+        """The headers, which state that the body has *length* bytes."""
         assert self.length_at is not None  # noqa: S101  (the caller looked)
         headers = [*self.headers]
-        headers[self.length_at] = (_LENGTH, b"%d" % len(body))
+        headers[self.length_at] = (_LENGTH, b"%d" % length)
         return headers
 
 
-def split(data: bytes) -> tuple[Key, bytes]:
-    """(key, body) of *data*, which are one whole request if a request is known by that key.
+def split(data: bytes) -> tuple[Key, bytes, int]:
+    """(key, body, left) of *data*, which begin a request, if a request is known by that key.
 
-    The bytes behind the head are the body only if the head states their number, and states it the
-    way a number is written: a known head with any other length has another key.
+    *body*: what is here of it. *left*: how many more bytes of it are to come. They are what the
+    head states, and it states it the way a number is written: with any other length, and with
+    another request behind the body, there is no key.
     """
-    if len(data) > _LONGEST_WITH_BODY:
-        return None, b""
-    end = data.find(END) + len(END)
+    if len(data) > _LONGEST_READ:
+        return None, b"", 0
+    end = data.find(END) + _SIZE_OF_END
+    found = _find_length(data, 0, end)
+    if found is None:
+        return (data if end == len(data) else None), b"", 0
+    at, stop = found.span(1)
     body = data[end:]
-    stated = b": %d\r\n" % len(body)
-    at = data.find(stated, 0, end)
-    if at < 0:
-        return None, b""
-    return (data[:at], data[at + len(stated) : end], len(stated)), body
+    left = int(found[1]) - len(body)
+    if left < 0:
+        return None, b"", 0
+    return (data[:at], data[stop:end], stop - at), body, left
 
 
 class KnownRequests(BoundedMemory[Key, Parsed]):
@@ -78,8 +85,8 @@ class KnownRequests(BoundedMemory[Key, Parsed]):
     def __init__(self) -> None:
         super().__init__(_KEPT)
 
-    def keep(self, key: Key, body: bytes, parsed: Parsed) -> None:
-        """Remember that one whole request with *key* and *body* was *parsed*.
+    def keep(self, key: Key, length: int, parsed: Parsed) -> None:
+        """Remember that one request with *key* and *length* bytes of body was *parsed*.
 
         Not with a query, a cookie or a client's secret: they do not stay in memory. Not with what
         is another one each time: it would push out what comes again. And not if anything but the
@@ -92,12 +99,11 @@ class KnownRequests(BoundedMemory[Key, Parsed]):
         if any(name == b"authorization" and _BASIC.match(value) for name, value in headers):
             return
         if isinstance(key, tuple):
-            before, after, _ = key
-            is_stated = before.lower().endswith(_LENGTH_LINE) and names.count(_LENGTH) == 1
-            if not is_stated or b"transfer-encoding" in names:
+            if names.count(_LENGTH) != 1 or b"transfer-encoding" in names:
                 return
+            before, after, _ = key
             at = names.index(_LENGTH)
-            if headers[at][1] == b"%d" % len(body) and len(before) + len(after) <= _LONGEST_KEPT:
+            if headers[at][1] == b"%d" % length and len(before) + len(after) <= _LONGEST_KEPT:
                 self[key] = replace(parsed, length_at=at)
         elif key is not None and len(key) <= _LONGEST_KEPT:
             self[key] = parsed

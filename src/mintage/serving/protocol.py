@@ -65,6 +65,7 @@ class BoundedProtocol(HttpToolsProtocol):
         "_fruitless",
         "_has_place",
         "_is_last",
+        "_left",
         "_parsed",
         "_phase",
         "_quiet",
@@ -93,6 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = self._seen = 0  # bytes of the body, now and a second ago
         self._fruitless = 0  # bytes since the parser last had something to say
         self._read = 0  # bytes that came last, at once
+        self._left = 0  # bytes to come of a body whose head was known
         self._why: Refusal | None = None
         self._parsed: Parsed | None = None  # the head that came last with these bytes
         self._upgrading = False
@@ -140,19 +142,20 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         phase = self._phase
         key: Key = None
-        body = b""
+        body, left = b"", 0
         if not self._fruitless and (phase is _IDLE or phase is _NEW):
-            key, body = (data, b"") if data.endswith(END) else split(data)
-            if (parsed := self.known.get(key)) is not None:
-                self._read = len(data)
-                self._begin(parsed, body)
-                return
+            known = self.known
+            if data.endswith(END) and (parsed := known.get(data)) is not None:
+                return self._begin(parsed, 0, b"")
+            key, body, left = split(data)
+            if (parsed := known.get(key)) is not None:
+                return self._begin_known(parsed, body, left)
         self._read = len(data)
         self._fruitless += self._read
         if phase is _REFUSED:
-            if self._fruitless > _LINGER_BYTES:
-                self.transport.abort()
-            return
+            return self._linger()
+        if self._left and not (data := self._behind_body(data)):
+            return None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -163,13 +166,40 @@ class BoundedProtocol(HttpToolsProtocol):
         bounds = self.bounds
         if self._fruitless > bounds.max_head_bytes or len(self.headers) > bounds.max_headers:
             self._refuse(HEAD_TOO_LARGE)
-        if key is not None and self._parsed is not None and self._is_one(body):
-            self.known.keep(key, body, self._parsed)
+        if key is not None and self._parsed is not None and self._phase is _after(left):
+            self.known.keep(key, len(body) + left, self._parsed)
+        return None
 
-    def _is_one(self, body: bytes) -> bool:
-        """Whether what came last was one request, all of it, and with *body*."""
-        is_whole = self._phase is _ANSWER and self._received == len(body)
-        return is_whole and not self.pipeline
+    def _linger(self) -> None:
+        """It was refused, and may read why, but not send without end."""
+        if self._fruitless > _LINGER_BYTES:
+            self.transport.abort()
+
+    def _begin_known(self, parsed: Parsed, body: bytes, left: int) -> None:
+        """Begin to answer a request whose head is known, and of whose body *left* bytes will come.
+
+        The parser gets none of it: all that is to be read of a body of a stated length is where it
+        ends. What follows is the parser's again.
+        """
+        if left:
+            self._quiet = self._received = self._seen = 0
+            self._left = left
+            self._begin(parsed, len(body) + left)
+            if body:
+                self.on_body(body)
+        else:
+            self._begin(parsed, len(body), body)
+
+    def _behind_body(self, data: bytes) -> bytes:
+        """Take from *data* what they have of the body, and return what is behind it."""
+        left = self._left
+        body = data[:left]
+        self._left = left = left - len(body)
+        self.on_body(body)
+        if left:
+            return b""
+        self.on_message_complete()
+        return data[len(body) :]
 
     @property
     def idle(self) -> int | None:
@@ -297,14 +327,14 @@ class BoundedProtocol(HttpToolsProtocol):
             scope, headers, plain, keep_alive, self.expect_100_continue, method == b"HEAD"
         )
 
-    def _begin(self, parsed: Parsed, body: bytes | None = None) -> None:
+    def _begin(self, parsed: Parsed, length: int = 0, body: bytes | None = None) -> None:
         """Begin to answer a request, when those before it are answered.
 
-        *body*: all of it, if it is here.
+        *length*: of its body, if the head was known. *body*: all of it, if it is here.
         """
         is_whole = body is not None
         cycle = Cycle(
-            self._scope(parsed, body or b""),
+            self._scope(parsed, length),
             self.transport,
             self.flow,
             self.server_state.default_headers,
@@ -329,14 +359,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.append(cycle)
 
-    def _scope(self, parsed: Parsed, body: bytes = b"") -> Scope:
+    def _scope(self, parsed: Parsed, length: int = 0) -> Scope:
         return {
             **parsed.scope,
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,
-            "headers": [*parsed.headers] if parsed.length_at is None else parsed.with_length(body),
+            "headers": [*parsed.headers]
+            if parsed.length_at is None
+            else parsed.with_length(length),
             "state": self.app_state.copy(),
         }
 
@@ -440,7 +472,7 @@ class BoundedProtocol(HttpToolsProtocol):
             or (self._phase is _BODY and not running.response_started)
         )
         clean = clean and self._phase not in (_ANSWER, _REST)
-        self._phase, self._waited, self._fruitless = _REFUSED, 0, 0
+        self._phase, self._waited, self._fruitless, self._left = _REFUSED, 0, 0, 0
         self.pipeline.clear()
         _abandon(running)
         _abandon(self.cycle)
@@ -466,6 +498,11 @@ def _websocket(places: Places, **given: Any) -> asyncio.Protocol:
     from mintage.serving.websocket import BoundedWebSocket
 
     return BoundedWebSocket(places, **given)
+
+
+def _after(left: int) -> Phase:
+    """The phase after one request, of whose body *left* bytes are to come."""
+    return _BODY if left else _ANSWER
 
 
 def _abandon(cycle: Cycle | None) -> None:
