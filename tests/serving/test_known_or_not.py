@@ -117,7 +117,8 @@ async def test_attack_d08_head_and_body_in_two_reads(other: bytes) -> None:
 KNOWN = {"another length of body", "a length of two digits", "other letters", "another method",
          "a large body", "the last one", "an older version", "a body that ends like a head",
          "a method with no body", "answered before it is read", "a request in the body",
-         "another header has the number", "a name that ends alike before", "a shorter body", "no body"}  # fmt: skip
+         "another header has the number", "a name that ends alike before", "a shorter body",
+         "no body"}  # fmt: skip
 KNOWN_BY_ITS_HEAD = {"a longer body", "a body longer by a line break", "a larger body",
                      "another request behind", "a request without a body behind"}  # fmt: skip
 
