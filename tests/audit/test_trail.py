@@ -192,6 +192,51 @@ class TestFile:
             (of, number) for of in range(4) for number in range(500)
         }
 
+    def test_gets_many_records_in_one_write(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sink, writes = FileSink(tmp_path / "audit.jsonl"), list[bytes]()
+        monkeypatch.setattr(os, "write", partial(_note, writes))
+        sink.write([b"1\n", b"2\n", b"3\n"])
+        assert writes == [b"1\n2\n3\n"]
+
+    def test_that_is_a_pipe_gets_each_record_by_itself(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, writes = tmp_path / "audit.pipe", list[bytes]()
+        os.mkfifo(path)
+        reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        sink = FileSink(path)
+        monkeypatch.setattr(os, "write", partial(_note, writes))
+        sink.write([b"1\n", b"2\n"])
+        os.close(reading)
+        assert writes == [b"1\n", b"2\n"]
+
+    @pytest.mark.parametrize(
+        ("room", "first", "then"),
+        [
+            (0, 0, b"11\n22\n33\n"),
+            (1, 0, b"1\n11\n22\n33\n"),
+            (3, 1, b"11\n22\n33\n"),
+            (5, 1, b"11\n22\n22\n33\n"),
+            (8, 2, b"11\n22\n33\n33\n"),
+        ],
+    )
+    def test_that_gets_full_within_a_write_has_each_record_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, first: int, then: bytes
+    ) -> None:
+        """A record that was cut short is there as well, as a line of its own."""
+        path, lines, write = tmp_path / "audit.jsonl", [b"11\n", b"22\n", b"33\n"], os.write
+        sink = FileSink(path)
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", lambda to, data: write(to, data[:room]))
+            with pytest.raises(NotWritten) as told:
+                sink.write(lines)
+        assert told.value.written == first
+        sink.write(lines[first:])
+        sink.close()
+        assert path.read_bytes() == then
+
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
     def test_on_a_full_disk_keeps_the_record_for_later(self, tmp_path: Path) -> None:
         path = tmp_path / "audit.jsonl"
@@ -204,6 +249,12 @@ class TestFile:
         until(lambda: trail.problem is None)
         trail.close()
         assert json.loads(path.read_text()) == {"number": 1}
+
+
+def _note(writes: list[bytes], _: int, data: bytes) -> int:
+    """In place of ``os.write``."""
+    writes.append(data)
+    return len(data)
 
 
 def _same(line: bytes, _: int) -> bytes:

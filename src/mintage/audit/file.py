@@ -1,6 +1,7 @@
 """Records in a file that several processes append to, and that may be rotated."""
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,9 @@ _MODE: Final = 0o640  # a program that collects logs may be in the group
 
 
 class FileSink:
-    """Appends each record with one write, so that lines of several processes never mix.
+    """Appends records with one write, so that lines of several processes never mix.
 
+    Many records share a write, but in a pipe, where a large write could mix with others.
     If the file was renamed or removed, a new one is begun under its name: that is how logs are
     rotated, and no signal is needed.
     """
@@ -22,6 +24,7 @@ class FileSink:
         self._path = path
         self._name = str(path)
         self._torn = False
+        self._regular = False
         self._descriptor: int | None = self._open()
 
     @property
@@ -32,16 +35,30 @@ class FileSink:
         written = 0
         try:
             descriptor = self._current()
-            for line in lines:
+            while rest := lines[written:]:
+                some = rest if self._regular else rest[:1]
                 # After a disk was full in the middle of a line, the next one begins anew.
-                whole = b"\n" + line if self._torn else line
+                begun = b"\n" if self._torn else b""
+                whole = begun + b"".join(some)
                 done = os.write(descriptor, whole)
-                self._torn = done < len(whole) and (done > 0 or self._torn)
                 if done < len(whole):
+                    written += self._whole_of(some, done, len(begun))
                     raise NotWritten("only a part of a record could be written", written=written)
-                written += 1
+                self._torn = False
+                written += len(some)
         except OSError as error:
             raise NotWritten(error.strerror or str(error), written=written) from None
+
+    def _whole_of(self, lines: Sequence[bytes], done: int, begun: int) -> int:
+        """How many of *lines* are whole, of which *done* bytes were written after *begun*."""
+        if done == 0:
+            return 0
+        left, number = done - begun, 0
+        while left >= len(lines[number]):
+            left -= len(lines[number])
+            number += 1
+        self._torn = left > 0
+        return number
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -63,7 +80,9 @@ class FileSink:
         return self._descriptor
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _MODE)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _MODE)
+        self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return descriptor
 
 
 class StreamSink:

@@ -4,14 +4,14 @@ import datetime as dt
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from mintage.audit.categories import CATEGORIES, OTHER
 from mintage.concurrency.bounded_memory import BoundedMemory
-from mintage.events.event import Event, Subject
+from mintage.events.event import Event, Party, Subject
 
 SCHEMA: Final = 1
 """The version of the records. It grows when a field changes its name or its meaning."""
@@ -19,7 +19,7 @@ SCHEMA: Final = 1
 _ECS: Final = "8.17.0"
 _MAX_TEXT: Final = 1000  # characters: a provider's error code may have any length
 _MAX_HASHES: Final = 1000
-_OF_ALL: Final = frozenset({"party", "origin", "reason"})
+_ELSEWHERE: Final = frozenset({"party", "origin", "reason", "subject"})  # in ECS's own fields
 
 
 class _What(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -106,13 +106,20 @@ def _ours(event: Event, **counts: int) -> dict[str, Any]:
     """What ECS has no names for. Texts have a limited length."""
     found: dict[str, Any] = {"schema": SCHEMA}
     for part in (event.party, event):
-        for name in part.__struct_fields__:
+        for name in _names(type(part)):
             value = getattr(part, name)
-            if value is None or value == () or name in _OF_ALL or name == "subject":
+            if value is None or value == ():
                 continue
             found[name] = value[:_MAX_TEXT] if isinstance(value, str) else value
-    found.update((name, count) for name, count in counts.items() if count)
+    if any(counts.values()):
+        found |= {name: count for name, count in counts.items() if count}
     return found
+
+
+@cache
+def _names(kind: type[Party] | type[Event]) -> list[str]:
+    """The members of a part of an event that `_ours` takes."""
+    return [name for name in kind.__struct_fields__ if name not in _ELSEWHERE]
 
 
 def _time(at: float) -> str:
