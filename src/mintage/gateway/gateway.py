@@ -173,12 +173,16 @@ class Gateway:
             if (course := judged.course) is None:
                 return await self._in_a_session(still_good, scope, receive, send, backend, access)
             proxy = self.proxy
-            told = proxy.credentials.at_hand(access, resource)
-            identity, authorization = told or await proxy.credentials.of(access, resource)
+            credentials = proxy.credentials
+            # The credential gets no name, or a stream would keep it in memory to its end.
             await proxy.forward(
                 course,
                 course.body(receive, head.varying.get(_LENGTH)),
-                of_the_user(identity, authorization, _own(scope, head, backend.passing.lets)),
+                of_the_user(
+                    *credentials.at_hand(access, resource)
+                    or await credentials.of(access, resource),
+                    _own(scope, head, backend.passing.lets),
+                ),
                 scope,
                 send,
                 user=access.user,

@@ -30,7 +30,6 @@ from mintage.web.cors import private, readable
 NEVER_PASSED: Final = frozenset({"TRACE", "TRACK", "CONNECT"})
 _ALLOW: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _WITHOUT_CONTENT: Final = (204, 304)
-_EVENT_STREAM: Final = b"text/event-stream"
 _DECIDED_BY_VALUE: Final = frozenset({b"connection", b"location", b"set-cookie"})
 _USUAL_NAMES: Final = 1024  # bytes of all names of an answer that are remembered
 _FOR_ANY_PAGE: Final = readable([])
@@ -146,12 +145,15 @@ class Proxy:
                 if answer.complete:
                     await send({"type": "http.response.body", "body": await answer.chunk()})
                 else:
+                    is_stream = is_event_stream(answer.headers)
+                    answer.headers = []  # they are sent
+                    endless = is_stream and scope["method"] == "GET"
                     with self.watch.over(check) as lasting:
                         lasting.begin()
-                        await self._relay(answer, pool, send, endless=scope["method"] == "GET")
+                        await self._relay(answer, pool, send, endless=endless)
             except Ended as error:
                 log.info("%s: ended an answer under way: %s", scope["path"], error)
-                ended = is_event_stream(answer.headers)
+                ended = is_stream
             except MintageError as error:
                 # Headers are out: an answer that ends early is the only way to tell.
                 log.warning("%s: %s: %s", scope["path"], pool.where, error)
@@ -164,7 +166,6 @@ class Proxy:
 
     async def _relay(self, answer: Connection, pool: Pool, send: Send, *, endless: bool) -> None:
         silence = pool.limits.silence
-        endless = endless and _is_event_stream(answer.headers)
         if endless:
             self._streams.add(answer)
             if self._draining:
@@ -173,12 +174,16 @@ class Proxy:
             more = True
             while more:
                 if silence is None:
-                    chunk = await answer.chunk()
+                    while not answer.has_part:
+                        await answer.news()
                 else:
                     async with asyncio.timeout(silence):
-                        chunk = await answer.chunk()
+                        while not answer.has_part:
+                            await answer.news()
+                chunk = answer.take()
                 more = not answer.at_end()
                 await send({"type": "http.response.body", "body": chunk, "more_body": more})
+                del chunk  # or a silent stream would keep the last one
         except TimeoutError:
             raise BackendError(504, "the backend stopped sending") from None
         finally:
@@ -228,11 +233,3 @@ class _Passed(BoundedMemory[tuple[bytes, ...], tuple[bool, ...] | None]):
 
 
 _passed: Final = _Passed(512)
-
-
-def _is_event_stream(headers: RawHeaders) -> bool:
-    """Whether the response with *headers*, whose names are in lower case, is an event stream."""
-    for name, value in headers:
-        if name == b"content-type":
-            return value.startswith(_EVENT_STREAM)
-    return False

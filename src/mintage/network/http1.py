@@ -73,10 +73,17 @@ class Connection(asyncio.Protocol):
 
     async def chunk(self) -> bytes:
         """The next part of the body, empty at its end. Raises as `head` does."""
-        while not self._chunks:
-            if self.complete:
-                return b""
+        while not self.has_part:
             await self.news()
+        return self.take()
+
+    @property
+    def has_part(self) -> bool:
+        """Whether a part of the body has come that was not taken, or its end."""
+        return self.complete or bool(self._chunks)
+
+    def take(self) -> bytes:
+        """All that has come of the body and was not taken."""
         found = b"".join(self._chunks)
         self._chunks.clear()
         self._buffered = 0

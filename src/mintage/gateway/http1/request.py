@@ -51,11 +51,6 @@ class Body(msgspec.Struct):
             raise InvalidRequest("the body is not as long as its Content-Length says")
         return data
 
-    async def disconnected(self) -> None:
-        """Returns when the client has disconnected. The body must be at its end."""
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-
 
 class BackendRequest(msgspec.Struct, eq=False):
     """A request with *head*. Call `end` when all is done, whatever happened."""
@@ -114,7 +109,9 @@ class BackendRequest(msgspec.Struct, eq=False):
             while self.body.more:
                 await connection.write(await self.body.piece())
             self._asked_at = self._loop.time()
-            await self.body.disconnected()
+            # Not in a coroutine of its own: an idle stream would keep its frame.
+            while (await self.body.receive())["type"] != "http.disconnect":
+                pass
             connection.fail(ClientGone())
         except BackendError:
             return  # the answer, or the lack of one, says it better
