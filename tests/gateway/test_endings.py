@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from types import FrameType
 from typing import Any
 
 import httpx2
@@ -34,6 +35,11 @@ async def overrides(raw: RawBackend, download: Scripted) -> AsyncIterator[dict[s
         yield {
             "resource": [
                 {"path": "/mcp", "backend": f"http://127.0.0.1:{raw.port}", "scopes": ["tools"]},
+                {
+                    "path": "/own",
+                    "backend": f"http://127.0.0.1:{raw.port}",
+                    "credential": "upstream",
+                },
                 {"path": "/zip", "backend": f"http://127.0.0.1:{port}", "scopes": ["tools"]},
                 {
                     "path": "/run",
@@ -196,3 +202,26 @@ async def test_a_look_that_comes_to_its_end_after_the_answer_ends_nothing() -> N
         await asyncio.sleep(0)  # here it would be cancelled
     assert lasting.refusal is None
     assert len(looked) == 0
+
+
+async def test_a_stream_keeps_no_credential_for_the_backend(world: World, raw: RawBackend) -> None:
+    """It was sent. A stream may last for hours, and there may be thousands."""
+    async with under_way(world, "/own/events") as answer:
+        await anext(answer.aiter_raw())
+        credential = dict(raw.seen[-1]["headers"])[b"authorization"].decode()
+        assert credential == "Bearer upstream"
+        kept = [
+            f"{frame.f_code.co_qualname}: {name}"
+            for task in asyncio.all_tasks()
+            for frame in frames(task.get_coro())
+            for name, value in frame.f_locals.items()
+            if frame.f_globals["__name__"].startswith("mintage.") and credential in repr(value)
+        ]
+        assert kept == []
+
+
+def frames(coroutine: object) -> Iterator[FrameType]:
+    """Those of *coroutine*, and of each that it waits for."""
+    while (frame := getattr(coroutine, "cr_frame", None)) is not None:
+        yield frame
+        coroutine = getattr(coroutine, "cr_await", None)
