@@ -2,7 +2,7 @@
 
 import httpx2
 import pytest
-from playwright.async_api import async_playwright
+from playwright.async_api import Browser
 from starlette.types import Message
 
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
@@ -137,13 +137,11 @@ REDEEM_AND_CALL = """async ([tokenEndpoint, form, resource]) => {
 PEEK = """async (url) => fetch(url).then(() => 'read', (error) => error.name)"""
 
 
-async def test_a_script_of_another_origin_goes_the_whole_way(world: World, chromium: str) -> None:
+async def test_a_script_of_another_origin_goes_the_whole_way(
+    world: World, browser_of_all: Browser
+) -> None:
     """What MCP Inspector does, in a real browser; only the consent page is closed to it."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = await browser.new_page()
+    async with await browser_of_all.new_page() as page:
         await page.goto(f"{world.backend.url}/inspector")
         found = await page.evaluate(DISCOVER_AND_REGISTER, [world.resource, REDIRECT_URI])
         assert found["status"] == 401
@@ -163,4 +161,3 @@ async def test_a_script_of_another_origin_goes_the_whole_way(world: World, chrom
         assert called["status"] == 200
         assert called["body"]["headers"]["mcp-param-region"] == "here"
         assert await page.evaluate(PEEK, client.authorization().url) == "TypeError"
-        await browser.close()

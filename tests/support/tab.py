@@ -1,28 +1,32 @@
 """A tab of Chromium, and pictures of what it shows."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Browser, Page
+
+from tests.support.shared_browser import shared_browser
+
+
+@pytest.fixture(scope="session")
+def browser_of_all(chromium: str) -> Iterator[Browser]:
+    """The Chromium of this process; a test has a tab in a context of its own."""
+    with shared_browser(chromium) as browser:
+        yield browser
 
 
 @pytest.fixture
-async def tab(chromium: str) -> AsyncIterator[Page]:
+async def tab(browser_of_all: Browser) -> AsyncIterator[Page]:
     """A tab; a violated policy or an error on the console fails the test."""
     complaints: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        context = await browser.new_context(viewport={"width": 900, "height": 900})
-        page = await context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        yield page
-        await browser.close()
+    context = await browser_of_all.new_context(viewport={"width": 900, "height": 900})
+    page = await context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    await context.close()
     notes = ("Failed to load resource", "Clear-Site-Data header on")
     assert [text for text in complaints if not text.startswith(notes)] == []
 
