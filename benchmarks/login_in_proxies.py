@@ -7,15 +7,16 @@
 
 All are run with the manual's files, one process each, in front of one nginx that answers with a
 kilobyte. *alone*: no question. *floor*: as *asking*, but another nginx says yes at once: what the
-proxy's own half of a question costs. *asking*: `/verify` for each request. *kept*: nginx keeps
-answers. *verifying*: the proxy verifies tokens itself. The floors of these two have the same lines
-with nothing to do: nginx's answers are 204 (of njs, where it verifies), HAProxy knows each token,
-and Envoy's filters return at once. In each round everybody gets a turn, so that
-a slow moment of the machine hits them all. wrk sends the requests where it is installed; our own
-clients take more of the machine than nginx does. CPU is what the proxy and Mintage took for one
-request: it says more than the rate does on a machine that has other work. The instructions of the
-proxy's process, which valgrind counts, do not depend on other work; but a proxy is slow
-under valgrind, so more of its answers expire: *verifying* with nginx counts some of those.
+proxy's own half of a question costs. *asking*: `/verify` for each request, which nginx asks at a
+Unix socket, and the others at a port. *kept*: nginx keeps answers. *verifying*: the proxy verifies
+tokens itself. The floors of these two have the same lines with nothing to do: nginx's answers are
+204 (of njs, where it verifies), HAProxy knows each token, and Envoy's filters return at once. In
+each round everybody gets a turn, so that a slow moment of the machine hits them all. wrk sends the
+requests where it is installed; our own clients take more of the machine than nginx does. CPU is
+what the proxy and Mintage took for one request: it says more than the rate does on a machine that
+has other work. The instructions of the proxy's process, which valgrind counts, do not depend on
+other work; but a proxy is slow under valgrind, so more of its answers expire: *verifying* with
+nginx counts some of those.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -47,6 +49,7 @@ from benchmarks.systems import MintageServers, mintage, provider
 from benchmarks.timing import machine
 from benchmarks.wrk import by_wrk
 from mintage.cli.verify_files import Files
+from mintage.demo.stage import process
 from mintage.testing.nanoidp import free_port
 
 KINDS: Final = ("nginx", "haproxy", "caddy", "envoy")
@@ -166,12 +169,13 @@ def modes(kind: str) -> tuple[str, ...]:
 
 
 def command(
-    kind: str, mode: str, directory: Path, *, listen: int, mintage: int, tools: int
+    kind: str, mode: str, directory: Path, *, listen: int, mintage: int | Path, tools: int
 ) -> list[str]:
     """The command line of the proxy; its files are in *directory*."""
     if mode == "alone":
         found = _alone(kind, directory, listen=listen, tools=tools)
     elif mode.startswith("verifying"):
+        assert isinstance(mintage, int)
         issuer = verifying_proxies.Issuer(mintage, keys=[])
         found = verifying_proxies.COMMANDS[kind](
             directory, listen=listen, issuer=issuer, tools=tools
@@ -245,8 +249,9 @@ class Around:
     servers: MintageServers
     pid: int
     tools: int
-    says_yes: int
+    says_yes: int | Path
     token: str
+    socket: Path | None
 
     @asynccontextmanager
     async def proxy(self, mode: str, *wrapper: str) -> AsyncIterator[tuple[int, int, Path]]:
@@ -259,7 +264,11 @@ class Around:
                 await files.renew(time.time())
                 keeper = asyncio.create_task(_keep(files))
                 stack.callback(keeper.cancel)
-            asked = self.says_yes if mode == "floor" else self.servers.ports[0]
+            asked: int | Path = self.servers.ports[0]
+            if mode == "floor":
+                asked = self.says_yes
+            elif self.socket is not None and not mode.startswith("verifying"):
+                asked = self.socket
             line = command(self.kind, mode, home, listen=listen, mintage=asked, tools=self.tools)
             log = home / "log"
             pid = await stack.enter_async_context(
@@ -277,18 +286,49 @@ async def around(kind: str, directory: Path) -> AsyncIterator[Around]:
         upstream = await stack.enter_async_context(provider(directory, lifetime=LONG))
         servers = mintage(directory / "mintage", upstream, "memory://")
         _configured(servers, kind, upstream)
-        serving = await stack.enter_async_context(servers.serving())
+        socket = directory / "mintage.sock" if kind == "nginx" else None
+        if socket is None:
+            serving = await stack.enter_async_context(servers.serving())
+        else:
+            serving = await stack.enter_async_context(_at_socket(servers, socket))
         tools = free_port()
         await stack.enter_async_context(backend("nginx", directory, tools))
-        says_yes = free_port()
-        yes = f"server {{ listen 127.0.0.1:{says_yes}; return 200; }}"
-        await stack.enter_async_context(nginx(directory / "yes", yes, port=says_yes))
+        port = free_port()
+        says_yes = directory / "yes.sock" if kind == "nginx" else port
+        also = f"listen unix:{says_yes};" if kind == "nginx" else ""
+        yes = f"server {{ listen 127.0.0.1:{port}; {also} return 200; }}"
+        await stack.enter_async_context(nginx(directory / "yes", yes, port=port))
         bench_client = servers.bench_client()
         await bench_client.register()
         session = await bench_client.redeem(await bench_client.log_in())
         bench_client.close()
         token = session.access_token
-        yield Around(kind, directory, servers, serving.pid, tools, says_yes, token)
+        yield Around(kind, directory, servers, serving.pid, tools, says_yes, token, socket)
+
+
+@asynccontextmanager
+async def _at_socket(servers: MintageServers, path: Path) -> AsyncIterator[Process]:
+    """Mintage at the Unix socket *path*, where nginx asks. Its port leads there too."""
+    port = servers.ports[0]
+    passed = f"proxy_pass http://unix:{path}; proxy_set_header Host $http_host;"
+    door = f"server {{ listen 127.0.0.1:{port}; location / {{ {passed} }} }}"
+    home = path.with_name("door")
+    home.mkdir()
+    file = home / "nginx.conf"
+    file.write_text(proxies.framed(home, door))
+    line = [proxies.program("nginx"), "-p", str(home), "-c", str(file)]
+    async with (
+        proxies.running(*line, port=port, log=home / "log"),
+        process(
+            "mintage", "serve", "--config", str(servers.file), "--unix-socket", str(path),
+            ready=f"http://127.0.0.1:{port}/healthz",
+            log=servers.file.with_name("serve.log"),
+        ) as serving,
+    ):  # fmt: skip
+        async with asyncio.timeout(30):
+            while not path.exists():  # noqa: ASYNC110, ASYNC240  (before anything is measured)
+                await asyncio.sleep(0.05)
+        yield serving
 
 
 @asynccontextmanager

@@ -84,9 +84,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 @pytest.fixture
 async def site(
-    world: World, raw: RawBackend, listen: int, tmp_path: Path, asked: Asked
+    world: World, raw: RawBackend, listen: int, tmp_path: Path, asked: Asked, asked_at: int | Path
 ) -> AsyncIterator[World]:
-    async with nginx(tmp_path, listen=listen, mintage=world.port, tools=raw.port, keeps=True):
+    async with nginx(tmp_path, listen=listen, mintage=asked_at, tools=raw.port, keeps=True):
         yield world
 
 

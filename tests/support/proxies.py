@@ -90,14 +90,14 @@ def nginx_command(
     directory: Path,
     *,
     listen: int,
-    mintage: int,
+    mintage: int | Path,
     tools: int,
     page: Path = PAGE,
     keeps: bool = False,
 ) -> list[str]:
     """nginx as on the page, without TLS, on loopback ports: its files are in *directory*.
 
-    *keeps*: it keeps answers.
+    *mintage*: its port or its Unix socket. *keeps*: nginx keeps answers.
     """
     server = re.sub(r"^ *ssl_certificate.*\n", "", block("nginx", page), flags=re.MULTILINE)
     if keeps:
@@ -106,7 +106,9 @@ def nginx_command(
         server,
         {
             "listen 443 ssl;": f"listen 127.0.0.1:{listen};",
-            "127.0.0.1:8080": f"127.0.0.1:{mintage}",
+            "unix:/run/mintage/mintage.sock": (
+                f"unix:{mintage}" if isinstance(mintage, Path) else f"127.0.0.1:{mintage}"
+            ),
             "127.0.0.1:8000": f"127.0.0.1:{tools}",
         },
     )
@@ -202,14 +204,15 @@ async def nginx(
     directory: Path,
     *,
     listen: int,
-    mintage: int,
+    mintage: int | Path,
     tools: int,
     page: Path = PAGE,
     keeps: bool = False,
 ) -> AsyncIterator[Path]:
     """nginx, running; the file of its errors."""
-    ports = {"listen": listen, "mintage": mintage, "tools": tools}
-    command = nginx_command(directory, **ports, page=page, keeps=keeps)
+    command = nginx_command(
+        directory, listen=listen, mintage=mintage, tools=tools, page=page, keeps=keeps
+    )
     log = directory / "nginx.log"
     async with running(*command, port=listen, log=log):
         yield log

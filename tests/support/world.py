@@ -195,7 +195,7 @@ async def opened_world(
         backend_app = Starlette(
             routes=[Route("/{path:path}", backend.__call__, methods=["GET", "POST"])]
         )
-        servers = (_server(app, port), _server(backend_app, backend_port))
+        servers = (_server(app, port=port), _server(backend_app, port=backend_port))
         await stack.enter_async_context(serving(*servers))
         http = await stack.enter_async_context(
             httpx2.AsyncClient(verify=trusted(), trust_env=False, timeout=30)
@@ -203,12 +203,19 @@ async def opened_world(
         yield World(clock, upstream, backend, config, app, running, http, port)
 
 
-def _server(app: Any, port: int) -> uvicorn.Server:
+@asynccontextmanager
+async def at_socket(app: Any, path: Path) -> AsyncIterator[None]:
+    """*app*, served at the Unix socket *path* as well."""
+    async with serving(_server(app, uds=str(path))):
+        yield
+
+
+def _server(app: Any, **where: Any) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
             host="127.0.0.1",
-            port=port,
+            **where,
             log_config=None,
             lifespan="off",
             proxy_headers=False,  # as `mintage serve` has it: we read them ourselves
