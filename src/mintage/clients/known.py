@@ -1,5 +1,6 @@
 """Clients that a redirect URI identifies, because the response goes to them. Pure."""
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -53,6 +54,7 @@ KNOWN_CLIENTS: Final = (
 KNOWN_SCHEMES: Final = frozenset(scheme for one in KNOWN_CLIENTS for scheme in one.schemes)
 
 
+@lru_cache(maxsize=256)
 def known_client(redirect_uri: str) -> str | None:
     """The name of the client that gets what is sent to *redirect_uri*, if it is a known one.
 

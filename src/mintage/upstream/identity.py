@@ -90,20 +90,20 @@ def _number_as_text(value: object) -> object:
 
 def _claims(document: dict[str, Any], where: IdentityMap) -> tuple[dict[str, Any], set[str]]:
     """(claims, the lists of which something was left out)."""
-    found = {name: document.get(name) for name in CLAIMS}
+    found = {name: told for name in CLAIMS if (told := document.get(name)) is not None}
     for name in _MAPPED:
         if (pick := getattr(where, name)) is not None:
             found[name] = pick.read(document)
     unread = set()
     for name in _LISTS:
-        pick, read = getattr(where, name), found.pop(name)
+        pick, read = getattr(where, name), found.pop(name, None)
         told = Pick(pick.path).read(document) if isinstance(pick, Each) else read
         kept = _words(read)
         if kept is not None and (kept or read == []):
             found[name] = kept
         if told is not None and (kept is None or len(kept) < _length(told)):
             unread.add(name)
-    verified = found.pop("email_verified")
+    verified = found.pop("email_verified", None)
     alone = {name: _alone(value) for name, value in found.items() if name not in _LISTS}
     words = {name: value for name, value in alone.items() if _is_word(value)}
     known = words | {name: value for name, value in found.items() if name in _LISTS}

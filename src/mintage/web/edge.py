@@ -43,6 +43,7 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 MAX_BODY: Final = 64 * 1024
 _JSON_TYPE: Final = (b"content-type", b"application/json")
+_HTML_TYPE: Final = (b"content-type", b"text/html; charset=utf-8")
 _FORM_TYPE: Final = b"application/x-www-form-urlencoded"
 _NOT_IN_A_QUERY: Final = frozenset(
     {
@@ -100,6 +101,11 @@ def authorization_of(request: Request) -> str | None:
     if len(values) > 1:
         raise InvalidRequest("Authorization must be given once")
     return values[0].decode("latin-1")
+
+
+def header_of(request: Request, name: bytes) -> str:
+    """The first header *name*, which is in lower case; empty if there is none."""
+    return _first_values(request).get(name, b"").decode("latin-1")
 
 
 def check_get(request: Request) -> None:
@@ -187,6 +193,26 @@ class _Empty(Response):
 def empty_response(*, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
     """A response without a body. The names of *headers* are in lower case."""
     return _Empty(status, headers)
+
+
+class _Page(Response):
+    """HTML, likewise."""
+
+    media_type = "text/html"
+    background = None
+
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str]) -> None:
+        self.body, self.status_code = body, status
+        self.raw_headers = [
+            *_encoded((*headers.items(),)),
+            (b"content-length", b"%d" % len(body)),
+            _HTML_TYPE,
+        ]
+
+
+def html_response(html: str, *, status: int, headers: Mapping[str, str]) -> Response:
+    """*html* as a page. The names of *headers* are in lower case."""
+    return _Page(html.encode(), status, headers)
 
 
 class Failure(msgspec.Struct, frozen=True):

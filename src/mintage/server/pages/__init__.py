@@ -18,7 +18,14 @@ from mintage.server.pages.texts import texts_for
 from mintage.site.branding import Branding
 from mintage.site.site import Site
 from mintage.values import RandomBytes
-from mintage.web.edge import Failure, Handler, guarded, minutes_of
+from mintage.web.edge import (
+    Failure,
+    Handler,
+    guarded,
+    header_of,
+    html_response,
+    minutes_of,
+)
 from mintage.web.forms import Form
 
 if TYPE_CHECKING:
@@ -52,6 +59,7 @@ class Pages:
         self.server_name = branding.name or site.host
         self._branding = branding
         self._templates: Environment | None = None
+        self._known: dict[str, Template] = {}
         if branding.templates is not None:
             self._template("error.html")  # all of them, as they are at the start
         self._at = f"{site.base_path}/{BRANDING.name}"
@@ -69,7 +77,7 @@ class Pages:
         **values: object,
     ) -> Response:
         """The page of *template*; each value is escaped. *ui_locales*: as the client asked."""
-        texts = texts_for(ui_locales, request.headers.get("accept-language", ""))
+        texts = texts_for(ui_locales, header_of(request, b"accept-language"))
         html = self._template(f"{template}.html").render(
             t=texts,
             style=Markup(self._style),  # noqa: S704  (it is part of Mintage)
@@ -81,7 +89,7 @@ class Pages:
             **values,
         )
         headers = self._headers | {"content-language": texts.language}
-        return Response(html, status_code=status, headers=headers, media_type="text/html")
+        return html_response(html, status=status, headers=headers)
 
     def onward(
         self, request: Request, url: str, *, to: str, ui_locales: str | None = None
@@ -131,7 +139,12 @@ class Pages:
             from mintage.server.pages.templates import templates
 
             self._templates = templates(self._branding.templates)
-        return self._templates.get_template(name)
+        template = self._known.get(name)
+        if template is None:
+            template = self._known[name] = self._templates.get_template(name)
+            # Each page copies them, which takes a step for each if they are a chain of mappings.
+            template.globals = dict(template.globals)
+        return template
 
     def _support(self) -> Markup | None:
         """Whom to ask, as HTML; None if the operator did not say."""
