@@ -3,7 +3,9 @@
 import time
 
 import pytest
+from msgspec.structs import replace
 
+from mintage.access.scopes import Call, Rule
 from mintage.dpop.proofs import Proofs
 from mintage.errors import InsufficientScope, InvalidToken
 from mintage.grant_tokens import Tokens
@@ -108,6 +110,27 @@ async def test_attack_a09_a_token_found_good_for_one_resource_is_refused_at_anot
         await desk.check(token, SIBLING)
     with pytest.raises(InsufficientScope):
         await desk.check(token, STRICTER)
+
+
+async def test_attack_a09_a_known_token_that_lacks_a_scope_is_refused_each_time(
+    desk: Desk,
+) -> None:
+    _, token = await desk.log_in()
+    for _ in range(2):
+        with pytest.raises(InsufficientScope):
+            await desk.bearer.check_token(token, STRICTER, ())
+        with pytest.raises(InsufficientScope):
+            desk.bearer.at_hand(token, STRICTER, ())
+
+
+async def test_a_rule_is_asked_about_a_known_token_each_time(desk: Desk) -> None:
+    _, token = await desk.log_in()
+    ruled = replace(RESOURCE, rules=(Rule(path="/admin", scopes=("admin",)),))
+    await desk.bearer.check_token(token, ruled, ())
+    assert desk.bearer.at_hand(token, ruled, ()) is not None
+    assert desk.bearer.at_hand(token, ruled, (Call(method="GET", path="/"),)) is not None
+    with pytest.raises(InsufficientScope):
+        desk.bearer.at_hand(token, ruled, (Call(method="GET", path="/admin"),))
 
 
 async def test_what_is_remembered_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

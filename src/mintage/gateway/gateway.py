@@ -26,7 +26,7 @@ from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours, route
 from mintage.gateway.proven import with_next_nonce
 from mintage.gateway.proxy import Course, Proxy
-from mintage.gateway.watch import Check, run_watched
+from mintage.gateway.watch import Check, Sending
 from mintage.resource.bearer import Access, NoToken
 from mintage.site.resource import Resource
 from mintage.web.cors import for_any_origin
@@ -229,7 +229,8 @@ class Gateway:
     ) -> None:
         assert backend.sessions is not None  # noqa: S101  (otherwise it has a course)
         app = _with_access(backend.sessions, access)
-        await run_watched(self.proxy.watch, check, app, scope, receive, for_any_origin(send))
+        shared = for_any_origin(send)
+        await Sending(self.proxy.watch, check).run(app, scope, receive, shared)
 
     def _wrapped(
         self, scope: Scope, receive: Receive, send: Send, found: Match[Backend], access: Access

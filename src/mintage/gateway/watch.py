@@ -142,13 +142,6 @@ class Lasting:
             self._task.cancel()
 
 
-def run_watched(
-    watch: Watch, check: Check, app: ASGIApp, scope: Scope, receive: Receive, send: Send
-) -> Awaitable[None]:
-    """Run *app*. Once its response has begun, end it when *check* refuses; see `Sending`."""
-    return Sending(watch, check, send).run(app, scope, receive)
-
-
 class Sending(Lasting):
     """The response of an application, which sends it by calling this.
 
@@ -160,12 +153,12 @@ class Sending(Lasting):
 
     __slots__ = ("_send", "began")
 
-    def __init__(self, watch: Watch, check: Check, send: Send) -> None:
-        super().__init__(watch, check)
-        self._send = send
-        self.began: Message | None = None
+    _send: Send
+    began: Message | None
 
-    async def run(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run *app*. Once its response has begun, end it when the check refuses."""
+        self._send, self.began = send, None
         try:
             with self:
                 await app(scope, receive, self)
@@ -176,8 +169,11 @@ class Sending(Lasting):
                 raise
         if (refusal := self.refusal) is not None:
             log.info("%s: ended an answer under way: %s", scope["path"], refusal)
-            if self.began is not None and (ending := _ending_of(self.began)) is not None:
-                await self._send(ending)
+            await self._finish()
+
+    async def _finish(self) -> None:
+        if self.began is not None and (ending := _ending_of(self.began)) is not None:
+            await self._send(ending)
 
     def __call__(self, message: Message) -> Awaitable[None]:
         if self.refusal is not None:

@@ -15,13 +15,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mintage.app import Mintage, Running
 from mintage.errors import MintageError, NotFound
 from mintage.gateway.headers import RawHeaders
-from mintage.gateway.heads import Head, Known, KnownHeads, head_of
+from mintage.gateway.heads import Answer, Head, Known, KnownHeads, head_of
 from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.incoming import Incoming
 from mintage.gateway.list_answers import ListFilter, asking_for_plain
 from mintage.gateway.paths import Match, begins_like_ours
 from mintage.gateway.proven import PROVEN, as_bearer
-from mintage.gateway.watch import run_watched
+from mintage.gateway.watch import Sending
 from mintage.integrations.answers import Outward, answer, as_request
 from mintage.integrations.judged import Judged
 from mintage.integrations.lifespans import lifespan_within
@@ -267,12 +267,17 @@ class Guard:
             return await lifespan_within(
                 partial(self._lifespan, scope), self.app, scope, receive, send
             )
-        if self.open_late is not None and not self.login.is_running:
+        try:
+            running = self.login.running
+        except RuntimeError:
+            if self.open_late is None:
+                raise
             await self.open_late()
-        running, head = self.login.running, head_of(scope)
+            running = self.login.running
+        head = head_of(scope)
         known = self._known.get(head.key)
         if known is not None and known.judged.holds_for(running, scope):
-            app: ASGIApp = partial(self._guarded, known.judged, head)
+            app: ASGIApp = partial(known.answer, known.judged, head)
         else:
             app, known = partial(self._answer, running, head), None
         return await running.router.requests(app, scope, receive, send, head, known)
@@ -297,7 +302,7 @@ class Guard:
         if scope["type"] == "http" and is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)
         judged = Judged(running, scope.get("root_path", ""), found)
-        return await self._guarded(judged, head, scope, receive, send)
+        return await self._answer_of(running)(judged, head, scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, scope: Scope) -> AsyncIterator[None]:
@@ -305,12 +310,13 @@ class Guard:
             self.login.tell_of_shadows(scope)
             yield
 
-    def _guarded(
+    def _answer_of(self, running: Running) -> Answer:
+        return self._admit_measured if running.telemetry.is_on else self._admit
+
+    def _admit_measured(
         self, judged: Judged, head: Head, scope: Scope, receive: Receive, send: Send
     ) -> Awaitable[None]:
         telemetry, path = judged.running.telemetry, judged.found.target.path
-        if not telemetry.is_on:
-            return self._admit(judged, head, scope, receive, send)
         return telemetry.around(partial(self._admit, judged, head), path)(scope, receive, send)
 
     async def _admit(
@@ -348,7 +354,7 @@ class Guard:
                 scope = {**scope, "headers": asking_for_plain(scope["headers"])}
             scope = self._with_user(running, access, resource, scope)
             watch, still_good = running.gateway.proxy.watch, partial(admit, again=True)
-            return await run_watched(watch, still_good, self.app, scope, receive, send)
+            return await Sending(watch, still_good).run(self.app, scope, receive, send)
         except ClientGone:
             return None
         except MintageError as error:
@@ -360,7 +366,8 @@ class Guard:
         """Remember what was judged of *head*, for requests that have the same."""
         request = CURRENT.get()
         address = None if request is None else request.address
-        self._known.keep(head, Known(self._guarded, judged, RESOURCE, address))
+        answer = self._answer_of(judged.running)
+        self._known.keep(head, Known(answer, judged, RESOURCE, address))
 
     def _with_user(
         self, running: Running, access: Access, resource: Resource, scope: Scope

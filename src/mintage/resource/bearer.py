@@ -57,7 +57,8 @@ class Access(msgspec.Struct, frozen=True):
     *ends_at*: of the token, in seconds since the epoch. *by_cookie*: whether it is a browser's
     session. *delegation*: who acts for the user, if the token was exchanged. *cnf*: the key that
     the token is bound to, which its sender has proven. *next_nonce*: for the client's next proof,
-    if it needs another one.
+    if it needs another one. *suffices*: whether *scopes* are known to be all that the resource,
+    for which the token was checked, wants of every request.
     """
 
     opened: OpenGrant
@@ -67,6 +68,7 @@ class Access(msgspec.Struct, frozen=True):
     delegation: Delegation | None = None
     cnf: Confirmation | None = None
     next_nonce: str | None = None
+    suffices: bool = False
 
     @property
     def client_id(self) -> ClientId:
@@ -157,7 +159,8 @@ class Bearer:
         if access.cnf is not None:
             raise _needs_proof()
         note_caller(access)
-        self.judge(access, resource, calls)
+        if calls or not access.suffices:
+            self.judge(access, resource, calls)
         return access
 
     async def check_token(self, token: str, resource: Resource, calls: Sequence[Call]) -> Access:
@@ -277,7 +280,14 @@ class Bearer:
             )
         secret = verified.handle.secret
         ends_at = min(verified.ends_at, self.vault.lifetimes.ends_at(outcome.grant) + CLOCK_LEEWAY)
-        access = Access(outcome, verified.scopes, ends_at, delegation=delegation, cnf=verified.cnf)
+        access = Access(
+            outcome,
+            verified.scopes,
+            ends_at,
+            delegation=delegation,
+            cnf=verified.cnf,
+            suffices=self.hierarchy.covers(verified.scopes, resource.scopes),
+        )
         self._known[token] = _Known(
             secret,
             verified.scopes,
