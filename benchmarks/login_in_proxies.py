@@ -74,7 +74,7 @@ _FLOORS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     },
     "haproxy verifying floor": {
         "haproxy.cfg": (
-            r"req\.fhdr\(authorization\),lua\.judged if \{[^\n]*",
+            r"req\.fhdr\(authorization\),lua\.judged",
             'str("alice tools ")',
         ),
     },

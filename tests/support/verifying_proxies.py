@@ -169,7 +169,8 @@ def haproxy_command(directory: Path, *, listen: int, issuer: Issuer, tools: int)
         if line.strip().startswith(_ONLY_TO_ASK):
             text, left_out = text.replace(f"{line}\n", ""), left_out + 1
     assert left_out == len(_ONLY_TO_ASK)
-    text = proxies.replaced(text, {"\nbackend tools\n": f"\nbackend tools\n{rules}"})
+    host = "    http-request set-header host 127.0.0.1:8000\n".replace("8000", str(tools))
+    text = proxies.replaced(text, {host: f"{host}{rules}"})
     lines = f"    stats socket {directory}/h.sock level admin\n    lua-load-per-thread {loaded}\n"
     file.write_text(text.replace("global\n", f"global\n{lines}", 1))
     return command
