@@ -12,6 +12,7 @@ NAMES = {
     "bearer",
     "gateway",
     "gateway_post",
+    "gateway_post_in_two_reads",
     "forward_auth",
     "refresh",
     "login",

@@ -13,6 +13,11 @@ def test_a_stated_length_is_the_framing() -> None:
     assert (length, chunked, stays) == (3, False, True)
 
 
+def test_a_name_may_hold_a_percent_sign() -> None:
+    head, *_ = head_of(200, [(b"content-length", b"0"), (b"x-%b%", b"%b")])
+    assert head == b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-%b%: %b\r\n\r\n"
+
+
 def test_without_a_length_the_body_is_sent_in_chunks() -> None:
     head, length, chunked, _ = head_of(200, [])
     assert head == b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

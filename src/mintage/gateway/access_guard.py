@@ -106,6 +106,9 @@ class AccessGuard(msgspec.Struct, frozen=True):
         """
         if screened is None:
             screened = AccessGuard.screen(self, headers, resource, method=method, path=path)
+        access = AccessGuard.at_hand(self, screened, resource, again)
+        if access is not None:
+            return access
         if screened.token is None:
             access = await self._checked(
                 screened,
@@ -118,14 +121,28 @@ class AccessGuard(msgspec.Struct, frozen=True):
                 again=again,
             )
         else:
-            token, calls, bearer = screened.token, screened.calls, self.bearer
-            access = bearer.at_hand(token, resource, calls) or await bearer.check_token(
-                token, resource, calls
-            )
+            access = await self.bearer.check_token(screened.token, resource, screened.calls)
         if not again:
-            who = access.opened.grant.login.identity
-            self.limit((resource.path, who.issuer, who.subject))
+            self._count(access, resource)
         return access
+
+    def at_hand(
+        self,
+        screened: Screened | None,
+        resource: Resource,
+        again: bool = False,  # noqa: FBT001, FBT002  (by position: a request pays for each name)
+    ) -> Access | None:
+        """What `admit` returns or raises, if nothing need be read for it. Otherwise None."""
+        if screened is None or screened.token is None:
+            return None
+        access = self.bearer.at_hand(screened.token, resource, screened.calls)
+        if access is not None and not again:
+            self._count(access, resource)
+        return access
+
+    def _count(self, access: Access, resource: Resource) -> None:
+        who = access.opened.grant.login.identity
+        self.limit((resource.path, who.issuer, who.subject))
 
     def screen(
         self, headers: RawHeaders, resource: Resource, *, method: str, path: str

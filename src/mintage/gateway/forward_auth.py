@@ -186,7 +186,8 @@ class ForwardAuth:
         assert backend is not None  # noqa: S101  (`_judge` has found it, or refused)
         assert screened is not None  # noqa: S101
         resource = backend.resource
-        access = await self._guard.admit(
+        guard = self._guard
+        access = guard.at_hand(screened, resource) or await guard.admit(
             scope["headers"],
             resource,
             method=question.method,

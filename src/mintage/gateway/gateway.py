@@ -155,15 +155,18 @@ class Gateway:
                 judged.screened = self.guard.screen(
                     scope["headers"], resource, method=scope["method"], path=found.rest
                 )
-            access = await self.guard.admit(
+            guard, screened = self.guard, judged.screened
+            access = guard.at_hand(screened, resource) or await guard.admit(
                 scope["headers"],
                 resource,
                 method=scope["method"],
                 path=found.rest,
                 incoming=incoming,
-                screened=judged.screened,
+                screened=screened,
             )
-            receive, send = incoming.onward, with_next_nonce(send, access)
+            receive = incoming.onward
+            if access.next_nonce is not None:
+                send = with_next_nonce(send, access.next_nonce)
             if judged.is_wrapped:
                 send = self._wrapped(scope, receive, send, found, access)
             if keep is not None:
@@ -178,10 +181,11 @@ class Gateway:
             await proxy.forward(
                 course,
                 course.body(receive, head.varying.get(_LENGTH)),
-                of_the_user(
-                    *credentials.at_hand(access, resource)
-                    or await credentials.of(access, resource),
-                    _own(scope, head, backend.passing.lets),
+                _own(
+                    credentials.at_hand(access, resource) or await credentials.of(access, resource),
+                    scope,
+                    head,
+                    backend.passing.lets,
                 ),
                 scope,
                 send,
@@ -397,10 +401,17 @@ def _with_access(sessions: Sessions, access: Access) -> ASGIApp:
     return app
 
 
-def _own(scope: Scope, head: Head, lets: Mapping[bytes, bool]) -> RawHeaders:
-    """The headers for the backend that are this request's own, of those that it *lets* pass."""
-    varying = head.varying
-    own = [header for header in varying.items() if lets[header[0]]] if varying else []
+def _own(
+    told: tuple[RawHeaders, str | None], scope: Scope, head: Head, lets: Mapping[bytes, bool]
+) -> RawHeaders:
+    """The headers for the backend that are this request's own.
+
+    They are what the backend is *told* of the user, and those that the backend *lets* pass of what
+    differs each time.
+    """
+    own = of_the_user(*told)
+    if varying := head.varying:
+        own += [header for header in varying.items() if lets[header[0]]]
     if lets[_REFERENCE]:
         own.append((_REFERENCE, scope[REFERENCE].encode()))
     return own

@@ -5,7 +5,6 @@ any spelling that a server behind the gateway might accept (RFC 9700 §4.13).
 """
 
 import logging
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import quote, urljoin
@@ -94,13 +93,11 @@ def of_the_client(
     return [*kept, *_way(client_host, scheme, host)]
 
 
-def of_the_user(
-    identity: RawHeaders, authorization: str | None, more: Iterable[tuple[bytes, bytes]] = ()
-) -> RawHeaders:
-    """Who the user is, the credential for the backend, and *more*."""
+def of_the_user(identity: RawHeaders, authorization: str | None) -> RawHeaders:
+    """A new list: who the user is, and the credential for the backend."""
     if authorization is None:
-        return [*identity, *more]
-    return [*identity, (b"authorization", authorization.encode("latin-1")), *more]
+        return [*identity]
+    return [*identity, (b"authorization", authorization.encode("latin-1"))]
 
 
 @lru_cache(maxsize=1024)

@@ -5,17 +5,14 @@ from typing import Final
 
 from starlette.types import Message, Scope, Send
 
-from mintage.resource.bearer import Access, credential
+from mintage.resource.bearer import credential
 
 PROVEN: Final[ContextVar[str | None]] = ContextVar("proven", default=None)
 """The token of the request under way, if it is bound to a key and its proof was accepted."""
 
 
-def with_next_nonce(send: Send, access: Access) -> Send:
-    """*send*, which tells the client the nonce for its next proof, if it needs another one."""
-    nonce = access.next_nonce
-    if nonce is None:
-        return send
+def with_next_nonce(send: Send, nonce: str) -> Send:
+    """*send*, which tells the client the *nonce* for its next proof."""
     header = (b"dpop-nonce", nonce.encode())
 
     async def told(message: Message) -> None:

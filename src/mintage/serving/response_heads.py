@@ -2,11 +2,10 @@
 
 import http
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
 from mintage.concurrency.bounded_memory import BoundedMemory
-from mintage.web.header_lines import beginnings, control_characters
+from mintage.web.header_lines import BREAK, beginnings, control_characters, templates
 
 Header: TypeAlias = tuple[bytes, bytes]
 
@@ -18,15 +17,20 @@ _CODING: Final = b"\r\ntransfer-encoding: "
 _CONNECTION: Final = b"\r\nconnection: "
 _ABOUT_THE_BODY: Final = frozenset({_LENGTH, _CODING, _CONNECTION})
 _USUAL_NAMES: Final = 1024  # bytes of all names of a response that are remembered
-_IN_CHUNKS: Final = (_CODING, b"chunked")
-_LAST: Final = (_CONNECTION, b"close")
+_IN_CHUNKS: Final = _CODING + b"chunked"
+_LAST: Final = _CONNECTION + b"close"
+_END: Final = b"\r\n\r\n"
 _BODILESS: Final = frozenset({204, 304})
 
 
 class _Layout(NamedTuple):
-    """The beginnings of the lines, and which of them alone says how long the body is, if one."""
+    """All lines with ``%b`` for each value, and the control characters of a head of them.
 
-    starts: tuple[bytes, ...]
+    *length_at*: which line alone says how long the body is, if one.
+    """
+
+    template: bytes
+    controls: int
     length_at: int | None
 
 
@@ -34,9 +38,10 @@ class _Layouts(BoundedMemory[tuple[bytes, ...], _Layout]):
     """By the names of headers. Applications send the same few."""
 
     def __missing__(self, names: tuple[bytes, ...]) -> _Layout:
-        starts = tuple(map(beginnings.__getitem__, names))
+        starts = [beginnings[name] for name in names]
         about = [start for start in starts if start in _ABOUT_THE_BODY]
-        layout = _Layout(starts, starts.index(_LENGTH) if about == [_LENGTH] else None)
+        length_at = starts.index(_LENGTH) if about == [_LENGTH] else None
+        layout = _Layout(templates[names], BREAK * len(names) + len(_END), length_at)
         if len(b"".join(names)) <= _USUAL_NAMES:
             self[names] = layout
         return layout
@@ -63,34 +68,35 @@ def head_of(
         headers = [header for header in headers if header[0].lower() != b"transfer-encoding"]
     # For the usual headers there is no step of Python for each.
     names, values = zip(*headers) if headers else ((), ())  # noqa: B905  (they are pairs)
-    starts, length_at = _layouts[names]
-    parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status]
-    parts += chain.from_iterable(zip(starts, values))  # noqa: B905  (each name has its value)
+    template, controls, length_at = _layouts[names]
+    lines = template % values
     length: int | None
     if length_at is not None:
         length, chunked, closes = int(values[length_at]), False, False
     else:
-        length, chunked, closes = _stated(zip(starts, values, strict=True))
+        length, chunked, closes = _stated(headers)
     if length is None and not chunked:
         if for_head or status in _BODILESS:
             length = 0
         elif not plain:
             chunked = True
-            parts += _IN_CHUNKS
+            lines += _IN_CHUNKS
+            controls += BREAK
     if not (keep_alive or closes):
-        parts += _LAST
-    parts.append(b"\r\n\r\n")
-    head = b"".join(parts)
+        lines += _LAST
+        controls += BREAK
+    head = b"%b%b\r\n\r\n" % (_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, lines)
     # Each line begins with one line break, and two come at the end. Any other is of a value.
-    if control_characters(head) != len(parts) + 2:
+    if control_characters(head) != controls:
         raise ValueError("the value of a header holds a control character")
     return head, length, chunked, keep_alive and not closes
 
 
-def _stated(lines: Iterable[Header]) -> tuple[int | None, bool, bool]:
-    """(length, chunked, whether the connection closes) as these lines say."""
+def _stated(headers: Iterable[Header]) -> tuple[int | None, bool, bool]:
+    """(length, chunked, whether the connection closes) as *headers* say."""
     length, chunked, closes = None, False, False
-    for beginning, value in lines:
+    for name, value in headers:
+        beginning = beginnings[name]
         if beginning == _LENGTH:
             length = int(value) if length is None else length
         elif beginning == _CODING:

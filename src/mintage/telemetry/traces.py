@@ -65,6 +65,9 @@ class TracedGuard(AccessGuard, frozen=True):
         names = (name for name in AccessGuard.__struct_fields__)
         return cls(**{name: getattr(guard, name) for name in names}, probe=probe)
 
+    def at_hand(self, *_: Any) -> None:
+        """Nothing: each decision gets its span in `admit`."""
+
     async def admit(self, headers: RawHeaders, resource: Resource, **more: Any) -> Access:
         with self.probe.step(ADMIT, resource.path):
             return await AccessGuard.admit(self, headers, resource, **more)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from itertools import chain
 from typing import Final
 
 from mintage.concurrency.bounded_memory import BoundedMemory
@@ -10,6 +9,7 @@ from mintage.concurrency.bounded_memory import BoundedMemory
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _CONTROLS: Final = bytes({*range(0x20), 0x7F} - {0x09})
 _USUAL: Final = 64  # bytes of a name that is remembered
+_USUAL_LINES: Final = 2048  # bytes of all names of a message that are remembered
 
 
 class _Beginnings(BoundedMemory[bytes, bytes]):
@@ -38,6 +38,19 @@ def control_characters(head: bytes) -> int:
     return len(head) - len(head.translate(None, _CONTROLS))
 
 
+class _Templates(BoundedMemory[tuple[bytes, ...], bytes]):
+    """By the names of headers: their lines, with ``%b`` for each value. The same few come again."""
+
+    def __missing__(self, names: tuple[bytes, ...]) -> bytes:
+        template = b"".join(beginnings[name].replace(b"%", b"%%") + b"%b" for name in names)
+        if len(template) <= _USUAL_LINES:
+            self[names] = template
+        return template
+
+
+templates: Final = _Templates(1024)
+
+
 def lines_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     """*headers*, each after a line break.
 
@@ -47,11 +60,10 @@ def lines_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         return b""
     # There is no step of Python for each.
     names, values = zip(*headers)  # noqa: B905  (they are pairs)
-    lines = b"".join(chain.from_iterable(zip(map(_beginning_of, names), values)))  # noqa: B905
-    if control_characters(lines) != _BREAK * len(names):
+    lines = templates[names] % values
+    if control_characters(lines) != BREAK * len(names):
         raise ValueError("the value of a header holds a control character")
     return lines
 
 
-_BREAK: Final = 2  # characters that begin a line
-_beginning_of: Final = beginnings.__getitem__
+BREAK: Final = 2  # characters that begin a line
