@@ -49,7 +49,7 @@ class RevokeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
             log_reason(request, f"nothing to revoke, stage token: {error.error}")
         else:
             outcome = await self._revoke(handle, claims, client_id)
-            if outcome != Reason.CLIENT_REVOKED.value:  # the event of its end has its own line
+            if outcome is not None:
                 log_reason(request, f"grant {handle.grant}: {outcome}")
         return empty_response(headers=NO_STORE)
 
@@ -63,10 +63,11 @@ class RevokeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         )
         return client.client_id
 
-    async def _revoke(self, handle: Handle, claims: Claims, client_id: ClientId) -> str:
-        """What came of it, for the log."""
+    async def _revoke(self, handle: Handle, claims: Claims, client_id: ClientId) -> str | None:
+        """What came of it, for the log; None if the event of the grant's end says it."""
         if handle.kind != "exchanged":
-            return (await self.vault.revocation.revoke(handle, client_id)).reason.value
+            reason = (await self.vault.revocation.revoke(handle, client_id)).reason
+            return None if reason is Reason.CLIENT_REVOKED else reason.value
         if claims.client_id != client_id:
             return Reason.WRONG_CLIENT.value
         outcome = await self.vault.revocation.end_exchanges(handle, client_id, claims.iat)
