@@ -1,4 +1,4 @@
-"""What the nine hot paths cost, in numbers that don't depend on how busy the machine is.
+"""What the ten hot paths cost, in numbers that don't depend on how busy the machine is.
 
 ::
 
@@ -33,6 +33,7 @@ from typing import Any, Final, cast
 
 import msgspec
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks import bare_starlette
 from benchmarks.browser_in_memory import FORM, Provider, encoded, log_in
@@ -44,6 +45,7 @@ from mintage.app.running import Running
 from mintage.app.serving import uvicorn_config
 from mintage.grants.pkce import s256
 from mintage.grants.states import Consent, Identity, UpstreamTokens
+from mintage.integrations import asgi
 from mintage.settings.load import parse
 from mintage.values import ClientId, RandomBytes
 
@@ -71,6 +73,17 @@ SETTINGS: Final[dict[str, Any]] = {
     # Counted, and never reached: one user and one login send everything here.
     "limits": {"requests_per_user": 100_000_000, "refreshes_per_login": 100_000_000},
 }
+
+OF_A_CLIENT: Final = {
+    "user-agent": "node",
+    "accept": "application/json, text/event-stream",
+    "content-type": "application/json",
+    "mcp-protocol-version": "2025-11-25",
+    "mcp-session-id": "1868a90c-5a4f-4b8b-9d0c-3a7f2f6f0b1e",
+    "accept-encoding": "gzip, deflate",
+}
+MIDDLEWARE: Final = "middleware"  # the login inside an application
+INSIDE: Final = SETTINGS | {"resource": [{"path": "/mcp", "scopes": ["tools"]}]}
 
 Work = Callable[[], Awaitable[object]]
 
@@ -202,15 +215,7 @@ def _client_of(app: Mintage) -> Client:
 
 def _messages(token: str) -> list[bytes]:
     """POSTs of one MCP client, with bodies of some 1 KiB."""
-    headers = {
-        "user-agent": "node",
-        "accept": "application/json, text/event-stream",
-        "content-type": "application/json",
-        "authorization": f"Bearer {token}",
-        "mcp-protocol-version": "2025-11-25",
-        "mcp-session-id": "1868a90c-5a4f-4b8b-9d0c-3a7f2f6f0b1e",
-        "accept-encoding": "gzip, deflate",
-    }
+    headers = OF_A_CLIENT | {"authorization": f"Bearer {token}"}
     asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
     found = []
     for number in range(MESSAGES):
@@ -228,35 +233,94 @@ def _apart(message: bytes) -> tuple[bytes, bytes]:
 
 @asynccontextmanager
 async def logged_in(*, to_revoke: int = REVOCATIONS) -> AsyncIterator[Login]:
-    # The warning about logins in memory, which end with the process, says nothing here.
-    logging.getLogger("mintage").setLevel(logging.ERROR)
-    config = parse(SETTINGS, base=Path(tempfile.gettempdir()), environ={"SECRET": "x9" * 20})
-    app = Mintage(config, clock=lambda: NOW, steady=lambda: NOW, random_bytes=_not_random())
-    provider = Provider("https://idp.example", "mintage", now=NOW)
-    cast("Loop", asyncio.get_running_loop()).provider = provider
+    app = _app_of(SETTINGS)
     async with app.running() as running:
-        login = Login(app, running, await _registered(app), provider)
-        consent = Consent(
-            client_id=ClientId(login.client_id),
-            resource=f"{ISSUER}/mcp",
-            scopes=("tools",),
-            identity=Identity(
-                issuer="https://idp.example",
-                subject="alice",
-                claims={"email": "alice@example.com", "email_verified": True},
-            ),
-            created_at=int(NOW),
-        )
-        code = await running.vault.create(
-            consent,
-            UpstreamTokens(access_token="u" * 500, issuer="https://idp.example"),
-            code_challenge=s256(VERIFIER),
-            redirect_uri=REDIRECT_URI,
-        )
-        await login.redeem(code)
+        login = await _login_at(app, running)
         await login.prepare_revocations(to_revoke)
         yield login
         login.client.close()
+
+
+@asynccontextmanager
+async def middleware() -> AsyncIterator[Work]:
+    """A request to an ASGI application with the login around it: no server, and no framework."""
+    app = _app_of(INSIDE)
+    inside = asgi.Login.of(app)
+    async with inside.lifespan():
+        login = await _login_at(app, inside.running)
+        sent = {"host": "127.0.0.1"} | OF_A_CLIENT
+        sent |= {"authorization": f"Bearer {login.access_token}", "content-length": "2"}
+        headers = [(name.encode(), value.encode()) for name, value in sent.items()]
+        yield partial(_through, inside.middleware(_answering), headers)
+        login.client.close()
+
+
+async def _through(app: ASGIApp, headers: list[tuple[bytes, bytes]]) -> None:
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": "/mcp",
+        "raw_path": b"/mcp", "root_path": "", "query_string": b"", "headers": [*headers],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {},
+    }  # fmt: skip
+    await app(scope, _received, _taken)
+
+
+async def _answering(_scope: Scope, _receive: Receive, send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+async def _received() -> Message:
+    return {"type": "http.request", "body": b"{}", "more_body": False}
+
+
+async def _taken(message: Message) -> None:
+    if message.get("status", 200) != 200:
+        raise RuntimeError(f"it was refused: {message}")
+
+
+@asynccontextmanager
+async def _ready(name: str, *, to_revoke: int = REVOCATIONS) -> AsyncIterator[Work]:
+    """The path *name*, at what serves it."""
+    if name == MIDDLEWARE:
+        async with middleware() as work:
+            yield work
+    else:
+        async with logged_in(to_revoke=to_revoke) as login:
+            yield login.paths()[name]
+
+
+def _app_of(settings: dict[str, Any]) -> Mintage:
+    # The warning about logins in memory, which end with the process, says nothing here.
+    logging.getLogger("mintage").setLevel(logging.ERROR)
+    config = parse(settings, base=Path(tempfile.gettempdir()), environ={"SECRET": "x9" * 20})
+    return Mintage(config, clock=lambda: NOW, steady=lambda: NOW, random_bytes=_not_random())
+
+
+async def _login_at(app: Mintage, running: Running) -> Login:
+    """The user, who has tokens."""
+    provider = Provider("https://idp.example", "mintage", now=NOW)
+    cast("Loop", asyncio.get_running_loop()).provider = provider
+    login = Login(app, running, await _registered(app), provider)
+    consent = Consent(
+        client_id=ClientId(login.client_id),
+        resource=f"{ISSUER}/mcp",
+        scopes=("tools",),
+        identity=Identity(
+            issuer="https://idp.example",
+            subject="alice",
+            claims={"email": "alice@example.com", "email_verified": True},
+        ),
+        created_at=int(NOW),
+    )
+    code = await running.vault.create(
+        consent,
+        UpstreamTokens(access_token="u" * 500, issuer="https://idp.example"),
+        code_challenge=s256(VERIFIER),
+        redirect_uri=REDIRECT_URI,
+    )
+    await login.redeem(code)
+    return login
 
 
 def _not_random() -> RandomBytes:
@@ -310,10 +374,13 @@ async def _peak(work: Work) -> int:
 async def measure() -> dict[str, Cost]:
     """What one call of each path costs."""
     async with logged_in() as login:
-        return {
-            name: Cost(round((await counted(work)).total() / COUNTED), await _peak(work))
-            for name, work in login.paths().items()
-        }
+        costs = {name: await _cost(work) for name, work in login.paths().items()}
+    async with middleware() as work:
+        return costs | {MIDDLEWARE: await _cost(work)}
+
+
+async def _cost(work: Work) -> Cost:
+    return Cost(round((await counted(work)).total() / COUNTED), await _peak(work))
 
 
 def recorded() -> dict[str, dict[str, Cost]]:
@@ -363,8 +430,8 @@ def show(costs: dict[str, Cost]) -> None:
 
 
 async def _profile(name: str) -> None:
-    async with logged_in() as login:
-        counts = await counted(login.paths()[name])
+    async with _ready(name) as work:
+        counts = await counted(work)
     print(f"{name}: {counts.total() / COUNTED:,.0f} bytecode instructions")
     for (file, function), count in counts.most_common(80):
         short = re.sub(r".*/(?:src|site-packages|lib/python[^/]*)/", "", file)
@@ -400,8 +467,8 @@ async def _bare() -> None:
 
 
 async def _work(name: str, times: int) -> None:
-    async with logged_in(to_revoke=WARM + MACHINE) as login:
-        await _repeated(login.paths()[name], times)
+    async with _ready(name, to_revoke=WARM + MACHINE) as work:
+        await _repeated(work, times)
 
 
 def machine_instructions(name: str) -> float:

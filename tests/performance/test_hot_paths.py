@@ -17,6 +17,7 @@ NAMES = {
     "refresh",
     "login",
     "revocation",
+    "middleware",
 }
 
 
