@@ -340,7 +340,7 @@ class Guard:
                 guard.admit, headers, resource, method=method, path=rest, incoming=incoming,
                 websocket=not is_http, screened=screened,
             )  # fmt: skip
-            access = await admit()
+            access = guard.at_hand(screened, resource) or await admit()
             if judged.screened is None and is_http:
                 judged.screened = screened
                 self._keep(head, judged)
