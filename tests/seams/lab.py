@@ -223,7 +223,7 @@ def running(at: Path, *, fronts: Sequence[str], asked: Sequence[tuple[str, str]]
     with ExitStack() as stack, asyncio.Runner() as runner:
         programs = Programs(at, stack)
         backends = {kind: _backend(programs, at, kind) for kind in BACKENDS}
-        ports = {kind: _mintage(programs, at, kind, backends) for kind in ("nginx", "caddy")}
+        ports = {kind: _mintage(programs, at, kind, backends) for kind in _MANUAL}
         ways = [
             Way(f"{front}>gateway>{kind}", "gateway", port, f"/{kind}", log)
             for front, port in _fronts(programs, fronts, "gateway", ports["nginx"]).items()
@@ -320,7 +320,7 @@ def _asked(
         command = _MANUAL[front](
             programs.folder(name),
             listen=listen,
-            mintage=mintage["caddy" if front == "caddy" else "nginx"],
+            mintage=mintage[front],
             tools=backends[kind][0],
         )
         programs.start(name, command, listen)
