@@ -114,6 +114,16 @@ def test_what_could_be_two_things_passes_only_where_it_is_allowed(
     assert match.rest == rest
 
 
+@pytest.mark.parametrize("path", [b"/files//x", b"/files//", b"/files/%2fx", b"/files//keys"])
+def test_attack_e02_nothing_empty_stands_right_behind_a_nested_resource(path: bytes) -> None:
+    """A router whose pattern is "/files/<path>" takes such a path for the outer resource's."""
+    inner = {"/files": "files"}
+    with pytest.raises(InvalidRequest, match="another resource"):
+        route(path, inner | {"": "site"}, everything)
+    match = route(path, inner, everything)
+    assert match is not None  # nothing is around it
+
+
 @pytest.mark.parametrize("path", [b"/files%2Fa", b"/%2Ffiles/a", b"/[files]/a", b"//files"])
 def test_attack_e02_above_and_in_a_resources_own_path_nothing_is_allowed(path: bytes) -> None:
     with pytest.raises(InvalidRequest):

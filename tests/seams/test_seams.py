@@ -34,6 +34,11 @@ def test_an_ordinary_call_of_a_tool_arrives_by_every_way_that_shows_its_body(lab
     assert lab.figures.seen - before == len(ways), lab.figures
 
 
+def test_an_empty_segment_below_a_resource_leads_out_of_it_by_no_way(lab: Lab) -> None:
+    paths = ("/files//x", "/files//", "/files/%2Fx", "/files//admin")
+    assert lab.check([Odd("files", path=path) for path in paths]) == []
+
+
 def test_every_request_of_the_corpus_is_seen_as_it_was_judged_or_not_at_all(lab: Lab) -> None:
     assert lab.check(corpus(), lanes=4, spread=_SPREAD)[:5] == []
 

@@ -34,6 +34,7 @@ _UNRESERVED: Final = re.compile(rb"[A-Za-z0-9\-._~]")
 _NEVER: Final = re.compile(rb"%(?:[01][0-9A-F]|7F|5C|25[0-9A-Fa-f]{2})")
 # Servlet containers cut off what follows a semicolon, so that "/..;x/" goes up.
 _EMPTY_NAME: Final = re.compile(rb"/\.{0,2}(?:;|%3B)")
+_EMPTY_FIRST: Final = re.compile(r"/(?:/|%2F)")
 # Letters and digits, which need no encoding; a dot, for segments that go up.
 _NEEDLESS: Final = re.compile(rb"%(?:3[0-9]|[46][1-9a-f]|[57][0-9a]|2e)", re.IGNORECASE)
 
@@ -148,8 +149,12 @@ def _refused(odd: Collection[str]) -> str:
 
 
 def _check_no_other(path: str, found: str, resources: Collection[str]) -> None:
-    """Raises `InvalidRequest` if a lenient server would find another resource than *found*."""
-    if read_leniently(path, resources) != _folded(found):
+    """Raises `InvalidRequest` if another server could find another resource than *found*."""
+    other = read_leniently(path, resources) != _folded(found)
+    # A router whose pattern is "/files/<path>" takes "/files//x" for what is around "/files".
+    if not other and _EMPTY_FIRST.match(path, len(found)):
+        other = any(found.startswith(f"{around}/") for around in resources)
+    if other:
         raise InvalidRequest("the path could mean another resource of this server")
 
 
