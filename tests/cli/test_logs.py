@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mintage.cli.logs import LineHandler, LineRecord, start_log
+from mintage.cli.logs import start_log
 from mintage.errors import ConfigError
 from mintage.logs import JsonLines, TextLines
 from mintage.testing.nanoidp import free_port
-from mintage.web.current_request import CURRENT, CurrentRequest
 from tests.support.command import CONFIG, served
 
 
@@ -25,11 +24,12 @@ def loggers() -> Iterator[None]:
     """What a test sets is as it was afterwards."""
     named = [logging.getLogger(name) for name in ("", "mintage", "mintage.upstream", "websockets")]
     before = [(one, one.level, list(one.handlers)) for one in named]
-    factory, source = logging.getLogRecordFactory(), logging._srcfile
+    flags = ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing")
+    set_before = {flag: getattr(logging, flag) for flag in flags}
     logging.getLogger().handlers.clear()
     yield
-    logging.setLogRecordFactory(factory)
-    logging._srcfile = source
+    for flag, value in set_before.items():
+        setattr(logging, flag, value)
     for one, level, handlers in before:
         one.setLevel(level)
         one.handlers[:] = handlers
@@ -60,7 +60,6 @@ def test_the_time_of_a_line_is_written_as_logging_writes_it() -> None:
         assert ours.formatTime(record) == theirs.formatTime(record)
 
 
-@pytest.mark.parametrize("kind", [logging.LogRecord, LineRecord])
 @pytest.mark.parametrize(
     ("message", "args", "told"),
     [
@@ -71,9 +70,9 @@ def test_the_time_of_a_line_is_written_as_logging_writes_it() -> None:
     ],
 )
 def test_a_line_is_written_as_logging_writes_it(
-    kind: type[logging.LogRecord], message: str, args: tuple[object, ...], told: str
+    message: str, args: tuple[object, ...], told: str
 ) -> None:
-    record = kind("mintage.a", logging.INFO, __file__, 1, message, args, None)
+    record = logging.LogRecord("mintage.a", logging.INFO, __file__, 1, message, args, None)
     theirs = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s")
     assert TextLines().format(record) == theirs.format(record)
     assert TextLines().format(record).endswith(f" INFO    mintage.a {told}")
@@ -83,7 +82,7 @@ def test_an_exception_and_a_stack_follow_their_line() -> None:
     try:
         raise ValueError("why")
     except ValueError:
-        record = LineRecord(
+        record = logging.LogRecord(
             "a", logging.ERROR, "", 1, "b", (), sys.exc_info(), "f", "Stack:\n  here"
         )
     record.request_id = "0a1b2c"
@@ -93,56 +92,15 @@ def test_an_exception_and_a_stack_follow_their_line() -> None:
     assert more[-3:] == ["ValueError: why", "Stack:", "  here"]
 
 
-def test_a_record_has_all_that_other_handlers_read() -> None:
-    usual = logging.LogRecord("a", logging.INFO, __file__, 1, "b", (), None)
-    ours = LineRecord("a", logging.INFO, __file__, 1, "b", (), None)
-    assert [name for name in vars(usual) if not hasattr(ours, name)] == []
-
-
-@pytest.fixture
-def written() -> io.BytesIO:
-    return io.BytesIO()
-
-
-@pytest.fixture
-def handler(written: io.BytesIO) -> LineHandler:
-    handler = LineHandler(io.TextIOWrapper(written, encoding="utf-8"))
-    handler.setFormatter(TextLines())
-    return handler
-
-
-def _record(message: str, *args: object) -> LineRecord:
-    return LineRecord("mintage.test", logging.INFO, "", 1, message, args, None)
-
-
-def test_a_line_is_written_at_once(handler: LineHandler, written: io.BytesIO) -> None:
-    assert handler.handle(_record("it is %s", "here"))
-    assert written.getvalue().decode().endswith(" INFO    mintage.test it is here\n")
-
-
-def test_a_line_names_its_request(handler: LineHandler, written: io.BytesIO) -> None:
-    token = CURRENT.set(CurrentRequest("0a1b2c3d4e5f"))
-    handler.handle(_record("here"))
-    CURRENT.reset(token)
-    handler.handle(_record("outside"))
-    first, second = written.getvalue().decode().splitlines()
-    assert first.endswith(" here [0a1b2c3d4e5f]")
-    assert second.endswith(" outside")
-
-
-def test_a_filter_may_drop_a_line(handler: LineHandler, written: io.BytesIO) -> None:
-    handler.addFilter(lambda _: False)
-    assert not handler.handle(_record("not this one"))
-    assert written.getvalue() == b""
-
-
-def test_a_line_that_cant_be_written_stops_nothing(
-    handler: LineHandler, written: io.BytesIO, capsys: pytest.CaptureFixture[str]
-) -> None:
-    handler.handle(_record("%d", "no number"))
-    handler.handle(_record("the next one"))
-    assert "--- Logging error ---" in capsys.readouterr().err
-    assert written.getvalue().decode().endswith(" INFO    mintage.test the next one\n")
+def test_other_handlers_still_find_what_they_show(loggers: None) -> None:
+    """A program that instruments the server may add a handler of its own."""
+    start_log()
+    written = io.StringIO()
+    other = logging.StreamHandler(written)
+    other.setFormatter(logging.Formatter("%(filename)s %(threadName)s %(process)s %(message)s"))
+    logging.getLogger().addHandler(other)
+    logging.getLogger("mintage.events").info("a login")
+    assert written.getvalue().endswith(" a login\n")
 
 
 def test_each_record_is_one_line_whatever_it_holds() -> None:
