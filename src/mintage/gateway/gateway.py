@@ -177,8 +177,7 @@ class Gateway:
                 return await self._in_a_session(still_good, scope, receive, send, backend, access)
             proxy = self.proxy
             credentials = proxy.credentials
-            # The credential gets no name, or a stream would keep it in memory to its end.
-            await proxy.forward(
+            forwarding = proxy.forward(
                 course,
                 course.body(receive, head.varying.get(_LENGTH)),
                 _own(
@@ -193,6 +192,8 @@ class Gateway:
                 check=still_good,
                 by_cookie=access.by_cookie,
             )
+            del access  # or a stream would keep the grant, with all its tokens, to its end
+            await forwarding
         except ClientGone:
             return None
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
