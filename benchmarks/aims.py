@@ -37,7 +37,11 @@ class Aim:
         if self.bound:
             outcome = f"{outcome}; {self.bound}"
         side = "at most" if self.at_most else "at least"
-        measured, aim = (_number(value, self.unit) for value in (self.measured, self.aim))
+        more = 0
+        while (measured := _number(self.measured, self.unit, more)) == (
+            aim := _number(self.aim, self.unit, more)
+        ) and self.measured != self.aim:
+            more += 1  # what is missed by little must not look reached
         return f"| {self.what} | {measured} | {side} {aim} | {outcome} |"
 
 
@@ -59,12 +63,12 @@ def table(aims: Iterable[Aim]) -> str:
     return head + "\n".join(aim.row() for aim in aims)
 
 
-def _number(value: float, unit: str) -> str:
-    """Three figures of it, of a percentage two."""
+def _number(value: float, unit: str, more: int) -> str:
+    """Three figures of it, of a percentage two, and *more*."""
     if unit == "%":
-        return f"{value:.0%}"
+        return f"{value:.{more}%}"
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    text = f"{value:,.{digits}f}"
+    text = f"{value:,.{digits + more}f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return f"{text}{unit}" if unit.startswith("/") else f"{text} {unit}".rstrip()

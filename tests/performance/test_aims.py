@@ -44,6 +44,18 @@ def test_the_table_says_what_was_measured_and_what_bounds_it() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("aim", "row"),
+    [
+        (Aim("a", 0.7996, 0.8), "| a | 0.7996 × | at least 0.8 × | missed |"),
+        (Aim("a", 0.846, 0.85, "%"), "| a | 84.6% | at least 85.0% | missed |"),
+        (Aim("a", 0.8, 0.8), "| a | 0.8 × | at least 0.8 × | reached |"),
+    ],
+)
+def test_what_is_missed_by_little_does_not_look_reached(aim: Aim, row: str) -> None:
+    assert aim.row() == row
+
+
 def test_what_is_told_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "aims"
     monkeypatch.setenv(RECORD, str(file))
@@ -52,16 +64,26 @@ def test_what_is_told_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert told(file) == [RATIO, TIME, RATIO]
 
 
-def test_one_that_fails_is_named_and_the_others_still_run(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "no_such_benchmark", "dpop"],
+def run(tmp_path: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *names],
         check=False,
         capture_output=True,
         text=True,
         timeout=120,
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
+
+
+def test_one_that_fails_is_named_and_the_others_still_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "peers", "dpop")  # "peers" wants arguments
     assert done.returncode == 1
-    assert "The benchmark no_such_benchmark failed" in done.stderr
+    assert "The benchmark peers failed" in done.stderr
     assert "| DPoP: a proof, its key known, against bare ES256 verification |" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_is_none_is_said_with_those_there_are(tmp_path: Path) -> None:
+    done = run(tmp_path, "dopp")
+    assert done.returncode == 2
+    assert "there is no benchmark dopp; there are: kernel, dpop," in done.stderr
