@@ -167,7 +167,7 @@ def test_the_proxy_of_the_example_is_the_manuals() -> None:
     for text, place in {
         "listen 443 ssl;": "listen 127.0.0.1:{{port}};",
         "server_name wiki.example.com;": "server_name _;",
-        "127.0.0.1:8080": "127.0.0.1:{{port1}}",
+        "unix:/run/mintage/mintage.sock": "127.0.0.1:{{port1}}",
         "127.0.0.1:8000": "127.0.0.1:{{port2}}",
     }.items():
         manual = manual.replace(text, place)

@@ -110,6 +110,7 @@ async def test_attack_d08_a_client_can_not_ask_itself(site: World) -> None:
     for path in (
         "/verify", "/verify/mcp", "//verify", "/x/../verify", "/%76erify", "/.well-known/../verify",
         "/token/../verify", "/verify?x", "/mcp/../verify", "/.well-known/..%2fverify", "/VERIFY",
+        "/branding/../verify", "/callback/../verify", "/mintage/../verify", "/device/../verify",
     ):  # fmt: skip
         for method in ("GET", "OPTIONS"):
             head = (

@@ -1,16 +1,20 @@
 """What the manual says of proxies that are not run here: their files are read, at least."""
 
 import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from mintage.endpoints import ENDPOINTS, HEALTHZ, READYZ, VERIFY
 from mintage.gateway.credentials import IDENTITY_HEADER
 from mintage.gateway.forward_auth import ANSWERED
 from mintage.gateway.headers import identity_headers
 from mintage.grants.states import Identity
-from tests.support.proxies import block, blocks
+from tests.support.proxies import FOR_SITES, PAGE, ROOT, block, blocks
 
 ASKED = {"dpop", "origin", "mcp-protocol-version", "mcp-method", "mcp-name", "sec-websocket-key"}
 CLAIMS: dict[str, Any] = {"email": "a", "groups": ["a" * 300] * 2, "preferred_username": "a"}
@@ -81,11 +85,60 @@ def test_the_others_take_what_is_told(language: str) -> None:
     assert names >= TOLD
 
 
-def test_every_proxy_leads_to_the_same_endpoints() -> None:
-    """Those that a client or a browser calls; not those for whoever watches the server."""
-    names = {
-        "authorize", "callback", "consent", "introspect", "jwks", "register", "revoke", "token",
-    }  # fmt: skip
-    for text in (block("nginx"), block("caddyfile"), block("haproxy"), *blocks("yaml")[:2]):
-        assert all(re.search(rf"\b{name}\b", text) for name in names)
-        assert ".well-known/" in text
+# What is for whoever watches the server, and what a proxy asks: no client reaches it.
+NOT_PUBLIC = {f"/{endpoint.name}" for endpoint in (HEALTHZ, READYZ, VERIFY)}
+PUBLIC = {
+    path
+    for path in re.findall(
+        r"^## `[A-Z]+ (/.+)`$",
+        (ROOT / "docs/http-api.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    if path not in {"/mcp", *NOT_PUBLIC}
+}
+
+
+def leading(front: str, page: Path) -> Callable[[str], bool]:
+    """Whether a path is one that the file of *front* passes on to Mintage."""
+    if front == "caddy":
+        (line,) = re.findall(r"^\t@mintage path (.+)$", block("caddyfile", page), re.MULTILINE)
+        return lambda path: any(fnmatchcase(path, one) for one in line.split())
+    if front == "traefik":
+        rule = YAML(typ="safe").load(blocks("yaml", page)[0])["http"]["routers"]["mintage"]["rule"]
+        patterns = re.findall(r"PathRegexp\(`(.+?)`\)", rule)
+        patterns += [f"^{re.escape(one)}" for one in re.findall(r"PathPrefix\(`(.+?)`\)", rule)]
+    elif front == "envoy":
+        routes = read(1)["route_config"]["virtual_hosts"][0]["routes"]
+        matches = [route["match"] for route in routes if "headers" not in route["match"]]
+        patterns = [f"^{one['safe_regex']['regex']}$" for one in matches if "safe_regex" in one]
+        patterns += [f"^{re.escape(one['prefix'])}" for one in matches if "prefix" in one]
+    else:
+        text, start, end = {
+            "nginx": (block("nginx", page), "    location ~ ", " {\n        proxy_pass"),
+            "haproxy": ("\n".join(blocks("haproxy", page)), "    acl own path -m reg ", "\n"),
+        }[front]
+        _, _, rest = text.partition(f"{start}^/(")
+        patterns = [f"^/({rest.partition(end)[0]}"]
+    return lambda path: any(re.search(one, path) for one in patterns)
+
+
+PATTERNS = [(front, PAGE) for front in ("nginx", "caddy", "haproxy", "traefik", "envoy")] + [
+    (front, FOR_SITES) for front in ("nginx", "caddy", "traefik")
+]
+
+
+@pytest.mark.parametrize(("front", "page"), PATTERNS)
+def test_every_proxy_leads_to_each_endpoint_that_clients_and_people_use(
+    front: str, page: Path
+) -> None:
+    leads = leading(front, page)
+    several = {"/callback/github", "/backchannel-logout/github"}
+    assert [path for path in sorted(PUBLIC | several) if not leads(path)] == []
+    more = {"/verify/mcp", "/_mintage/verify", "/metrics", "/grants", "/token/x", "/tokens", "/"}
+    assert [path for path in sorted(NOT_PUBLIC | more) if leads(path)] == []
+
+
+def test_no_endpoint_is_missing_from_the_page_that_the_patterns_are_compared_with() -> None:
+    listed = PUBLIC | NOT_PUBLIC
+    for endpoint in ENDPOINTS:
+        assert any(f"{path}/".startswith(f"/{endpoint.name}/") for path in listed), endpoint

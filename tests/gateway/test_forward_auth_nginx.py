@@ -23,7 +23,7 @@ from tests.support.faulty_store import failing
 from tests.support.mcp_servers import listening, whoami
 from tests.support.proxies import nginx
 from tests.support.raw_backend import RawBackend, access_token, raw_answer
-from tests.support.world import World, at_socket
+from tests.support.world import World
 
 
 class Tools(RawBackend):
@@ -271,38 +271,6 @@ async def test_attack_d11_an_outage_of_the_store_is_503_and_passes(
     assert raw.seen == []
     site.clock.advance(60)
     assert (await site.http.get(f"{site.resource}/x", headers=sent)).status_code == 200
-
-
-async def test_attack_d08_a_client_does_not_say_for_nginx_who_it_is(
-    world: World, raw: RawBackend, listen: int, tmp_path: Path
-) -> None:
-    """Mintage believes what comes through its socket: nginx must not pass on a client's claims."""
-    seen: list[Scope] = []
-
-    async def noted(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append({**scope})  # as it came
-        await world.app(scope, receive, send)
-
-    path = tmp_path / "m.sock"
-    claims = {
-        "x-forwarded-for": "6.6.6.6",
-        "forwarded": "for=6.6.6.6",
-        "x-request-id": "f0rged0001",
-    }
-    asks = {"origin": "https://a.example", "access-control-request-method": "POST"}
-    async with (
-        at_socket(noted, path),
-        nginx(tmp_path, listen=listen, mintage=path, tools=raw.port),
-    ):
-        own = f"{world.config.issuer}/jwks"
-        await world.http.get(own, headers=claims)
-        await world.http.options(world.resource, headers=claims | asks)
-        await world.http.get(world.resource, headers=claims)
-    assert [scope["path"] for scope in seen] == ["/jwks", "/mcp", "/verify"]
-    for scope in seen:
-        told = dict(scope["headers"])
-        assert told[b"x-forwarded-for"] == b"127.0.0.1"
-        assert {b"forwarded", b"x-request-id"}.isdisjoint(told)
 
 
 async def test_attack_d11_mintage_itself_away_is_503(
