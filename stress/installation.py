@@ -115,7 +115,10 @@ def write(settings: Settings, issuer: str, backend: str, directory: Path) -> Pat
 
 @dataclass
 class Installation:
-    """*settings* are those that the next start uses. An ASGI app: the balancer."""
+    """*settings* are those that the next start uses. An ASGI app: the balancer.
+
+    *clocks_set_at*: when the last clock was set, in monotonic seconds.
+    """
 
     settings: Settings
     other_upstream: FakeUpstream
@@ -124,6 +127,7 @@ class Installation:
     random_bytes: random.Random
     directory: Path
     replicas: tuple[Replica, Replica] = field(default_factory=lambda: (Replica(), Replica()))
+    clocks_set_at: float = 0.0
     _moves: int = 0
     _first_store: str = field(init=False)
 

@@ -158,11 +158,12 @@ async def a_clock_is_set(house: Installation, _: Ledger, pause: float) -> None:
     step = house.random_bytes.choice([-3600, -30, -7, 7, 90, 3600])
     one_machine = house.settings.store.startswith("sqlite")
     moved = house.replicas if one_machine else (house.random_bytes.choice(house.replicas),)
-    for replica in moved:
-        replica.offset = step
-    await asyncio.sleep(pause)
-    for replica in moved:
-        replica.offset = 0
+    for offset in (step, 0):
+        for replica in moved:
+            replica.offset = offset
+        house.clocks_set_at = time.monotonic()
+        if offset:
+            await asyncio.sleep(pause)
 
 
 async def a_newer_mintage_wrote_a_record(house: Installation, _: Ledger, pause: float) -> None:
