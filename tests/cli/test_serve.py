@@ -189,6 +189,17 @@ async def test_at_a_unix_socket_a_proxy_may_ask(tmp_path: Path, workers: str) ->
     assert not path.exists()
 
 
+def test_a_socket_without_a_directory_is_refused_and_says_what_to_make(tmp_path: Path) -> None:
+    file, path = tmp_path / "mintage.toml", tmp_path / "nowhere/mintage.sock"
+    address = "http://127.0.0.1:9"
+    file.write_text(CONFIG.format(issuer=address, directory=tmp_path, backend=address))
+    found = mintage("serve", "--config", str(file), "--unix-socket", str(path))
+    assert found.returncode == 2
+    assert (
+        f"can't listen at {path}: the directory {path.parent} must exist" in found.stderr.decode()
+    )
+
+
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     file, path = tmp_path / "mintage.toml", tmp_path / "notes.txt"
     address = "http://127.0.0.1:9"

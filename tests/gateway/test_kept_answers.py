@@ -8,7 +8,7 @@ import pytest
 from mintage.gateway.forward_auth import ANSWERED
 from mintage.gateway.kept_answers import IN_THE_KEY, KEY_HEADER
 from tests.gateway.scripted_questions import ask_as_nginx
-from tests.support.proxies import KEEPING, block
+from tests.support.proxies import KEEPING, block, blocks
 from tests.support.raw_backend import access_token
 from tests.support.world import World
 
@@ -188,7 +188,7 @@ async def test_a_setting_keeps_answers_for_less(world: World) -> None:
 
 def test_the_manuals_key_holds_what_the_judge_sees() -> None:
     """One list in the code: the configuration can't hold less than Mintage judges."""
-    text = block("nginx", KEEPING)
+    text = blocks("nginx", KEEPING)[0]
     (declared,) = re.findall(r'proxy_set_header X-Answer-Key "([^"]*)";', text)
     assert declared == KEY
     (key,) = re.findall(r'proxy_cache_key "([^"]*)";', text)
@@ -204,7 +204,7 @@ def test_the_question_is_the_same_whether_answers_are_kept_or_not() -> None:
         re.findall(r"proxy_set_header (\S+) (\S+);", part)
         for part in (
             block("nginx").partition("location = /_mintage/verify")[2].partition("    }")[0],
-            block("nginx", KEEPING),
+            blocks("nginx", KEEPING)[0],
         )
     ]
     assert set(of_both[0]) == set(of_both[1])

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mintage.gateway.forward_auth import ANSWERED, ForwardAuth
 from mintage.testing.nanoidp import free_port
-from tests.support.proxies import nginx, nginx_command, running
+from tests.support.proxies import KEEPING, blocks, nginx, nginx_command, replaced, running
 from tests.support.raw_backend import RawBackend, access_token, raw_answer, token_for
 from tests.support.world import World
 
@@ -304,6 +304,21 @@ async def test_attack_e13_the_files_are_for_nginx_alone_and_their_names_tell_not
     assert re.fullmatch(r"[0-9a-f]{32}", files[0].name)
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
+
+
+async def test_one_sees_which_answers_were_kept(
+    world: World, raw: RawBackend, listen: int, tmp_path: Path
+) -> None:
+    """With the two lines of the page."""
+    _, lines = blocks("nginx", KEEPING)
+    command = nginx_command(tmp_path, listen=listen, mintage=world.port, tools=raw.port, keeps=True)
+    file = tmp_path / "nginx.conf"
+    place = "        auth_request /_mintage/verify;\n"
+    file.write_text(replaced(file.read_text(), {place: place + lines}))
+    async with running(*command, port=listen, log=tmp_path / "log"):
+        sent = {"authorization": f"Bearer {await access_token(world)}"}
+        answers = [await world.http.get(f"{world.resource}/x", headers=sent) for _ in range(2)]
+    assert [answer.headers["x-kept"] for answer in answers] == ["MISS", "HIT"]
 
 
 async def test_attack_e13_a_cache_with_a_key_of_its_own_keeps_nothing(

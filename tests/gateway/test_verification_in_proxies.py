@@ -214,6 +214,21 @@ async def test_attack_e13_a_full_memory_mixes_no_users(
     assert users == names * 3
 
 
+@pytest.mark.parametrize(
+    "broken", ['local line = txn.f:req_fhdr("authorization")', "count = count + 1"]
+)
+async def test_attack_d11_a_script_that_fails_is_an_outage_and_ends_no_token(
+    issuer: Issuer, raw: RawBackend, tmp_path: Path, broken: str
+) -> None:
+    """HAProxy goes on with its rules where a script fails. A 401 would end a good token."""
+    change = {"verify.lua": (f"  {broken}\n", '  error("broken")\n')}
+    async with verifying("haproxy", tmp_path, issuer, raw.port, change=change) as proxy:
+        answer = await ask(proxy, issuer.token())
+        assert (status(answer), b"retry-after: 5" in answer) == (503, True)
+        assert status(await ask(proxy, issuer.token(key=es256()))) == 401
+    assert raw.seen == []
+
+
 async def test_attack_a01_a_signed_text_of_another_kind_is_no_access_token(
     proxy: Proxy, issuer: Issuer, raw: RawBackend
 ) -> None:

@@ -150,6 +150,28 @@ def test_the_units_are_right(tmp_path: Path) -> None:
     assert [line for line in done.stderr.splitlines() if "mintage" in line] == []
 
 
+def test_a_proxy_on_the_same_machine_reaches_a_unix_socket(tmp_path: Path) -> None:
+    """As the comment of the socket says: for nobody but the proxy, also while Mintage restarts."""
+    text = (DEPLOY / "systemd/mintage.socket").read_text(encoding="utf-8")
+    ports = re.findall(r"^ListenStream=.*\d\n", text, re.MULTILINE)
+    assert ports
+    for line in ports:
+        text = text.replace(line, "")
+    text = re.sub(r"^# (\w+=)", r"\1", text, flags=re.MULTILINE)
+    assert "\nListenStream=/run/mintage/mintage.sock\n" in text
+    assert "\nSocketMode=0660\n" in text  # systemd's own is 0666: anybody here could ask
+    unit = (DEPLOY / "systemd/mintage.service").read_text(encoding="utf-8")
+    (user,) = re.findall(r"^User=(.+)$", unit, re.MULTILINE)
+    assert f"\nSocketGroup={user}\n" in text
+    # The directory of the socket is not removed with the service, whose socket stays open.
+    assert "\nRuntimeDirectory=mintage\nRuntimeDirectoryPreserve=yes\n" in unit
+    (tmp_path / "mintage.socket").write_text(text)
+    (tmp_path / "mintage.service").write_text(unit.replace("/opt/mintage/bin/mintage", "/bin/true"))
+    units = [str(tmp_path / name) for name in ("mintage.service", "mintage.socket")]
+    done = systemd_analyze("verify", "--man=no", *units)
+    assert [line for line in done.stderr.splitlines() if "mintage" in line] == []
+
+
 def test_the_service_has_few_rights() -> None:
     """From 0 to 10, less is better: most services of a distribution are above 9."""
     unit = str(DEPLOY / "systemd/mintage.service")

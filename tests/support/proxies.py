@@ -66,7 +66,7 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
 
 def keeping_answers(server: str, directory: Path) -> str:
     """*server*, changed as the page about kept answers says: the cache is in *directory*."""
-    before, location, text = block("nginx", KEEPING).partition("    # The question, and")
+    before, location, text = blocks("nginx", KEEPING)[0].partition("    # The question, and")
     secret = directory / "secret.conf"
     secret.write_text('map "" $mintage_cache_secret { default a-secret-of-this-test; }\n')
     before = replaced(

@@ -149,6 +149,9 @@ def _unix(path: Path) -> socket.socket:
         except OSError:
             one.close()
             raise
+    except FileNotFoundError:
+        why = f"the directory {path.parent} must exist, and this user must be able to write there"
+        raise ConfigError("--unix-socket", f"can't listen at {path}: {why}") from None
     except OSError as error:
         raise ConfigError("--unix-socket", f"can't listen at {path}: {_why(error)}") from None
     return one
