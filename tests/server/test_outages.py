@@ -7,6 +7,7 @@ import pytest
 
 from mintage.testing.fake_upstream import Fault
 from mintage.testing.oauth_client import answer_of, approve
+from mintage.upstream import discovery
 from tests.support.faulty_store import failing
 from tests.support.world import World, every_store
 
@@ -126,6 +127,76 @@ async def test_a_provider_that_was_never_reached_is_tried_again_with_a_button(
     answer = answer_of(page)
     assert answer["state"] == login.state
     assert (await client.redeem(login, answer["code"])).status_code == 200
+
+
+AWAY: list[Fault] = ["503", "hang"]
+
+
+@pytest.mark.parametrize("fault", AWAY)
+async def test_nobody_is_sent_to_a_provider_that_went_down(
+    world: World, fault: Fault, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its document is known for an hour; what counts is whether it answered just now."""
+    monkeypatch.setattr(discovery, "_ASK_SECONDS", 0.5 if fault == "hang" else 4.0)
+    caplog.set_level("INFO", "mintage.upstream")
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+    world.upstream.faults["discovery"] = fault
+    world.clock.advance(40)
+    async with world.browser() as browser:
+        login = client.authorization()
+        page = await browser.open(login.url)
+        page = await browser.submit(page, {"decision": "approve"})
+        for _ in range(2):
+            assert page.status == 503
+            assert "Try again" in page.text
+            page = await browser.submit(page, {})
+        assert (await world.http.get(f"{world.issuer}/readyz")).status_code == 503
+        assert (await client.call(tokens["access_token"])).status_code == 200
+        fresh = await client.refresh(tokens["refresh_token"])
+        assert fresh.status_code == 200
+        [away] = [one for one in caplog.messages if "nobody is sent there" in one]
+        assert away.startswith("provider oidc: 127.0.0.1:")
+        assert "answers again" not in caplog.text
+        world.upstream.faults.clear()
+        world.clock.advance(5)
+        page = await browser.submit(page, {})
+    assert answer_of(page)["state"] == login.state
+    assert caplog.messages.count("provider oidc: it answers again") == 1
+    assert (await world.http.get(f"{world.issuer}/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "garbage"])
+async def test_a_provider_that_answers_badly_is_there(world: World, fault: Fault) -> None:
+    """Only its document fails, and what is known of it still leads to its login."""
+    client = await world.client()
+    async with world.browser() as browser:
+        await client.tokens(browser)
+    world.upstream.faults["discovery"] = fault
+    world.clock.advance(40)
+    async with world.browser() as browser:
+        await client.tokens(browser)
+    assert (await world.http.get(f"{world.issuer}/readyz")).status_code == 200
+
+
+async def test_whether_a_provider_is_there_is_asked_once_in_a_while(world: World) -> None:
+    """However many log in, and however often a load balancer asks."""
+    client = await world.client()
+
+    async def begin() -> None:
+        async with world.browser() as browser:
+            assert answer_of(await approve(browser, client.authorization().url))["code"]
+
+    await begin()
+    world.clock.advance(40)
+    before = world.upstream.seen["discovery"]
+    ready = [world.http.get(f"{world.issuer}/readyz") for _ in range(5)]
+    await asyncio.gather(*(begin() for _ in range(5)), *ready)
+    assert world.upstream.seen["discovery"] == before + 1
+    world.clock.advance(20)
+    await begin()
+    assert world.upstream.seen["discovery"] == before + 1
 
 
 @every_store

@@ -89,6 +89,10 @@ class Unknown(msgspec.Struct, frozen=True):
 Answer: TypeAlias = Yes[T] | No | Unknown
 
 
+class Answered(UpstreamUnavailable):
+    """The provider is there, though this request fails: no 502, 503 or 504 of a server in front."""
+
+
 def believed(answer: Answer[T]) -> T:
     """The value of a yes. Raises `UpstreamRefused` for a no, and another error for unknown."""
     match answer:

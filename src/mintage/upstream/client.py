@@ -60,7 +60,7 @@ class HttpUpstreamClient:
         self._userinfo = Userinfo(upstream, transport, self._documents, self._endpoint)
 
     async def authorization_url(self, login: LoginRequest) -> str:
-        found = await self._documents.metadata()
+        found = await self._documents.heard()
         return oauth2.authorization_url(
             found.authorization_endpoint,
             self._upstream.client_id,
@@ -215,7 +215,7 @@ class HttpUpstreamClient:
         )  # fmt: skip
 
     async def check(self) -> None:
-        await self._documents.metadata()
+        await self._documents.heard()
 
     async def sends_logouts(self) -> bool:
         """Whether the provider says that it can send logout tokens. Raises `UpstreamError`."""

@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from joserfc import jwk
 
-from mintage.errors import UpstreamError, UpstreamMisbehaved
+from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamUnavailable
 from mintage.upstream import id_token
-from mintage.upstream.answers import believed, to_a_document
+from mintage.upstream.answers import Answered, believed, to_a_document
 from mintage.upstream.members import Member, flag, members, text, url, words
 from mintage.upstream.protocol import About, HttpRequest, Transport
 from mintage.upstream.upstream import Upstream
@@ -22,6 +23,10 @@ log = logging.getLogger("mintage.upstream")
 
 _DISCOVERY_SECONDS: Final = 3600
 _STALE_SECONDS: Final = 60
+# How long a provider that answered counts as there, when a browser is to be sent to it. Longer, and
+# more people end at a dead address; shorter, and logins one after the other each wait for it.
+_HEARD_SECONDS: Final = 30
+_ASK_SECONDS: Final = 4.0  # for it to answer that: somebody waits, and so does ``/readyz``, for 5
 _FAILURE_SECONDS: Final = 2  # without another try after one has failed
 _KEYS_SECONDS: Final = 3600
 _REFETCH_SECONDS: Final = 10  # between two looks for a key that the set does not hold
@@ -90,6 +95,8 @@ class Documents:
         self._lock = asyncio.Lock()
         self._keys_lock = asyncio.Lock()
         self._metadata: tuple[float, Metadata] | None = None
+        self._heard_until = 0.0
+        self._away = False
         self._failures: dict[str, tuple[float, UpstreamError]] = {}
         self._keys: tuple[float, jwk.KeySet] | None = None
 
@@ -103,17 +110,61 @@ class Documents:
             if (known := self._known()) is not None:  # somebody else has fetched it meanwhile
                 return known
             try:
-                found = await self._discovered()
+                return await self._fetch()
             except UpstreamError as failure:
                 if self._metadata is None:
                     raise
                 # Endpoints hardly ever change: an outage of this document stops no login.
-                log.warning("discovery: %s; going on with what is known", failure)
-                found = self._metadata[1]
-                self._metadata = (self._clock() + _STALE_SECONDS, found)
-            else:
-                self._metadata = (self._clock() + _DISCOVERY_SECONDS, found)
-            return found
+                return self._go_on(self._metadata[1], failure)
+
+    async def heard(self) -> Metadata:
+        """As `metadata`, of a provider that answered just now: a browser may be sent there.
+
+        Raises `UpstreamUnavailable` if it can't be reached. One without discovery is not asked.
+        """
+        if self._clock() < self._heard_until and self._metadata is not None:
+            return self._metadata[1]
+        if self._configured is not None:
+            return self._configured
+        async with self._lock:
+            if self._clock() < self._heard_until and self._metadata is not None:
+                return self._metadata[1]
+            known = self._metadata
+            try:
+                return await self._fetch(None if known is None else _ASK_SECONDS)
+            except (UpstreamMisbehaved, Answered) as failure:
+                if known is None:
+                    raise
+                self._heard()  # it is there, though the document is not
+                return self._go_on(known[1], failure)
+
+    async def _fetch(self, limit: float | None = None) -> Metadata:
+        """The document, fetched anew, within *limit* seconds."""
+        try:
+            found = await self._discovered(limit)
+        except UpstreamUnavailable as failure:
+            if not self._away and not isinstance(failure, Answered):
+                self._away = True
+                log.warning(
+                    "provider %s: %s; until it answers, nobody is sent there to log in",
+                    self._upstream.name,
+                    failure,
+                )
+            raise
+        self._metadata = (self._clock() + _DISCOVERY_SECONDS, found)
+        self._heard()
+        return found
+
+    def _heard(self) -> None:
+        self._heard_until = self._clock() + _HEARD_SECONDS
+        if self._away:
+            self._away = False
+            log.info("provider %s: it answers again", self._upstream.name)
+
+    def _go_on(self, known: Metadata, failure: UpstreamError) -> Metadata:
+        log.warning("discovery: %s; going on with what is known", failure)
+        self._metadata = (self._clock() + _STALE_SECONDS, known)
+        return known
 
     def _known(self) -> Metadata | None:
         """What was fetched, while that is fresh."""
@@ -157,7 +208,7 @@ class Documents:
         known = keys is not newer_than or age < _REFETCH_SECONDS
         return keys if age < _KEYS_SECONDS and known else None
 
-    async def _discovered(self) -> Metadata:
+    async def _discovered(self, limit: float | None) -> Metadata:
         upstream = self._upstream
         usual = f"{upstream.issuer.rstrip('/')}/.well-known/openid-configuration"
         return await self._document(
@@ -170,10 +221,17 @@ class Documents:
                 plain=upstream.plain,
             ),
             "discovery",
+            limit,
         )
 
-    async def _document(self, where: str, read: Callable[[dict[str, Any]], T], about: About) -> T:
-        """What *read* makes of the document at *where*.
+    async def _document(
+        self,
+        where: str,
+        read: Callable[[dict[str, Any]], T],
+        about: About,
+        limit: float | None = None,
+    ) -> T:
+        """What *read* makes of the document at *where*, which must come within *limit* seconds.
 
         Callers that queue behind a failing fetch need not each wait for the same outage: for a
         moment they get the same failure.
@@ -183,7 +241,12 @@ class Documents:
             raise failure
         try:
             request = HttpRequest(method="GET", url=where, about=about, safe=True)
-            response = await self._transport.send(request)
+            try:
+                async with asyncio.timeout(limit):
+                    response = await self._transport.send(request)
+            except TimeoutError:
+                host = urlsplit(where).netloc
+                raise UpstreamUnavailable(f"{host} did not answer in time") from None
             return read(believed(to_a_document(response, where)))
         except UpstreamError as error:
             self._failures[where] = (self._clock() + _FAILURE_SECONDS, error)

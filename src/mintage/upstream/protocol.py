@@ -122,7 +122,10 @@ class UpstreamClient(Protocol):
     """Asks one identity provider. Every method raises `UpstreamError` and nothing else."""
 
     async def authorization_url(self, login: LoginRequest) -> str:
-        """Where to send the browser (RFC 6749 §4.1.1, with PKCE S256, state and nonce)."""
+        """Where to send the browser (RFC 6749 §4.1.1, with PKCE S256, state and nonce).
+
+        Raises `UpstreamUnavailable` if the provider can't be reached, as far as one can ask.
+        """
 
     async def check_issuer(self, iss: str | None) -> None:
         """Refuse a callback that another server sent (RFC 9207 §2.4).
@@ -182,6 +185,6 @@ class UpstreamClient(Protocol):
         """
 
     async def check(self) -> None:
-        """Returns if the provider's discovery document is cached or can be fetched."""
+        """Returns if the provider answered just now, or does. Without discovery, always."""
 
     async def close(self) -> None: ...

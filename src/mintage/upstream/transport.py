@@ -13,7 +13,7 @@ from mintage.concurrency.backoff import pause
 from mintage.errors import UpstreamUnavailable
 from mintage.network.http1 import HttpFault
 from mintage.network.proxies import names_a_proxy
-from mintage.upstream.answers import about_the_status, believed
+from mintage.upstream.answers import Answered, about_the_status, believed
 from mintage.upstream.connection_faults import failure
 from mintage.upstream.direct import DirectConnections
 from mintage.upstream.protocol import HttpRequest, HttpResponse
@@ -31,7 +31,7 @@ Sleep = Callable[[float], Awaitable[object]]
 Exchange = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
-class RateLimited(UpstreamUnavailable):
+class RateLimited(Answered):
     """The provider answered 429."""
 
 
@@ -93,6 +93,8 @@ class HttpTransport:
         if unknown is not None:
             if response.status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise RateLimited(unknown.reason, retry_after=unknown.retry_after or 5)
+            if response.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise Answered(unknown.reason, retry_after=unknown.retry_after or 5)
             believed(unknown)
         return response
 
