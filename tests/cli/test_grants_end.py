@@ -328,6 +328,17 @@ def test_ids_and_a_filter_exclude_each_other(config: Path) -> None:
         command.end(config=config)
 
 
+@pytest.mark.parametrize(("subject", "client"), [("nobody", None), (None, "mcp-client-cut-sho")])
+def test_a_filter_that_finds_nothing_says_what_to_check(
+    config: Path, capsys: pytest.CaptureFixture[str], subject: str | None, client: str | None
+) -> None:
+    log_in(config, "alice")
+    assert command.end(config=config, subject=subject, client=client) == 1
+    said = capsys.readouterr()
+    assert said.out == "0 grants ended.\n"
+    assert "give the whole subject or client_id" in said.err
+
+
 def test_an_id_that_is_not_there_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log_in(config, "alice")
     assert command.end(("nosuch",), config=config) == 1

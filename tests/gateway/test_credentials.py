@@ -1,6 +1,7 @@
 """What a backend is told of the user, and with which token: for each resource its own way."""
 
 import asyncio
+import gc
 import secrets
 from collections.abc import Sized
 from pathlib import Path
@@ -12,6 +13,7 @@ from joserfc import jwk, jwt
 
 from mintage.app.opening import open_vault
 from mintage.errors import ConfigError
+from mintage.gateway.forward_auth import ForwardAuth
 from mintage.grants.states import UpstreamTokens
 from mintage.resource.bearer import Access
 from mintage.settings.load import parse
@@ -91,6 +93,37 @@ async def forgets(world: World, kept: Sized, where: str) -> None:
             await asyncio.sleep(0.01)
 
 
+class TestSignedIdentityBehindAProxy:
+    @pytest.fixture
+    def resource(self) -> dict[str, Any]:
+        return {"path": "/mcp", "credential": "identity"}
+
+    @pytest.fixture
+    def overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        return overrides | {"gateway": {"forward_auth": "traefik"}}
+
+    async def test_is_in_the_answer_and_kept_nowhere_else(self, world: World) -> None:
+        token = await logged_in(world)
+        asked = {
+            "authorization": f"Bearer {token}",
+            "x-forwarded-method": "GET",
+            "x-forwarded-uri": "/mcp",
+        }
+        signed = world.running.gateway.proxy.credentials.signed
+        for _ in range(2):
+            answer = await world.http.get(f"http://127.0.0.1:{world.port}/verify", headers=asked)
+            assert answer.status_code == 200
+            assert answer.headers.get_list("x-forwarded-user") == ["alice"]
+            [given] = answer.headers.get_list("x-identity-token")
+            [of_grant] = signed.values()
+            assert [kept.token for kept in of_grant.values()] == [given]
+            every = [one for one in gc.get_objects() if type(one) is ForwardAuth]
+            [endpoint] = [one for one in every if one._gateway is world.running.gateway]
+            assert len(endpoint._told) == 1
+            assert given not in repr(endpoint._told)
+            world.clock.advance(31)
+
+
 class TestSignedIdentity:
     @pytest.fixture
     def resource(self) -> dict[str, Any]:
@@ -103,6 +136,18 @@ class TestSignedIdentity:
     @pytest.mark.parametrize("where", ["here", "on another replica"])
     async def test_is_forgotten_when_the_login_ends(self, world: World, where: str) -> None:
         await forgets(world, world.running.gateway.proxy.credentials.signed, where)
+
+    async def test_that_has_expired_gives_way_to_another(self, world: World) -> None:
+        token, signed = await logged_in(world), world.running.gateway.proxy.credentials.signed
+        await told(world, token)
+        [of_grant] = signed.values()
+        [(question, kept)] = of_grant.items()
+        for number in range(40):
+            of_grant[number] = kept
+        assert len(of_grant) == 16
+        world.clock.advance(31)
+        await told(world, token)
+        assert next(iter(signed.values())).keys() == {question}
 
     async def test_of_a_login_that_has_ended_meanwhile_is_not_kept(self, world: World) -> None:
         token, running = await logged_in(world), world.running

@@ -134,7 +134,8 @@ def end(
     A login is a grant here: a user and a client. With --before, only those from before a time.
     Their tokens are refused from now on, everywhere. What can't be read is ended too; what is
     under a secret that is not configured here may be another installation's and takes --force.
-    Exit code 1 if a named grant is not there, or if any was skipped.
+    Exit code 1 if a named grant is not there, if --subject or --client finds none, or if any was
+    skipped.
     """
     filtered = any(one is not None for one in (subject, client, before))
     if sum([bool(grants), filtered, every]) > 1:
@@ -205,6 +206,13 @@ async def _end(path: Path, wanted: _Wanted) -> int:
             return 1
     print(f"{counted(ended, 'grant')} ended.")  # noqa: T201
     _tell(skipped)
+    if not ended and not skipped and not (wanted.subject is wanted.client is None):
+        print(  # noqa: T201
+            "No grant is of that user or client: give the whole subject or client_id, as "
+            "`mintage grants list --json` shows them.",
+            file=sys.stderr,
+        )
+        return 1
     return 1 if skipped else 0
 
 

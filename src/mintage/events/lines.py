@@ -9,7 +9,7 @@ from mintage.events.requests import RequestRefused
 
 log = logging.getLogger("mintage.events")
 
-_MAX_CLIENT: Final = 60  # characters of a client_id, which may be a whole registration
+_MAX_CLIENT: Final = 200  # characters of a client_id; one that registered has about 100
 
 
 def log_event(event: Event) -> None:
@@ -21,7 +21,8 @@ def log_event(event: Event) -> None:
     if party.grant:
         told.append(f"grant {party.grant}")
     if party.client_id:
-        told.append(f"client {party.client_id[:_MAX_CLIENT]}")
+        cut = "…" if len(party.client_id) > _MAX_CLIENT else ""
+        told.append(f"client {party.client_id[:_MAX_CLIENT]}{cut}")
     if party.provider:
         told.append(f"provider {party.provider}")
     if more := _more(type(event)):

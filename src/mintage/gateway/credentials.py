@@ -35,7 +35,7 @@ _MARGIN: Final = 30  # seconds before its end at which an exchanged token is got
 _UNSTATED: Final = 300  # seconds that one without an end is kept
 _YOUNG: Final = 10  # seconds in which one that a backend refuses is not got anew
 _MAX_KEPT: Final = 10_000
-_MAX_SIGNED: Final = 64  # identity tokens of one grant: each access token may need another
+_MAX_SIGNED: Final = 16  # identity tokens of one grant: each access token may need another
 
 Exchanger: TypeAlias = Callable[[UpstreamTokens, Exchange | IdJag], Awaitable[UpstreamTokens]]
 
@@ -197,6 +197,9 @@ class BackendCredentials:
         token = signer.signed(who, resource.audience, int(self.clock()), actors, subject)
         if not self.vault.ended.has_ended(key):  # it may have ended meanwhile
             self.signed[key] = of_grant = of_grant or BoundedMemory(_MAX_SIGNED)
+            # All last as long, so the oldest end first.
+            while of_grant and steady >= next(iter(of_grant.values())).until:
+                of_grant.popitem(last=False)
             of_grant[question] = _Kept(token, who, steady + _IDENTITY_SECONDS / 2)
         return token
 

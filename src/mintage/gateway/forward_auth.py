@@ -48,14 +48,14 @@ _HEADERS: Final[Mapping[Asker, tuple[bytes, bytes]]] = {
     "caddy": (b"x-forwarded-method", b"x-forwarded-uri"),
     "haproxy": (b"x-original-method", b"x-original-uri"),
 }
-_OF_A_USER: Final = (*TELLING, IDENTITY_HEADER)
 # Each answer holds all of these, empty where there is nothing to say: some proxies copy a header
 # that is not there as the client sent it, or as a text that is the same for all users. Only nginx
 # copies no header that its configuration does not set from the answer. It would read the empty
 # ones at each request, so it gets none.
-ANSWERED: Final = (*_OF_A_USER, "authorization")
+ANSWERED: Final = (*TELLING, IDENTITY_HEADER, "authorization")
 # Where a person signs in, for nginx.
 SIGN_IN_HEADER: Final = "x-mintage-sign-in"
+_TOKEN_NAME: Final = IDENTITY_HEADER.encode()
 _NO_AUTHORIZATION: Final = (b"authorization", b"")
 _USERS: Final = 1000  # whose header lines are kept
 # What the manual's configurations hold, less what HTTP and the cookies of a front need.
@@ -112,7 +112,8 @@ class ForwardAuth:
         self._find = lru_cache(maxsize=512)(self._look_up)
         self._largest: dict[str, int] = {}
         self._tells_empty = asker != "nginx"
-        self._empty = {name.encode(): b"" for name in _OF_A_USER if self._tells_empty}
+        self._empty = {name.encode(): b"" for name in TELLING if self._tells_empty}
+        self._no_token = [(_TOKEN_NAME, b"")] if self._tells_empty else []
         self._no_authorization = [_NO_AUTHORIZATION] if self._tells_empty else []
         self._for_browsers = any(each.resource.browser for each in gateway.resources.values())
         self._told: BoundedMemory[tuple[object, ...], _Told] = BoundedMemory(_USERS)
@@ -198,11 +199,16 @@ class ForwardAuth:
         )
         told = self._credentials.at_hand(access, resource)
         identity, authorization = told or await self._credentials.of(access, resource)
+        token = self._no_token
+        if identity and identity[-1][0] == _TOKEN_NAME:
+            identity, token = identity[:-1], identity[-1:]
         lines, size = self._told.get((*identity,)) or self._tell(identity)
+        if token is not self._no_token:
+            size += len(_TOKEN_NAME) + len(token[0][1])
         if authorization is None:
-            headers = [*lines, *self._no_authorization]
+            headers = [*lines, *token, *self._no_authorization]
         else:
-            headers = [*lines, (b"authorization", authorization.encode("latin-1"))]
+            headers = [*lines, *token, (b"authorization", authorization.encode("latin-1"))]
             size += len("authorization") + len(authorization)
         if self._for_browsers:  # their proxy copies it, whatever resource it asks about
             cookies = other_cookies(scope["headers"]) if backend.resource.browser else ""
@@ -219,7 +225,7 @@ class ForwardAuth:
     def _tell(self, identity: RawHeaders) -> _Told:
         """What the answer for a user holds. It is kept: a user sends many requests.
 
-        The provider's token is not: it would be in memory after the login has ended.
+        No token is, the provider's or ours: it would be in memory after the login has ended.
         """
         answered = self._empty | dict(identity)
         lines = [line for line in answered.items() if line[1] or self._tells_empty]

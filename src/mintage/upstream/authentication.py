@@ -106,13 +106,11 @@ class ClientCredentials:
     method: AuthMethod
     secret: Secret | None = field(default=None, repr=False)
     key: SigningKey | None = field(default=None, repr=False)
-    _basic: Mapping[str, str] = field(init=False, repr=False)
+    _basic: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Each half is form-encoded first (RFC 6749 §2.3.1).
-        pair = f"{quote_plus(self.client_id)}:{quote_plus(self._password())}"
-        basic = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-        object.__setattr__(self, "_basic", MappingProxyType(basic))
+        made = self._made() if self.method == "client_secret_basic" else _NO_HEADERS
+        object.__setattr__(self, "_basic", made)
 
     def post(
         self,
@@ -144,11 +142,17 @@ class ClientCredentials:
 
     def header(self) -> Mapping[str, str]:
         """HTTP Basic, if that is the method."""
-        return self._basic if self.method == "client_secret_basic" else _NO_HEADERS
+        return self._basic
 
     def basic(self) -> Mapping[str, str]:
         """HTTP Basic, whatever the method is."""
-        return self._basic
+        return self._basic or self._made()
+
+    def _made(self) -> Mapping[str, str]:
+        # Each half is form-encoded first (RFC 6749 §2.3.1).
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(self._password())}"
+        basic = {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+        return MappingProxyType(basic)
 
     def _fields(self, *, audience: str, jti: str, now: int) -> dict[str, str]:
         match self.method, self.key:

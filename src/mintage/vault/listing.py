@@ -1,5 +1,6 @@
 """Lists grants and ends them, without their own secrets."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Final
@@ -20,7 +21,7 @@ from mintage.vault.values import Listed
 log = logging.getLogger("mintage.vault")
 
 _ATTEMPTS: Final = 100  # each lost race is another's progress; this many are a fault
-_BATCH: Final = 1000  # grants that a page reads at once, at most
+_BATCH: Final = 250  # grants that a page reads at once, at most
 _LOOKED_AT: Final = 10_000  # grants that a page looks at: then it is returned as it is
 
 
@@ -127,13 +128,14 @@ class Listing:
                 if len(page) == limit:
                     return page, page[-1].id
                 page.append(grant)
-            if not more:
+            if more is None:
                 return page, None
-            cursor = entries[-1].key
+            cursor = more
             looked_at += len(entries)
             if looked_at >= _LOOKED_AT:
                 return page, grant_id(cursor)
             size = min(2 * size, _BATCH)
+            await asyncio.sleep(0)  # a store in memory waits for nothing, and others would wait
 
     async def get(self, name: str) -> Listed | None:
         """Find a live grant by its public id.
@@ -295,10 +297,13 @@ class Listing:
         filters: Sequence[tuple[bytes | None, bytes | None]],
         after: bytes | None,
         limit: int,
-    ) -> tuple[list[Entry], bool]:
-        """The first entries after a key that pass any filter, and whether there are more."""
+    ) -> tuple[list[Entry], bytes | None]:
+        """The first entries after a key that pass any filter, and the key before the next ones.
+
+        A store may return fewer than *limit*, or none, and more after them.
+        """
         found: dict[bytes, Entry] = {}
-        more = False
+        ends: list[bytes] = []
         for subject, client in filters:
             listed = await self._store.list(
                 subject=subject,
@@ -307,9 +312,15 @@ class Listing:
                 limit=limit,
             )
             found |= {one.key: one for one in listed.entries}
-            more = more or listed.next is not None
-        keys = sorted(found)
-        return [found[key] for key in keys[:limit]], more or len(keys) > limit
+            if listed.next is not None:
+                ends.append(listed.next)
+        # What is behind the end of one filter's page may come after others of that filter.
+        end = min(ends, default=None)
+        keys = sorted(key for key in found if end is None or key <= end)
+        if len(keys) > limit:
+            keys = keys[:limit]
+            end = keys[-1]
+        return [found[key] for key in keys], end
 
     async def _of(self, login: Consent) -> list[Listed]:
         """The grants of the same user and client, but none that may be another installation's."""
