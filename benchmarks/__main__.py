@@ -22,8 +22,8 @@ ALL = (
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Compares Mintage with its peers, and ends with the aims. All take an"
-        " hour or more on a machine that does nothing else; other work makes the figures wrong.",
+        description="Compares Mintage with its peers, and ends with the aims. Run"
+        " them on a machine that does nothing else: other work makes the figures wrong.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(ALL)}")
     names = parser.parse_args().names or ALL

@@ -85,7 +85,7 @@ def test_the_others_take_what_is_told(language: str) -> None:
     assert names >= TOLD
 
 
-# What is for whoever watches the server, and what a proxy asks: no client reaches it.
+# What monitoring reads, and what a proxy asks: no client reaches it.
 NOT_PUBLIC = {f"/{endpoint.name}" for endpoint in (HEALTHZ, READYZ, VERIFY)}
 PUBLIC = {
     path

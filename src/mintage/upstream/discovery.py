@@ -23,10 +23,10 @@ log = logging.getLogger("mintage.upstream")
 
 _DISCOVERY_SECONDS: Final = 3600
 _STALE_SECONDS: Final = 60
-# How long a provider that answered counts as there, when a browser is to be sent to it. Longer, and
-# more people end at a dead address; shorter, and logins one after the other each wait for it.
+# How many seconds a provider that answered counts as there, when a browser is to be sent to it. If
+# longer, more people end at a dead address; if shorter, more logins wait for its document.
 _HEARD_SECONDS: Final = 30
-_ASK_SECONDS: Final = 4.0  # for it to answer that: somebody waits, and so does ``/readyz``, for 5
+_ASK_SECONDS: Final = 4.0  # for that document: ``/readyz`` itself may take 5
 _FAILURE_SECONDS: Final = 2  # without another try after one has failed
 _KEYS_SECONDS: Final = 3600
 _REFETCH_SECONDS: Final = 10  # between two looks for a key that the set does not hold

@@ -157,18 +157,23 @@ def _encoded(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes],
     return tuple((name.encode(), value.encode("latin-1")) for name, value in headers)
 
 
-class _Json(Response):
-    """JSON as it will be sent. It is made without what Starlette does for all other contents."""
+class _Encoded(Response):
+    """A body as it will be sent. It is made without what Starlette does for all other contents."""
 
-    media_type = "application/json"
     background = None
 
-    def __init__(self, body: bytes, status: int, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        content_type: tuple[bytes, bytes],
+        status: int,
+        headers: Mapping[str, str],
+    ) -> None:
         self.body, self.status_code = body, status
         self.raw_headers = [
             *_encoded((*headers.items(),)),
             (b"content-length", b"%d" % len(body)),
-            _JSON_TYPE,
+            content_type,
         ]
 
 
@@ -176,7 +181,7 @@ def json_response(
     content: Any, *, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS
 ) -> Response:
     """*content* as JSON. The names of *headers* are in lower case."""
-    return _Json(msgspec.json.encode(content), status, headers)
+    return _Encoded(msgspec.json.encode(content), _JSON_TYPE, status, headers)
 
 
 class _Empty(Response):
@@ -195,24 +200,9 @@ def empty_response(*, status: int = 200, headers: Mapping[str, str] = _NO_HEADER
     return _Empty(status, headers)
 
 
-class _Page(Response):
-    """HTML, likewise."""
-
-    media_type = "text/html"
-    background = None
-
-    def __init__(self, body: bytes, status: int, headers: Mapping[str, str]) -> None:
-        self.body, self.status_code = body, status
-        self.raw_headers = [
-            *_encoded((*headers.items(),)),
-            (b"content-length", b"%d" % len(body)),
-            _HTML_TYPE,
-        ]
-
-
 def html_response(html: str, *, status: int, headers: Mapping[str, str]) -> Response:
     """*html* as a page. The names of *headers* are in lower case."""
-    return _Page(html.encode(), status, headers)
+    return _Encoded(html.encode(), _HTML_TYPE, status, headers)
 
 
 class Failure(msgspec.Struct, frozen=True):
