@@ -1,10 +1,8 @@
 """Rows of the table of attacks, at an application of Starlette's and at a server of the SDK's."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from starlette.applications import Starlette
@@ -19,6 +17,7 @@ from mintage.integrations.starlette import Login, user_of
 from tests.integrations.conftest import House, Open
 from tests.integrations.test_mcp_sdk import notes
 from tests.support.grant_states import upstream_of
+from tests.support.raw_backend import answer_at
 
 RESOURCES = [{"path": path, "scopes": ["read"]} for path in ("/api", "/other")]
 
@@ -57,21 +56,6 @@ async def home(house: Open, request: pytest.FixtureRequest) -> AsyncIterator[Hou
     build: Any = of_the_sdk if request.param == "mcp_sdk" else of_starlette
     async with house(build, kind=McpLogin, resource=RESOURCES) as running:
         yield running
-
-
-async def sent(home: House, request: bytes) -> bytes:
-    """What comes back for *request*, byte by byte as it stands, until the end or a pause."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(home.origin).port)
-    writer.write(request)
-    answer = b""
-    try:
-        async with asyncio.timeout(0.3):
-            while chunk := await reader.read(65536):
-                answer += chunk
-    except TimeoutError:
-        pass
-    writer.close()
-    return answer
 
 
 async def test_attack_a09_starlette_and_mcp_sdk_a_token_opens_its_own_resource_only(
@@ -138,7 +122,10 @@ async def test_attack_d08_starlette_and_mcp_sdk_no_request_hides_in_another(
 ) -> None:
     token = (await home.log_in("/api")).tokens["access_token"]
     head = f"POST /api/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n".encode()
-    answer = await sent(home, head + framing + b"GET /api/hidden HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = await answer_at(
+        home.origin,
+        head + framing + b"GET /api/hidden HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    )
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert seen == []
 
@@ -161,7 +148,10 @@ async def test_attack_d08_starlette_and_mcp_sdk_two_tokens_are_none(
     token = (await home.log_in("/api")).tokens["access_token"]
     first = f"Authorization: Bearer {token}\r\n".encode()
     for both in (first + second, second + b"\r\n" + first.rstrip()):
-        answer = await sent(home, b"GET /api/x HTTP/1.1\r\nHost: a\r\n" + both + b"\r\n\r\n")
+        answer = await answer_at(
+            home.origin,
+            b"GET /api/x HTTP/1.1\r\nHost: a\r\n" + both + b"\r\nConnection: close\r\n\r\n",
+        )
         assert answer.startswith(b"HTTP/1.1 400 ")
     assert seen == []
 
@@ -173,6 +163,8 @@ async def test_attack_d08_starlette_and_mcp_sdk_two_tokens_are_none(
 async def test_attack_d09_starlette_and_mcp_sdk_no_spelling_gets_past_the_door(
     home: House, path: str
 ) -> None:
-    answer = await sent(home, f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    answer = await answer_at(
+        home.origin, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+    )
     assert answer[9:12] in (b"400", b"401")
     assert seen == []

@@ -178,8 +178,13 @@ async def token_for(
 
 
 async def raw_answer(world: World, request: bytes) -> bytes:
+    """What a gateway answers to *request*, as `answer_at` says."""
+    return await answer_at(world.issuer, request)
+
+
+async def answer_at(origin: str, request: bytes) -> bytes:
     """What comes back for *request*, byte by byte as it stands, until the end or a pause."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(world.issuer).port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(origin).port)
     writer.write(request)
     answer, patience = b"", 10.0  # a busy machine may be slow to begin
     try:
