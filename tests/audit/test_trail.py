@@ -237,6 +237,37 @@ class TestFile:
         sink.close()
         assert path.read_bytes() == then
 
+    def test_whose_last_line_was_cut_short_before_a_start_gets_a_new_line(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "audit.jsonl"
+        path.write_bytes(b"11\n2")
+        sink = FileSink(path)
+        sink.write([b"33\n"])
+        sink.write([b"44\n"])
+        sink.close()
+        assert path.read_bytes() == b"11\n2\n33\n44\n"
+
+    def test_that_another_process_wrote_a_part_to_gets_a_new_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a full disk the writes of both fail, and one of them may have written a part."""
+        path, write = tmp_path / "audit.jsonl", os.write
+        one, other = FileSink(path), FileSink(path)
+        one.write([b"11\n"])
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", lambda to, data: write(to, data[:1]))
+            with pytest.raises(NotWritten):
+                other.write([b"22\n"])
+            full.setattr(os, "write", lambda to, data: write(to, data[:0]))
+            with pytest.raises(NotWritten):
+                one.write([b"33\n"])
+        one.write([b"33\n"])
+        other.write([b"22\n"])
+        one.close()
+        other.close()
+        assert path.read_bytes() == b"11\n2\n33\n22\n"
+
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
     def test_on_a_full_disk_keeps_the_record_for_later(self, tmp_path: Path) -> None:
         path = tmp_path / "audit.jsonl"

@@ -17,13 +17,16 @@ class FileSink:
     Many records share a write, but in a pipe, where a large write could mix with others.
     If the file was renamed or removed, a new one is begun under its name: that is how logs are
     rotated, and no signal is needed.
+    A line that has no end, because a disk was full or a machine stopped in the middle of it, gets
+    one before the next record, also if another process wrote it.
     """
 
     def __init__(self, path: Path) -> None:
         """Open the file, or create it. Raises ``OSError``."""
         self._path = path
         self._name = str(path)
-        self._torn = False
+        self._in_doubt = True  # the file's last line may lack its end
+        self._last = b"\n"  # the last byte that this process wrote
         self._regular = False
         self._descriptor: int | None = self._open()
 
@@ -37,28 +40,32 @@ class FileSink:
             descriptor = self._current()
             while rest := lines[written:]:
                 some = rest if self._regular else rest[:1]
-                # After a disk was full in the middle of a line, the next one begins anew.
-                begun = b"\n" if self._torn else b""
-                whole = begun + b"".join(some)
+                end = b"\n" if self._in_doubt and self._lacks_an_end() else b""
+                self._in_doubt = True
+                whole = end + b"".join(some)
                 done = os.write(descriptor, whole)
+                if done:
+                    self._last = whole[done - 1 : done]
                 if done < len(whole):
-                    written += self._whole_of(some, done, len(begun))
+                    written += _whole_of(some, done - len(end))
                     raise NotWritten("only a part of a record could be written", written=written)
-                self._torn = False
+                self._in_doubt = False
                 written += len(some)
         except OSError as error:
             raise NotWritten(error.strerror or str(error), written=written) from None
 
-    def _whole_of(self, lines: Sequence[bytes], done: int, begun: int) -> int:
-        """How many of *lines* are whole, of which *done* bytes were written after *begun*."""
-        if done == 0:
-            return 0
-        left, number = done - begun, 0
-        while left >= len(lines[number]):
-            left -= len(lines[number])
-            number += 1
-        self._torn = left > 0
-        return number
+    def _lacks_an_end(self) -> bool:
+        """Whether the last line is a part of one. In a pipe only this process's own is known."""
+        if self._regular:
+            try:
+                with self._path.open("rb") as file:
+                    if file.seek(0, os.SEEK_END) == 0:
+                        return False
+                    file.seek(-1, os.SEEK_END)
+                    return file.read(1) != b"\n"
+            except PermissionError:  # a file that this process may append to and not read
+                pass
+        return self._last != b"\n"
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -75,7 +82,7 @@ class FileSink:
             if named is not None and os.path.samestat(named, os.fstat(self._descriptor)):
                 return self._descriptor
             self.close()
-            self._torn = False
+            self._in_doubt, self._last = True, b"\n"
         self._descriptor = self._open()
         return self._descriptor
 
@@ -83,6 +90,15 @@ class FileSink:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _MODE)
         self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
         return descriptor
+
+
+def _whole_of(lines: Sequence[bytes], done: int) -> int:
+    """How many of *lines* are whole in their first *done* bytes."""
+    number = 0
+    while number < len(lines) and len(lines[number]) <= done:
+        done -= len(lines[number])
+        number += 1
+    return number
 
 
 class StreamSink:
