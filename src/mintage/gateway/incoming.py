@@ -6,6 +6,7 @@ from starlette.types import Message, Receive
 from mintage.errors import ContentTooLarge, InvalidRequest
 from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.mcp_messages import Asked, read_messages
+from mintage.web.disconnects import Tell, tell_of
 
 
 class Incoming(msgspec.Struct):
@@ -23,6 +24,11 @@ class Incoming(msgspec.Struct):
     def onward(self) -> Receive:
         """An ASGI ``receive`` for the backend or the application: the body, then the disconnect."""
         return self.receive if self._body is None else self._again
+
+    @property
+    def when_disconnected(self) -> Tell | None:
+        """See `tell_of`."""
+        return tell_of(self.receive)
 
     async def messages(self, limit: int) -> tuple[Asked, ...]:
         """The JSON-RPC messages in the body, which is read once.

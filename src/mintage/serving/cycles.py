@@ -20,6 +20,10 @@ _INTERNAL_ERROR: Final = b"Internal Server Error"
 log = logging.getLogger("uvicorn.error")
 
 
+def _nothing() -> None:
+    """In place of a call when nobody is to be told any more."""
+
+
 class Cycle(msgspec.Struct, eq=False):
     """*default_headers* are in each response. *plain*: the client speaks HTTP/1.0.
 
@@ -47,6 +51,7 @@ class Cycle(msgspec.Struct, eq=False):
     _waiting: tuple[asyncio.Future[None], ...] = ()  # the application, for news
     _chunked: bool = False
     _left: int | None = None  # bytes of a response whose length is stated
+    _on_disconnect: Callable[[], None] = _nothing
 
     # For the connection
 
@@ -66,6 +71,7 @@ class Cycle(msgspec.Struct, eq=False):
         if not self.response_complete:
             self.disconnected = True
             self._tell()
+            self._on_disconnect()
 
     async def run(self, app: ASGIApp) -> None:
         """Let *app* answer. An error of it is logged, and ends the response."""
@@ -79,7 +85,8 @@ class Cycle(msgspec.Struct, eq=False):
                 log.error("the application returned before its response was complete")
                 await self._give_up()
         finally:
-            self.on_response = _nothing  # else the connection and this hold each other
+            # Else the connection and this hold each other, and so do the request and this.
+            self.on_response = self._on_disconnect = _nothing
 
     async def _give_up(self) -> None:
         if self.response_started:
@@ -110,6 +117,16 @@ class Cycle(msgspec.Struct, eq=False):
         self._body = []
         self.buffered = 0
         return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    def when_disconnected(self, call: Callable[[], None]) -> None:
+        """Have *call* called when the client disconnects before its response is complete.
+
+        It is called at once if the client has disconnected already. There is one such call.
+        """
+        self._on_disconnect = call
+        self.flow.resume_reading()  # or the disconnect is not seen
+        if self.disconnected:
+            call()
 
     async def send(self, message: Message) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -171,7 +188,3 @@ class Cycle(msgspec.Struct, eq=False):
         waiting = asyncio.get_running_loop().create_future()
         self._waiting = (*self._waiting, waiting)
         return waiting
-
-
-def _nothing() -> None:
-    """In place of `on_response` when nobody is to be told any more."""

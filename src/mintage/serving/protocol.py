@@ -35,6 +35,7 @@ from mintage.serving.refusals import (
 from mintage.serving.request_targets import read_target
 from mintage.serving.settings import ServerSection
 
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 _LINGER_SECONDS: Final = 2  # in which a client may read why it was refused
 _LINGER_BYTES: Final = 256 * 1024  # that it may send meanwhile
 _REST_SECONDS: Final = 30  # for the rest of a body whose request is answered
@@ -362,7 +363,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _scope(self, parsed: Parsed, length: int = 0) -> Scope:
         return {
             **parsed.scope,
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "asgi": _ASGI,
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,

@@ -1,7 +1,8 @@
 """One request to a backend, from the client's first byte to the response's last.
 
-A request whose body is complete when it gets here, and whose response comes soon, needs no task of
-its own. For others a task sends the rest of the body, and then waits for the client to disconnect.
+A request whose body is complete when it gets here needs no task of its own. For others a task sends
+the rest of the body. If the response takes long, the server tells when the client disconnects; a
+task waits for that where the server does not (see `mintage.web.disconnects`).
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from starlette.types import Receive
 from mintage.errors import InvalidRequest
 from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.http1.pool import Pool, User
+from mintage.web.disconnects import tell_of
 
 _TIMED_OUT: Final = 504
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "REPORT"})
@@ -109,21 +111,33 @@ class BackendRequest(msgspec.Struct, eq=False):
             while self.body.more:
                 await connection.write(await self.body.piece())
             self._asked_at = self._loop.time()
-            # Not in a coroutine of its own: an idle stream would keep its frame.
-            while (await self.body.receive())["type"] != "http.disconnect":
-                pass
-            connection.fail(ClientGone())
+            if not self._will_be_told():
+                while (await self.body.receive())["type"] != "http.disconnect":
+                    pass
+                self._leave()
         except BackendError:
             return  # the answer, or the lack of one, says it better
         except Exception as error:  # noqa: BLE001  (it is raised where the answer is awaited)
             connection.fail(error)
+
+    def _will_be_told(self) -> bool:
+        """Whether `_leave` will be called when the client disconnects, which may be now."""
+        if (tell := tell_of(self.body.receive)) is None:
+            return False
+        tell(self._leave)
+        return True
+
+    def _leave(self) -> None:
+        """The client has disconnected. By now the connection may serve another request."""
+        if self._connection is not None:
+            self._connection.fail(ClientGone())
 
     def look(self) -> None:
         """The response takes long: watch for the client's disconnect and for the time-out."""
         connection = self._connection
         if connection is None:
             return
-        if self._task is None:
+        if self._task is None and not self._will_be_told():
             self._task = self._loop.create_task(self._upload(connection))
         left = self.pool.limits.answer
         if not self.body.more:

@@ -1,0 +1,110 @@
+"""A client that disconnects: its backend learns of it, however the server tells."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+
+from mintage.gateway.http1.request import BackendRequest
+from tests.gateway.test_proxy import bearer
+from tests.serving.conftest import staged
+from tests.support.raw_backend import RawBackend
+from tests.support.world import World
+
+
+@pytest.fixture(params=["uvicorn's protocol", "Mintage's protocol"])
+async def resource(world: World, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The address of a resource. uvicorn's own protocol only sends the message."""
+    if request.param == "uvicorn's protocol":
+        yield world.resource
+    else:
+        async with staged(app=world.app) as stage:
+            yield f"http://127.0.0.1:{stage.port}/mcp"
+
+
+async def looked_at(world: World) -> None:
+    """Until no request is new any more, so that each has its watch for a disconnect."""
+    slow = world.running.gateway.resources["/mcp"].pool.slow  # type: ignore[union-attr]
+    async with asyncio.timeout(5):
+        while slow._since:
+            await asyncio.sleep(0.01)
+
+
+def tasks_of_requests() -> list[object]:
+    """Those that requests to a backend made for themselves, in the servers' threads."""
+    return [
+        found
+        for found in gc.get_objects()
+        if isinstance(found, asyncio.Task)
+        and not found.done()
+        and getattr(found.get_coro(), "__qualname__", "").startswith(BackendRequest.__name__)
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b"asked"])
+@pytest.mark.parametrize("is_watched", [False, True])
+async def test_ends_the_stream_at_the_backend(
+    world: World, raw: RawBackend, resource: str, *, body: bytes, is_watched: bool
+) -> None:
+    headers, method = await bearer(world), "POST" if body else "GET"
+    async with world.http.stream(
+        method, f"{resource}/events", headers=headers, content=body
+    ) as answer:
+        chunks = answer.aiter_raw()  # to be kept: without it the client disconnects
+        assert await anext(chunks) == b"data: 1\n\n"
+        if is_watched:
+            await looked_at(world)
+            assert not raw.gone.is_set()
+    async with asyncio.timeout(5):
+        await raw.gone.wait()
+    assert tasks_of_requests() == []
+
+
+async def test_after_its_upload_ends_the_stream_at_the_backend(
+    world: World, raw: RawBackend, resource: str
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        await looked_at(world)
+        yield b"two"
+
+    async with world.http.stream(
+        "POST", f"{resource}/events", headers=await bearer(world), content=pieces()
+    ) as answer:
+        chunks = answer.aiter_raw()
+        assert await anext(chunks) == b"data: 1\n\n"
+    async with asyncio.timeout(5):
+        await raw.gone.wait()
+
+
+async def test_of_an_earlier_request_ends_nothing_on_its_connection(
+    world: World, raw: RawBackend, resource: str
+) -> None:
+    """The backend's connection serves the next client by then."""
+    headers = await bearer(world)
+    async with httpx2.AsyncClient(trust_env=False) as first:
+        assert (await first.get(f"{resource}/x", headers=headers)).status_code == 200
+        stream = world.http.stream("GET", f"{resource}/events", headers=headers)
+        async with stream as answer:
+            chunks = answer.aiter_raw()
+            assert await anext(chunks) == b"data: 1\n\n"
+            await looked_at(world)
+            await first.aclose()
+            raw.go.set()
+            assert await anext(chunks) == b"data: 2\n\n"
+            assert not raw.gone.is_set()
+
+
+async def test_takes_no_task_to_hear_of_in_mintage_serve(world: World, raw: RawBackend) -> None:
+    async with (
+        staged(app=world.app) as stage,
+        world.http.stream(
+            "GET", f"http://127.0.0.1:{stage.port}/mcp/events", headers=await bearer(world)
+        ) as answer,
+    ):
+        chunks = answer.aiter_raw()
+        assert await anext(chunks) == b"data: 1\n\n"
+        await looked_at(world)
+        assert tasks_of_requests() == []
