@@ -88,7 +88,7 @@ async def forgets(world: World, kept: Sized, where: str) -> None:
     assert listed.summary is not None
     vault = running.vault if where == "here" else another_replica(world)
     await vault.revocation.revoke(handle, listed.summary.client_id)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         while kept:
             await asyncio.sleep(0.01)
 

@@ -187,7 +187,10 @@ async def test_without_the_channel_it_is_said_once_what_that_costs(
             raise AssertionError(key)
 
     listener = asyncio.create_task(listen())
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(10):
+        while "changes" not in caplog.text:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)  # some more attempts
     assert caplog.text.count("changes by other processes do not arrive") == 1
     assert "SUBSCRIBE mintage:1:changes" in caplog.text
     allow(server, "~*", "&*", "+@all")
@@ -209,7 +212,9 @@ async def test_two_prefixes_share_a_server_and_nothing_else(server: Server) -> N
 
     listener = asyncio.create_task(listen())
     await first.insert(b"k", b"one", NAMES, FAR)
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(10):
+        while not heard:  # it listens
+            await asyncio.sleep(0.01)
     await first.delete(b"k")
     await first.insert(b"k", b"one", NAMES, FAR)
     assert await second.load(b"k") is None

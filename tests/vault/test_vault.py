@@ -240,7 +240,7 @@ class TestReplicas:
             assert isinstance(await vault.live.authenticate(access(opened)), OpenGrant)
         await replicas[0].revocation.revoke(access(opened), CLIENT)
         assert isinstance(await replicas[0].live.authenticate(access(opened)), Refused)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             for vault in replicas:
                 while isinstance(await vault.live.authenticate(access(opened)), OpenGrant):
                     await asyncio.sleep(0.01)
