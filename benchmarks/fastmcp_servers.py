@@ -5,6 +5,7 @@ and ``mintage-sqlite``: `MintageAuth`. ``proxy-disk`` and ``proxy-memory``: Fast
 ``OAuthProxy`` on its default store and on its memory store, with a verifier that believes the
 provider's token unseen. ``proxy-issuer``: the latter, with Mintage's issuer in it. ``oidc-memory``:
 ``OIDCProxy`` with its own verifier. All run as those of ``benchmarks.peers`` do.
+``made-up``: one user who is always there, and no token is looked at.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.peers import oauth_proxy
 from benchmarks.upstream import CLIENT_ID, CLIENT_SECRET
@@ -22,6 +24,7 @@ NAMES: Final = (
     "none", "mintage-memory", "mintage-sqlite", "proxy-memory", "proxy-issuer", "oidc-memory",
     "proxy-disk",
 )  # fmt: skip
+MADE_UP: Final = "made-up"
 CALL: Final = json.dumps(
     {
         "jsonrpc": "2.0",
@@ -44,6 +47,7 @@ SPOKEN: Final = {
     "mcp-method": "tools/call",
     "mcp-name": "scopes",
 }
+TOKEN: Final = 400 * "t"  # about as long as one of Mintage; nobody looks at it
 _SECRET: Final = "vT5mJ0q2fXkq0cR8yE1uZs7Lw4nB6hGdP3aKxN9tQeM"
 
 
@@ -54,6 +58,8 @@ def login(name: str, base_url: str, upstream: str, directory: Path) -> Any:
     kind, _, store = name.partition("-")
     if kind == "none":
         return None
+    if name == MADE_UP:
+        return made_up(base_url)
     if kind == "oidc":
         return oidc_proxy(base_url, upstream)
     if kind == "proxy":
@@ -61,6 +67,36 @@ def login(name: str, base_url: str, upstream: str, directory: Path) -> Any:
         return use_mintage_issuer(proxy) if store == "issuer" else proxy
     database = "memory://" if store == "memory" else f"sqlite://{directory}/mintage.db"
     return MintageAuth(**settings(base_url, upstream, database), scopes=["tools"])
+
+
+def made_up(base_url: str) -> Any:
+    """What FastMCP and the SDK do for any user is all that it costs: nothing is verified."""
+    from fastmcp.server.auth.auth import AccessToken, AuthProvider
+    from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+    from starlette.authentication import AuthCredentials
+    from starlette.middleware import Middleware
+
+    claims = {"iss": base_url, "sub": "alice"}
+    token = AccessToken(
+        token=TOKEN, client_id=TOKEN, scopes=["tools"], subject="alice", claims=claims
+    )
+    described = {"user": AuthenticatedUser(token), "auth": AuthCredentials(token.scopes)}
+
+    def describing(app: ASGIApp) -> ASGIApp:
+        async def described_app(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, **described}, receive, send)
+
+        return described_app
+
+    class MadeUp(AuthProvider):
+        def get_middleware(self) -> list[Any]:
+            return [Middleware(describing), Middleware(AuthContextMiddleware)]
+
+        async def verify_token(self, token: str) -> None:
+            raise NotImplementedError
+
+    return MadeUp(base_url=base_url, required_scopes=["tools"])
 
 
 def settings(base_url: str, upstream: str, store: str = "memory://") -> dict[str, Any]:

@@ -30,8 +30,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from benchmarks.counting import Function, counting_instructions
-from benchmarks.fastmcp_servers import application, settings
-from benchmarks.shares import ISSUER, Subject, started
+from benchmarks.fastmcp_servers import MADE_UP, application, settings
+from benchmarks.shares import ISSUER, Subject, anybody, logged_in, nobody, started
 from benchmarks.systems import provider
 from mintage.integrations.mcp_sdk import McpLogin
 from mintage.integrations.starlette import Login, user_of
@@ -81,12 +81,13 @@ def starlette_alone(_upstream: str, _directory: Path) -> Served:
 
 
 SERVERS: Final = {
-    "fastmcp": (fastmcp("mintage-memory"), fastmcp("none")),
-    "fastmcp, its OAuthProxy": (fastmcp("proxy-memory"), fastmcp("none")),
-    "sdk": (sdk, sdk_alone),
-    "starlette": (starlette, starlette_alone),
+    "fastmcp": (fastmcp("mintage-memory"), logged_in, fastmcp("none")),
+    "fastmcp, its OAuthProxy": (fastmcp("proxy-memory"), logged_in, fastmcp("none")),
+    "fastmcp, a made-up user": (fastmcp(MADE_UP), anybody, fastmcp("none")),
+    "sdk": (sdk, logged_in, sdk_alone),
+    "starlette": (starlette, logged_in, starlette_alone),
 }
-"""By framework: the server with a login, and the one without."""
+"""By framework: the server with a login, what token it is sent, and the one without."""
 _RESOURCE: Final = {"path": "/mcp", "scopes": ["tools"]}
 
 
@@ -133,11 +134,11 @@ async def count(directory: Path) -> dict[str, tuple[Counter[Function], Counter[F
     found = {}
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(provider(directory, lifetime=3600))
-        for name, servers in SERVERS.items():
+        for name, (with_login, token, alone) in SERVERS.items():
             each = []
-            for serve, logged_in in zip(servers, (True, False), strict=True):
+            for serve, sent in ((with_login, token), (alone, nobody)):
                 app, lifespan = serve(upstream, directory)
-                making = started(name, app, lifespan, logged_in=logged_in)
+                making = started(name, app, lifespan, sent=sent)
                 each.append(await counted(await stack.enter_async_context(making)))
             found[name] = each[0], each[1]
     return found

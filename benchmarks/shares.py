@@ -8,7 +8,7 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from typing import Any, Final
 import httpx2
 from starlette.types import ASGIApp, Message
 
-from benchmarks.fastmcp_servers import CALL, NAMES, SPOKEN, application
+from benchmarks.fastmcp_servers import CALL, MADE_UP, NAMES, SPOKEN, TOKEN, application
 from benchmarks.systems import provider
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient
@@ -79,16 +79,16 @@ def subject(name: str, upstream: str, directory: Path) -> AbstractAsyncContextMa
     home = directory / f"share-{name}"
     home.mkdir()
     app = application(name, ISSUER, upstream, home)
-    return started(name, app, app.lifespan(app), logged_in=name != "none")
+    return started(name, app, app.lifespan(app), sent=_SENT.get(name, logged_in))
 
 
 @asynccontextmanager
 async def started(
-    name: str, app: ASGIApp, lifespan: AbstractAsyncContextManager[Any], *, logged_in: bool
+    name: str, app: ASGIApp, lifespan: AbstractAsyncContextManager[Any], *, sent: "Sent"
 ) -> AsyncIterator[Subject]:
-    """*app* in its *lifespan*, and a request, with a token if it is *logged_in*."""
+    """*app* in its *lifespan*, and a request with the token that is *sent*."""
     async with lifespan:
-        token = await _logged_in(app) if logged_in else None
+        token = await sent(app)
         headers = {"host": HOST, **SPOKEN, "content-length": str(len(CALL))}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
@@ -101,7 +101,16 @@ async def started(
         yield Subject(name, app, scope, copy_context())
 
 
-async def _logged_in(app: ASGIApp) -> str:
+async def nobody(_app: ASGIApp) -> None:
+    """No token."""
+
+
+async def anybody(_app: ASGIApp) -> str:
+    """A token that nobody verifies."""
+    return TOKEN
+
+
+async def logged_in(app: ASGIApp) -> str:
     """An access token, by a whole login."""
     inside = httpx2.ASGITransport(app)
     async with (
@@ -119,13 +128,19 @@ async def _logged_in(app: ASGIApp) -> str:
         return token
 
 
+Sent = Callable[[ASGIApp], Awaitable[str | None]]
+"""The token of a request to an application, or None."""
+
+_SENT: Final[dict[str, Sent]] = {"none": nobody, MADE_UP: anybody}
+
+
 async def measure(turns: int, directory: Path) -> dict[str, Subject]:
     async with AsyncExitStack() as stack:
         os.environ |= {"FASTMCP_HOME": str(directory), "FASTMCP_LOG_LEVEL": "ERROR"}
         upstream = await stack.enter_async_context(provider(directory, lifetime=3600))
         subjects = [
             await stack.enter_async_context(subject(name, upstream, directory))
-            for name in NAMES
+            for name in (*NAMES, MADE_UP)
             if name != "proxy-disk"  # its files hold up whoever comes next
         ]
         for _ in range(_WARM + turns):
