@@ -10,6 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from mintage.serving.phases import is_too_slow
+from mintage.serving.protocol import BoundedProtocol
 from mintage.serving.settings import ServerSection
 from tests.serving.conftest import GET, Client, Stage, staged
 
@@ -410,3 +411,43 @@ async def test_a_flood_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
             stage.seconds(10)
             await stage.ask(b"nonsense\r\n\r\n")
             assert len(caplog.records) == 3
+
+
+SLOW = b"GET /slow HTTP/1.1\r\nhost: x\r\n"
+
+
+async def test_a_connection_keeps_no_parser_while_its_answer_lasts() -> None:
+    """An event stream may last for hours, and 2000 of them are open."""
+    async with staged() as stage, stage.connected() as client:
+        client.writer.write(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+        await client.reader.readuntil(b"first")
+        [connection] = stage.places._timed
+        assert isinstance(connection, BoundedProtocol)
+        assert connection.parser is not None
+        stage.seconds(1)
+        assert connection.parser is None
+
+
+@pytest.mark.parametrize("at", [1, 2, 9, 16, 25, len(GET) - 1])
+async def test_a_request_that_comes_in_parts_during_a_long_answer_is_read_whole(at: int) -> None:
+    async with staged() as stage, stage.connected() as client:
+        for part in (SLOW + b"\r\n", b"\r\n" + GET[:at], GET[at:] + GET):
+            client.writer.write(part)
+            await settled()
+            stage.seconds(1)
+        stage.app.go.set()
+        for _ in range(3):
+            assert json.loads(await client.chunked())["method"] == "GET"
+    assert [scope["path"] for scope in stage.app.scopes] == ["/slow", "/", "/"]
+
+
+async def test_nothing_is_answered_behind_the_last_request_however_long_its_answer_took() -> None:
+    async with staged() as stage, stage.connected() as client:
+        client.writer.write(SLOW + b"connection: close\r\n\r\n")
+        await settled()
+        stage.seconds(1)
+        client.writer.write(GET)
+        await settled()
+        stage.app.go.set()
+        assert (await client.rest()).count(b"HTTP/1.1 200") == 1
+    assert [scope["path"] for scope in stage.app.scopes] == ["/slow"]

@@ -84,11 +84,13 @@ class BoundedProtocol(HttpToolsProtocol):
     known: ClassVar[KnownRequests]
     cycle: Cycle  # type: ignore[assignment]  # of the last request; None before the first
     pipeline: list[Cycle]  # type: ignore[assignment]
+    parser: Any  # None between two requests, until bytes come that it has to read
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self.headers = []
         self.pipeline = []
+        self.parser = None  # a known request needs none
         self._phase = _NEW
         self._waited = 0  # seconds in this phase
         self._quiet = 0  # seconds without a byte of the body
@@ -129,7 +131,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow.resume_writing()
         if exc is None:
             self.transport.close()
-        self.parser = None  # type: ignore[assignment]  # it holds this object
+        self.parser = None  # it holds this object
 
     def _leave(self) -> None:
         self.places.forget(self)
@@ -157,8 +159,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return self._linger()
         if self._left and not (data := self._behind_body(data)):
             return None
+        parser = self.parser or self._new_parser()
         try:
-            self.parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             key = None  # it was read by another parser
             self._upgrade(data[upgrade.args[0] :])
@@ -242,7 +245,7 @@ class BoundedProtocol(HttpToolsProtocol):
         bounds = self.bounds
         match self._phase:
             case Phase.ANSWER:
-                return
+                self.parser = None  # it is between two requests, and the answer may last
             case Phase.IDLE if self._waited >= bounds.keep_alive_seconds:
                 self.transport.close()
             case Phase.NEW if self._waited >= bounds.head_seconds:
@@ -266,6 +269,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(BODY_TOO_SLOW)
 
     # What the parser finds
+
+    def _new_parser(self) -> Any:
+        self.parser = parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -450,8 +458,7 @@ class BoundedProtocol(HttpToolsProtocol):
         head = without_offer(
             self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
         )
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._new_parser()
         self.data_received(head + rest)
 
     # Refusals
