@@ -231,6 +231,11 @@ async def measure_in_turn(system: System, bare: System, refresh: bytes) -> None:
         await system.time("refresh, in turn with a POST", work)
 
 
+async def measure_floor(system: System, revocation: bytes) -> None:
+    """What a revocation costs at least: its body, a durable write, and a word to the provider."""
+    await system.time("revoke", Work(lambda: revocation))
+
+
 async def renewed(system: System, count: int) -> None:
     """So many sessions that each one's upstream token is over when its turn comes."""
     await log_in(system, count)
@@ -300,6 +305,7 @@ async def run(rounds: int, directory: Path) -> list[System]:
             mintage_system("Mintage, SQLite", directory / "renewed", short, sqlite, 0)
         )
         bare = await enter(peer_system("bare Starlette", "starlette", directory, long, 0))
+        floor = await enter(peer_system("a revocation's floor", "floor", directory, long, 0))
         peers = [
             await enter(peer_system("FastMCP, default", "fastmcp-disk", directory, long, 40)),
             await enter(peer_system("FastMCP, memory", "fastmcp-memory", directory, long, 80)),
@@ -316,11 +322,12 @@ async def run(rounds: int, directory: Path) -> list[System]:
                 await measure(system, fresh=True)
             refresh = in_memory.bench_client.refreshing(in_memory.sessions[0])
             await measure_in_turn(in_memory, bare, refresh)
+            await measure_floor(floor, on_disk.bench_client.revoking(on_disk.sessions[0]))
             for clients in CROWDS:
                 what = f"refresh, {clients} at once"
                 await on_disk.time(what, refreshing(on_disk), clients=clients)
         on_disk.figures |= renewing.figures
-        return [on_disk, in_memory, *peers, bare]
+        return [on_disk, in_memory, *peers, bare, floor]
 
 
 def report(systems: list[System]) -> None:

@@ -1,13 +1,19 @@
 """Servers to compare with: ``python -m benchmarks.peers NAME PORT UPSTREAM DIRECTORY``.
 
+``floor``: an endpoint that does what a revocation can't do without, and nothing else.
 ``fastmcp-disk`` and ``fastmcp-memory``: FastMCP's ``OAuthProxy`` on its default store and on
 its memory store, in front of one protected route. ``starlette``: a bare JSON endpoint. All run
 as ``mintage serve`` does: uvicorn with uvloop and httptools, no access log, and no logs
 but errors (FastMCP's own setting would log each refresh).
 """
 
+import asyncio
 import os
+import secrets
 import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +24,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from benchmarks.upstream import CLIENT_ID, CLIENT_SECRET
+from mintage.stores.opening import open_store
+from mintage.upstream.protocol import HttpRequest
+from mintage.upstream.transport import HttpTransport
 
 PROTECTED: Final = "/protected"
 JSON_PATH, POST_PATH = "/json", "/post"
@@ -25,6 +34,7 @@ TOKENS: Final = {
     "access_token": "a" * 420, "token_type": "Bearer", "expires_in": 3600, "scope": "tools",
     "refresh_token": "r" * 420,
 }  # fmt: skip
+_RECORD: Final = bytes(120)  # about as long as that of a grant that was revoked
 
 
 async def endpoint(_: Request) -> Response:
@@ -44,6 +54,32 @@ async def protected(request: Request) -> Response:
 
 def starlette() -> Starlette:
     return Starlette(routes=[Route(JSON_PATH, endpoint), Route(POST_PATH, post, methods=["POST"])])
+
+
+def floor(upstream: str, directory: Path) -> Starlette:
+    """A body is read, a row is written durably, and the provider is told while nobody waits."""
+    transport, telling = HttpTransport(), set[asyncio.Task[Any]]()
+    form = {"token": "a" * 1000, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    told = HttpRequest(method="POST", url=f"{upstream}/revoke", form=form)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.store = await open_store(f"sqlite://{directory}/floor.db", clock=time.time)
+        yield
+        await app.state.store.close()
+        await transport.close()
+
+    async def revoke(request: Request) -> Response:
+        await request.body()
+        key, until = secrets.token_bytes(32), int(time.time()) + 3600
+        await request.app.state.store.insert(key, _RECORD, None, until)
+        task = asyncio.create_task(transport.send(told))
+        telling.add(task)
+        task.add_done_callback(telling.discard)
+        return Response()
+
+    routes = [Route(JSON_PATH, endpoint), Route("/revoke", revoke, methods=["POST"])]
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 def oauth_proxy(base_url: str, upstream: str, *, memory: bool) -> Any:
@@ -80,9 +116,11 @@ def fastmcp(base_url: str, upstream: str, *, memory: bool) -> Any:
     return server.http_app(path="/mcp", stateless_http=True)
 
 
-def application(name: str, base_url: str, upstream: str) -> Any:
+def application(name: str, base_url: str, upstream: str, directory: Path) -> Any:
     if name == "starlette":
         return starlette()
+    if name == "floor":
+        return floor(upstream, directory)
     return fastmcp(base_url, upstream, memory=name == "fastmcp-memory")
 
 
@@ -90,7 +128,7 @@ def main(name: str, port: str, upstream: str, directory: str) -> None:
     os.environ["FASTMCP_HOME"] = str(Path(directory) / name)
     os.environ["FASTMCP_LOG_LEVEL"] = "ERROR"
     uvicorn.run(
-        application(name, f"http://127.0.0.1:{port}", upstream),
+        application(name, f"http://127.0.0.1:{port}", upstream, Path(directory)),
         host="127.0.0.1",
         port=int(port),
         log_level="error",
