@@ -77,7 +77,9 @@ class Requests:
             if names:
                 # A closure would take more memory, for as long as a stream lasts.
                 send = partial(_named, scope["headers"][-1], request, send)
-            await app(scope, receive, send)
+            answering = app(scope, receive, send)
+            del app, head  # for the same reason
+            await answering
         finally:
             if request.refusal is not None:
                 self._tell_refusal(request)

@@ -1,8 +1,7 @@
 """The gateway: from a request's path to its backend, through the guard."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from http import HTTPStatus
 from typing import Final, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -58,6 +57,18 @@ class Judged(msgspec.Struct):
         """Nothing was judged yet but the path."""
         resource = found.target.resource
         return cls(found, _is_exchanged(resource) or resource.filter_lists)
+
+
+class _StillGood(msgspec.Struct, frozen=True):
+    """The check of a response under way. A partial takes four times the memory, for as long."""
+
+    gateway: "Gateway"
+    scope: Scope
+    found: Match[Backend]
+    incoming: Incoming | None
+
+    def __call__(self) -> Awaitable[Access]:
+        return self.gateway.access_now(self.scope, self.found, self.incoming)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +160,7 @@ class Gateway:
         found = judged.found
         backend, (incoming, outward) = found.target, (Incoming(receive), send)
         resource = backend.resource
-        still_good = partial(self._access_now, scope, found, incoming)
+        still_good = _StillGood(self, scope, found, incoming)
         try:
             if keep is not None:
                 judged.screened = self.guard.screen(
@@ -192,7 +203,8 @@ class Gateway:
                 check=still_good,
                 by_cookie=access.by_cookie,
             )
-            del access  # or a stream would keep the grant, with all its tokens, to its end
+            # Or a stream would keep them to its end: the grant, with all its tokens, for one.
+            del access, head, keep
             await forwarding
         except ClientGone:
             return None
@@ -256,10 +268,7 @@ class Gateway:
 
         asked = {**scope, "type": "http", "method": "GET"}
         websocket = WebSocketProxy(scope, receive, send)
-
-        async def still_good() -> None:
-            await self._access_now(asked, found, None)
-
+        still_good = _StillGood(self, asked, found, None)
         try:
             access = await self._access(asked, found, None)
             headers = await self._headers(asked, found, access)
@@ -293,7 +302,7 @@ class Gateway:
             again=again,
         )
 
-    async def _access_now(
+    async def access_now(
         self, scope: Scope, found: Match[Backend], incoming: Incoming | None
     ) -> Access:
         """As `_access`, for a response under way, and by the newest settings."""

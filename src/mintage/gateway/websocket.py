@@ -31,7 +31,7 @@ LOOK_AGAIN_SECONDS = 10.0
 _HANDSHAKE: Final = b"sec-websocket-"
 _REFUSALS: Final = range(300, 600)
 
-Check = Callable[[], Awaitable[None]]
+Check = Callable[[], Awaitable[object]]
 End = tuple[int, str]
 """A close code (RFC 6455 §7.4) and a reason."""
 
