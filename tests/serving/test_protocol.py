@@ -441,6 +441,24 @@ async def test_a_request_that_comes_in_parts_during_a_long_answer_is_read_whole(
     assert [scope["path"] for scope in stage.app.scopes] == ["/slow", "/", "/"]
 
 
+@pytest.mark.parametrize("last", [b"connection: close\r\n", b""])
+@pytest.mark.parametrize("at", [1, 8, len(SLOW) + 1])
+async def test_what_a_client_sends_behind_its_last_request_costs_it_no_response(
+    last: bytes, at: int
+) -> None:
+    """Its parser takes no more requests. A new one would begin in the middle of one."""
+    version = b"1.1" if last else b"1.0"
+    asked = b"GET /slow HTTP/" + version + b"\r\nhost: x\r\n" + last + b"\r\n"
+    async with staged() as stage, stage.connected() as client:
+        for part in (asked + SLOW[:at], SLOW[at:] + b"\r\n"):
+            client.writer.write(part)
+            await settled()
+            stage.seconds(1)
+        stage.app.go.set()
+        assert (await client.rest()).count(b"HTTP/1.1 200") == 1
+    assert [scope["path"] for scope in stage.app.scopes] == ["/slow"]
+
+
 async def test_nothing_is_answered_behind_the_last_request_however_long_its_answer_took() -> None:
     async with staged() as stage, stage.connected() as client:
         client.writer.write(SLOW + b"connection: close\r\n\r\n")

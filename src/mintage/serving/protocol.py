@@ -244,8 +244,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._waited += 1
         bounds = self.bounds
         match self._phase:
-            case Phase.ANSWER:
-                self.parser = None  # it is between two requests, and the answer may last
+            case Phase.ANSWER if self.cycle.keep_alive:
+                # It is between two requests, and the answer may last. Behind the last request it
+                # skips all bytes, and a new one would begin in the middle of them.
+                self.parser = None
             case Phase.IDLE if self._waited >= bounds.keep_alive_seconds:
                 self.transport.close()
             case Phase.NEW if self._waited >= bounds.head_seconds:
