@@ -78,19 +78,27 @@ class Lab:
         self._config.load()
         self._make: Any = self._config.http_protocol_class
         self._noted: list[Any] = []
+        self._go = asyncio.Event()
 
-    async def deliver(self, reads: list[bytes]) -> list[Any]:
-        """What the application got of *reads* on a new connection, and the bytes that came back."""
+    async def deliver(self, reads: list[bytes], *, tick_after: int | None = None) -> list[Any]:
+        """What the application got of *reads* on a new connection, and the bytes that came back.
+
+        ``/slow`` is answered after all reads. A second passes after the read of that number.
+        """
         self._noted = []
+        self._go.clear()
         wire, make = _Wire(), self._make
         protocol = make(config=self._config, server_state=ServerState(), app_state={})
         protocol.connection_made(wire)
-        for read in reads:
+        for number, read in enumerate(reads):
             if wire.is_closing():
                 break
             protocol.data_received(read)
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
+            await _settled()
+            if number == tick_after:
+                protocol.tick()
+        self._go.set()
+        await _settled()
         refused = wire.ended
         protocol.connection_lost(None)
         await asyncio.sleep(0)
@@ -98,6 +106,8 @@ class Lab:
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._noted.append({**scope})
+        if scope["path"] == "/slow":
+            await self._go.wait()
         if scope["path"] != "/early":
             more = True
             while more:
@@ -106,3 +116,8 @@ class Lab:
                 more = message.get("more_body", False)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"answered"})
+
+
+async def _settled() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)

@@ -229,7 +229,14 @@ bodies = st.one_of(
     st.sampled_from([END, b"\r\n", POST, b"3\r\nabc\r\n0\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"]),
 )
 heads = st.tuples(
-    st.sampled_from([b"POST / HTTP/1.1", b"POST /early HTTP/1.1", b"GET /x?y HTTP/1.0"]),
+    st.sampled_from(
+        [
+            b"POST / HTTP/1.1",
+            b"POST /early HTTP/1.1",
+            b"POST /slow HTTP/1.1",
+            b"GET /x?y HTTP/1.0",
+        ]
+    ),
     st.lists(lines, max_size=4),
 )
 
@@ -263,3 +270,11 @@ def some_reads(draw: st.DrawFn) -> list[bytes]:
 @given(some_reads())
 def test_attack_d08_any_requests_are_delivered_as_without_a_memory(reads: list[bytes]) -> None:
     asyncio.run(compare(reads))
+
+
+@settings(max_examples=300, deadline=None)
+@given(some_reads(), st.integers(0, 6))
+def test_attack_d08_a_second_that_passes_changes_nothing(reads: list[bytes], number: int) -> None:
+    """The connection may have no parser after it, however much of a request has come."""
+    wanted = asyncio.run(Lab(KnownRequests()).deliver(reads))
+    assert asyncio.run(Lab(KnownRequests()).deliver(reads, tick_after=number)) == wanted
