@@ -1,17 +1,17 @@
 """A client that disconnects: its backend learns of it, however the server tells."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
+from typing import TypeAlias
 
 import httpx2
 import pytest
 
 from mintage.gateway.http1.request import BackendRequest
 from tests.gateway.test_proxy import bearer
-from tests.serving.conftest import staged
+from tests.support.living import living, new
 from tests.support.raw_backend import RawBackend
-from tests.support.world import World
+from tests.support.world import World, as_served
 
 
 @pytest.fixture(params=["uvicorn's protocol", "Mintage's protocol"])
@@ -20,8 +20,8 @@ async def resource(world: World, request: pytest.FixtureRequest) -> AsyncIterato
     if request.param == "uvicorn's protocol":
         yield world.resource
     else:
-        async with staged(app=world.app) as stage:
-            yield f"http://127.0.0.1:{stage.port}/mcp"
+        async with as_served(world.app) as origin:
+            yield f"{origin}/mcp"
 
 
 async def looked_at(world: World) -> None:
@@ -32,14 +32,16 @@ async def looked_at(world: World) -> None:
             await asyncio.sleep(0.01)
 
 
-def tasks_of_requests() -> list[object]:
-    """Those that requests to a backend made for themselves, in the servers' threads."""
+Task: TypeAlias = asyncio.Task[object]
+
+
+def tasks_of_requests(before: list[Task]) -> list[Task]:
+    """Those that requests to a backend made for themselves since, whatever thread they run in."""
     return [
-        found
-        for found in gc.get_objects()
-        if isinstance(found, asyncio.Task)
-        and not found.done()
-        and getattr(found.get_coro(), "__qualname__", "").startswith(BackendRequest.__name__)
+        task
+        for task in new(asyncio.Task, before)
+        if not task.done()
+        and getattr(task.get_coro(), "__qualname__", "").startswith(BackendRequest.__name__)
     ]
 
 
@@ -49,6 +51,7 @@ async def test_ends_the_stream_at_the_backend(
     world: World, raw: RawBackend, resource: str, *, body: bytes, is_watched: bool
 ) -> None:
     headers, method = await bearer(world), "POST" if body else "GET"
+    before = living(asyncio.Task)
     async with world.http.stream(
         method, f"{resource}/events", headers=headers, content=body
     ) as answer:
@@ -59,7 +62,7 @@ async def test_ends_the_stream_at_the_backend(
             assert not raw.gone.is_set()
     async with asyncio.timeout(5):
         await raw.gone.wait()
-    assert tasks_of_requests() == []
+    assert tasks_of_requests(before) == []
 
 
 async def test_after_its_upload_ends_the_stream_at_the_backend(
@@ -98,13 +101,12 @@ async def test_of_an_earlier_request_ends_nothing_on_its_connection(
 
 
 async def test_takes_no_task_to_hear_of_in_mintage_serve(world: World, raw: RawBackend) -> None:
+    before = living(asyncio.Task)
     async with (
-        staged(app=world.app) as stage,
-        world.http.stream(
-            "GET", f"http://127.0.0.1:{stage.port}/mcp/events", headers=await bearer(world)
-        ) as answer,
+        as_served(world.app) as origin,
+        world.http.stream("GET", f"{origin}/mcp/events", headers=await bearer(world)) as answer,
     ):
         chunks = answer.aiter_raw()
         assert await anext(chunks) == b"data: 1\n\n"
         await looked_at(world)
-        assert tasks_of_requests() == []
+        assert tasks_of_requests(before) == []

@@ -17,6 +17,9 @@ from starlette.routing import Route
 
 from mintage.app import Mintage, Running
 from mintage.network.tls import trusted
+from mintage.serving.places import Places
+from mintage.serving.protocol import protocols
+from mintage.serving.settings import ServerSection
 from mintage.settings.load import Config, parse
 from mintage.stores.memory import MemoryStore
 from mintage.testing.browser import Browser
@@ -208,6 +211,21 @@ async def at_socket(app: Any, path: Path) -> AsyncIterator[None]:
     """*app*, served at the Unix socket *path* as well."""
     async with serving(_server(app, uds=str(path))):
         yield
+
+
+@asynccontextmanager
+async def as_served(app: Any) -> AsyncIterator[str]:
+    """*app*, by the protocol of `mintage serve` as well: the origin where it is."""
+    bounds = ServerSection()
+    places = Places(
+        total=bounds.max_connections,
+        per_address=bounds.max_connections_per_address,
+        trusts=lambda _: False,
+    )
+    http, ws = protocols(bounds, places)
+    port = free_port()
+    async with serving(_server(app, port=port, http=http, ws=ws)):
+        yield f"http://127.0.0.1:{port}"
 
 
 def _server(app: Any, **where: Any) -> uvicorn.Server:
