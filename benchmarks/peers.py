@@ -57,7 +57,7 @@ def starlette() -> Starlette:
 
 
 def floor(upstream: str, directory: Path) -> Starlette:
-    """A body is read, a row is written durably, and the provider is told while nobody waits."""
+    """It reads the body, writes a row durably, and tells the provider in the background."""
     transport, telling = HttpTransport(), set[asyncio.Task[Any]]()
     form = {"token": "a" * 1000, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
     told = HttpRequest(method="POST", url=f"{upstream}/revoke", form=form)
