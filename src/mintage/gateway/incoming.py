@@ -6,7 +6,7 @@ from starlette.types import Message, Receive
 from mintage.errors import ContentTooLarge, InvalidRequest
 from mintage.gateway.http1.request import ClientGone
 from mintage.gateway.mcp_messages import Asked, read_messages
-from mintage.web.disconnects import Tell, tell_of
+from mintage.web.disconnects import DisconnectHook, disconnect_hook
 
 
 class Incoming(msgspec.Struct):
@@ -26,9 +26,9 @@ class Incoming(msgspec.Struct):
         return self.receive if self._body is None else self._again
 
     @property
-    def when_disconnected(self) -> Tell | None:
-        """See `tell_of`."""
-        return tell_of(self.receive)
+    def when_disconnected(self) -> DisconnectHook | None:
+        """See `disconnect_hook`."""
+        return disconnect_hook(self.receive)
 
     async def messages(self, limit: int) -> tuple[Asked, ...]:
         """The JSON-RPC messages in the body, which is read once.

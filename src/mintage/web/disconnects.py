@@ -8,15 +8,16 @@ from typing import TypeAlias
 
 from starlette.types import Receive
 
-Tell: TypeAlias = Callable[[Callable[[], None]], None]
+DisconnectHook: TypeAlias = Callable[[Callable[[], None]], None]
 """(what to call) → None: it is called once the client disconnects, at once if it has already."""
 
 
-def tell_of(receive: Receive) -> Tell | None:
+def disconnect_hook(receive: Receive) -> DisconnectHook | None:
     """What registers a call for the disconnect of the client that *receive* is for.
 
     It is the method ``when_disconnected`` of the object whose method *receive* is. None: the
     server has no such method, and only sends the message.
     """
-    tell: Tell | None = getattr(getattr(receive, "__self__", None), "when_disconnected", None)
-    return tell
+    served_by = getattr(receive, "__self__", None)
+    hook: DisconnectHook | None = getattr(served_by, "when_disconnected", None)
+    return hook

@@ -14,7 +14,7 @@ from starlette.types import Receive
 from mintage.errors import InvalidRequest
 from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.http1.pool import Pool, User
-from mintage.web.disconnects import tell_of
+from mintage.web.disconnects import disconnect_hook
 
 _TIMED_OUT: Final = 504
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "REPORT"})
@@ -122,13 +122,13 @@ class BackendRequest(msgspec.Struct, eq=False):
 
     def _will_be_told(self) -> bool:
         """Whether `_leave` will be called when the client disconnects, which may be now."""
-        if (tell := tell_of(self.body.receive)) is None:
+        if (when_disconnected := disconnect_hook(self.body.receive)) is None:
             return False
-        tell(self._leave)
+        when_disconnected(self._leave)
         return True
 
     def _leave(self) -> None:
-        """The client has disconnected. By now the connection may serve another request."""
+        """The client has disconnected. After `end` the connection may serve another request."""
         if self._connection is not None:
             self._connection.fail(ClientGone())
 
