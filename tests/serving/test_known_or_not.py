@@ -83,12 +83,15 @@ OTHERS = {
 }
 
 
-async def compare(reads: list[bytes]) -> list[Any]:
-    """What is delivered of *reads*, at first and when their requests are known."""
+async def compare(reads: list[bytes], *, tick_after: int | None = None) -> list[Any]:
+    """What is delivered of *reads*, at first and when their requests are known.
+
+    With a memory, a second passes after the read of that number.
+    """
     wanted = await Lab(Nothing()).deliver(reads)
     lab = Lab(KnownRequests())
     for _ in range(3):
-        assert await lab.deliver(reads) == wanted
+        assert await lab.deliver(reads, tick_after=tick_after) == wanted
     return wanted
 
 
@@ -188,6 +191,20 @@ async def test_attack_d08_a_known_head_is_split_anywhere() -> None:
         await compare([POST, POST[:head], POST[head:] + POST[:at], POST[at:], POST])
 
 
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+@pytest.mark.parametrize("line", [b"content-length: 3\r\n", b""])
+async def test_bytes_behind_the_last_request_do_not_take_its_answer(
+    version: bytes, line: bytes
+) -> None:
+    """The same if its head was known, and the parser has read none of it."""
+    head = b"POST /slow HTTP/%b\r\n%bconnection: close\r\n\r\n" % (version, line)
+    body = b"abc" if line else b""
+    for reads in ([head + body, b"x"], [head, body + b"x"], [head, body, b"\r\n", b"GET /"]):
+        noted = await compare([read for read in reads if read])
+        assert noted[1:-2] == [{"type": "http.request", "body": body, "more_body": False}]
+        assert b"answered" in noted[-2]
+
+
 async def test_attack_e05_a_known_head_counts_for_the_limits_as_any_other() -> None:
     """The digits of the length count too."""
     head = b"POST / HTTP/1.1\r\nx: " + b"y" * 999 + b"\r\ncontent-length: %d"
@@ -276,5 +293,4 @@ def test_attack_d08_any_requests_are_delivered_as_without_a_memory(reads: list[b
 @given(some_reads(), st.integers(0, 6))
 def test_attack_d08_a_second_that_passes_changes_nothing(reads: list[bytes], number: int) -> None:
     """The connection may have no parser after it, however much of a request has come."""
-    wanted = asyncio.run(Lab(KnownRequests()).deliver(reads))
-    assert asyncio.run(Lab(KnownRequests()).deliver(reads, tick_after=number)) == wanted
+    asyncio.run(compare(reads, tick_after=number))

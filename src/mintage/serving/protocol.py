@@ -159,9 +159,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return self._linger()
         if self._left and not (data := self._behind_body(data)):
             return None
-        parser = self.parser or self._new_parser()
         try:
-            parser.feed_data(data)
+            self._parse(data)
         except httptools.HttpParserUpgrade as upgrade:
             key = None  # it was read by another parser
             self._upgrade(data[upgrade.args[0] :])
@@ -173,6 +172,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if key is not None and self._parsed is not None and self._phase is _after(left):
             self.known.keep(key, len(body) + left, self._parsed)
         return None
+
+    def _parse(self, data: bytes) -> None:
+        if self._phase is _ANSWER and not self.cycle.keep_alive:
+            return  # behind the connection's last request nothing is read (RFC 9112 §9.6)
+        (self.parser or self._new_parser()).feed_data(data)
 
     def _linger(self) -> None:
         """It was refused, and may read why, but not send without end."""
@@ -244,10 +248,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._waited += 1
         bounds = self.bounds
         match self._phase:
-            case Phase.ANSWER if self.cycle.keep_alive:
-                # It is between two requests, and the answer may last. Behind the last request it
-                # skips all bytes, and a new one would begin in the middle of them.
-                self.parser = None
+            case Phase.ANSWER:
+                self.parser = None  # it is between two requests, and the answer may last
             case Phase.IDLE if self._waited >= bounds.keep_alive_seconds:
                 self.transport.close()
             case Phase.NEW if self._waited >= bounds.head_seconds:
