@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from mintage.gateway.heads import Head, Known, KnownHeads, head_of
+from mintage.gateway.heads import Head, Known, KnownHeads, head_of, head_of_served
 from mintage.resource.bearer import Bearer
 from mintage.settings.load import parse
+from mintage.web.repeated_heads import REPEATED, Repeated
 from tests.support.raw_backend import RawBackend, access_token, token_for
 from tests.support.world import SECRET, World, settings
 
@@ -369,6 +370,27 @@ def test_attack_d04_no_reference_is_passed_on_with_the_head(
     assert head.varying == {b"traceparent": b"b", b"content-length": b"2"}
     head = head_of(_scope(HOST, *extra, (b"x-request-id", b"a" * 300)))
     assert (head.same, head.given) == ([HOST, *extra], None)
+
+
+LENGTHS = [(b"content-length", b"1"), (b"content-length", b"22")]
+
+
+@pytest.mark.parametrize("length_at", [None, 1])
+def test_attack_e13_what_is_kept_of_a_head_is_of_its_client_and_without_the_length(
+    length_at: int | None,
+) -> None:
+    repeated = Repeated(length_at)
+    lengths = [[]] if length_at is None else [[length] for length in LENGTHS]
+    for _ in range(2):
+        for client in ((HERE, 1), (HERE, 2), ("192.0.2.2", 1), None):
+            for length in lengths:
+                scope = _scope(HOST, *length, client=client)
+                assert head_of_served(scope | {REPEATED: repeated}) == head_of(scope)
+
+
+def test_what_is_kept_of_a_head_is_read_once() -> None:
+    scope = _scope(HOST, LENGTHS[0]) | {REPEATED: Repeated(1)}
+    assert head_of_served(scope).key is head_of_served(scope).key
 
 
 def test_headers_in_lists_are_keys_too() -> None:

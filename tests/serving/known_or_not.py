@@ -7,10 +7,12 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from mintage.gateway.heads import head_of, head_of_served
 from mintage.serving.known_requests import Key, KnownRequests, Parsed
 from mintage.serving.places import Places
 from mintage.serving.protocol import protocols
 from mintage.serving.settings import ServerSection
+from mintage.web.repeated_heads import REPEATED
 
 _TURNS = 12  # of the loop, until all that was read is answered
 
@@ -105,7 +107,9 @@ class Lab:
         return [*self._noted, wire.sent, refused]
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._noted.append({**scope})
+        # What is kept beside a known head must say what the head says.
+        assert head_of_served(scope) == head_of(scope)
+        self._noted.append({name: scope[name] for name in scope if name != REPEATED})
         if scope["path"] == "/slow":
             await self._go.wait()
         if scope["path"] != "/early":

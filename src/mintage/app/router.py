@@ -15,7 +15,7 @@ from mintage.endpoints import VERIFY
 from mintage.errors import NotFound, OAuthError
 from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway, Judged
-from mintage.gateway.heads import Answer, Head, Keep, Known, KnownHeads, head_of, unkept_head
+from mintage.gateway.heads import Answer, Head, Keep, Known, KnownHeads, head_of_served, unkept_head
 from mintage.gateway.peers import Peers
 from mintage.server.about import About, for_page
 from mintage.server.queries import kept_from_logs
@@ -74,7 +74,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
             serve = partial(self._serve, endpoint)
             head = unkept_head(scope)
             return self.requests(serve, scope, receive, send, head, names=False)
-        head = head_of(scope)
+        head = head_of_served(scope)
         known = self.known.get(head.key)
         if known is None:
             return self.requests(partial(self._answer, head), scope, receive, send, head)

@@ -5,7 +5,7 @@ nothing but the head and the settings is found once. Whether the grant is live, 
 and a proof that is good for one request are asked each time.
 """
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.gateway.headers import RawHeaders
+from mintage.web.repeated_heads import REPEATED, Repeated
 
 _KEPT: Final = 1000  # heads
 _LONGEST_KEPT: Final = 4096  # bytes of such a head
@@ -29,6 +30,12 @@ _ONCE: Final = b"dpop"
 _name_of: Final = itemgetter(0)
 
 
+class HeadKey(msgspec.Struct, frozen=True, cache_hash=True):
+    """All of a head that a judgement may look at. *parts*: address, method, path, headers, …"""
+
+    parts: tuple[Any, ...]
+
+
 class Head(msgspec.Struct, frozen=True):
     """The head of a request.
 
@@ -37,18 +44,38 @@ class Head(msgspec.Struct, frozen=True):
     *given*: the client's own ``X-Request-ID``. It goes nowhere, unless the peer is trusted.
     """
 
-    key: tuple[Any, ...]
+    key: HeadKey
     same: RawHeaders
     varying: dict[bytes, bytes]
     given: bytes | None
+
+
+_NO_KEY: Final = HeadKey(())
 
 
 def unkept_head(scope: Scope) -> Head:
     """The head of a request of which nothing will be remembered. It has no key."""
     headers: RawHeaders = scope["headers"]
     if _TRACE.isdisjoint(dict(headers)):
-        return Head((), headers, {}, None)
-    return Head((), *_split(headers, _places_of_a_trace[*map(_name_of, headers)]))
+        return Head(_NO_KEY, headers, {}, None)
+    return Head(_NO_KEY, *_split(headers, _places_of_a_trace[*map(_name_of, headers)]))
+
+
+def head_of_served(scope: Scope) -> Head:
+    """As `head_of`, for a *scope* as Mintage's own server made it, which may know the head."""
+    repeated: Repeated | None = scope.get(REPEATED)
+    if repeated is None:
+        return head_of(scope)
+    client = scope["client"]
+    address, length_at = client and client[0], repeated.length_at
+    head: Head = repeated.read
+    if head is None or address != repeated.address:
+        repeated.read = head = head_of(scope)
+        repeated.address = address
+    elif length_at is not None:
+        varying = dict((scope["headers"][length_at],))
+        return Head(head.key, head.same, varying, None)
+    return head
 
 
 def head_of(scope: Scope) -> Head:
@@ -59,7 +86,7 @@ def head_of(scope: Scope) -> Head:
     if places := _places[*map(_name_of, headers)]:
         headers, varying, given = _split(headers, places)
     client = scope.get("client")
-    key = (
+    parts = (
         client[0] if client else None,
         scope.get("method"),
         scope["path"],
@@ -68,7 +95,7 @@ def head_of(scope: Scope) -> Head:
         (*varying,),
         *map(tuple, headers),
     )
-    return Head(key, headers, varying, given)
+    return Head(HeadKey(parts), headers, varying, given)
 
 
 class _Places(BoundedMemory[tuple[bytes, ...], tuple[int, ...]]):
@@ -138,7 +165,7 @@ Keep: TypeAlias = Callable[[Answer, Any], None]
 """Called with what to keep of the head of a request that was admitted."""
 
 
-class KnownHeads(BoundedMemory[Hashable, Known]):
+class KnownHeads(BoundedMemory[HeadKey, Known]):
     """Heads of requests that were admitted, by their keys."""
 
     def __init__(self) -> None:
@@ -149,7 +176,7 @@ class KnownHeads(BoundedMemory[Hashable, Known]):
         key, headers = head.key, head.same
         if len(headers) > _MOST_KEPT or _ONCE in dict(headers):
             return
-        _, _, path, raw_path, query, *_ = key
+        _, _, path, raw_path, query, *_ = key.parts
         line = len(path) + len(raw_path or b"") + len(query or b"")
         if line + len(b"".join(chain.from_iterable(headers))) <= _LONGEST_KEPT:
             self[key] = known

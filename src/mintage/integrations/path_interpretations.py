@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import InvalidRequest
 from mintage.gateway.paths import Match, nothing_ambiguous, read_leniently, route
+from mintage.web.repeated_heads import REPEATED
 
 T = TypeVar("T")
 
@@ -33,7 +34,9 @@ def public_path(scope: Mapping[str, Any]) -> str:
 def located(scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """*scope* with the path as the client wrote it."""
     path = public_path(scope)
-    return scope if path == scope["path"] else {**scope, "path": path, "raw_path": _encoded(path)}
+    if path == scope["path"]:
+        return scope
+    return {**scope, "path": path, "raw_path": _encoded(path), REPEATED: None}
 
 
 def find(

@@ -45,6 +45,7 @@ class Cycle(msgspec.Struct, eq=False):
     has_news: bool = False
     _body: list[bytes] = msgspec.field(default_factory=list)
     buffered: int = 0  # bytes of the body that the application has not taken
+    task: asyncio.Task[None] | None = None
     disconnected: bool = False
     response_started: bool = False
     response_complete: bool = False
@@ -73,8 +74,12 @@ class Cycle(msgspec.Struct, eq=False):
             self._tell()
             self._on_disconnect()
 
-    async def run(self, app: ASGIApp) -> None:
-        """Let *app* answer. An error of it is logged, and ends the response."""
+    async def run(self, app: ASGIApp, tasks: set[asyncio.Task[None]]) -> None:
+        """Let *app* answer. An error of it is logged, and ends the response.
+
+        `task` is what this runs in. At the end it is no longer among *tasks*: a callback for that
+        would be one more turn of the event loop for each request.
+        """
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException:
@@ -87,6 +92,9 @@ class Cycle(msgspec.Struct, eq=False):
         finally:
             # Else the connection and this hold each other, and so do the request and this.
             self.on_response = self._on_disconnect = _nothing
+            if self.task is not None:
+                tasks.discard(self.task)
+                self.task = None
 
     async def _give_up(self) -> None:
         if self.response_started:

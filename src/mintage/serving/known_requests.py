@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from starlette.types import Scope
 
 from mintage.concurrency.bounded_memory import BoundedMemory
+from mintage.web.repeated_heads import REPEATED, Repeated
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 Key: TypeAlias = bytes | tuple[bytes, bytes, int] | None
@@ -104,6 +105,11 @@ class KnownRequests(BoundedMemory[Key, Parsed]):
             before, after, _ = key
             at = names.index(_LENGTH)
             if headers[at][1] == b"%d" % length and len(before) + len(after) <= _LONGEST_KEPT:
-                self[key] = replace(parsed, length_at=at)
+                self[key] = _repeated(parsed, at)
         elif key is not None and len(key) <= _LONGEST_KEPT:
-            self[key] = parsed
+            self[key] = _repeated(parsed, None)
+
+
+def _repeated(parsed: Parsed, length_at: int | None) -> Parsed:
+    scope = {**parsed.scope, REPEATED: Repeated(length_at)}
+    return replace(parsed, scope=scope, length_at=length_at)

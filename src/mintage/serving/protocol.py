@@ -387,8 +387,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _run(self, cycle: Cycle) -> None:
         self._running = cycle
-        task = self.loop.create_task(cycle.run(self.app))
-        task.add_done_callback(self.tasks.discard)
+        cycle.task = task = self.loop.create_task(cycle.run(self.app, self.tasks))
         self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:
