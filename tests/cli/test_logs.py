@@ -24,15 +24,22 @@ def loggers() -> Iterator[None]:
     """What a test sets is as it was afterwards."""
     named = [logging.getLogger(name) for name in ("", "mintage", "mintage.upstream", "websockets")]
     before = [(one, one.level, list(one.handlers)) for one in named]
-    flags = ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing")
-    set_before = {flag: getattr(logging, flag) for flag in flags}
+    looks_for_its_caller, factory = logging._srcfile, logging.getLogRecordFactory()
     logging.getLogger().handlers.clear()
     yield
-    for flag, value in set_before.items():
-        setattr(logging, flag, value)
+    logging._srcfile = looks_for_its_caller
+    logging.setLogRecordFactory(factory)
     for one, level, handlers in before:
         one.setLevel(level)
         one.handlers[:] = handlers
+
+
+def start_alone() -> logging.Handler:
+    """Start the log as in a process of its own, without pytest's handlers. Returns its handler."""
+    logging.getLogger().handlers.clear()
+    start_log()
+    [handler] = logging.getLogger().handlers
+    return handler
 
 
 async def test_a_program_reads_an_object_a_line(tmp_path: Path) -> None:
@@ -101,6 +108,37 @@ def test_other_handlers_still_find_what_they_show(loggers: None) -> None:
     logging.getLogger().addHandler(other)
     logging.getLogger("mintage.events").info("a login")
     assert written.getvalue().endswith(" a login\n")
+
+
+def test_a_record_of_the_server_has_all_that_others_have(loggers: None) -> None:
+    theirs = logging.LogRecord("mintage", logging.INFO, "", 0, "", (), None)
+    start_log()
+    ours = logging.getLogger("mintage").makeRecord(
+        "mintage", logging.INFO, "", 0, "%(a)s", ({"a": 1},), None, extra={"more": 2}
+    )
+    assert vars(ours).keys() >= vars(theirs).keys()
+    assert (ours.getMessage(), vars(ours)["more"]) == ("1", 2)
+    assert ours.created >= theirs.created
+    assert 0 <= ours.msecs < 1000
+
+
+def test_a_filter_that_a_program_adds_to_the_handler_counts(
+    loggers: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start_alone().addFilter(lambda record: "secret" not in record.getMessage())
+    log = logging.getLogger("mintage")
+    log.info("a secret")
+    log.info("a word")
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("INFO    mintage a word")
+
+
+def test_a_line_that_can_not_be_written_stops_nobody(
+    loggers: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start_alone()
+    logging.getLogger("mintage").info("%d", "no number")
+    assert "--- Logging error ---" in capsys.readouterr().err
 
 
 def test_each_record_is_one_line_whatever_it_holds() -> None:

@@ -54,6 +54,19 @@ async def logged_in(world: World) -> tuple[OAuthClient, dict[str, Any]]:
         return client, await client.tokens(browser)
 
 
+async def test_a_refresh_whose_response_was_lost_says_that_it_is_a_repetition(
+    world: World, events: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    client, tokens = await logged_in(world)
+    caplog.set_level("INFO", "mintage.events")
+    first, second = [await client.refresh(tokens["refresh_token"]) for _ in range(2)]
+    assert first.json() == second.json()
+    refreshed = [event for event in events if isinstance(event, TokenRefreshed)]
+    assert [event.repeated for event in refreshed] == [False, True]
+    first_line, second_line = caplog.messages
+    assert second_line == f"{first_line}, repeated"
+
+
 async def test_a_login_from_registration_to_refresh(world: World, events: list[Event]) -> None:
     client, tokens = await logged_in(world)
     await client.call(tokens["access_token"])

@@ -2,10 +2,12 @@
 
 import pytest
 
-from mintage.events.event import Party
+from mintage.events.event import Event, Party
+from mintage.events.grants import GrantEnded
 from mintage.events.lines import log_event
 from mintage.events.logins import ConsentGiven
-from mintage.values import ClientId
+from mintage.events.tokens import TokenRefreshed
+from mintage.values import ClientId, GrantId
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,44 @@ def test_a_client_id_is_whole_or_marked_as_cut(
     caplog.set_level("INFO", "mintage.events")
     log_event(ConsentGiven(party=Party(client_id=ClientId(client)), scopes=("tools",)))
     assert caplog.messages == [f"consent_given: client {shown}"]
+
+
+_PARTY = Party(client_id=ClientId("ide"), provider="oidc", grant=GrantId("3wd6"))
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (TokenRefreshed(party=_PARTY), "grant 3wd6, client ide, provider oidc"),
+        (TokenRefreshed(repeated=True), "repeated"),
+        (
+            GrantEnded(party=Party(grant=GrantId("3wd6")), by="user", reason="signed_out"),
+            "grant 3wd6, by user, reason signed_out",
+        ),
+        (ConsentGiven(), None),
+    ],
+)
+def test_a_line_has_what_is_known(
+    caplog: pytest.LogCaptureFixture, event: Event, line: str | None
+) -> None:
+    caplog.set_level("INFO", "mintage.events")
+    log_event(event)
+    assert caplog.messages == [event.action if line is None else f"{event.action}: {line}"]
+
+
+def test_a_line_names_its_place_where_the_application_shows_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "mintage.events")
+    log_event(ConsentGiven())
+    [record] = caplog.records
+    assert (record.filename, record.funcName) == ("lines.py", "log_event")
+    assert record.lineno > 0
+
+
+def test_a_logger_that_the_application_has_switched_off_stays_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("WARNING", "mintage.events")
+    log_event(ConsentGiven())
+    assert caplog.messages == []

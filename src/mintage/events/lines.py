@@ -1,7 +1,7 @@
 """A line in the log for each security event. It names no user: the audit trail does."""
 
 import logging
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from mintage.events.event import Event
@@ -17,20 +17,36 @@ def log_event(event: Event) -> None:
     if isinstance(event, RequestRefused) or not log.isEnabledFor(logging.INFO):
         return
     party = event.party
-    told = []
+    told = _names(party.client_id, party.provider)
     if party.grant:
-        told.append(f"grant {party.grant}")
-    if party.client_id:
-        cut = "…" if len(party.client_id) > _MAX_CLIENT else ""
-        told.append(f"client {party.client_id[:_MAX_CLIENT]}{cut}")
-    if party.provider:
-        told.append(f"provider {party.provider}")
-    if more := _more(type(event)):
-        told += [f"{name} {value}" for name in more if (value := getattr(event, name))]
-    log.info(f"{event.action}: {', '.join(told)}" if told else event.action)
+        told = f"grant {party.grant}, {told}" if told else f"grant {party.grant}"
+    for name in _more(type(event)):
+        if value := getattr(event, name):
+            more = name if value is True else f"{name} {value}"
+            told = f"{told}, {more}" if told else more
+    line = f"{event.action}: {told}" if told else event.action
+    # Not by `log.info`: it would look for its caller, which is always this function.
+    log.handle(
+        log.makeRecord(log.name, logging.INFO, __file__, _LINE, line, (), None, log_event.__name__)
+    )
+
+
+_LINE: Final = log_event.__code__.co_firstlineno
+
+
+@lru_cache(maxsize=64)
+def _names(client_id: str | None, provider: str | None) -> str:
+    """The client and the provider in a line."""
+    told = []
+    if client_id:
+        cut = "…" if len(client_id) > _MAX_CLIENT else ""
+        told.append(f"client {client_id[:_MAX_CLIENT]}{cut}")
+    if provider:
+        told.append(f"provider {provider}")
+    return ", ".join(told)
 
 
 @cache
 def _more(kind: type[Event]) -> list[str]:
     """The members that this kind of event has beside the others, and that its line shows."""
-    return [name for name in ("by", "reason") if name in kind.__struct_fields__]
+    return [name for name in ("by", "reason", "repeated") if name in kind.__struct_fields__]

@@ -16,11 +16,16 @@ class TokenIssued(Event, frozen=True, kw_only=True):
 
 
 class TokenRefreshed(Event, frozen=True, kw_only=True):
-    """A client got new tokens for its refresh token."""
+    """A client got new tokens for its refresh token.
+
+    *repeated*: it had used that token just before, and so did not get the response. It got the same
+    tokens again.
+    """
 
     action: ClassVar[str] = "token_refreshed"
 
     scopes: Scopes = ()
+    repeated: bool = False
 
 
 class TokenExchanged(Event, frozen=True, kw_only=True):

@@ -30,10 +30,15 @@ class RequestFilter(logging.Filter):
         Returns:
             True.
         """
-        request = CURRENT.get()
-        record.request_id = _NONE if request is None else request.reference
-        record.trace_id = (request and request.trace_id) or _NONE
+        note_request(record)
         return True
+
+
+def note_request(record: logging.LogRecord) -> None:
+    """Add to *record* what a `RequestFilter` adds."""
+    request = CURRENT.get()
+    record.request_id = _NONE if request is None else request.reference
+    record.trace_id = (request and request.trace_id) or _NONE
 
 
 class JsonLines(logging.Formatter):

@@ -203,10 +203,14 @@ class Listed:
 
 
 class OpenGrant(msgspec.Struct, frozen=True):
-    """A live grant, and the secret that opened it. It never shows either of them."""
+    """A live grant, and the secret that opened it. It never shows either of them.
+
+    *repeated*: a refresh token opened it that was used just before, and gives the same tokens.
+    """
 
     secret: bytes
     grant: Active
+    repeated: bool = False
 
     def party(self, resource: str | None = None) -> Party:
         """Whom events about it are about. *resource*: None for the grant's own."""

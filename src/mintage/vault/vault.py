@@ -228,10 +228,10 @@ class Vault:
         self, secret: bytes, request: Refreshment, prepare: Prepare, number: Numbering | None
     ) -> OpenGrant | Refused:
         key = handles.store_key(secret)
-        written: Active | None = None
+        last: Decision | None = None
 
         def decision(grant: Grant) -> Decision:
-            nonlocal written
+            nonlocal last
             if (turned_away := self._admission.turned_away(grant)) is not None:
                 return turned_away
             outcome = transitions.refresh(
@@ -245,15 +245,18 @@ class Vault:
             )
             if number is not None:
                 outcome = number(outcome)
-            written = outcome.grant if isinstance(outcome, Write) else None
+            last = outcome
             return _prepared(outcome, secret, prepare)
 
         found = await self._grants.load_patiently(secret)
         if found and isinstance(found[1], Active) and request.generation > found[1].generation:
             _store_is_behind(key, request, found[1])
         rotated = await self._renewal.rotate(secret, decision, found)
-        if isinstance(rotated, OpenGrant) and rotated.grant is written:
-            self._rotations.note(key, rotated.grant)
+        if isinstance(rotated, OpenGrant):
+            if isinstance(last, Keep):
+                return msgspec.structs.replace(rotated, repeated=True)
+            if isinstance(last, Write) and rotated.grant is last.grant:
+                self._rotations.note(key, rotated.grant)
         return rotated
 
     async def holds(self, secret: bytes, client_id: ClientId) -> bool:

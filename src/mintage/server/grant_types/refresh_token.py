@@ -109,5 +109,6 @@ class RefreshToken:
         if isinstance(outcome, Refused):
             raise token_error(outcome.reason, handle.grant)
         response, party = answer(outcome), outcome.party(asked.resource)
-        self.emit(TokenRefreshed(party=party, scopes=tuple(response.scope.split())))
+        scopes = tuple(response.scope.split())
+        self.emit(TokenRefreshed(party=party, scopes=scopes, repeated=outcome.repeated))
         return response
