@@ -404,7 +404,7 @@ async def _answer(*_: Any) -> None:
 def _kept(*scopes: dict[str, Any]) -> KnownHeads:
     heads = KnownHeads()
     for scope in scopes:
-        heads.keep(head_of(scope), Known(_answer, None, "resource", None))
+        heads.keep(head_of(scope), Known(_answer, None, "resource", None, None))
     return heads
 
 

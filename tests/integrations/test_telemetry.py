@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -29,6 +31,32 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     yield exporter
     provider.shutdown()
+
+
+@pytest.fixture
+def numbers(monkeypatch: pytest.MonkeyPatch) -> InMemoryMetricReader:
+    """What the application's own provider of metrics reads."""
+    reader = InMemoryMetricReader()
+    monkeypatch.setattr(metrics._internal, "_METER_PROVIDER", MeterProvider([reader]))
+    return reader
+
+
+def requests_in(reader: InMemoryMetricReader) -> dict[tuple[Any, ...], int]:
+    """(endpoint, resource, status) → how many requests were counted there."""
+    found: dict[tuple[Any, ...], int] = {}
+    data = reader.get_metrics_data()
+    assert data is not None
+    for resource in data.resource_metrics:
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                if metric.name == "mintage.request_seconds":
+                    for point in metric.data.data_points:
+                        assert isinstance(point, HistogramDataPoint)
+                        labels = dict(point.attributes or {})
+                        names = ("endpoint", "resource", "status")
+                        key = tuple(labels.get(f"mintage.{name}") for name in names)
+                        found[key] = point.count
+    return found
 
 
 class OwnSpans:
@@ -108,3 +136,25 @@ async def test_a_refused_request_has_its_span_and_its_event_the_trace(
         assert attributes is not None
         assert attributes["http.response.status_code"] == 401
         assert [event.origin.trace_id for event in seen] == [TRACE]
+
+
+async def test_each_request_is_counted_once_and_none_to_what_needs_no_login(
+    house: Open, numbers: InMemoryMetricReader
+) -> None:
+    def with_open_route(login: Login) -> Starlette:
+        app = build(login)
+        app.routes.append(Route("/open", tool))
+        return app
+
+    async with house(with_open_route, opentelemetry={"metrics": True}) as home:
+        session = await home.log_in()
+        for _ in range(3):
+            assert (await session.get("/api/tool")).status_code == 200
+        assert (await home.http.get(f"{home.origin}/api/tool")).status_code == 401
+        assert (await home.http.get(f"{home.origin}/open")).status_code == 200
+        found = requests_in(numbers)
+        assert found["resource", "/api", "2xx"] == 3
+        assert found["resource", "/api", "4xx"] == 1
+        assert found["token", None, "2xx"] == 1
+        assert {endpoint for endpoint, _, _ in found} >= {"register", "authorize", "callback"}
+        assert not {key for key in found if key[0] == "none"}

@@ -63,7 +63,7 @@ async def open_gateway(
             resource.request_path: await _backend(resource, lasting.parts, stack)
             for resource in site.resources
         },
-        Proxy(credentials, lasting.telemetry.ask()),
+        Proxy(credentials, lasting.telemetry.ask(), lasting.telemetry.of_backend),
         AccessGuard(
             site,
             bearer,

@@ -1,10 +1,11 @@
 """What happens around every request: its reference, its line in the log, and its refusal."""
 
 import re
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
+from time import perf_counter
 from typing import Final
 
 from starlette.responses import Response
@@ -17,11 +18,21 @@ from mintage.gateway.heads import Head, Known, head_of
 from mintage.gateway.peers import Peers
 from mintage.logs import access
 from mintage.values import RandomBytes
-from mintage.web.current_request import CURRENT, TRACE_ID, CurrentRequest, note_endpoint
+from mintage.web.current_request import (
+    CURRENT,
+    TRACE_ID,
+    CurrentRequest,
+    Lasting,
+    Tally,
+    note_endpoint,
+    note_tally,
+)
 from mintage.web.edge import REFERENCE
 
 _REFERENCE_BYTES: Final = 6
 _DRAWN: Final = 128  # references at once
+_DIGITS: Final = 2 * _REFERENCE_BYTES
+_EACH: Final = [slice(at, at + _DIGITS) for at in range(0, _DIGITS * _DRAWN, _DIGITS)]
 _REQUEST_ID: Final = b"x-request-id"
 _TRACEPARENT: Final = b"traceparent"
 _ACCEPTED_ID: Final = re.compile(rb"[A-Za-z0-9._:+/=-]{1,100}")
@@ -32,6 +43,8 @@ _BEGINNINGS: Final = {
     "websocket.http.response.start": 200,
     "websocket.accept": 101,
 }
+_LASTING: Final[dict[str, Lasting]] = {"websocket.accept": "websocket"}
+_DECLINED: Final = 403  # what a client gets whose WebSocket is closed before it is accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +58,6 @@ class Requests:
     peers: Peers
     random_bytes: RandomBytes
     emit: Emit
-    timer: Callable[[], float] = time.perf_counter
     _references: Iterator[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -60,18 +72,23 @@ class Requests:
         head: Head | None = None,
         known: Known | None = None,
         *,
+        tally: Tally | None = None,
         names: bool = True,
     ) -> None:
         """Call *app* for a request, unless this is done further out already.
 
-        *head*: of the request, if it was read already, and what is *known* of it. *names*: whether
-        the response gets its reference here; otherwise *app* calls `named`.
+        *head*: of the request, if it was read already, and what is *known* of it. *tally*: who
+        counts a request of which nothing is known. *names*: whether the response gets its reference
+        here; otherwise *app* calls `named`.
         """
         if REFERENCE in scope and CURRENT.get() is not None:
             if known is not None:
                 note_endpoint(known.endpoint)
+                tally = known.tally
+            if tally is not None:
+                note_tally(tally)
             return await app(scope, receive, send)
-        request, began = self._begin(scope, head or head_of(scope), known), self.timer()
+        request = self._begin(scope, head or head_of(scope), known, tally)
         token = CURRENT.set(request)
         try:
             if names:
@@ -81,13 +98,17 @@ class Requests:
             del app, head  # for the same reason
             await answering
         finally:
+            if request.tally is not None:
+                request.over()
             if request.refusal is not None:
                 self._tell_refusal(request)
             if access.is_on():
-                access.write(scope, request, self.timer() - began)
+                access.write(scope, request, perf_counter() - request.began)
             CURRENT.reset(token)
 
-    def _begin(self, scope: Scope, head: Head, known: Known | None) -> CurrentRequest:
+    def _begin(
+        self, scope: Scope, head: Head, known: Known | None, tally: Tally | None
+    ) -> CurrentRequest:
         """The request of *scope*, whose headers end with its reference in place of the client's."""
         given, varying = head.given, head.varying
         if known is None:
@@ -95,14 +116,14 @@ class Requests:
             peer = client[0] if client else None
             address, endpoint = self.peers.client_of(peer, head.same), "none"
         else:
-            address, endpoint = known.address, known.endpoint
+            address, endpoint, tally = known.address, known.endpoint, known.tally
         reference = next(self._references) if given is None else self._accepted(scope, given)
         scope[REFERENCE] = reference
         scope["headers"] = [*head.same, *varying.items(), (_REQUEST_ID, reference.encode())]
         trace = scope.get(TRACE_ID)
         if trace is None and _TRACEPARENT in varying:
             trace = _trace_of(varying[_TRACEPARENT])
-        return CurrentRequest(reference, address, trace, endpoint)
+        return CurrentRequest(reference, address, trace, endpoint, tally)
 
     def _accepted(self, scope: Scope, given: bytes) -> str:
         """The reference that a trusted proxy has *given*, or a new one."""
@@ -132,6 +153,7 @@ def named(response: Response, headers: RawHeaders) -> Response:
     request = CURRENT.get()
     if request is not None:
         request.status = response.status_code
+        request.answered(response.status_code)
         if _REQUEST_ID in dict(headers):
             headers = _without_reference(headers)
         headers = [*headers, (_REQUEST_ID, request.reference.encode())]
@@ -141,10 +163,13 @@ def named(response: Response, headers: RawHeaders) -> Response:
 
 def _references(random_bytes: RandomBytes) -> Iterator[str]:
     """References without end. To draw many at once costs less than one for each request."""
+    return chain.from_iterable(_draws(random_bytes))
+
+
+def _draws(random_bytes: RandomBytes) -> Iterator[Iterable[str]]:
     while True:
         drawn = random_bytes(_REFERENCE_BYTES * _DRAWN).hex()
-        for at in range(0, len(drawn), 2 * _REFERENCE_BYTES):
-            yield drawn[at : at + 2 * _REFERENCE_BYTES]
+        yield map(drawn.__getitem__, _EACH)
 
 
 def _named(
@@ -152,11 +177,20 @@ def _named(
 ) -> Awaitable[None]:
     """Send *message*. Its status is noted in *request*, and the header *reference* is added."""
     kind = message["type"]
-    if kind == "http.response.body" or (usual := _BEGINNINGS.get(kind)) is None:
+    if kind == "http.response.body":
+        return send(message)
+    if (usual := _BEGINNINGS.get(kind)) is None:
+        if kind == "websocket.close" and request.status is None:
+            request.answered(_DECLINED)
         return send(message)
     request.status = message.get("status", usual)
     headers = message.get("headers", ())
-    if _REQUEST_ID in dict(headers):
+    found = dict(headers)
+    if request.tally is not None:
+        is_stream = found.get(b"content-type", b"").startswith(b"text/event-stream")
+        lasting: Lasting = "stream" if is_stream else _LASTING.get(kind, "")
+        request.answered(request.status, lasting)
+    if _REQUEST_ID in found:
         headers = _without_reference(headers)
     return send({**message, "headers": [*headers, reference]})
 

@@ -1,6 +1,6 @@
 """Finds the endpoint of a request, or passes it to the gateway."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from mintage.server.about import About, for_page
 from mintage.server.queries import kept_from_logs
 from mintage.values import RandomBytes
 from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight, readable
-from mintage.web.current_request import CURRENT, RESOURCE, note_endpoint
+from mintage.web.current_request import CURRENT, RESOURCE, Tally, note_endpoint
 from mintage.web.edge import Handler, error_response, failure_of
 from mintage.web.limits import check_size
 
@@ -38,6 +38,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     """An ASGI app. *endpoints* are by path; *pages* are the ones that people open in a browser.
 
     *peers*: the proxies whose client addresses count. *forward_auth*: None if no proxy may ask.
+    *tally_of*: who counts a request; None if nobody counts any.
     """
 
     endpoints: Mapping[str, Handler]
@@ -48,6 +49,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     about: About
     requests: Requests
     random_bytes: RandomBytes
+    tally_of: Callable[[Scope], Tally | None] | None
     known: KnownHeads = msgspec.field(default_factory=KnownHeads)
     _by_path: Mapping[str, _Endpoint] = msgspec.field(default_factory=dict)
 
@@ -68,16 +70,18 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer an HTTP request or a WebSocket."""
         if scope["type"] == "websocket":
-            return self.requests(self._websocket, scope, receive, send)
+            tally = self.tally_of and self.tally_of(scope)
+            return self.requests(self._websocket, scope, receive, send, tally=tally)
         endpoint = self._by_path.get(scope["path"])
         if endpoint is not None:
             serve = partial(self._serve, endpoint)
-            head = unkept_head(scope)
-            return self.requests(serve, scope, receive, send, head, names=False)
+            head, tally = unkept_head(scope), self.tally_of and self.tally_of(scope)
+            return self.requests(serve, scope, receive, send, head, tally=tally, names=False)
         head = head_of_served(scope)
         known = self.known.get(head.key)
         if known is None:
-            return self.requests(partial(self._answer, head), scope, receive, send, head)
+            app, tally = partial(self._answer, head), self.tally_of and self.tally_of(scope)
+            return self.requests(app, scope, receive, send, head, tally=tally)
         app = partial(known.answer, known.judged, head)
         return self.requests(app, scope, receive, send, head, known)
 
@@ -99,10 +103,10 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     ) -> None:
         """Remember what was judged of *head*, for requests that have the same."""
         request = CURRENT.get()
-        address = None if request is None else request.address
+        address, tally = (None, None) if request is None else (request.address, request.tally)
         if client is not None:
             answer = partial(_answer_client, client, answer)
-        self.known.keep(head, Known(answer, judged, endpoint, address))
+        self.known.keep(head, Known(answer, judged, endpoint, address, tally))
 
     def _from_the_client(self, scope: Scope) -> Scope:
         """*scope* with the client's address in place of a trusted proxy's."""

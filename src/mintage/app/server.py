@@ -24,6 +24,7 @@ from mintage.gateway.kept_answers import keeping
 from mintage.gateway.peers import Peers, read_networks
 from mintage.settings.limits import DEFAULT_REQUESTS_PER_USER
 from mintage.settings.load import Config
+from mintage.telemetry.requests import Places
 from mintage.web.edge import Handler
 
 log = logging.getLogger("mintage")
@@ -65,15 +66,19 @@ async def open_server(config: Config, lasting: Lasting) -> AsyncIterator[Running
 
 def _router(core: Core, gateway: Gateway, endpoints: dict[str, Handler]) -> Router:
     peers = Peers(read_networks(core.config.gateway.trusted_proxies))
+    forward_auth = _forward_auth(core.config, gateway, peers, core.site.base_path)
     return Router(
         endpoints=endpoints,
         pages=page_paths(core.site),
         gateway=gateway,
         peers=peers,
-        forward_auth=_forward_auth(core.config, gateway, peers, core.site.base_path),
+        forward_auth=forward_auth,
         about=core.about,
         requests=Requests(peers=peers, random_bytes=core.random_bytes, emit=core.emit),
         random_bytes=core.random_bytes,
+        tally_of=core.lasting.telemetry.tally_of(
+            Places.at(endpoints, core.site.base_path, gateway, forward_auth)
+        ),
     )
 
 
@@ -107,10 +112,7 @@ def _running(core: Core, gateway: Gateway, router: Router) -> Running:
         telemetry=telemetry,
         entry=telemetry.router(
             router,
-            paths=router.endpoints,
-            base_path=core.site.base_path,
-            gateway=gateway,
-            forward_auth=router.forward_auth,
+            Places.at(router.endpoints, core.site.base_path, gateway, router.forward_auth),
         ),
         client_denials=core.denials,
     )

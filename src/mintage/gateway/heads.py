@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.gateway.headers import RawHeaders
+from mintage.web.current_request import Tally
 from mintage.web.repeated_heads import REPEATED, Repeated
 
 _KEPT: Final = 1000  # heads
@@ -149,13 +150,14 @@ def _split(
 class Known(msgspec.Struct, frozen=True):
     """What is known of a head. *answer* gets *judged* for each request that has it.
 
-    *endpoint*: the name of what answers. *address*: the client's.
+    *endpoint*: the name of what answers. *address*: the client's. *tally*: who counts requests.
     """
 
     answer: "Answer"
     judged: Any
     endpoint: str
     address: str | None
+    tally: Tally | None
 
 
 Answer: TypeAlias = Callable[[Any, Head, Scope, Receive, Send], Awaitable[None]]

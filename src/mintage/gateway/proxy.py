@@ -21,7 +21,7 @@ from mintage.gateway.credentials import BackendCredentials
 from mintage.gateway.headers import RawHeaders, to_client
 from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.http1.pool import Begun, Pool, User
-from mintage.gateway.http1.request import BackendRequest, Body, ClientGone
+from mintage.gateway.http1.request import BackendRequest, Body, ClientGone, Tally
 from mintage.gateway.watch import END_OF_BODY, Check, Ended, Watch, is_event_stream
 from mintage.site.resource import Resource
 from mintage.web.cors import private, readable
@@ -47,21 +47,12 @@ class Exchange(Protocol):
     def end(self) -> None: ...
 
 
-Ask: TypeAlias = Callable[[Resource, Pool, Begun, RawHeaders, Body, User], Exchange]
-"""Makes a request to a resource's backend: from its pool, head, more headers, body and user."""
-
-
-def ask(
-    _: Resource, pool: Pool, begun: Begun, more: RawHeaders, body: Body, user: User
-) -> BackendRequest:
-    return BackendRequest(pool, begun.method, begun.head(more), body, user)
-
-
 class Course(msgspec.Struct, frozen=True, kw_only=True):
     """Where a request goes: all of it that its head and the settings decide.
 
     *begun*: the head that the backend gets, but for what differs each time. *asked*: the URL that
-    is asked for. *length*: of its body, if the head says it and it does not differ.
+    is asked for. *length*: of its body, if the head says it and it does not differ. *tally*: who
+    counts it.
     """
 
     resource: Resource
@@ -69,6 +60,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     begun: Begun
     asked: str
     length: bytes | None
+    tally: Tally | None
 
     def body(self, receive: Receive, length: bytes | None) -> Body:
         """The body of a request. *length*: its own, if it differs each time."""
@@ -78,12 +70,29 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
         return Body.of(receive, length, chunked=self.begun.chunked)
 
 
+Ask: TypeAlias = Callable[[Course, RawHeaders, Body, User], Exchange]
+"""Makes a request to a backend: from its course, more headers, its body and its user."""
+
+
+def ask(course: Course, more: RawHeaders, body: Body, user: User) -> BackendRequest:
+    begun = course.begun
+    return BackendRequest(course.pool, begun.method, begun.head(more), body, user, course.tally)
+
+
+def _uncounted(_: Resource) -> None:
+    """Nobody counts the requests to a backend."""
+
+
 @dataclass(slots=True)
 class Proxy:
-    """Forwards one authenticated request to its backend, and the response back."""
+    """Forwards one authenticated request to its backend, and the response back.
+
+    *tally_of*: who counts the requests to the backend of a resource.
+    """
 
     credentials: BackendCredentials
     ask: Ask = ask
+    tally_of: Callable[[Resource], Tally | None] = _uncounted
     watch: Watch = field(default_factory=Watch)
     _streams: set[Connection] = field(default_factory=set)
     _draining: bool = False
@@ -114,6 +123,7 @@ class Proxy:
             begun=pool.begin(method, pool.target.at(rest, query), headers, chunked=chunked),
             asked=base.rstrip("/") + rest if rest else base,
             length=length,
+            tally=self.tally_of(resource),
         )
 
     async def forward(
@@ -135,7 +145,7 @@ class Proxy:
         browser alone. Raises `MintageError` only before anything was sent to the client.
         """
         pool = course.pool
-        exchange = self.ask(course.resource, pool, course.begun, more, body, user)
+        exchange = self.ask(course, more, body, user)
         del more  # they are sent, and the response may last
         ended = False
         try:

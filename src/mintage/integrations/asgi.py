@@ -33,7 +33,7 @@ from mintage.settings.load import load
 from mintage.site.resource import Resource
 from mintage.site.targets import External
 from mintage.web.cors import PREFLIGHT, is_preflight
-from mintage.web.current_request import CURRENT, RESOURCE, note_endpoint
+from mintage.web.current_request import CURRENT, RESOURCE, note_endpoint, note_tally
 from mintage.web.edge import error_response, failure_of
 from mintage.web.limits import check_size
 
@@ -301,6 +301,7 @@ class Guard:
         note_endpoint(RESOURCE)
         if scope["type"] == "http" and is_preflight(scope):
             return await PREFLIGHT(scope, receive, send)
+        note_tally(running.telemetry.of_resource(found.target.path))
         judged = Judged(running, scope.get("root_path", ""), found)
         return await self._answer_of(running)(judged, head, scope, receive, send)
 
@@ -311,9 +312,9 @@ class Guard:
             yield
 
     def _answer_of(self, running: Running) -> Answer:
-        return self._admit_measured if running.telemetry.is_on else self._admit
+        return self._admit if running.telemetry.tracer is None else self._admit_traced
 
-    def _admit_measured(
+    def _admit_traced(
         self, judged: Judged, head: Head, scope: Scope, receive: Receive, send: Send
     ) -> Awaitable[None]:
         telemetry, path = judged.running.telemetry, judged.found.target.path
@@ -365,9 +366,9 @@ class Guard:
     def _keep(self, head: Head, judged: Judged) -> None:
         """Remember what was judged of *head*, for requests that have the same."""
         request = CURRENT.get()
-        address = None if request is None else request.address
+        address, tally = (None, None) if request is None else (request.address, request.tally)
         answer = self._answer_of(judged.running)
-        self._known.keep(head, Known(answer, judged, RESOURCE, address))
+        self._known.keep(head, Known(answer, judged, RESOURCE, address, tally))
 
     def _with_user(
         self, running: Running, access: Access, resource: Resource, scope: Scope

@@ -24,6 +24,12 @@ class Times(msgspec.Struct, array_like=True):
     seconds: float
 
 
+class Count(msgspec.Struct):
+    """The value of a counter, where it is added to."""
+
+    value: float
+
+
 class Level(msgspec.Struct, array_like=True):
     """The value of a gauge, and when it was set (seconds since the epoch)."""
 
@@ -57,7 +63,7 @@ class Cells(Meter):
     def __init__(self, changed: Callable[[], None] | None = None) -> None:
         self._changed = changed
         self._is_clean = changed is not None
-        self._counts: dict[Key, float] = {}
+        self._counts: dict[Key, Count] = {}
         self._levels: dict[Key, Level] = {}
         self._times: dict[Key, Times] = {}
 
@@ -84,11 +90,10 @@ class Cells(Meter):
                     self._soil()
 
             return raise_by
-        counts = self._counts
-        counts.setdefault(key, 0.0)
+        count = self._counts.setdefault(key, Count(0.0))
 
         def add(amount: float) -> None:
-            counts[key] += amount
+            count.value += amount
             if self._is_clean:
                 self._soil()
 
@@ -107,14 +112,13 @@ class Cells(Meter):
 
     def resume(self, former: Snapshot) -> None:
         """Continue the counts of a process that has ended. Its gauges ended with it."""
-        self._counts |= dict(former.counts)
+        self._counts |= {key: Count(value) for key, value in former.counts}
         self._times |= dict(former.times)
 
     def snapshot(self) -> Snapshot:
         self._is_clean = self._changed is not None
-        return Snapshot(
-            list(self._counts.items()), list(self._levels.items()), list(self._times.items())
-        )
+        counts = [(key, count.value) for key, count in self._counts.items()]
+        return Snapshot(counts, list(self._levels.items()), list(self._times.items()))
 
     def _soil(self) -> None:
         self._is_clean = False

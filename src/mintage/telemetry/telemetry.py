@@ -1,27 +1,21 @@
 """What an application reports, and to whom. Without anybody to tell, nothing is wrapped."""
 
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from mintage.events.listeners import Listeners
-from mintage.gateway.forward_auth import ForwardAuth
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.proxy import Ask, ask
+from mintage.site.resource import Resource
 from mintage.stores.protocol import Store
-from mintage.telemetry.backends import MeasuredRequests
-from mintage.telemetry.caches import CountedCache
+from mintage.telemetry.backends import BackendTally
 from mintage.telemetry.grant_count import keep_counting
+from mintage.telemetry.metrics import CACHE_LOOKUPS
 from mintage.telemetry.providers import MeasuredClient, MeasuredTransport
-from mintage.telemetry.requests import (
-    MeasuredRouter,
-    PlaceOf,
-    Places,
-    TimersByPlace,
-    endpoint_names,
-)
+from mintage.telemetry.requests import Place, PlaceOf, Places, RequestTally
 from mintage.telemetry.samples import Sampler
 from mintage.telemetry.security import SecurityCounters
 from mintage.telemetry.steps import Meter, Probe, Tracer
@@ -44,7 +38,8 @@ class Telemetry:
     meter: Meter | None = None
     tracer: Tracer | None = None
     counts_grants: bool = True
-    _timers: TimersByPlace = field(default_factory=dict, init=False, repr=False)
+    _tallies: dict[Place, RequestTally] = field(default_factory=dict, init=False, repr=False)
+    _of_backends: dict[str, BackendTally] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def is_on(self) -> bool:
@@ -66,43 +61,52 @@ class Telemetry:
         return MeasuredTransport(transport, name, self.probe) if self.is_on else transport
 
     def cache(self, *, clock: Clock, ttl: float, outage: float) -> GrantCache:
-        if self.meter is None:
-            return GrantCache(clock=clock, ttl=ttl, outage=outage)
-        return CountedCache(self.meter, clock=clock, ttl=ttl, outage=outage)
+        hit = miss = None
+        if self.meter is not None:
+            hit, miss = (self.meter.adder(CACHE_LOOKUPS, result) for result in ("hit", "miss"))
+        return GrantCache(clock=clock, ttl=ttl, outage=outage, hit=hit, miss=miss)
 
     def ask(self) -> Ask:
-        measured = ask if self.meter is None else MeasuredRequests(self.meter)
-        return measured if self.tracer is None else TracedRequests(measured, self.probe)
+        return ask if self.tracer is None else TracedRequests(ask, self.probe)
+
+    def of_backend(self, resource: Resource) -> BackendTally | None:
+        """Who counts the requests to the backend of *resource*."""
+        if self.meter is None:
+            return None
+        if (found := self._of_backends.get(resource.path)) is None:
+            found = self._of_backends[resource.path] = BackendTally.at(resource.path, self.meter)
+        return found
 
     def gateway(self, gateway: Gateway) -> Gateway:
         if self.tracer is None:
             return gateway
         return replace(gateway, guard=TracedGuard.of(gateway.guard, self.probe))
 
-    def router(
-        self,
-        router: ASGIApp,
-        *,
-        paths: Mapping[str, object],
-        base_path: str,
-        gateway: Gateway,
-        forward_auth: ForwardAuth | None,
-    ) -> ASGIApp:
-        """*paths*: those of the endpoints."""
-        if not self.is_on:
-            return router
-        places = Places(
-            names=endpoint_names(paths, base_path), gateway=gateway, forward_auth=forward_auth
-        )
+    def tally_of(self, places: Places) -> Callable[[Scope], RequestTally | None] | None:
+        """Who counts a request to one of *places*; None if nobody counts any."""
+        return None if self.meter is None else lambda scope: self.tally(places.of(scope))
+
+    def of_resource(self, path: str) -> RequestTally | None:
+        """Who counts a request to the resource at *path*, which another application serves."""
+        return self.tally((RESOURCE, path))
+
+    def tally(self, place: Place) -> RequestTally | None:
+        """Who counts the requests to *place*."""
+        if self.meter is None:
+            return None
+        if (found := self._tallies.get(place)) is None:
+            found = self._tallies[place] = RequestTally.at(place, self.meter)
+        return found
+
+    def router(self, router: ASGIApp, places: Places) -> ASGIApp:
+        """*router*, for requests to *places*."""
         return self._around(router, places.of)
 
     def around(self, app: ASGIApp, resource: str) -> ASGIApp:
         """*app*, for a request to *resource*, which the application around Mintage serves."""
-        return self._around(app, lambda _: (RESOURCE, resource)) if self.is_on else app
+        return self._around(app, lambda _: (RESOURCE, resource))
 
     def _around(self, app: ASGIApp, place_of: PlaceOf) -> ASGIApp:
-        if self.meter is not None:
-            app = MeasuredRouter(app, place_of, self.meter, self._timers)
         return app if self.tracer is None else TracedRouter(app, place_of, self.probe)
 
     def listen(self, events: Listeners) -> None:

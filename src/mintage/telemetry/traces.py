@@ -10,9 +10,9 @@ from mintage.gateway.access_guard import AccessGuard, Screened
 from mintage.gateway.header_names import Passing
 from mintage.gateway.headers import RawHeaders
 from mintage.gateway.http1.connection import Connection
-from mintage.gateway.http1.pool import Begun, Pool, User
+from mintage.gateway.http1.pool import User
 from mintage.gateway.http1.request import Body
-from mintage.gateway.proxy import Ask, Exchange
+from mintage.gateway.proxy import Ask, Course, Exchange
 from mintage.resource.bearer import Access
 from mintage.site.resource import Resource
 from mintage.telemetry.backends import outcome_of
@@ -88,32 +88,25 @@ class TracedRequests(msgspec.Struct, frozen=True):
     ask: Ask
     probe: Probe
 
-    def __call__(
-        self,
-        resource: Resource,
-        pool: Pool,
-        begun: Begun,
-        more: RawHeaders,
-        body: Body,
-        user: User,
-    ) -> Exchange:
-        step = self.probe.step(BACKEND, resource.path, detail=(begun.method, pool.target.url))
+    def __call__(self, course: Course, more: RawHeaders, body: Body, user: User) -> Exchange:
+        asked = course.begun.method, course.pool.target.url
+        step = self.probe.step(BACKEND, course.resource.path, detail=asked)
         step.__enter__()
         try:
-            begun, more = self._passed_on(pool, begun, more)
-            request = self.ask(resource, pool, begun, more, body, user)
+            request = self.ask(*self._passed_on(course, more), body, user)
         except BaseException as error:
             _end(step, error)
             raise
         return _TracedRequest(request, step)
 
-    def _passed_on(self, pool: Pool, begun: Begun, more: RawHeaders) -> tuple[Begun, RawHeaders]:
+    def _passed_on(self, course: Course, more: RawHeaders) -> tuple[Course, RawHeaders]:
         """The headers with this trace, unless the operator keeps trace headers from the backend."""
-        tracer, target = self.probe.tracer, pool.target
-        if tracer is None or not _may_know(target.drop_headers, target.pass_headers):
-            return begun, more
+        tracer, pool, begun = self.probe.tracer, course.pool, course.begun
+        if tracer is None or not _may_know(pool.target.drop_headers, pool.target.pass_headers):
+            return course, more
         headers = tracer.passed_on([*begun.headers, *more])
-        return pool.begin(begun.method, begun.target, headers, chunked=begun.chunked), []
+        begun = pool.begin(begun.method, begun.target, headers, chunked=begun.chunked)
+        return msgspec.structs.replace(course, begun=begun), []
 
 
 @lru_cache

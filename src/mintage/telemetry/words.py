@@ -1,6 +1,6 @@
 """The words that are values of labels."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 _CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
@@ -12,11 +12,6 @@ def status_class(status: int) -> str:
     """``2xx`` and so on; ``none`` for what is no status."""
     number = status // 100
     return _CLASSES[number] if 1 <= number < len(_CLASSES) else "none"
-
-
-def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a response with *headers* is an event stream."""
-    return dict(headers).get(b"content-type", b"").startswith(b"text/event-stream")
 
 
 class Timers(dict[str, Timer]):

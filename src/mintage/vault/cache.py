@@ -26,6 +26,8 @@ class GrantCache:
 
     *outage*: how long a grant is still known after it was last fresh.
 
+    *hit* and *miss* get a 1 for each grant that is found fresh, and that must be loaded.
+
     A load that was under way while its grant changed must not cache the old one. So a reader takes
     a `ticket` first, and `put` ignores one that `drop` has made void.
     """
@@ -37,6 +39,8 @@ class GrantCache:
         size: int = DEFAULT_SIZE,
         ttl: float = DEFAULT_TTL,
         outage: float = DEFAULT_OUTAGE,
+        hit: Callable[[int], None] | None = None,
+        miss: Callable[[int], None] | None = None,
     ) -> None:
         self._clock = clock
         self._ttl = ttl
@@ -45,6 +49,8 @@ class GrantCache:
         self._tickets: dict[bytes, object] = {}
         self._era = object()
         self._shared = SharedParts()
+        self._hit = hit
+        self._miss = miss
 
     @property
     def size(self) -> int:
@@ -57,6 +63,8 @@ class GrantCache:
         if known is None or known.era is not self._era or self._clock() >= known.fresh_until:
             return None
         self._grants.move_to_end(key)
+        if (hit := self._hit) is not None:
+            hit(1)
         return known.grant
 
     def fresh_for(self, key: bytes) -> float:
@@ -92,6 +100,8 @@ class GrantCache:
 
     def ticket(self, key: bytes) -> object:
         """Take it before a load. It is valid until the grant under *key* changes."""
+        if self._miss is not None:
+            self._miss(1)
         ticket = object()
         self._tickets[key] = ticket
         return ticket

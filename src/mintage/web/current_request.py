@@ -4,8 +4,10 @@ Code far below the endpoints has no request at hand, and yet the log and the sec
 one. Tasks that a request starts inherit it.
 """
 
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Final, Protocol
+from time import perf_counter
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -17,6 +19,24 @@ class Caller(Protocol):
 
     @property
     def party(self) -> Party: ...
+
+
+Lasting = Literal["", "stream", "websocket"]
+"""How a response lasts beyond its head, if it does."""
+
+
+class Tally(Protocol):
+    """Counts the requests to one place, and the seconds to the head of each response."""
+
+    @property
+    def of_status(self) -> Mapping[int, Callable[[float], None]]:
+        """By the status of a response: what takes its seconds."""
+
+    def unanswered(self, seconds: float) -> None:
+        """A request ended without a response."""
+
+    def open(self, lasting: Lasting, change: int) -> None:
+        """So many more event streams or WebSockets are open now."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -34,15 +54,40 @@ class CurrentRequest(msgspec.Struct):
     and `ADMIN` for the admin API.
     *caller*: after its token was verified. *refusal*:
     after it was refused. *status*: of the response, after it has begun.
+    *began*: by `perf_counter`. *tally*: who counts it, as long as there is something to count.
     """
 
     reference: str
     address: str | None = None
     trace_id: str | None = None
     endpoint: str = "none"
+    tally: Tally | None = None
     caller: Caller | None = None
     refusal: Refusal | None = None
     status: int | None = None
+    began: float = msgspec.field(default_factory=perf_counter)
+    _lasting: Lasting = ""
+
+    def answered(self, status: int, lasting: Lasting = "") -> None:
+        """Count its response, which begins now, unless that is done. Call `over` at its end."""
+        tally = self.tally
+        if tally is None:
+            return
+        tally.of_status[status](perf_counter() - self.began)
+        if lasting:
+            self._lasting = lasting
+            tally.open(lasting, 1)
+        else:
+            self.tally = None
+
+    def over(self) -> None:
+        """Count its end, if its response lasted or there was none."""
+        if self.tally is None:
+            return
+        if self._lasting:
+            self.tally.open(self._lasting, -1)
+        else:
+            self.tally.unanswered(perf_counter() - self.began)
 
     @property
     def origin(self) -> Origin:
@@ -67,6 +112,12 @@ def note_endpoint(name: str) -> None:
     """The current request is answered by the endpoint *name*."""
     if (request := CURRENT.get()) is not None:
         request.endpoint = name
+
+
+def note_tally(tally: Tally | None) -> None:
+    """*tally* counts the current request."""
+    if (request := CURRENT.get()) is not None:
+        request.tally = tally
 
 
 def note_caller(caller: Caller) -> None:

@@ -6,7 +6,9 @@ task waits for that where the server does not (see `mintage.web.disconnects`).
 """
 
 import asyncio
-from typing import Final, Self
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Final, Protocol, Self
 
 import msgspec
 from starlette.types import Receive
@@ -54,6 +56,17 @@ class Body(msgspec.Struct):
         return data
 
 
+class Tally(Protocol):
+    """Counts the requests to one backend, and the seconds to the head of each response."""
+
+    @property
+    def of_status(self) -> Mapping[int, Callable[[float], None]]:
+        """By the status of a response: what takes its seconds."""
+
+    def failed(self, error: BaseException, seconds: float) -> None:
+        """A request ended with *error* before there was a response."""
+
+
 class BackendRequest(msgspec.Struct, eq=False):
     """A request with *head*. Call `end` when all is done, whatever happened."""
 
@@ -62,11 +75,13 @@ class BackendRequest(msgspec.Struct, eq=False):
     head: bytes
     body: Body
     user: User
+    tally: Tally | None = None
     _loop: asyncio.AbstractEventLoop = msgspec.field(default_factory=asyncio.get_running_loop)
     _task: asyncio.Task[None] | None = None
     _timer: asyncio.TimerHandle | None = None
     _connection: Connection | None = None
     _has_place: bool = False
+    _began: float = msgspec.field(default_factory=perf_counter)
     _asked_at: float = 0.0
 
     async def answer(self) -> Connection:
@@ -74,28 +89,45 @@ class BackendRequest(msgspec.Struct, eq=False):
 
         Raises `BackendError`, `ClientGone`, and `InvalidRequest` for a body of another length.
         """
-        body = self.body
-        first = await body.piece() if body.more else b""
-        whole = not body.more
-        taken = self.pool.take(self.user)
-        self._has_place = True
-        connection = taken or await self.pool.connect(Connection)
-        self._send(connection, first)
         try:
-            while not connection.headed:
-                await connection.news()
-        except BackendError as error:
-            # Most likely closed while it was idle. If it happens twice, the backend means it.
-            lost = connection.reused and connection.silent and error.status != _TIMED_OUT
-            if not (lost and whole and self.method in _IDEMPOTENT):
-                raise
-            self.end()
-            self.pool.count(self.user)
+            body = self.body
+            first = await body.piece() if body.more else b""
+            whole = not body.more
+            taken = self.pool.take(self.user)
             self._has_place = True
-            connection = await self.pool.connect(Connection)
+            connection = taken or await self.pool.connect(Connection)
             self._send(connection, first)
-            await connection.head()
+            try:
+                while not connection.headed:
+                    await connection.news()
+            except BackendError as error:
+                connection = await self._again(connection, error, first, whole=whole)
+        except BaseException as error:
+            if self.tally is not None:
+                self.tally.failed(error, perf_counter() - self._began)
+            raise
+        if (tally := self.tally) is not None:
+            tally.of_status[connection.status](perf_counter() - self._began)
         self.head = b""  # the response may last, and nobody sends this again
+        return connection
+
+    async def _again(
+        self, lost: Connection, error: BackendError, first: bytes, *, whole: bool
+    ) -> Connection:
+        """The response on a new connection, or *error* again if the backend may have seen it.
+
+        *whole*: whether *first* was all of the body.
+        """
+        # Most likely closed while it was idle. If it happens twice, the backend means it.
+        unseen = lost.reused and lost.silent and error.status != _TIMED_OUT
+        if not (unseen and whole and self.method in _IDEMPOTENT):
+            raise error
+        self.end()
+        self.pool.count(self.user)
+        self._has_place = True
+        connection = await self.pool.connect(Connection)
+        self._send(connection, first)
+        await connection.head()
         return connection
 
     def _send(self, connection: Connection, first: bytes) -> None:
