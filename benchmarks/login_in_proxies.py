@@ -7,7 +7,8 @@
 
 All are run with the manual's files, one process each, in front of one nginx that answers with a
 kilobyte. *alone*: no question. *floor*: as *asking*, but another nginx says yes at once: what the
-proxy's own half of a question costs. *asking*: `/verify` for each request, which nginx asks at a
+proxy's own half of a question costs. *floor in Python*: a process of Python says yes at once, and
+does not even read the question. *asking*: `/verify` for each request, which nginx asks at a
 Unix socket, and the others at a port. *kept*: nginx keeps answers. *verifying*: the proxy verifies
 tokens itself. The floors of these two have the same lines with nothing to do: nginx's answers are
 204 (of njs, where it verifies), HAProxy knows each token, and Envoy's filters return at once. In
@@ -25,6 +26,7 @@ import os
 import re
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from asyncio.subprocess import Process
@@ -161,7 +163,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 def modes(kind: str) -> tuple[str, ...]:
-    floor = () if kind == "haproxy" else ("floor",)  # its script wants each of Mintage's headers
+    floors: Mapping[str, tuple[str, ...]] = {
+        "nginx": ("floor", "floor in Python"),
+        "haproxy": (),  # its script wants each of Mintage's headers
+    }
+    floor = floors.get(kind, ("floor",))
     kept = ("kept floor", "kept") if kind == "nginx" else ()
     verifies = kind in verifying_proxies.COMMANDS
     verifying = ("verifying floor", "verifying") if verifies else ()
@@ -250,6 +256,7 @@ class Around:
     pid: int
     tools: int
     says_yes: int | Path
+    python: Path  # the socket of a process of Python that says yes
     token: str
     socket: Path | None
 
@@ -265,8 +272,8 @@ class Around:
                 keeper = asyncio.create_task(_keep(files))
                 stack.callback(keeper.cancel)
             asked: int | Path = self.servers.ports[0]
-            if mode == "floor":
-                asked = self.says_yes
+            if mode.startswith("floor"):
+                asked = self.python if mode == "floor in Python" else self.says_yes
             elif self.socket is not None and not mode.startswith("verifying"):
                 asked = self.socket
             line = command(self.kind, mode, home, listen=listen, mintage=asked, tools=self.tools)
@@ -298,12 +305,21 @@ async def around(kind: str, directory: Path) -> AsyncIterator[Around]:
         also = f"listen unix:{says_yes};" if kind == "nginx" else ""
         yes = f"server {{ listen 127.0.0.1:{port}; {also} return 200; }}"
         await stack.enter_async_context(nginx(directory / "yes", yes, port=port))
+        python = await stack.enter_async_context(_yes_in_python(directory))
         bench_client = servers.bench_client()
         await bench_client.register()
         session = await bench_client.redeem(await bench_client.log_in())
         bench_client.close()
         token = session.access_token
-        yield Around(kind, directory, servers, serving.pid, tools, says_yes, token, socket)
+        yield Around(kind, directory, servers, serving.pid, tools, says_yes, python, token, socket)
+
+
+@asynccontextmanager
+async def _yes_in_python(directory: Path) -> AsyncIterator[Path]:
+    path, port = directory / "python.sock", free_port()
+    line = [sys.executable, "-m", "benchmarks.yes_in_python", str(path), str(port)]
+    async with proxies.running(*line, port=port, log=directory / "python.log"):
+        yield path
 
 
 @asynccontextmanager
