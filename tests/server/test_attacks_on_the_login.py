@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from mintage.testing.browser import Browser
 from mintage.testing.oauth_client import REDIRECT_URI, OAuthClient, answer_of, approve
@@ -48,6 +49,19 @@ class TestB01AutomaticApprovalUpstream:
         assert "evil.example" in page.text
         assert "Nice App" in page.text
         assert world.upstream.seen["token"] == 0
+
+    async def test_attack_b01_a_page_names_the_client_that_asks_after_another(
+        self, world: World
+    ) -> None:
+        pages = []
+        for name, host in (("Nice App", "nice.example"), ("Evil App", "evil.example")):
+            uri = f"https://{host}/cb"
+            client = await world.client(client_name=name, redirect_uris=[uri])
+            client.redirect_uri = uri
+            async with world.browser() as browser:
+                pages.append((await browser.open(client.authorization().url)).text)
+        assert ["Nice App" in page for page in pages] == [True, False]
+        assert ["evil.example" in page for page in pages] == [False, True]
 
     async def test_attack_b01_every_login_asks_again(self, world: World) -> None:
         client = await world.client()
@@ -450,6 +464,12 @@ class TestB12Scripts:
             f"{world.issuer}/authorize?client_id=<script>alert(1)</script>"
         )
         assert "<script" not in shown.text
+
+    async def test_attack_b12_an_address_is_text(self, world: World) -> None:
+        pages, request = world.running.router.about.pages, Request({"type": "http", "headers": []})
+        for _ in range(2):
+            page = pages.onward(request, 'https://idp.example/"><script>', to="a provider")
+            assert b"<script" not in page.body
 
     async def test_attack_b12_no_page_lets_a_script_run(self, world: World) -> None:
         """Nothing is allowed but our own style, so a hole in the escaping is a hole in nothing."""

@@ -144,6 +144,7 @@ class AuthorizeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
             request,
             "consent",
             ui_locales=wanted.ui_locales,
+            varying="sealed",
             action=f"{self.site.base_path}/consent",
             sealed=sealed,
             remember_days=self.remembering.days if terms else None,

@@ -21,14 +21,18 @@ def consent_values(
 ) -> dict[str, Any]:
     """The values of the template. *scope_texts*: what scopes allow, in words."""
     uri = wanted.redirect_uri
-    named = (wanted.resource, *wanted.more_resources)
+    named = map(site.resource, (wanted.resource, *wanted.more_resources))
     return _who(wanted, client) | {
         "client_host": client.host,
         "redirect_uri": uri,
         "redirect_host": display_host(uri) if is_web_page(uri) or is_loopback(uri) else None,
         "redirect_scheme": uri.partition(":")[0],
         "loopback": is_loopback(uri),
-        "resources": [found for name in named if (found := site.resource(name)) is not None],
+        "resources": [
+            {"name": found.name, "identifier": found.identifier}
+            for found in named
+            if found is not None
+        ],
         "scopes": [{"name": scope, "text": scope_texts.get(scope)} for scope in wanted.scopes],
         "upstreams": [
             {"name": u.name, "title": u.title, "scopes": asked_of(u, wanted.scopes, site)}

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import logging
+from collections.abc import Mapping
 from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,8 @@ from starlette.responses import Response
 from mintage.endpoints import BRANDING
 from mintage.server.pages.colors import readable_on, text_on
 from mintage.server.pages.for_people import Explanation, explanation
-from mintage.server.pages.texts import texts_for
+from mintage.server.pages.remembered import RememberedPages
+from mintage.server.pages.texts import CATALOGUE, Texts, texts_for
 from mintage.site.branding import Branding
 from mintage.site.site import Site
 from mintage.values import RandomBytes
@@ -65,7 +67,9 @@ class Pages:
         self._at = f"{site.base_path}/{BRANDING.name}"
         self._style = styled(branding.color)
         digest = base64.b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
-        self._headers = _HEADERS | {"content-security-policy": _POLICY.format(style=digest)}
+        headers = _HEADERS | {"content-security-policy": _POLICY.format(style=digest)}
+        self._headers = {name: headers | {"content-language": name} for name in CATALOGUE}
+        self._remembered = RememberedPages()
 
     def show(
         self,
@@ -74,11 +78,25 @@ class Pages:
         *,
         status: int = 200,
         ui_locales: str | None = None,
+        varying: str | None = None,
         **values: object,
     ) -> Response:
-        """The page of *template*; each value is escaped. *ui_locales*: as the client asked."""
+        """The page of *template*; each value is escaped. *ui_locales*: as the client asked.
+
+        *varying*: the only one of the values that differs each time, if there is one. Mintage's own
+        templates show it, and do nothing else with it; all others can be encoded as MessagePack.
+        """
         texts = texts_for(ui_locales, header_of(request, b"accept-language"))
-        html = self._template(f"{template}.html").render(
+        render = partial(self._render, template, texts)
+        if varying is None or self._branding.templates is not None:
+            html = render(values)
+        else:
+            html = self._remembered.page(render, (template, texts.language), values, varying)
+        headers = self._headers[texts.language]
+        return html_response(html, status=status, headers=headers)
+
+    def _render(self, template: str, texts: Texts, values: Mapping[str, object]) -> str:
+        return self._template(f"{template}.html").render(
             t=texts,
             style=Markup(self._style),  # noqa: S704  (it is part of Mintage)
             server_name=self.server_name,
@@ -88,14 +106,12 @@ class Pages:
             whom=self._support() or texts("common.operator"),
             **values,
         )
-        headers = self._headers | {"content-language": texts.language}
-        return html_response(html, status=status, headers=headers)
 
     def onward(
         self, request: Request, url: str, *, to: str, ui_locales: str | None = None
     ) -> Response:
         """A page from which the browser continues to *url*; *to* names the place."""
-        return self.show(request, "onward", ui_locales=ui_locales, url=url, to=to)
+        return self.show(request, "onward", ui_locales=ui_locales, varying="url", url=url, to=to)
 
     def error(
         self,
