@@ -8,16 +8,17 @@
 All are run with the manual's files, one process each, in front of one nginx that answers with a
 kilobyte. *alone*: no question. *floor*: as *asking*, but another nginx says yes at once: what the
 proxy's own half of a question costs. *floor in Python*: a process of Python says yes at once, and
-does not even read the question. *asking*: `/verify` for each request, which nginx asks at a
-Unix socket, and the others at a port. *kept*: nginx keeps answers. *verifying*: the proxy verifies
-tokens itself. The floors of these two have the same lines with nothing to do: nginx's answers are
-204 (of njs, where it verifies), HAProxy knows each token, and Envoy's filters return at once. In
-each round everybody gets a turn, so that a slow moment of the machine hits them all. wrk sends the
-requests where it is installed; our own clients take more of the machine than nginx does. CPU is
-what the proxy and Mintage took for one request: it says more than the rate does on a machine that
-has other work. The instructions of the proxy's process, which valgrind counts, do not depend on
-other work; but a proxy is slow under valgrind, so more of its answers expire: *verifying* with
-nginx counts some of those.
+does not even read the question. *asking*: `/verify` for each request, which nginx asks at a Unix
+socket, and the others at a port. *kept*: nginx keeps answers. *kept by Lua*: a script in nginx
+keeps them. *verifying*: the proxy verifies tokens itself. The floors of the last three have the
+same lines with nothing to do: nginx's answers are 204 (of njs, where it verifies, and of a script
+that is not run), HAProxy knows each token, and Envoy's filters return at once. In each round
+everybody gets a turn, so that a slow moment of the machine hits them all. wrk sends the requests
+where it is installed; our own clients take more of the machine than nginx does. CPU is what the
+proxy and Mintage took for one request: it says more than the rate does on a machine that has other
+work. The instructions of the proxy's process, which valgrind counts, do not depend on other work;
+but a proxy is slow under valgrind, so more of its answers expire: *verifying* with nginx counts
+some of those.
 """
 
 import argparse
@@ -58,18 +59,22 @@ KINDS: Final = ("nginx", "haproxy", "caddy", "envoy")
 AIMS: Final = {
     "nginx asking": 0.55,
     "nginx kept": 0.85,
+    "nginx kept by Lua": 0.85,
     "nginx verifying": 0.9,
     "haproxy verifying": 0.9,
     "envoy verifying": 0.9,
 }
 WHAT: Final = "a small request"
 PATH: Final = "/mcp"
-WARM: Final = 20  # requests before valgrind's count
+WARM: Final = 1000  # requests before valgrind's count: LuaJIT compiles in them
 COUNTED: Final = 300  # requests in it
 _QUESTION: Final = r"(location = /_mintage/verify \{\n        internal;).*?\n    \}"
 # What is changed in which file, so that it has nothing to do.
 _FLOORS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "nginx kept floor": {"nginx.conf": (_QUESTION, r"\1 return 204; }")},
+    "nginx kept by Lua floor": {
+        "nginx.conf": (r"set_by_lua_block (\$mintage_unknown) [^\n]*", r'set \1 "";'),
+    },
     "nginx verifying floor": {
         "nginx.conf": (_QUESTION, r"\1 js_content verify.answer; }"),
         "verify.js": (r".*", "export default { answer: (r) => r.return(204) };"),
@@ -168,7 +173,7 @@ def modes(kind: str) -> tuple[str, ...]:
         "haproxy": (),  # its script wants each of Mintage's headers
     }
     floor = floors.get(kind, ("floor",))
-    kept = ("kept floor", "kept") if kind == "nginx" else ()
+    kept = ("kept floor", "kept", "kept by Lua floor", "kept by Lua") if kind == "nginx" else ()
     verifies = kind in verifying_proxies.COMMANDS
     verifying = ("verifying floor", "verifying") if verifies else ()
     return ("alone", *floor, "asking", *kept, *verifying)
@@ -188,7 +193,7 @@ def command(
         )
     else:
         asks: dict[str, Callable[..., list[str]]] = {
-            "nginx": partial(proxies.nginx_command, keeps=mode.startswith("kept")),
+            "nginx": partial(proxies.nginx_command, keeper=_keeper(mode)),
             "haproxy": proxies.haproxy_command,
             "caddy": proxies.caddy_command,
             "envoy": proxies.envoy_command,
@@ -207,6 +212,12 @@ def command(
         assert times, pattern
         file.write_text(changed)
     return found
+
+
+def _keeper(mode: str) -> proxies.Keeper | None:
+    if mode.startswith("kept by Lua"):
+        return "lua"
+    return "proxy_cache" if mode.startswith("kept") else None
 
 
 def _alone(kind: str, directory: Path, *, listen: int, tools: int) -> list[str]:
@@ -357,7 +368,7 @@ async def subjects(kind: str, directory: Path) -> AsyncIterator[tuple[list[Subje
             client = BenchClient(f"http://127.0.0.1:{listen}", listen, "")
             system = System(f"{kind} {mode}", client, 0)
             pids = [pid, *children(pid)]
-            pids += [place.pid] if mode in ("asking", "kept", "verifying") else []
+            pids += [place.pid] if mode in ("asking", "kept", "kept by Lua", "verifying") else []
             found.append(Subject(f"{kind} {mode}", system, pids))
         yield found, place.token
 

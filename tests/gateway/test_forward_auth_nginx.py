@@ -21,7 +21,7 @@ from mintage.testing.serving import serving
 from tests.support.dpop import BoundClient
 from tests.support.faulty_store import failing
 from tests.support.mcp_servers import listening, whoami
-from tests.support.proxies import nginx
+from tests.support.proxies import Keeper, nginx
 from tests.support.raw_backend import RawBackend, access_token, raw_answer
 from tests.support.world import World
 
@@ -76,12 +76,24 @@ def overrides(listen: int, credential: str) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(params=[None, "lua"])
+def keeper(request: pytest.FixtureRequest) -> Keeper | None:
+    """With Lua it is a script that says what becomes of an answer."""
+    found: Keeper | None = request.param
+    return found
+
+
 @pytest.fixture
 async def site(
-    world: World, raw: RawBackend, listen: int, tmp_path: Path, asked_at: int | Path
+    world: World,
+    raw: RawBackend,
+    listen: int,
+    tmp_path: Path,
+    asked_at: int | Path,
+    keeper: Keeper | None,
 ) -> AsyncIterator[World]:
     """A world that is reached through nginx."""
-    async with nginx(tmp_path, listen=listen, mintage=asked_at, tools=raw.port):
+    async with nginx(tmp_path, listen=listen, mintage=asked_at, tools=raw.port, keeper=keeper):
         yield world
 
 
@@ -97,6 +109,7 @@ async def logged_in(world: World) -> tuple[str, str]:
     return tokens["access_token"], tokens["refresh_token"]
 
 
+@pytest.mark.parametrize("keeper", [None])  # a kept answer holds for some seconds
 async def test_login_call_and_revocation(site: World, raw: RawBackend) -> None:
     client = await site.client()
     async with site.browser() as browser:
@@ -197,8 +210,9 @@ async def test_attack_d08_a_client_can_not_ask_itself(site: World) -> None:
     described = "X-Original-Method: GET\r\nX-Original-URI: /mcp\r\n"
     token = await access_token(site)
     for path in (
-        "/verify", "/verify/mcp", "/_mintage/verify", "//verify", "/x/../verify", "/%76erify",
-        "/.well-known/../verify", "/token/../verify", "/verify?x", "/mcp/../verify",
+        "/verify", "/verify/mcp", "/_mintage/verify", "/_mintage/ask", "//verify",
+        "/x/../verify", "/%76erify", "/.well-known/../verify", "/token/../verify", "/verify?x",
+        "/mcp/../verify",
     ):  # fmt: skip
         head = f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{described}"
         answer = await raw_answer(site, f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
@@ -274,9 +288,10 @@ async def test_attack_d11_an_outage_of_the_store_is_503_and_passes(
 
 
 async def test_attack_d11_mintage_itself_away_is_503(
-    world: World, raw: RawBackend, listen: int, tmp_path: Path
+    world: World, raw: RawBackend, listen: int, tmp_path: Path, keeper: Keeper | None
 ) -> None:
-    async with nginx(tmp_path, listen=listen, mintage=free_port(), tools=raw.port):
+    away = free_port()
+    async with nginx(tmp_path, listen=listen, mintage=away, tools=raw.port, keeper=keeper):
         answer = await world.http.get(f"{world.resource}/x", headers=await bearer(world))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert raw.seen == []

@@ -186,25 +186,40 @@ async def test_a_setting_keeps_answers_for_less(world: World) -> None:
     assert await kept(world) == 2
 
 
-def test_the_manuals_key_holds_what_the_judge_sees() -> None:
+KEEPING_BLOCKS = [pytest.param(0, id="proxy_cache"), pytest.param(2, id="lua")]
+
+
+@pytest.mark.parametrize("number", KEEPING_BLOCKS)
+def test_the_manuals_key_holds_what_the_judge_sees(number: int) -> None:
     """One list in the code: the configuration can't hold less than Mintage judges."""
-    text = blocks("nginx", KEEPING)[0]
+    text = blocks("nginx", KEEPING)[number]
     (declared,) = re.findall(r'proxy_set_header X-Answer-Key "([^"]*)";', text)
     assert declared == KEY
-    (key,) = re.findall(r'proxy_cache_key "([^"]*)";', text)
-    assert key.split(r"\n") == ["$mintage_cache_secret", *IN_THE_KEY.values()]
+    (key,) = re.findall(r'(?:proxy_cache_key|set \$mintage_asked) "([^"]*)";', text)
+    assert key.removeprefix(r"$mintage_cache_secret\n").split(r"\n") == [*IN_THE_KEY.values()]
+    assert key.startswith("$mintage_cache_secret") == ("proxy_cache_path" in text)
     sent = dict(re.findall(r"proxy_set_header (\S+) (\$\w+);", text))
     del sent["X-Forwarded-For"]  # for the log
     assert {name.lower(): value for name, value in sent.items()} == IN_THE_KEY
     assert "proxy_pass_request_headers off;" in text
 
 
-def test_the_question_is_the_same_whether_answers_are_kept_or_not() -> None:
+@pytest.mark.parametrize("number", KEEPING_BLOCKS)
+def test_the_question_is_the_same_whether_answers_are_kept_or_not(number: int) -> None:
     of_both = [
         re.findall(r"proxy_set_header (\S+) (\S+);", part)
         for part in (
             block("nginx").partition("location = /_mintage/verify")[2].partition("    }")[0],
-            blocks("nginx", KEEPING)[0],
+            blocks("nginx", KEEPING)[number],
         )
     ]
     assert set(of_both[0]) == set(of_both[1])
+
+
+def test_the_script_passes_on_all_that_nginx_reads_of_an_answer() -> None:
+    """Otherwise what Mintage says would not reach the backend, or the client."""
+    read = re.findall(r"auth_request_set \$(\w+) \$upstream_http_(\w+);", block("nginx"))
+    script = block("lua", KEEPING)
+    assert re.findall(r'^  (mintage_\w+) = "(\w+)",$', script, re.MULTILINE) == read
+    declared = re.findall(r'set \$(mintage_\w+) "";', blocks("nginx", KEEPING)[2])
+    assert declared == [name for name, _ in read]

@@ -1,6 +1,7 @@
 """nginx keeps answers as in the manual: no request may get the answer to another one."""
 
 import asyncio
+import os
 import re
 import stat
 from collections.abc import AsyncIterator
@@ -13,7 +14,16 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mintage.gateway.forward_auth import ANSWERED, ForwardAuth
 from mintage.testing.nanoidp import free_port
-from tests.support.proxies import KEEPING, blocks, nginx, nginx_command, replaced, running
+from tests.support.proxies import (
+    KEEPING,
+    Keeper,
+    blocks,
+    nginx,
+    nginx_command,
+    program,
+    replaced,
+    running,
+)
 from tests.support.raw_backend import RawBackend, access_token, raw_answer, token_for
 from tests.support.world import World
 
@@ -21,6 +31,7 @@ CALL = (
     "MCP-Protocol-Version: 2026-07-28",
     "Mcp-Method: tools/call",
 )
+MANY = [f"X-{number}: a" for number in range(120)]  # a script that lists headers may stop at 100
 
 
 @dataclass
@@ -82,11 +93,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return asked
 
 
+@pytest.fixture(params=["proxy_cache", "lua"])
+def keeper(request: pytest.FixtureRequest) -> Keeper:
+    found: Keeper = request.param
+    return found
+
+
 @pytest.fixture
 async def site(
-    world: World, raw: RawBackend, listen: int, tmp_path: Path, asked: Asked, asked_at: int | Path
+    world: World,
+    raw: RawBackend,
+    listen: int,
+    tmp_path: Path,
+    asked: Asked,
+    asked_at: int | Path,
+    keeper: Keeper,
 ) -> AsyncIterator[World]:
-    async with nginx(tmp_path, listen=listen, mintage=asked_at, tools=raw.port, keeps=True):
+    async with nginx(tmp_path, listen=listen, mintage=asked_at, tools=raw.port, keeper=keeper):
         yield world
 
 
@@ -168,6 +191,7 @@ async def test_attack_e13_no_request_rides_on_the_answer_to_another_one(
         (token, ("Origin: https://evil.example",), "GET", "/mcp/x"),
         (token, ("oRiGiN: https://evil.example",), "GET", "/mcp/x"),
         (token, ("Origin: null",), "GET", "/mcp/x"),
+        (token, (*MANY, "Origin: https://evil.example"), "GET", "/mcp/x"),
         (token, ("Mcp-Name: a", *CALL), "POST", "/mcp/keys"),
         (token, ("Mcp-Name: drop", *CALL), "POST", "/mcp/x"),
         (token, ("MCP-NAME: DROP", *CALL), "POST", "/mcp/x"),
@@ -223,6 +247,25 @@ async def test_attack_e13_the_backend_gets_the_one_line_that_was_judged(
         assert (seen[b"mcp-method"], seen[b"mcp-name"]) != (b"tools/call", b"drop")
 
 
+async def test_attack_e13_no_request_rides_on_the_one_before_it_on_its_connection(
+    site: World, raw: RawBackend
+) -> None:
+    token = await access_token(site)
+    known = f"Authorization: Bearer {token}\r\n"
+    requests = (
+        ("GET /mcp/x", known),
+        ("DELETE /mcp/x", known),
+        ("GET /mcp/keys", known),
+        ("GET /mcp/x", ""),
+        ("GET /mcp/x", f"{known}Connection: close\r\n"),
+    )
+    sent = "".join(f"{line} HTTP/1.1\r\nHost: a\r\n{more}\r\n" for line, more in requests)
+    for _ in range(2):
+        answers = await raw_answer(site, sent.encode())
+        assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"200", b"403", b"403", b"401", b"200"]
+    assert users(raw) == [b"alice"] * 4
+
+
 async def test_attack_e13_each_user_gets_an_answer_of_their_own(
     site: World, raw: RawBackend
 ) -> None:
@@ -254,10 +297,10 @@ async def test_attack_e13_a_revoked_token_is_refused_when_the_answer_has_expired
     assert await send(site, token) == 401
 
 
-async def test_attack_e13_an_expired_answer_is_not_read_from_a_file_that_is_still_open(
+async def test_attack_e13_an_expired_answer_is_not_given_again(
     site: World, raw: RawBackend, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """nginx keeps the files open; each answer names another user here."""
+    """nginx's cache keeps the files open; each answer names another user here."""
     answer = ForwardAuth.answer
 
     async def numbered(
@@ -293,6 +336,7 @@ async def test_refusals_are_asked_about_again(site: World, asked: Asked) -> None
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize("keeper", ["proxy_cache"])
 async def test_attack_e13_the_files_are_for_nginx_alone_and_their_names_tell_nothing(
     site: World, tmp_path: Path
 ) -> None:
@@ -306,12 +350,89 @@ async def test_attack_e13_the_files_are_for_nginx_alone_and_their_names_tell_not
     assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
 
 
+def changed_script(directory: Path, changes: dict[str, str]) -> None:
+    script = directory / "mintage_answers.lua"
+    script.write_text(replaced(script.read_text(), changes))
+
+
+async def test_attack_e13_a_full_memory_mixes_no_users(
+    world: World, raw: RawBackend, listen: int, tmp_path: Path, asked: Asked
+) -> None:
+    names = [f"user-{number}" for number in range(4)]
+    tokens = [
+        await token_for(world.running, world.resource, now=int(world.clock()), subject=name)
+        for name in names
+    ]
+    port = raw.port
+    command = nginx_command(tmp_path, listen=listen, mintage=world.port, tools=port, keeper="lua")
+    changed_script(tmp_path, {"MOST, BYTES = 2000": "MOST, BYTES = 2"})
+    async with running(*command, port=listen, log=tmp_path / "log"):
+        for _ in range(3):
+            for token in tokens:
+                assert await send(world, token) == 200
+    assert users(raw) == [name.encode() for name in names] * 3
+    assert len(asked) == 12
+
+
+async def test_a_long_key_is_not_kept(site: World, asked: Asked, keeper: Keeper) -> None:
+    """What a worker of nginx keeps in memory has a bound; the cache has one for its files."""
+    token, path = await access_token(site), f"/mcp/{'x' * 8000}"
+    assert [await send(site, token, path=path) for _ in range(2)] == [200, 200]
+    assert len(asked) == (2 if keeper == "lua" else 1)
+
+
+@pytest.mark.parametrize(
+    "broken", ["local now, answer =", "pass_on(said(TO_CLIENT))", "pass_on(answer)\n  local"]
+)
+async def test_attack_d11_a_script_that_fails_lets_nobody_in(
+    world: World, raw: RawBackend, listen: int, tmp_path: Path, broken: str
+) -> None:
+    port = raw.port
+    command = nginx_command(tmp_path, listen=listen, mintage=world.port, tools=port, keeper="lua")
+    changed_script(tmp_path, {broken: f'error("broken") {broken}'})
+    async with running(*command, port=listen, log=tmp_path / "log"):
+        token = await access_token(world)
+        sent = f"GET /mcp/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+        for _ in range(2):
+            answer = await raw_answer(world, sent.encode())
+            assert answer.startswith(b"HTTP/1.1 503 ") or not answer
+    assert raw.seen == []
+
+
+async def by_http2(url: str, *options: str) -> str:
+    """The version and the status of curl's answer."""
+    said = ("-so", os.devnull, "-w", "%{http_version} %{http_code}", "--http2-prior-knowledge")
+    process = await asyncio.create_subprocess_exec(
+        program("curl"), *said, *options, url, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    return output.decode()
+
+
+async def test_the_script_keeps_answers_for_http2_as_well(
+    world: World, raw: RawBackend, listen: int, tmp_path: Path, asked: Asked
+) -> None:
+    port = raw.port
+    command = nginx_command(tmp_path, listen=listen, mintage=world.port, tools=port, keeper="lua")
+    file = tmp_path / "nginx.conf"
+    file.write_text(replaced(file.read_text(), {f":{listen};": f":{listen} http2;"}))
+    sent = ("-H", f"Authorization: Bearer {await access_token(world)}")
+    calls: tuple[tuple[str, ...], ...] = (), (), (), ("-X", "DELETE")
+    async with running(*command, port=listen, log=tmp_path / "log"):
+        answers = [await by_http2(f"http://127.0.0.1:{listen}/mcp/x", *sent, *c) for c in calls]
+    assert answers == ["2 200", "2 200", "2 200", "2 403"]
+    assert asked.seen == [("GET", "/mcp/x"), ("DELETE", "/mcp/x")]
+    assert users(raw) == [b"alice"] * 3
+
+
 async def test_one_sees_which_answers_were_kept(
     world: World, raw: RawBackend, listen: int, tmp_path: Path
 ) -> None:
     """With the two lines of the page."""
-    _, lines = blocks("nginx", KEEPING)
-    command = nginx_command(tmp_path, listen=listen, mintage=world.port, tools=raw.port, keeps=True)
+    _, lines, _ = blocks("nginx", KEEPING)
+    command = nginx_command(
+        tmp_path, listen=listen, mintage=world.port, tools=raw.port, keeper="proxy_cache"
+    )
     file = tmp_path / "nginx.conf"
     place = "        auth_request /_mintage/verify;\n"
     file.write_text(replaced(file.read_text(), {place: place + lines}))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import pytest
 from ruamel.yaml import YAML
@@ -19,6 +20,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/ask-from-another-proxy.md"
 KEEPING = ROOT / "docs/how-to/keep-answers-in-nginx.md"
 FOR_SITES = ROOT / "docs/how-to/put-login-before-a-web-site-with-nginx.md"
+_MODULES = Path("/usr/lib/nginx/modules")
+Keeper: TypeAlias = Literal["proxy_cache", "lua"]
+"""What keeps answers in nginx: its own cache, or a script."""
 _FRAME = """\
 daemon off;
 master_process off;
@@ -64,21 +68,37 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
     return text
 
 
-def keeping_answers(server: str, directory: Path) -> str:
-    """*server*, changed as the page about kept answers says: the cache is in *directory*."""
-    before, location, text = blocks("nginx", KEEPING)[0].partition("    # The question, and")
-    secret = directory / "secret.conf"
-    secret.write_text('map "" $mintage_cache_secret { default a-secret-of-this-test; }\n')
-    before = replaced(
-        before,
-        {
-            "/run/nginx-mintage": str(directory / "kept"),
-            "/etc/nginx/mintage_cache_secret.conf": str(secret),
-        },
-    )
+def keeping_answers(server: str, directory: Path, keeper: Keeper) -> str:
+    """*server*, changed as the page about kept answers says: they are in *directory*."""
+    by_cache, _, by_lua = blocks("nginx", KEEPING)
+    chosen = by_cache if keeper == "proxy_cache" else by_lua
+    before, location, text = chosen.partition("    # The question")
+    if keeper == "lua":
+        (directory / "mintage_answers.lua").write_text(block("lua", KEEPING))
+        before = replaced(before, {"/etc/nginx/mintage": str(directory)})
+        server = re.sub(r"^ *auth_request_set .*\n", "", server, flags=re.MULTILINE)
+    else:
+        secret = directory / "secret.conf"
+        secret.write_text('map "" $mintage_cache_secret { default a-secret-of-this-test; }\n')
+        before = replaced(
+            before,
+            {
+                "/run/nginx-mintage": str(directory / "kept"),
+                "/etc/nginx/mintage_cache_secret.conf": str(secret),
+            },
+        )
     question = r"^    # The question\..*?^    }\n"
     (found,) = re.findall(question, server, re.MULTILINE | re.DOTALL)
     return before + server.replace(found, location + text)
+
+
+def modules(*names: str) -> str:
+    """The lines that load nginx's modules. Without one of them the test skips; in CI it fails."""
+    files = [_MODULES / f"{name}.so" for name in names]
+    for file in files:
+        if not file.exists():
+            missing(f"{file} is not installed")
+    return "".join(f"load_module {file};\n" for file in files)
 
 
 def framed(directory: Path, server: str) -> str:
@@ -93,15 +113,15 @@ def nginx_command(
     mintage: int | Path,
     tools: int,
     page: Path = PAGE,
-    keeps: bool = False,
+    keeper: Keeper | None = None,
 ) -> list[str]:
     """nginx as on the page, without TLS, on loopback ports: its files are in *directory*.
 
-    *mintage*: its port or its Unix socket. *keeps*: nginx keeps answers.
+    *mintage*: its port or its Unix socket. *keeper*: nginx keeps answers, by it.
     """
     server = re.sub(r"^ *ssl_certificate.*\n", "", block("nginx", page), flags=re.MULTILINE)
-    if keeps:
-        server = keeping_answers(server, directory)
+    if keeper is not None:
+        server = keeping_answers(server, directory, keeper)
     server = replaced(
         server,
         {
@@ -113,7 +133,8 @@ def nginx_command(
         },
     )
     file = directory / "nginx.conf"
-    file.write_text(framed(directory, server))
+    loaded = modules("ndk_http_module", "ngx_http_lua_module") if keeper == "lua" else ""
+    file.write_text(loaded + framed(directory, server))
     return [program("nginx"), "-p", str(directory), "-c", str(file)]
 
 
@@ -207,11 +228,11 @@ async def nginx(
     mintage: int | Path,
     tools: int,
     page: Path = PAGE,
-    keeps: bool = False,
+    keeper: Keeper | None = None,
 ) -> AsyncIterator[Path]:
     """nginx, running; the file of its errors."""
     command = nginx_command(
-        directory, listen=listen, mintage=mintage, tools=tools, page=page, keeps=keeps
+        directory, listen=listen, mintage=mintage, tools=tools, page=page, keeper=keeper
     )
     log = directory / "nginx.log"
     async with running(*command, port=listen, log=log):

@@ -132,7 +132,7 @@ def _written(file: Path, text: str) -> str:
 
 def nginx_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -> list[str]:
     command = proxies.nginx_command(
-        directory, listen=listen, mintage=issuer.port, tools=tools, keeps=True
+        directory, listen=listen, mintage=issuer.port, tools=tools, keeper="proxy_cache"
     )
     script = proxies.replaced(
         proxies.block("js", PAGE),
@@ -153,7 +153,7 @@ def nginx_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -
             "server {\n    listen 127": f"{here}\nserver {{\n    listen 127",
         },
     )
-    file.write_text(f"load_module /usr/lib/nginx/modules/ngx_http_js_module.so;\n{text}")
+    file.write_text(proxies.modules("ngx_http_js_module") + text)
     return command
 
 
