@@ -20,12 +20,13 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from tests.support.servers import program
 

@@ -1,14 +1,14 @@
 """The endpoints of the server in one table, for routes, metadata, OpenAPI and reserved paths."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 Feature: TypeAlias = Literal["logins", "registration", "public_keys", "status_list"]
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """*name* is its path below the issuer.
 
     *member*: its name in the server's metadata (RFC 8414 §2), unless a grant type adds that.

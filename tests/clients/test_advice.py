@@ -1,8 +1,7 @@
 """The error for a grant type that a client may not use says what its developer can do."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from mintage.clients.advice import check_grant_type
 from mintage.clients.client import CLIENT_CREDENTIALS, DEVICE_CODE, JWT_BEARER, Client

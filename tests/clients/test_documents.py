@@ -1,12 +1,12 @@
 """Client id metadata documents: what is read out of one, and what is not taken."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from mintage.clients.client import Client
 from mintage.clients.documents import is_document_url, parse_document

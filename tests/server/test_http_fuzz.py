@@ -4,7 +4,6 @@ Requests come from our own OpenAPI document (as it says, and as it forbids), wit
 and tokens that the server knows mixed in; and wild ones that no description would make.
 """
 
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from joserfc import jwk
+from msgspec.structs import replace
 
 from mintage.clients.client import DEVICE_CODE
 from mintage.server.capabilities import CORE_GRANT_TYPES, Capabilities

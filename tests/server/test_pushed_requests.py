@@ -1,11 +1,11 @@
 """Pushed authorization requests (RFC 9126), against a running server."""
 
-import dataclasses
 import re
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
+import msgspec
 import pytest
 
 from mintage.crypto.base64url import decode_text, encode_text
@@ -365,7 +365,7 @@ async def test_attack_f33_another_issuer_with_the_same_secret(world: World) -> N
 
     client = await world.client()
     ours = pushed_seal(world.config, lambda size: b"r" * size)
-    other = dataclasses.replace(ours, issuer="https://other.example")
+    other = msgspec.structs.replace(ours, issuer="https://other.example")
     form = {name: (value,) for name, value in parameters(client).items()}
     until = int(world.clock()) + 60
     for seal, good in ((ours, True), (other, False)):

@@ -1,12 +1,12 @@
 """A workload's assertion in place of a login (MCP's Workload Identity Federation, draft)."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from joserfc import jwk
+from msgspec.structs import replace
 
 from mintage.errors import ConfigError
 from mintage.settings.load import parse

@@ -5,12 +5,12 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mintage.cli import store as command
 from mintage.cli.progress import Progress

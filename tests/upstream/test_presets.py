@@ -8,13 +8,14 @@ import json
 import re
 import tomllib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from mintage.errors import ConfigError, UpstreamError, UpstreamRefused
 from mintage.settings.upstream_section import UpstreamSection

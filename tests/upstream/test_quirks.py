@@ -3,7 +3,6 @@
 import base64
 import datetime as dt
 import json
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwk, jws
+from msgspec.structs import replace
 
 from mintage.errors import (
     ConfigError,

@@ -7,11 +7,11 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from joserfc import jwk
+from msgspec.structs import replace
 
 from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamRefused
 from mintage.testing.browser import Browser

@@ -4,8 +4,9 @@ import logging
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from mintage.app.opening import vault_keys
 from mintage.clients.client import Client
@@ -32,8 +33,7 @@ KNOWN_EVERYWHERE: Final = 5.0
 """Seconds after which every server that reaches the store refuses a denied client."""
 
 
-@dataclass(slots=True, kw_only=True)
-class ClientDenials:
+class ClientDenials(msgspec.Struct, kw_only=True):
     """*denials* are those in the store, *denied* what this process knows of them.
 
     *browsers*: what takes a client's place in the grants of browsers (see `browser_client`).
@@ -44,7 +44,7 @@ class ClientDenials:
     vault: Vault
     browsers: frozenset[str] = frozenset()
     emit: Emit = ignore
-    _fault: str = field(default="", init=False)
+    _fault: str = ""
 
     async def start(self) -> None:
         """Learn the denials before the first request, and encrypt them under the secret in use."""

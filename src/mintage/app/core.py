@@ -1,7 +1,8 @@
 """What the endpoints of one server share: each part is made once, with what it needs."""
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+
+import msgspec
 
 from mintage.app.client_denials import ClientDenials, open_denials
 from mintage.app.dpop import possession_of, proofs_of
@@ -32,8 +33,7 @@ from mintage.values import Clock, RandomBytes
 from mintage.vault.vault import Vault
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Core:
+class Core(msgspec.Struct, frozen=True, kw_only=True):
     """*others*: the providers of former settings, by issuer and client id.
 
     *ring*: the keys with which other programs verify access tokens; None: there are none.

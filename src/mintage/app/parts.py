@@ -6,8 +6,10 @@ changed. It is open as long as one server holds it.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 
@@ -20,11 +22,10 @@ class _Part:
     holders: int = 0
 
 
-@dataclass(slots=True)
-class Parts:
+class Parts(msgspec.Struct):
     """All parts that are open."""
 
-    _open: list[_Part] = field(default_factory=list)
+    _open: list[_Part] = msgspec.field(default_factory=list)
 
     @asynccontextmanager
     async def held(

@@ -1,8 +1,8 @@
 """The application while it is open, for programs that inspect it or serve beside it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
 from starlette.types import ASGIApp
 
 from mintage.app.client_denials import ClientDenials
@@ -21,8 +21,7 @@ from mintage.upstream.registry import Upstreams
 from mintage.vault.vault import Vault
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class Running(msgspec.Struct, frozen=True, kw_only=True):
     """The application while it is open. `Mintage.running` makes it; don't construct it.
 
     Args:

@@ -3,7 +3,6 @@
 import datetime as dt
 import hashlib
 import hmac
-from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ import msgspec
 from mintage.audit.categories import CATEGORIES, OTHER
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.events.event import Event, Party, Subject
+from mintage.partly_shown import PartlyShown
 
 SCHEMA: Final = 1
 """The version of the records. It grows when a field changes its name or its meaning."""
@@ -44,18 +44,19 @@ _ECS_PART: Final = _raw({"version": _ECS})
 _SERVICE: Final = _raw({"name": "mintage"})
 
 
-@dataclass(frozen=True, slots=True)
-class Recorder:
+class Recorder(PartlyShown, frozen=True):
     """Makes records. *host*, *pid*: of this process.
 
     *hash_key*: users are named by a keyed hash under it; None: by their subject.
     """
 
+    not_shown = ("hash_key", "_hashes")
+
     host: str
     pid: int
-    hash_key: bytes | None = field(default=None, repr=False)
-    _hashes: BoundedMemory[Subject, str] = field(
-        default_factory=lambda: BoundedMemory(_MAX_HASHES), init=False, repr=False
+    hash_key: bytes | None = None
+    _hashes: BoundedMemory[Subject, str] = msgspec.field(
+        default_factory=lambda: BoundedMemory(_MAX_HASHES)
     )
 
     def line(

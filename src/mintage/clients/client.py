@@ -1,11 +1,11 @@
 """A client, in whichever way it registered."""
 
 import hmac
-from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from mintage.clients.exchanging import Exchanging
 from mintage.clients.redirects import RedirectUri
+from mintage.partly_shown import PartlyShown
 from mintage.values import ClientId, Scopes
 
 AuthMethod = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
@@ -19,8 +19,7 @@ CLIENT_CREDENTIALS: Final = "client_credentials"
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class Client(PartlyShown, frozen=True, kw_only=True):
     """A client (RFC 6749 §2), and how Mintage knows it.
 
     Args:
@@ -42,13 +41,15 @@ class Client:
         dpop_bound: Whether it gets only tokens that are bound to a key (RFC 9449 §5.2).
     """
 
+    not_shown = ("secret", "jwks")
+
     client_id: ClientId
     name: str
     redirect_uris: tuple[RedirectUri, ...]
     auth_method: AuthMethod
     grant_types: tuple[str, ...]
-    secret: str | None = field(default=None, repr=False)
-    jwks: bytes | None = field(default=None, repr=False)
+    secret: str | None = None
+    jwks: bytes | None = None
     jwks_uri: str | None = None
     scopes: Scopes | None = None
     host: str | None = None

@@ -13,11 +13,12 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
+
+import msgspec
 
 from mintage.clients.addresses import Address, Network, is_public
 from mintage.clients.metadata import check_fetchable
@@ -42,8 +43,7 @@ _ADDRESSES: Final = 3  # that are tried
 _JSON: Final = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True):
     body: bytes
     cache_control: str
 

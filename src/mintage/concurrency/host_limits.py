@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 IN_ALL: Final = 32
 TO_ONE_HOST: Final = 4
 
 
-@dataclass(slots=True)
-class _Host:
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(TO_ONE_HOST))
+class _Host(msgspec.Struct):
+    turns: asyncio.Semaphore = msgspec.field(default_factory=lambda: asyncio.Semaphore(TO_ONE_HOST))
     users: int = 0
 
 

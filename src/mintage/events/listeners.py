@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+import msgspec
 from msgspec.structs import replace
 
 from mintage.events.event import NOWHERE, Emit, Event, Origin
@@ -11,8 +11,7 @@ from mintage.events.event import NOWHERE, Emit, Event, Origin
 log = logging.getLogger("mintage.events")
 
 
-@dataclass(slots=True)
-class Listeners:
+class Listeners(msgspec.Struct):
     """An `Emit`. Without listeners it does nothing.
 
     *origin*: where an event comes from that happens now. *provider*: the name of the provider of a
@@ -21,7 +20,7 @@ class Listeners:
 
     origin: Callable[[], Origin]
     provider: Callable[[str], str | None]
-    _listeners: tuple[Emit, ...] = field(default=(), init=False)
+    _listeners: tuple[Emit, ...] = ()
 
     def attach(self, listener: Emit) -> None:
         """Pass all events to *listener* from now on. It must return at once."""

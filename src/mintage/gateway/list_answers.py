@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 from starlette.types import Message, Send
 
 from mintage.gateway.headers import RawHeaders
@@ -34,8 +34,7 @@ def asking_for_plain(headers: RawHeaders) -> RawHeaders:
     return [*kept, (b"accept-encoding", b"identity")]
 
 
-@dataclass(slots=True)
-class ListFilter:
+class ListFilter(msgspec.Struct):
     """An ASGI ``send`` in front of *send*. *method* is the request's.
 
     A response that can't be read is not forwarded: *refuse* responds in its place. An event that
@@ -47,10 +46,10 @@ class ListFilter:
     refuse: Callable[[BackendError], Awaitable[None]]
     method: str
     path: str
-    _start: Message | None = field(default=None, init=False)
-    _events: EventFilter | None = field(default=None, init=False)
-    _body: bytearray = field(default_factory=bytearray, init=False)
-    _over: bool = field(default=False, init=False)
+    _start: Message | None = None
+    _events: EventFilter | None = None
+    _body: bytearray = msgspec.field(default_factory=bytearray)
+    _over: bool = False
 
     async def __call__(self, message: Message) -> None:
         if self._over:

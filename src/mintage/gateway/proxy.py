@@ -7,7 +7,6 @@ disconnected too.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import compress
 from operator import itemgetter
 from typing import Final, Protocol, TypeAlias
@@ -83,8 +82,7 @@ def _uncounted(_: Resource) -> None:
     """Nobody counts the requests to a backend."""
 
 
-@dataclass(slots=True)
-class Proxy:
+class Proxy(msgspec.Struct):
     """Forwards one authenticated request to its backend, and the response back.
 
     *tally_of*: who counts the requests to the backend of a resource.
@@ -93,8 +91,8 @@ class Proxy:
     credentials: BackendCredentials
     ask: Ask = ask
     tally_of: Callable[[Resource], Tally | None] = _uncounted
-    watch: Watch = field(default_factory=Watch)
-    _streams: set[Connection] = field(default_factory=set)
+    watch: Watch = msgspec.field(default_factory=Watch)
+    _streams: set[Connection] = msgspec.field(default_factory=set)
     _draining: bool = False
 
     def course(

@@ -1,14 +1,13 @@
 """What another proxy asks about: one request, described by its own."""
 
-from dataclasses import dataclass
+import msgspec
 
 from mintage.gateway.access_guard import Screened
 from mintage.gateway.backend import Backend
 from mintage.gateway.headers import RawHeaders
 
 
-@dataclass(slots=True)
-class Question:
+class Question(msgspec.Struct):
     """A question as far as it was judged: a refusal tells what is known by then.
 
     *path* and *query* are of the request in question, as they were sent. *backend*, *rest*: its

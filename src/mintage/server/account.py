@@ -6,7 +6,6 @@ even begin the login.
 
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.requests import Request
@@ -22,6 +21,7 @@ from mintage.errors import (
     StoreError,
     UpstreamError,
 )
+from mintage.partly_shown import PartlyShown
 from mintage.server.account_page import AccountPage, ConnectedApp
 from mintage.server.account_session import (
     SESSION_SECONDS,
@@ -51,8 +51,9 @@ from mintage.web.forms import Form, one, optional
 _BUTTONS: Final = ("upstream", "grant", "forget", "action")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountEndpoint:
+class AccountEndpoint(PartlyShown, frozen=True, kw_only=True):
+    not_shown = ("scope_texts",)
+
     site: Site
     directory: Directory
     upstreams: Upstreams
@@ -61,7 +62,7 @@ class AccountEndpoint:
     remembering: Remembering
     sites: SiteSessions
     pages: Pages
-    scope_texts: Mapping[str, str] = field(repr=False)
+    scope_texts: Mapping[str, str]
     clock: Clock
     random_bytes: RandomBytes
 

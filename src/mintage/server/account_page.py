@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from mintage.clients.documents import is_document_url
 from mintage.clients.known import known_client
 from mintage.clients.redirects import display_host
 from mintage.grants.browser_sessions import is_of_browser
+from mintage.partly_shown import PartlyShown
 from mintage.site.site import Site
 from mintage.values import Scopes
 from mintage.vault.consents import RememberedConsent, StoredConsent
@@ -33,12 +33,13 @@ class ConnectedApp(msgspec.Struct, frozen=True):
     until: int
 
 
-@dataclass(frozen=True, slots=True)
-class AccountPage:
+class AccountPage(PartlyShown, frozen=True):
     """*scope_texts*: what scopes allow, in words."""
 
+    not_shown = ("scope_texts",)
+
     site: Site
-    scope_texts: Mapping[str, str] = field(repr=False)
+    scope_texts: Mapping[str, str]
 
     def rows(self, apps: Iterable[ConnectedApp], *, now: int) -> list[dict[str, Any]]:
         """The apps for the template, the newest first."""

@@ -3,7 +3,6 @@
 It is no grant, and no token can be made from it.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -65,8 +64,7 @@ _sessions: msgspec.msgpack.Decoder[AccountSession] = msgspec.msgpack.Decoder(Acc
 _forms: msgspec.msgpack.Decoder[AccountForm] = msgspec.msgpack.Decoder(AccountForm)
 
 
-@dataclass(frozen=True, slots=True)
-class AccountCookies:
+class AccountCookies(msgspec.Struct, frozen=True):
     cookies: Cookies
     issuer: str
 

@@ -1,8 +1,9 @@
 """What a server can do by its settings: for its metadata and its OpenAPI document."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import msgspec
 
 from mintage.server.grant_type import GrantType
 from mintage.server.grant_types.authorization_code import AuthorizationCode
@@ -15,8 +16,7 @@ CORE_GRANT_TYPES: Final[GrantTypes] = (AuthorizationCode, RefreshToken)
 """Those of a login: they are on where people log in."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """*registration*, *documents*: how clients may register (RFC 7591, CIMD).
 
     *keys*: whether it publishes public keys, with which other programs verify its access tokens.

@@ -1,12 +1,12 @@
 """The consent form's hidden field: the checked request, encrypted."""
 
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from mintage.crypto.sealing import BoxKey
 from mintage.errors import InvalidRequest, SealError
+from mintage.partly_shown import PartlyShown
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.sealed_text import open_text, seal_text
 from mintage.values import RandomBytes
@@ -31,9 +31,10 @@ class ConsentForm(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 _decoder: msgspec.msgpack.Decoder[ConsentForm] = msgspec.msgpack.Decoder(ConsentForm)
 
 
-@dataclass(frozen=True, slots=True)
-class ConsentSeal:
-    keys: tuple[BoxKey, ...] = field(repr=False)  # the first seals, all open
+class ConsentSeal(PartlyShown, frozen=True):
+    not_shown = ("keys",)
+
+    keys: tuple[BoxKey, ...]  # the first seals, all open
     random_bytes: RandomBytes
 
     def seal(self, form: ConsentForm) -> str:

@@ -10,7 +10,6 @@ On https they have the ``__Host-`` prefix. Plain http, allowed only for loopback
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -20,6 +19,7 @@ from starlette.responses import Response
 from mintage.crypto.base64url import decode_text, encode_text
 from mintage.crypto.sealing import BoxKey
 from mintage.errors import InvalidRequest, SealError
+from mintage.partly_shown import PartlyShown
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.sealed_text import open_text, seal_text
 from mintage.values import RandomBytes
@@ -70,9 +70,10 @@ class KeptLogin(Protocol):
 L = TypeVar("L", bound=KeptLogin)
 
 
-@dataclass(frozen=True, slots=True)
-class Cookies:
-    keys: tuple[BoxKey, ...] = field(repr=False)  # the first seals, all open
+class Cookies(PartlyShown, frozen=True):
+    not_shown = ("keys",)
+
+    keys: tuple[BoxKey, ...]  # the first seals, all open
     secure: bool
     random_bytes: RandomBytes
 

@@ -6,7 +6,6 @@ the person's answer that protects them (§5.4). Every step is a form of this pag
 
 import logging
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -26,6 +25,7 @@ from mintage.errors import (
 from mintage.events.event import Emit, Party, ignore
 from mintage.events.logins import ConsentDenied, ConsentGiven
 from mintage.grants.devices import read_user_code
+from mintage.partly_shown import PartlyShown
 from mintage.server.choosing import offered_for
 from mintage.server.client_address import network_of
 from mintage.server.cookies import LOGIN_SECONDS, copy_cookies, digest_of
@@ -46,12 +46,13 @@ from mintage.web.forms import Form, one, optional
 _SHOWN: Final = 40  # characters of a wrong code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceEndpoint:
+class DeviceEndpoint(PartlyShown, frozen=True, kw_only=True):
     """*check_client* refuses a client that was denied since it asked.
 
     *limit_by_address* and *limit* count the codes that are typed, by network and in all.
     """
+
+    not_shown = ("scope_texts",)
 
     site: Site
     upstreams: Upstreams
@@ -59,7 +60,7 @@ class DeviceEndpoint:
     check_client: Callable[[ClientId], None]
     cookies: DeviceCookies
     pages: Pages
-    scope_texts: Mapping[str, str] = field(repr=False)
+    scope_texts: Mapping[str, str]
     clock: Clock
     random_bytes: RandomBytes
     limit_by_address: Callable[[Hashable], None] = no_limit

@@ -1,10 +1,10 @@
 """The way back from the provider to ``/device``: the grant that the device waits for is made."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import quote
 
+import msgspec
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -27,8 +27,7 @@ from mintage.vault.device_grants import DeviceGrants
 from mintage.web.edge import NO_STORE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSignIn:
+class DeviceSignIn(msgspec.Struct, frozen=True, kw_only=True):
     """What follows a login that a person began at ``/device``. See `SignIn`.
 
     *check_client* refuses a client that was denied since it asked.

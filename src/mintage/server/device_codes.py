@@ -5,7 +5,6 @@ store, and so is one that has expired.
 """
 
 import hashlib
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from mintage.crypto.sealing import BoxKey
 from mintage.errors import SealError
 from mintage.grants.handles import SECRET_BYTES
+from mintage.partly_shown import PartlyShown
 from mintage.server.sealed_text import open_text, seal_text
 from mintage.values import RandomBytes
 
@@ -32,11 +32,12 @@ class DeviceCode(msgspec.Struct, frozen=True, array_like=True):
 _codes: msgspec.msgpack.Decoder[DeviceCode] = msgspec.msgpack.Decoder(DeviceCode)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceCodes:
+class DeviceCodes(PartlyShown, frozen=True):
     """*keys*: the first encrypts, all decrypt. *issuer*: this server's own."""
 
-    keys: tuple[BoxKey, ...] = field(repr=False)
+    not_shown = ("keys",)
+
+    keys: tuple[BoxKey, ...]
     issuer: str
     random_bytes: RandomBytes
 

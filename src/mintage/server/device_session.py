@@ -1,7 +1,5 @@
 """What a browser keeps while its person answers a device: a form's hidden field, and a login."""
 
-from dataclasses import dataclass
-
 import msgspec
 
 from mintage.server.cookies import Cookies
@@ -38,8 +36,7 @@ _logins: msgspec.msgpack.Decoder[DeviceLogin] = msgspec.msgpack.Decoder(DeviceLo
 _forms: msgspec.msgpack.Decoder[DeviceForm] = msgspec.msgpack.Decoder(DeviceForm)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceCookies:
+class DeviceCookies(msgspec.Struct, frozen=True):
     """A browser answers one device at a time."""
 
     cookies: Cookies

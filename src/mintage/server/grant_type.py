@@ -1,7 +1,6 @@
 """What the token endpoint and the metadata ask of a grant type, and what they give to one."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -18,8 +17,7 @@ Schema: TypeAlias = dict[str, object]
 TEXT: Final[Schema] = {"type": "string"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameters:
+class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """What a token request has besides ``grant_type`` and the client: JSON schemas by name."""
 
     needed: Mapping[str, Schema]

@@ -1,10 +1,10 @@
 """``/introspect`` (RFC 7662): what a token is valid for, told only to clients that it concerns."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,8 +26,7 @@ _AUTHENTICATE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntrospectEndpoint:
+class IntrospectEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """*resource_servers*: the resources whose tokens a client may ask about, besides its own.
 
     *denied*: whether a client was denied.
@@ -38,7 +37,7 @@ class IntrospectEndpoint:
     tokens: Tokens
     responses: IntrospectionResponses
     denied: Callable[[ClientId], bool]
-    resource_servers: Mapping[ClientId, Collection[str]] = field(default_factory=dict)
+    resource_servers: Mapping[ClientId, Collection[str]] = msgspec.field(default_factory=dict)
 
     async def __call__(self, request: Request) -> Response:
         """The token's claims while it is valid; for any other, only ``active: false``.

@@ -4,7 +4,6 @@ Everything is encrypted for that page of this issuer: another page, or another i
 secret, can't open it. A form counts only in the browser that it was shown in.
 """
 
-from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -33,8 +32,7 @@ L = TypeVar("L", bound=KeptLogin)
 F = TypeVar("F", bound=SentForm)
 
 
-@dataclass(frozen=True, slots=True)
-class PageSeal:
+class PageSeal(msgspec.Struct, frozen=True):
     """Encrypts for *page*, which is a name in no address. *cookies* has the keys."""
 
     cookies: Cookies
@@ -72,8 +70,7 @@ class PageSeal:
         return f"{self.page} {name} of {self.issuer}".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class PageLogin(Generic[L]):
+class PageLogin(msgspec.Struct, Generic[L], frozen=True):
     """The login that a browser has under way for a page: one at a time."""
 
     seal: PageSeal
@@ -98,8 +95,7 @@ class PageLogin(Generic[L]):
         return f"{self.seal.page}-login"
 
 
-@dataclass(frozen=True, slots=True)
-class PageForm(Generic[F]):
+class PageForm(msgspec.Struct, Generic[F], frozen=True):
     """The hidden field of a page's forms. *refused*: the error for one that can't be used."""
 
     seal: PageSeal

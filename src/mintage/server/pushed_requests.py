@@ -8,13 +8,13 @@ the consent page, and a stranger causes no write.
 
 import hashlib
 import zlib
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from mintage.crypto.sealing import BoxKey
 from mintage.errors import ContentTooLarge, InvalidRequestUri, SealError
+from mintage.partly_shown import PartlyShown
 from mintage.server.login_errors import PushedRequestExpired
 from mintage.server.requests import Pushed
 from mintage.server.sealed_text import open_text, seal_text
@@ -43,11 +43,12 @@ _forms: msgspec.msgpack.Decoder[dict[str, tuple[str, ...]]] = msgspec.msgpack.De
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PushedSeal:
+class PushedSeal(PartlyShown, frozen=True):
     """*keys*: the first encrypts, all decrypt. *issuer*: this server's own."""
 
-    keys: tuple[BoxKey, ...] = field(repr=False)
+    not_shown = ("keys",)
+
+    keys: tuple[BoxKey, ...]
     issuer: str
     random_bytes: RandomBytes
 

@@ -5,7 +5,6 @@ decides, for the user who logged in. It names users and apps by parts of hashes.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -14,6 +13,7 @@ from starlette.responses import Response
 
 from mintage.crypto.sealing import BoxKey
 from mintage.errors import SealError
+from mintage.partly_shown import PartlyShown
 from mintage.server.cookies import Cookies, cookies_of
 from mintage.server.sealed_text import open_text, seal_text
 from mintage.values import RandomBytes
@@ -40,12 +40,13 @@ class Hints(msgspec.Struct, frozen=True, array_like=True):
 _decoder: msgspec.msgpack.Decoder[Hints] = msgspec.msgpack.Decoder(Hints)
 
 
-@dataclass(frozen=True, slots=True)
-class HintCookie:
+class HintCookie(PartlyShown, frozen=True):
     """*keys*: the first encrypts, all decrypt. Another *issuer* with the same keys can't."""
 
+    not_shown = ("keys",)
+
     cookies: Cookies
-    keys: tuple[BoxKey, ...] = field(repr=False)
+    keys: tuple[BoxKey, ...]
     issuer: str
     random_bytes: RandomBytes
 

@@ -6,7 +6,6 @@ in the file of its grant type.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -21,6 +20,7 @@ from mintage.errors import (
     LoginRequired,
     UnsupportedResponseType,
 )
+from mintage.partly_shown import PartlyShown
 from mintage.server.login_errors import UnregisteredRedirectUri
 from mintage.site.resource import Resource
 from mintage.site.site import Site
@@ -241,11 +241,12 @@ def _distinct(scopes: Iterable[str]) -> Scopes:
     return tuple(dict.fromkeys(scopes))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revocation:
+class Revocation(PartlyShown, frozen=True, kw_only=True):
     """A revocation request (RFC 7009 §2.1). The hint is ignored: finding a token needs none."""
 
-    token: str = field(repr=False)
+    not_shown = ("token",)
+
+    token: str
 
     @classmethod
     def parse(cls, form: Form) -> "Revocation":
@@ -253,11 +254,12 @@ class Revocation:
         return cls(token=one(form, "token"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Introspection:
+class Introspection(PartlyShown, frozen=True, kw_only=True):
     """An introspection request (RFC 7662 §2.1)."""
 
-    token: str = field(repr=False)
+    not_shown = ("token",)
+
+    token: str
 
     @classmethod
     def parse(cls, form: Form) -> "Introspection":

@@ -1,7 +1,6 @@
 """The sessions of one browser at all resources for browsers: whose they are, and their end."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
 
 import msgspec
 from starlette.requests import Request
@@ -12,6 +11,7 @@ from mintage.events.logins import SessionEnded
 from mintage.grants.browser_sessions import browser_client
 from mintage.grants.handles import Handle
 from mintage.grants.states import Identity
+from mintage.partly_shown import PartlyShown
 from mintage.server.browser_cookies import BrowserCookies
 from mintage.site.resource import Resource
 from mintage.site.site import Site
@@ -20,12 +20,13 @@ from mintage.vault.values import OpenGrant
 from mintage.vault.vault import Vault
 
 
-@dataclass(frozen=True, slots=True)
-class SiteSession:
+class SiteSession(PartlyShown, frozen=True):
     """One session of this browser."""
 
+    not_shown = ("secret",)
+
     resource: Resource
-    secret: bytes = field(repr=False)
+    secret: bytes
     who: Identity
     party: Party
     upstream: RegisteredUpstream | None

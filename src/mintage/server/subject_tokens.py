@@ -6,7 +6,6 @@ more claim: the grant's secret, encrypted, so that only this server can read it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal, NoReturn, TypeAlias
 
 import msgspec
@@ -27,6 +26,7 @@ from mintage.grants.handles import Handle
 from mintage.grants.states import Active
 from mintage.jwt.algorithms import Verifier
 from mintage.jwt.jws import open_token
+from mintage.partly_shown import PartlyShown
 from mintage.site.resource import Resource
 from mintage.values import ClientId, Clock, RandomBytes, Scopes
 from mintage.vault.values import CLOCK_LEEWAY
@@ -88,12 +88,13 @@ _decode_sealed: Callable[[bytes], _Sealed] = msgspec.msgpack.Decoder(_Sealed).de
 _decode_identity: Callable[[bytes], _Identity] = msgspec.json.Decoder(_Identity).decode
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectBox:
+class SubjectBox(PartlyShown, frozen=True):
     """Encrypts the claim `CLAIM` for one audience. *keys*: the first encrypts, all decrypt."""
 
-    keys: Sequence[BoxKey] = field(repr=False)
-    random_bytes: RandomBytes = field(repr=False)
+    not_shown = ("keys", "random_bytes")
+
+    keys: Sequence[BoxKey]
+    random_bytes: RandomBytes
 
     def seal(self, subject: Subject, audience: str) -> str:
         told = subject.delegation
@@ -128,14 +129,15 @@ class SubjectBox:
         return Subject(Handle(found.secret, 0, "access"), found.scopes, found.ends_at, delegation)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectTokens:
+class SubjectTokens(PartlyShown, frozen=True, kw_only=True):
     """Verifies subject tokens. *pins*: the headers of signed identities, and their keys."""
+
+    not_shown = ("pins",)
 
     issuer: str
     tokens: Tokens
     box: SubjectBox
-    pins: Mapping[str, Verifier] = field(repr=False)
+    pins: Mapping[str, Verifier]
     clock: Clock
 
     def read(self, subject_token: str, kind: SubjectKind, resource: Resource) -> Subject:

@@ -3,23 +3,26 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from mintage.errors import UpstreamError
 from mintage.grants.states import UpstreamTokens
+from mintage.partly_shown import PartlyShown
 
 _DRAIN_SECONDS: Final = 5.0
 
 log = logging.getLogger("mintage.server")
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRevoker:
+class UpstreamRevoker(PartlyShown, frozen=True):
     """Works after the response: the grant has ended here, even if the upstream can't be asked."""
 
+    not_shown = ("_tasks",)
+
     revoke: Callable[[UpstreamTokens], Awaitable[None]]
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+    _tasks: set[asyncio.Task[None]] = msgspec.field(default_factory=set)
 
     def __call__(self, tokens: UpstreamTokens) -> None:
         """Revoke *tokens*, which belong to no grant any more, at the upstream."""

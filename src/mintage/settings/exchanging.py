@@ -1,10 +1,10 @@
 """``[client.token_exchange]``: what a backend may exchange (RFC 8693)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from mintage.clients.client import Client
 from mintage.clients.exchanging import ExchangeTarget, Exchanging

@@ -1,8 +1,9 @@
 """Sections that name each other: resources, providers, trusted issuers, scopes and rules."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from mintage.errors import ConfigError
 from mintage.grants.admission import AllowRule, check_rules

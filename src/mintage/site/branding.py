@@ -1,18 +1,20 @@
 """How the pages of a server look: whose server it is, and whom a person can ask."""
 
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from mintage.partly_shown import PartlyShown
+
 COLOR: Final = "#0b57d0"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logo:
+class Logo(PartlyShown, frozen=True, kw_only=True):
     """A picture, as it is served. *media_type*: its type (RFC 6838)."""
 
-    content: bytes = field(repr=False)
+    not_shown = ("content",)
+
+    content: bytes
     media_type: str
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from mintage.errors import ConfigError
+from mintage.partly_shown import PartlyShown
 from mintage.urls import whole_url
 from mintage.values import Secret
 
@@ -16,8 +17,7 @@ _UNIX: Final = "unix:"
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How many seconds to wait for a backend, and how many requests to send it at once.
 
     *connect*: for a connection; *answer*: from a request's last byte to the head of its response;
@@ -48,7 +48,7 @@ class HttpTarget:
     tls: bool = False
     socket: str | None = None
     trust: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     pass_headers: tuple[str, ...] | None = None
     drop_headers: tuple[str, ...] = ()
 
@@ -90,12 +90,13 @@ class HttpTarget:
         return path.encode("ascii") + (b"?" + query if query else b"")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(PartlyShown, frozen=True, kw_only=True):
     """What to run, and how often at most. *environ*: in addition to PATH, HOME and the like."""
 
+    not_shown = ("environ",)
+
     run: Sequence[str]
-    environ: Mapping[str, Secret] = field(repr=False)
+    environ: Mapping[str, Secret]
     max_sessions: int
     max_sessions_per_user: int
     idle_seconds: float  # without a request, after which a session ends

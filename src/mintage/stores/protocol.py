@@ -1,7 +1,6 @@
 """What every store promises. `mintage.testing.store_suite` tests each store for it."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Final, NewType, Protocol
 
 import msgspec
@@ -49,8 +48,7 @@ UNLISTED: Final = Index(b"", b"", b"")
 """Pass this to `Store.replace` to take the record out of all lists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """A record with all that belongs to it, as one store copies it to another.
 
     Args:
@@ -66,8 +64,7 @@ class Row:
     index: Index | None
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(msgspec.Struct, frozen=True):
     """What a storage engine says about itself.
 
     Args:
@@ -82,8 +79,7 @@ class Status:
     notification_queue_usage: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A record in a list, without its bytes.
 
     Args:
@@ -99,8 +95,7 @@ class Entry:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """A page of a list.
 
     Args:

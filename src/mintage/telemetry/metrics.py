@@ -4,8 +4,9 @@ Every label is bounded. Its values are words of this program, or names in the se
 a client sends becomes a label.
 """
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 Merge: TypeAlias = Literal["livesum", "livemax", "liveall", "mostrecent"]
@@ -16,8 +17,7 @@ BUCKETS: Final = (
 """The upper limits of a histogram's buckets, in seconds."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Metric:
+class Metric(msgspec.Struct, frozen=True, eq=False):
     """*merge*: what a gauge shows of several processes: a sum, the highest, each, or the last."""
 
     name: str

@@ -1,7 +1,6 @@
 """Requests and WebSockets of clients: where they go, and who counts them there."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
@@ -34,8 +33,7 @@ def endpoint_names(paths: Iterable[str], base_path: str) -> dict[str, Place]:
     return names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Places(msgspec.Struct, frozen=True, kw_only=True):
     """Which endpoint and which resource a request goes to."""
 
     names: Mapping[str, Place]

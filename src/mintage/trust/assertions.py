@@ -7,7 +7,6 @@ does not verify; what is wrong with one that does, its sender may read.
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -17,6 +16,7 @@ from joserfc.jws import JWSRegistry
 
 from mintage.crypto.base64url import decode_segment
 from mintage.errors import InvalidGrant, MalformedToken
+from mintage.partly_shown import PartlyShown
 from mintage.trust.issuer import Purpose, TrustedIssuer
 
 LEEWAY: Final = 30  # seconds that the issuer's clock may differ
@@ -67,14 +67,15 @@ _headers: msgspec.json.Decoder[_Header] = msgspec.json.Decoder(_Header)
 _payloads: msgspec.json.Decoder[_Payload] = msgspec.json.Decoder(_Payload)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assertion:
+class Assertion(PartlyShown, frozen=True, kw_only=True):
     """A verified assertion. *jti*: None if it has none. *expires_at*, *issued_at*: in seconds.
 
     Its ``jti`` must not be accepted again before *forget_at*.
     """
 
-    claims: dict[str, Any] = field(repr=False)
+    not_shown = ("claims",)
+
+    claims: dict[str, Any]
     subject: str
     jti: str | None
     issued_at: int

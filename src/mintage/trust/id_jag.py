@@ -3,13 +3,13 @@
 draft-ietf-oauth-identity-assertion-authz-grant-04, and MCP's Enterprise-Managed Authorization.
 """
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from mintage.errors import UpstreamMisbehaved
 from mintage.grants.states import Identity
+from mintage.partly_shown import PartlyShown
 from mintage.trust.assertions import Assertion, BadAssertion
 from mintage.trust.issuer import TrustedIssuer
 from mintage.upstream.identity import from_claims
@@ -19,15 +19,16 @@ PROFILE: Final = "urn:ietf:params:oauth:grant-profile:id-jag"
 _MAX_RESOURCES: Final = 50
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdJag:
+class IdJag(PartlyShown, frozen=True, kw_only=True):
     """*resources*: URLs, () if it names none. *scopes*: None if it has no ``scope``.
 
     *jkt*: the thumbprint of the key that it is bound to, if it is.
     """
 
-    who: Identity = field(repr=False)
-    jti: str = field(repr=False)
+    not_shown = ("who", "jti")
+
+    who: Identity
+    jti: str
     issued_at: int
     forget_at: int
     resources: tuple[str, ...]

@@ -1,11 +1,11 @@
 """An issuer that is trusted, and what its assertions may get. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from mintage.partly_shown import PartlyShown
 from mintage.upstream.preset import IdentityMap
 from mintage.values import Scopes
 
@@ -31,8 +31,7 @@ class WorkloadRule(msgspec.Struct, frozen=True, kw_only=True):
     scopes: Scopes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedIssuer:
+class TrustedIssuer(PartlyShown, frozen=True, kw_only=True):
     """*purpose*: what its assertions are. *audiences*: whom they may be for; one of them.
 
     *max_seconds*: how long an assertion may live, from ``iat`` to ``exp``. *jwks*: its keys as
@@ -45,17 +44,19 @@ class TrustedIssuer:
     is the one that its ID-JAGs must name (None: they name none). For ``workload``: *rules*.
     """
 
+    not_shown = ("jwks",)
+
     name: str
     issuer: str
     purpose: Purpose
     algorithms: tuple[str, ...]
     audiences: tuple[str, ...]
     max_seconds: int
-    jwks: bytes | None = field(default=None, repr=False)
+    jwks: bytes | None = None
     jwks_uri: str | None = None
     single_use: bool = True
     prefix: str = ""
-    identity: IdentityMap = field(default_factory=IdentityMap)
+    identity: IdentityMap = msgspec.field(default_factory=IdentityMap)
     resources: tuple[str, ...] | None = None
     scopes: Scopes | None = None
     default_scopes: Scopes = ()

@@ -18,6 +18,7 @@ from joserfc import jwk, jwt
 from joserfc.errors import JoseError
 
 from mintage.crypto.base64url import encode_text
+from mintage.partly_shown import PartlyShown
 from mintage.upstream.preset import AuthMethod
 from mintage.upstream.protocol import About, HttpRequest
 from mintage.values import Secret
@@ -41,11 +42,12 @@ _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519
 AsymmetricKey: TypeAlias = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
+class SigningKey(PartlyShown, frozen=True):
     """Mintage's private key, and the header that tells the provider which one it is."""
 
-    key: AsymmetricKey = field(repr=False)
+    not_shown = ("key",)
+
+    key: AsymmetricKey
     header: dict[str, str]
 
     @classmethod

@@ -5,13 +5,13 @@ them. The rest of the program uses `UpstreamClient`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from mintage.grants.lease import Renewed
 from mintage.grants.states import Identity, UpstreamTokens
+from mintage.partly_shown import PartlyShown
 from mintage.upstream.logout_token import LogoutToken
 
 About: TypeAlias = Literal[
@@ -70,19 +70,20 @@ class LoginParameters(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     login_hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoginRequest:
+class LoginRequest(PartlyShown, frozen=True, kw_only=True):
     """One login at the provider, where Mintage is the client (RFC 9700 §2.1).
 
     *scopes*: on top of those that are always asked for. *ui_locales*: the languages that the client
     wants the pages to have.
     """
 
+    not_shown = ("code_verifier", "parameters")
+
     redirect_uri: str
     state: str
     nonce: str
-    code_verifier: str = field(repr=False)
-    parameters: LoginParameters = field(default=LoginParameters(), repr=False)
+    code_verifier: str
+    parameters: LoginParameters = LoginParameters()
     scopes: tuple[str, ...] = ()
     ui_locales: str | None = None
 

@@ -7,7 +7,6 @@ would be the user ``7`` of the other.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from mintage.errors import UpstreamMisbehaved, UpstreamUnavailable
 from mintage.grants.lease import Renewed
 from mintage.grants.machines import RESERVED
 from mintage.grants.states import Identity, UpstreamTokens
+from mintage.partly_shown import PartlyShown
 from mintage.upstream.logout_token import LogoutToken
 from mintage.upstream.protocol import Exchange, IdJag, Judge, LoginRequest, UpstreamClient
 from mintage.upstream.upstream import Upstream
@@ -24,15 +24,16 @@ from mintage.upstream.upstream import Upstream
 _MAX_ISSUERS: Final = 1000  # a provider of many tenants has an issuer for each
 
 
-@dataclass(frozen=True, slots=True)
-class RegisteredUpstream:
+class RegisteredUpstream(PartlyShown, frozen=True):
     """A provider among others, which serves only its own logins.
 
     *client* asks it. *others*: the names of the other providers.
     """
 
+    not_shown = ("client",)
+
     upstream: Upstream
-    client: UpstreamClient = field(repr=False)
+    client: UpstreamClient
     others: frozenset[str] = frozenset()
 
     @property

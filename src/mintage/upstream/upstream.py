@@ -1,8 +1,10 @@
 """The identity provider as one value, with nothing left to look up or fill in. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+import msgspec
+
+from mintage.partly_shown import PartlyShown
 from mintage.upstream.authentication import SigningKey
 from mintage.upstream.id_token import is_issuer
 from mintage.upstream.preset import AuthMethod, Endpoints, IdentityMap, Lookup, Quirks
@@ -11,8 +13,7 @@ from mintage.values import Scopes, Secret
 RECHECK_SECONDS = 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
+class Upstream(PartlyShown, frozen=True, kw_only=True):
     """One identity provider, as the settings describe it.
 
     *name* is in URLs and subjects, *title* on pages. *names_issuer*: whether *issuer* is the
@@ -40,26 +41,28 @@ class Upstream:
     there was only one provider belong to it.
     """
 
+    not_shown = ("client_secret", "client_key")
+
     name: str
     title: str
     client_id: str
     issuer: str
     scopes: Scopes
     names_issuer: bool = True
-    client_secret: Secret | None = field(default=None, repr=False)
-    client_key: SigningKey | None = field(default=None, repr=False)
+    client_secret: Secret | None = None
+    client_key: SigningKey | None = None
     auth_method: AuthMethod | None = None
-    more_scopes: Mapping[str, Scopes] = field(default_factory=dict)
+    more_scopes: Mapping[str, Scopes] = msgspec.field(default_factory=dict)
     resource: str | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = msgspec.field(default_factory=dict)
     discovery: bool = True
     discovery_url: str | None = None
-    endpoints: Endpoints = field(default_factory=Endpoints)
+    endpoints: Endpoints = msgspec.field(default_factory=Endpoints)
     plain: bool = False
     id_token: bool = True
     lookups: tuple[Lookup, ...] = ()
-    identity: IdentityMap = field(default_factory=IdentityMap)
-    quirks: Quirks = field(default_factory=Quirks)
+    identity: IdentityMap = msgspec.field(default_factory=IdentityMap)
+    quirks: Quirks = msgspec.field(default_factory=Quirks)
     recheck_seconds: int = RECHECK_SECONDS
     asks_without_refresh_token: bool = True
     former_issuers: tuple[str, ...] = ()

@@ -8,7 +8,6 @@ import hmac
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -17,6 +16,7 @@ from mintage.crypto.sealing import NONCE_BYTES, BoxKey, open_any, open_box, seal
 from mintage.errors import Exists, RecordError, SealError
 from mintage.grants import handles
 from mintage.grants.records import NO_TOKENS, Head
+from mintage.partly_shown import PartlyShown
 from mintage.stores.protocol import Cursor, Index, Store
 from mintage.values import ClientId, GrantId, RandomBytes, Scopes
 from mintage.vault.values import VaultKeys
@@ -44,11 +44,12 @@ class RememberedConsent(msgspec.Struct, frozen=True, kw_only=True, array_like=Tr
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredConsent:
+class StoredConsent(PartlyShown, frozen=True):
     """A remembered consent, and its *key* in the store."""
 
-    key: bytes = field(repr=False)
+    not_shown = ("key",)
+
+    key: bytes
     consent: RememberedConsent
 
     @property

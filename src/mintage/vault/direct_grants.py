@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from mintage.errors import StoreUnavailable, UpstreamRefused
 from mintage.grants import handles
 from mintage.grants.direct import begun
 from mintage.grants.states import Consent, Reason
+from mintage.partly_shown import PartlyShown
 from mintage.values import RandomBytes
 from mintage.vault.numbering import Numbering
 from mintage.vault.stored_grants import StoredGrants
@@ -22,11 +22,12 @@ class Claim(Protocol):
         """Claim *name*. Returns whether it was free, on all replicas."""
 
 
-@dataclass(frozen=True, slots=True)
-class Once:
+class Once(PartlyShown, frozen=True):
     """What may be used for one grant: *name* says what it is, until *expires_at* (seconds)."""
 
-    name: bytes = field(repr=False)
+    not_shown = ("name",)
+
+    name: bytes
     expires_at: int
 
 

@@ -5,8 +5,9 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mintage.concurrency import backoff
 from mintage.concurrency.bounded_memory import BoundedMemory
@@ -40,8 +41,7 @@ _LONG_COOL_DOWN: Final = 60.0  # at most, if the upstream says how long and no c
 _MAX_FAILURES: Final = 1000
 
 
-@dataclass(slots=True)
-class Rotation:
+class Rotation(msgspec.Struct):
     """A refresh that is written together with the renewed tokens that it waits for.
 
     *settled*: whether it was, and the outcome of the renewal is its own. Otherwise it still has to

@@ -1,8 +1,9 @@
 """What a vault is built with: its settings, and the functions that reach the providers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from mintage.errors import UpstreamUnavailable
 from mintage.grants.lease import Renewed
@@ -22,8 +23,7 @@ async def ask_nobody(_: UpstreamTokens, __: Identity) -> Renewed:
     raise UpstreamUnavailable("this process asks no identity provider")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VaultSettings:
+class VaultSettings(msgspec.Struct, frozen=True, kw_only=True):
     """*keys*: the first encrypts, all decrypt.
 
     *clock* is the time of day, *steady* a clock that cannot be set, for pauses and caches.
@@ -34,12 +34,11 @@ class VaultSettings:
     clock: Clock
     steady: Clock
     random_bytes: RandomBytes
-    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    lifetimes: Lifetimes = msgspec.field(default_factory=Lifetimes)
     max_grants: int = DEFAULT_MAX_GRANTS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderCalls:
+class ProviderCalls(msgspec.Struct, frozen=True, kw_only=True):
     """*renew* asks the provider for new tokens; see `Renew`.
 
     *ended* gets the upstream tokens of each grant that ends, and those that came when their grant

@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeAlias
 
 import msgspec
@@ -21,6 +20,7 @@ from mintage.grants.lifetimes import ends_at
 from mintage.grants.parties import party_of
 from mintage.grants.states import Active, Grant, Identity, Pending, Reason, UpstreamTokens
 from mintage.grants.transitions import Keep, Refuse, Revoke, Write
+from mintage.partly_shown import PartlyShown
 from mintage.values import ClientId, GrantId, Scopes
 
 Renew: TypeAlias = Callable[[UpstreamTokens, Identity], Awaitable[Renewed]]
@@ -103,20 +103,21 @@ class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
         return int(min(grant.expires_at, since + session, used + idle))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VaultKeys:
+class VaultKeys(PartlyShown, frozen=True, kw_only=True):
     """The vault's keys from one root secret, 32 bytes each.
 
     *seal* for records, *index* for the names in lists.
     """
 
-    seal: bytes = field(repr=False)
-    index: bytes = field(repr=False)
-    id: bytes = field(init=False)  # names the secret in public, and tells nothing about it
+    not_shown = ("seal", "index")
+
+    seal: bytes
+    index: bytes
+    id: bytes = b""  # names the secret in public, and tells nothing about it
 
     def __post_init__(self) -> None:
         digest = hashlib.sha256(b"mintage secret id\0" + self.seal).digest()
-        object.__setattr__(self, "id", digest[: records.ID_BYTES])
+        msgspec.structs.force_setattr(self, "id", digest[: records.ID_BYTES])
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
@@ -173,8 +174,7 @@ def _name_of(claims: Mapping[str, Any]) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(PartlyShown, frozen=True):
     """A live grant in a list. You can end it. Only a token of its client can decrypt it.
 
     Args:
@@ -188,7 +188,9 @@ class Listed:
             to another installation.
     """
 
-    key: bytes = field(repr=False)
+    not_shown = ("key",)
+
+    key: bytes
     summary: Summary | None
     expires_at: int
     sealed_under: bytes

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import ClassVar, Final
+
+import msgspec
 
 from mintage.clients.client import Client
 from mintage.errors import InvalidRequest
@@ -13,6 +14,7 @@ from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.handles import grant_id, parse_code, store_key
 from mintage.grants.states import Reason
 from mintage.grants.transitions import Redemption
+from mintage.partly_shown import PartlyShown
 from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
 from mintage.server.refusals import token_error
 from mintage.server.requests import named_resource
@@ -26,12 +28,13 @@ from mintage.web.forms import Form, one, optional
 _PKCE: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeRequest:
+class CodeRequest(PartlyShown, frozen=True, kw_only=True):
     """A token request with an authorization code (RFC 6749 §4.1.3)."""
 
-    code: str = field(repr=False)
-    code_verifier: str = field(repr=False)
+    not_shown = ("code", "code_verifier")
+
+    code: str
+    code_verifier: str
     redirect_uri: str | None
     resource: str | None
 
@@ -51,8 +54,7 @@ class CodeRequest:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizationCode:
+class AuthorizationCode(msgspec.Struct, frozen=True, kw_only=True):
     site: Site
     vault: Vault
     tokens: Tokens

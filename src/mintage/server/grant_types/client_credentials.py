@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import msgspec
+
 from mintage.clients.client import CLIENT_CREDENTIALS, Client
 from mintage.concurrency.rate_limits import no_limit
 from mintage.errors import InvalidScope, UnauthorizedClient
@@ -24,8 +26,7 @@ from mintage.values import Clock, Scopes
 from mintage.web.forms import Form
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientCredentialsRequest:
+class ClientCredentialsRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a client asks for in its own name: a token for *resource* with *scopes*."""
 
     resource: Resource

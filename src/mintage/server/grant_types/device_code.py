@@ -5,7 +5,6 @@ another one costs a read by key, and only the one that gets the tokens writes.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from mintage.clients.client import DEVICE_CODE, Client
@@ -24,6 +23,7 @@ from mintage.events.tokens import TokenIssued
 from mintage.grant_tokens import TokenResponse, Tokens
 from mintage.grants.devices import Poll, code_hash
 from mintage.grants.states import Reason
+from mintage.partly_shown import PartlyShown
 from mintage.server.device_codes import DeviceCode, DeviceCodes
 from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
 from mintage.server.refusals import token_error
@@ -44,11 +44,12 @@ _EARLY: Final = 0.5  # seconds that a poll may come early: clocks and networks a
 _MOST: Final = 20_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceCodeRequest:
+class DeviceCodeRequest(PartlyShown, frozen=True, kw_only=True):
     """A poll (RFC 8628 §3.4)."""
 
-    device_code: str = field(repr=False)
+    not_shown = ("device_code",)
+
+    device_code: str
     resource: str | None
 
     @classmethod
@@ -88,13 +89,14 @@ class Polls:
         return at is not None and self._clock() - at < interval - _EARLY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceCodeGrant:
+class DeviceCodeGrant(PartlyShown, frozen=True, kw_only=True):
+    not_shown = ("polls",)
+
     site: Site
     devices: DeviceGrants
     tokens: Tokens
     codes: DeviceCodes
-    polls: Polls = field(repr=False)
+    polls: Polls
     clock: Clock
     emit: Emit = ignore
 

@@ -5,7 +5,6 @@ acts for a user of an enterprise, or that of a workload, which acts for itself a
 """
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mintage.clients.client import JWT_BEARER, Client
@@ -24,6 +23,7 @@ from mintage.grant_tokens import TokenResponse
 from mintage.grants.admission import AllowRule, admit
 from mintage.grants.machines import workload_client, workload_identity
 from mintage.grants.states import Consent
+from mintage.partly_shown import PartlyShown
 from mintage.server.direct_tokens import DirectTokens, target_of
 from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
 from mintage.server.requests import asked_scopes, named_resource
@@ -39,11 +39,12 @@ from mintage.vault.direct_grants import Once
 from mintage.web.forms import Form, one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssertionRequest:
+class AssertionRequest(PartlyShown, frozen=True, kw_only=True):
     """A token request with an assertion (RFC 7523 §2.1). *scopes*: empty for all possible ones."""
 
-    assertion: str = field(repr=False)
+    not_shown = ("assertion",)
+
+    assertion: str
     scopes: Scopes
     resource: str | None
 
@@ -58,19 +59,20 @@ class AssertionRequest:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JwtBearer:
+class JwtBearer(PartlyShown, frozen=True, kw_only=True):
     """*issuers*: those that are trusted, by their URLs, with their keys. *lifetime*: in seconds.
 
     *allow*: which users may log in. *denied*: the clients that an operator has denied. *limit*
     counts the tokens of each user with a client, and of each workload.
     """
 
+    not_shown = ("allow",)
+
     direct: DirectTokens
     issuers: Mapping[str, tuple[TrustedIssuer, IssuerKeys]]
     clock: Clock
     lifetime: int
-    allow: Sequence[AllowRule] = field(default=(), repr=False)
+    allow: Sequence[AllowRule] = ()
     denied: Callable[[ClientId], bool] = lambda _: False
     limit: Callable[[Hashable], None] = no_limit
 

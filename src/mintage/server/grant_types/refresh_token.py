@@ -1,7 +1,6 @@
 """``grant_type=refresh_token`` (RFC 6749 §6, with rotation as RFC 9700 §4.14.2 asks)."""
 
 from collections.abc import Callable, Collection, Hashable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import msgspec
@@ -50,8 +49,7 @@ class RefreshRequest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshToken:
+class RefreshToken(msgspec.Struct, frozen=True, kw_only=True):
     """*limit* counts the refreshes of each login. A refused one changes nothing."""
 
     site: Site

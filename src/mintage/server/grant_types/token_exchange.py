@@ -6,9 +6,9 @@ login, and no later than the access that the backend had.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from mintage.access.emails import without_unverified_email
@@ -27,6 +27,7 @@ from mintage.events.tokens import TokenDelegated, UpstreamTokenGiven
 from mintage.grant_tokens import ACCESS_TOKEN_TYPE, TokenResponse, Tokens, token_type
 from mintage.grants.delegation import Delegation, narrowed, passed_on
 from mintage.grants.states import Active
+from mintage.partly_shown import PartlyShown
 from mintage.server.bound_resource import check_bound
 from mintage.server.grant_type import TEXT, Members, Parameters, TokenRequest
 from mintage.server.requests import asked_scopes
@@ -47,15 +48,16 @@ IDENTITY_PROVIDER: Final = "identity-provider"
 _KINDS: Final[dict[str, SubjectKind]] = {ACCESS_TOKEN_TYPE: "access_token", JWT: "identity"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeRequest:
+class ExchangeRequest(PartlyShown, frozen=True, kw_only=True):
     """What a backend asks for (RFC 8693 §2.1).
 
     *target*: the resource; None for the user's token at the identity provider. *scopes*: None for
     all that are possible.
     """
 
-    subject_token: str = field(repr=False)
+    not_shown = ("subject_token",)
+
+    subject_token: str
     kind: SubjectKind
     target: Resource | None
     scopes: Scopes | None
@@ -108,8 +110,7 @@ def _target(form: Form, site: Site) -> Resource | None:
     return target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenExchange:
+class TokenExchange(msgspec.Struct, frozen=True, kw_only=True):
     """*seconds*: how long its tokens live at most. *denied*: whether a client was denied.
 
     *provider_of*: the name of the identity provider of the user with a subject.

@@ -5,22 +5,23 @@ A text may hold ``<strong>`` and ``{names}``, which the page fills in.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final
 
 from markupsafe import Markup, escape
 
+from mintage.partly_shown import PartlyShown
 from mintage.web.preferences import weighted
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(PartlyShown, frozen=True):
     """The texts of one language. *direction*: ``ltr`` or ``rtl``, as HTML's ``dir`` has it."""
+
+    not_shown = ("by_name",)
 
     language: str
     direction: str
-    by_name: Mapping[str, Markup] = field(repr=False)
+    by_name: Mapping[str, Markup]
 
     def __call__(self, name: str, /, **values: object) -> Markup:
         """The text *name* as HTML. Each of *values* is escaped, and keeps its own direction."""
