@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any, Final
 
 from mintage.app.secret_needs import SecretNeeds
 from mintage.errors import StoreError
 from mintage.values import Clock
 
+_JOSERFC: Final = "joserfc.jwt"
 _CANCEL_AGAIN: Final = 0.5  # seconds
 SWEEP_SECONDS: Final = 60  # between two rounds
 CLOCK_SECONDS: Final = 30
@@ -46,6 +49,15 @@ async def forever(name: str, work: Callable[[], Awaitable[None]], *, pause: floa
         except Exception:
             log.exception("%s: an unexpected error; Mintage tries again", name)
         await asyncio.sleep(pause)
+
+
+async def ready_for_keys() -> None:
+    """Import what verifies other people's tokens, while the server answers already.
+
+    The first login would wait for it otherwise, and with it everybody else.
+    """
+    if _JOSERFC not in sys.modules:
+        await asyncio.to_thread(import_module, _JOSERFC)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from mintage.app.browsers import browser_door
-from mintage.app.chores import beside, forever, reviewing
+from mintage.app.chores import beside, forever, ready_for_keys, reviewing
 from mintage.app.client_denials import PAUSE
 from mintage.app.core import Core, open_core
 from mintage.app.gateway import open_gateway
@@ -90,7 +90,7 @@ async def _start_chores(core: Core, stack: AsyncExitStack) -> None:
         await stack.enter_async_context(beside(reviews))
     await core.denials.start()
     await stack.enter_async_context(
-        beside(forever("denied clients", core.denials.follow, pause=PAUSE))
+        beside(forever("denied clients", core.denials.follow, pause=PAUSE), ready_for_keys())
     )
 
 

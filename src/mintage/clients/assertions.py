@@ -6,16 +6,17 @@ assertion could name a token endpoint, another server could have asked for it.
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
-from joserfc import jwk, jwt
 from joserfc.errors import JoseError, SecurityWarning
-from joserfc.jws import JWSRegistry
 
 from mintage.clients.keys import ALGORITHMS, candidates
 from mintage.crypto.base64url import decode_segment
 from mintage.errors import InvalidClient, MalformedToken
+
+if TYPE_CHECKING:
+    from joserfc import jwk
 
 TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_SECONDS: Final = 600  # that an assertion may live: its jti is remembered for as long
@@ -36,12 +37,6 @@ class Assertion(msgspec.Struct, frozen=True):
 
     jti: str
     expires_at: int
-
-
-class _Registry(JWSRegistry):
-    """Clients put members and certificates into headers that Mintage does not read."""
-
-    max_header_length = _MAX_LENGTH
 
 
 class _Subject(msgspec.Struct, frozen=True):
@@ -74,7 +69,7 @@ def _read(assertion: str, number: int, decoder: msgspec.json.Decoder[_T], what: 
 
 
 def verify(
-    assertion: str, keys: jwk.KeySet, *, client_id: str, issuer: str, now: float
+    assertion: str, keys: "jwk.KeySet", *, client_id: str, issuer: str, now: float
 ) -> Assertion:
     """The valid assertion of *client_id* for the server *issuer*.
 
@@ -93,13 +88,17 @@ def verify(
     return Assertion(_jti(claims.get("jti")), _check_times(claims, now))
 
 
-def _signed(assertion: str, keys: Sequence[jwk.Key]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _signed(assertion: str, keys: Sequence["jwk.Key"]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(header, claims) of *assertion*, verified with the first of *keys* that fits.
 
     The header selects the keys to try, before any signature is computed.
     """
+    from joserfc import jwt  # late: see `mintage.jwt.jwk_sets`
+    from joserfc.jws import JWSRegistry
+
     header = _read(assertion, 0, _headers, "a JWT with an alg, and kid as a string or left out")
-    registry = _Registry(algorithms=list(ALGORITHMS), strict_check_header=False)
+    registry = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
+    registry.max_header_length = _MAX_LENGTH  # with members and certificates that nobody reads here
     for key in candidates(keys, header.alg, header.kid):
         try:
             with warnings.catch_warnings():

@@ -5,13 +5,15 @@ with the modulus and the length of the exponent, and many keys under one ``kid``
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from joserfc import jwk
 
 from mintage.errors import BadKeySet
 from mintage.jwt.jwk_sets import read_key_set
+
+if TYPE_CHECKING:
+    from joserfc import jwk
 
 MAX_KEYS: Final = 8
 MAX_TRIED: Final = 4  # of one set, for one assertion
@@ -26,11 +28,13 @@ _KINDS: Final[Mapping[str, tuple[str, str | None]]] = {
 ALGORITHMS: Final = tuple(_KINDS)
 
 
-def read_client_keys(body: object) -> jwk.KeySet:
+def read_client_keys(body: object) -> "jwk.KeySet":
     """The keys of a client's JWK set that it can sign an assertion with.
 
     Raises `BadKeySet` where there is none, and where there are more than `MAX_KEYS`.
     """
+    from joserfc import jwk  # late: see `mintage.jwt.jwk_sets`
+
     members = body.get("keys") if isinstance(body, dict) else None
     if isinstance(members, list) and len(members) > MAX_KEYS:
         raise BadKeySet(f"a client's JWKS has at most {MAX_KEYS} keys")
@@ -40,7 +44,7 @@ def read_client_keys(body: object) -> jwk.KeySet:
     return jwk.KeySet(keys)
 
 
-def parse_client_keys(document: bytes) -> jwk.KeySet:
+def parse_client_keys(document: bytes) -> "jwk.KeySet":
     """The same for the bytes of a JSON document. Raises `BadKeySet`."""
     try:
         return read_client_keys(msgspec.json.decode(document))
@@ -48,7 +52,7 @@ def parse_client_keys(document: bytes) -> jwk.KeySet:
         raise BadKeySet("a JWKS that is not JSON") from None
 
 
-def candidates(keys: Sequence[jwk.Key], algorithm: str, kid: str | None) -> Sequence[jwk.Key]:
+def candidates(keys: Sequence["jwk.Key"], algorithm: str, kid: str | None) -> Sequence["jwk.Key"]:
     """Those of *keys* that may have made a signature with these header values; few at most."""
     fitting = [
         key
@@ -58,13 +62,17 @@ def candidates(keys: Sequence[jwk.Key], algorithm: str, kid: str | None) -> Sequ
     return fitting[:MAX_TRIED]
 
 
-def _is_usable(key: jwk.Key) -> bool:
+def _is_usable(key: "jwk.Key") -> bool:
+    from joserfc import jwk  # late: see `mintage.jwt.jwk_sets`
+
     if _kind(key) not in _KINDS.values():
         return False
     return not isinstance(key, jwk.RSAKey) or key.raw_value.key_size <= _MAX_RSA_BITS
 
 
-def _kind(key: jwk.Key) -> tuple[str, str | None]:
+def _kind(key: "jwk.Key") -> tuple[str, str | None]:
     """The type of *key* and its curve, as `_KINDS` has them."""
+    from joserfc import jwk  # late: see `mintage.jwt.jwk_sets`
+
     curve = key.curve_name if isinstance(key, jwk.ECKey | jwk.OKPKey) else None
     return key.key_type, curve

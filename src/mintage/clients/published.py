@@ -1,9 +1,7 @@
 """What clients publish about themselves: their metadata documents and their keys."""
 
 from functools import lru_cache
-from typing import Final
-
-from joserfc.jwk import KeySet
+from typing import TYPE_CHECKING, Final
 
 from mintage.clients.client import Client
 from mintage.clients.documents import MAX_DOCUMENT, parse_document, unusable
@@ -23,6 +21,9 @@ from mintage.errors import (
 from mintage.events.clients import ClientFirstSeen
 from mintage.events.event import Emit, Party, ignore
 from mintage.values import Clock
+
+if TYPE_CHECKING:
+    from joserfc.jwk import KeySet
 
 _MAX_KEYS: Final = 64 * 1024  # bytes of a JWK set
 _MAX_SEEN: Final = 10_000  # clients; one that is forgotten is seen for the first time again
@@ -68,7 +69,7 @@ class Published:
             raise unusable("this server does not accept it", reason="refused by policy")
         return client
 
-    async def keys(self, client: Client, *, newer: bool = False) -> KeySet:
+    async def keys(self, client: Client, *, newer: bool = False) -> "KeySet":
         """The public keys of *client*. *newer*: fetch them again, unless that was just done.
 
         Raises `InvalidClient` if it has none, and `TemporarilyUnavailable` in an outage.
@@ -113,7 +114,7 @@ def _unavailable(what: str, error: FetchFailed) -> TemporarilyUnavailable:
     )
 
 
-def _parse_keys(_: str, body: bytes) -> KeySet:
+def _parse_keys(_: str, body: bytes) -> "KeySet":
     try:
         return parse_client_keys(body)
     except BadKeySet:
@@ -123,7 +124,7 @@ def _parse_keys(_: str, body: bytes) -> KeySet:
         ) from None
 
 
-def _keys_in(jwks: bytes) -> KeySet:
+def _keys_in(jwks: bytes) -> "KeySet":
     """The keys that a client registered, checked by today's rules."""
     try:
         return _registered_keys(jwks)

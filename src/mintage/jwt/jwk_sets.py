@@ -2,15 +2,20 @@
 
 It accepts signature keys of any common algorithm. `mintage.jwt.asymmetric` reads the keys of
 Mintage's own tokens, where a token must have only one spelling.
+
+joserfc is imported late, where the first keys or tokens of others are read: together with the
+X.509 of cryptography, which it imports, it is a sixth of the work of a server's start.
 """
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from joserfc import jwk
 from joserfc.errors import JoseError
 
 from mintage.crypto.base64url import decode_lenient
 from mintage.errors import BadKeySet
+
+if TYPE_CHECKING:
+    from joserfc import jwk
 
 MAX_KEYS: Final = 64
 _MIN_MODULUS: Final = 340  # characters of base64url: 2040 bits and more
@@ -19,11 +24,13 @@ _MIN_EXPONENT: Final = 3
 _MAX_EXPONENT: Final = 2**32  # larger ones only make verification slow
 
 
-def read_key_set(body: object) -> jwk.KeySet:
+def read_key_set(body: object) -> "jwk.KeySet":
     """The signing keys of a JWK set, without those that can't be read or trusted (§5).
 
     Raises `BadKeySet` if none is left.
     """
+    from joserfc import jwk  # late: see above
+
     members = body.get("keys") if isinstance(body, dict) else None
     if not isinstance(members, list):
         raise BadKeySet("a JWKS without keys")
@@ -33,7 +40,9 @@ def read_key_set(body: object) -> jwk.KeySet:
     return jwk.KeySet(keys)
 
 
-def _key(member: Any) -> jwk.Key | None:
+def _key(member: Any) -> "jwk.Key | None":
+    from joserfc import jwk  # late: see above
+
     if not isinstance(member, dict) or member.get("kty") == "oct":
         return None
     if member.get("use", "sig") != "sig" or _is_odd_rsa(member):

@@ -7,17 +7,18 @@ does not verify; what is wrong with one that does, its sender may read.
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
-from joserfc import jwk, jwt
 from joserfc.errors import JoseError, SecurityWarning
-from joserfc.jws import JWSRegistry
 
 from mintage.crypto.base64url import decode_segment
 from mintage.errors import InvalidGrant, MalformedToken
 from mintage.partly_shown import PartlyShown
 from mintage.trust.issuer import Purpose, TrustedIssuer
+
+if TYPE_CHECKING:
+    from joserfc import jwk
 
 LEEWAY: Final = 30  # seconds that the issuer's clock may differ
 MAX_LENGTH: Final = 16 * 1024
@@ -44,12 +45,6 @@ class BadAssertion(InvalidGrant):
 
 class UnknownSigner(BadAssertion):
     """No key of the set verifies it. A newer set may have one that does."""
-
-
-class _Registry(JWSRegistry):
-    """Issuers put members and certificates into headers that Mintage does not read."""
-
-    max_header_length = MAX_LENGTH
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -91,7 +86,7 @@ def claimed_issuer(assertion: str) -> str:
     return _read(assertion, 1, _payloads, "a JWT with an iss").iss
 
 
-def verify(assertion: str, keys: jwk.KeySet, issuer: TrustedIssuer, *, now: float) -> Assertion:
+def verify(assertion: str, keys: "jwk.KeySet", issuer: TrustedIssuer, *, now: float) -> Assertion:
     """The valid *assertion* of *issuer*. Raises `BadAssertion`, and `UnknownSigner`."""
     claims = _signed(assertion, keys.keys, issuer)
     if claims.get("iss") != issuer.issuer:
@@ -118,8 +113,11 @@ def _read(assertion: str, number: int, decoder: msgspec.json.Decoder[_T], what: 
         raise BadAssertion(f"assertion must be {what}") from None
 
 
-def _signed(assertion: str, keys: Sequence[jwk.Key], issuer: TrustedIssuer) -> dict[str, Any]:
+def _signed(assertion: str, keys: Sequence["jwk.Key"], issuer: TrustedIssuer) -> dict[str, Any]:
     """The claims of *assertion*, verified with the first of *keys* that fits."""
+    from joserfc import jwt  # late: see `mintage.jwt.jwk_sets`
+    from joserfc.jws import JWSRegistry
+
     header = _read(assertion, 0, _headers, "a JWT with alg, kid and typ as strings")
     if header.alg not in issuer.algorithms:
         raise BadAssertion(
@@ -128,7 +126,8 @@ def _signed(assertion: str, keys: Sequence[jwk.Key], issuer: TrustedIssuer) -> d
     if header.crit is not None:
         raise BadAssertion("the assertion has critical header members, which nobody reads here")
     _check_type(header.typ, issuer.purpose)
-    registry = _Registry(algorithms=[header.alg], strict_check_header=False)
+    registry = JWSRegistry(algorithms=[header.alg], strict_check_header=False)
+    registry.max_header_length = MAX_LENGTH  # with members and certificates that nobody reads here
     for key in _candidates(keys, header.alg, header.kid):
         try:
             with warnings.catch_warnings():
@@ -147,7 +146,7 @@ def _check_type(typ: str | None, purpose: Purpose) -> None:
         raise BadAssertion(f"a JWT of the typ {str(typ)[:40]!r} is no assertion of this kind")
 
 
-def _candidates(keys: Sequence[jwk.Key], algorithm: str, kid: str | None) -> list[jwk.Key]:
+def _candidates(keys: Sequence["jwk.Key"], algorithm: str, kid: str | None) -> "list[jwk.Key]":
     """Those of *keys* that may have made a signature with these header values; few at most.
 
     A key that names its algorithm is used with no other (RFC 8725 §3.1). Without a ``kid`` in the

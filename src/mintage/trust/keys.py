@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
-from joserfc import jwk
 
 from mintage.errors import BadKeySet, UpstreamError, UpstreamMisbehaved
 from mintage.jwt.jwk_sets import read_key_set
@@ -16,6 +15,9 @@ from mintage.upstream.id_token import read_keys
 from mintage.upstream.members import Member, members, text, url
 from mintage.upstream.protocol import HttpRequest, Transport
 from mintage.values import Clock
+
+if TYPE_CHECKING:
+    from joserfc import jwk
 
 _T = TypeVar("_T")
 
@@ -55,7 +57,7 @@ class IssuerKeys:
                 raise
             return verify(assertion, newer, issuer, now=now)
 
-    async def keys(self, *, newer_than: jwk.KeySet | None = None) -> jwk.KeySet:
+    async def keys(self, *, newer_than: "jwk.KeySet | None" = None) -> "jwk.KeySet":
         """The keys. Callers at the same time share one fetch, and only those wait that need it.
 
         *newer_than*: fetch them again if these are the last ones, unless that was just done.
@@ -75,7 +77,7 @@ class IssuerKeys:
             self._fetched, self._failure = (self._clock(), keys), None
             return keys
 
-    def _held(self, newer_than: jwk.KeySet | None) -> jwk.KeySet | None:
+    def _held(self, newer_than: "jwk.KeySet | None") -> "jwk.KeySet | None":
         """The keys that need no fetch; None if there are none."""
         if self._fixed is not None or self._fetched is None:
             return self._fixed
@@ -98,7 +100,7 @@ class IssuerKeys:
         return read(believed(to_a_document(await self._transport.send(request), where)))
 
 
-def fixed_keys(jwks: bytes) -> jwk.KeySet:
+def fixed_keys(jwks: bytes) -> "jwk.KeySet":
     """The keys of a JWK set in the settings. Raises `BadKeySet`."""
     try:
         return read_key_set(msgspec.json.decode(jwks))

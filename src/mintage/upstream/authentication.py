@@ -5,16 +5,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote_plus
 
 import msgspec
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from joserfc import jwk, jwt
 from joserfc.errors import JoseError
 
 from mintage.crypto.base64url import encode_text
@@ -39,7 +33,10 @@ _CERTIFICATE: Final = re.compile(rb"-----BEGIN (CERTIFICATE)-----.*?-----END \1-
 _PRIVATE_KEY: Final = re.compile(rb"-----BEGIN ([A-Z ]*KEY)-----.*?-----END \1-----", re.DOTALL)
 _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "Ed25519"}
 
-AsymmetricKey: TypeAlias = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
+if TYPE_CHECKING:
+    from joserfc import jwk
+
+    AsymmetricKey: TypeAlias = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
 
 
 class SigningKey(PartlyShown, frozen=True):
@@ -47,7 +44,7 @@ class SigningKey(PartlyShown, frozen=True):
 
     not_shown = ("key",)
 
-    key: AsymmetricKey
+    key: "AsymmetricKey"
     header: dict[str, str]
 
     @classmethod
@@ -57,13 +54,17 @@ class SigningKey(PartlyShown, frozen=True):
         A PEM may contain the key's certificate too. Then its thumbprint is sent, because some
         providers identify keys by it.
         """
+        from cryptography import x509  # late: see `mintage.jwt.jwk_sets`
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.hashes import SHA256
+
         raw = secret.reveal()
         try:
             key = _from_jwk(raw) if raw.startswith(b"{") else _from_pem(raw)
             header = {"kid": key.kid or key.thumbprint()}
             if (found := _CERTIFICATE.search(raw)) is not None:
                 certificate = x509.load_pem_x509_certificate(found[0])
-                header["x5t#S256"] = encode_text(certificate.fingerprint(hashes.SHA256()))
+                header["x5t#S256"] = encode_text(certificate.fingerprint(SHA256()))
         except (
             JoseError,
             UnsupportedAlgorithm,
@@ -80,14 +81,20 @@ class SigningKey(PartlyShown, frozen=True):
         return cls(key, header | {"alg": algorithm})
 
 
-def _from_jwk(raw: bytes) -> AsymmetricKey:
+def _from_jwk(raw: bytes) -> "AsymmetricKey":
+    from joserfc import jwk  # late: see `mintage.jwt.jwk_sets`
+
     key = jwk.import_key(msgspec.json.decode(raw))
     if isinstance(key, jwk.OctKey):
         raise TypeError
     return key
 
 
-def _from_pem(raw: bytes) -> AsymmetricKey:
+def _from_pem(raw: bytes) -> "AsymmetricKey":
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa  # late: see mintage.jwt.jwk_sets
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from joserfc import jwk
+
     found = _PRIVATE_KEY.search(raw)
     if found is None:
         raise ValueError
@@ -173,6 +180,8 @@ class ClientCredentials:
 
     def _assertion(self, key: SigningKey, audience: str, jti: str, now: int) -> str:
         """RFC 7523 §3."""
+        from joserfc import jwt  # late: see `mintage.jwt.jwk_sets`
+
         claims = {
             "iss": self.client_id, "sub": self.client_id, "aud": audience, "jti": jti,
             "iat": now, "nbf": now, "exp": now + _ASSERTION_SECONDS,

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from joserfc import jwk
 
 from mintage.errors import UpstreamError, UpstreamMisbehaved, UpstreamUnavailable
 from mintage.upstream import id_token
@@ -16,6 +15,9 @@ from mintage.upstream.members import Member, flag, members, text, url, words
 from mintage.upstream.protocol import About, HttpRequest, Transport
 from mintage.upstream.upstream import Upstream
 from mintage.values import Clock
+
+if TYPE_CHECKING:
+    from joserfc import jwk
 
 T = TypeVar("T")
 
@@ -172,7 +174,7 @@ class Documents:
             return None
         return self._metadata[1]
 
-    async def keys(self, *, newer_than: jwk.KeySet | None) -> tuple[jwk.KeySet, bool]:
+    async def keys(self, *, newer_than: "jwk.KeySet | None") -> "tuple[jwk.KeySet, bool]":
         """(keys, whether they were fetched just now).
 
         Callers at the same time share one fetch, and only those wait that need it.
@@ -187,7 +189,7 @@ class Documents:
             self._keys = (self._clock(), keys)
             return keys, True
 
-    async def verified(self, verify: Callable[[jwk.KeySet], T]) -> T:
+    async def verified(self, verify: Callable[["jwk.KeySet"], T]) -> T:
         """What *verify* returns. If no key fits, the keys are fetched again, once."""
         keys, fresh = await self.keys(newer_than=None)
         while True:
@@ -199,7 +201,7 @@ class Documents:
             keys, _ = await self.keys(newer_than=keys)
             fresh = True
 
-    def _held(self, newer_than: jwk.KeySet | None) -> jwk.KeySet | None:
+    def _held(self, newer_than: "jwk.KeySet | None") -> "jwk.KeySet | None":
         """The keys that need no fetch; None if there are none."""
         if self._keys is None:
             return None

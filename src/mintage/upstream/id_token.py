@@ -7,17 +7,18 @@ import hashlib
 import hmac
 import re
 import warnings
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from joserfc import jwk, jwt
 from joserfc.errors import JoseError, SecurityWarning
-from joserfc.jws import JWSRegistry
 
 from mintage.crypto.base64url import decode_lenient, encode_text
 from mintage.errors import BadKeySet, UpstreamMisbehaved, UpstreamMisconfigured
 from mintage.jwt.jwk_sets import read_key_set
 from mintage.upstream.identity import MAX_SUBJECT, is_text
+
+if TYPE_CHECKING:
+    from joserfc import jwk
 
 # Asymmetric only: with HS256, anyone with the client secret could forge any user, and
 # a public key could be passed off as the secret.
@@ -28,22 +29,17 @@ ALGORITHMS: Final = (
 LEEWAY: Final = 60  # seconds that the provider's clock may differ
 _TENANT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_NUMBER: Final = 2**53
+_MAX_HEADER: Final = 16 * 1024  # providers put certificates there, which Mintage does not read
 _DOTS_OF_A_JWE: Final = 4
 _NOTHING: Final[tuple[object, ...]] = (None, "", [])
 """What a claim that says nothing may hold: as if it were not there."""
-
-
-class _Registry(JWSRegistry):
-    """Providers put members and certificates into headers that Mintage does not read."""
-
-    max_header_length = 16 * 1024
 
 
 class UnknownKid(UpstreamMisbehaved):
     """No key of the set verifies this token. A newer set may have one that does."""
 
 
-def read_keys(body: dict[str, Any]) -> jwk.KeySet:
+def read_keys(body: dict[str, Any]) -> "jwk.KeySet":
     """The signing keys of a JWKS, without those that joserfc can't read (RFC 7517 §5)."""
     try:
         return read_key_set(body)
@@ -52,7 +48,7 @@ def read_keys(body: dict[str, Any]) -> jwk.KeySet:
 
 
 def verify(
-    token: object, keys: jwk.KeySet, *, issuer: str, client_id: str, nonce: str | None,
+    token: object, keys: "jwk.KeySet", *, issuer: str, client_id: str, nonce: str | None,
     access_token: str, now: int, aliases: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """The claims of a valid id_token. Raises `UpstreamMisbehaved`.
@@ -75,7 +71,7 @@ def verify(
 
 
 def verify_userinfo(
-    token: str, keys: jwk.KeySet, *, issuer: str, client_id: str, now: int,
+    token: str, keys: "jwk.KeySet", *, issuer: str, client_id: str, now: int,
     aliases: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """The claims of a signed userinfo answer (OpenID Connect Core §5.3.2).
@@ -119,7 +115,7 @@ def check_login_time(claims: dict[str, Any], max_age: int, *, now: int) -> None:
 
 
 def _issuer_of_tenant(
-    template: str, claims: dict[str, Any], header: dict[str, Any], keys: jwk.KeySet
+    template: str, claims: dict[str, Any], header: dict[str, Any], keys: "jwk.KeySet"
 ) -> str:
     """The issuer of the tenant that the token names.
 
@@ -137,22 +133,26 @@ def _issuer_of_tenant(
     return issuer
 
 
-def signed(token: object, keys: jwk.KeySet, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def signed(token: object, keys: "jwk.KeySet", what: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """(header, claims) of *token*, verified with one of *keys*. *what* names it in the log."""
+    from joserfc import jwt  # late: see `mintage.jwt.jwk_sets`
+    from joserfc.jws import JWSRegistry
+
     if not isinstance(token, str) or token.count(".") != 2:  # noqa: PLR2004
         raise UpstreamMisbehaved(f"{what} is not there, or not signed")
     try:
         with warnings.catch_warnings():
             # joserfc warns of the old name EdDSA, which is the provider's to give up.
             warnings.simplefilter("ignore", SecurityWarning)
-            registry = _Registry(algorithms=list(ALGORITHMS), strict_check_header=False)
+            registry = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
+            registry.max_header_length = _MAX_HEADER
             decoded = jwt.decode(token, _the_key(token, keys), registry=registry)
         return dict(decoded.header), dict(decoded.claims)
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UnknownKid(f"{what} does not verify ({type(error).__name__})") from None
 
 
-def _the_key(token: str, keys: jwk.KeySet) -> jwk.Key | jwk.KeySet:
+def _the_key(token: str, keys: "jwk.KeySet") -> "jwk.Key | jwk.KeySet":
     """The one key of the token's kind, if ``kid`` names none of *keys*; else all of them.
 
     Some providers publish keys without ``kid``, or sign with another ``kid`` than they publish. The
@@ -168,13 +168,13 @@ def _the_key(token: str, keys: jwk.KeySet) -> jwk.Key | jwk.KeySet:
     return fitting[0] if len(fitting) == 1 else keys
 
 
-def _may_sign(key: jwk.Key, algorithm: str) -> bool:
+def _may_sign(key: "jwk.Key", algorithm: str) -> bool:
     said = key.as_dict(private=False)
     return said.get("use", "sig") == "sig" and said.get("alg", algorithm) == algorithm
 
 
 def check_issuer(
-    claims: dict[str, Any], header: dict[str, Any], keys: jwk.KeySet, *,
+    claims: dict[str, Any], header: dict[str, Any], keys: "jwk.KeySet", *,
     issuer: str, aliases: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Refuse a token of another issuer. An alias in *claims* becomes *issuer* (see `verify`)."""

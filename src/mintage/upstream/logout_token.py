@@ -4,10 +4,9 @@ It is signed and addressed like an id_token, and checked by the same functions. 
 logout token and nothing else is the member of ``events``, and that it has no ``nonce``.
 """
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from joserfc import jwk
 
 from mintage.errors import UpstreamMisbehaved
 from mintage.upstream.id_token import (
@@ -20,6 +19,9 @@ from mintage.upstream.id_token import (
     time_of,
 )
 from mintage.upstream.identity import MAX_SUBJECT, is_text
+
+if TYPE_CHECKING:
+    from joserfc import jwk
 
 EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 MAX_AGE: Final = 600  # seconds after its iat; its jti is remembered for as long
@@ -47,7 +49,7 @@ class LogoutToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify(
-    token: str, keys: jwk.KeySet, *, issuer: str, client_id: str, now: int,
+    token: str, keys: "jwk.KeySet", *, issuer: str, client_id: str, now: int,
     aliases: tuple[str, ...] = (),
 ) -> LogoutToken:  # fmt: skip
     """The content of a valid logout token. *issuer*, *aliases*: see `id_token.verify`.
