@@ -3,13 +3,18 @@
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import SplitResult, quote_plus, urlsplit
+from urllib.parse import SplitResult, quote_plus, urlencode, urlsplit
 
 from mintage.errors import ConfigError
 
-_ESCAPED: Final = {character: quote_plus(character) for character in map(chr, range(128))}
 _RESERVED: Final = re.compile("[^A-Za-z0-9_.~-]")
 _only_unreserved: Final = re.compile("[A-Za-z0-9_.~-]*").fullmatch
+# Between names and values, and between pairs, until all of them are escaped: no ASCII has them.
+_EQUALS, _AND = "\ue000", "\ue001"
+_ESCAPED: Final = {character: quote_plus(character) for character in map(chr, range(128))} | {
+    _EQUALS: "=",
+    _AND: "&",
+}
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -18,15 +23,12 @@ def form_encoded(fields: Mapping[str, str]) -> str:
 
     It is what `urllib.parse.urlencode` returns, which takes a step for each character of a URL.
     """
-    if _only_unreserved("".join((*fields, *fields.values()))):
+    plain = "".join((*fields, *fields.values()))
+    if _only_unreserved(plain):
         return "&".join(map("=".join, fields.items()))
-    return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in fields.items()])
-
-
-def _quoted(text: str) -> str:
-    if not text.isascii():
-        return quote_plus(text)
-    return _RESERVED.sub(_escaped, text)
+    if not plain.isascii():
+        return urlencode(fields)
+    return _RESERVED.sub(_escaped, _AND.join(map(_EQUALS.join, fields.items())))
 
 
 def _escaped(found: re.Match[str]) -> str:
