@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from mintage.server.cookies import cookies_of
 from mintage.testing.browser import Browser
 from tests.server.test_several_logins import begun, ended
 from tests.support.account import sign_in
@@ -54,3 +56,11 @@ async def test_an_address_to_come_back_to_has_at_most_500_characters(world: Worl
     async with world.browser() as browser:
         assert await lured(world, browser, 501) == 400
         assert await lured(world, browser, 500) != 400
+
+
+def test_the_cookies_of_a_request_are_those_of_its_headers_now() -> None:
+    scope = {"type": "http", "headers": [(b"cookie", b"a=1; b=2"), (b"cookie", b"c=3")]}
+    assert cookies_of(Request(scope)) == {"a": "1", "b": "2", "c": "3"}
+    other = {**scope, "headers": [(b"cookie", b"a=2")]}
+    assert cookies_of(Request(other)) == {"a": "2"}
+    assert cookies_of(Request(scope)) == {"a": "1", "b": "2", "c": "3"}

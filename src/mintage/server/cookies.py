@@ -10,6 +10,7 @@ On https they have the ``__Host-`` prefix. Plain http, allowed only for loopback
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -34,6 +35,8 @@ _SIGNS: Final = len("=; ")
 _MAX_BROWSERS: Final = 8
 _BROWSER_SECONDS: Final = 6 * LOGIN_SECONDS
 _BROWSER_BYTES: Final = 16
+_READ: Final = "mintage.cookies"  # in a scope: its headers, and the cookies in them
+_NOTHING_READ: Final[tuple[object, Mapping[str, str]]] = (None, {})
 _PAIR: Final = re.compile("[!-:<>-~]+=[!-:<-~]*")  # ASCII without blanks and semicolons
 _OVER: Final = "expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Max-Age=0"
 
@@ -172,7 +175,7 @@ class LoginCookies(msgspec.Struct, Generic[L], frozen=True):
         value = self.seal(login)
         sent, apps = cookies_of(request), self.cookies.name(_OF_APPS)
         starts = apps, self.cookies.name(OF_SITES)
-        others = [name for name in reversed(sent) if name.startswith(starts)]  # the newest first
+        others = [name for name in reversed([*sent]) if name.startswith(starts)]  # the newest first
         room = _MAX_LOGINS - len(self._name(login.state)) - len(value)
         for name in sorted(
             others,
@@ -233,6 +236,12 @@ def copy_cookies(source: Response, response: Response) -> None:
     response.raw_headers.extend(h for h in source.raw_headers if h[0] == b"set-cookie")
 
 
-def cookies_of(request: Request) -> dict[str, str]:
+def cookies_of(request: Request) -> Mapping[str, str]:
     """Cookies by their exact names: Starlette's reader strips a byte A0 before ``__Host-…``."""
-    return only_cookies(value for name, value in request.scope["headers"] if name == b"cookie")
+    scope = request.scope
+    headers = scope["headers"]
+    read: tuple[object, Mapping[str, str]] = scope.get(_READ, _NOTHING_READ)
+    if read[0] is not headers:  # once for each request
+        found = only_cookies([value for name, value in headers if name == b"cookie"])
+        read = scope[_READ] = headers, found
+    return read[1]
