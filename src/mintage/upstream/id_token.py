@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import re
 import warnings
+from contextlib import nullcontext
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,7 +20,8 @@ from mintage.jwt.jwk_sets import read_key_set
 from mintage.upstream.identity import MAX_SUBJECT, is_text
 
 if TYPE_CHECKING:
-    from joserfc import jwk
+    from joserfc import jwk, jwt
+    from joserfc.jws import JWSRegistry
 
 # Asymmetric only: with HS256, anyone with the client secret could forge any user, and
 # a public key could be passed off as the secret.
@@ -33,6 +36,9 @@ _MAX_HEADER: Final = 16 * 1024  # providers put certificates there, which Mintag
 _DOTS_OF_A_JWE: Final = 4
 _NOTHING: Final[tuple[object, ...]] = (None, "", [])
 """What a claim that says nothing may hold: as if it were not there."""
+
+
+_not_warned: Final = partial(warnings.catch_warnings, action="ignore", category=SecurityWarning)
 
 
 class UnknownKid(UpstreamMisbehaved):
@@ -135,31 +141,39 @@ def _issuer_of_tenant(
 
 def signed(token: object, keys: "jwk.KeySet", what: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """(header, claims) of *token*, verified with one of *keys*. *what* names it in the log."""
-    from joserfc import jwt  # late: see `mintage.jwt.jwk_sets`
-    from joserfc.jws import JWSRegistry
-
     if not isinstance(token, str) or token.count(".") != 2:  # noqa: PLR2004
         raise UpstreamMisbehaved(f"{what} is not there, or not signed")
     try:
-        with warnings.catch_warnings():
-            # joserfc warns of the old name EdDSA, which is the provider's to give up.
-            warnings.simplefilter("ignore", SecurityWarning)
-            registry = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
-            registry.max_header_length = _MAX_HEADER
-            decoded = jwt.decode(token, _the_key(token, keys), registry=registry)
+        decoded = _decoded(token, keys)
         return dict(decoded.header), dict(decoded.claims)
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UnknownKid(f"{what} does not verify ({type(error).__name__})") from None
 
 
-def _the_key(token: str, keys: "jwk.KeySet") -> "jwk.Key | jwk.KeySet":
+def _decoded(token: str, keys: "jwk.KeySet") -> "jwt.Token":
+    from joserfc import jwt  # late: see `mintage.jwt.jwk_sets`
+
+    header = msgspec.json.decode(decode_lenient(token.partition(".")[0]))
+    # joserfc warns of the old name EdDSA, which is the provider's to give up.
+    with _not_warned() if header.get("alg") == "EdDSA" else nullcontext():
+        return jwt.decode(token, _the_key(header, keys), registry=_registry())
+
+
+@cache
+def _registry() -> "JWSRegistry":
+    from joserfc.jws import JWSRegistry
+
+    registry = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
+    registry.max_header_length = _MAX_HEADER
+    return registry
+
+
+def _the_key(header: dict[str, Any], keys: "jwk.KeySet") -> "jwk.Key | jwk.KeySet":
     """The one key of the token's kind, if ``kid`` names none of *keys*; else all of them.
 
     Some providers publish keys without ``kid``, or sign with another ``kid`` than they publish. The
     signature decides, not the name.
     """
-    head = token.partition(".")[0]
-    header = msgspec.json.decode(decode_lenient(head))
     kid, algorithm = header.get("kid"), str(header.get("alg"))
     if kid is not None and any(key.kid == kid for key in keys.keys):
         return keys
