@@ -97,6 +97,24 @@ def test_each_page_onward_leads_to_its_own_address(
     assert "first.example" not in found
 
 
+@pytest.mark.parametrize("language", CATALOGUE)
+@pytest.mark.parametrize("text", [None, "done.denied", "done.stopped"])
+@pytest.mark.parametrize("app", [None, ODD])
+def test_each_last_page_leads_to_its_own_client(
+    pages: Pages, app: str | None, text: str | None, language: str
+) -> None:
+    values: dict[str, Any] = {
+        "app": "An app",
+        "title": "done.title",
+        "text": None,
+        "provider": "A provider",
+    }
+    shown(pages, "done", "url", values | {"url": "http://127.0.0.1:1/"}, language)
+    values |= {"app": app, "text": text, "url": f"http://127.0.0.1:2/?{ODD}"}
+    found = shown(pages, "done", "url", values, language)
+    assert found == rendered(pages, "done", values, language)
+
+
 def test_a_template_of_the_operator_may_look_at_the_value(tmp_path: Path) -> None:
     (tmp_path / "onward.html").write_text("{{ url|length }} {{ url|upper }}")
     pages = pages_with(Branding(templates=str(tmp_path)))

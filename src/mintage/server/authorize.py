@@ -36,7 +36,14 @@ from mintage.server.responses import error_redirect
 from mintage.site.site import Site
 from mintage.upstream.registry import RegisteredUpstream
 from mintage.values import Clock, RandomBytes
-from mintage.web.edge import NO_STORE, failure_of, log_refusal, read_form, read_query
+from mintage.web.edge import (
+    NO_STORE,
+    empty_response,
+    failure_of,
+    log_refusal,
+    read_form,
+    read_query,
+)
 from mintage.web.forms import Form, one, optional
 
 IsClaimed: TypeAlias = Callable[[bytes], Awaitable[bool]]
@@ -129,7 +136,7 @@ class AuthorizeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         offered: Sequence[RegisteredUpstream],
         terms: tuple[bytes, ...],
     ) -> Response:
-        fresh = Response()
+        fresh = empty_response()
         browser = self.cookies.name_browser(request, fresh)
         sealed = self.seal.seal(
             ConsentForm(

@@ -5,7 +5,7 @@ from typing import Any
 
 from mintage.clients.client import Client
 from mintage.clients.known import known_client
-from mintage.clients.redirects import display_host, is_loopback, is_web_page
+from mintage.clients.redirects import display_host, is_loopback
 from mintage.server.choosing import asked_of
 from mintage.server.requests import AuthorizationRequest
 from mintage.site.site import Site
@@ -21,13 +21,14 @@ def consent_values(
 ) -> dict[str, Any]:
     """The values of the template. *scope_texts*: what scopes allow, in words."""
     uri = wanted.redirect_uri
+    loopback = is_loopback(uri)
     named = map(site.resource, (wanted.resource, *wanted.more_resources))
     return _who(wanted, client) | {
         "client_host": client.host,
         "redirect_uri": uri,
-        "redirect_host": display_host(uri) if is_web_page(uri) or is_loopback(uri) else None,
+        "redirect_host": display_host(uri) if loopback or uri.startswith("https://") else None,
         "redirect_scheme": uri.partition(":")[0],
-        "loopback": is_loopback(uri),
+        "loopback": loopback,
         "resources": [
             {"name": found.name, "identifier": found.identifier}
             for found in named

@@ -1,8 +1,10 @@
 """The last page of a login, from which the browser returns to the client."""
 
+from typing import Final
+
 import msgspec
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from mintage.clients.known import known_client
 from mintage.clients.redirects import display_host, is_web_page
@@ -10,7 +12,9 @@ from mintage.errors import AccessDenied, OAuthError
 from mintage.server.pages import Pages
 from mintage.server.requests import AuthorizationRequest
 from mintage.server.responses import code_redirect, error_redirect
-from mintage.web.edge import NO_STORE
+from mintage.web.edge import NO_STORE, see_other
+
+_NO_TRACE: Final = {**NO_STORE, "referrer-policy": "no-referrer"}
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -72,6 +76,7 @@ class Done(msgspec.Struct, frozen=True):
             request,
             "done",
             ui_locales=wanted.ui_locales,
+            varying="url",
             url=url,
             app=app,
             title=title,
@@ -81,5 +86,4 @@ class Done(msgspec.Struct, frozen=True):
 
 
 def _redirect(url: str) -> Response:
-    headers = NO_STORE | {"referrer-policy": "no-referrer"}
-    return RedirectResponse(url, status_code=303, headers=headers)
+    return see_other(url, headers=_NO_TRACE)

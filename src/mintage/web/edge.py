@@ -10,6 +10,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -44,6 +45,7 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 MAX_BODY: Final = 64 * 1024
 _JSON_TYPE: Final = (b"content-type", b"application/json")
 _HTML_TYPE: Final = (b"content-type", b"text/html; charset=utf-8")
+_OF_A_URL: Final = ":/%#?=@[]!$&'()*+,;"  # what Starlette's redirects do not escape either
 _FORM_TYPE: Final = b"application/x-www-form-urlencoded"
 _NOT_IN_A_QUERY: Final = frozenset(
     {
@@ -198,6 +200,14 @@ class _Empty(Response):
 def empty_response(*, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
     """A response without a body. The names of *headers* are in lower case."""
     return _Empty(status, headers)
+
+
+def see_other(url: str, *, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
+    """A response that leads the browser to *url* by a GET (RFC 9110 §15.4.4)."""
+    response = _Empty(HTTPStatus.SEE_OTHER.value, headers)
+    location = quote(url, safe=_OF_A_URL)
+    response.raw_headers.append((b"location", location.encode()))
+    return response
 
 
 def html_response(html: str, *, status: int, headers: Mapping[str, str]) -> Response:
