@@ -233,8 +233,8 @@ class Tokens:
         """*lifetime*, but not longer than the login lasts; at least a second."""
         if grant.ends_at is None and self._lifetimes.session is None:
             return lifetime  # it has no end
-        end = ends_at_(grant, session=self._lifetimes.session)
-        return max(1, int(min(lifetime, end - grant.rotated_at)))
+        left = ends_at_(grant, session=self._lifetimes.session) - grant.rotated_at
+        return lifetime if left >= lifetime else max(1, int(left))
 
     def read_refresh(self, token: str) -> Handle:
         """The handle of a refresh token. The grant knows its user. Raises `TokenError`."""

@@ -6,7 +6,6 @@ No clock, no randomness, no I/O.
 from typing import Any, Final
 
 from mintage.jwt import claims as claims_
-from mintage.jwt.algorithms import Signer
 from mintage.jwt.claims import Claims
 from mintage.jwt.hs256_fast_path import SigningPrefix
 from mintage.jwt.jws import MAX_TOKEN, sign
@@ -44,23 +43,20 @@ class ClaimsSigner:
         *upstream*: for the claim ``upstream_claims``. *extra*: more claims. Raises ``ValueError``
         if these two are no claims, and for a token over 16 KiB.
         """
-        plain = not upstream and not extra
-        if plain and self._prefix is not None:
+        if upstream or extra:
+            payload = claims_.encode_slow_path(_merge(claims, upstream or {}, extra or {}))
+            token = self._by_slow_path(claims, payload)
+        elif self._prefix is not None:
             token = self._prefix.sign(claims_.encode(claims))
         else:
-            header, signer = self._signing(claims)
-            payload = (
-                claims_.encode(claims)
-                if plain
-                else claims_.encode_slow_path(_merge(claims, upstream or {}, extra or {}))
-            )
-            token = sign(payload, header=header, signer=signer)
+            token = self._by_slow_path(claims, claims_.encode(claims))
         if len(token) > MAX_TOKEN:
             raise ValueError(f"the token would be over {MAX_TOKEN} characters")
         return token
 
-    def _signing(self, claims: Claims) -> tuple[bytes, Signer]:
-        return self._refresh if claims.token_use == _REFRESH else self._access
+    def _by_slow_path(self, claims: Claims, payload: bytes) -> str:
+        header, signer = self._refresh if claims.token_use == _REFRESH else self._access
+        return sign(payload, header=header, signer=signer)
 
 
 def _merge(claims: Claims, upstream: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:

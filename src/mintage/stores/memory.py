@@ -167,7 +167,7 @@ class MemoryStore:
         if self._is_closed:
             raise StoreUnavailable(_CLOSED)
         row = self._rows.get(key)
-        return row if row is not None and row.expires_at > int(self._clock()) else None
+        return row if row is not None and row.expires_at > self._clock() else None
 
     def _next(self, record: bytes) -> Versioned:
         self._version += 1

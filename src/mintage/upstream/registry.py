@@ -6,7 +6,8 @@ would be the user ``7`` of the other.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from mintage.upstream.protocol import Exchange, IdJag, Judge, LoginRequest, Upst
 from mintage.upstream.upstream import Upstream
 
 _MAX_ISSUERS: Final = 1000  # a provider of many tenants has an issuer for each
+_MAX_SUBJECTS: Final = 1000  # whose provider is remembered: each event of theirs names it
 
 
 class RegisteredUpstream(PartlyShown, frozen=True):
@@ -146,6 +148,8 @@ class Upstreams:
         self._owners: BoundedMemory[tuple[str | None, str | None], RegisteredUpstream | None] = (
             BoundedMemory(_MAX_ISSUERS)
         )
+        self.name_of: Callable[[str], str | None] = lru_cache(_MAX_SUBJECTS)(self._name_of)
+        """The name of the provider of a user with this subject here; None for a machine."""
 
     def __iter__(self) -> Iterator[RegisteredUpstream]:
         return iter(self._all)
@@ -157,8 +161,7 @@ class Upstreams:
         """The provider of that name."""
         return self._by_name.get(name)
 
-    def name_of(self, subject: str) -> str | None:
-        """The name of the provider of a user called *subject* here; None for a machine."""
+    def _name_of(self, subject: str) -> str | None:
         first = subject.partition("|")[0]
         if first in RESERVED:
             return None

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
+
+import msgspec
 
 from mintage.concurrency.backoff import pause
 from mintage.errors import (
@@ -51,7 +53,6 @@ from mintage.vault.values import (
     ReportEnded,
 )
 
-T = TypeVar("T")
 Found: TypeAlias = tuple[Versioned, Grant]  # a record, and the grant in it
 
 log = logging.getLogger("mintage.vault")
@@ -61,6 +62,32 @@ _REPEATS: Final = 5  # of asking a store that failed
 _FIRST_PAUSE: Final = 0.07  # seconds before the first; all together are 1.6 on the average
 _LONGEST_PAUSE: Final = 1.12
 _PATIENCE: Final = 3.0  # seconds after which it is not asked again
+
+
+class _Patience(msgspec.Struct):
+    """Pauses before each further attempt at a store that fails. *begun*: by the steady clock.
+
+    Pauses differ from caller to caller, so that they do not all retry at once.
+    """
+
+    begun: float
+    failures: int = 0
+
+    async def after(self, failure: StoreUnavailable) -> None:
+        """Pause after *failure*, or raise it if no further attempt helps.
+
+        None does if a store took long to fail, or has what needs another secret.
+        """
+        if (
+            isinstance(failure, SecretMissing)
+            or self.failures == _REPEATS
+            or time.monotonic() - self.begun > _PATIENCE
+        ):
+            raise failure
+        await asyncio.sleep(
+            pause(self.failures, random.random, first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
+        )
+        self.failures += 1
 
 
 class StoredGrants:
@@ -138,21 +165,18 @@ class StoredGrants:
         self, key: bytes, record: bytes, index: Index | None, expires_at: int
     ) -> None:
         """Insert, retrying through a short outage. *record* must be unique. Raises `Exists`."""
-        unsure = False
-
-        async def attempt() -> None:
-            nonlocal unsure
+        patience = _Patience(time.monotonic())
+        while True:
             try:
-                await self._store.insert(key, record, index, expires_at)
-            except StoreUnavailable:
-                unsure = True
-                raise
-            except Exists:
-                seen = await self._store.load(key) if unsure else None
-                if seen is None or seen.record != record:
-                    raise
-
-        await self._patiently(attempt)
+                try:
+                    return await self._store.insert(key, record, index, expires_at)
+                except Exists:
+                    seen = await self._store.load(key) if patience.failures else None
+                    if seen is None or seen.record != record:
+                        raise
+                    return None
+            except StoreUnavailable as failure:
+                await patience.after(failure)
 
     async def change(
         self,
@@ -169,42 +193,20 @@ class StoredGrants:
         was loaded just before. *decided*: what *decision* has just said about that, if it was
         asked. *orphan*: tokens to report if their grant no longer exists.
         """
-
-        async def attempt() -> OpenGrant | Refused:
-            nonlocal found, decided
-            for _ in range(_ATTEMPTS):
+        patience, races = _Patience(time.monotonic()), 0
+        while True:
+            try:
                 seen, found = found or await self.load(secret), None
                 if seen is None:
                     return self._refused(Reason.UNKNOWN, orphan)
                 outcome, decided = decided or decision(seen[1]), None
-                try:
-                    return await self._change_once(secret, seen, outcome, decision, orphan)
-                except Stale:
-                    continue
-            raise StoreUnavailable("other requests kept changing the grant")
-
-        return await self._patiently(attempt)
-
-    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """The result of *attempt*, which is retried after a pause if the store fails.
-
-        Pauses differ from caller to caller, so that they do not all retry at once. If a store took
-        long to fail, there is no retry.
-        """
-        time = asyncio.get_running_loop().time
-        begun, failures = time(), 0
-        while True:
-            try:
-                return await attempt()
-            except SecretMissing:
-                raise
-            except StoreUnavailable:
-                if failures == _REPEATS or time() - begun > _PATIENCE:
-                    raise
-            await asyncio.sleep(
-                pause(failures, random.random, first=_FIRST_PAUSE, most=_LONGEST_PAUSE)
-            )
-            failures += 1
+                return await self._change_once(secret, seen, outcome, decision, orphan)
+            except Stale:
+                races += 1
+                if races == _ATTEMPTS:
+                    raise StoreUnavailable("other requests kept changing the grant") from None
+            except StoreUnavailable as failure:
+                await patience.after(failure)
 
     async def _change_once(
         self,
@@ -281,7 +283,12 @@ class StoredGrants:
 
     async def load_patiently(self, secret: bytes) -> Found | None:
         """`load`, retried through a short outage."""
-        return await self._patiently(partial(self.load, secret))
+        patience = _Patience(time.monotonic())
+        while True:
+            try:
+                return await self.load(secret)
+            except StoreUnavailable as failure:
+                await patience.after(failure)
 
     async def load(self, secret: bytes) -> Found | None:
         """The grant that *secret* opens, or None.

@@ -5,6 +5,7 @@ upstream is to revoke.
 """
 
 import logging
+from collections.abc import Awaitable
 from functools import partial
 
 import msgspec
@@ -203,9 +204,9 @@ class Vault:
 
             return await self._grants.change(secret, decision)
 
-    async def rotate(
+    def rotate(
         self, secret: bytes, request: Refreshment, prepare: Prepare = no_answer
-    ) -> OpenGrant | Refused:
+    ) -> Awaitable[OpenGrant | Refused]:
         """Use a refresh token (RFC 6749 §6).
 
         *secret* is the grant's, from the token. *prepare* is called before the upstream is asked
@@ -217,7 +218,12 @@ class Vault:
         and can't be: nothing has changed then.
         """
         if self.status is None:  # as mostly: there are no numbers
-            return await self._rotate(secret, request, prepare, None)
+            return self._rotate(secret, request, prepare, None)
+        return self._rotate_numbered(secret, request, prepare)
+
+    async def _rotate_numbered(
+        self, secret: bytes, request: Refreshment, prepare: Prepare
+    ) -> OpenGrant | Refused:
         async with self._numbering() as number:
             return await self._rotate(secret, request, prepare, number)
 

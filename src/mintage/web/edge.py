@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from mintage.errors import (
     BadUpstream,
@@ -159,10 +160,21 @@ def _encoded(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes],
     return tuple((name.encode(), value.encode("latin-1")) for name, value in headers)
 
 
-class _Encoded(Response):
-    """A body as it will be sent. It is made without what Starlette does for all other contents."""
+class _Made(Response):
+    """It has all that is sent, and is sent without what Starlette does for all other contents."""
 
     background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":  # a refused handshake of a WebSocket
+            return await super().__call__(scope, receive, send)
+        status, headers = self.status_code, self.raw_headers
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        return await send({"type": "http.response.body", "body": self.body})
+
+
+class _Encoded(_Made):
+    """A body as it will be sent."""
 
     def __init__(
         self,
@@ -186,10 +198,9 @@ def json_response(
     return _Encoded(msgspec.json.encode(content), _JSON_TYPE, status, headers)
 
 
-class _Empty(Response):
-    """A response without a body, likewise."""
+class _Empty(_Made):
+    """A response without a body."""
 
-    background = None
     body = b""
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:

@@ -37,10 +37,11 @@ def parse_query(raw: bytes) -> Form:
 
 def one(form: Form, name: str) -> str:
     """The only value of *name*. Raises `InvalidRequest` if it is missing, empty or repeated."""
-    value = optional(form, name)
-    if value is None:
+    values = form.get(name)
+    if values is None or len(values) != 1 or not values[0]:
+        optional(form, name)  # raises if it is repeated
         raise InvalidRequest(f"{name} is missing: send it, once")
-    return value
+    return values[0]
 
 
 def optional(form: Form, name: str) -> str | None:
