@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from mintage.events.requests import RequestRefused
 from mintage.gateway.heads import Head, Known, KnownHeads, head_of, head_of_served
 from mintage.resource.bearer import Bearer
 from mintage.settings.load import parse
@@ -71,6 +72,7 @@ async def ask(
     target: str = "/mcp/x",
     peer: str = HERE,
     body: bytes = b"",
+    repeated: Repeated | None = None,
 ) -> Answer:
     path, _, query = target.partition("?")
     bearer = [] if token is None else [("authorization", f"Bearer {token}")]
@@ -79,6 +81,7 @@ async def ask(
         "type": "http", "method": method, "path": path, "raw_path": path.encode(),
         "query_string": query.encode(), "scheme": "http", "client": (peer, 1),
         "headers": [(name.encode(), value.encode()) for name, value in sent],
+        REPEATED: repeated,
     }  # fmt: skip
     messages: list[Message] = []
 
@@ -391,6 +394,40 @@ def test_attack_e13_what_is_kept_of_a_head_is_of_its_client_and_without_the_leng
 def test_what_is_kept_of_a_head_is_read_once() -> None:
     scope = _scope(HOST, LENGTHS[0]) | {REPEATED: Repeated(1)}
     assert head_of_served(scope).key is head_of_served(scope).key
+
+
+FORM = ("content-type", "application/x-www-form-urlencoded")
+
+
+async def test_attack_e13_what_is_found_about_the_head_of_an_endpoint_is_of_its_peer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the peers is a trusted proxy: only of that one the forwarded address counts."""
+    events: list[Any] = []
+    world.running.events.attach(events.append)
+    repeated, forwarded = Repeated(None), ("x-forwarded-for", "203.0.113.9")
+    for turn in range(2):
+        for peer in (HERE, "10.0.0.7", "192.0.2.2"):
+            answer = await ask(
+                world, None, FORM, forwarded, method="POST", target="/token", peer=peer,
+                body=b"grant_type=none", repeated=repeated,
+            )  # fmt: skip
+            assert answer.status == 400
+            assert answer.headers[b"access-control-allow-origin"] == b"*"
+        if turn == 0:
+            monkeypatch.setattr("mintage.app.router.check_size", None)  # it is found once
+    addresses = [event.origin.address for event in events]
+    assert addresses == [HERE, "203.0.113.9", "192.0.2.2"] * 2
+    assert {event.endpoint for event in events if isinstance(event, RequestRefused)} == {"token"}
+
+
+async def test_nothing_is_kept_of_the_head_of_an_endpoint_that_is_refused(world: World) -> None:
+    repeated, long = Repeated(None), ("x-long", "a" * 70_000)
+    for _ in range(2):
+        answer = await ask(
+            world, None, FORM, long, method="POST", target="/token", repeated=repeated
+        )
+        assert answer.status == 431
 
 
 def test_headers_in_lists_are_keys_too() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mintage.app.requests import Requests, named
+from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.endpoints import VERIFY
 from mintage.errors import NotFound, OAuthError
 from mintage.gateway.forward_auth import ForwardAuth
@@ -24,6 +25,9 @@ from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight, readable
 from mintage.web.current_request import CURRENT, RESOURCE, Tally, note_endpoint
 from mintage.web.edge import Handler, error_response, failure_of
 from mintage.web.limits import check_size
+from mintage.web.repeated_heads import REPEATED, Repeated
+
+_KEPT: Final = 1000  # heads of requests to the endpoints
 
 
 class _Endpoint(msgspec.Struct, frozen=True):
@@ -52,6 +56,9 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     tally_of: Callable[[Scope], Tally | None] | None
     known: KnownHeads = msgspec.field(default_factory=KnownHeads)
     _by_path: Mapping[str, _Endpoint] = msgspec.field(default_factory=dict)
+    _served: BoundedMemory[tuple[Repeated, str | None], Known] = msgspec.field(
+        default_factory=lambda: BoundedMemory(_KEPT)
+    )  # what was found about a head that the server knows, as one peer sends it
 
     def __post_init__(self) -> None:
         base, forward_auth = self.about.site.base_path, self.forward_auth
@@ -74,9 +81,13 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
             return self.requests(self._websocket, scope, receive, send, tally=tally)
         endpoint = self._by_path.get(scope["path"])
         if endpoint is not None:
-            serve = partial(self._serve, endpoint)
-            head, tally = unkept_head(scope), self.tally_of and self.tally_of(scope)
-            return self.requests(serve, scope, receive, send, head, tally=tally, names=False)
+            head, repeated = unkept_head(scope), scope.get(REPEATED)
+            known = repeated and self._served.get((repeated, _peer_of(scope)))
+            if known is not None:
+                app = partial(known.answer, known.judged, head)
+                return self.requests(app, scope, receive, send, head, known, names=False)
+            app, tally = partial(self._serve, endpoint), self.tally_of and self.tally_of(scope)
+            return self.requests(app, scope, receive, send, head, tally=tally, names=False)
         head = head_of_served(scope)
         known = self.known.get(head.key)
         if known is None:
@@ -110,7 +121,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
 
     def _from_the_client(self, scope: Scope) -> Scope:
         """*scope* with the client's address in place of a trusted proxy's."""
-        peer = scope["client"][0] if scope.get("client") else None
+        peer = _peer_of(scope)
         if not self.peers.trusts(peer):
             return scope
         client = self.peers.client_of(peer, scope["headers"])
@@ -129,23 +140,55 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
             return await send({"type": "websocket.close", "code": 1008})
         return await self.gateway.relay_websocket(scope, receive, send, found=found)
 
-    async def _serve(self, endpoint: _Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request to one of Mintage's own endpoints."""
+    def _serve(
+        self, endpoint: _Endpoint, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
+        """Answer a request to one of Mintage's own endpoints, of whose head nothing is known."""
         asked, scope = scope, self._from_the_client(scope)
+        client = None if scope is asked else scope["client"]
         if endpoint.is_page:
             scope = {**scope, "query_string": kept_from_logs(asked).get("query_string", b"")}
         elif is_preflight(scope):
             answer = copy(PREFLIGHT)
-            return await named(answer, answer.raw_headers)(scope, receive, send)
+            return named(answer, answer.raw_headers)(scope, receive, send)
         note_endpoint(endpoint.name)
         try:
             check_size(scope)
+        except OAuthError as error:
+            return self._refuse(endpoint, error, scope, receive, send)
+        request, repeated = CURRENT.get(), asked.get(REPEATED)
+        if not (endpoint.is_page or request is None or repeated is None):
+            of = endpoint, client
+            known = Known(self._respond, of, endpoint.name, request.address, request.tally)
+            self._served[repeated, _peer_of(asked)] = known
+        return self._respond((endpoint, None), None, scope, receive, send)
+
+    async def _respond(
+        self,
+        of: tuple[_Endpoint, tuple[str, int] | None],
+        _: Head | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer a request whose head is no reason to refuse it.
+
+        *of*: its endpoint, and the client's address if a trusted proxy has sent it.
+        """
+        endpoint, client = of
+        if client is not None:
+            scope = {**scope, "client": client}
+        try:
             response = await endpoint.handler(Request(scope, receive))
         except OAuthError as error:
-            response = error_response(failure_of(error, Request(scope), self.random_bytes))
-        headers = response.raw_headers
-        headers = headers if endpoint.is_page else readable(headers)
-        return await named(response, headers)(scope, receive, send)
+            return await self._refuse(endpoint, error, scope, receive, send)
+        return await _named_at(endpoint, response)(scope, receive, send)
+
+    def _refuse(
+        self, endpoint: _Endpoint, error: OAuthError, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
+        response = error_response(failure_of(error, Request(scope), self.random_bytes))
+        return _named_at(endpoint, response)(scope, receive, send)
 
     def _forward(
         self, head: Head, keep: Keep, scope: Scope, receive: Receive, send: Send
@@ -169,6 +212,17 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
             return self.about.server(request)
         failure = failure_of(error, request, self.random_bytes)
         return self.about.pages.error(request, failure) if page else error_response(failure)
+
+
+def _named_at(endpoint: _Endpoint, response: Response) -> Response:
+    """*response* of *endpoint*, with the reference of the request."""
+    headers = response.raw_headers
+    return named(response, headers if endpoint.is_page else readable(headers))
+
+
+def _peer_of(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
 
 
 def _answer_client(

@@ -57,7 +57,7 @@ _NO_KEY: Final = HeadKey(())
 def unkept_head(scope: Scope) -> Head:
     """The head of a request of which nothing will be remembered. It has no key."""
     headers: RawHeaders = scope["headers"]
-    if _TRACE.isdisjoint(dict(headers)):
+    if scope.get(REPEATED) is not None or _TRACE.isdisjoint(dict(headers)):
         return Head(_NO_KEY, headers, {}, None)
     return Head(_NO_KEY, *_split(headers, _places_of_a_trace[*map(_name_of, headers)]))
 

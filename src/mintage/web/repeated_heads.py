@@ -15,8 +15,10 @@ Who changes method, path, query or headers of a scope removes it.
 """
 
 
-class Repeated(msgspec.Struct):
-    """Of one head. *length_at*: which of its headers is the one that differs, if one does.
+class Repeated(msgspec.Struct, eq=False):
+    """Of one head, for which it stands where it is a key.
+
+    *length_at*: which of its headers is the one that differs, if one does.
 
     *read*: what was read of the head, for the last client that sent it from *address*. It depends
     on nothing else. None: nothing was yet.
