@@ -4,7 +4,7 @@ The vault outlives a reload, and asks through this object. So new rules and new 
 existing logins at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from mintage.errors import HalfKnown, NotAdmitted, UpstreamMisconfigured, UpstreamUnavailable
@@ -62,9 +62,9 @@ class Providers:
                 f"{wanted.audience} refuses this server: check [resource.id_jag] ({error})"
             ) from None
 
-    async def revoke(self, tokens: UpstreamTokens) -> None:
+    def revoke(self, tokens: UpstreamTokens) -> Awaitable[None]:
         """Revoke *tokens* at the provider that issued them."""
-        await self._upstreams.revoke(tokens)
+        return self._upstreams.revoke(tokens)
 
     def issued(self, tokens: UpstreamTokens) -> bool:
         """Whether a configured provider issued *tokens*."""

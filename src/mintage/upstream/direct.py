@@ -129,6 +129,16 @@ def _lines(headers: Mapping[str, str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
+def _joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """*headers* as text. The values of one that comes again are joined (RFC 9110 §5.3)."""
+    found = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    if len(found) < len(headers):
+        for name in found:
+            values = [value for other, value in headers if other.decode("latin-1") == name]
+            found[name] = b", ".join(values).decode("latin-1")
+    return found
+
+
 class DirectConnections:
     """*connect_seconds*: for the name, TCP and TLS of a new connection."""
 
@@ -173,10 +183,7 @@ class DirectConnections:
             body += await connection.chunk()
             if len(body) > self._max_body:
                 raise UpstreamMisbehaved(f"an answer larger than {self._max_body} bytes")
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in connection.headers:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        headers = _joined(connection.headers)
         coding = headers.get("content-encoding", "identity").strip().lower()
         return HttpResponse(
             status=connection.status, headers=headers, body=self._decoded(bytes(body), coding)

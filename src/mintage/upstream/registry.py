@@ -6,7 +6,7 @@ would be the user ``7`` of the other.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -98,8 +98,8 @@ class RegisteredUpstream(PartlyShown, frozen=True):
     async def id_jag(self, tokens: UpstreamTokens, wanted: IdJag, *, now: int) -> str:
         return await self.client.id_jag(tokens, wanted, now=now)
 
-    async def revoke(self, tokens: UpstreamTokens) -> None:
-        await self.client.revoke(tokens)
+    def revoke(self, tokens: UpstreamTokens) -> Awaitable[None]:
+        return self.client.revoke(tokens)
 
     async def logout_url(self, back: str) -> str | None:
         return await self.client.logout_url(back)
@@ -190,9 +190,9 @@ class Upstreams:
         """As `UpstreamClient.id_jag`, at the provider that issued *tokens*."""
         return await self._owner(tokens).id_jag(tokens, wanted, now=now)
 
-    async def revoke(self, tokens: UpstreamTokens) -> None:
+    def revoke(self, tokens: UpstreamTokens) -> Awaitable[None]:
         """As `UpstreamClient.revoke`, at the provider that issued *tokens*."""
-        await self._owner(tokens).revoke(tokens)
+        return self._owner(tokens).revoke(tokens)
 
     def owner(self, tokens: UpstreamTokens) -> RegisteredUpstream | None:
         """The provider that issued *tokens*, if it is configured."""
