@@ -4,12 +4,13 @@ import logging
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from mintage.access.emails import without_unverified_email
 from mintage.clients.client import Client
 from mintage.errors import InvalidTarget, OAuthError, TemporarilyUnavailable
 from mintage.grant_tokens import TokenResponse, Tokens
-from mintage.grants.states import Identity
+from mintage.grants.states import Active, Identity
 from mintage.server.bound_resource import check_bound
 from mintage.server.told_claims import told_claims
 from mintage.site.resource import Resource
@@ -42,9 +43,10 @@ class Answer(msgspec.Struct, kw_only=True):
 
         Raises `InvalidTarget`, `InvalidDpopProof` or `TemporarilyUnavailable`.
         """
-        if self._made is None or self._made[0].grant is not opened.grant:
-            self._made = opened, self._make(opened)
-        return self._made[1]
+        made = self._made
+        if made is None or not _is_like(opened.grant, made[0].grant):
+            made = self._made = opened, self._make(opened)
+        return made[1]
 
     def _make(self, opened: OpenGrant) -> TokenResponse:
         login = opened.grant.login
@@ -65,6 +67,19 @@ class Answer(msgspec.Struct, kw_only=True):
             refreshable="refresh_token" in self.client.grant_types,
             jkt=self.jkt,
         )
+
+
+def _is_like(grant: Active, before: Active) -> bool:
+    """Whether *grant* has the tokens of *before*: they do not depend on what differs here.
+
+    A refresh for which the provider is asked makes them before and after the question.
+    """
+    return grant is before or grant == replace(
+        before,
+        upstream=grant.upstream,
+        lease=grant.lease,
+        unanswered_since=grant.unanswered_since,
+    )
 
 
 def _told(target: Resource, who: Identity) -> dict[str, Any]:
