@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import mintage.settings.environment as environment_module
 from mintage.errors import ConfigError
-from mintage.settings.environment import check_environment
+from mintage.settings.environment import check_environment, environment_checked
 from tests.support.certificates import Authority
 from tests.support.command import WORKERS_CONFIG
 
@@ -53,6 +54,21 @@ def test_the_file_of_certificates_is_read_once_until_it_changes(
     assert "holds no certificates" in str(refused({"SSL_CERT_FILE": str(file)}))
     file.unlink()
     assert "No such file" in str(refused({"SSL_CERT_FILE": str(file)}))
+
+
+def test_the_environment_is_checked_beside_other_work_and_its_mistake_is_told_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going_on = threading.Event()
+    monkeypatch.setattr(environment_module, "find_spec", lambda _: going_on.wait(10))
+    with environment_checked({"ALL_PROXY": "socks5://127.0.0.1:1080"}):
+        going_on.set()
+    assert going_on.is_set()
+    missing = {"SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+    with pytest.raises(ConfigError, match="can't be read"), environment_checked(missing):
+        raise ConfigError("store", "does not answer, because nothing verifies its certificate")
+    with pytest.raises(ConfigError, match="is no store"), environment_checked({}):
+        raise ConfigError("store", "is no store")
 
 
 @pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "https_proxy", "HTTP_PROXY"])

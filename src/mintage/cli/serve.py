@@ -39,7 +39,7 @@ from mintage.cli.supervisor import be_silent, notify, passed_sockets
 from mintage.cli.workers import STOPPING, Workers
 from mintage.errors import ConfigError
 from mintage.serving.stopping import last_requests
-from mintage.settings.environment import check_environment
+from mintage.settings.environment import environment_checked
 from mintage.settings.load import Config
 from mintage.settings.reading import HERE, is_written
 from mintage.settings.reloading import Loaded
@@ -99,27 +99,27 @@ def serve(
     hangups = Hangups()
     hangups.listen()
     start_log(log_level, log_format, access=access_log)
-    check_environment(os.environ)
-    if not is_written(config, os.environ):
-        raise ConfigError(str(config), NO_SETTINGS)
 
     def check(settings: Config) -> None:
         _check_workers(workers, settings)
         _check_programs(settings, command)
 
     source = Source(config, command, check)
-    loaded = source.read()
-    settings = loaded.config
     with contextlib.ExitStack() as stack:
-        sockets = passed_sockets(os.environ)
-        if passed := bool(sockets):
-            log.info("listening on the sockets of the supervisor")
-        else:
-            bound = listening(host, _port(port, settings), unix_socket)
-            sockets = stack.enter_context(bound)
-        page = stack.enter_context(metrics_page(settings, workers=workers))
-        admin = stack.enter_context(admin_listener(settings))
-        check_secrets(settings, force=force)
+        with environment_checked(os.environ):
+            if not is_written(config, os.environ):
+                raise ConfigError(str(config), NO_SETTINGS)
+            loaded = source.read()
+            settings = loaded.config
+            sockets = passed_sockets(os.environ)
+            if passed := bool(sockets):
+                log.info("listening on the sockets of the supervisor")
+            else:
+                bound = listening(host, _port(port, settings), unix_socket)
+                sockets = stack.enter_context(bound)
+            page = stack.enter_context(metrics_page(settings, workers=workers))
+            admin = stack.enter_context(admin_listener(settings))
+            check_secrets(settings, force=force)
         introduce(settings)
         compare_ports(None if unix_socket or passed else port, settings)
         if workers == 1:

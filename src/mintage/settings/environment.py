@@ -5,7 +5,9 @@ start.
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +27,21 @@ def check_environment(environ: Mapping[str, str]) -> None:
         for spelling in (name.lower(), name):
             if value := environ.get(spelling):
                 _check_proxy(spelling, value)
+
+
+@contextmanager
+def environment_checked(environ: Mapping[str, str]) -> Iterator[None]:
+    """Check *environ* beside the block, in a thread: a system's certificates take tens of ms.
+
+    A mistake in it is raised at the end of the block. It takes the place of an error of the block,
+    which it may have caused.
+    """
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        checking = beside.submit(check_environment, dict(environ))
+        try:
+            yield
+        finally:
+            checking.result()
 
 
 def _check_certificates(environ: Mapping[str, str]) -> None:
