@@ -10,15 +10,15 @@ kilobyte. *alone*: no question. *floor*: as *asking*, but another nginx says yes
 proxy's own half of a question costs. *floor in Python*: a process of Python says yes at once, and
 does not even read the question. *asking*: `/verify` for each request, which nginx asks at a Unix
 socket, and the others at a port. *kept*: nginx keeps answers. *kept by Lua*: a script in nginx
-keeps them. *verifying*: the proxy verifies tokens itself. The floors of the last three have the
-same lines with nothing to do: nginx's answers are 204 (of njs, where it verifies, and of a script
-that is not run), HAProxy knows each token, and Envoy's filters return at once. In each round
-everybody gets a turn, so that a slow moment of the machine hits them all. wrk sends the requests
-where it is installed; our own clients take more of the machine than nginx does. CPU is what the
-proxy and Mintage took for one request: it says more than the rate does on a machine that has other
-work. The instructions of the proxy's process, which valgrind counts, do not depend on other work;
-but a proxy is slow under valgrind, so more of its answers expire: *verifying* with nginx counts
-some of those.
+keeps them. *verifying*: the proxy verifies tokens itself. *verifying by Lua*: nginx does, in a
+script that remembers tokens. The floors of the last four have the same lines with nothing to do:
+nginx's answers are 204 (of njs, where it verifies, and of a script that is not run), HAProxy knows
+each token, and Envoy's filters return at once. In each round everybody gets a turn, so that a slow
+moment of the machine hits them all. wrk sends the requests where it is installed; our own clients
+take more of the machine than nginx does. CPU is what the proxy and Mintage took for one request: it
+says more than the rate does on a machine that has other work. The instructions of the proxy's
+process, which valgrind counts, do not depend on other work; but a proxy is slow under valgrind, so
+more of its answers expire: *verifying* with nginx counts some of those.
 """
 
 import argparse
@@ -61,6 +61,7 @@ AIMS: Final = {
     "nginx kept": 0.85,
     "nginx kept by Lua": 0.85,
     "nginx verifying": 0.9,
+    "nginx verifying by Lua": 0.9,
     "haproxy verifying": 0.9,
     "envoy verifying": 0.9,
 }
@@ -78,6 +79,9 @@ _FLOORS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "nginx verifying floor": {
         "nginx.conf": (_QUESTION, r"\1 js_content verify.answer; }"),
         "verify.js": (r".*", "export default { answer: (r) => r.return(204) };"),
+    },
+    "nginx verifying by Lua floor": {
+        "nginx.conf": (r"access_by_lua_block [^\n]*", "access_by_lua_block { }"),
     },
     "haproxy verifying floor": {
         "haproxy.cfg": (
@@ -176,7 +180,8 @@ def modes(kind: str) -> tuple[str, ...]:
     kept = ("kept floor", "kept", "kept by Lua floor", "kept by Lua") if kind == "nginx" else ()
     verifies = kind in verifying_proxies.COMMANDS
     verifying = ("verifying floor", "verifying") if verifies else ()
-    return ("alone", *floor, "asking", *kept, *verifying)
+    by_lua = ("verifying by Lua floor", "verifying by Lua") if kind == "nginx" else ()
+    return ("alone", *floor, "asking", *kept, *verifying, *by_lua)
 
 
 def command(
@@ -188,7 +193,8 @@ def command(
     elif mode.startswith("verifying"):
         assert isinstance(mintage, int)
         issuer = verifying_proxies.Issuer(mintage, keys=[])
-        found = verifying_proxies.COMMANDS[kind](
+        way = "nginx with Lua" if mode.startswith("verifying by Lua") else kind
+        found = verifying_proxies.COMMANDS[way](
             directory, listen=listen, issuer=issuer, tools=tools
         )
     else:
@@ -368,7 +374,8 @@ async def subjects(kind: str, directory: Path) -> AsyncIterator[tuple[list[Subje
             client = BenchClient(f"http://127.0.0.1:{listen}", listen, "")
             system = System(f"{kind} {mode}", client, 0)
             pids = [pid, *children(pid)]
-            pids += [place.pid] if mode in ("asking", "kept", "kept by Lua", "verifying") else []
+            if mode in ("asking", "kept", "kept by Lua", "verifying", "verifying by Lua"):
+                pids.append(place.pid)
             found.append(Subject(f"{kind} {mode}", system, pids))
         yield found, place.token
 

@@ -191,6 +191,52 @@ async def test_attack_e13_a_remembered_token_is_judged_for_each_request(
     assert users == [b"alice", b"bob"] * 2 + [b"bob"]
 
 
+@pytest.mark.parametrize("kind", ["nginx", "nginx with Lua"])
+async def test_attack_e13_no_request_rides_on_the_one_before_it_on_its_connection(
+    proxy: Proxy, issuer: Issuer, raw: RawBackend
+) -> None:
+    """Nor behind so many headers that a script which lists them may stop before the last."""
+    many = "".join(f"X-{number}: a\r\n" for number in range(120))
+    known = f"Authorization: Bearer {issuer.token()}\r\n"
+    requests = (
+        ("GET /mcp/x", known),
+        ("DELETE /mcp/x", known),
+        ("GET /mcp/x", ""),
+        ("GET /mcp/x", f"{many}Origin: https://evil.example\r\n{known}"),
+        ("GET /mcp/x", f"{many}{known}"),
+    )
+    seen, found = b"", list[bytes]()
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    try:
+        for line, more in (*requests, *requests):
+            head = f"{line} HTTP/1.1\r\nHost: 127.0.0.1:{proxy.port}\r\n{more}\r\n"
+            writer.write(head.encode())
+        async with asyncio.timeout(20):
+            while len(found) < 10 and (data := await reader.read(65536)):
+                seen += data
+                found = re.findall(rb"HTTP/1.1 (\d+) ", seen)
+    finally:
+        writer.close()
+    assert found == [b"200", b"403", b"401", b"403", b"200"] * 2
+    assert [dict(scope["headers"])[b"x-forwarded-user"] for scope in raw.seen] == [b"alice"] * 4
+
+
+@pytest.mark.parametrize("kind", ["nginx", "nginx with Lua"])
+@pytest.mark.parametrize("name", ["ended", "keys.json"])
+async def test_attack_d11_files_that_can_not_be_read_are_an_outage(
+    proxy: Proxy, issuer: Issuer, raw: RawBackend, tmp_path: Path, name: str
+) -> None:
+    for text in (None, b"", b"{"):
+        (tmp_path / name).unlink()
+        if text is not None:
+            (tmp_path / name).write_bytes(text)
+        await asyncio.sleep(1.1)  # files are looked at again in each second
+        answer = await ask(proxy, issuer.token())
+        assert (status(answer), b"retry-after: 5" in answer.lower()) == (503, True), text
+        (tmp_path / name).touch()
+    assert raw.seen == []
+
+
 async def test_attack_e13_a_full_memory_mixes_no_users(
     kind: str, issuer: Issuer, raw: RawBackend, tmp_path: Path
 ) -> None:
@@ -198,6 +244,7 @@ async def test_attack_e13_a_full_memory_mixes_no_users(
     if kind == "nginx":
         pytest.skip("nginx keeps answers in a cache of its own")
     file, most, few = {
+        "nginx with Lua": ("mintage_verify.lua", "MOST, LONGEST = 5000", "MOST, LONGEST = 2"),
         "haproxy": ("verify.lua", "MOST = 10000", "MOST = 2"),
         "envoy": ("judge.lua", "MOST = 10, 1000", "MOST = 10, 2"),
     }[kind]

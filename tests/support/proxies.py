@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/ask-from-another-proxy.md"
 KEEPING = ROOT / "docs/how-to/keep-answers-in-nginx.md"
 FOR_SITES = ROOT / "docs/how-to/put-login-before-a-web-site-with-nginx.md"
+QUESTION = r"^    # The question\..*?^    }\n"
+LUA = ("ndk_http_module", "ngx_http_lua_module")
 _MODULES = Path("/usr/lib/nginx/modules")
 Keeper: TypeAlias = Literal["proxy_cache", "lua"]
 """What keeps answers in nginx: its own cache, or a script."""
@@ -87,8 +89,7 @@ def keeping_answers(server: str, directory: Path, keeper: Keeper) -> str:
                 "/etc/nginx/mintage_cache_secret.conf": str(secret),
             },
         )
-    question = r"^    # The question\..*?^    }\n"
-    (found,) = re.findall(question, server, re.MULTILINE | re.DOTALL)
+    (found,) = re.findall(QUESTION, server, re.MULTILINE | re.DOTALL)
     return before + server.replace(found, location + text)
 
 
@@ -133,7 +134,7 @@ def nginx_command(
         },
     )
     file = directory / "nginx.conf"
-    loaded = modules("ndk_http_module", "ngx_http_lua_module") if keeper == "lua" else ""
+    loaded = modules(*LUA) if keeper == "lua" else ""
     file.write_text(loaded + framed(directory, server))
     return [program("nginx"), "-p", str(directory), "-c", str(file)]
 

@@ -139,7 +139,7 @@ def nginx_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -
         {_ISSUER: issuer.url, "/run/mintage": str(directory)},
     )
     here = proxies.replaced(
-        proxies.block("nginx", PAGE),
+        proxies.blocks("nginx", PAGE)[0],
         {
             "/etc/nginx/mintage_verify.js": _written(directory / "verify.js", script),
             "/run/nginx-verify.sock": str(directory / "v.sock"),
@@ -157,11 +157,33 @@ def nginx_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -
     return command
 
 
+def nginx_lua_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -> list[str]:
+    command = proxies.nginx_command(directory, listen=listen, mintage=issuer.port, tools=tools)
+    script, _, _ = proxies.blocks("lua", PAGE)
+    here = {_ISSUER: issuer.url, "/run/mintage": str(directory)}
+    _written(directory / "mintage_verify.lua", proxies.replaced(script, here))
+    before, _, judged = proxies.blocks("nginx", PAGE)[1].partition("\n\n")
+    before = proxies.replaced(before, {"/etc/nginx/mintage": str(directory)})
+    file = directory / "nginx.conf"
+    text = proxies.replaced(
+        file.read_text(),
+        {
+            "        auth_request /_mintage/verify;\n": judged,
+            "upstream tools {": f"{before}\nupstream tools {{",
+        },
+    )
+    for left_out in (proxies.QUESTION, r"^ *auth_request_set [^\n]*\n"):
+        text, times = re.subn(left_out, "", text, flags=re.MULTILINE | re.DOTALL)
+        assert times, left_out
+    file.write_text(proxies.modules(*proxies.LUA) + text)
+    return command
+
+
 def haproxy_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -> list[str]:
     command = proxies.haproxy_command(directory, listen=listen, mintage=issuer.port, tools=tools)
     here = {_ISSUER: issuer.url, "/run/mintage": str(directory)}
     rules = proxies.replaced(proxies.block("haproxy", PAGE), here)
-    script, _ = proxies.blocks("lua", PAGE)
+    _, script, _ = proxies.blocks("lua", PAGE)
     loaded = _written(directory / "verify.lua", proxies.replaced(script, here))
     file = directory / "haproxy.cfg"
     text, left_out = file.read_text(), 0
@@ -178,7 +200,7 @@ def haproxy_command(directory: Path, *, listen: int, issuer: Issuer, tools: int)
 
 def envoy_command(directory: Path, *, listen: int, issuer: Issuer, tools: int) -> list[str]:
     command = proxies.envoy_command(directory, listen=listen, mintage=issuer.port, tools=tools)
-    _, script = proxies.blocks("lua", PAGE)
+    _, _, script = proxies.blocks("lua", PAGE)
     script = proxies.replaced(script, {_ISSUER: issuer.url, "/run/mintage": str(directory)})
     text = proxies.replaced(
         proxies.block("yaml", PAGE),
@@ -207,7 +229,12 @@ def change_filters(directory: Path, filters: list[Any]) -> None:
     file.write_text(json.dumps(config))
 
 
-COMMANDS = {"nginx": nginx_command, "haproxy": haproxy_command, "envoy": envoy_command}
+COMMANDS = {
+    "nginx": nginx_command,
+    "nginx with Lua": nginx_lua_command,
+    "haproxy": haproxy_command,
+    "envoy": envoy_command,
+}
 
 
 @asynccontextmanager
