@@ -6,7 +6,8 @@ from mintage.events.event import Event, Party
 from mintage.events.grants import GrantEnded
 from mintage.events.lines import log_event
 from mintage.events.logins import ConsentGiven
-from mintage.events.tokens import TokenRefreshed
+from mintage.events.requests import RequestRefused
+from mintage.events.tokens import AssertionReplayed, TokenRefreshed, TokenReused
 from mintage.values import ClientId, GrantId
 
 
@@ -62,3 +63,27 @@ def test_a_logger_that_the_application_has_switched_off_stays_so(
     caplog.set_level("WARNING", "mintage.events")
     log_event(ConsentGiven())
     assert caplog.messages == []
+
+
+_OF_THEFT = (
+    TokenReused(kind="refresh_token"),
+    AssertionReplayed(grant_type="client_credentials"),
+    GrantEnded(by="reuse", reason="refresh_token_reused"),
+)
+
+
+@pytest.mark.parametrize("event", _OF_THEFT, ids=lambda event: event.action)
+def test_a_sign_of_theft_is_a_warning(caplog: pytest.LogCaptureFixture, event: Event) -> None:
+    """Operators search for WARNING when an alert fires, and may log nothing below it."""
+    caplog.set_level("WARNING", "mintage.events")
+    log_event(event)
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+
+
+def test_everything_else_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "mintage.events")
+    log_event(GrantEnded(by="user", reason="signed_out"))
+    log_event(TokenRefreshed())
+    log_event(RequestRefused(endpoint="token", stage="grant", code="invalid_grant", status=400))
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO"]

@@ -5,16 +5,27 @@ from functools import cache, lru_cache
 from typing import Final
 
 from mintage.events.event import Event
+from mintage.events.grants import GrantEnded
 from mintage.events.requests import RequestRefused
+from mintage.events.tokens import AssertionReplayed, TokenReused
 
 log = logging.getLogger("mintage.events")
 
+_OF_THEFT: Final = (TokenReused, AssertionReplayed)
 _MAX_CLIENT: Final = 200  # characters of a client_id; one that registered has about 100
 
 
 def log_event(event: Event) -> None:
-    """Log *event* at INFO. What was refused has its own line, with the reason."""
-    if isinstance(event, RequestRefused) or not log.isEnabledFor(logging.INFO):
+    """Log *event*: at WARNING if it is a sign of theft, others at INFO.
+
+    What was refused has its own line, with the reason.
+    """
+    if isinstance(event, RequestRefused):
+        return
+    by_reuse = isinstance(event, GrantEnded) and event.by == "reuse"
+    stolen = by_reuse or isinstance(event, _OF_THEFT)
+    level = logging.WARNING if stolen else logging.INFO
+    if not log.isEnabledFor(level):
         return
     party = event.party
     told = _names(party.client_id, party.provider)
@@ -26,9 +37,7 @@ def log_event(event: Event) -> None:
             told = f"{told}, {more}" if told else more
     line = f"{event.action}: {told}" if told else event.action
     # Not by `log.info`: it would look for its caller, which is always this function.
-    log.handle(
-        log.makeRecord(log.name, logging.INFO, __file__, _LINE, line, (), None, log_event.__name__)
-    )
+    log.handle(log.makeRecord(log.name, level, __file__, _LINE, line, (), None, log_event.__name__))
 
 
 _LINE: Final = log_event.__code__.co_firstlineno
