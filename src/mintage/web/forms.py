@@ -69,9 +69,8 @@ def _parse(raw: bytes, what: str) -> Form:
             f"{what} has a percent sign without two hexadecimal digits: send %25 for %"
         )
     try:
-        pairs = [*map(_parted, filter(None, raw.replace(b"+", b" ").decode().split("&")))]
-        if escaped:
-            pairs = [(_unescaped(name), "=", _unescaped(value)) for name, _, value in pairs]
+        sent = raw.replace(b"+", b" ").decode().split("&")
+        pairs = [*map(_unescaped if escaped else _parted, filter(None, sent))]
     except UnicodeDecodeError:
         raise InvalidRequest(f"{what} must be percent-encoded UTF-8") from None
     # Without a step of Python for each: the inner zip makes each value a tuple of one.
@@ -82,9 +81,14 @@ def _parse(raw: bytes, what: str) -> Form:
     return fields
 
 
-def _unescaped(text: str) -> str:
-    """*text* without its percent escapes, each of which has two hexadecimal digits."""
-    return _ESCAPE.sub(_byte_of, text.encode()).decode() if "%" in text else text
+def _unescaped(field: str) -> tuple[str, str, str]:
+    """*field* in its parts, without its percent escapes, each of two hexadecimal digits."""
+    name, equals, value = parts = field.partition("=")
+    return (_text_of(name), equals, _text_of(value)) if "%" in field else parts
+
+
+def _text_of(escaped: str) -> str:
+    return _ESCAPE.sub(_byte_of, escaped.encode()).decode()
 
 
 def _byte_of(escape: re.Match[bytes]) -> bytes:
