@@ -172,11 +172,12 @@ class LoginCookies(msgspec.Struct, Generic[L], frozen=True):
 
         Those of sites go before those of apps, because any page can begin one; then the oldest.
         """
+        own = self._name(login.state)
         value = self.seal(login)
         sent, apps = cookies_of(request), self.cookies.name(_OF_APPS)
         starts = apps, self.cookies.name(OF_SITES)
         others = [name for name in reversed([*sent]) if name.startswith(starts)]  # the newest first
-        room = _MAX_LOGINS - len(self._name(login.state)) - len(value)
+        room = _MAX_LOGINS - len(own) - len(value)
         for name in sorted(
             others,
             key=lambda name: (name.startswith(apps), self._ends(request, name)),
@@ -185,7 +186,7 @@ class LoginCookies(msgspec.Struct, Generic[L], frozen=True):
             room -= len(name) + len(sent[name]) + _SIGNS
             if room < 0:
                 self.cookies.expire(response, name)
-        self.cookies.set(response, self._name(login.state), value, seconds=LOGIN_SECONDS)
+        self.cookies.set(response, own, value, seconds=LOGIN_SECONDS)
 
     def get(self, request: Request, state: str, *, now: int) -> L | None:
         """The login with this *state*, if it was begun in this very browser."""

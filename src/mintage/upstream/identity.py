@@ -6,6 +6,7 @@ on that. Values that do not fit are left out.
 """
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any, Final, TypeGuard
 
 from msgspec.structs import replace
@@ -91,9 +92,8 @@ def _number_as_text(value: object) -> object:
 def _claims(document: dict[str, Any], where: IdentityMap) -> tuple[dict[str, Any], set[str]]:
     """(claims, the lists of which something was left out)."""
     found = {name: told for name in CLAIMS if (told := document.get(name)) is not None}
-    for name in _MAPPED:
-        if (pick := getattr(where, name)) is not None:
-            found[name] = pick.read(document)
+    for name, pick in _picks(where):
+        found[name] = pick.read(document)
     unread = set()
     for name in _LISTS:
         pick, read = getattr(where, name), found.pop(name, None)
@@ -104,13 +104,22 @@ def _claims(document: dict[str, Any], where: IdentityMap) -> tuple[dict[str, Any
         if told is not None and (kept is None or len(kept) < _length(told)):
             unread.add(name)
     verified = found.pop("email_verified", None)
-    alone = {name: _alone(value) for name, value in found.items() if name not in _LISTS}
-    words = {name: value for name, value in alone.items() if _is_word(value)}
-    known = words | {name: value for name, value in found.items() if name in _LISTS}
+    known = {}
+    for name, value in found.items():
+        told = value if name in _LISTS else _alone(value)
+        if name in _LISTS or _is_word(told):
+            known[name] = told
     if "email" in known and verified is not None:
         # Some send it as a string. Anything but a clear yes is a no: rules admit users by it.
         known["email_verified"] = verified is True or verified == "true"
     return known, unread
+
+
+@lru_cache(maxsize=64)
+def _picks(where: IdentityMap) -> tuple[tuple[str, Each | Pick], ...]:
+    """What *where* says of claims. There are as few of these as providers."""
+    named = ((name, getattr(where, name)) for name in _MAPPED)
+    return tuple((name, pick) for name, pick in named if pick is not None)
 
 
 def vouched(who: Identity) -> Identity:
