@@ -1,15 +1,14 @@
 """What happens around every request: its reference, its line in the log, and its refusal."""
 
 import re
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from time import perf_counter
 from typing import Final
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mintage.events.event import NOBODY, Emit
 from mintage.events.requests import RequestRefused
@@ -22,29 +21,21 @@ from mintage.web.current_request import (
     CURRENT,
     TRACE_ID,
     CurrentRequest,
-    Lasting,
     Tally,
     note_endpoint,
     note_tally,
 )
 from mintage.web.edge import REFERENCE
+from mintage.web.references import REQUEST_ID, reference_of_response, referring, without_reference
 
 _REFERENCE_BYTES: Final = 6
 _DRAWN: Final = 128  # references at once
 _DIGITS: Final = 2 * _REFERENCE_BYTES
 _EACH: Final = [slice(at, at + _DIGITS) for at in range(0, _DIGITS * _DRAWN, _DIGITS)]
-_REQUEST_ID: Final = b"x-request-id"
 _TRACEPARENT: Final = b"traceparent"
 _ACCEPTED_ID: Final = re.compile(rb"[A-Za-z0-9._:+/=-]{1,100}")
 # W3C Trace Context, §3.2: version, trace-id, parent-id and flags. All zeros is no trace-id.
 _TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_BEGINNINGS: Final = {
-    "http.response.start": 200,
-    "websocket.http.response.start": 200,
-    "websocket.accept": 101,
-}
-_LASTING: Final[dict[str, Lasting]] = {"websocket.accept": "websocket"}
-_DECLINED: Final = 403  # what a client gets whose WebSocket is closed before it is accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +70,7 @@ class Requests:
 
         *head*: of the request, if it was read already, and what is *known* of it. *tally*: who
         counts a request of which nothing is known. *names*: whether the response gets its reference
-        here; otherwise *app* calls `named`.
+        here; otherwise *app* sees to that (`web.references`).
         """
         if REFERENCE in scope and CURRENT.get() is not None:
             if known is not None:
@@ -92,10 +83,9 @@ class Requests:
         token = CURRENT.set(request)
         try:
             if names:
-                # A closure would take more memory, for as long as a stream lasts.
-                send = partial(_named, scope["headers"][-1], request, send)
+                send = referring(send)
             answering = app(scope, receive, send)
-            del app, head  # for the same reason
+            del app, head  # they would be in memory for as long as a stream lasts
             await answering
         finally:
             if request.tally is not None:
@@ -119,7 +109,7 @@ class Requests:
             address, endpoint, tally = known.address, known.endpoint, known.tally
         reference = next(self._references) if given is None else self._accepted(scope, given)
         scope[REFERENCE] = reference
-        scope["headers"] = [*head.same, *varying.items(), (_REQUEST_ID, reference.encode())]
+        scope["headers"] = [*head.same, *varying.items(), (REQUEST_ID, reference.encode())]
         trace = scope.get(TRACE_ID)
         if trace is None and _TRACEPARENT in varying:
             trace = _trace_of(varying[_TRACEPARENT])
@@ -150,14 +140,8 @@ def named(response: Response, headers: RawHeaders) -> Response:
 
     It changes *response*, which must not be sent twice.
     """
-    request = CURRENT.get()
-    if request is not None:
-        request.status = response.status_code
-        request.answered(response.status_code)
-        if _REQUEST_ID in dict(headers):
-            headers = _without_reference(headers)
-        headers = [*headers, (_REQUEST_ID, request.reference.encode())]
-    response.raw_headers = headers
+    reference = reference_of_response(response.status_code)
+    response.raw_headers = [*without_reference(headers), *reference] if reference else headers
     return response
 
 
@@ -170,33 +154,6 @@ def _draws(random_bytes: RandomBytes) -> Iterator[Iterable[str]]:
     while True:
         drawn = random_bytes(_REFERENCE_BYTES * _DRAWN).hex()
         yield map(drawn.__getitem__, _EACH)
-
-
-def _named(
-    reference: tuple[bytes, bytes], request: CurrentRequest, send: Send, message: Message
-) -> Awaitable[None]:
-    """Send *message*. Its status is noted in *request*, and the header *reference* is added."""
-    kind = message["type"]
-    if kind == "http.response.body":
-        return send(message)
-    if (usual := _BEGINNINGS.get(kind)) is None:
-        if kind == "websocket.close" and request.status is None:
-            request.answered(_DECLINED)
-        return send(message)
-    request.status = message.get("status", usual)
-    headers = message.get("headers", ())
-    found = dict(headers)
-    if request.tally is not None:
-        is_stream = found.get(b"content-type", b"").startswith(b"text/event-stream")
-        lasting: Lasting = "stream" if is_stream else _LASTING.get(kind, "")
-        request.answered(request.status, lasting)
-    if _REQUEST_ID in found:
-        headers = _without_reference(headers)
-    return send({**message, "headers": [*headers, reference]})
-
-
-def _without_reference(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    return [header for header in headers if header[0] != _REQUEST_ID]
 
 
 def _trace_of(traceparent: bytes) -> str | None:

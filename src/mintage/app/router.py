@@ -25,6 +25,7 @@ from mintage.web.cors import PREFLIGHT, for_any_origin, is_preflight, readable
 from mintage.web.current_request import CURRENT, RESOURCE, Tally, note_endpoint
 from mintage.web.edge import Handler, error_response, failure_of
 from mintage.web.limits import check_size
+from mintage.web.references import referring
 from mintage.web.repeated_heads import REPEATED, Repeated
 
 _KEPT: Final = 1000  # heads of requests to the endpoints
@@ -92,9 +93,9 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         known = self.known.get(head.key)
         if known is None:
             app, tally = partial(self._answer, head), self.tally_of and self.tally_of(scope)
-            return self.requests(app, scope, receive, send, head, tally=tally)
+            return self.requests(app, scope, receive, send, head, tally=tally, names=False)
         app = partial(known.answer, known.judged, head)
-        return self.requests(app, scope, receive, send, head, known)
+        return self.requests(app, scope, receive, send, head, known, names=False)
 
     def _answer(self, head: Head, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         forward_auth = self.forward_auth
@@ -103,7 +104,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
             keep = partial(self._keep, head, VERIFY.name, None)
             return forward_auth.answer(None, head, scope, receive, send, keep)
         if is_preflight(scope):
-            return PREFLIGHT(scope, receive, send)
+            return PREFLIGHT(scope, receive, referring(send))
         asked, scope = scope, self._from_the_client(scope)
         client = None if scope is asked else scope["client"]
         keep = partial(self._keep, head, RESOURCE, client)
@@ -202,7 +203,7 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
                 raise NotFound("there is nothing at this path; check the address")
         except OAuthError as error:
             response = self._nothing_here(error, Request(scope))
-            return response(scope, receive, for_any_origin(send))
+            return response(scope, receive, for_any_origin(referring(send)))
         return self.gateway.answer(Judged.at(found), head, scope, receive, send, keep)
 
     def _nothing_here(self, error: OAuthError, request: Request) -> Response:

@@ -38,6 +38,7 @@ from mintage.grants.handles import store_key
 from mintage.resource.bearer import Access
 from mintage.web.cors import for_any_origin, is_preflight
 from mintage.web.limits import check_size
+from mintage.web.references import reference_of_response, referring
 
 Asker: TypeAlias = Literal["nginx", "traefik", "caddy", "haproxy", "envoy"]
 
@@ -61,6 +62,7 @@ _USERS: Final = 1000  # whose header lines are kept
 # What the manual's configurations hold, less what HTTP and the cookies of a front need.
 MAX_ANSWER: Final = 60 * 1024  # bytes of all names and values
 _NOTABLE: Final = 3 * 1024  # nginx holds 4 KiB in all, unless its configuration says otherwise
+_ALLOWED: Final = 200
 _EMPTY: Final = (b"content-length", b"0")
 _NOT_KEPT: Final = [_EMPTY, (b"cache-control", b"no-store")]
 
@@ -162,8 +164,9 @@ class ForwardAuth:
             backend = None if question is None else question.backend
             response = self._gateway.refusal(error, request, backend)
             known_to_it = _known_to_proxies(response, self._asker)
-            return await known_to_it(scope, receive, for_any_origin(send))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+            return await known_to_it(scope, receive, for_any_origin(referring(send)))
+        headers += reference_of_response(_ALLOWED)
+        await send({"type": "http.response.start", "status": _ALLOWED, "headers": headers})
         return await send({"type": "http.response.body", "body": b""})
 
     def _judge(self, question: Question, headers: RawHeaders) -> None:

@@ -30,6 +30,7 @@ from mintage.resource.bearer import Access, NoToken
 from mintage.site.resource import Resource
 from mintage.web.cors import for_any_origin
 from mintage.web.edge import REFERENCE, error_response, failure_of
+from mintage.web.references import referring
 
 PageAbout: TypeAlias = Callable[[Request, Resource, Response], Response]
 """(request without a token, its resource, the refusal) → what is sent: a page for a browser."""
@@ -179,7 +180,7 @@ class Gateway:
             if access.next_nonce is not None:
                 send = with_next_nonce(send, access.next_nonce)
             if judged.is_wrapped:
-                send = self._wrapped(scope, receive, send, found, access)
+                send = self._wrapped(scope, receive, referring(send), found, access)
             if keep is not None:
                 if backend.sessions is None:
                     judged.course = self._course(scope, head, found)
@@ -202,6 +203,7 @@ class Gateway:
                 user=access.user,
                 check=still_good,
                 by_cookie=access.by_cookie,
+                refers=not judged.is_wrapped,
             )
             # Or a stream would keep them to its end: the grant, with all its tokens, for one.
             del access, head, keep
@@ -213,7 +215,7 @@ class Gateway:
             response = self.refusal(error, request, backend)
             if isinstance(error, NoToken) and self.page is not None and not resource.browser:
                 response = self.page(request, resource, response)
-            await response(scope, receive, for_any_origin(outward))
+            await response(scope, receive, for_any_origin(referring(outward)))
 
     def _course(self, scope: Scope, head: Head, found: Match[Backend]) -> Course:
         """Where the request goes, in the form that was judged."""
@@ -246,7 +248,7 @@ class Gateway:
     ) -> None:
         assert backend.sessions is not None  # noqa: S101  (otherwise it has a course)
         app = _with_access(backend.sessions, access)
-        shared = for_any_origin(send)
+        shared = for_any_origin(referring(send))
         await Sending(self.proxy.watch, check).run(app, scope, receive, shared)
 
     def _wrapped(

@@ -161,7 +161,10 @@ class Known(msgspec.Struct, frozen=True):
 
 
 Answer: TypeAlias = Callable[[Any, Head, Scope, Receive, Send], Awaitable[None]]
-"""(what was judged, the head, …) → answers a request, and asks all that may have changed."""
+"""(what was judged, the head, …) → answers a request, and asks all that may have changed.
+
+It sees to the reference of its response itself (`web.references`).
+"""
 
 Keep: TypeAlias = Callable[[Answer, Any], None]
 """Called with what to keep of the head of a request that was admitted."""

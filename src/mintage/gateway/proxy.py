@@ -24,6 +24,7 @@ from mintage.gateway.http1.request import BackendRequest, Body, ClientGone, Tall
 from mintage.gateway.watch import END_OF_BODY, Check, Ended, Watch, is_event_stream
 from mintage.site.resource import Resource
 from mintage.web.cors import private, readable
+from mintage.web.references import reference_of_response, without_reference
 
 # A backend that shows what it was sent would show the client what is only for the backend.
 NEVER_PASSED: Final = frozenset({"TRACE", "TRACK", "CONNECT"})
@@ -135,12 +136,14 @@ class Proxy(msgspec.Struct):
         user: User,
         check: Check,
         by_cookie: bool = False,
+        refers: bool = True,
     ) -> None:
         """Relay until the response is complete, the client disconnects, or *check* refuses.
 
         *more*: the headers for the backend that differ each time. *check*: see `Watch`.
         *by_cookie*: a browser's session brought the request, so that the response is for that
-        browser alone. Raises `MintageError` only before anything was sent to the client.
+        browser alone. *refers*: whether the response gets the reference of its request here. Raises
+        `MintageError` only before anything was sent to the client.
         """
         pool = course.pool
         exchange = self.ask(course, more, body, user)
@@ -148,7 +151,7 @@ class Proxy(msgspec.Struct):
         ended = False
         try:
             answer = await exchange.answer()
-            await send(_start(answer, course, by_cookie=by_cookie))
+            await send(_start(answer, course, by_cookie=by_cookie, refers=refers))
             try:
                 if answer.complete:
                     await send({"type": "http.response.body", "body": await answer.chunk()})
@@ -204,36 +207,42 @@ class Proxy(msgspec.Struct):
             stream.stop()
 
 
-def _start(answer: Connection, course: Course, *, by_cookie: bool) -> Message:
+def _start(answer: Connection, course: Course, *, by_cookie: bool, refers: bool) -> Message:
     if not (by_cookie or answer.status in _WITHOUT_CONTENT) and answer.headers:
         passed = _passed[*map(_name_of, answer.headers)]
         if passed is not None:
-            headers = [*compress(answer.headers, passed), *_FOR_ANY_PAGE]
+            reference = reference_of_response(answer.status, answer.headers) if refers else ()
+            headers = [*compress(answer.headers, passed), *_FOR_ANY_PAGE, *reference]
             return {"type": "http.response.start", "status": answer.status, "headers": headers}
-    headers = to_client(
-        answer.headers,
-        asked=course.asked,
-        backend=course.pool.base,
-        public=course.resource.identifier,
+    headers = without_reference(
+        to_client(
+            answer.headers,
+            asked=course.asked,
+            backend=course.pool.base,
+            public=course.resource.identifier,
+        )
     )
     if answer.status in _WITHOUT_CONTENT:
         # It may state the length of another response; servers here rely on it.
         headers = [header for header in headers if header[0] != b"content-length"]
     headers = private(headers) if by_cookie else readable(headers)
+    if refers:
+        headers += reference_of_response(answer.status, headers)
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
 
 
 class _Passed(BoundedMemory[tuple[bytes, ...], tuple[bool, ...] | None]):
     """By the names of a backend's headers: which of these a client gets; None if values decide.
 
-    `to_client` and `readable` say so. Backends send the same few names.
+    `to_client`, `readable` and `without_reference` say so. Backends send the same few names.
     """
 
     def __missing__(self, names: tuple[bytes, ...]) -> tuple[bool, ...] | None:
         passed = None
         if _DECIDED_BY_VALUE.isdisjoint(names):
             numbered = [(name, b"%d" % at) for at, name in enumerate(names)]
-            kept = {*readable(to_client(numbered, asked="", backend="", public=""))}
+            told = without_reference(to_client(numbered, asked="", backend="", public=""))
+            kept = {*readable(told)}
             passed = tuple(header in kept for header in numbered)
         if len(b"".join(names)) <= _USUAL_NAMES:
             self[names] = passed

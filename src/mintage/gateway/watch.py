@@ -151,14 +151,25 @@ class Sending(Lasting):
     *began*: the message that it began with.
     """
 
-    __slots__ = ("_send", "began")
+    __slots__ = ("_send", "_send_body", "began")
 
     _send: Send
+    _send_body: Send
     began: Message | None
 
-    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run *app*. Once its response has begun, end it when the check refuses."""
-        self._send, self.began = send, None
+    async def run(
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        send_body: Send | None = None,
+    ) -> None:
+        """Run *app*. Once its response has begun, end it when the check refuses.
+
+        *send_body*: for the parts of its body, if *send* would only pass them on.
+        """
+        self._send, self._send_body, self.began = send, send_body or send, None
         try:
             with self:
                 await app(scope, receive, self)
@@ -182,7 +193,8 @@ class Sending(Lasting):
         if kind == "http.response.body":
             if not message.get("more_body", False):
                 self.stop()
-        elif kind in _BEGINNINGS:
+            return self._send_body(message)
+        if kind in _BEGINNINGS:
             self.began = message
             self.begin()
         elif kind == "websocket.close":

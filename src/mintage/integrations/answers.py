@@ -8,14 +8,16 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from mintage.web.cors import readable
+from mintage.web.references import reference_of_response, referring, without_reference
 
 _BEGINS: Final = frozenset({"websocket.accept", "websocket.close", "websocket.http.response.start"})
 
 
 class Outward:
-    """*send* for pages of any origin, with the *nonce* for the client's next proof.
+    """*send* for what begins a response: pages of any origin may read it.
 
-    *begun*: whether the response has begun, so that it can't be refused any more.
+    It gets the *nonce* for the client's next proof, and the reference of its request. *begun*:
+    whether the response has begun, so that it can't be refused any more.
     """
 
     __slots__ = ("_send", "begun", "nonce")
@@ -29,12 +31,14 @@ class Outward:
         kind = message["type"]
         if kind == "http.response.start":
             self.begun = True
-            headers = readable(message.get("headers", []))
+            headers = readable(without_reference(message.get("headers", ())))
+            headers += reference_of_response(message["status"], headers)
             if self.nonce is not None:
                 headers.append((b"dpop-nonce", self.nonce.encode()))
             message = {**message, "headers": headers}
         elif kind in _BEGINS:
             self.begun = True
+            return referring(self._send)(message)
         return self._send(message)
 
 

@@ -23,7 +23,7 @@ from mintage.gateway.paths import Match, begins_like_ours
 from mintage.gateway.proven import PROVEN, as_bearer
 from mintage.gateway.watch import Sending
 from mintage.integrations.answers import Outward, answer, as_request
-from mintage.integrations.judged import Judged
+from mintage.integrations.judged import Asked, Judged
 from mintage.integrations.lifespans import lifespan_within
 from mintage.integrations.path_interpretations import Places, located, public_path
 from mintage.integrations.user import PerGrant, Table, User, config_of
@@ -36,6 +36,7 @@ from mintage.web.cors import PREFLIGHT, is_preflight
 from mintage.web.current_request import CURRENT, RESOURCE, note_endpoint, note_tally
 from mintage.web.edge import error_response, failure_of
 from mintage.web.limits import check_size
+from mintage.web.references import referring
 
 PASSED: Final = "mintage.passed"  # in a scope: it went through the middleware
 _USER: Final = "mintage.user"
@@ -280,12 +281,13 @@ class Guard:
             app: ASGIApp = partial(known.answer, known.judged, head)
         else:
             app, known = partial(self._answer, running, head), None
-        return await running.router.requests(app, scope, receive, send, head, known)
+        return await running.router.requests(app, scope, receive, send, head, known, names=False)
 
     async def _answer(
-        self, running: Running, head: Head, scope: Scope, receive: Receive, send: Send
+        self, running: Running, head: Head, scope: Scope, receive: Receive, outward: Send
     ) -> None:
         self.login.tell_of_shadows(scope)
+        send = referring(outward)
         if scope["type"] == "http" and running.answers_at(public_path(scope)):
             return await self.login.mintage(located(kept_from_logs(scope)), receive, send)
         try:
@@ -303,7 +305,7 @@ class Guard:
             return await PREFLIGHT(scope, receive, send)
         note_tally(running.telemetry.of_resource(found.target.path))
         judged = Judged(running, scope.get("root_path", ""), found)
-        return await self._answer_of(running)(judged, head, scope, receive, send)
+        return await self._answer_of(running)(judged, head, scope, receive, outward)
 
     @asynccontextmanager
     async def _lifespan(self, scope: Scope) -> AsyncIterator[None]:
@@ -328,40 +330,34 @@ class Guard:
         guard, is_http = running.gateway.guard, scope["type"] == "http"
         incoming, outward, headers = Incoming(receive), Outward(send), scope["headers"]
         method = scope["method"] if is_http else "GET"
-
-        async def refuse(error: MintageError) -> None:
-            response = guard.refusal(error, as_request(scope), resource, slash=rest == "/")
-            await answer(response, scope, receive, outward)
-
         try:
             screened = judged.screened
             if screened is None:
                 screened = guard.screen(headers, resource, method=method, path=rest)
-            admit = partial(
-                guard.admit, headers, resource, method=method, path=rest, incoming=incoming,
-                websocket=not is_http, screened=screened,
-            )  # fmt: skip
-            access = guard.at_hand(screened, resource) or await admit()
+            asked = Asked(guard, headers, resource, method, rest, incoming, not is_http, screened)
+            access = guard.at_hand(screened, resource) or await asked.admit()
             if judged.screened is None and is_http:
                 judged.screened = screened
                 self._keep(head, judged)
-            receive, send, outward.nonce = incoming.onward, outward, access.next_nonce
+            outward.nonce = access.next_nonce
             if access.cnf is not None:
                 scope, token = as_bearer(scope)
                 PROVEN.set(token)
-            if resource.filter_lists and is_http:
-                may_call = guard.may_call(access, resource, rest)
-                send = ListFilter(send, may_call, refuse, method, scope["path"])
-                scope = {**scope, "headers": asking_for_plain(scope["headers"])}
-            scope = self._with_user(running, access, resource, scope)
-            watch, still_good = running.gateway.proxy.watch, partial(admit, again=True)
-            return await Sending(watch, still_good).run(self.app, scope, receive, send)
+            sending = Sending(running.gateway.proxy.watch, asked)
+            user_scope = self._with_user(running, access, resource, scope)
+            if not (resource.filter_lists and is_http):
+                return await sending.run(self.app, user_scope, incoming.onward, outward, send)
+            refuse = partial(_refuse, judged, scope, receive, outward)
+            may_call = guard.may_call(access, resource, rest)
+            filtering = ListFilter(outward, may_call, refuse, method, scope["path"])
+            plain = {**user_scope, "headers": asking_for_plain(scope["headers"])}
+            return await sending.run(self.app, plain, incoming.onward, filtering)
         except ClientGone:
             return None
         except MintageError as error:
             if outward.begun:
                 raise
-            return await refuse(error)
+            return await _refuse(judged, scope, receive, outward, error)
 
     def _keep(self, head: Head, judged: Judged) -> None:
         """Remember what was judged of *head*, for requests that have the same."""
@@ -385,6 +381,14 @@ class Guard:
         user = User.of(access, resource, running.site.hierarchy, running.vault)
         described = {PASSED: True, _USER: user, **self.describe(headers, user)}
         return self._described.keep(access, (user, described))
+
+
+async def _refuse(
+    judged: Judged, scope: Scope, receive: Receive, outward: Outward, error: MintageError
+) -> None:
+    guard, found = judged.running.gateway.guard, judged.found
+    response = guard.refusal(error, as_request(scope), found.target, slash=found.rest == "/")
+    await answer(response, scope, receive, outward)
 
 
 def user_of(scope: Scope) -> User:

@@ -71,7 +71,7 @@ class CurrentRequest(msgspec.Struct):
     def answered(self, status: int, lasting: Lasting = "") -> None:
         """Count its response, which begins now, unless that is done. Call `over` at its end."""
         tally = self.tally
-        if tally is None:
+        if tally is None or self._lasting:
             return
         tally.of_status[status](perf_counter() - self.began)
         if lasting:
