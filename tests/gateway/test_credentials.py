@@ -158,7 +158,7 @@ class TestSignedIdentity:
         await running.vault.revocation.revoke(handle, opened.grant.login.client_id)
         resource = world.running.site.resources[0]
         access = Access(opened, ("tools",), ends_at=int(world.clock()) + 60)
-        headers, _ = await credentials.of(access, resource)
+        headers = (await credentials.of(access, resource)).identity
         assert b"x-identity-token" in dict(headers)
         assert not credentials.signed
 

@@ -12,7 +12,13 @@ from mintage.concurrency.single_flight import SingleFlight
 from mintage.errors import AccessDenied, InvalidToken, UpstreamRefused
 from mintage.events.event import Emit, Party, ignore
 from mintage.events.tokens import TokenExchanged, TokenExchangeRefused
-from mintage.gateway.headers import MAX_GROUP_BYTES, RawHeaders, identity_headers
+from mintage.gateway.headers import (
+    MAX_GROUP_BYTES,
+    RawHeaders,
+    identity_headers,
+    lines_to_backend,
+    of_the_user,
+)
 from mintage.grants.delegation import Actors, act_claim
 from mintage.grants.handles import Handle, store_key
 from mintage.grants.states import Identity, UpstreamTokens, in_memory
@@ -91,6 +97,39 @@ class IdentitySigner(msgspec.Struct, frozen=True):
         return sign(msgspec.json.encode(payload), header=header, signer=self.key.signer)
 
 
+class Told(msgspec.Struct):
+    """What a backend is told of a user: who it is, and the *token* for the backend's own requests.
+
+    *identity* is read-only. No *token*: None.
+    """
+
+    identity: RawHeaders
+    token: str | None
+    _lines: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Told({[name for name, _ in self.identity]}, …)"  # no token in a log
+
+    @property
+    def authorization(self) -> str | None:
+        """The value of the header ``Authorization``."""
+        return None if self.token is None else f"Bearer {self.token}"
+
+    @property
+    def headers(self) -> RawHeaders:
+        """A new list."""
+        return of_the_user(self.identity, self.authorization)
+
+    def lines(self) -> bytes:
+        """The headers as bytes. Raises as `lines_to_backend` does."""
+        if self._lines is None:
+            self._lines = lines_to_backend(self.headers)
+        return self._lines
+
+
+NOTHING: Final = Told([], None)
+
+
 class _Kept(NamedTuple):
     """*made_of*: the grant or tokens that it came from. It is invalid for any other."""
 
@@ -123,25 +162,27 @@ class BackendCredentials:
         default_factory=lambda: BoundedMemory(_MAX_KEPT), repr=False
     )
     _flights: SingleFlight[str] = field(default_factory=SingleFlight)
-    _derived: str = field(init=False, repr=False)
+    _headers: str = field(init=False, repr=False)
+    _without_token: str = field(init=False, repr=False)
+    _with_token: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # Other settings may leave room for other groups.
-        self._derived = f"identity headers of {self.group_bytes}"
+        self._headers = f"identity headers of {self.group_bytes}"
+        self._without_token, self._with_token = f"{self._headers}, told", f"{self._headers}, token"
 
-    def at_hand(self, access: Access, resource: Resource) -> tuple[RawHeaders, str | None] | None:
+    def at_hand(self, access: Access, resource: Resource) -> Told | None:
         """What `of` returns, if nobody need be asked for it. Otherwise None."""
         kind = resource.credential
+        if kind == "upstream":
+            tokens = self.vault.upstream_at_hand(access.opened)
+            return None if tokens is None else self._told(access, resource, tokens.access_token)
         if kind == "identity":
-            return self._identity(access, resource), None
-        if kind == "none":
-            return [], None
-        if kind == "upstream" and (tokens := self.vault.upstream_at_hand(access.opened)):
-            return self._identity(access, resource), f"Bearer {tokens.access_token}"
-        return None
+            return self._told(access, resource, None)
+        return NOTHING if kind == "none" else None
 
-    async def of(self, access: Access, resource: Resource) -> tuple[RawHeaders, str | None]:
-        """(identity headers, Authorization) for a backend.
+    async def of(self, access: Access, resource: Resource) -> Told:
+        """What the backend of *resource* is told of the user of *access*.
 
         Raises `InvalidToken` if the upstream has ended the login, `AccessDenied` if nobody logged
         in there or it issues no token for the backend, and `UpstreamError` if it can't be asked.
@@ -154,7 +195,7 @@ class BackendCredentials:
             token = await self._exchange(access, resource, resource.id_jag)
         else:
             token = (await fresh_upstream(access.opened, self.vault)).access_token
-        return self._identity(access, resource), f"Bearer {token}"
+        return self._told(access, resource, token)
 
     def refused(self, access: Access, resource: Resource) -> None:
         """The backend refuses the exchanged token of *access*: the next request gets a new one.
@@ -170,18 +211,26 @@ class BackendCredentials:
         if kept is not None and self.steady() - kept.since >= _YOUNG:
             del of_grant[wanted]
 
-    def _identity(self, access: Access, resource: Resource) -> RawHeaders:
-        """Read-only: it is kept beside the identity."""
+    def _told(self, access: Access, resource: Resource, token: str | None) -> Told:
+        """It is kept beside the identity, for as long as the token stays the same."""
         who = access.opened.grant.login.identity
-        headers: RawHeaders | None = who.derived.get(self._derived)
+        if self.signer is not None:
+            signed = self._signed_for(access, resource, self.signer)
+            return Told([*self._identity(who), (_IDENTITY_NAME, signed.encode())], token)
+        name = self._with_token if token is not None else self._without_token
+        told: Told | None = who.derived.get(name)
+        if told is None or told.token is not token:
+            told = who.derived[name] = Told(self._identity(who), token)
+        return told
+
+    def _identity(self, who: Identity) -> RawHeaders:
+        """Read-only: it is kept beside the identity."""
+        headers: RawHeaders | None = who.derived.get(self._headers)
         if headers is None:
             told = identity_headers(who, self.group_bytes)
             headers = [(name.encode(), value.encode("latin-1")) for name, value in told.items()]
-            who.derived[self._derived] = headers
-        if self.signer is None:
-            return headers
-        signed = self._signed_for(access, resource, self.signer)
-        return [*headers, (_IDENTITY_NAME, signed.encode())]
+            who.derived[self._headers] = headers
+        return headers
 
     def _signed_for(self, access: Access, resource: Resource, signer: IdentitySigner) -> str:
         told = access.delegation

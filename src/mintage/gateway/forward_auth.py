@@ -201,7 +201,8 @@ class ForwardAuth:
             screened=screened,
         )
         told = self._credentials.at_hand(access, resource)
-        identity, authorization = told or await self._credentials.of(access, resource)
+        told = told or await self._credentials.of(access, resource)
+        identity, authorization = told.identity, told.authorization
         token = self._no_token
         if identity and identity[-1][0] == _TOKEN_NAME:
             identity, token = identity[:-1], identity[-1:]

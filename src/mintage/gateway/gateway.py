@@ -15,7 +15,7 @@ from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import AccessDenied, InvalidToken, NotFound
 from mintage.gateway.access_guard import AccessGuard, PageOf, Screened
 from mintage.gateway.backend import Backend, Sessions
-from mintage.gateway.headers import RawHeaders, of_the_client, of_the_user, to_backend
+from mintage.gateway.headers import RawHeaders, of_the_client, to_backend
 from mintage.gateway.heads import Head, Keep
 from mintage.gateway.http1.connection import BackendError
 from mintage.gateway.http1.pool import Pool
@@ -168,15 +168,17 @@ class Gateway:
                     scope["headers"], resource, method=scope["method"], path=found.rest
                 )
             guard, screened = self.guard, judged.screened
-            access = guard.at_hand(screened, resource) or await guard.admit(
-                scope["headers"],
-                resource,
-                method=scope["method"],
-                path=found.rest,
-                incoming=incoming,
-                screened=screened,
-            )
-            receive = incoming.onward
+            access = guard.at_hand(screened, resource)
+            if access is None:
+                access = await guard.admit(
+                    scope["headers"],
+                    resource,
+                    method=scope["method"],
+                    path=found.rest,
+                    incoming=incoming,
+                    screened=screened,
+                )
+                receive = incoming.onward
             if access.next_nonce is not None:
                 send = with_next_nonce(send, access.next_nonce)
             if judged.is_wrapped:
@@ -192,12 +194,8 @@ class Gateway:
             forwarding = proxy.forward(
                 course,
                 course.body(receive, head.varying.get(_LENGTH)),
-                _own(
-                    credentials.at_hand(access, resource) or await credentials.of(access, resource),
-                    scope,
-                    head,
-                    backend.passing.lets,
-                ),
+                credentials.at_hand(access, resource) or await credentials.of(access, resource),
+                _own(scope, head, backend.passing.lets),
                 scope,
                 send,
                 user=access.user,
@@ -211,11 +209,15 @@ class Gateway:
         except ClientGone:
             return None
         except Exception as error:  # noqa: BLE001  (the outermost edge: all of it is logged)
-            request = Request(scope)
-            response = self.refusal(error, request, backend)
-            if isinstance(error, NoToken) and self.page is not None and not resource.browser:
-                response = self.page(request, resource, response)
+            response = self._refused(error, Request(scope), backend)
             await response(scope, receive, for_any_origin(referring(outward)))
+
+    def _refused(self, error: Exception, request: Request, backend: Backend) -> Response:
+        """As `refusal`, or a page for a browser without a token where only programs have one."""
+        response = self.refusal(error, request, backend)
+        if isinstance(error, NoToken) and self.page is not None and not backend.resource.browser:
+            return self.page(request, backend.resource, response)
+        return response
 
     def _course(self, scope: Scope, head: Head, found: Match[Backend]) -> Course:
         """Where the request goes, in the form that was judged."""
@@ -371,13 +373,13 @@ class Gateway:
 
     async def _headers(self, scope: Scope, found: Match[Backend], access: Access) -> RawHeaders:
         """The headers for the backend. Raises `MintageError` if its credential is not to be had."""
-        identity, authorization = await self.proxy.credentials.of(access, found.target.resource)
+        told = await self.proxy.credentials.of(access, found.target.resource)
         client = scope.get("client")
         filters = found.target.resource.filter_lists
         return to_backend(
             asking_for_plain(scope["headers"]) if filters else scope["headers"],
-            identity=identity,
-            authorization=authorization,
+            identity=told.identity,
+            authorization=told.authorization,
             client_host=client[0] if client else None,
             scheme=self._public.scheme,
             host=self._public.netloc,
@@ -413,17 +415,9 @@ def _with_access(sessions: Sessions, access: Access) -> ASGIApp:
     return app
 
 
-def _own(
-    told: tuple[RawHeaders, str | None], scope: Scope, head: Head, lets: Mapping[bytes, bool]
-) -> RawHeaders:
-    """The headers for the backend that are this request's own.
-
-    They are what the backend is *told* of the user, and those that the backend *lets* pass of what
-    differs each time.
-    """
-    own = of_the_user(*told)
-    if varying := head.varying:
-        own += [header for header in varying.items() if lets[header[0]]]
+def _own(scope: Scope, head: Head, lets: Mapping[bytes, bool]) -> RawHeaders:
+    """The headers for the backend that are this request's own, of those that it *lets* pass."""
+    own = [header for header in head.varying.items() if lets[header[0]]] if head.varying else []
     if lets[_REFERENCE]:
         own.append((_REFERENCE, scope[REFERENCE].encode()))
     return own

@@ -14,6 +14,7 @@ from mintage.errors import InvalidRequest
 from mintage.gateway.header_names import ALL, HOP_BY_HOP, Passing, named_by_connection
 from mintage.grants.states import Identity
 from mintage.web.cookie_header import cookie_pairs, set_cookie_name
+from mintage.web.header_lines import lines_of
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -98,6 +99,15 @@ def of_the_user(identity: RawHeaders, authorization: str | None) -> RawHeaders:
     if authorization is None:
         return [*identity]
     return [*identity, (b"authorization", authorization.encode("latin-1"))]
+
+
+def lines_to_backend(headers: RawHeaders) -> bytes:
+    """*headers* as bytes. Raises `InvalidRequest` for a line break in one."""
+    # It would begin a line of its own, which could say whatever it likes.
+    try:
+        return lines_of(headers)
+    except ValueError as error:
+        raise InvalidRequest("a header holds a line break") from error
 
 
 @lru_cache(maxsize=1024)

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mintage.concurrency.bounded_memory import BoundedMemory
 from mintage.errors import MethodNotAllowed, MintageError
-from mintage.gateway.credentials import BackendCredentials
+from mintage.gateway.credentials import BackendCredentials, Told
 from mintage.gateway.headers import RawHeaders, to_client
 from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.http1.pool import Begun, Pool, User
@@ -70,13 +70,17 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
         return Body.of(receive, length, chunked=self.begun.chunked)
 
 
-Ask: TypeAlias = Callable[[Course, RawHeaders, Body, User], Exchange]
-"""Makes a request to a backend: from its course, more headers, its body and its user."""
+Ask: TypeAlias = Callable[[Course, Told, RawHeaders, Body, User], Exchange]
+"""Makes a request to a backend.
+
+From its course, what the backend is told of the user, more headers, its body and its user.
+"""
 
 
-def ask(course: Course, more: RawHeaders, body: Body, user: User) -> BackendRequest:
+def ask(course: Course, told: Told, more: RawHeaders, body: Body, user: User) -> BackendRequest:
     begun = course.begun
-    return BackendRequest(course.pool, begun.method, begun.head(more), body, user, course.tally)
+    head = begun.head(more, told.lines())
+    return BackendRequest(course.pool, begun.method, head, body, user, course.tally)
 
 
 def _uncounted(_: Resource) -> None:
@@ -129,6 +133,7 @@ class Proxy(msgspec.Struct):
         self,
         course: Course,
         body: Body,
+        told: Told,
         more: RawHeaders,
         scope: Scope,
         send: Send,
@@ -140,14 +145,14 @@ class Proxy(msgspec.Struct):
     ) -> None:
         """Relay until the response is complete, the client disconnects, or *check* refuses.
 
-        *more*: the headers for the backend that differ each time. *check*: see `Watch`.
-        *by_cookie*: a browser's session brought the request, so that the response is for that
-        browser alone. *refers*: whether the response gets the reference of its request here. Raises
-        `MintageError` only before anything was sent to the client.
+        *told*: of the user. *more*: the headers for the backend that differ each time. *check*: see
+        `Watch`. *by_cookie*: a browser's session brought the request, so that the response is for
+        that browser alone. *refers*: whether the response gets the reference of its request here.
+        Raises `MintageError` only before anything was sent to the client.
         """
         pool = course.pool
-        exchange = self.ask(course, more, body, user)
-        del more  # they are sent, and the response may last
+        exchange = self.ask(course, told, more, body, user)
+        del told, more  # they are sent, and the response may last
         ended = False
         try:
             answer = await exchange.answer()

@@ -7,6 +7,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mintage.gateway.access_guard import AccessGuard, Screened
+from mintage.gateway.credentials import NOTHING, Told
 from mintage.gateway.header_names import Passing
 from mintage.gateway.headers import RawHeaders
 from mintage.gateway.http1.connection import Connection
@@ -88,25 +89,29 @@ class TracedRequests(msgspec.Struct, frozen=True):
     ask: Ask
     probe: Probe
 
-    def __call__(self, course: Course, more: RawHeaders, body: Body, user: User) -> Exchange:
+    def __call__(
+        self, course: Course, told: Told, more: RawHeaders, body: Body, user: User
+    ) -> Exchange:
         asked = course.begun.method, course.pool.target.url
         step = self.probe.step(BACKEND, course.resource.path, detail=asked)
         step.__enter__()
         try:
-            request = self.ask(*self._passed_on(course, more), body, user)
+            request = self.ask(*self._passed_on(course, told, more), body, user)
         except BaseException as error:
             _end(step, error)
             raise
         return _TracedRequest(request, step)
 
-    def _passed_on(self, course: Course, more: RawHeaders) -> tuple[Course, RawHeaders]:
+    def _passed_on(
+        self, course: Course, told: Told, more: RawHeaders
+    ) -> tuple[Course, Told, RawHeaders]:
         """The headers with this trace, unless the operator keeps trace headers from the backend."""
         tracer, pool, begun = self.probe.tracer, course.pool, course.begun
         if tracer is None or not _may_know(pool.target.drop_headers, pool.target.pass_headers):
-            return course, more
-        headers = tracer.passed_on([*begun.headers, *more])
+            return course, told, more
+        headers = tracer.passed_on([*begun.headers, *told.headers, *more])
         begun = pool.begin(begun.method, begun.target, headers, chunked=begun.chunked)
-        return msgspec.structs.replace(course, begun=begun), []
+        return msgspec.structs.replace(course, begun=begun), NOTHING, []
 
 
 @lru_cache

@@ -12,12 +12,11 @@ from typing import Final, TypeVar
 import msgspec
 
 from mintage.errors import InvalidRequest
-from mintage.gateway.headers import RawHeaders
+from mintage.gateway.headers import RawHeaders, lines_to_backend
 from mintage.gateway.http1.connection import BackendError, Connection
 from mintage.gateway.http1.slow_requests import SlowRequests
 from mintage.network.tcp import notice_its_end
 from mintage.site.targets import HttpTarget
-from mintage.web.header_lines import lines_of
 
 # uvicorn and Node hang up after five seconds. A request that meets the hang-up on its way is
 # lost, and one with effects can't be sent again.
@@ -45,17 +44,12 @@ class Begun(msgspec.Struct, frozen=True):
     chunked: bool
     raw: bytes
 
-    def head(self, more: RawHeaders) -> bytes:
-        """The whole head, with *more* headers. Raises `InvalidRequest` for a line break in one."""
-        return b"%b%b\r\n\r\n" % (self.raw, _lines(more))
+    def head(self, more: RawHeaders, lines: bytes = b"") -> bytes:
+        """The whole head, with *more* headers behind *lines*, which are whole headers already.
 
-
-def _lines(headers: RawHeaders) -> bytes:
-    # A line break in a value would begin a line of its own, which could say whatever it likes.
-    try:
-        return lines_of(headers)
-    except ValueError as error:
-        raise InvalidRequest("a header holds a line break") from error
+        Raises `InvalidRequest` for a line break in one.
+        """
+        return b"%b%b%b\r\n\r\n" % (self.raw, lines, lines_to_backend(more))
 
 
 class Pool:
@@ -87,7 +81,9 @@ class Pool:
             raise InvalidRequest("the path or query holds a character that must be percent-encoded")
         line = b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target, self._authority)
         framing = [(b"transfer-encoding", b"chunked")] if chunked else []
-        return Begun(method, target, headers, chunked, line + _lines([*headers, *framing]))
+        return Begun(
+            method, target, headers, chunked, line + lines_to_backend([*headers, *framing])
+        )
 
     def take(self, user: User) -> Connection | None:
         """Take a place for one request of *user*; `give` it back in any case.
