@@ -50,6 +50,33 @@ async def ask(world: World, method: str = "GET", **sent: Any) -> httpx2.Response
 @pytest.mark.parametrize(
     "answer",
     [
+        OK,
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        HEAD + b"x-request-id: theirs\r\nX-Request-Id: theirs\r\ncontent-length: 2\r\n\r\nok",
+        HEAD + b"x-request-id: theirs\r\nset-cookie: a=b\r\ncontent-length: 2\r\n\r\nok",
+        HEAD + b"x-request-id: theirs\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
+    ],
+    ids=["usual", "no content", "one of its own", "a cookie", "a fault"],
+)
+async def test_has_the_reference_of_its_request_and_no_other(
+    world: World, backend: Scripted, answer: bytes
+) -> None:
+    """When its head is known, too. Without a token it has one as well."""
+    backend.answers = [answer]
+    token = await access_token(world)
+    refused = await world.http.get(world.resource)
+    sent = {"authorization": f"Bearer {token}"}
+    found = [await world.http.get(world.resource, headers=sent) for _ in range(3)]
+    references = [each.headers.get_list("x-request-id") for each in (refused, *found)]
+    assert [len(each) for each in references] == [1] * 4
+    named = {reference for [reference] in references}
+    assert len(named) == 4
+    assert "theirs" not in named
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
         HEAD + b"content-length: 2\r\ncontent-length: 2\r\n\r\nok",
         HEAD + b"content-length: 2\r\ncontent-length: 4\r\n\r\nokok",
         HEAD + b"content-length: 2, 2\r\n\r\nok",

@@ -62,9 +62,12 @@ class Cycle(msgspec.Struct, eq=False):
         self.buffered += len(body)
         self._tell()
 
-    def finish(self) -> None:
-        """The request's body is complete."""
+    def finish(self, body: bytes = b"") -> None:
+        """The request's body is complete, with *body* as the last part."""
         self.more_body = False
+        if body:
+            self._body.append(body)
+            self.buffered += len(body)
         self._tell()
 
     def abandon(self) -> None:

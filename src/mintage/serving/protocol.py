@@ -143,12 +143,16 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else None
 
     def data_received(self, data: bytes) -> None:
+        if self._left and not (data := self._behind_body(data)):
+            return None
         phase = self._phase
         key: Key = None
         body, left = b"", 0
         if not self._fruitless and (phase is _IDLE or phase is _NEW):
             known = self.known
-            if data.endswith(END) and (parsed := known.get(data)) is not None:
+            # Others mostly have a body, and are not known by all of their bytes.
+            is_bare = data.endswith(END) and data.startswith(b"GET ")
+            if is_bare and (parsed := known.get(data)) is not None:
                 return self._begin(parsed, 0, b"")
             key, body, left = split(data)
             if (parsed := known.get(key)) is not None:
@@ -157,15 +161,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._fruitless += self._read
         if phase is _REFUSED:
             return self._linger()
-        if self._left and not (data := self._behind_body(data)):
-            return None
-        try:
-            self._parse(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            key = None  # it was read by another parser
-            self._upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(self._why or MALFORMED)
+        if not self._parse(data):
+            key = None
         bounds = self.bounds
         if self._fruitless > bounds.max_head_bytes or len(self.headers) > bounds.max_headers:
             self._refuse(HEAD_TOO_LARGE)
@@ -173,10 +170,18 @@ class BoundedProtocol(HttpToolsProtocol):
             self.known.keep(key, len(body) + left, self._parsed)
         return None
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> bool:
+        """Let the parser read *data*. Returns whether no other had to read a part of it."""
         if self._phase is _ANSWER and not self.cycle.keep_alive:
-            return  # behind the connection's last request nothing is read (RFC 9112 §9.6)
-        (self.parser or self._new_parser()).feed_data(data)
+            return True  # behind the connection's last request nothing is read (RFC 9112 §9.6)
+        try:
+            (self.parser or self._new_parser()).feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+            return False
+        except httptools.HttpParserError:
+            self._refuse(self._why or MALFORMED)
+        return True
 
     def _linger(self) -> None:
         """It was refused, and may read why, but not send without end."""
@@ -200,14 +205,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _behind_body(self, data: bytes) -> bytes:
         """Take from *data* what they have of the body, and return what is behind it."""
-        left = self._left
-        body = data[:left]
-        self._left = left = left - len(body)
-        self.on_body(body)
-        if left:
+        size = self._left
+        self._left = max(0, size - len(data))
+        if self._left:
+            self.on_body(data)
             return b""
-        self.on_message_complete()
-        return data[len(body) :]
+        self.on_message_complete(data[:size])
+        return data[size:]
 
     @property
     def idle(self) -> int | None:
@@ -399,7 +403,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle.buffered > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
 
-    def on_message_complete(self) -> None:
+    def on_message_complete(self, body: bytes = b"") -> None:
+        """*body*: the last part of it, if that came at once with its end."""
         self._fruitless = 0
         if self._upgrading:
             return
@@ -408,7 +413,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._phase = _IDLE
             return
         self._phase = _ANSWER
-        self.cycle.finish()
+        self.cycle.finish(body)
+        if body and self.cycle.buffered > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
