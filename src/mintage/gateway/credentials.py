@@ -98,9 +98,9 @@ class IdentitySigner(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct):
-    """What a backend is told of a user: who it is, and the *token* for the backend's own requests.
+    """What a backend learns about a user, and the *token* for its own requests, if it gets one.
 
-    *identity* is read-only. No *token*: None.
+    *identity*: who the user is, read-only.
     """
 
     identity: RawHeaders
@@ -182,7 +182,7 @@ class BackendCredentials:
         return NOTHING if kind == "none" else None
 
     async def of(self, access: Access, resource: Resource) -> Told:
-        """What the backend of *resource* is told of the user of *access*.
+        """What the backend of *resource* learns about the user of *access*.
 
         Raises `InvalidToken` if the upstream has ended the login, `AccessDenied` if nobody logged
         in there or it issues no token for the backend, and `UpstreamError` if it can't be asked.

@@ -73,7 +73,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
 Ask: TypeAlias = Callable[[Course, Told, RawHeaders, Body, User], Exchange]
 """Makes a request to a backend.
 
-From its course, what the backend is told of the user, more headers, its body and its user.
+From its course, what the backend learns about the user, more headers, its body and its user.
 """
 
 
@@ -145,7 +145,7 @@ class Proxy(msgspec.Struct):
     ) -> None:
         """Relay until the response is complete, the client disconnects, or *check* refuses.
 
-        *told*: of the user. *more*: the headers for the backend that differ each time. *check*: see
+        *told*: about the user. *more*: headers for the backend that differ each time. *check*: see
         `Watch`. *by_cookie*: a browser's session brought the request, so that the response is for
         that browser alone. *refers*: whether the response gets the reference of its request here.
         Raises `MintageError` only before anything was sent to the client.
