@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -180,6 +182,32 @@ def test_with_a_configuration_it_says_what_that_server_would(tmp_path: Path) -> 
     for answer in (found, forged):
         assert JTI.encode() not in answer.stdout
         assert SECRET.encode() not in answer.stdout + answer.stderr
+
+
+async def test_with_a_configuration_it_needs_no_secret_of_others(tmp_path: Path) -> None:
+    """An administrator may have no other than the root secret and the key that signs."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for name, content in (("secret", SECRET.encode()), ("key.pem", pem)):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o600)
+    file = tmp_path / "mintage.toml"
+    file.write_text(
+        'issuer = "https://auth.example.com"\nsecret = "file:secret"\nstore = "sqlite://m.db"\n'
+        '[tokens]\nsigning_key = "file:key.pem"\n'
+        '[upstream]\nissuer = "https://login.example.com"\nclient_id = "m"\n'
+        'client_secret = "env:NOT_SET_HERE"\n'
+        '[[resource]]\npath = "/mcp"\nbackend = "http://127.0.0.1:1"\n'
+    )
+    async with Mintage(
+        load(file, environ={"NOT_SET_HERE": "of the provider"})
+    ).running() as running:
+        ours = await token_for(running, "https://auth.example.com/mcp", now=int(time.time()))
+        found = await asyncio.to_thread(mintage, "token", "inspect", ours, "--config", str(file))
+    assert inspect_token(ours, now=0).header["alg"] == "EdDSA"
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert "this server issued it" in found.stdout.decode()
+    assert "the login lives" in found.stdout.decode()
 
 
 async def test_with_a_store_it_says_whether_the_login_lives(tmp_path: Path) -> None:

@@ -13,14 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from mintage.app.opening import tokens_of
-from mintage.cli.opening import opened
+from mintage.cli.opening import opened_with
 from mintage.cli.settings_file import VARIABLE
 from mintage.cli.terminal import for_tables, harmless
 from mintage.errors import ConfigError, StoreError, TokenError
 from mintage.grants.handles import Handle, grant_id, store_key
 from mintage.grants.states import Reason
 from mintage.jwt.inspection import Check, Inspection, inspect_token
-from mintage.settings.load import load
+from mintage.settings.for_the_store import load_for_the_store
+from mintage.settings.load import Config
 from mintage.vault.values import Refused
 
 
@@ -51,8 +52,9 @@ def inspect(
     """Decode a token, and say why it is refused.
 
     It shows each claim and each check, and which of them fails. No key is needed, and nothing
-    is sent anywhere. A token on the command line stays in the shell's history; standard input
-    does not. Exit code 1 if the token would be refused.
+    is sent anywhere. With --config the root secret is needed, and tokens.signing_key if it is set.
+    A token on the command line stays in the shell's history; standard input does not. Exit code 1
+    if the token would be refused.
     """
     text = (standard_input() if token == "-" else token).strip()  # noqa: S105
     found = inspect_token(text, now=time.time())
@@ -92,7 +94,7 @@ def _unanswered(checks: Sequence[Check], verified: Sequence[Check]) -> list[Chec
 
 async def _as_server(token: str, path: Path) -> list[Check]:
     """What each check of a server with the configuration *path* says about *token*."""
-    config = load(path, existing=True)
+    config = load_for_the_store(path, verifies=True)
     tokens = tokens_of(config, time.time)
     try:
         handle, claims = tokens.read_any(token)
@@ -107,14 +109,14 @@ async def _as_server(token: str, path: Path) -> list[Check]:
             "good",
             f"this server issued it, for {place}; grant {grant}, generation {handle.generation}",
         ),
-        await _grant(handle, path),
+        await _grant(handle, config),
     ]
 
 
-async def _grant(handle: Handle, path: Path) -> Check:
+async def _grant(handle: Handle, config: Config) -> Check:
     """What the vault knows about the login of a token."""
     try:
-        async with opened(path) as here:
+        async with opened_with(config, existing=True) as here:
             found = await here.vault.live.authenticate(handle)
     except ConfigError as error:
         return Check("stage grant", "unknown", f"the store {error.advice}")

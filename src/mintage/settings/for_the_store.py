@@ -16,6 +16,7 @@ from mintage.settings.load import Config
 from mintage.settings.reading import settings_in
 from mintage.settings.root_secrets import root_secrets, secret_file
 from mintage.settings.sections import resources_of, trusted_issuers_of, upstreams_of
+from mintage.settings.signing_keys import read_signing_keys
 from mintage.settings.store import store_url
 from mintage.values import Secret
 
@@ -25,17 +26,23 @@ def load_for_the_store(
     *,
     existing: bool = True,
     unrecorded: Callable[[ConfigError], None] | None = None,
+    verifies: bool = False,
 ) -> Config:
     """What the TOML file *path* says about the store and its grants, for commands on the store.
 
     *existing*: see `load`. No secret but the root secret is read, because an administrator may have
     no other. *unrecorded*: for a command that is audited. The secrets of the audit trail are then
     read too; if they or its other settings can't be used, *unrecorded* gets the reason, and the
-    result has no audit trail. The result has no signing keys, and no credentials of a client or a
-    provider. Raises `ConfigError`.
+    result has no audit trail. *verifies*: for a command that verifies tokens. The signing keys are
+    then read too. The result has no credentials of a client or a provider. Raises `ConfigError`.
     """
     with settings_in(path, os.environ) as data:
-        return _for_the_store(convert(data), path.parent, existing=existing, unrecorded=unrecorded)
+        file, base = convert(data), path.parent
+        config = _for_the_store(file, base, existing=existing, unrecorded=unrecorded)
+        if not verifies:
+            return config
+        keys = read_signing_keys(file.tokens.signing_key, Sources(os.environ, base))
+        return msgspec.structs.replace(config, signing_keys=keys)
 
 
 def _for_the_store(
