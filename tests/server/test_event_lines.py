@@ -1,5 +1,7 @@
 """The log's line for a security event."""
 
+import json
+
 import pytest
 
 from mintage.events.event import Event, Party
@@ -8,6 +10,7 @@ from mintage.events.lines import log_event
 from mintage.events.logins import ConsentGiven
 from mintage.events.requests import RequestRefused
 from mintage.events.tokens import AssertionReplayed, TokenRefreshed, TokenReused
+from mintage.logs import JsonLines
 from mintage.values import ClientId, GrantId
 
 
@@ -45,6 +48,36 @@ def test_a_line_has_what_is_known(
     caplog.set_level("INFO", "mintage.events")
     log_event(event)
     assert caplog.messages == [event.action if line is None else f"{event.action}: {line}"]
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [
+        (
+            TokenRefreshed(party=_PARTY, repeated=True),
+            {"grant": "3wd6", "client_id": "ide", "provider": "oidc", "repeated": True},
+        ),
+        (
+            GrantEnded(party=Party(grant=GrantId("3wd6")), by="reuse", reason="code_replayed"),
+            {"grant": "3wd6", "by": "reuse", "reason": "code_replayed"},
+        ),
+        (
+            ConsentGiven(party=Party(client_id=ClientId("m" * 201))),
+            {"client_id": "m" * 200 + "…"},
+        ),
+        (ConsentGiven(), {}),
+    ],
+)
+def test_a_program_finds_what_is_known_as_members(
+    caplog: pytest.LogCaptureFixture, event: Event, fields: dict[str, object]
+) -> None:
+    """So that all lines of a grant can be selected by its id."""
+    caplog.set_level("INFO", "mintage.events")
+    log_event(event)
+    [record] = caplog.records
+    line = json.loads(JsonLines().format(record))
+    assert line.items() >= (fields | {"event": event.action}).items()
+    assert line.keys() == {"time", "level", "logger", "message", "event", *fields}
 
 
 def test_a_line_names_its_place_where_the_application_shows_it(

@@ -11,6 +11,10 @@ from mintage.events.tokens import AssertionReplayed, TokenReused
 
 log = logging.getLogger("mintage.events")
 
+EVENT: Final = "mintage_event"
+"""The attribute of a log record with its event: see `fields_of`, which a line of text does not
+need."""
+
 _OF_THEFT: Final = (TokenReused, AssertionReplayed)
 _MAX_CLIENT: Final = 200  # characters of a client_id; one that registered has about 100
 
@@ -37,10 +41,25 @@ def log_event(event: Event) -> None:
             told = f"{told}, {more}" if told else more
     line = f"{event.action}: {told}" if told else event.action
     # Not by `log.info`: it would look for its caller, which is always this function.
-    log.handle(log.makeRecord(log.name, level, __file__, _LINE, line, (), None, log_event.__name__))
+    record = log.makeRecord(log.name, level, __file__, _LINE, line, (), None, log_event.__name__)
+    setattr(record, EVENT, event)
+    log.handle(record)
 
 
 _LINE: Final = log_event.__code__.co_firstlineno
+
+
+def fields_of(event: Event) -> dict[str, object]:
+    """What the line of *event* says, as members of an object."""
+    party = event.party
+    fields: dict[str, object] = {
+        "event": event.action,
+        "grant": party.grant,
+        "client_id": party.client_id and _cut(party.client_id),
+        "provider": party.provider,
+    }
+    fields |= {name: getattr(event, name) for name in _more(type(event))}
+    return {name: value for name, value in fields.items() if value}
 
 
 @lru_cache(maxsize=64)
@@ -48,11 +67,15 @@ def _names(client_id: str | None, provider: str | None) -> str:
     """The client and the provider in a line."""
     told = []
     if client_id:
-        cut = "…" if len(client_id) > _MAX_CLIENT else ""
-        told.append(f"client {client_id[:_MAX_CLIENT]}{cut}")
+        told.append(f"client {_cut(client_id)}")
     if provider:
         told.append(f"provider {provider}")
     return ", ".join(told)
+
+
+def _cut(client_id: str) -> str:
+    """*client_id*, with a mark if it is too long for a line."""
+    return client_id if len(client_id) <= _MAX_CLIENT else f"{client_id[:_MAX_CLIENT]}…"
 
 
 @cache

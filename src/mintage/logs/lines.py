@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Final
 
+from mintage.events.lines import EVENT, fields_of
 from mintage.web.current_request import CURRENT
 
 _NONE: Final = "-"
@@ -45,7 +46,7 @@ class JsonLines(logging.Formatter):
     """One JSON object a line: ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``message``.
 
     With a `RequestFilter` also ``request_id`` and ``trace_id``, if there is one. An exception is in
-    ``exception``, with its lines. Lines of the access log have more members.
+    ``exception``, with its lines. Lines of security events and of the access log have more members.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -58,12 +59,14 @@ class JsonLines(logging.Formatter):
             The line, without its end.
         """
         time = dt.datetime.fromtimestamp(record.created, dt.UTC)
-        line = {
+        line: dict[str, object] = {
             "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if (event := getattr(record, EVENT, None)) is not None:
+            line |= fields_of(event)
         line |= getattr(record, FIELDS, {})
         for name in ("request_id", "trace_id"):
             if (value := getattr(record, name, _NONE)) != _NONE:
