@@ -344,6 +344,21 @@ async def test_attack_a09_a_subject_that_no_header_can_hold_does_not_pass(
     assert raw.seen == []
 
 
+async def test_attack_d08_the_backend_reads_the_subject_that_the_token_names(
+    proxy: Proxy, kind: str, issuer: Issuer, raw: RawBackend
+) -> None:
+    """Escaped as the gateway does it, so that no user's name reads as another's."""
+    subjects = ["x|y", "a%b", "a%%b", "a%25b", "%", "%41"]
+    if kind == "haproxy":  # its script lets none with a percent sign through
+        subjects, refused = subjects[:1], subjects[1:]
+        for subject in refused:
+            assert status(await ask(proxy, issuer.token(sub=subject))) == 403, subject
+    for subject in subjects:
+        assert status(await ask(proxy, issuer.token(sub=subject))) == 200, subject
+    users = [dict(scope["headers"])[b"x-forwarded-user"].decode() for scope in raw.seen]
+    assert users == [subject.replace("%", "%25") for subject in subjects]
+
+
 async def test_rules_by_scope(proxy: Proxy, issuer: Issuer, raw: RawBackend) -> None:
     plain, admin = issuer.token(), issuer.token(scope="tools admin")
     for scope in ("", "tool", "toolsx", "xtools", "admin", "to ols", "tools-x x-tools"):
