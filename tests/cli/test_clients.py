@@ -168,10 +168,38 @@ def test_a_login_whose_code_was_not_redeemed_is_pending(
     assert "state: pending\n" in capsys.readouterr().out
 
 
-def test_a_login_that_is_not_there(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_id_of_a_login_is_said(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     on(config, logged_in)
     assert grants.show("nosuch", config=config) == 1
-    assert capsys.readouterr().err == "nosuch: there is no such grant\n"
+    assert capsys.readouterr().err.startswith("nosuch: this is no id of a grant: ")
+
+
+@pytest.mark.parametrize(
+    ("audited", "where"),
+    [
+        (True, "the audit trail says when, and who ended it. "),
+        (False, "the server's log says when, and who ended it, unless a command did: "),
+    ],
+)
+def test_of_a_login_that_has_ended_it_is_said_where_it_is_recorded(
+    config: Path, capsys: pytest.CaptureFixture[str], *, audited: bool, where: str
+) -> None:
+    """It is in no list, so that the store does not find it by its id."""
+    if not audited:
+        config.write_text(config.read_text().replace('[audit]\nto = "file:audit.jsonl"\n', ""))
+    login = on(config, logged_in)
+    name = handles.grant_id(handles.store_key(login.secret))
+    assert grants.end((name,), config=config) == 0
+    said = capsys.readouterr()
+    recorded = "in the audit trail. " if audited else "nowhere: [audit] is not set. "
+    assert said.out == "1 grant ended.\n"
+    assert said.err == (f"Recorded {recorded}The server's log does not show what a command ends.\n")
+    assert grants.show(name, config=config) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(
+        f"{name}: no live grant has this id. If it was one, it has ended: {where}"
+    )
 
 
 async def test_when_the_command_returns_every_server_refuses_the_client(tmp_path: Path) -> None:

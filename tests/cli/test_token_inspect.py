@@ -228,11 +228,15 @@ async def test_with_a_store_it_says_whether_the_login_lives(tmp_path: Path) -> N
         other = await token_for(running, "https://auth.example.com/mcp", now=int(time.time()))
         await asyncio.to_thread(mintage, "grants", "end", "--all", "--config", str(file))
         gone = await asyncio.to_thread(mintage, "token", "inspect", other, "--config", str(file))
+        file.write_text(file.read_text() + '[audit]\nto = "file:audit.jsonl"\n')
+        audited = await asyncio.to_thread(mintage, "token", "inspect", other, "--config", str(file))
     assert (live.returncode, live.stderr) == (0, b"")
     assert "the login lives" in live.stdout.decode()
     assert (over.returncode, over.stderr) == (1, b"")
     assert "grant_revoked" in over.stdout.decode()
-    assert "grant_revoked: the login was ended" in gone.stdout.decode()
+    assert "grant_revoked: the login was ended; the server's log says when" in gone.stdout.decode()
+    assert "a command did: only an audit trail records that" in gone.stdout.decode()
+    assert "grant_revoked: the login was ended; the audit trail says" in audited.stdout.decode()
     for answer in (live, over, gone):
         assert "the server's log tells" not in answer.stdout.decode()
     for answer in (live, over):

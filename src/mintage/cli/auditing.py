@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from mintage.app.opening import vault_keys
@@ -16,6 +17,7 @@ from mintage.errors import ConfigError
 from mintage.events.event import Emit, ignore
 from mintage.events.operation import AdminAction, KeysChanged
 from mintage.settings.load import Config
+from mintage.settings.reading import settings_in
 
 _STDERR: Final = 2  # of a command, standard output is its result
 
@@ -56,6 +58,22 @@ def unrecorded(error: ConfigError) -> None:
     """Say on standard error that the audit trail gets no record of this command, and why."""
     why = as_text(" ".join(str(error).split()))
     print(f"mintage: not in the audit trail: {why}", file=sys.stderr)  # noqa: T201
+
+
+def has_trail(path: Path) -> bool:
+    """Whether the settings in *path* ask for an audit trail. No secret of it is read."""
+    with settings_in(path, os.environ) as data:
+        return data.get("audit") is not None
+
+
+def who_ended_it(path: Path) -> str:
+    """Where an operator finds when a login ended, and who ended it. *path*: the settings."""
+    if has_trail(path):
+        return "the audit trail says when, and who ended it"
+    return (
+        "the server's log says when, and who ended it, unless a command did: only an audit trail "
+        "records that, and [audit] is not set"
+    )
 
 
 def action(operation: str, *, count: int | None = None) -> AdminAction:

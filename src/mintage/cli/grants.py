@@ -12,13 +12,13 @@ import msgspec
 from cyclopts import Parameter
 from rich.table import Table
 
-from mintage.cli.auditing import action
+from mintage.cli.auditing import action, has_trail, who_ended_it
 from mintage.cli.opening import OpenInstallation, opened
 from mintage.cli.plain_text import as_text, counted
 from mintage.cli.settings_file import SettingsFile
 from mintage.cli.terminal import dated, harmless, print_table
 from mintage.errors import ConfigError
-from mintage.grants.handles import grant_id
+from mintage.grants.handles import grant_id, parse_grant_id
 from mintage.settings.reading import HERE
 from mintage.vault.values import Listed
 
@@ -87,7 +87,8 @@ def show(
     """Show one login: all that is known of it without a token.
 
     The provider's tokens, and when they were last renewed, are in the part of the record that only
-    a token of the client decrypts. Exit code 1 if there is no such grant.
+    a token of the client decrypts. A grant that has ended is not found by its id any more: the
+    answer then says where it is recorded who ended it. Exit code 1 if no live grant has this id.
     """
     return asyncio.run(_show(config, grant, as_json=as_json))
 
@@ -97,7 +98,7 @@ async def _show(path: Path, name: str, *, as_json: bool) -> int:
         found = await here.vault.listing.get(name)
         row = None if found is None else here.described.whole(found)
     if row is None:
-        print(f"{name}: there is no such grant", file=sys.stderr)  # noqa: T201
+        print(f"{name}: {_why_not_found(name, path)}", file=sys.stderr)  # noqa: T201
         return 1
     if as_json:
         print(json.dumps(row))  # noqa: T201
@@ -108,6 +109,16 @@ async def _show(path: Path, name: str, *, as_json: bool) -> int:
             shown = f"{dated(value)} UTC"
         print(f"{label.replace('_', ' ')}: {as_text('-' if shown is None else str(shown))}")  # noqa: T201
     return 0
+
+
+def _why_not_found(name: str, path: Path) -> str:
+    """Why no grant is called *name*. *path*: the settings."""
+    if parse_grant_id(name) is None:
+        return "this is no id of a grant: give one as the list and logs show it"
+    return (
+        f"no live grant has this id. If it was one, it has ended: {who_ended_it(path)}. "
+        "`mintage token inspect` says what became of a token of it"
+    )
 
 
 def end(
@@ -181,7 +192,7 @@ async def _end_named(path: Path, names: tuple[str, ...], wanted: _Wanted) -> int
         found = [grant for grant in looked_up if grant is not None]
         skipped = await _end_all(here, found, wanted)
         here.emit(action("grants end", count=len(found) - len(skipped)))
-    print(f"{counted(len(found) - len(skipped), 'grant')} ended.")  # noqa: T201
+    _tell_ended(len(found) - len(skipped), path, recorded=here.recorded)
     for name, one in zip(names, looked_up, strict=True):
         if one is None:
             print(f"{name}: there is no such grant", file=sys.stderr)  # noqa: T201
@@ -204,7 +215,7 @@ async def _end(path: Path, wanted: _Wanted) -> int:
         if len(found) > len(skipped):
             print("Logins keep coming: run it again.", file=sys.stderr)  # noqa: T201
             return 1
-    print(f"{counted(ended, 'grant')} ended.")  # noqa: T201
+    _tell_ended(ended, path, recorded=here.recorded)
     _tell(skipped)
     if not ended and not skipped and not (wanted.subject is wanted.client is None):
         print(  # noqa: T201
@@ -225,6 +236,18 @@ async def _end_all(
         if grant.key not in skipped:
             await here.vault.listing.end(grant)
     return skipped
+
+
+def _tell_ended(count: int, path: Path, *, recorded: bool) -> None:
+    """Say how many were ended, and where that is recorded. *path*: the settings."""
+    print(f"{counted(count, 'grant')} ended.")  # noqa: T201
+    where = None
+    if recorded:
+        where = "Recorded in the audit trail"
+    elif not has_trail(path):  # if there is one, it was said why it has no record
+        where = "Recorded nowhere: [audit] is not set"
+    if count and where is not None:
+        print(f"{where}. The server's log does not show what a command ends.", file=sys.stderr)  # noqa: T201
 
 
 def _tell(skipped: dict[bytes, str]) -> None:

@@ -35,6 +35,11 @@ class OpenInstallation(msgspec.Struct, frozen=True):
     emit: Emit = ignore
 
     @property
+    def recorded(self) -> bool:
+        """Whether the audit trail has what the command reports."""
+        return self.emit is not ignore
+
+    @property
     def client_ids(self) -> ClientIds:
         """What reads the ids of its clients."""
         return self.needs.client_ids

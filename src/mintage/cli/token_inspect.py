@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mintage.app.opening import tokens_of
+from mintage.cli.auditing import who_ended_it
 from mintage.cli.opening import opened_with
 from mintage.cli.settings_file import VARIABLE
 from mintage.cli.terminal import for_tables, harmless
@@ -109,11 +110,11 @@ async def _as_server(token: str, path: Path) -> list[Check]:
             "good",
             f"this server issued it, for {place}; grant {grant}, generation {handle.generation}",
         ),
-        await _grant(handle, config),
+        await _grant(handle, config, path),
     ]
 
 
-async def _grant(handle: Handle, config: Config) -> Check:
+async def _grant(handle: Handle, config: Config, path: Path) -> Check:
     """What the vault knows about the login of a token."""
     try:
         async with opened_with(config, existing=True) as here:
@@ -123,7 +124,10 @@ async def _grant(handle: Handle, config: Config) -> Check:
     except StoreError as error:
         return Check("stage grant", "unknown", f"the store can't be read: {error}")
     if isinstance(found, Refused):
-        return Check("stage grant", "bad", _REASONS.get(found.reason, found.reason.value))
+        why = _REASONS.get(found.reason, found.reason.value)
+        if found.reason is Reason.REVOKED:
+            why = f"{why}; {who_ended_it(path)}"
+        return Check("stage grant", "bad", why)
     newest = found.grant.generation
     if handle.kind == "refresh" and handle.generation != newest:
         why = f"an older refresh token: generation {handle.generation}, the newest is {newest}"
@@ -133,7 +137,7 @@ async def _grant(handle: Handle, config: Config) -> Check:
 
 _REASONS: Final = {
     Reason.UNKNOWN: "unknown_grant: the login was ended, expired, or is of another store",
-    Reason.REVOKED: "grant_revoked: the login was ended; the log or the audit trail says by whom",
+    Reason.REVOKED: "grant_revoked: the login was ended",
     Reason.SESSION_OVER: "session_lifetime_over: grants.session_lifetime after the login",
     Reason.NOT_ACTIVE: "grant_not_active: its code was never redeemed",
 }
