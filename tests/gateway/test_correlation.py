@@ -109,6 +109,29 @@ async def test_each_line_of_a_request_names_it_and_its_trace(world: World, lines
     assert all(text.count(reference) == 1 for text in lines.texts if "mintage." in text)
 
 
+async def test_all_lines_of_a_grant_are_found_by_its_id(world: World, lines: Lines) -> None:
+    """Also of requests with a token of it that are refused."""
+    access = logging.getLogger("mintage.access")
+    access.setLevel(logging.INFO)
+    client = await world.client()
+    async with world.browser() as browser:
+        tokens = await client.tokens(browser)
+    await client.call(tokens["access_token"])
+    [grant] = {line["grant"] for line in lines.lines if line.get("event") == "token_issued"}
+    lines.lines.clear()
+    await client.revoke(tokens["refresh_token"])
+    await client.revoke(tokens["refresh_token"])
+    await client.refresh(tokens["refresh_token"])
+    await client.call(tokens["access_token"])
+    await client.call("no token")
+    of_server = [line for line in lines.lines if line["logger"] == "mintage.server"]
+    assert [line.get("grant") for line in of_server] == [grant, grant, grant, None]
+    assert [f"grant {grant}" in line["message"] for line in of_server] == [True, True, True, False]
+    of_access = {line["request_id"]: line["grant"] for line in lines.lines if "path" in line}
+    refused = [line["request_id"] for line in of_server]
+    assert [of_access[one] for one in refused[-3:]] == [grant, grant, None]
+
+
 @pytest.mark.parametrize(
     "parent",
     [

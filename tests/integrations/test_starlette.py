@@ -18,9 +18,9 @@ from starlette.websockets import WebSocket
 
 from mintage.errors import ConfigError
 from mintage.integrations.starlette import Login, User, guard, user_of
-from mintage.logs.lines import FIELDS
 from mintage.testing.nanoidp import free_port
 from mintage.testing.serving import serving
+from mintage.web.current_request import FIELDS
 from tests.integrations.conftest import API, House, Open
 from tests.support.world import SECRET
 

@@ -22,16 +22,25 @@ class OAuthError(MintageError):
         advice: For the developer of the client: what to do next.
         reason: For Mintage's log alone: why.
         stage: For Mintage's log alone: which check refused. None: the usual one of the class.
+        grant: For Mintage's log alone: the public id of the grant that the refused token is of.
     """
 
     code: ClassVar[str] = "server_error"
     status: int = 400
     stage: Stage = "request"
 
-    def __init__(self, advice: str, *, reason: str = "", stage: Stage | None = None) -> None:
+    def __init__(
+        self,
+        advice: str,
+        *,
+        reason: str = "",
+        stage: Stage | None = None,
+        grant: str | None = None,
+    ) -> None:
         super().__init__(advice)
         self.advice = advice
         self.reason = reason
+        self.grant = grant
         if stage is not None:
             self.stage = stage
 

@@ -9,8 +9,7 @@ from typing import Final
 
 from starlette.types import Scope
 
-from mintage.logs.lines import FIELDS
-from mintage.web.current_request import CurrentRequest
+from mintage.web.current_request import FIELDS, CurrentRequest
 
 NAME: Final = "mintage.access"
 
@@ -27,7 +26,11 @@ def is_on() -> bool:
 def write(scope: Scope, request: CurrentRequest, seconds: float) -> None:
     """The line for *request*, which took *seconds* up to the end of its response."""
     method, path = scope.get("method", "WEBSOCKET"), _path(scope)
-    grant = request.caller.party.grant if request.caller is not None else None
+    grant: str | None = None
+    if request.caller is not None:
+        grant = request.caller.party.grant
+    elif request.refusal is not None:
+        grant = request.refusal.grant
     took = round(seconds * 1000, 1)
     log.info(
         "%s %s %s from %s: %s in %s ms, grant %s",

@@ -7,11 +7,9 @@ import time
 from typing import Final
 
 from mintage.events.lines import EVENT, fields_of
-from mintage.web.current_request import CURRENT
+from mintage.web.current_request import CURRENT, FIELDS
 
 _NONE: Final = "-"
-FIELDS: Final = "mintage_fields"
-"""The attribute of a log record with more members for `JsonLines`, as a dict."""
 
 
 class RequestFilter(logging.Filter):

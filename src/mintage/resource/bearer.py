@@ -262,21 +262,24 @@ class Bearer:
         if isinstance(outcome, Refused):
             raise InvalidToken(
                 "the access token was revoked: get a new one",
-                reason=f"{outcome.reason.value}, grant {verified.handle.grant}",
+                reason=outcome.reason.value,
                 stage="grant",
+                grant=verified.handle.grant,
             )
         delegation = verified.delegation
         if self.denied(outcome.grant.login.client_id):
             raise InvalidToken(
                 "the operator of this server has denied this application",
-                reason=f"client_denied, grant {verified.handle.grant}",
+                reason="client_denied",
                 stage="client",
+                grant=verified.handle.grant,
             )
         if delegation is not None and self._over(outcome.grant, delegation):
             raise InvalidToken(
                 "the client that exchanged this token has revoked it, or was denied; exchange anew",
-                reason=f"exchange_over, grant {verified.handle.grant}",
+                reason="exchange_over",
                 stage="grant",
+                grant=verified.handle.grant,
             )
         secret = verified.handle.secret
         ends_at = min(verified.ends_at, self.vault.lifetimes.ends_at(outcome.grant) + CLOCK_LEEWAY)

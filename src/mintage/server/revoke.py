@@ -50,7 +50,7 @@ class RevokeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         else:
             outcome = await self._revoke(handle, claims, client_id)
             if outcome is not None:
-                log_reason(request, f"grant {handle.grant}: {outcome}")
+                log_reason(request, f"grant {handle.grant}: {outcome}", grant=handle.grant)
         return empty_response(headers=NO_STORE)
 
     async def _client_id(

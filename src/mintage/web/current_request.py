@@ -40,11 +40,12 @@ class Tally(Protocol):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """How a request was refused (see `RequestRefused`)."""
+    """How a request was refused (see `RequestRefused`), and the grant of its token, if known."""
 
     stage: str
     code: str
     status: int
+    grant: str | None = None
 
 
 class CurrentRequest(msgspec.Struct):
@@ -96,6 +97,9 @@ class CurrentRequest(msgspec.Struct):
 
 RESOURCE: Final = "resource"
 ADMIN: Final = "admin"
+FIELDS: Final = "mintage_fields"
+"""The attribute of a log record with more members for its line of JSON, as a dict."""
+
 TRACE_ID: Final = "mintage.trace_id"
 """In a scope: the id of the request's trace, if there is one."""
 
@@ -126,7 +130,7 @@ def note_caller(caller: Caller) -> None:
         request.caller = caller
 
 
-def note_refusal(*, stage: str, code: str, status: int) -> None:
+def note_refusal(*, stage: str, code: str, status: int, grant: str | None = None) -> None:
     """The current request is refused."""
     if (request := CURRENT.get()) is not None:
-        request.refusal = Refusal(stage, code, status)
+        request.refusal = Refusal(stage, code, status, grant)

@@ -36,7 +36,7 @@ from mintage.errors import (
     UseDpopNonce,
 )
 from mintage.values import RandomBytes
-from mintage.web.current_request import note_refusal
+from mintage.web.current_request import FIELDS, note_refusal
 from mintage.web.forms import Form, parse_form, parse_query
 
 log = logging.getLogger("mintage.server")
@@ -272,7 +272,8 @@ def reference_of(request: Request, random_bytes: RandomBytes) -> str:
 
 def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INFO) -> None:
     """The line in the log that says which check refused, and why. Clients don't see the reason."""
-    note_refusal(stage=error.stage, code=error.code, status=error.status)
+    grant = error.grant
+    note_refusal(stage=error.stage, code=error.code, status=error.status, grant=grant)
     if isinstance(error, TooManyRequests) and error.repeated:
         level = logging.DEBUG
     elif error.status == HTTPStatus.INTERNAL_SERVER_ERROR:  # the operator's mistake
@@ -285,15 +286,30 @@ def log_refusal(error: OAuthError, request: Request, *, level: int = logging.INF
         error.status,
         error.code,
         error.stage,
-        _one_line(error.reason or error.advice),
+        _one_line(error.reason or error.advice) + (f", grant {grant}" if grant else ""),
+        extra=_of_grant(grant),
     )
 
 
-def log_reason(request: Request, what: str) -> None:
-    """Log *what* about a request that is answered with 200 all the same (RFC 7009, RFC 7662)."""
+def _of_grant(grant: str | None) -> dict[str, dict[str, str]] | None:
+    """The member *grant* of a line of JSON."""
+    return None if grant is None else {FIELDS: {"grant": grant}}
+
+
+def log_reason(request: Request, what: str, *, grant: str | None = None) -> None:
+    """Log *what* about a request that is answered with 200 all the same (RFC 7009, RFC 7662).
+
+    *grant*: the one that *what* names.
+    """
     if not log.isEnabledFor(logging.INFO):
         return
-    log.info("%s %s: %s", request.scope.get(REFERENCE, "-"), _where(request), _one_line(what))
+    log.info(
+        "%s %s: %s",
+        request.scope.get(REFERENCE, "-"),
+        _where(request),
+        _one_line(what),
+        extra=_of_grant(grant),
+    )
 
 
 def failure_of(
@@ -307,7 +323,7 @@ def failure_of(
     """
     reference = reference_of(request, random_bytes)
     refusal = _refusal_of(error, request, reference, level)
-    note_refusal(stage=refusal.stage, code=refusal.code, status=refusal.status)
+    note_refusal(stage=refusal.stage, code=refusal.code, status=refusal.status, grant=refusal.grant)
     return Failure(refusal, reference)
 
 
