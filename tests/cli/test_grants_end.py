@@ -7,6 +7,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -337,6 +338,38 @@ def test_a_filter_that_finds_nothing_says_what_to_check(
     said = capsys.readouterr()
     assert said.out == "0 grants ended.\n"
     assert "give the whole subject or client_id" in said.err
+
+
+def test_a_list_without_grants_says_so(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log_in(config)
+    assert command.list_grants(config=config) == 0
+    assert capsys.readouterr().err == "There are no grants: nobody is logged in.\n"
+    log_in(config, "alice")
+    assert command.list_grants(config=config) == 0
+    assert capsys.readouterr().err == ""
+    assert command.list_grants(config=config, subject="nobody", as_json=True) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "give the whole subject or client_id" in said.err
+
+
+def test_the_name_of_one_client_finds_its_id(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list for people shows names. Of two clients with one name either may be meant."""
+    client = (
+        '[[client]]\nclient_id = "{}"\nname = "An IDE"\nredirect_uris = ["http://127.0.0.1/"]\n'
+    )
+    config.write_text(config.read_text() + client.format(CLIENT))
+    log_in(config, "alice")
+    assert command.end(config=config, client="An IDE") == 1
+    assert capsys.readouterr().err.endswith(f"One client has this name: {CLIENT}\n")
+    assert command.list_grants(config=config, client="An IDE") == 0
+    assert capsys.readouterr().err.endswith(f"One client has this name: {CLIENT}\n")
+    config.write_text(config.read_text() + client.format("another"))
+    on(config, partial(logged_in, user="bob", client=ClientId("another")))
+    assert command.end(config=config, client="An IDE") == 1
+    assert "give the whole subject or client_id" in capsys.readouterr().err
 
 
 def test_an_id_that_is_not_there_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,8 @@ def list_grants(
 async def _list(path: Path, subject: str | None, client: str | None, *, as_json: bool) -> int:
     async with opened(path) as here, aclosing(here.described.find(subject, client)) as found:
         rows = [here.described.row(grant) async for grant in found]
+        if not rows:
+            print(await _none_found(here, subject, client), file=sys.stderr)  # noqa: T201
     unread = sum("unread" in row for row in rows)
     if unread:
         print(f"{counted(unread, 'grant')} can't be read whole.", file=sys.stderr)  # noqa: T201
@@ -59,6 +61,24 @@ async def _list(path: Path, subject: str | None, client: str | None, *, as_json:
         return 1 if unread else 0
     print_table(shown(rows))
     return 1 if unread else 0
+
+
+async def _none_found(here: OpenInstallation, subject: str | None, client: str | None) -> str:
+    """Why no grant was found, and what to give instead. Lists show clients by their names."""
+    if subject is client is None:
+        return "There are no grants: nobody is logged in."
+    named = set[str]()
+    async for grant in here.vault.listing.find():
+        if client is not None and grant.summary is not None:
+            known = here.described.client(grant.summary.client_id)
+            if known is not None and known.name == client:
+                named.add(known.client_id)
+    if len(named) == 1:
+        return f"No grant is of that client_id. One client has this name: {as_text(named.pop())}"
+    return (
+        "No grant is of that user or client: give the whole subject or client_id, as "
+        "`mintage grants list --json` shows them."
+    )
 
 
 def shown(rows: list[dict[str, Any]]) -> Table:
@@ -215,14 +235,12 @@ async def _end(path: Path, wanted: _Wanted) -> int:
         if len(found) > len(skipped):
             print("Logins keep coming: run it again.", file=sys.stderr)  # noqa: T201
             return 1
+        nothing = not ended and not skipped and not (wanted.subject is wanted.client is None)
+        why = await _none_found(here, wanted.subject, wanted.client) if nothing else None
     _tell_ended(ended, path, recorded=here.recorded)
     _tell(skipped)
-    if not ended and not skipped and not (wanted.subject is wanted.client is None):
-        print(  # noqa: T201
-            "No grant is of that user or client: give the whole subject or client_id, as "
-            "`mintage grants list --json` shows them.",
-            file=sys.stderr,
-        )
+    if why is not None:
+        print(why, file=sys.stderr)  # noqa: T201
         return 1
     return 1 if skipped else 0
 
