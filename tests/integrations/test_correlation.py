@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,8 @@ from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from mintage.integrations.asgi import Login
 from mintage.integrations.fastmcp import MintageAuth
@@ -78,6 +80,29 @@ async def test_a_web_application(build: Any, house: Open, lines: list[dict[str, 
             answer = await session.get(path)
             assert lines.pop()["request_id"] == answer.headers["x-request-id"]
     assert lines == []
+
+
+def plain(login: Login) -> Starlette:
+    """An application whose headers are an iterator, as ASGI allows."""
+
+    async def page(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/plain"), (b"x-request-id", b"its own"), (b"x-a", b"b")]
+        await send({"type": "http.response.start", "status": 200, "headers": iter(headers)})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    app = Starlette(routes=[Mount("/", page)])
+    app.add_middleware(login.middleware)
+    return app
+
+
+async def test_headers_that_can_be_read_once_arrive(house: Open) -> None:
+    async with house(plain) as home:
+        session = await home.log_in()
+        for path in ("/api/me", "/public", "/api/me"):
+            answer = await session.get(path)
+            assert answer.headers["content-type"] == "text/plain"
+            assert answer.headers["x-a"] == "b"
+            assert re.fullmatch("[0-9a-f]{12}", answer.headers["x-request-id"])
 
 
 async def spoken(http: httpx2.AsyncClient, url: str, token: str) -> list[str]:

@@ -35,9 +35,10 @@ def reference_of_response(status: int, headers: Iterable[Header] = ()) -> tuple[
 
 def without_reference(headers: Iterable[Header]) -> list[Header]:
     """*headers* of a response that has a reference of its own, less that."""
-    if REQUEST_ID not in dict(headers):
-        return [*headers]
-    return [header for header in headers if header[0] != REQUEST_ID]
+    found = [*headers]  # ASGI allows an iterator
+    if REQUEST_ID not in dict(found):
+        return found
+    return [header for header in found if header[0] != REQUEST_ID]
 
 
 def referring(send: Send) -> Send:
@@ -56,11 +57,10 @@ def _refer(request: CurrentRequest, send: Send, message: Message) -> Awaitable[N
             request.answered(_DECLINED)
         return send(message)
     request.status = message.get("status", usual)
-    headers = message.get("headers", ())
+    headers = without_reference(message.get("headers", ()))
     if request.tally is not None:
         accepted = kind == "websocket.accept"
         request.answered(request.status, "websocket" if accepted else _lasting(dict(headers)))
-    headers = without_reference(headers)
     headers.append((REQUEST_ID, request.reference.encode()))
     return send({**message, "headers": headers})
 
