@@ -130,6 +130,7 @@ async def test_an_http_server_gets_login_and_ctrl_c_ends_it_all(tmp_path: Path) 
         assert line in text
     for secret in ("code_challenge", "state=", "code="):
         assert secret not in text
+    assert "settings_loaded" not in text  # it would stand before the greeting
     assert text.endswith("Stopped.\n")
     assert "Traceback" not in text
 

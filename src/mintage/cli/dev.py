@@ -9,6 +9,8 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from mintage.errors import ConfigError
+from mintage.events.lines import EVENT
+from mintage.events.operation import SettingsLoaded
 from mintage.extras import needs
 from mintage.settings.environment import check_environment
 
@@ -36,6 +38,7 @@ def dev(
         raise ConfigError("dev", f"did you mean --backend {command[0]}?")
     logging.basicConfig(level=logging.WARNING, format="          %(message)s")
     logging.getLogger("mintage").setLevel(logging.INFO)
+    logging.getLogger("mintage.events").addFilter(_is_not_of_the_start)
     check_environment(os.environ)
     from mintage.demo.dev import Behind
     from mintage.demo.dev import dev as run
@@ -50,6 +53,11 @@ def dev(
     if code is None:
         console.print("\nStopped.")
     return 0
+
+
+def _is_not_of_the_start(record: logging.LogRecord) -> bool:
+    """Whether *record* may be kept: the developer has written no settings to read about."""
+    return not isinstance(getattr(record, EVENT, None), SettingsLoaded)
 
 
 def _as_argument(error: ConfigError) -> ConfigError:
