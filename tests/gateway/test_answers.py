@@ -33,7 +33,7 @@ async def overrides(backend: Scripted) -> AsyncIterator[dict[str, Any]]:
                     "path": "/mcp",
                     "backend": f"http://127.0.0.1:{port}",
                     "scopes": ["tools"],
-                    "answer_seconds": 0.5,
+                    "answer_seconds": 2,
                     "silence_seconds": 0.5,
                     "max_requests": 2,
                     "max_requests_per_user": 2,
