@@ -445,8 +445,11 @@ def _kept(*scopes: dict[str, Any]) -> KnownHeads:
     return heads
 
 
-def test_what_will_not_come_again_or_is_long_is_not_kept() -> None:
+def test_attack_e13_a_head_with_a_proof_is_not_kept() -> None:
     assert not _kept(_scope(HOST, (b"dpop", b"a.b.c")))
+
+
+def test_what_is_long_is_not_kept() -> None:
     assert not _kept(_scope((b"host", b"a" * 5000)))
     assert not _kept(_scope(query_string=b"a" * 5000))
     assert not _kept(_scope(*[HOST] * 101))
