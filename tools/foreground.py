@@ -39,8 +39,8 @@ def _run(command: list[str], terminal: int) -> int:
         os.kill(child, number)
 
     def wake(_: int, __: FrameType | None) -> None:
+        look(0, None)  # before it runs on: a Ctrl-C would end this process, and not the command
         os.killpg(child, signal.SIGCONT)
-        look(0, None)
         signal.setitimer(signal.ITIMER_REAL, _LOOK, _LOOK)
 
     def look(_: int, __: FrameType | None) -> None:

@@ -22,13 +22,15 @@ job:
 \t@{python} -m tools.foreground {python} job.py
 """
 JOB = """\
-import signal, sys, time
+import os, signal, sys, time
 def stop(number, frame):
     print("Stopped.", flush=True)
     sys.exit(0)
 for name in ("SIGINT", "SIGTERM", "SIGHUP"):
     signal.signal(getattr(signal, name), stop)
-signal.signal(signal.SIGCONT, lambda number, frame: print("awake", flush=True))
+def wake(number, frame):
+    print("awake in", "front" if os.tcgetpgrp(0) == os.getpgrp() else "back", flush=True)
+signal.signal(signal.SIGCONT, wake)
 print("ready", flush=True)
 while True:
     time.sleep(0.1)
@@ -116,7 +118,7 @@ def test_ctrl_z_puts_all_to_sleep_and_fg_wakes_it(here: Shell) -> None:
     here.type("\x1a")
     here.until(r"\$ ")
     here.type("fg; echo code=$?\n")
-    here.until("awake")
+    here.until("awake in front")
     here.type("\x03")
     here.until(r"Stopped\.\r\ncode=0")
 
@@ -127,7 +129,7 @@ def test_bg_leaves_the_terminal_to_the_shell_until_fg(here: Shell) -> None:
     here.type("\x1a")
     here.until(r"\$ ")
     here.type("bg\n")
-    here.until("awake")
+    here.until("awake in back")
     here.type("echo the-shell-$((40 + 2))\n")
     here.until("the-shell-42")
     here.type("fg; echo code=$?\n")
