@@ -1,6 +1,8 @@
 """The audit trail never waits for where it writes, and loses nothing without saying so."""
 
 import base64
+import errno
+import fcntl
 import hashlib
 import hmac
 import json
@@ -192,6 +194,48 @@ class TestFile:
             (of, number) for of in range(4) for number in range(500)
         }
 
+    @pytest.mark.parametrize("before", [[], [b"1\n"]], ids=["opened", "written"])
+    def test_gets_no_empty_line_where_another_process_is_in_the_middle_of_one(
+        self, before: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, waits = tmp_path / "audit.jsonl", threading.Event()
+        sink = FileSink(path)
+        sink.write(before)
+        monkeypatch.setattr("mintage.audit.file._PATIENCE", 60)
+        monkeypatch.setattr(time, "sleep", partial(_wait, time.sleep, waits))
+        with path.open("ab", buffering=0) as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            other.write(b"the first half ")
+            writing = threading.Thread(target=sink.write, args=([b"2\n"],))
+            writing.start()
+            assert waits.wait(30)
+            other.write(b"and the second\n")
+        writing.join(30)
+        sink.close()
+        assert path.read_bytes() == b"".join([*before, b"the first half and the second\n2\n"])
+
+    def test_is_written_also_if_a_stopped_process_holds_its_lock(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "audit.jsonl"
+        monkeypatch.setattr("mintage.audit.file._PATIENCE", 0.01)
+        sink = FileSink(path)
+        with path.open("ab") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            sink.write([b"1\n"])
+            assert path.read_bytes() == b"1\n"
+        sink.close()
+
+    def test_is_written_where_the_file_system_has_no_locks(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "audit.jsonl"
+        monkeypatch.setattr(fcntl, "flock", _no_locks)
+        sink = FileSink(path)
+        sink.write([b"1\n"])
+        sink.close()
+        assert path.read_bytes() == b"1\n"
+
     def test_gets_many_records_in_one_write(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -292,12 +336,22 @@ def _same(line: bytes, _: int) -> bytes:
     return line
 
 
+def _wait(sleep: Callable[[float], None], waits: threading.Event, seconds: float) -> None:
+    waits.set()
+    sleep(seconds)
+
+
+def _no_locks(descriptor: int, kind: int) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
 def _append(path: Path, of: int) -> None:
-    trail = Trail(FileSink(path))
-    for number in range(500):
-        record = {"of": of, "number": number, "pad": "x" * 2000}
-        trail.put(partial(_same, json.dumps(record).encode() + b"\n"))
-    trail.close(30)
+    for opened in range(10):  # who opens the file looks at its end
+        trail = Trail(FileSink(path))
+        for number in range(50):
+            record = {"of": of, "number": 50 * opened + number, "pad": "x" * 2000}
+            trail.put(partial(_same, json.dumps(record).encode() + b"\n"))
+        trail.close(30)
 
 
 def test_records_on_a_stream() -> None:

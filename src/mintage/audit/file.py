@@ -2,13 +2,18 @@
 
 import os
 import stat
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from mintage.audit.trail import NotWritten
 
 _MODE: Final = 0o640  # a program that collects logs may be in the group
+_PATIENCE: Final = 1.0  # seconds for a lock that another process holds, a stopped one perhaps
+_PAUSE: Final = 0.001  # seconds between two attempts
 
 
 class FileSink:
@@ -18,7 +23,8 @@ class FileSink:
     If the file was renamed or removed, a new one is begun under its name: that is how logs are
     rotated, and no signal is needed.
     A line that has no end, because a disk was full or a machine stopped in the middle of it, gets
-    one before the next record, also if another process wrote it.
+    one before the next record, also if another process wrote it. A lock on the file tells such a
+    line from one that another process is writing: its first half may be seen before the second.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,10 +46,11 @@ class FileSink:
             descriptor = self._current()
             while rest := lines[written:]:
                 some = rest if self._regular else rest[:1]
-                end = b"\n" if self._in_doubt and self._lacks_an_end() else b""
-                self._in_doubt = True
-                whole = end + b"".join(some)
-                done = os.write(descriptor, whole)
+                with self._locked(descriptor):
+                    end = b"\n" if self._in_doubt and self._lacks_an_end() else b""
+                    self._in_doubt = True
+                    whole = end + b"".join(some)
+                    done = os.write(descriptor, whole)
                 if done:
                     self._last = whole[done - 1 : done]
                 if done < len(whole):
@@ -53,6 +60,35 @@ class FileSink:
                 written += len(some)
         except OSError as error:
             raise NotWritten(error.strerror or str(error), written=written) from None
+
+    @contextmanager
+    def _locked(self, descriptor: int) -> Iterator[None]:
+        """Write beside other processes, but look at the file's end while nobody writes.
+
+        Without a lock (none to be had in time, or on this file system) the worst is an empty line.
+        """
+        if not self._regular or sys.platform == "win32":
+            yield
+            return
+        import fcntl
+
+        kind = fcntl.LOCK_EX if self._in_doubt else fcntl.LOCK_SH
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(_PAUSE)
+                    continue
+            except OSError:  # no locks here, as on some network file systems
+                pass
+            break
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def _lacks_an_end(self) -> bool:
         """Whether the last line is a part of one. In a pipe only this process's own is known."""
