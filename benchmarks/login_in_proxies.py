@@ -13,8 +13,9 @@ socket, and the others at a port. *kept*: nginx keeps answers. *kept by Lua*: a 
 keeps them. *verifying*: the proxy verifies tokens itself. *verifying by Lua*: nginx does, in a
 script that remembers tokens. The floors of the last four have the same lines with nothing to do:
 nginx's answers are 204 (of njs, where it verifies, and of a script that is not run), HAProxy knows
-each token, and Envoy's filters return at once. In each round everybody gets a turn, so that a slow
-moment of the machine hits them all. wrk sends the requests where it is installed; our own clients
+each token, and Envoy's filters return at once. In each round everybody gets a turn, right after one
+of *alone*, and a share is the median of the ratios of these pairs: the machine changes its speed
+within seconds. wrk sends the requests where it is installed; our own clients
 take more of the machine than nginx does. CPU is what the proxy and Mintage took for one request: it
 says more than the rate does on a machine that has other work. The instructions of the proxy's
 process, which valgrind counts, do not depend on other work; but a proxy is slow under valgrind, so
@@ -133,12 +134,23 @@ http://127.0.0.1:{listen} {{
 
 @dataclass(slots=True)
 class Subject:
-    """A proxy in one of its modes. *cpu*: microseconds of one request, in each round."""
+    """A proxy in one of its modes. *cpu*: microseconds of one request, in each turn.
+
+    *pairs*: its rate, and its CPU the other way round, in units of those of the proxy alone, in
+    each round.
+    """
 
     name: str
     system: System
     pids: list[int]
     cpu: list[float] = field(default_factory=list)
+    pairs: list[tuple[float, float]] = field(default_factory=list)
+
+    async def turn_after(self, alone: "Subject", token: str, seconds: int) -> None:
+        await alone.turn(token, seconds)
+        await self.turn(token, seconds)
+        rate, rate_alone = (each.system.figures[WHAT][-1][0] for each in (self, alone))
+        self.pairs.append((rate / rate_alone, alone.cpu[-1] / self.cpu[-1]))
 
     async def turn(self, token: str, seconds: int) -> None:
         wrk, before, begin = shutil.which("wrk"), self._cpu(), time.perf_counter()
@@ -156,6 +168,11 @@ class Subject:
             await self.system.time(WHAT, Work(lambda: data, seconds=seconds))
         requests = self.system.figures[WHAT][-1][0] * (time.perf_counter() - begin)
         self.cpu.append((self._cpu() - before) / requests * 1e6)
+
+    def share(self) -> tuple[float, float]:
+        """Of the rate of the proxy alone, and how much of this one's CPU that one takes."""
+        rates, cpu = zip(*self.pairs, strict=True) if self.pairs else ((1.0,), (1.0,))
+        return statistics.median(rates), statistics.median(cpu)
 
     def _cpu(self) -> float:
         return sum(map(cpu_seconds, self.pids))
@@ -424,23 +441,24 @@ async def _keep(files: Files) -> None:
 
 async def measure(kind: str, directory: Path, *, rounds: int, seconds: int) -> list[Subject]:
     async with subjects(kind, directory) as (found, token):
+        alone, *others = found
         for _ in range(rounds):
-            for subject in found:
-                await subject.turn(token, seconds)
+            for subject in others:
+                await subject.turn_after(alone, token, seconds)
         return found
 
 
 def rows(found: list[Subject]) -> list[str]:
     alone = found[0]
-    shares = {each.name: each.system.rate(WHAT) / alone.system.rate(WHAT) for each in found}
+    of_alone = {each.name: each.share() for each in found}
     table = []
     for each in found:
         rate, cpu = each.system.rate(WHAT), statistics.median(each.cpu)
-        share, of_cpu = shares[each.name], statistics.median(alone.cpu) / cpu
+        share, of_cpu = of_alone[each.name]
         aim = ""
         if each.name in AIMS:
-            floor = shares.get(_floor_of(each.name))
-            bound = "" if floor is None else f"{floor:.0%} with a login that costs nothing"
+            floor = of_alone.get(_floor_of(each.name))
+            bound = "" if floor is None else f"{floor[0]:.0%} with a login that costs nothing"
             told = Aim(f"{each.name}, of {alone.name}", share, AIMS[each.name], "%", bound=bound)
             tell(told)
             aim = f"{told.aim:.0%}: {'reached' if told.reached else 'missed'}"

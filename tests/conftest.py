@@ -45,8 +45,19 @@ def chromium() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _quiet_uvicorn() -> None:
+def _logs_as_before() -> Generator[None, None, None]:
+    """What a command sets up in this process ends with its test: levels and handlers of logs."""
+    before = {each: (each.level, each.propagate, [*each.handlers]) for each in _loggers()}
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    yield
+    for each in _loggers():
+        level, each.propagate, each.handlers = before.get(each, (logging.NOTSET, True, []))
+        if each.level != level:
+            each.setLevel(level)
+
+
+def _loggers() -> list[logging.Logger]:
+    return [logging.root, *map(logging.getLogger, [*logging.root.manager.loggerDict])]
 
 
 _LONG: Final = 20  # seconds

@@ -59,6 +59,7 @@ async def test_a_refresh_whose_response_was_lost_says_that_it_is_a_repetition(
 ) -> None:
     client, tokens = await logged_in(world)
     caplog.set_level("INFO", "mintage.events")
+    caplog.clear()
     first, second = [await client.refresh(tokens["refresh_token"]) for _ in range(2)]
     assert first.json() == second.json()
     refreshed = [event for event in events if isinstance(event, TokenRefreshed)]
