@@ -146,8 +146,8 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) 
     line = f"sh -c 'sleep 60 & echo $! > {tmp_path}/pid; cat /dev/zero > /dev/null'"
     started = time.monotonic()
     with pytest.raises(ConfigError, match="'sh' ran longer than"):
-        secret_command.output_of(line, key="k", environ=os.environ, base=tmp_path, timeout=0.5)
-    assert time.monotonic() - started < 10
+        secret_command.output_of(line, key="k", environ=os.environ, base=tmp_path, timeout=3)
+    assert time.monotonic() - started < 30
     child = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 5
     while is_running(child):

@@ -242,7 +242,7 @@ async def test_one_users_cookies_do_not_go_along_with_anothers() -> None:
 
 async def test_time_outs_are_for_all_attempts_together(provider: FakeUpstream) -> None:
     provider.faults["jwks"] = "hang"
-    transport = HttpTransport(timeout=0.3)
+    transport = HttpTransport(timeout=2)
     with pytest.raises(UpstreamUnavailable):
         await transport.send(HttpRequest(method="GET", url=f"{provider.issuer}/jwks", safe=True))
     await transport.close()
